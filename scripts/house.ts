@@ -1,0 +1,65 @@
+/** The house rules as data; `check-house.ts` enforces them. Reasons: ARCHITECTURE.md. */
+
+export interface FolderRule {
+  readonly folder: string;
+  /** Folders of ours that it may import. Its own folder is always allowed. */
+  readonly mayImport: readonly string[];
+  /** Folders of ours from which it may import types only. */
+  readonly mayImportTypesOf?: readonly string[];
+  /** Node's modules that it must not touch. */
+  readonly neverNode?: readonly string[];
+}
+
+/** First match wins. */
+export const FOLDERS: readonly FolderRule[] = [
+  { folder: "src/base", mayImport: [] },
+  {
+    folder: "src/contract",
+    mayImport: ["src/base"],
+    neverNode: ["fs", "fs/promises", "net", "http", "https", "child_process", "timers", "timers/promises"],
+  },
+  { folder: "src/config", mayImport: ["src/base", "src/contract"] },
+  { folder: "src/client", mayImport: ["src/base", "src/contract"] },
+  { folder: "src/agent", mayImport: ["src/base", "src/contract", "src/client"], mayImportTypesOf: ["src/config"] },
+  { folder: "src/hub", mayImport: ["src/base", "src/contract", "src/client"], mayImportTypesOf: ["src/config"] },
+  { folder: "src/router", mayImport: ["src/base", "src/contract", "src/client"], mayImportTypesOf: ["src/config"] },
+  { folder: "src/cli", mayImport: ["src/base", "src/contract", "src/client", "src/config"] },
+  { folder: "src/main.ts", mayImport: ["src"] },
+  { folder: "test-server", mayImport: ["src"] },
+  { folder: "scripts", mayImport: ["src", "test-server"] },
+  { folder: "public", mayImport: [] },
+];
+
+/** A third-party package lives in one place, so that it can be replaced in one place. */
+export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
+  eventsource: ["src/agent/link"],
+  execa: ["src/base"],
+  "ps-list": ["src/base"],
+  pidusage: ["src/base"],
+  "proper-lockfile": ["src/base"],
+  winston: ["src/base"],
+  "winston-transport": ["src/base"],
+  "p-retry": ["src/agent/link", "src/agent/report"],
+  zod: ["src/contract", "src/config"],
+  yaml: ["src/config"],
+  commander: ["src/cli"],
+  "cli-table3": ["src/cli"],
+};
+
+/** Globals and modules that arrive by argument; only these files may reach for the real ones. */
+export const RESERVED: readonly {
+  readonly pattern: RegExp;
+  readonly name: string;
+  readonly allowed: readonly string[];
+}[] = [
+  { pattern: /\bDate\.now\(|\bnew Date\(\)|\bperformance\.now\(/, name: "the clock", allowed: ["src/base/clock.ts"] },
+  { pattern: /\b(?:setTimeout|setInterval)\(/, name: "raw timers", allowed: ["src/base/clock.ts"] },
+  { pattern: /\bMath\.random\(/, name: "Math.random", allowed: ["src/base/random.ts"] },
+  { pattern: /\bprocess\.(?:env|argv|exit|exitCode)\b/, name: "process.env, argv and exit", allowed: ["src/main.ts"] },
+  { pattern: /["']node:child_process["']/, name: "node:child_process", allowed: [] },
+  { pattern: /\bshell:\s*true/, name: "a shell", allowed: [] },
+  { pattern: /\bthrow new Error\(/, name: "throw new Error (use AppError)", allowed: [] },
+];
+
+export const MAX_LINES = { source: 400, test: 800 } as const;
+export const FORBIDDEN_NAMES = /(?:^|\/)(?:utils?|helpers?|common|types|misc|lib|index)(?:\.ts)?(?:\/|$)/;

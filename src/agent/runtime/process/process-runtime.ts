@@ -1,0 +1,90 @@
+import type { ProcessIdentity } from "../../../base/process-identity.ts";
+
+/** What to run. Arguments are an array; no shell ever sees them. */
+export interface Launch {
+  readonly file: string;
+  readonly args: readonly string[];
+  /** Set beside the small fixed environment; nothing of the agent's own environment is passed on. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/**
+ * What every child carries in its environment, so that `/proc` alone can tell whose it is:
+ * `SLUICE_WORKLOAD=<box>/<id>/<generation>/<nonce>`, `SLUICE_SPEC=<kind>/<hash>`, `SLUICE_STATE_DIR=<directory>`.
+ */
+export interface ProcessMark {
+  readonly boxId: string;
+  readonly workloadId: string;
+  readonly kind: string;
+  readonly generation: number;
+  /** 128 random bits, hexadecimal. New for each launch. */
+  readonly nonce: string;
+  readonly specHash: string;
+}
+
+export interface FoundProcess {
+  readonly identity: ProcessIdentity;
+  readonly mark: ProcessMark;
+}
+
+export interface ProcessExit {
+  /** Both null when the exit of an adopted process was seen but its status could not be had. */
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly isAdopted: boolean;
+  readonly atMonotonicMs: number;
+}
+
+/** One rung: send `signal`, wait `graceMs` for the end. `toGroup` signals the whole process group. */
+export interface StopRung {
+  readonly signal: NodeJS.Signals;
+  readonly graceMs: number;
+  readonly toGroup: boolean;
+}
+export type StopLadder = readonly StopRung[];
+
+export type StopOutcome = "gone" | "unkillable";
+
+/** Files of one workload. The agent and its successor find them by these paths; the child holds only descriptors. */
+export interface WorkloadFiles {
+  /** Own directory, mode 0700, in the state directory. */
+  readonly directory: string;
+  /** The child's standard output, opened for appending: FFmpeg's `-progress pipe:1`. On tmpfs where there is one. */
+  readonly progressPath: string;
+  /** The child's standard error as it comes, secrets included: mode 0600, on tmpfs where there is one, drained by the agent. */
+  readonly rawOutputPath: string;
+  /** The redacted, rotated copy that people read: `logs/<id>.log`. */
+  readonly logPath: string;
+  readonly previewPath: string;
+}
+
+/** A process that was proved to be ours. Nothing is signalled except through a handle. */
+export interface ProcessHandle {
+  readonly identity: ProcessIdentity;
+  readonly mark: ProcessMark;
+  /** Not our child: found running, its exit status cannot be collected. */
+  readonly isAdopted: boolean;
+  /** Settles once, when the process is gone. Never rejects. */
+  readonly exited: Promise<ProcessExit>;
+  /** From a descriptor kept on `/proc/PID/stat`, which belongs to the process and not to its number. */
+  stat(): ProcessStat | undefined;
+  /** Climbs the ladder until the process is proved gone. The identity is checked before each signal. */
+  stop(ladder: StopLadder): Promise<StopOutcome>;
+}
+
+export interface ProcessStat {
+  /** `R S D T t Z X I`, as the kernel prints it. */
+  readonly state: string;
+  /** User and system time, clock ticks. */
+  readonly cpuTicks: number;
+  readonly rssBytes: number;
+}
+
+export interface ProcessRuntime {
+  /** Launches in its own session with no descriptor of the agent's. Rejects with `exhausted`, `not-found` or `internal`. */
+  start(mark: ProcessMark, launch: Launch, files: WorkloadFiles): Promise<ProcessHandle>;
+  /** A handle on a running process, or undefined when identity or mark do not agree with what the kernel shows. */
+  adopt(identity: ProcessIdentity, mark: ProcessMark): ProcessHandle | undefined;
+  /** Every live process that carries a mark of this box and this state directory. */
+  sweep(): Promise<readonly FoundProcess[]>;
+}

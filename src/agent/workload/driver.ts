@@ -1,0 +1,65 @@
+import type { Workload } from "../../contract/workload.ts";
+import type { Launch, ProcessExit, StopLadder, WorkloadFiles } from "../runtime/process/process-runtime.ts";
+
+/** Why this box does not run a workload: the rule that says so and what it says. */
+export interface Refusal {
+  /** The configuration key of the rule (`policy.inputs`), or `spec` when the workload contradicts itself. */
+  readonly rule: string;
+  readonly message: string;
+}
+
+export interface WorkloadSecrets {
+  readonly values: readonly string[];
+  /** Whole URLs that hold a secret, each with the form that may be shown. */
+  readonly urls: readonly { readonly url: string; readonly masked: string }[];
+}
+
+/**
+ * What an exit means for the next start:
+ * - `backoff`: try again, later and later;
+ * - `long`: the same arguments will fail the same way: straight to the longest delay, with a loud state;
+ * - `after`: the other side needs `afterMs` before it can accept us (a publisher it still remembers).
+ */
+export interface ExitVerdict {
+  /** Short, stable, for metrics and people: `network`, `already-publishing`, `bad-arguments`, `end-of-input`, … */
+  readonly class: string;
+  readonly retry: "backoff" | "long" | "after";
+  readonly afterMs?: number;
+  /** The line of output that shows it. */
+  readonly evidence?: string;
+}
+
+/** One reading of what a workload has produced since it started. Counters only grow; absent where unknown. */
+export interface MediaSample {
+  readonly frames: number | undefined;
+  readonly outTimeUs: number | undefined;
+  readonly totalBytes: number | undefined;
+  readonly droppedFrames: number | undefined;
+  /** The program said that it has finished. */
+  readonly isEnded: boolean;
+}
+
+/** Reads a workload's counters where it left them. `undefined` until there are any. */
+export interface MediaProbe {
+  sample(): MediaSample | undefined;
+  close(): void;
+}
+
+/** Everything the engine must know about one kind of workload. Pure but for `prepare` and `openProbe`. */
+export interface WorkloadDriver<W extends Workload = Workload> {
+  readonly kind: W["kind"];
+  readonly stopLadder: StopLadder;
+  /** How long a start may take until the first sign of work. */
+  readonly startDeadlineMs: number;
+  admit(workload: W): Refusal | undefined;
+  /** Equal for specs that mean the same, whatever the order of their keys; stable across releases. */
+  specHash(workload: W): string;
+  /** One line for people, secrets masked. */
+  describe(workload: W): string;
+  secrets(workload: W): WorkloadSecrets;
+  /** Everything that must be known or written before the launch. Rejects with an `AppError`. */
+  prepare(workload: W, files: WorkloadFiles, signal: AbortSignal): Promise<Launch>;
+  openProbe(files: WorkloadFiles): MediaProbe;
+  /** `output` holds the last lines of the workload's own output, secrets already taken out. */
+  classifyExit(exit: ProcessExit, output: readonly string[]): ExitVerdict;
+}

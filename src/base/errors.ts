@@ -1,0 +1,41 @@
+/**
+ * The one error class. `code` comes from a closed list that says what to do about it (`contract/error-code.ts`);
+ * nothing branches on `message`, which says what was attempted, with what, and what is allowed.
+ */
+export class AppError<Code extends string = string> extends Error {
+  override readonly name = "AppError";
+  readonly code: Code;
+  readonly field: string | undefined;
+  readonly retryAfterMs: number | undefined;
+
+  constructor(code: Code, message: string, details: AppErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.field = details.field;
+    this.retryAfterMs = details.retryAfterMs;
+  }
+}
+
+export interface AppErrorDetails {
+  /** The input's field that is wrong, as the sender spelt it: `outputs[0].url`. */
+  readonly field?: string;
+  readonly retryAfterMs?: number;
+  readonly cause?: unknown;
+}
+
+/** One line of text for any thrown value, with the causes that explain it. */
+export function messageOf(thrown: unknown): string {
+  const parts: string[] = [];
+  for (let value: unknown = thrown, depth = 0; value !== undefined && depth < 4; depth++) {
+    const text = value instanceof Error ? value.message || value.name : String(value);
+    if (text !== "" && !parts.includes(text)) parts.push(text);
+    value = value instanceof Error ? value.cause : undefined;
+  }
+  return parts.join(": ");
+}
+
+/** The errno name of a system error (`ENOENT`), where it has one. */
+export function errnoOf(thrown: unknown): string | undefined {
+  if (!(thrown instanceof Error) || !("code" in thrown) || typeof thrown.code !== "string") return undefined;
+  return thrown.code;
+}

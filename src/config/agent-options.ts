@@ -1,0 +1,59 @@
+/** The agent's options after parsing. Keys, defaults, environment names and flags: `agent-options-table.ts`. */
+export interface AgentOptions {
+  readonly box: {
+    readonly id: string;
+    readonly name: string | undefined;
+    readonly labels: Readonly<Record<string, string>>;
+  };
+  readonly link: {
+    /** Absent: the agent keeps what it last knew and says that nothing tells it more. */
+    readonly endpoint: string | undefined;
+    readonly tokenFile: string | undefined;
+    readonly caFile: string | undefined;
+    /** First ceiling of the back-off between attempts. */
+    readonly retryDelayMs: number;
+    /** Attempts without an event after which the link is called degraded. Never stops it. */
+    readonly maxRetries: number;
+    /** From the dial to the answer's headers. */
+    readonly connectTimeoutMs: number;
+    /** Starts that come within this time of a connect are the whole set. 0: off. */
+    readonly replayWindowMs: number;
+  };
+  readonly report: { readonly endpoint: string | undefined; readonly intervalMs: number };
+  readonly streams: {
+    readonly outputTemplate: string | undefined;
+    readonly ffmpegPath: string;
+    readonly ffprobePath: string;
+    /** From launch to first media. */
+    readonly startDeadlineMs: number;
+    /** Counters that do not move for this long mean a stall. */
+    readonly stallMs: number;
+  };
+  readonly boot: { readonly onReboot: "clear" | "resume"; readonly detectionThresholdMs: number };
+  readonly reconcile: { readonly shrinkHoldMs: number; readonly intervalMs: number };
+  readonly shutdown: { readonly streams: "keep" | "stop" };
+  readonly policy: StreamPolicy;
+  readonly files: {
+    readonly stateDir: string;
+    readonly registry: string;
+    readonly persistentState: string;
+    readonly log: string;
+  };
+  readonly log: {
+    readonly level: "error" | "warn" | "info" | "debug";
+    readonly maxFileBytes: number;
+    readonly keepFiles: number;
+  };
+}
+
+/** What this box allows, whatever the hub says. */
+export interface StreamPolicy {
+  /** URL schemes. */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /** Hosts that inputs and outputs may name; empty: any. `*.example.com` allows subdomains. */
+  readonly hosts: readonly string[];
+  /** Directories that files may be read from and written to. */
+  readonly fileRoots: readonly string[];
+  readonly rawArguments: boolean;
+}

@@ -1,0 +1,123 @@
+import { z } from "zod";
+import { WORKLOAD_STATES } from "./workload.ts";
+
+/** Answers of the agent's local API (`agent.sock`) and the parts of a report. Times are ISO 8601 wall time; ages are seconds. */
+
+export const LINK_STATES = ["off", "connecting", "live", "waiting", "degraded"] as const;
+
+export const workloadStatusSchema = z.object({
+  id: z.string(),
+  kind: z.string(),
+  name: z.string().optional(),
+  /** What it does, secrets masked: `rtsp://cam/1 → rtmp://host/live/***`. */
+  description: z.string(),
+  state: z.enum(WORKLOAD_STATES),
+  /** Why it is in that state, in one line. */
+  cause: z.string().optional(),
+  pid: z.int().optional(),
+  generation: z.int(),
+  /** Starts after the first one, since the workload was last changed. */
+  restarts: z.int(),
+  since: z.string(),
+  nextStartInSeconds: z.number().optional(),
+  lastExit: z
+    .object({
+      at: z.string(),
+      code: z.int().nullable(),
+      signal: z.string().nullable(),
+      class: z.string(),
+      /** The line of the workload's own output that shows the cause. */
+      evidence: z.string().optional(),
+    })
+    .optional(),
+  media: z
+    .object({
+      fps: z.number().optional(),
+      bitrateKbit: z.number().optional(),
+      /** Media seconds a second. */
+      speed: z.number().optional(),
+      outTimeSeconds: z.number().optional(),
+      totalBytes: z.number().optional(),
+      frames: z.number().optional(),
+      droppedFrames: z.number().optional(),
+    })
+    .optional(),
+  cpuPercent: z.number().optional(),
+  rssBytes: z.number().optional(),
+});
+export type WorkloadStatus = z.output<typeof workloadStatusSchema>;
+
+export const linkStatusSchema = z.object({
+  state: z.enum(LINK_STATES),
+  endpoint: z.string(),
+  since: z.string(),
+  /** Attempts since an event last arrived. */
+  attempts: z.int(),
+  /** Why the last attempt or connection ended. */
+  reason: z.string().optional(),
+  nextAttemptInSeconds: z.number().optional(),
+  lastByteAt: z.string().optional(),
+  connects: z.int(),
+  events: z.int(),
+  /** Events that were skipped, by reason (`not-json`, `invalid`, `too-large`, `too-deep`). */
+  badEvents: z.record(z.string(), z.int()),
+  lastBadEvent: z.string().optional(),
+});
+export type LinkStatus = z.output<typeof linkStatusSchema>;
+
+export const agentStatusSchema = z.object({
+  version: z.literal(1),
+  agentVersion: z.string(),
+  boxId: z.string(),
+  boxName: z.string().optional(),
+  pid: z.int(),
+  startedAt: z.string(),
+  verdict: z.enum(["reboot", "restart", "first"]),
+  bootId: z.string(),
+  link: linkStatusSchema,
+  expected: z.object({
+    epoch: z.string().optional(),
+    revision: z.int().optional(),
+    workloads: z.int(),
+    /** Removals that the shrink guard holds back. */
+    held: z.object({ ids: z.array(z.string()), appliesInSeconds: z.number(), reason: z.string() }).optional(),
+  }),
+  registry: z.object({ durable: z.boolean(), reason: z.string().optional() }),
+  report: z.object({
+    state: z.enum(["off", "ok", "failing"]),
+    queued: z.int(),
+    dropped: z.int(),
+    reason: z.string().optional(),
+  }),
+  /** Inputs that were refused or skipped since the start, by kind. */
+  badInputs: z.record(z.string(), z.int()),
+  workloads: z.array(workloadStatusSchema),
+});
+export type AgentStatus = z.output<typeof agentStatusSchema>;
+
+/** Why a workload is in its state: the answer of `sluice explain`. */
+export const explanationSchema = z.object({
+  id: z.string(),
+  /** `undefined` when nothing expects it and nothing of it runs. */
+  status: workloadStatusSchema.optional(),
+  /** Sentences in the order in which a person asks: expected by what, what runs, last exit, what happens next. */
+  because: z.array(z.string()),
+});
+export type Explanation = z.output<typeof explanationSchema>;
+
+export const reconcileResultSchema = z.object({ kept: z.int(), started: z.int(), stopped: z.int() });
+export type ReconcileResult = z.output<typeof reconcileResultSchema>;
+
+/** What `sluice cleanup` found and did, one entry a process. */
+export const cleanupResultSchema = z.object({
+  processes: z.array(
+    z.object({
+      pid: z.int(),
+      workloadId: z.string(),
+      generation: z.int(),
+      outcome: z.enum(["kept", "stopped", "would-stop", "unkillable"]),
+      reason: z.string(),
+    }),
+  ),
+});
+export type CleanupResult = z.output<typeof cleanupResultSchema>;

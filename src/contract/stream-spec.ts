@@ -1,0 +1,86 @@
+import { z } from "zod";
+
+/**
+ * What an operator asks of one stream. Optional fields stay absent: defaults are filled in where the command line is
+ * made, so that a new release with other defaults does not count as a changed stream.
+ */
+
+const url = z.string().min(1).max(4096);
+
+export const videoEncodingSchema = z.object({
+  /** A video encoder of the box's FFmpeg: `libx264`, `h264_v4l2m2m`, … */
+  encoder: z.string().regex(/^[A-Za-z0-9_]{1,40}$/, "must be the name of an FFmpeg encoder"),
+  preset: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,40}$/)
+    .optional(),
+  /** `WIDTHxHEIGHT`, both even. */
+  size: z
+    .string()
+    .regex(/^[1-9]\d{0,4}x[1-9]\d{0,4}$/, "must be WIDTHxHEIGHT, for example 1280x720")
+    .refine((size) => size.split("x").every((side) => Number(side) % 2 === 0), "width and height must be even")
+    .optional(),
+  fps: z.number().positive().max(240).optional(),
+  bitrateKbit: z.int().min(16).max(400_000).optional(),
+  /** Distance between key frames. */
+  gopFrames: z.int().min(1).max(3000).optional(),
+  profile: z
+    .string()
+    .regex(/^[A-Za-z0-9_.-]{1,40}$/)
+    .optional(),
+});
+
+export const audioEncodingSchema = z.object({
+  encoder: z.string().regex(/^[A-Za-z0-9_]{1,40}$/, "must be the name of an FFmpeg encoder"),
+  bitrateKbit: z.int().min(8).max(2048).optional(),
+  sampleRateHz: z.int().min(8000).max(192_000).optional(),
+  channels: z.int().min(1).max(8).optional(),
+});
+
+export const streamInputSchema = z.object({
+  url,
+  /** RTSP only: how media travels. TCP is the default. */
+  rtspTransport: z.enum(["tcp", "udp"]).optional(),
+  /** Files only: read again from the start at the end. */
+  loop: z.boolean().optional(),
+});
+
+export const streamOutputSchema = z.object({
+  url,
+  /** The receiver rejects a stream without sound: a silent track is added when the input has none. */
+  needsAudio: z.boolean().optional(),
+  /** HLS and recordings: length of one file. */
+  segmentSeconds: z.number().positive().max(86_400).optional(),
+  /** HLS and recordings: how many finished files to keep. */
+  keepSegments: z.int().min(1).max(100_000).optional(),
+  /** RTSP only: how media travels. TCP is the default. */
+  rtspTransport: z.enum(["tcp", "udp"]).optional(),
+});
+
+export const streamSpecSchema = z.object({
+  input: z.union([url.transform((text) => ({ url: text })), streamInputSchema]),
+  outputs: z
+    .array(z.union([url.transform((text) => ({ url: text })), streamOutputSchema]))
+    .min(1)
+    .max(16),
+  /** Absent: `copy`, or an encoder where the input is made by FFmpeg itself. */
+  video: z.union([z.enum(["copy", "none"]), videoEncodingSchema]).optional(),
+  audio: z.union([z.enum(["copy", "none"]), audioEncodingSchema]).optional(),
+  /** A small JPEG of what is streamed, renewed every so often. */
+  preview: z
+    .object({ everySeconds: z.number().min(1).max(3600).optional(), widthPixels: z.int().min(16).max(1920).optional() })
+    .optional(),
+  /** Extra FFmpeg arguments; refused unless the box's policy allows them. */
+  rawArguments: z
+    .object({
+      input: z.array(z.string().max(1024)).max(64).optional(),
+      output: z.array(z.string().max(1024)).max(64).optional(),
+    })
+    .optional(),
+});
+
+export type StreamSpec = z.output<typeof streamSpecSchema>;
+export type StreamInput = StreamSpec["input"];
+export type StreamOutput = StreamSpec["outputs"][number];
+export type VideoEncoding = z.output<typeof videoEncodingSchema>;
+export type AudioEncoding = z.output<typeof audioEncodingSchema>;

@@ -1,0 +1,39 @@
+import { z } from "zod";
+import { workloadIdSchema } from "./identifier.ts";
+import { streamSpecSchema } from "./stream-spec.ts";
+
+/** One thing a box must keep running. */
+export const workloadSchema = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("stream"),
+    id: workloadIdSchema,
+    name: z.string().max(200).optional(),
+    spec: streamSpecSchema,
+  }),
+]);
+
+export type Workload = z.output<typeof workloadSchema>;
+export type WorkloadKind = Workload["kind"];
+
+/**
+ * Where a workload stands on its box:
+ * - `waiting`: not running, the next start is due at a known time;
+ * - `starting`: launched, not yet proved (a stream: no media yet);
+ * - `running`: proved to do its work;
+ * - `degraded`: running, but not as it should (a stream: slower than real time);
+ * - `stalled`: its process lives and does nothing useful;
+ * - `stopping`: told to stop, not yet gone;
+ * - `unkillable`: survived SIGKILL (uninterruptible sleep); nothing is started in its place;
+ * - `refused`: the box's policy or the spec itself does not allow it.
+ */
+export const WORKLOAD_STATES = [
+  "waiting",
+  "starting",
+  "running",
+  "degraded",
+  "stalled",
+  "stopping",
+  "unkillable",
+  "refused",
+] as const;
+export type WorkloadState = (typeof WORKLOAD_STATES)[number];
