@@ -8,7 +8,10 @@ export interface AgentOptions {
   readonly link: {
     /** Absent: the agent keeps what it last knew and says that nothing tells it more. */
     readonly endpoint: string | undefined;
+    /** Read again at each attempt, so that a rotated token needs no restart. */
     readonly tokenFile: string | undefined;
+    /** From the environment (`SLUICE_TOKEN`); never together with a file. A secret: the redactor must know it. */
+    readonly token: string | undefined;
     readonly caFile: string | undefined;
     /** First ceiling of the back-off between attempts. */
     readonly retryDelayMs: number;

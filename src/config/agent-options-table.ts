@@ -1,0 +1,212 @@
+import { join } from "node:path";
+import { z } from "zod";
+import { LOG_LEVELS } from "../base/log.ts";
+import { boxIdSchema } from "../contract/identifier.ts";
+import { type AgentOption, type DefaultContext, derivedOption, option, unsetOption } from "./agent-option.ts";
+import {
+  booleanValue,
+  choiceValue,
+  countValue,
+  httpAddressValue,
+  labelsValue,
+  listValue,
+  outputTemplateValue,
+  pathValue,
+  programValue,
+  schemaValue,
+  secondsValue,
+  textValue,
+} from "./option-value.ts";
+import { boxIdFromHostname, defaultStateDirectory, reportEndpointOf } from "./state-directory.ts";
+
+const INPUT_SCHEMES = ["rtsp", "rtsps", "rtmp", "rtmps", "srt", "http", "https", "hls", "udp", "rtp", "file", "test"];
+const OUTPUT_SCHEMES = ["rtmp", "rtmps", "srt", "rtsp", "rtsps", "hls", "http", "https", "udp", "file"];
+const schemeSchema = z.string().regex(/^[a-z][a-z0-9+.-]{0,19}$/);
+const hostSchema = z.string().regex(/^(?:\*\.)?[A-Za-z0-9_.:[\]-]{1,253}$/);
+const pathSchema = z
+  .string()
+  .max(4096)
+  .regex(/^\/[^\p{Cc}]*$/u);
+
+/**
+ * Every option of the agent, by its key path in the configuration file. File, environment, flags, `--print-config` and
+ * `docs/configuration.md` all come from this table. Times are seconds here, as people write them.
+ */
+export const AGENT_OPTIONS = {
+  "box.id": derivedOption<string, string>(
+    schemaValue(boxIdSchema, "1 to 63 letters, digits, dots, dashes or underscores, not starting with . or -", "id"),
+    {
+      help: "Name by which the hub knows this box. Part of the mark that every child process carries.",
+      fallbackText: "the host's name, made safe",
+      fallback: ({ facts }) => ({ value: boxIdFromHostname(facts.hostname), because: "host name" }),
+    },
+  ),
+  "box.name": unsetOption(textValue(200), { help: "Name for people." }),
+  "box.labels": option<Readonly<Record<string, string>>>(
+    labelsValue(),
+    {},
+    { help: "Labels that the hub may select by." },
+  ),
+
+  "link.endpoint": unsetOption(httpAddressValue(), {
+    help: "Address of the event stream (SSE). Without it the agent keeps what it last knew.",
+    oldNames: ["SSE_ENDPOINT"],
+  }),
+  "link.tokenFile": derivedOption<string, string | undefined>(pathValue(), {
+    help: "File that holds the bearer token; read again at each attempt. SLUICE_TOKEN holds the token itself.",
+    fallbackText: "`token` in systemd's credentials directory, if it exists",
+    fallback: ({ credentialFile }) => ({
+      value: credentialFile,
+      because: credentialFile === undefined ? "not set" : "CREDENTIALS_DIRECTORY",
+    }),
+  }),
+  "link.caFile": unsetOption(pathValue(), {
+    help: "Certificate authorities (PEM) to trust for the endpoint, beside the system's.",
+  }),
+  "link.retryDelaySeconds": option(secondsValue({ min: 0.05, max: 60 }), 5, {
+    help: "Ceiling of the first wait between attempts; it doubles up to 60 s.",
+    oldNames: ["SSE_RETRY_DELAY"],
+  }),
+  "link.maxRetries": option(countValue({ min: 1, max: 1_000_000 }), 10, {
+    help: "Attempts without an event after which the link is called degraded. It never stops trying.",
+    oldNames: ["SSE_MAX_RETRIES"],
+  }),
+  "link.connectTimeoutSeconds": option(secondsValue({ min: 0.1, max: 300 }), 10, {
+    help: "Limit from the dial to the answer's headers.",
+    oldNames: ["CONNECTION_TIMEOUT"],
+  }),
+  "link.replayWindowSeconds": option(secondsValue({ min: 0, max: 300 }), 0, {
+    help: "For a server without snapshots that repeats its starts after each connect: what it starts within this time is the whole set. 0: off.",
+  }),
+
+  "report.endpoint": derivedOption<string, string | undefined>(httpAddressValue(), {
+    help: "Address that reports are posted to.",
+    fallbackText: "beside the events of a hub (`…/v1/boxes/<id>/report`); not set for other servers",
+    fallback: ({ linkEndpoint }) => {
+      const value = reportEndpointOf(linkEndpoint);
+      return { value, because: value === undefined ? "not set" : "from link.endpoint" };
+    },
+  }),
+  "report.intervalSeconds": option(secondsValue({ min: 1, max: 3600 }), 15, {
+    help: "Time between reports when nothing changes.",
+  }),
+
+  "streams.outputTemplate": unsetOption(outputTemplateValue(), {
+    help: "Where events that name only a cameraUrl and a streamKey send to.",
+  }),
+  "streams.ffmpegPath": option(programValue(), "ffmpeg", { help: "FFmpeg to run." }),
+  "streams.ffprobePath": option(programValue(), "ffprobe", { help: "ffprobe to look at inputs with." }),
+  "streams.startDeadlineSeconds": option(secondsValue({ min: 1, max: 600 }), 30, {
+    help: "Limit from a stream's launch to its first media.",
+  }),
+  "streams.stallSeconds": option(secondsValue({ min: 1, max: 600 }), 8, {
+    help: "Counters that do not move for this long mean a stall.",
+  }),
+
+  "boot.onReboot": option(choiceValue(["clear", "resume"]), "clear", {
+    help: "After a reboot: forget what was expected and wait for the server, or resume it at once.",
+  }),
+  "boot.detectionThresholdSeconds": option(secondsValue({ min: 1, max: 86_400 }), 300, {
+    help: "Uptime below which a start counts as a reboot, only where no boot id can be had.",
+    oldNames: ["BOOT_DETECTION_THRESHOLD"],
+  }),
+
+  "reconcile.shrinkHoldSeconds": option(secondsValue({ min: 0, max: 3600 }), 60, {
+    help: "How long a snapshot that would stop more than half of the streams (and more than two) is held back.",
+  }),
+  "reconcile.intervalSeconds": option(secondsValue({ min: 1, max: 3600 }), 30, {
+    help: "Longest time between two laps of reconciliation and health.",
+    oldNames: ["HEALTH_CHECK_INTERVAL"],
+  }),
+
+  "shutdown.streams": option(choiceValue(["keep", "stop"]), "keep", {
+    help: "When the agent is told to stop: leave streams running for the next agent, or stop them all.",
+  }),
+
+  "policy.inputs": option(listValue(schemeSchema, "URL schemes, such as rtsp"), INPUT_SCHEMES, {
+    help: "Input schemes that this box allows, whatever the server says.",
+  }),
+  "policy.outputs": option(listValue(schemeSchema, "URL schemes, such as rtmp"), OUTPUT_SCHEMES, {
+    help: "Output schemes that this box allows.",
+  }),
+  "policy.hosts": option(listValue(hostSchema, "host names, `*.example.com` for subdomains"), [], {
+    help: "Hosts that inputs and outputs may name. Empty: any.",
+  }),
+  "policy.fileRoots": option(listValue(pathSchema, "absolute directories"), [], {
+    help: "Directories that files may be read from and written to. Empty: none.",
+  }),
+  "policy.rawArguments": option(booleanValue(), false, {
+    help: "Allow streams to bring their own FFmpeg arguments. Whoever controls the server then controls FFmpeg.",
+  }),
+
+  "files.stateDir": derivedOption<string, string>(pathValue(), {
+    help: "Directory of everything that the agent remembers (mode 0700).",
+    fallbackText: "systemd's `STATE_DIRECTORY`, else `/var/lib/sluice` for root, else `sluice` in the XDG state home",
+    fallback: ({ env, facts }) => defaultStateDirectory(env, facts),
+  }),
+  "files.registry": inStateDirectory("registry.json", "Record of the running processes.", "STREAM_REGISTRY"),
+  "files.persistentState": inStateDirectory(
+    "persistent_state.json",
+    "What the server last expected of this box.",
+    "PERSISTENT_STATE",
+  ),
+  "files.log": inStateDirectory("logs/stream_system.log", "The agent's own log.", "LOG_FILE"),
+
+  "log.level": option(choiceValue(LOG_LEVELS), "info", {
+    help: "Least important lines that are written.",
+    oldNames: [
+      // Many programs read DEBUG in their own ways; only a plain yes is meant for this one.
+      { name: "DEBUG", translate: (text) => (/^(?:1|true|yes|on)$/i.test(text) ? "debug" : undefined) },
+      "LOG_LEVEL",
+    ],
+  }),
+  "log.maxFileBytes": option(countValue({ min: 65_536, max: 1_073_741_824 }), 10_485_760, {
+    help: "Size at which a log file is rotated.",
+  }),
+  "log.keepFiles": option(countValue({ min: 1, max: 100 }), 5, { help: "Rotated files kept of each log." }),
+} as const satisfies Readonly<Record<string, AnyOption>>;
+
+/** What the loader needs of a row, whatever its type. */
+export type AnyOption = AgentOption<unknown, unknown>;
+
+export type AgentOptionKey = keyof typeof AGENT_OPTIONS;
+export type AgentOptionValues = {
+  readonly [K in AgentOptionKey]: (typeof AGENT_OPTIONS)[K] extends AgentOption<infer T, infer D> ? T | D : never;
+};
+
+/** Keys of later releases that shared files may hold: accepting them without doing anything would be a lie. */
+export const UNSUPPORTED_KEYS = ["storages", "dataPlane", "uplink", "policy.images", "policy.remote"] as const;
+
+export function isAgentOptionKey(key: string): key is AgentOptionKey {
+  return Object.hasOwn(AGENT_OPTIONS, key);
+}
+
+export const AGENT_OPTION_KEYS: readonly AgentOptionKey[] = Object.keys(AGENT_OPTIONS).filter(isAgentOptionKey);
+
+/** `link.tokenFile` → `SLUICE_LINK_TOKEN_FILE`; the state directory has the short name that everyone knows. */
+export function environmentNameOf(key: AgentOptionKey): string {
+  if (key === "files.stateDir") return "SLUICE_STATE_DIR";
+  return `SLUICE_${words(key).join("_").toUpperCase()}`;
+}
+
+/** `link.tokenFile` → `--link-token-file`. */
+export function flagOf(key: AgentOptionKey): string {
+  if (key === "files.stateDir") return "--state-dir";
+  return `--${words(key).join("-")}`;
+}
+
+function words(key: string): string[] {
+  return key
+    .replace(/([a-z])([A-Z])/g, "$1.$2")
+    .toLowerCase()
+    .split(".");
+}
+
+function inStateDirectory(name: string, help: string, oldName: string): AgentOption<string, string> {
+  return derivedOption<string, string>(pathValue(), {
+    help,
+    oldNames: [oldName],
+    fallbackText: `\`${name}\` in the state directory`,
+    fallback: ({ stateDir }: DefaultContext) => ({ value: join(stateDir, name), because: "in the state directory" }),
+  });
+}

@@ -1,0 +1,58 @@
+import type { AgentOptions } from "./agent-options.ts";
+import type { AgentOptionValues } from "./agent-options-table.ts";
+
+/** From the table's flat keys and seconds to what the agent works with. */
+export function toAgentOptions(values: AgentOptionValues, token: string | undefined): AgentOptions {
+  return {
+    box: { id: values["box.id"], name: values["box.name"], labels: values["box.labels"] },
+    link: {
+      endpoint: values["link.endpoint"],
+      tokenFile: values["link.tokenFile"],
+      token,
+      caFile: values["link.caFile"],
+      retryDelayMs: toMs(values["link.retryDelaySeconds"]),
+      maxRetries: values["link.maxRetries"],
+      connectTimeoutMs: toMs(values["link.connectTimeoutSeconds"]),
+      replayWindowMs: toMs(values["link.replayWindowSeconds"]),
+    },
+    report: { endpoint: values["report.endpoint"], intervalMs: toMs(values["report.intervalSeconds"]) },
+    streams: {
+      outputTemplate: values["streams.outputTemplate"],
+      ffmpegPath: values["streams.ffmpegPath"],
+      ffprobePath: values["streams.ffprobePath"],
+      startDeadlineMs: toMs(values["streams.startDeadlineSeconds"]),
+      stallMs: toMs(values["streams.stallSeconds"]),
+    },
+    boot: {
+      onReboot: values["boot.onReboot"],
+      detectionThresholdMs: toMs(values["boot.detectionThresholdSeconds"]),
+    },
+    reconcile: {
+      shrinkHoldMs: toMs(values["reconcile.shrinkHoldSeconds"]),
+      intervalMs: toMs(values["reconcile.intervalSeconds"]),
+    },
+    shutdown: { streams: values["shutdown.streams"] },
+    policy: {
+      inputs: values["policy.inputs"],
+      outputs: values["policy.outputs"],
+      hosts: values["policy.hosts"],
+      fileRoots: values["policy.fileRoots"],
+      rawArguments: values["policy.rawArguments"],
+    },
+    files: {
+      stateDir: values["files.stateDir"],
+      registry: values["files.registry"],
+      persistentState: values["files.persistentState"],
+      log: values["files.log"],
+    },
+    log: {
+      level: values["log.level"],
+      maxFileBytes: values["log.maxFileBytes"],
+      keepFiles: values["log.keepFiles"],
+    },
+  };
+}
+
+function toMs(seconds: number): number {
+  return Math.round(seconds * 1000);
+}
