@@ -40,7 +40,7 @@ export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   winston: ["src/base"],
   "winston-transport": ["src/base"],
   "p-retry": ["src/agent/link", "src/agent/report"],
-  zod: ["src/contract", "src/config"],
+  zod: ["src/contract", "src/config", "src/agent/registry"],
   yaml: ["src/config"],
   commander: ["src/cli"],
   "cli-table3": ["src/cli"],

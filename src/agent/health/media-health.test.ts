@@ -1,0 +1,131 @@
+import { describe, expect, test } from "vitest";
+import type { MediaSample } from "../workload/driver.ts";
+import {
+  type Finding,
+  type HealthLimits,
+  type MediaHealth,
+  NEW_HEALTH,
+  observeMedia,
+  ratesOf,
+} from "./media-health.ts";
+
+const LIMITS: HealthLimits = { startDeadlineMs: 20_000, stallMs: 8000, periodMs: 1000 };
+
+const sampleAt = (seconds: number, extra: Partial<MediaSample> = {}): MediaSample => ({
+  frames: Math.round(seconds * 25),
+  outTimeUs: Math.round(seconds * 1_000_000),
+  totalBytes: Math.round(seconds * 50_000),
+  droppedFrames: 0,
+  isEnded: false,
+  ...extra,
+});
+
+interface Run {
+  health: MediaHealth;
+  nowMs: number;
+  findings: (Finding | undefined)[];
+}
+
+function run(
+  from: Run,
+  ticks: readonly (MediaSample | undefined)[],
+  options: { elapsedMs?: number; state?: string } = {},
+): Run {
+  return ticks.reduce<Run>((state, sample) => {
+    const elapsedMs = options.elapsedMs ?? LIMITS.periodMs;
+    const nowMs = state.nowMs + elapsedMs;
+    const { health, finding } = observeMedia(
+      state.health,
+      { nowMs, elapsedMs, sample, processState: options.state ?? "S" },
+      LIMITS,
+    );
+    return { health, nowMs, findings: [...state.findings, finding] };
+  }, from);
+}
+
+const start = (): Run => ({ health: NEW_HEALTH, nowMs: 0, findings: [] });
+const seconds = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => from + index);
+const flowing = (from: number, to: number) => seconds(from, to).map((second) => sampleAt(second));
+const repeat = <T>(value: T, times: number): T[] => Array.from({ length: times }, () => value);
+
+describe("observeMedia", () => {
+  test("finds nothing wrong while counters move", () => {
+    const { findings, health } = run(start(), flowing(1, 120));
+    expect(findings.every((finding) => finding === undefined)).toBe(true);
+    expect(health.healthyMs).toBeGreaterThanOrEqual(60_000);
+  });
+
+  test("finds a stall within ten seconds after ten hours of health, whatever the averages say", () => {
+    const before = run(start(), flowing(35_990, 36_000));
+    const { findings } = run({ ...before, findings: [] }, repeat(sampleAt(35_999), 10));
+    expect(findings[6]).toBeUndefined();
+    expect(findings[7]).toMatchObject({ cause: "stalled", needsRestart: true });
+  });
+
+  test("gives a start its own deadline", () => {
+    const { findings } = run(start(), repeat(undefined, 21));
+    expect(findings.slice(0, 19).every((finding) => finding === undefined)).toBe(true);
+    expect(findings[19]).toMatchObject({ cause: "connecting-timeout", needsRestart: true });
+  });
+
+  test("does not take a header or `N/A` for media", () => {
+    const silent = sampleAt(0, { totalBytes: undefined, outTimeUs: undefined, frames: 0 });
+    const { health, findings } = run(start(), repeat(silent, 20));
+    expect(health.hasMoved).toBe(false);
+    expect(findings.at(-1)).toMatchObject({ cause: "connecting-timeout" });
+  });
+
+  test("judges by media time where bytes cannot be counted", () => {
+    const segments = seconds(1, 30).map((second) => sampleAt(second, { totalBytes: undefined }));
+    expect(run(start(), segments).findings.every((finding) => finding === undefined)).toBe(true);
+  });
+
+  test("believes bytes over media time: progress goes on while the muxer is stuck", () => {
+    const stuck = seconds(10, 20).map((second) => sampleAt(second, { totalBytes: 450_000 }));
+    expect(run(run(start(), flowing(1, 10)), stuck).findings.at(-1)).toMatchObject({ cause: "stalled" });
+  });
+
+  test("holds no time against a workload in which this process did not run", () => {
+    const before = run(start(), flowing(1, 30));
+    const { findings } = run(before, [sampleAt(29)], { elapsedMs: 3_600_000 });
+    expect(findings.at(-1)).toBeUndefined();
+  });
+
+  test("tells a stopped process from a stalled one", () => {
+    const { findings } = run(run(start(), flowing(1, 10)), repeat(sampleAt(9), 8), { state: "T" });
+    expect(findings.at(-1)).toMatchObject({ cause: "stopped", needsRestart: true });
+  });
+
+  test("reports an encoder that falls behind for a minute and does not restart it", () => {
+    const slow = seconds(1, 75).map((second) => sampleAt(second * 0.7));
+    const { findings } = run(start(), slow);
+    expect(findings[30]).toBeUndefined();
+    expect(findings.at(-1)).toMatchObject({ cause: "encoder-slow", needsRestart: false });
+  });
+
+  test("copes with counters that wrap or start again", () => {
+    const before = run(start(), flowing(1, 10));
+    const again = run(before, flowing(1, 20));
+    expect(again.findings.at(-1)).toBeUndefined();
+    expect(ratesOf(again.health.window).fps).toBeCloseTo(25, 0);
+  });
+});
+
+describe("ratesOf", () => {
+  test("gives the last five seconds, not the average since the start", () => {
+    const before = run(start(), flowing(1, 100));
+    const half = seconds(1, 11).map((second) => sampleAt(99 + second / 2));
+    const { health } = run(before, half);
+    const rates = ratesOf(health.window);
+    expect(rates.speed).toBeCloseTo(0.5, 1);
+    expect(rates.bitrateKbit).toBeCloseTo(200, -1);
+  });
+
+  test("knows nothing from one sample", () => {
+    expect(ratesOf(run(start(), [sampleAt(1)]).health.window)).toEqual({
+      fps: undefined,
+      bitrateKbit: undefined,
+      speed: undefined,
+    });
+  });
+});

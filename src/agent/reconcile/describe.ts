@@ -1,0 +1,147 @@
+import type { Explanation, WorkloadStatus } from "../../contract/local-status.ts";
+import type { Workload, WorkloadState } from "../../contract/workload.ts";
+import { ratesOf } from "../health/media-health.ts";
+import type { Refusal, WorkloadDriver } from "../workload/driver.ts";
+import { exitText } from "./transitions.ts";
+import type { Unit } from "./unit.ts";
+
+/** What is known of one workload, from both sides. */
+export interface WorkloadView {
+  readonly id: string;
+  readonly workload: Workload | undefined;
+  readonly unit: Unit | undefined;
+  readonly refusal: Refusal | undefined;
+  readonly driver: WorkloadDriver | undefined;
+  readonly usage: { readonly cpuPercent: number; readonly rssBytes: number } | undefined;
+  readonly nowMs: number;
+  readonly nowWallMs: number;
+}
+
+export function stateOf(unit: Unit | undefined, refusal: Refusal | undefined): WorkloadState {
+  if (unit === undefined) return refusal === undefined ? "waiting" : "refused";
+  switch (unit.phase) {
+    case "waiting":
+    case "stopping":
+    case "unkillable":
+      return unit.phase;
+    case "launching":
+      return "starting";
+    case "running":
+      if (unit.finding !== undefined) return unit.finding.needsRestart ? "stalled" : "degraded";
+      return unit.health.hasMoved ? "running" : "starting";
+  }
+}
+
+export function toWorkloadStatus(view: WorkloadView): WorkloadStatus {
+  const { unit, workload } = view;
+  const cause = unit?.finding?.message ?? view.refusal?.message ?? unit?.cause;
+  return {
+    id: view.id,
+    kind: unit?.kind ?? workload?.kind ?? "unknown",
+    ...(workload?.name === undefined ? {} : { name: workload.name }),
+    description: workload === undefined ? "not expected" : (view.driver?.describe(workload) ?? workload.kind),
+    state: stateOf(unit, view.refusal),
+    ...(cause === undefined ? {} : { cause }),
+    ...(unit?.handle === undefined ? {} : { pid: unit.handle.identity.pid }),
+    generation: unit?.generation ?? 0,
+    restarts: unit?.restart.restarts ?? 0,
+    since: toIso(unit?.sinceWallMs ?? view.nowWallMs),
+    ...(unit?.phase === "waiting" && unit.dueAtMs !== undefined
+      ? { nextStartInSeconds: Math.max(0, (unit.dueAtMs - view.nowMs) / 1000) }
+      : {}),
+    ...(unit?.lastExit === undefined ? {} : { lastExit: toLastExit(unit.lastExit) }),
+    ...(unit?.phase === "running" ? { media: toMedia(unit) } : {}),
+    ...(view.usage ?? {}),
+  };
+}
+
+function toLastExit(exit: NonNullable<Unit["lastExit"]>): NonNullable<WorkloadStatus["lastExit"]> {
+  const { atMs, ...rest } = exit;
+  return {
+    at: toIso(atMs),
+    code: rest.code,
+    signal: rest.signal,
+    class: rest.class,
+    ...(rest.evidence === undefined ? {} : { evidence: rest.evidence }),
+  };
+}
+
+function toMedia(unit: Unit): NonNullable<WorkloadStatus["media"]> {
+  const rates = ratesOf(unit.health.window);
+  const last = unit.health.window.at(-1)?.sample;
+  return defined({
+    fps: rounded(rates.fps, 1),
+    bitrateKbit: rounded(rates.bitrateKbit, 0),
+    speed: rounded(rates.speed, 2),
+    outTimeSeconds: last?.outTimeUs === undefined ? undefined : rounded(last.outTimeUs / 1_000_000, 1),
+    totalBytes: last?.totalBytes,
+    frames: last?.frames,
+    droppedFrames: last?.droppedFrames,
+  });
+}
+
+/** Why a workload is in its state, in the order in which a person asks. */
+export function explain(view: WorkloadView, source: string): Explanation {
+  const { unit, workload, refusal } = view;
+  const because: string[] = [];
+  if (workload === undefined) because.push("Nothing expects it.");
+  else because.push(`Expected by ${source}: ${view.driver?.describe(workload) ?? workload.kind}.`);
+  if (refusal !== undefined) because.push(`Refused by ${refusal.rule} on this box: ${refusal.message}.`);
+  if (unit === undefined) because.push("Nothing of it runs.");
+  else because.push(...whatRuns(unit), ...whatEnded(unit), ...whatIsNext(unit, view));
+  if (workload === undefined && unit === undefined) return { id: view.id, because };
+  return { id: view.id, status: toWorkloadStatus(view), because };
+}
+
+function whatRuns(unit: Unit): string[] {
+  const { handle, finding } = unit;
+  if (handle === undefined) return unit.cause === undefined ? [] : [`Not running: ${unit.cause}.`];
+  const { pid, startTicks } = handle.identity;
+  const how = handle.isAdopted ? "adopted from an earlier agent" : "started by this agent";
+  const lines = [
+    `Pid ${pid} runs generation ${unit.generation} (${how}; proved by start tick ${startTicks} and its mark).`,
+  ];
+  if (finding !== undefined) lines.push(`Health: ${finding.cause}: ${finding.message}.`);
+  else if (!unit.health.hasMoved) lines.push("No media yet.");
+  else lines.push(`Media flows: ${ratesText(unit)}.`);
+  if (unit.phase === "stopping" && unit.cause !== undefined) lines.push(`It is being stopped: ${unit.cause}.`);
+  return lines;
+}
+
+function whatEnded(unit: Unit): string[] {
+  if (unit.lastExit === undefined) return [];
+  const { atMs, evidence } = unit.lastExit;
+  return [
+    `Last end: ${toIso(atMs)}, ${exitText(unit.lastExit)}, ${unit.lastExit.class}${evidence === undefined ? "" : `: ${evidence}`}.`,
+  ];
+}
+
+function whatIsNext(unit: Unit, view: WorkloadView): string[] {
+  if (unit.phase !== "waiting" || unit.dueAtMs === undefined || view.workload === undefined) return [];
+  const seconds = Math.max(0, (unit.dueAtMs - view.nowMs) / 1000);
+  return [`Next start in ${seconds.toFixed(1)} s (after ${unit.restart.failures} failures in a row).`];
+}
+
+function ratesText(unit: Unit): string {
+  const { fps, bitrateKbit, speed } = ratesOf(unit.health.window);
+  const parts = [
+    fps === undefined ? undefined : `${fps.toFixed(1)} frames/s`,
+    bitrateKbit === undefined ? undefined : `${Math.round(bitrateKbit)} kbit/s`,
+    speed === undefined ? undefined : `speed ${speed.toFixed(2)}`,
+  ].filter((part) => part !== undefined);
+  return parts.length === 0 ? "rates are known after a few seconds" : parts.join(", ");
+}
+
+export function toIso(wallMs: number): string {
+  return new Date(wallMs).toISOString();
+}
+
+function rounded(value: number | undefined, digits: number): number | undefined {
+  return value === undefined ? undefined : Number(value.toFixed(digits));
+}
+
+function defined<T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}

@@ -1,0 +1,49 @@
+import type { Clock } from "../../base/clock.ts";
+import type { Log, LogComponent } from "../../base/log.ts";
+import type { Random } from "../../base/random.ts";
+import type { Redactor } from "../../base/redact.ts";
+import type { Occurrence } from "../../contract/report.ts";
+import type { Workload } from "../../contract/workload.ts";
+import type { RegistryRecord } from "../registry/record.ts";
+import type { ProcessRuntime, WorkloadFiles } from "../runtime/process/process-runtime.ts";
+import type { WorkloadDriver } from "../workload/driver.ts";
+
+/** Where the engine writes down what it does. A cache of the truth in `/proc`, never the truth itself. */
+export interface RunRecords {
+  all(): Iterable<RegistryRecord>;
+  put(record: RegistryRecord): void;
+  remove(id: string): void;
+  /** Resolves once everything put so far is durable, or once the disk has been given up on for now. Never rejects. */
+  commit(): Promise<void>;
+}
+
+/** Carries a workload's own output to its log. */
+export interface OutputPump {
+  attach(workloadId: string, files: WorkloadFiles): void;
+  detach(workloadId: string): void;
+  /** Reads what is left, now. */
+  flush(workloadId: string): void;
+  /** The last lines, secrets taken out. */
+  tail(workloadId: string): readonly string[];
+}
+
+export interface EngineDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logFor: (component: LogComponent) => Log;
+  readonly redactor: Redactor;
+  readonly runtime: ProcessRuntime;
+  readonly records: RunRecords;
+  readonly pump: OutputPump;
+  readonly driverOf: (kind: string) => WorkloadDriver | undefined;
+  readonly filesOf: (workloadId: string) => WorkloadFiles;
+  /** 128 random bits, hexadecimal. */
+  readonly newNonce: () => string;
+  readonly boxId: string;
+  readonly bootId: string;
+  /** The set of workloads that should run now. */
+  readonly expected: () => ReadonlyMap<string, Workload>;
+  /** Something that a report would show has changed. */
+  readonly onChange: () => void;
+  readonly onOccurrence: (occurrence: Omit<Occurrence, "at">) => void;
+}

@@ -1,0 +1,218 @@
+import { toAppError } from "../../contract/error-code.ts";
+import type { Workload } from "../../contract/workload.ts";
+import { NEW_HEALTH } from "../health/media-health.ts";
+import type { ProcessExit, ProcessHandle, StopLadder } from "../runtime/process/process-runtime.ts";
+import type { ExitVerdict, WorkloadDriver } from "../workload/driver.ts";
+import { componentOf } from "./component-of.ts";
+import type { EngineDeps } from "./engine-deps.ts";
+import type { StopReason } from "./plan.ts";
+import { afterFailure, FRESH_RESTART } from "./restart-state.ts";
+import { toRecord, type Unit } from "./unit.ts";
+
+/**
+ * Carries out the plan's steps on one unit. Each transition runs by itself, so that a stuck workload holds up no other,
+ * and calls `wake` when it has ended.
+ */
+export interface Transitions {
+  launch(unit: Unit, workload: Workload, driver: WorkloadDriver): Promise<void>;
+  stop(unit: Unit, reason: StopReason, ladder: StopLadder): Promise<void>;
+  /** Takes over a process that was proved to be ours. */
+  takeOver(unit: Unit, handle: ProcessHandle, driver: WorkloadDriver | undefined): void;
+}
+
+export interface TransitionHooks {
+  readonly wake: () => void;
+  /** The unit has ended and nothing is to remember it by. */
+  readonly drop: (unit: Unit) => void;
+}
+
+export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Transitions {
+  const { clock } = deps;
+  /** Spawning forks this process, which blocks it for a moment: one at a time, with room for others in between. */
+  let spawnTurn: Promise<unknown> = Promise.resolve();
+
+  const enter = (unit: Unit, phase: Unit["phase"], cause: string | undefined) => {
+    unit.phase = phase;
+    unit.cause = cause;
+    unit.sinceWallMs = clock.wallMs();
+    deps.records.put(toRecord(unit, deps.bootId));
+    deps.onChange();
+  };
+
+  const inSpawnTurn = <T>(spawn: () => Promise<T>): Promise<T> => {
+    const turn = spawnTurn.then(async () => {
+      await new Promise((resolve) => setImmediate(resolve));
+      return spawn();
+    });
+    spawnTurn = turn.catch(() => undefined);
+    return turn;
+  };
+
+  const watch = (unit: Unit, handle: ProcessHandle, driver: WorkloadDriver | undefined) => {
+    unit.handle = handle;
+    unit.health = NEW_HEALTH;
+    unit.finding = undefined;
+    const files = deps.filesOf(unit.id);
+    deps.pump.attach(unit.id, files);
+    unit.probe = driver?.openProbe(files);
+    void handle.exited.then((exit) => {
+      if (unit.handle === handle) ended(unit, exit, driver);
+    });
+  };
+
+  const ended = (unit: Unit, exit: ProcessExit, driver: WorkloadDriver | undefined) => {
+    deps.pump.flush(unit.id);
+    const verdict = driver?.classifyExit(exit, deps.pump.tail(unit.id)) ?? UNKNOWN_VERDICT;
+    const pid = unit.handle?.identity.pid;
+    const { stopReason, finding } = unit;
+    release(unit);
+    unit.lastExit = {
+      atMs: clock.wallMs(),
+      code: exit.code,
+      signal: exit.signal,
+      class: stopReason === undefined ? verdict.class : finding === undefined ? "asked" : finding.cause,
+      ...(stopReason === undefined && verdict.evidence !== undefined ? { evidence: verdict.evidence } : {}),
+    };
+    const log = deps.logFor(componentOf(unit.kind));
+    switch (stopReason) {
+      case "not-expected":
+      case "refused":
+        log.info(`Stopped ${unit.id} (pid ${pid}, ${exitText(exit)})`);
+        hooks.drop(unit);
+        break;
+      case "changed":
+        log.info(`Stopped ${unit.id} (pid ${pid}, ${exitText(exit)}) to start it with its new settings`);
+        unit.restart = FRESH_RESTART;
+        unit.dueAtMs = clock.monotonicMs();
+        enter(unit, "waiting", "its settings changed");
+        break;
+      case "unhealthy":
+        wait(unit, { class: finding?.cause ?? "unhealthy", retry: "backoff" }, `${finding?.message ?? "unhealthy"}`);
+        break;
+      case undefined:
+        wait(
+          unit,
+          verdict,
+          `${exitText(exit)}, ${verdict.class}${verdict.evidence === undefined ? "" : `: ${verdict.evidence}`}`,
+        );
+        break;
+    }
+    hooks.wake();
+  };
+
+  /** Not running; when the next start is due follows from the verdict. */
+  const wait = (unit: Unit, verdict: ExitVerdict, text: string) => {
+    const { state, delayMs } = afterFailure(unit.restart, verdict, deps.random);
+    unit.restart = state;
+    unit.dueAtMs = clock.monotonicMs() + delayMs;
+    enter(unit, "waiting", text);
+    const message = `${unit.id} ended (${text}), next start in ${(delayMs / 1000).toFixed(1)} s`;
+    const log = deps.logFor(componentOf(unit.kind));
+    if (verdict.retry === "long") log.error(message);
+    else log.warn(message);
+    deps.onOccurrence({ kind: "exit", workloadId: unit.id, text });
+  };
+
+  const release = (unit: Unit) => {
+    unit.probe?.close();
+    unit.probe = undefined;
+    unit.handle = undefined;
+    unit.stopReason = undefined;
+    unit.finding = undefined;
+    deps.pump.detach(unit.id);
+  };
+
+  return {
+    launch: async (unit, workload, driver) => {
+      const abort = new AbortController();
+      unit.launchAbort = abort;
+      const specHash = driver.specHash(workload);
+      unit.restart =
+        unit.generation > 0 && unit.specHash === specHash
+          ? { ...unit.restart, restarts: unit.restart.restarts + 1 }
+          : FRESH_RESTART;
+      unit.specHash = specHash;
+      unit.generation += 1;
+      unit.nonce = deps.newNonce();
+      unit.dueAtMs = undefined;
+      unit.phase = "launching";
+      const files = deps.filesOf(unit.id);
+      try {
+        const launch = await driver.prepare(workload, files, abort.signal);
+        // The intent is on disk before the process exists: whoever comes after a crash in between knows what to look for.
+        enter(unit, "launching", undefined);
+        await deps.records.commit();
+        abort.signal.throwIfAborted();
+        const mark = {
+          boxId: deps.boxId,
+          workloadId: unit.id,
+          kind: unit.kind,
+          generation: unit.generation,
+          nonce: unit.nonce,
+          specHash: unit.specHash,
+        };
+        const handle = await inSpawnTurn(() => deps.runtime.start(mark, launch, files));
+        watch(unit, handle, driver);
+        enter(unit, "running", undefined);
+        deps
+          .logFor(componentOf(unit.kind))
+          .info(`Started ${unit.id} (pid ${handle.identity.pid}) ${driver.describe(workload)}`);
+        deps.onOccurrence({ kind: "start", workloadId: unit.id, text: `pid ${handle.identity.pid}` });
+      } catch (thrown) {
+        if (abort.signal.aborted) {
+          hooks.drop(unit);
+        } else {
+          const error = toAppError(thrown);
+          const retry =
+            error.code === "not-found" || error.code === "refused" || error.code === "invalid" ? "long" : "backoff";
+          wait(unit, { class: error.code, retry }, `could not start: ${deps.redactor.redact(error.message)}`);
+        }
+      } finally {
+        unit.launchAbort = undefined;
+        hooks.wake();
+      }
+    },
+
+    stop: async (unit, reason, ladder) => {
+      if (unit.phase === "launching") {
+        unit.launchAbort?.abort();
+        return;
+      }
+      const { handle } = unit;
+      if (handle === undefined) return;
+      unit.stopReason = reason;
+      enter(unit, "stopping", STOP_CAUSE[reason](unit));
+      const outcome = await handle.stop(ladder);
+      if (outcome === "unkillable") {
+        enter(unit, "unkillable", "it survived SIGKILL; nothing is started in its place until it is gone");
+        deps.logFor("PID").error(`${unit.id} (pid ${handle.identity.pid}) cannot be killed: it is stuck in the kernel`);
+        hooks.wake();
+      }
+    },
+
+    takeOver: (unit, handle, driver) => {
+      unit.specHash = handle.mark.specHash;
+      unit.generation = handle.mark.generation;
+      unit.nonce = handle.mark.nonce;
+      watch(unit, handle, driver);
+      unit.phase = "running";
+      unit.cause = "adopted";
+      deps.records.put(toRecord(unit, deps.bootId));
+    },
+  };
+}
+
+const UNKNOWN_VERDICT: ExitVerdict = { class: "unknown", retry: "backoff" };
+
+const STOP_CAUSE: Readonly<Record<StopReason, (unit: Unit) => string>> = {
+  "not-expected": () => "nothing expects it any more",
+  refused: () => "the box's policy refuses it",
+  changed: () => "its settings changed",
+  unhealthy: (unit) => unit.finding?.message ?? "unhealthy",
+};
+
+/** `exit 1`, `killed by SIGKILL`; an adopted process's status went to another parent. */
+export function exitText(exit: { readonly code: number | null; readonly signal: string | null }): string {
+  if (exit.signal !== null) return `killed by ${exit.signal}`;
+  return exit.code === null ? "exit status unknown, it was adopted" : `exit ${exit.code}`;
+}

@@ -1,0 +1,36 @@
+import { z } from "zod";
+import { workloadIdSchema } from "../../contract/identifier.ts";
+
+/**
+ * One workload in `registry.json`. With `pid`, `startTicks`, `bootId` and `nonce` it is the proof that a process is
+ * ours; without `pid` it is an intent (`starting`) or a memory (`waiting`).
+ */
+export const registryRecordSchema = z.object({
+  id: workloadIdSchema,
+  kind: z.string().min(1).max(40),
+  phase: z.enum(["starting", "running", "stopping", "waiting"]),
+  pid: z.int().positive().optional(),
+  /** Field 22 of `/proc/PID/stat`. */
+  startTicks: z.number().nonnegative().optional(),
+  bootId: z.string(),
+  nonce: z.string(),
+  specHash: z.string(),
+  generation: z.int().nonnegative(),
+  restarts: z.int().nonnegative(),
+  /** Failures since it last was healthy for long enough. */
+  failures: z.int().nonnegative(),
+  /** Wall time of the last change of phase, milliseconds. */
+  sinceMs: z.number(),
+  lastExit: z
+    .object({
+      atMs: z.number(),
+      code: z.int().nullable(),
+      signal: z.string().nullable(),
+      class: z.string(),
+      /** Secrets already taken out. */
+      evidence: z.string().optional(),
+    })
+    .optional(),
+});
+
+export type RegistryRecord = z.output<typeof registryRecordSchema>;
