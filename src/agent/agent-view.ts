@@ -1,0 +1,117 @@
+import type { AgentStatus, Explanation, LinkStatus, WorkloadStatus } from "../contract/local-status.ts";
+import type { Report } from "../contract/report.ts";
+import { explain, toIso, toWorkloadStatus, type WorkloadView } from "./reconcile/describe.ts";
+import type { ExpectedState } from "./reconcile/expected.ts";
+import type { Unit } from "./reconcile/unit.ts";
+import type { Refusal, WorkloadDriver } from "./workload/driver.ts";
+
+/** What never changes while an agent runs. */
+export interface AgentFacts {
+  readonly agentVersion: string;
+  readonly boxId: string;
+  readonly boxName: string | undefined;
+  readonly pid: number;
+  readonly startedWallMs: number;
+  readonly verdict: AgentStatus["verdict"];
+  readonly bootId: string;
+}
+
+export interface AgentViewDeps {
+  readonly clock: { wallMs(): number; monotonicMs(): number };
+  readonly expected: () => ExpectedState;
+  readonly units: () => ReadonlyMap<string, Unit>;
+  readonly refusals: () => ReadonlyMap<string, Refusal>;
+  readonly driverOf: (kind: string) => WorkloadDriver | undefined;
+  readonly usageOf: (pid: number | undefined) => WorkloadView["usage"];
+  readonly link: () => LinkStatus;
+  readonly registry: () => AgentStatus["registry"];
+  readonly report: () => AgentStatus["report"];
+  readonly badInputs: () => Readonly<Record<string, number>>;
+}
+
+/** The agent as others see it: status, explanations, reports. Reads, never decides. */
+export interface AgentView {
+  status(): AgentStatus;
+  explain(id: string): Explanation;
+  reportPicture(): Pick<Report, "boxId" | "bootId" | "agentVersion" | "verdict" | "applied" | "link" | "workloads">;
+}
+
+export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentView {
+  const viewOf = (id: string): WorkloadView => {
+    const workload = deps.expected().workloads.get(id);
+    const unit = deps.units().get(id);
+    const kind = workload?.kind ?? unit?.kind;
+    return {
+      id,
+      workload,
+      unit,
+      refusal: deps.refusals().get(id),
+      driver: kind === undefined ? undefined : deps.driverOf(kind),
+      usage: deps.usageOf(unit?.handle?.identity.pid),
+      nowMs: deps.clock.monotonicMs(),
+      nowWallMs: deps.clock.wallMs(),
+    };
+  };
+
+  const workloads = (): WorkloadStatus[] =>
+    [...new Set([...deps.expected().workloads.keys(), ...deps.units().keys()])]
+      .sort()
+      .map((id) => toWorkloadStatus(viewOf(id)));
+
+  const applied = () => {
+    const { epoch, revision } = deps.expected();
+    return { ...(epoch === undefined ? {} : { epoch }), ...(revision === undefined ? {} : { revision }) };
+  };
+
+  return {
+    explain: (id) => explain(viewOf(id), sourceOf(deps.expected(), id)),
+    reportPicture: () => ({
+      boxId: facts.boxId,
+      bootId: facts.bootId,
+      agentVersion: facts.agentVersion,
+      verdict: facts.verdict,
+      applied: applied(),
+      link: deps.link(),
+      workloads: workloads(),
+    }),
+    status: () => {
+      const expected = deps.expected();
+      const { held } = expected;
+      return {
+        version: 1,
+        agentVersion: facts.agentVersion,
+        boxId: facts.boxId,
+        ...(facts.boxName === undefined ? {} : { boxName: facts.boxName }),
+        pid: facts.pid,
+        startedAt: toIso(facts.startedWallMs),
+        verdict: facts.verdict,
+        bootId: facts.bootId,
+        link: deps.link(),
+        expected: {
+          ...applied(),
+          workloads: expected.workloads.size,
+          ...(held === undefined
+            ? {}
+            : {
+                held: {
+                  ids: [...held.ids],
+                  appliesInSeconds: Math.max(0, (held.dueAtMs - deps.clock.monotonicMs()) / 1000),
+                  reason: held.reason,
+                },
+              }),
+        },
+        registry: deps.registry(),
+        report: deps.report(),
+        badInputs: { ...deps.badInputs() },
+        workloads: workloads(),
+      };
+    },
+  };
+}
+
+function sourceOf(expected: ExpectedState, id: string): string {
+  if (expected.held?.ids.includes(id))
+    return "the set before the last snapshot (its removal is held by the shrink guard)";
+  if (expected.epoch === undefined) return "a start event";
+  return `the server (epoch ${expected.epoch}, revision ${expected.revision})`;
+}

@@ -1,0 +1,80 @@
+import { expect, test } from "vitest";
+import { createFakeClock } from "../../base/clock.fake.ts";
+import { createMemoryLog } from "../../base/log.ts";
+import type { Workload } from "../../contract/workload.ts";
+import { createExpectedStore, type ExpectedDocument } from "./expected-store.ts";
+
+const stream = (id: string): Workload => ({
+  kind: "stream",
+  id,
+  spec: { input: { url: "test://bars" }, outputs: [{ url: `rtmp://host/live/${id}` }] },
+});
+const whole = (revision: number, ids: readonly string[]) =>
+  ({ kind: "snapshot", epoch: "e", revision, workloads: ids.map(stream), rejected: [], confirm: false }) as const;
+
+function createWorld(loaded?: ExpectedDocument, running: readonly string[] = []) {
+  const clock = createFakeClock();
+  const log = createMemoryLog();
+  const saved: ExpectedDocument[] = [];
+  const order: string[] = [];
+  const store = createExpectedStore({ shrinkHoldMs: 60_000 }, loaded, {
+    clock,
+    log,
+    running: () => new Set(running),
+    save: async (document) => {
+      order.push("save");
+      saved.push(document);
+    },
+    onPut: () => void order.push("put"),
+    onChange: () => void order.push("change"),
+  });
+  const ids = () => [...store.state().workloads.keys()].sort();
+  return { clock, log, saved, store, order, ids };
+}
+
+test("an event is known to the redactor first, wakes the reconciler next and is stored last", async () => {
+  const world = createWorld();
+  await world.store.apply(whole(1, ["a"]), "e.1");
+  expect(world.order).toEqual(["put", "change", "save"]);
+  expect(world.saved.at(-1)).toMatchObject({ epoch: "e", revision: 1, lastEventId: "e.1" });
+  expect(world.store.cursor()).toBe("e.1");
+});
+
+test("an event that cannot be applied moves nothing", async () => {
+  const world = createWorld();
+  await world.store.apply(whole(1, ["a"]), "e.1");
+  const change = { kind: "change", epoch: undefined, revision: 9, put: [], remove: ["a"], rejected: [] } as const;
+  expect((await world.store.apply(change, "e.9")).needsSnapshot).toBeDefined();
+  expect(world.store.cursor()).toBe("e.1");
+  expect(world.ids()).toEqual(["a"]);
+});
+
+test("held removals happen when their time comes and are stored", async () => {
+  const world = createWorld(undefined, ["a", "b", "c"]);
+  await world.store.apply(whole(1, ["a", "b", "c"]), "e.1");
+  await world.store.apply(whole(2, []), "e.2");
+  await world.clock.advance(59_000);
+  expect(world.ids()).toEqual(["a", "b", "c"]);
+  await world.clock.advance(2000);
+  expect(world.ids()).toEqual([]);
+  expect(world.saved.at(-1)).toMatchObject({ workloads: [], revision: 2 });
+});
+
+test("a hold survives a restart of the agent", async () => {
+  const before = createWorld(undefined, ["a", "b", "c"]);
+  await before.store.apply(whole(1, ["a", "b", "c"]), "e.1");
+  await before.store.apply(whole(2, []), "e.2");
+  const world = createWorld(before.saved.at(-1));
+  expect(world.ids()).toEqual(["a", "b", "c"]);
+  await world.clock.advance(60_000);
+  expect(world.ids()).toEqual([]);
+});
+
+test("an empty id resets the cursor, an absent one leaves it", async () => {
+  const world = createWorld();
+  await world.store.apply(whole(1, ["a"]), "e.1");
+  await world.store.apply({ kind: "stop", workloadId: "a" }, undefined);
+  expect(world.store.cursor()).toBe("e.1");
+  await world.store.moveCursor("");
+  expect(world.store.cursor()).toBeUndefined();
+});

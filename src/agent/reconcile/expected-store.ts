@@ -1,0 +1,118 @@
+import type { Clock } from "../../base/clock.ts";
+import type { Log } from "../../base/log.ts";
+import type { Workload } from "../../contract/workload.ts";
+import { applyEvent, EMPTY_EXPECTED, type ExpectationEvent, type ExpectedState, releaseHeld } from "./expected.ts";
+
+/** What is kept of the expected set across restarts. */
+export interface ExpectedDocument {
+  readonly epoch?: string | undefined;
+  readonly revision?: number | undefined;
+  /** The id of the last event that is part of this document. */
+  readonly lastEventId?: string | undefined;
+  readonly workloads: readonly Workload[];
+  /** Ids whose removal the shrink guard held back when this was written. */
+  readonly heldIds?: readonly string[] | undefined;
+}
+
+export interface ExpectedStoreDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Ids of workloads that run at this moment. */
+  readonly running: () => ReadonlySet<string>;
+  /** Resolves once the document is durable, or once the disk has been given up on for now. Never rejects. */
+  readonly save: (document: ExpectedDocument) => Promise<void>;
+  /** Workloads that became part of the set; called before anything can be logged about them. */
+  readonly onPut: (workloads: Iterable<Workload>) => void;
+  readonly onChange: () => void;
+}
+
+/** The expected set of this box, its cursor, and the hold of the shrink guard. */
+export interface ExpectedStore {
+  state(): ExpectedState;
+  /** Id of the last event that was applied and stored. */
+  cursor(): string | undefined;
+  /**
+   * Applies an event; the reconciler is woken before the disk has answered. Resolves with what the server must be asked
+   * for, once the event is stored.
+   */
+  apply(event: ExpectationEvent, eventId: string | undefined): Promise<{ readonly needsSnapshot: string | undefined }>;
+  /** An id that came without an event. */
+  moveCursor(eventId: string | undefined): Promise<void>;
+}
+
+export function createExpectedStore(
+  options: { readonly shrinkHoldMs: number },
+  loaded: ExpectedDocument | undefined,
+  deps: ExpectedStoreDeps,
+): ExpectedStore {
+  let state: ExpectedState = EMPTY_EXPECTED;
+  let cursor = loaded?.lastEventId;
+  let cancelHold = () => {};
+
+  const save = () =>
+    deps.save({
+      epoch: state.epoch,
+      revision: state.revision,
+      lastEventId: cursor,
+      workloads: [...state.workloads.values()],
+      heldIds: state.held?.ids,
+    });
+
+  const settle = (next: ExpectedState) => {
+    const before = state;
+    state = next;
+    deps.onPut(next.workloads.values());
+    if (before.held?.dueAtMs !== next.held?.dueAtMs) armHold();
+    deps.onChange();
+  };
+
+  const armHold = () => {
+    cancelHold();
+    cancelHold = () => {};
+    const { held } = state;
+    if (held === undefined) return;
+    const seconds = Math.round((held.dueAtMs - deps.clock.monotonicMs()) / 1000);
+    deps.log.warn(`Holding ${held.ids.length} removals for ${seconds} s: ${held.reason}`);
+    const timer = deps.clock.timer(held.dueAtMs - deps.clock.monotonicMs(), () => {
+      deps.log.warn(`The hold is over: removing ${held.ids.length} workloads`);
+      settle(releaseHeld(state, deps.clock.monotonicMs()));
+      void save();
+    });
+    cancelHold = () => timer.clear();
+  };
+
+  if (loaded !== undefined) {
+    const workloads = new Map(loaded.workloads.map((workload) => [workload.id, workload]));
+    const ids = loaded.heldIds?.filter((id) => workloads.has(id)) ?? [];
+    const held =
+      ids.length === 0
+        ? undefined
+        : {
+            ids,
+            dueAtMs: deps.clock.monotonicMs() + options.shrinkHoldMs,
+            reason: "held before the agent was restarted",
+          };
+    settle({ epoch: loaded.epoch, revision: loaded.revision, workloads, held });
+  }
+
+  return {
+    state: () => state,
+    cursor: () => cursor,
+    apply: async (event, eventId) => {
+      const applied = applyEvent(state, event, {
+        nowMs: deps.clock.monotonicMs(),
+        running: deps.running(),
+        shrinkHoldMs: options.shrinkHoldMs,
+      });
+      if (applied.needsSnapshot !== undefined) return { needsSnapshot: applied.needsSnapshot };
+      if (applied.state !== state) settle(applied.state);
+      if (eventId !== undefined) cursor = eventId === "" ? undefined : eventId;
+      await save();
+      return { needsSnapshot: undefined };
+    },
+    moveCursor: async (eventId) => {
+      cursor = eventId === "" ? undefined : eventId;
+      await save();
+    },
+  };
+}
