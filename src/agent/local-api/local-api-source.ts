@@ -1,0 +1,14 @@
+import type { AgentStatus, CleanupResult, Explanation, ReconcileResult } from "../../contract/local-status.ts";
+
+/** What the local API tells and asks. Everything is bounded by whoever implements it; nothing waits for the network. */
+export interface LocalApiSource {
+  status(): AgentStatus;
+  /** Also for an id that nothing knows: that is an answer too. */
+  explain(id: string): Explanation;
+  /** Resolves when a lap that began after the call has ended. */
+  reconcile(): Promise<ReconcileResult>;
+  /** Ends processes that are ours and not expected; with `dryRun` only says which. */
+  cleanup(options: { readonly dryRun: boolean }): Promise<CleanupResult>;
+  /** Path of a workload's log, or of the agent's own for `agent`; undefined for an id that is not known. */
+  logFile(id: string): string | undefined;
+}

@@ -1,0 +1,80 @@
+import { AppError } from "../../base/errors.ts";
+import type { ErrorCode } from "../../contract/error-code.ts";
+import { workloadIdSchema } from "../../contract/identifier.ts";
+
+/** What a request to the local API asks for. */
+export type LocalRequest =
+  | { readonly kind: "status" }
+  | { readonly kind: "explain"; readonly id: string }
+  | { readonly kind: "reconcile" }
+  | { readonly kind: "cleanup"; readonly dryRun: boolean }
+  | { readonly kind: "logs"; readonly id: string; readonly lines: number; readonly follow: boolean };
+
+export const DEFAULT_LOG_LINES = 100;
+export const MAX_LOG_LINES = 100_000;
+
+/** Throws `not-found` for an unknown path or method and `invalid` for a parameter that cannot be right. */
+export function parseLocalRequest(method: string, target: string): LocalRequest {
+  const url = URL.canParse(target, "http://agent") ? new URL(target, "http://agent") : undefined;
+  const [version, noun, rawId, ...more] = url?.pathname.slice(1).split("/") ?? [];
+  const route = `${method} ${noun}${rawId === undefined ? "" : "/id"}`;
+  if (url === undefined || version !== "v1" || more.length > 0) throw unknownPath(method, target);
+  const query = url.searchParams;
+  switch (route) {
+    case "GET status":
+      return { kind: "status" };
+    case "POST reconcile":
+      return { kind: "reconcile" };
+    case "GET explain/id":
+      return { kind: "explain", id: parseId(rawId) };
+    case "POST cleanup":
+      return { kind: "cleanup", dryRun: parseSwitch("dryRun", query.get("dryRun")) };
+    case "GET logs/id":
+      return {
+        kind: "logs",
+        id: parseId(rawId),
+        lines: parseLines(query.get("lines")),
+        follow: parseSwitch("follow", query.get("follow")),
+      };
+    default:
+      throw unknownPath(method, target);
+  }
+}
+
+function unknownPath(method: string, target: string): AppError<ErrorCode> {
+  const known = "GET /v1/status, GET /v1/explain/ID, GET /v1/logs/ID, POST /v1/reconcile, POST /v1/cleanup";
+  return new AppError("not-found", `there is no ${method} ${target.slice(0, 200)}; known: ${known}`);
+}
+
+function parseId(raw: string | undefined): string {
+  const parsed = workloadIdSchema.safeParse(decode(raw ?? ""));
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new AppError("invalid", `id was given ${JSON.stringify(raw?.slice(0, 100))}; it ${issue?.message}`, {
+    field: "id",
+  });
+}
+
+function decode(raw: string): string {
+  try {
+    return decodeURIComponent(raw);
+  } catch {
+    return raw;
+  }
+}
+
+function parseLines(text: string | null): number {
+  if (text === null) return DEFAULT_LOG_LINES;
+  const lines = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN;
+  if (lines <= MAX_LOG_LINES) return lines;
+  const given = JSON.stringify(text.slice(0, 100));
+  throw new AppError("invalid", `lines was given ${given}; allowed: a whole number from 0 to ${MAX_LOG_LINES}`, {
+    field: "lines",
+  });
+}
+
+function parseSwitch(field: string, text: string | null): boolean {
+  if (text === null || text === "0") return false;
+  if (text === "1") return true;
+  throw new AppError("invalid", `${field} was given ${JSON.stringify(text.slice(0, 100))}; allowed: 0 or 1`, { field });
+}

@@ -1,0 +1,104 @@
+import { type FileHandle, open, stat } from "node:fs/promises";
+import type { Clock } from "../../base/clock.ts";
+import { errnoOf } from "../../base/errors.ts";
+import { createLineBuffer } from "./line-buffer.ts";
+
+export interface ReadLogOptions {
+  readonly path: string;
+  /** Lines from the end to begin with. */
+  readonly lines: number;
+  /** Goes on with what is written later, across truncation and rotation, until the signal aborts. */
+  readonly follow: boolean;
+}
+
+const POLL_MS = 250;
+const BLOCK_BYTES = 65_536;
+/** How far back the last lines are searched for. */
+const MAX_TAIL_BYTES = 8 * 1024 * 1024;
+
+/**
+ * Whole lines of a log file, in pieces of about 64 KiB. Holds one descriptor and nothing else between two reads, and
+ * takes the next piece only when it is asked for: a slow reader costs no memory. A file that is not there is empty.
+ */
+export async function* readLog(options: ReadLogOptions, clock: Clock, signal: AbortSignal): AsyncGenerator<string> {
+  const { path, lines, follow } = options;
+  const block = Buffer.alloc(BLOCK_BYTES);
+  const buffer = createLineBuffer();
+  let file = await openIfThere(path);
+  let position = file === undefined ? 0 : await startOfLastLines(file, lines);
+  try {
+    while (!signal.aborted) {
+      const bytes = file === undefined ? 0 : (await file.read(block, 0, BLOCK_BYTES, position)).bytesRead;
+      if (bytes > 0) {
+        position += bytes;
+        const text = buffer.push(block.subarray(0, bytes));
+        if (text !== "") yield text;
+        continue;
+      }
+      if (!follow) break;
+      const change = await changeOf(file, path, position);
+      if (change === "truncated") position = 0;
+      else if (change === "replaced") {
+        // The writer may have added to the old file between our last read and its rotation.
+        const last = file === undefined ? 0 : (await file.read(block, 0, BLOCK_BYTES, position)).bytesRead;
+        if (last > 0) {
+          position += last;
+          const text = buffer.push(block.subarray(0, last));
+          if (text !== "") yield text;
+          continue;
+        }
+        await file?.close();
+        file = await openIfThere(path);
+        position = 0;
+      } else {
+        await clock.delay(POLL_MS, signal).catch(() => undefined);
+      }
+    }
+    const rest = buffer.rest();
+    if (rest !== "" && !signal.aborted) yield `${rest}\n`;
+  } finally {
+    await file?.close();
+  }
+}
+
+async function changeOf(
+  file: FileHandle | undefined,
+  path: string,
+  position: number,
+): Promise<"none" | "truncated" | "replaced"> {
+  const current = await stat(path).catch(() => undefined);
+  if (current === undefined) return "none";
+  if (file === undefined) return "replaced";
+  const held = await file.stat();
+  if (held.ino !== current.ino || held.dev !== current.dev) return "replaced";
+  return held.size < position ? "truncated" : "none";
+}
+
+/** Where the last `lines` lines begin. */
+async function startOfLastLines(file: FileHandle, lines: number): Promise<number> {
+  const { size } = await file.stat();
+  if (lines === 0) return size;
+  const oldest = Math.max(0, size - MAX_TAIL_BYTES);
+  const block = Buffer.alloc(BLOCK_BYTES);
+  let missing = lines;
+  for (let end = size; end > oldest; ) {
+    const start = Math.max(oldest, end - BLOCK_BYTES);
+    const { bytesRead } = await file.read(block, 0, end - start, start);
+    for (let at = bytesRead - 1; at >= 0; at--) {
+      if (block[at] !== 0x0a || start + at === size - 1) continue;
+      missing--;
+      if (missing === 0) return start + at + 1;
+    }
+    end = start;
+  }
+  return oldest;
+}
+
+async function openIfThere(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, "r");
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
