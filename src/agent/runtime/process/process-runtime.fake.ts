@@ -37,7 +37,13 @@ export function createFakeProcessRuntime(clock: Clock, bootId = "boot-1"): FakeP
   const create = (mark: ProcessMark): FakeProcess => {
     const { promise, resolve } = Promise.withResolvers<ProcessExit>();
     const pid = nextPid++;
-    const process = { identity: { pid, startTicks: pid * 10, bootId }, mark, exited: promise, settle: resolve };
+    const process = {
+      identity: { pid, startTicks: pid * 10, bootId },
+      mark,
+      isLeader: true,
+      exited: promise,
+      settle: resolve,
+    };
     live.set(pid, process);
     return process;
   };

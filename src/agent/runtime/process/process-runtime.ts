@@ -25,6 +25,8 @@ export interface ProcessMark {
 export interface FoundProcess {
   readonly identity: ProcessIdentity;
   readonly mark: ProcessMark;
+  /** False for what a launch left behind when its first process ended: to be stopped, never kept as the workload. */
+  readonly isLeader: boolean;
 }
 
 export interface ProcessExit {
@@ -81,10 +83,11 @@ export interface ProcessStat {
 }
 
 export interface ProcessRuntime {
-  /** Launches in its own session with no descriptor of the agent's. Rejects with `exhausted`, `not-found` or `internal`. */
+  /** Launches in its own session with no descriptor of the agent's. Rejects with `exhausted`, `not-found`, `storage`,
+   * `refused` or `internal`. */
   start(mark: ProcessMark, launch: Launch, files: WorkloadFiles): Promise<ProcessHandle>;
   /** A handle on a running process, or undefined when identity or mark do not agree with what the kernel shows. */
   adopt(identity: ProcessIdentity, mark: ProcessMark): ProcessHandle | undefined;
-  /** Every live process that carries a mark of this box and this state directory. */
+  /** For each launch that has live processes with a mark of this box and this state directory, the first of them. */
   sweep(): Promise<readonly FoundProcess[]>;
 }
