@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# Makes a checkout able to run: sourced by the other scripts. It needs bash, npm and any Node from 20 on, and says what it
+# does before it does it. All messages go to standard error.
+
+sluice_root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
+
+sluice_say() { printf '%s\n' "$*" >&2; }
+
+# npm_packages_current: are the installed packages those of package-lock.json?
+npm_packages_current() {
+  [ -x "$sluice_root/node_modules/.bin/node" ] || return 1
+  "$sluice_root/node_modules/.bin/node" -e '
+    const { readFileSync } = require("node:fs");
+    const read = (path) => JSON.parse(readFileSync(path, "utf8")).packages;
+    const root = process.argv[1];
+    const installed = read(root + "/node_modules/.package-lock.json");
+    for (const [path, wanted] of Object.entries(read(root + "/package-lock.json"))) {
+      if (path === "") continue;
+      const found = installed[path];
+      // Packages for other machines are in the lock and never installed here.
+      if (found === undefined ? !wanted.optional : found.version !== wanted.version) process.exit(1);
+    }' "$sluice_root" 2>/dev/null
+}
+
+# need_npm_packages: installs the npm packages, with the Node that is pinned among them, unless they are there.
+need_npm_packages() {
+  npm_packages_current && return 0
+  if ! command -v npm >/dev/null; then
+    sluice_say "npm is not installed. Install Node 20 or newer with npm (Debian: apt-get install nodejs npm), then try again."
+    return 1
+  fi
+  # Two scripts that start together install once: the second waits here and finds it done.
+  (
+    flock 9
+    npm_packages_current && exit 0
+    if [ -d "$sluice_root/node_modules" ]; then
+      sluice_say "The installed npm packages are not those of package-lock.json: installing them again (npm ci)."
+    else
+      sluice_say "Installing the npm packages, with the Node 24 that Sluice runs on (npm ci; about 400 MB in node_modules)."
+    fi
+    cd "$sluice_root" && npm ci --no-audit --no-fund --loglevel=error >&2
+  ) 9<"$sluice_root/package-lock.json" || {
+    sluice_say "npm ci failed; its messages are above. Is the registry reachable (npm ping), and is there room on the disk?"
+    return 1
+  }
+  if [ ! -x "$sluice_root/node_modules/.bin/node" ]; then
+    sluice_say "There is no pinned Node for this machine ($(uname -sm)); Sluice runs on Linux x86_64 and aarch64."
+    return 1
+  fi
+}
+
+# What a package is for, in the words of someone who is asked to install it.
+debian_purpose() {
+  case $1 in
+    ffmpeg) echo "runs the streams" ;;
+    procps) echo "ps, for looking at processes in tests" ;;
+    nginx-light | libnginx-mod-rtmp) echo "an RTMP server that tests break on purpose" ;;
+    chromium) echo "a real browser for the tests of the pages" ;;
+    *) echo "needed here" ;;
+  esac
+}
+
+# Is it there, from a package or put there by hand?
+debian_has() {
+  case $1 in
+    libnginx-mod-rtmp) [ -e /usr/lib/nginx/modules/ngx_rtmp_module.so ] && return 0 ;;
+    nginx-light) [ -x /usr/sbin/nginx ] && return 0 ;;
+    procps) command -v ps >/dev/null && return 0 ;;
+    *) command -v "$1" >/dev/null && return 0 ;;
+  esac
+  [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# need_debian PKG…: installs what is missing of these Debian packages, with sudo when not root, after saying so.
+need_debian() {
+  local package missing=() as_root=()
+  for package in "$@"; do debian_has "$package" || missing+=("$package"); done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  sluice_say "Missing on this machine:"
+  for package in "${missing[@]}"; do sluice_say "  $package ($(debian_purpose "$package"))"; done
+  if ! command -v apt-get >/dev/null; then
+    sluice_say "This is neither Debian nor Ubuntu: install them with this system's own package manager, then try again."
+    return 1
+  fi
+  if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null; then
+      sluice_say "Installing needs root, and there is no sudo. As root: apt-get install --no-install-recommends ${missing[*]}"
+      return 1
+    fi
+    as_root=(sudo)
+    # Without a terminal nobody can type a password.
+    [ -t 0 ] || as_root+=(-n)
+  fi
+  # RUNLEVEL=1 keeps a freshly installed nginx from being started as a service.
+  as_root+=(env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1)
+  sluice_say "Installing with: ${as_root[*]} apt-get install --yes --no-install-recommends ${missing[*]}"
+  if "${as_root[@]}" apt-get update -qq >&2 &&
+    "${as_root[@]}" apt-get install -qq --yes --no-install-recommends -o DPkg::Lock::Timeout=120 "${missing[@]}" >&2; then
+    return 0
+  fi
+  sluice_say "apt-get failed; its messages are above."
+  return 1
+}
+
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+  case ${1:-} in
+    -h | --help)
+      cat <<'TEXT'
+usage: scripts/bootstrap.sh [PACKAGE…]
+
+Installs the npm packages of this checkout (with the Node 24 that is pinned among them) and the named Debian packages,
+as far as they are missing. The other scripts do this by themselves; they source this file.
+TEXT
+      ;;
+    *) need_npm_packages && need_debian "$@" ;;
+  esac
+fi
