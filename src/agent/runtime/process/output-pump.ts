@@ -1,0 +1,241 @@
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import type { Clock } from "../../../base/clock.ts";
+import { messageOf } from "../../../base/errors.ts";
+import { createLapRunner } from "../../../base/lap-runner.ts";
+import { formatWallTime, type Log, oneLine } from "../../../base/log.ts";
+import { createRotatingFile, type RotatingFile } from "../../../base/rotating-file.ts";
+import type { Service } from "../../../base/service.ts";
+import { createFloodGate, type FloodGate } from "./flood-gate.ts";
+import { createLineSplitter, type LineSplitter, type SplitLine } from "./line-splitter.ts";
+import { enforceLogBudget } from "./log-budget.ts";
+import type { WorkloadFiles } from "./process-runtime.ts";
+import { createRawOutput, type RawOutput } from "./raw-output.ts";
+
+/**
+ * Carries each workload's own output from its raw file to its log: lines, bounded, secrets taken out, floods thinned.
+ * Nothing here can stop or slow a workload: it writes to a file, whether or not anybody reads.
+ */
+export interface OutputPump extends Service {
+  /** Follows a workload's output from now on; what stands unread in the raw file belongs to it. */
+  attach(workloadId: string, files: WorkloadFiles): void;
+  /** Reads what is left and follows no more. */
+  detach(workloadId: string): void;
+  /** Reads what is there to its end, now. */
+  flush(workloadId: string): void;
+  /** The last lines since it was attached, secrets taken out, oldest first. */
+  tail(workloadId: string): readonly string[];
+  stats(): OutputPumpStats;
+}
+
+export interface OutputPumpStats {
+  readonly suppressedLines: number;
+  readonly cutLines: number;
+  /** Too much at once: bytes that nobody read. */
+  readonly skippedBytes: number;
+  /** Why logs cannot be written at the moment. */
+  readonly failure: string | undefined;
+}
+
+export interface OutputPumpOptions {
+  readonly logDirectory: string;
+  /** Whose files the budget leaves alone. */
+  readonly agentLogName: string;
+  readonly intervalMs: number;
+  readonly maxLineBytes: number;
+  readonly tailLines: number;
+  /** For each workload's log. */
+  readonly maxFileBytes: number;
+  readonly keepFiles: number;
+  /** For all workload logs together. */
+  readonly totalBytes: number;
+  readonly burstLines: number;
+  readonly linesPerSecond: number;
+}
+
+export const DEFAULT_PUMP_OPTIONS = {
+  intervalMs: 500,
+  maxLineBytes: 8192,
+  tailLines: 40,
+  maxFileBytes: 1_048_576,
+  keepFiles: 3,
+  totalBytes: 128 * 1_048_576,
+  burstLines: 400,
+  linesPerSecond: 40,
+} as const satisfies Partial<OutputPumpOptions>;
+
+export interface OutputPumpDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly redact: (text: string) => string;
+}
+
+/** A secret that a cut runs through is no longer recognised: what could be a piece of one is thrown away. */
+const LONGEST_SECRET_BYTES = 1024;
+const READ_BUFFER_BYTES = 65_536;
+const MAX_BYTES_A_READING = 1_048_576;
+const MAX_QUEUED_BYTES = 524_288;
+/** A disk that hangs must not hold up the end of the agent. */
+const LAST_WRITE_LIMIT_MS = 2000;
+
+interface Followed {
+  readonly raw: RawOutput;
+  readonly lines: LineSplitter;
+  readonly gate: FloodGate;
+  readonly file: RotatingFile;
+  readonly logPath: string;
+  tail: string[];
+}
+
+export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDeps): OutputPump {
+  const followed = new Map<string, Followed>();
+  /** By path, so that a workload that comes back never has two writers. */
+  const files = new Map<string, RotatingFile>();
+  const buffer = Buffer.allocUnsafe(READ_BUFFER_BYTES);
+  const stats = { suppressedLines: 0, cutLines: 0, skippedBytes: 0 };
+  let saidFailure: string | undefined;
+
+  const budget = createLapRunner(async () => {
+    const active = new Set([...followed.values()].map(({ logPath }) => logPath));
+    const removed = await enforceLogBudget(
+      { directory: options.logDirectory, totalBytes: options.totalBytes, agentLogName: options.agentLogName },
+      (path) => !active.has(path),
+    );
+    if (removed.length > 0) deps.log.info(`Removed ${removed.length} old workload logs: they were over their budget`);
+  });
+  const enforceBudget = () => {
+    void budget.wake().catch((thrown: unknown) => {
+      deps.log.warn(`Could not keep workload logs within their budget: ${messageOf(thrown)}`);
+    });
+  };
+
+  const stamp = (line: string) => `[${formatWallTime(deps.clock.wallMs())}] ${line}\n`;
+
+  const fileFor = (path: string): RotatingFile => {
+    const known = files.get(path);
+    if (known !== undefined) return known;
+    const file = createRotatingFile({
+      path,
+      maxFileBytes: options.maxFileBytes,
+      keepFiles: options.keepFiles,
+      maxQueuedBytes: MAX_QUEUED_BYTES,
+      lostLine: (lines) => stamp(`… ${lines} lines lost: the disk did not take them`),
+      onRotate: enforceBudget,
+    });
+    files.set(path, file);
+    return file;
+  };
+
+  const toText = ({ text, isCut }: SplitLine): string => {
+    const redacted = oneLine(deps.redact(text));
+    if (!isCut) return redacted;
+    stats.cutLines += 1;
+    return `${redacted.slice(0, Math.max(0, redacted.length - LONGEST_SECRET_BYTES))}… (cut)`;
+  };
+
+  const carry = (one: Followed, lines: readonly SplitLine[]) => {
+    if (lines.length === 0) return;
+    const { admitted, suppressedBefore } = one.gate.admit(lines.length, deps.clock.monotonicMs());
+    const written = lines.slice(0, admitted).map(toText);
+    // Of those that are thrown away only the last are worth their redaction: they may say why the workload ends.
+    const unwritten = lines.slice(Math.max(admitted, lines.length - options.tailLines)).map(toText);
+    one.tail = [...one.tail, ...written.slice(-options.tailLines), ...unwritten].slice(-options.tailLines);
+    stats.suppressedLines += lines.length - admitted;
+    one.file.append(suppressedLine(suppressedBefore) + written.map(stamp).join(""));
+  };
+
+  const suppressedLine = (count: number) => (count === 0 ? "" : stamp(`… suppressed ${count} lines`));
+
+  const pump = (one: Followed) => {
+    try {
+      one.raw.read({
+        take: (bytes) => carry(one, one.lines.push(bytes)),
+        skip: (count) => {
+          one.lines.skip();
+          stats.skippedBytes += count;
+          one.file.append(stamp(`… skipped ${count} bytes: more came than can be read`));
+        },
+      });
+    } catch (thrown) {
+      deps.log.debug(`Could not read the output for ${one.logPath}: ${messageOf(thrown)}`);
+    }
+  };
+
+  const finish = (one: Followed) => {
+    pump(one);
+    const rest = one.lines.rest();
+    if (rest !== undefined) carry(one, [rest]);
+    one.file.append(suppressedLine(one.gate.takeSuppressed()));
+  };
+
+  const failure = () => [...files.values()].map((file) => file.failure()).find((reason) => reason !== undefined);
+  const sayFailure = () => {
+    const reason = failure();
+    if (reason !== undefined && saidFailure === undefined) {
+      deps.log.warn(`Workload logs cannot be written (${reason}): streams go on, their output is not kept`);
+    } else if (reason === undefined && saidFailure !== undefined) {
+      deps.log.info("Workload logs can be written again");
+    }
+    saidFailure = reason;
+  };
+
+  const detach = (workloadId: string) => {
+    const one = followed.get(workloadId);
+    if (one === undefined) return;
+    finish(one);
+    one.raw.close();
+    followed.delete(workloadId);
+    void one.file.idle().then(() => {
+      const isInUse = [...followed.values()].some(({ logPath }) => logPath === one.logPath);
+      if (!isInUse && files.get(one.logPath) === one.file) files.delete(one.logPath);
+    });
+  };
+
+  return {
+    name: "output pump",
+    attach: (workloadId, { rawOutputPath, logPath }) => {
+      detach(workloadId);
+      tryMakeDirectory(dirname(logPath));
+      followed.set(workloadId, {
+        raw: createRawOutput({ path: rawOutputPath, maxBytes: MAX_BYTES_A_READING }, buffer),
+        lines: createLineSplitter({ maxBytes: options.maxLineBytes + LONGEST_SECRET_BYTES }),
+        gate: createFloodGate({ burst: options.burstLines, linesPerSecond: options.linesPerSecond }),
+        file: fileFor(logPath),
+        logPath,
+        tail: [],
+      });
+    },
+    detach,
+    flush: (workloadId) => {
+      const one = followed.get(workloadId);
+      if (one !== undefined) finish(one);
+    },
+    tail: (workloadId) => followed.get(workloadId)?.tail ?? [],
+    stats: () => ({ ...stats, failure: failure() }),
+    run: async (signal) => {
+      enforceBudget();
+      while (!signal.aborted) {
+        await deps.clock.delay(options.intervalMs, signal).catch(() => undefined);
+        for (const one of followed.values()) pump(one);
+        sayFailure();
+      }
+      const writers = [...files.values()];
+      for (const id of [...followed.keys()]) detach(id);
+      const written = Promise.all(writers.map((file) => file.idle())).then(() => budget.wake());
+      const late = new AbortController();
+      await Promise.race([
+        written.catch(() => undefined),
+        deps.clock.delay(LAST_WRITE_LIMIT_MS, late.signal).catch(() => undefined),
+      ]);
+      late.abort();
+    },
+  };
+}
+
+function tryMakeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch {
+    // The first write will say what is wrong with the disk.
+  }
+}
