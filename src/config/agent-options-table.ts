@@ -163,7 +163,9 @@ export const AGENT_OPTIONS = {
   "log.maxFileBytes": option(countValue({ min: 65_536, max: 1_073_741_824 }), 10_485_760, {
     help: "Size at which a log file is rotated.",
   }),
-  "log.keepFiles": option(countValue({ min: 1, max: 100 }), 5, { help: "Rotated files kept of each log." }),
+  "log.keepFiles": option(countValue({ min: 1, max: 100 }), 5, {
+    help: "Files kept of each log, the current one included.",
+  }),
 } as const satisfies Readonly<Record<string, AnyOption>>;
 
 /** What the loader needs of a row, whatever its type. */

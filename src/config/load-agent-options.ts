@@ -13,7 +13,7 @@ import {
 import { closestName } from "./closest-name.ts";
 import { type ConfigFileContent, parseConfigFile } from "./config-file.ts";
 import { type ConfigProblem, configError, showGiven } from "./config-problem.ts";
-import type { Environment, HostFacts } from "./state-directory.ts";
+import { defaultStateDirectory, type Environment, type HostFacts } from "./state-directory.ts";
 import { toAgentOptions } from "./to-agent-options.ts";
 
 export const DEFAULT_CONFIG_FILE = "/etc/sluice/agent.yaml";
@@ -86,6 +86,20 @@ export async function loadAgentOptions(sources: ConfigSources): Promise<LoadedOp
   };
 }
 
+/**
+ * Where the agent of these sources keeps its state, whatever else is wrong with them: a person who mends a broken
+ * configuration still has to reach the agent that runs. Rejects with a `config` error when that one value is wrong.
+ */
+export async function loadStateDirectory(sources: ConfigSources): Promise<string> {
+  const key = "files.stateDir";
+  const file = await readConfigFile(sources);
+  const [candidate] = candidatesOf(key, sources, file);
+  if (candidate === undefined) return defaultStateDirectory(sources.env, sources.facts).value;
+  const parsed = AGENT_OPTIONS[key].value.schema.safeParse(candidate.value);
+  if (!parsed.success) throw configError([badValue(key, candidate)]);
+  return parsed.data;
+}
+
 /** What was given for one key, the strongest first. */
 function candidatesOf(key: AgentOptionKey, sources: ConfigSources, file: ConfigFileContent): Candidate[] {
   const { value, oldNames }: AnyOption = AGENT_OPTIONS[key];
@@ -124,7 +138,11 @@ function badValue(key: AgentOptionKey, { value, origin }: Candidate): ConfigProb
 
 function strayProblems(strayArguments: readonly string[]): ConfigProblem[] {
   const flags = ["--config", "--print-config", "--stop-streams-on-exit", "--help", ...AGENT_OPTION_KEYS.map(flagOf)];
-  return strayArguments.map((argument) => {
+  // What follows an unknown flag is taken for its value: it may be a secret, and it is no problem of its own.
+  const isValue = (argument: string, index: number) =>
+    !argument.startsWith("-") && /^--[^=]*$/.test(strayArguments[index - 1] ?? "");
+  return strayArguments.flatMap((argument, index) => {
+    if (isValue(argument, index)) return [];
     const [flag = argument] = argument.split("=");
     const near = closestName(flag, flags);
     const hint = near === undefined ? "" : `; did you mean ${near}?`;

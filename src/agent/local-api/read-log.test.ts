@@ -56,6 +56,15 @@ test("a file that is not there is empty", async () => {
   expect(await tail(10)).toBe("");
 });
 
+test("what a freshly rotated log lacks comes from its newest rotated file", async () => {
+  await writeFile(`${path}.1`, "one\ntwo\nthree\n");
+  await writeFile(path, "four\n");
+  expect(await tail(3)).toBe("two\nthree\nfour\n");
+  expect(await tail(1)).toBe("four\n");
+  await writeFile(path, "");
+  expect(await tail(2)).toBe("two\nthree\n");
+});
+
 test("finds the last lines over many blocks, and never cuts a character", async () => {
   const lines = Array.from({ length: 20_000 }, (_, index) => `zeile ${index} äöü€\n`);
   await writeFile(path, lines.join(""));

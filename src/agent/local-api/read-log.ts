@@ -25,8 +25,13 @@ export async function* readLog(options: ReadLogOptions, clock: Clock, signal: Ab
   const block = Buffer.alloc(BLOCK_BYTES);
   const buffer = createLineBuffer();
   let file = await openIfThere(path);
-  let position = file === undefined ? 0 : await startOfLastLines(file, lines);
+  let position = 0;
   try {
+    if (file !== undefined) {
+      const start = await startOfLastLines(file, lines);
+      position = start.position;
+      if (start.missing > 0) yield* lastLinesOfRotated(path, start.missing);
+    }
     while (!signal.aborted) {
       const bytes = file === undefined ? 0 : (await file.read(block, 0, BLOCK_BYTES, position)).bytesRead;
       if (bytes > 0) {
@@ -74,10 +79,31 @@ async function changeOf(
   return held.size < position ? "truncated" : "none";
 }
 
-/** Where the last `lines` lines begin. */
-async function startOfLastLines(file: FileHandle, lines: number): Promise<number> {
+/** What a log that was rotated a moment ago lacks is in its newest rotated file. */
+async function* lastLinesOfRotated(path: string, lines: number): AsyncGenerator<string> {
+  const file = await openIfThere(`${path}.1`);
+  if (file === undefined) return;
+  try {
+    const buffer = createLineBuffer();
+    const { position } = await startOfLastLines(file, lines);
+    for await (const chunk of file.createReadStream({ start: position, autoClose: false })) {
+      const text = buffer.push(Buffer.from(chunk));
+      if (text !== "") yield text;
+    }
+    const rest = buffer.rest();
+    if (rest !== "") yield `${rest}\n`;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Where the last `lines` lines begin, and how many fewer the file holds. */
+async function startOfLastLines(
+  file: FileHandle,
+  lines: number,
+): Promise<{ readonly position: number; readonly missing: number }> {
   const { size } = await file.stat();
-  if (lines === 0) return size;
+  if (lines === 0) return { position: size, missing: 0 };
   const oldest = Math.max(0, size - MAX_TAIL_BYTES);
   const block = Buffer.alloc(BLOCK_BYTES);
   let missing = lines;
@@ -87,11 +113,12 @@ async function startOfLastLines(file: FileHandle, lines: number): Promise<number
     for (let at = bytesRead - 1; at >= 0; at--) {
       if (block[at] !== 0x0a || start + at === size - 1) continue;
       missing--;
-      if (missing === 0) return start + at + 1;
+      if (missing === 0) return { position: start + at + 1, missing: 0 };
     }
     end = start;
   }
-  return oldest;
+  // The first line has no line end before it. Beyond the bound there are lines, but nobody needs that many.
+  return { position: oldest, missing: oldest > 0 ? 0 : missing - (size > 0 ? 1 : 0) };
 }
 
 async function openIfThere(path: string): Promise<FileHandle | undefined> {

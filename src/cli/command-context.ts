@@ -1,0 +1,49 @@
+import type { Clock } from "../base/clock.ts";
+import type { LocalAgent } from "../client/local-agent.ts";
+import type { AgentOptions } from "../config/agent-options.ts";
+import type { LoadedOptions } from "../config/load-agent-options.ts";
+import type { Environment, HostFacts } from "../config/state-directory.ts";
+import type { CleanupResult } from "../contract/local-status.ts";
+
+/** Where a command writes, and what the other end can show. */
+export interface CommandIo {
+  write(text: string): void;
+  writeError(text: string): void;
+  readonly isTerminal: boolean;
+  readonly hasColour: boolean;
+  /** Width of the terminal; undefined when it is none. */
+  readonly columns: number | undefined;
+}
+
+/** What a program for media can do, as the agent sees it. */
+export interface MediaToolFacts {
+  readonly version: string;
+  /** What it lacks of what streams may need, each in words; empty when nothing is missing. */
+  readonly lacks: readonly string[];
+}
+
+/** Everything that commands get from outside. `main.ts` hands in the real ones. */
+export interface CommandContext {
+  readonly version: string;
+  readonly io: CommandIo;
+  /** Aborts on SIGINT and SIGTERM, and when nobody reads our output any more. */
+  readonly signal: AbortSignal;
+  readonly env: Environment;
+  readonly facts: HostFacts;
+  readonly clock: Clock;
+  readonly readTextFile: (path: string) => Promise<string>;
+  readonly connectAgent: (socketPath: string) => LocalAgent;
+  /** Resolves when the agent was told to stop and has. */
+  readonly runAgent: (loaded: LoadedOptions, signal: AbortSignal) => Promise<void>;
+  /** Ends every process that proves to be ours while no agent runs, and clears the records. */
+  readonly cleanupWithoutAgent: (
+    options: AgentOptions,
+    wanted: { readonly dryRun: boolean },
+    signal: AbortSignal,
+  ) => Promise<CleanupResult>;
+  /** Rejects with `not-found` when the program is not there. */
+  readonly probeMediaTool: (file: string, signal: AbortSignal) => Promise<MediaToolFacts>;
+}
+
+/** Tells the program which exit status the command ended with. */
+export type Finish = (exitCode: number) => void;

@@ -1,0 +1,131 @@
+import { Command } from "commander";
+import { AppError, messageOf } from "../../base/errors.ts";
+import type { AgentOptions } from "../../config/agent-options.ts";
+import { loadAgentOptions } from "../../config/load-agent-options.ts";
+import type { CommandContext, Finish } from "../command-context.ts";
+import { type Check, fail, ok, warn } from "../doctor/check.ts";
+import {
+  checkBootId,
+  checkClockSynchronised,
+  checkMemoryFileSystem,
+  checkStateDirectory,
+  checkTokenFile,
+} from "../doctor/check-host.ts";
+import { judgeClockAgainst, judgeEndpoint } from "../doctor/judge-endpoint.ts";
+import { type EndpointProbe, probeEndpoint } from "../doctor/probe-endpoint.ts";
+import { addPlaceFlags, findAgent, type PlaceFlags, toSources } from "../find-agent.ts";
+import { createPaint } from "../paint.ts";
+
+export interface DoctorFlags extends PlaceFlags {
+  readonly json?: boolean;
+}
+
+const MEMORY_DIRECTORIES = ["/run", "/dev/shm"] as const;
+
+export function doctorCommand(context: CommandContext, finish: Finish): Command {
+  return addPlaceFlags(new Command("doctor"))
+    .description("look at everything that the agent needs on this box, and say what to do about what is wrong")
+    .option("--json", "print the checks as JSON")
+    .addHelpText(
+      "after",
+      `
+Checks the configuration, FFmpeg and ffprobe, the state directory and its disk, the boot id, the clock, the token, and the
+way to the endpoint: name, TCP, TLS, HTTP, event stream. It changes nothing. Exits 1 when a check fails.`,
+    )
+    .action(async (flags: DoctorFlags) => finish(await runDoctor(flags, context)));
+}
+
+export async function runDoctor(flags: DoctorFlags, context: CommandContext): Promise<number> {
+  const checks = await collectChecks(flags, context);
+  const { io } = context;
+  io.write(flags.json === true ? `${JSON.stringify({ checks }, undefined, 2)}\n` : renderChecks(checks, io.hasColour));
+  return checks.some(({ outcome }) => outcome === "fail") ? 1 : 0;
+}
+
+async function collectChecks(flags: DoctorFlags, context: CommandContext): Promise<Check[]> {
+  const host = [await checkMemoryFileSystem(MEMORY_DIRECTORIES), await checkBootId()];
+  let options: AgentOptions;
+  try {
+    const loaded = await loadAgentOptions(toSources(flags, context));
+    options = loaded.options;
+    for (const warning of loaded.warnings) host.unshift(warn("configuration", warning, "Correct or unset it."));
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    return [fail("configuration", error.message, "Correct it; docs/configuration.md lists every key."), ...host];
+  }
+  return [
+    ok("configuration", `of box ${options.box.id}`),
+    await checkMediaTool("ffmpeg", options.streams.ffmpegPath, context),
+    await checkMediaTool("ffprobe", options.streams.ffprobePath, context),
+    ...(await checkStateDirectory(options.files.stateDir)),
+    ...host,
+    ...(await checkLink(options, context)),
+    await checkAgent(flags, context),
+  ];
+}
+
+async function checkMediaTool(name: string, file: string, context: CommandContext): Promise<Check> {
+  try {
+    const { version, lacks } = await context.probeMediaTool(file, context.signal);
+    if (lacks.length === 0) return ok(name, version);
+    return warn(name, `${version}; lacks ${lacks.join(", ")}`, "Streams that need these are refused; the others work.");
+  } catch (error) {
+    const advice = `Install it (apt-get install ffmpeg), or name it in streams.${name}Path.`;
+    return fail(name, messageOf(error), advice);
+  }
+}
+
+async function checkLink({ link }: AgentOptions, context: CommandContext): Promise<Check[]> {
+  const { clock, signal, readTextFile } = context;
+  const synchronised = await checkClockSynchronised();
+  const clockUnknown = warn("clock", "nothing says whether it is synchronised", "Compare: date -u; timedatectl");
+  if (link.endpoint === undefined) {
+    const advice = "Set link.endpoint (SSE_ENDPOINT); until then the agent keeps what it last knew.";
+    return [synchronised ?? clockUnknown, warn("endpoint", "none is configured", advice)];
+  }
+  const checks: Check[] = [];
+  let { token } = link;
+  if (link.tokenFile !== undefined) {
+    const result = await checkTokenFile(link.tokenFile);
+    checks.push(result.check);
+    token = result.token;
+  }
+  let ca: string | undefined;
+  if (link.caFile !== undefined) {
+    try {
+      ca = await readTextFile(link.caFile);
+    } catch (error) {
+      checks.push(fail("certificate authorities", messageOf(error), "Check link.caFile and who may read it."));
+    }
+  }
+  const request = { url: link.endpoint, token, ca, timeoutMs: link.connectTimeoutMs };
+  const probe: EndpointProbe = await probeEndpoint(request, { clock, signal });
+  const clockCheck = synchronised ?? judgeClockAgainst(probe.answer, clock.wallMs()) ?? clockUnknown;
+  return [clockCheck, ...checks, ...judgeEndpoint(link.endpoint, probe)];
+}
+
+async function checkAgent(flags: DoctorFlags, context: CommandContext): Promise<Check> {
+  try {
+    const { pid, link } = await (await findAgent(flags, context)).status(context.signal);
+    return ok("agent", `runs (pid ${pid}), link ${link.state}`);
+  } catch (error) {
+    return warn(
+      "agent",
+      messageOf(error).split(". ")[0] ?? "",
+      "Start it: systemctl start sluice-agent, or sluice agent.",
+    );
+  }
+}
+
+export function renderChecks(checks: readonly Check[], hasColour: boolean): string {
+  const paint = createPaint(hasColour);
+  const tones = { ok: "good", warn: "warn", fail: "bad" } as const;
+  const width = Math.max(...checks.map(({ name }) => name.length));
+  const lines = checks.map(({ name, outcome, found, advice }) => {
+    const head = `${paint(tones[outcome], outcome.padEnd(4))}  ${name.padEnd(width)}  ${found}`;
+    return advice === undefined ? head : `${head}\n${" ".repeat(width + 8)}→ ${advice}`;
+  });
+  const failed = checks.filter(({ outcome }) => outcome === "fail").length;
+  const warned = checks.filter(({ outcome }) => outcome === "warn").length;
+  return `${lines.join("\n")}\n\n${checks.length} checks: ${failed} failed, ${warned} to look at\n`;
+}
