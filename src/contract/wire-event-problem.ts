@@ -1,0 +1,98 @@
+import type { z } from "zod";
+
+type Issue = z.core.$ZodIssue;
+type Path = readonly PropertyKey[];
+
+/**
+ * The first problem of a failed parse as `field: given …; allowed: …`. What was given is told by type and size only: any
+ * text may be a URL with a password in it.
+ */
+export function describeProblem(error: z.ZodError, input: unknown, prefix: Path = []): string {
+  const issue = error.issues[0];
+  if (issue === undefined) return `${toFieldName(prefix)}: not understood`;
+  const { path, issues } = innermost(issue);
+  const given = describeGiven(valueAt(input, path), issues);
+  const allowed = [...new Set(issues.map(describeAllowed))].join(" or ");
+  return `${toFieldName([...prefix, ...path])}: given ${given}; allowed: ${allowed}`;
+}
+
+/** `workloads[2].spec.outputs[0].url`; the event itself when the path is empty. */
+export function toFieldName(path: Path): string {
+  let name = "";
+  for (const key of path) {
+    if (typeof key === "number") name += `[${key}]`;
+    else name += name === "" ? String(key) : `.${String(key)}`;
+  }
+  return name === "" ? "event" : name;
+}
+
+export function describeType(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (value === null) return "null";
+  if (typeof value === "string") return `a text of ${value.length} characters`;
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  if (typeof value === "boolean") return String(value);
+  return typeof value === "object" ? "an object" : `a ${typeof value}`;
+}
+
+/** Of a union's branches those that understood most of the input say what is wrong. */
+function innermost(issue: Issue): { readonly path: Path; readonly issues: readonly Issue[] } {
+  if (issue.code !== "invalid_union") return { path: issue.path, issues: [issue] };
+  const branches = issue.errors.flatMap(([first]) => (first === undefined ? [] : [innermost(first)]));
+  const depth = Math.max(0, ...branches.map(({ path }) => path.length));
+  const deepest = branches.filter(({ path }) => path.length === depth);
+  const understood = deepest.filter(({ issues }) => issues.some(({ code }) => code !== "invalid_type"));
+  // A text where an enumeration or an object may stand is wrong in both ways; a number too long is wrong in one.
+  const chosen = depth === 0 && understood.every(({ issues }) => issues.every(isEnumeration)) ? deepest : understood;
+  const told = chosen.length === 0 ? deepest : chosen;
+  if (told.length === 0) return { path: issue.path, issues: [issue] };
+  return { path: [...issue.path, ...(told[0]?.path ?? [])], issues: told.flatMap(({ issues }) => issues) };
+}
+
+function isEnumeration(issue: Issue): boolean {
+  return issue.code === "invalid_value";
+}
+
+function valueAt(input: unknown, path: Path): unknown {
+  let value = input;
+  for (const key of path) {
+    if (typeof value !== "object" || value === null) return undefined;
+    value = Object.getOwnPropertyDescriptor(value, key)?.value;
+  }
+  return value;
+}
+
+function describeGiven(value: unknown, issues: readonly Issue[]): string {
+  const isRange = issues.every(({ code }) => code === "too_big" || code === "too_small");
+  return isRange && typeof value === "number" ? String(value) : describeType(value);
+}
+
+const TYPE_WORDS: Readonly<Record<string, string>> = {
+  string: "a text",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  array: "a list",
+  object: "an object",
+  record: "an object",
+};
+
+function describeAllowed(issue: Issue): string {
+  switch (issue.code) {
+    case "invalid_type":
+      return TYPE_WORDS[issue.expected] ?? issue.expected;
+    case "invalid_value":
+      return issue.values.map(String).join(", ");
+    case "too_big":
+      return `at most ${issue.maximum}${unitOf(issue.origin)}`;
+    case "too_small":
+      return `${issue.inclusive === false ? "more than" : "at least"} ${issue.minimum}${unitOf(issue.origin)}`;
+    default:
+      return issue.message.replace(/^must be /, "");
+  }
+}
+
+function unitOf(origin: string): string {
+  if (origin === "string") return " characters";
+  return origin === "array" ? " entries" : "";
+}
