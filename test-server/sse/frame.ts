@@ -16,9 +16,9 @@ export function encodeEvent(event: SseEvent): string {
   return `${lines.join("\n")}\n\n`;
 }
 
-/** The comment that proves the connection and tells its own period in seconds: `: beat 15`. */
+/** The comment that proves the connection and tells its own period in whole seconds: `: beat 15`. */
 export function encodeBeat(periodMs: number): string {
-  return `: beat ${periodMs / 1000}\n\n`;
+  return `: beat ${Math.ceil(periodMs / 1000)}\n\n`;
 }
 
 /** A header or query value must not be able to write a second line into the stream. */

@@ -36,6 +36,11 @@ export function createOutbox(
     response.write(bytes);
     if (response.writableLength > MAX_WAITING_BYTES) response.destroy();
   };
+  /** The body ends, and the connection with it: a client must not ask again on it. */
+  const end = () => {
+    const { socket } = response;
+    response.end(() => socket?.end());
+  };
   /** HTTP chunks keep the split visible even where the kernel joins segments. */
   const writeByteByByte = async (bytes: Buffer) => {
     for (let at = 0; at < bytes.length && isOpen(); at++) {
@@ -49,7 +54,7 @@ export function createOutbox(
       if (next.plan.delayMs > 0) await deps.clock.delay(next.plan.delayMs, deps.signal);
       if (next.plan.byteByByte) await writeByteByByte(next.bytes);
       else write(next.bytes);
-      if (next.plan.closeAfter && isOpen()) response.end();
+      if (next.plan.closeAfter && isOpen()) end();
     }
     isWriting = false;
   };
@@ -71,7 +76,7 @@ export function createOutbox(
     close: (how) => {
       if (how === "reset") response.socket?.resetAndDestroy();
       else if (how === "cut") response.destroy();
-      else response.end();
+      else end();
     },
     bytesWritten: () => bytesWritten,
   };

@@ -42,9 +42,16 @@ function changeEvent(epoch: string, change: Extract<SetStep, { kind: "change" }>
   return encodeEvent({ event: "change", id: `${epoch}.${change.revision}`, data });
 }
 
-/** The simple form has one input and one output: what else a spec says is not in it. */
-export function simpleStart(workload: Workload): { id: string; input: string; output: string } {
-  return { id: workload.id, input: workload.spec.input.url, output: workload.spec.outputs[0]?.url ?? "" };
+/** All of a workload that the simple form can say: further outputs and raw arguments are not in it. */
+export function simpleStart({ id, name, spec }: Workload): Record<string, unknown> {
+  const { video, audio, preview } = spec;
+  const given = { name, input: plainUrl(spec.input), output: plainUrl(spec.outputs[0]), video, audio, preview };
+  return { id, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
+}
+
+/** An address without further fields is written as text, as home-made servers do. */
+function plainUrl<End extends { readonly url: string }>(end: End | undefined): End | string | undefined {
+  return end !== undefined && Object.keys(end).length === 1 ? end.url : end;
 }
 
 function startEvent(workload: Workload): string {
