@@ -97,7 +97,14 @@ test("two servers in one process do not share their publishers", async () => {
 test("what does not speak RTMP loses its connection and harms nobody", async () => {
   await using server = await start();
   const port = server.rtmp?.port ?? 0;
-  const noise = [Buffer.alloc(4000, 3), Buffer.from("GET / HTTP/1.1\r\n\r\n".repeat(400)), Buffer.alloc(9000, 0x14)];
+  // A whole handshake, then a `connect` without its object: NMS reads a field of what is not there.
+  const body = Buffer.concat([Buffer.from([2, 0, 7]), Buffer.from("connect")]);
+  const poison = Buffer.concat([
+    Buffer.alloc(3073, 3),
+    Buffer.from([3, 0, 0, 0, 0, 0, body.length, 20, 0, 0, 0, 0]),
+    body,
+  ]);
+  const noise = [poison, Buffer.from("GET / HTTP/1.1\r\n\r\n".repeat(400)), Buffer.alloc(9000, 0x14)];
   for (const bytes of noise) {
     const socket = connect(port, "127.0.0.1");
     socket.on("error", () => undefined);
@@ -106,6 +113,7 @@ test("what does not speak RTMP loses its connection and harms nobody", async () 
     socket.end(bytes);
     await closed;
   }
+  expect(server.log.lines().map(({ text }) => text)).toContainEqual(expect.stringContaining("RTMP connection was cut"));
   publish(`${server.rtmp?.url}/after`);
   await server.rtmp?.untilPublishing("after", soon());
 });

@@ -1,0 +1,231 @@
+import { spawn } from "node:child_process";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
+import { FAULTS } from "./faults/fault-catalog.ts";
+import { createTestServer, type TestServer } from "./server.ts";
+
+const CHROMIUM = {
+  executablePath: "/usr/bin/chromium",
+  args: [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+  ],
+};
+const SMALL_INPUT = "test://bars?size=160x120&fps=10&tone=440";
+
+let browser: Browser;
+const complaints: string[] = [];
+beforeAll(async () => {
+  browser = await chromium.launch(CHROMIUM);
+});
+afterAll(() => browser.close());
+afterEach(() => {
+  complaints.length = 0;
+});
+
+async function openPage(server: TestServer, width = 1280): Promise<Page> {
+  const page = await browser.newPage({ viewport: { width, height: 900 } });
+  page.setDefaultTimeout(20_000);
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("console", (message) => {
+    if (message.type() === "error" && !message.text().startsWith("Failed to load resource"))
+      complaints.push(message.text());
+  });
+  await page.goto(server.origin);
+  await page.getByText("page live").waitFor();
+  return page;
+}
+
+/** Resolves when what the browser paints of the stream differs from itself a moment later, while its clock goes on. */
+async function untilPictureMoves(page: Page, id: string): Promise<void> {
+  const video = page.locator(`[data-stream="${id}"] [data-picture="live"] video`);
+  const look = async () => ({
+    pixels: await video.screenshot(),
+    seconds: await video.evaluate(({ currentTime }: { currentTime: number }) => currentTime),
+  });
+  let before = await look();
+  await expect
+    .poll(
+      async () => {
+        const after = await look();
+        const moves = !after.pixels.equals(before.pixels) && after.seconds > before.seconds;
+        before = after;
+        return moves;
+      },
+      { timeout: 20_000, interval: 300 },
+    )
+    .toBe(true);
+}
+
+test("a stream that anybody publishes is shown moving, and said to be gone when it ended", async () => {
+  await using server = await createTestServer({ port: 0, rtmpPort: 0 });
+  const page = await openPage(server);
+  const publish = () =>
+    spawn(
+      "ffmpeg",
+      `-nostdin -loglevel error -re -f lavfi -i testsrc2=size=160x120:rate=10 -c:v libx264 -preset ultrafast -g 10 -f flv ${server.rtmp?.url}/cam-1`.split(
+        " ",
+      ),
+      { stdio: "ignore" },
+    );
+  let publisher = publish();
+  try {
+    server.putStreams({
+      kind: "stream",
+      id: "cam-1",
+      spec: { input: { url: "test://bars" }, outputs: [{ url: `${server.rtmp?.url}/cam-1` }] },
+    });
+    const picture = page.locator('[data-stream="cam-1"] .picture');
+    await page.locator('[data-stream="cam-1"] [data-picture="live"]').waitFor();
+    await untilPictureMoves(page, "cam-1");
+
+    publisher.kill("SIGKILL");
+    await page.locator('[data-stream="cam-1"] [data-picture="ended"]').waitFor();
+    expect(await picture.textContent()).toContain("The stream ended");
+    publisher = publish();
+    await page.locator('[data-stream="cam-1"] [data-picture="live"]').waitFor();
+    await untilPictureMoves(page, "cam-1");
+  } finally {
+    publisher.kill("SIGKILL");
+  }
+  await page.close();
+  expect(complaints).toEqual([]);
+});
+
+test("what comes from outside is shown as text and never as markup", async () => {
+  await using server = await createTestServer({ port: 0, rtmpPort: 0 });
+  const evil = '<img src=x onerror="document.title=1">';
+  server.putStreams({
+    kind: "stream",
+    id: "a",
+    spec: { input: { url: `rtsp://${evil}` }, outputs: [{ url: `rtmp://h/${evil}` }] },
+  });
+  server.log.write("client", evil);
+  const page = await openPage(server);
+  await page.getByText(`rtsp://${evil}`).first().waitFor();
+  expect(await page.locator("img[src=x]").count()).toBe(0);
+  expect(await page.title()).toBe("Sluice test server");
+  await page.close();
+});
+
+test("the page says that the server is gone and comes back with it", async () => {
+  const first = await createTestServer({ port: 0, rtmpPort: 0 });
+  const page = await openPage(first);
+  await first.close();
+  await page.getByText("page disconnected, retrying").waitFor();
+  await using _second = await createTestServer({ port: first.port, rtmpPort: 0, strictPorts: true });
+  await page.getByText("page live").waitFor();
+  await page.close();
+});
+
+test.each([400, 1000, 1600])("nothing is wider than a screen of %d pixels", async (width) => {
+  await using server = await createTestServer({ port: 0, rtmpPort: 0 });
+  const long = "x".repeat(300);
+  server.putStreams({
+    kind: "stream",
+    id: "long",
+    spec: { input: { url: `rtsp://${long}` }, outputs: [{ url: `rtmp://h/${long}` }] },
+  });
+  const page = await openPage(server, width);
+  await page.locator('[data-stream="long"]').waitFor();
+  for (const more of await page.locator(".more").all()) await more.click();
+  expect(
+    await page.locator("html").evaluate(({ scrollWidth }: { scrollWidth: number }) => scrollWidth),
+  ).toBeLessThanOrEqual(width);
+  await page.close();
+});
+
+test("keys alone start a stream", async () => {
+  await using server = await createTestServer({ port: 0, rtmpPort: 0 });
+  const page = await openPage(server);
+  await page.locator('#start-form [name="id"]').focus();
+  await page.keyboard.press("ControlOrMeta+A");
+  await page.keyboard.type("by-keys");
+  await page.keyboard.press("Enter");
+  await page.locator('[data-stream="by-keys"]').waitFor();
+  expect(server.set.snapshot().workloads[0]?.spec.outputs).toEqual([{ url: `${server.rtmp?.url}/by-keys` }]);
+  await page.close();
+});
+
+test("a person starts a stream of a real agent, sees it move, breaks everything, and stops it", {
+  timeout: 240_000,
+}, async () => {
+  await using world = await createAgentWorld({ agentArguments: ["--report-interval-seconds", "1"] });
+  const { server } = world;
+  await world.startAgent();
+  const page = await openPage(server);
+  await page.locator("[data-client]").getByText(world.boxId).waitFor();
+  const card = page.locator('[data-stream="cam-1"]');
+
+  await page.locator('#start-form [name="input"]').fill(SMALL_INPUT);
+  await page.locator("#start-form").getByRole("button", { name: "Start" }).click();
+  await page.locator('[data-stream="cam-1"][data-state="running"]').waitFor();
+  await untilPictureMoves(page, "cam-1");
+  const { pid } = await world.untilRunning("cam-1");
+  await card.getByText(String(pid), { exact: true }).waitFor();
+
+  for (const { name } of FAULTS) {
+    await pressFault(page, name);
+    if (name === "lose-state") {
+      await card.waitFor({ state: "detached" });
+      await page.locator("#start-form").getByRole("button", { name: "Start" }).click();
+      await page.locator('[data-stream="cam-1"][data-state="running"]').waitFor();
+    }
+    await untilRecovered(world, page, name);
+    await untilPictureMoves(page, "cam-1");
+  }
+  expect(server.rtmp?.connects("cam-1")).toBe(2);
+
+  await card.getByRole("button", { name: "Stop cam-1" }).click();
+  await card.waitFor({ state: "detached" });
+  await world.until(() => world.workloadPids().length === 0, "the process of cam-1 is gone");
+  await page.close();
+  expect(complaints).toEqual([]);
+});
+
+/** Shortens what lasts, then presses the button. */
+async function pressFault(page: Page, name: string): Promise<void> {
+  const item = page.locator(`[data-fault="${name}"]`);
+  const seconds = item.locator(`[name="${name}-seconds"]`);
+  if ((await seconds.count()) > 0) {
+    await item.locator(".more").click();
+    await seconds.fill("2");
+  }
+  await item.locator("[data-press]").click();
+  await page
+    .locator("#notices")
+    .getByText(`${FAULTS.find((fault) => fault.name === name)?.title}:`)
+    .first()
+    .waitFor();
+}
+
+/** The agent is connected, hears what is said now, and the same process still streams. */
+async function untilRecovered(world: AgentWorld, page: Page, fault: string): Promise<void> {
+  const { server } = world;
+  await world.until(() => server.board.active().every(({ name }) => name === "split"), `${fault} is over`);
+  const id = `after-${fault}`;
+  server.putStreams({
+    kind: "stream",
+    id,
+    spec: { input: { url: "gopher://h/1" }, outputs: [{ url: "rtmp://h/l/k" }] },
+  });
+  await world.until(
+    async () => {
+      const { expected } = await world.status();
+      const { epoch, revision } = server.set.snapshot();
+      return expected.epoch === epoch && expected.revision === revision;
+    },
+    `the agent heard a change after ${fault}`,
+    30_000,
+  );
+  server.set.remove([id]);
+  await page.locator("[data-client]").getByText(world.boxId).first().waitFor();
+  expect((await world.workload("cam-1"))?.state, `cam-1 after ${fault}`).toBe("running");
+}
