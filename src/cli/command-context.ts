@@ -1,9 +1,11 @@
 import type { Clock } from "../base/clock.ts";
+import type { RunProgram } from "../base/spawn.ts";
 import type { LocalAgent } from "../client/local-agent.ts";
 import type { AgentOptions } from "../config/agent-options.ts";
 import type { LoadedOptions } from "../config/load-agent-options.ts";
 import type { Environment, HostFacts } from "../config/state-directory.ts";
 import type { CleanupResult } from "../contract/local-status.ts";
+import type { ReadFfmpeg } from "./doctor/check-media-tools.ts";
 
 /** Where a command writes, and what the other end can show. */
 export interface CommandIo {
@@ -13,13 +15,6 @@ export interface CommandIo {
   readonly hasColour: boolean;
   /** Width of the terminal; undefined when it is none. */
   readonly columns: number | undefined;
-}
-
-/** What a program for media can do, as the agent sees it. */
-export interface MediaToolFacts {
-  readonly version: string;
-  /** What it lacks of what streams may need, each in words; empty when nothing is missing. */
-  readonly lacks: readonly string[];
 }
 
 /** Everything that commands get from outside. `main.ts` hands in the real ones. */
@@ -41,8 +36,10 @@ export interface CommandContext {
     wanted: { readonly dryRun: boolean },
     signal: AbortSignal,
   ) => Promise<CleanupResult>;
-  /** Rejects with `not-found` when the program is not there. */
-  readonly probeMediaTool: (file: string, signal: AbortSignal) => Promise<MediaToolFacts>;
+  /** Runs short helper programs. */
+  readonly runProgram: RunProgram;
+  /** Rejects with `not-found` or `unavailable`. */
+  readonly readFfmpeg: ReadFfmpeg;
 }
 
 /** Tells the program which exit status the command ended with. */

@@ -25,9 +25,12 @@ export function agentCommand(context: CommandContext, finish: Finish): Command {
     .option("--print-config", "print the configuration in force and where each value came from, and exit")
     .option("--stop-streams-on-exit", "the same as --shutdown-streams stop");
   for (const key of AGENT_OPTION_KEYS) {
-    const { value, help, oldNames }: AnyOption = AGENT_OPTIONS[key];
+    const { value, help, fallbackText, oldNames }: AnyOption = AGENT_OPTIONS[key];
     const names = [environmentNameOf(key), ...oldNames.map(({ name }) => name)].join(", ");
-    command.option(`${flagOf(key)} <${value.placeholder}>`, `${help} Environment: ${names}.`);
+    command.option(
+      `${flagOf(key)} <${value.placeholder}>`,
+      `${help} Default: ${fallbackText.replaceAll("`", "")}. Environment: ${names}.`,
+    );
   }
   return (
     command

@@ -7,8 +7,17 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { AppError } from "../../base/errors.ts";
 import { createTestContext } from "../command-context.fake.ts";
 import type { Check } from "../doctor/check.ts";
+import { judgeFfmpeg } from "../doctor/check-media-tools.ts";
 import { judgeClockAgainst, judgeEndpoint } from "../doctor/judge-endpoint.ts";
 import { runProgram } from "../program.ts";
+
+const EXITED = { code: 0, signal: null, stdout: "", stderr: "", timedOut: false } as const;
+const CAPABLE = {
+  version: "5.1.9",
+  encoders: ["libx264", "aac"],
+  protocols: { input: ["https", "rtmp"], output: ["rtmp", "rtmps", "srt"] },
+  muxers: ["rtsp", "hls", "tee"],
+} as const;
 
 let directory: string;
 let server: Server;
@@ -42,7 +51,8 @@ interface DoctorRun {
 async function doctor(env: Record<string, string>, args: readonly string[] = ["--json"]): Promise<DoctorRun> {
   const context = createTestContext(directory, {
     env: { SLUICE_STATE_DIR: directory, SLUICE_CONFIG: "/dev/null", CONNECTION_TIMEOUT: "1", ...env },
-    probeMediaTool: async (file) => ({ version: `${file} 9`, lacks: [] }),
+    readFfmpeg: async () => CAPABLE,
+    runProgram: async () => ({ ...EXITED, stdout: "ffprobe version 5.1.9 Copyright" }),
   });
   const exitCode = await runProgram(["doctor", ...args], context);
   const checks: Check[] = args.includes("--json") ? JSON.parse(context.out()).checks : [];
@@ -130,11 +140,13 @@ test("a missing program, an open directory and an unreadable token are found in 
       SSE_ENDPOINT: `${base}/`,
       SLUICE_LINK_TOKEN_FILE: "/nowhere",
     },
-    probeMediaTool: () => Promise.reject(new AppError("not-found", "cannot start ffmpeg (ENOENT): no such program")),
+    readFfmpeg: () => Promise.reject(new AppError("not-found", "cannot start ffmpeg (ENOENT): no such program")),
+    runProgram: async () => EXITED,
   });
   answer = (response) => void response.writeHead(404).end();
   expect(await runProgram(["doctor"], context)).toBe(1);
   for (const line of [
+    /fail {2}ffprobe +ffprobe is not ffprobe: it names no version/,
     /fail {2}ffmpeg +cannot start ffmpeg .*\n +→ Install it \(apt-get install ffmpeg\)/,
     /warn {2}state directory +.* has mode 0755\n +→ Others can read stream keys there: chmod 700/,
     /fail {2}token +.*ENOENT/,
@@ -144,6 +156,14 @@ test("a missing program, an open directory and an unreadable token are found in 
   ]) {
     expect(context.out()).toMatch(line);
   }
+});
+
+test("an FFmpeg that was built without something says what, and what for", () => {
+  expect(judgeFfmpeg(CAPABLE).outcome).toBe("ok");
+  expect(judgeFfmpeg({ ...CAPABLE, encoders: ["aac"] })).toMatchObject({
+    outcome: "warn",
+    found: "5.1.9; lacks libx264 (encoding video)",
+  });
 });
 
 test("a wrong configuration is a failed check, and the host is looked at all the same", async () => {

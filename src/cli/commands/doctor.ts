@@ -11,6 +11,7 @@ import {
   checkStateDirectory,
   checkTokenFile,
 } from "../doctor/check-host.ts";
+import { checkFfmpeg, checkFfprobe } from "../doctor/check-media-tools.ts";
 import { judgeClockAgainst, judgeEndpoint } from "../doctor/judge-endpoint.ts";
 import { type EndpointProbe, probeEndpoint } from "../doctor/probe-endpoint.ts";
 import { addPlaceFlags, findAgent, type PlaceFlags, toSources } from "../find-agent.ts";
@@ -55,24 +56,13 @@ async function collectChecks(flags: DoctorFlags, context: CommandContext): Promi
   }
   return [
     ok("configuration", `of box ${options.box.id}`),
-    await checkMediaTool("ffmpeg", options.streams.ffmpegPath, context),
-    await checkMediaTool("ffprobe", options.streams.ffprobePath, context),
+    await checkFfmpeg(options.streams.ffmpegPath, context),
+    await checkFfprobe(options.streams.ffprobePath, context),
     ...(await checkStateDirectory(options.files.stateDir)),
     ...host,
     ...(await checkLink(options, context)),
     await checkAgent(flags, context),
   ];
-}
-
-async function checkMediaTool(name: string, file: string, context: CommandContext): Promise<Check> {
-  try {
-    const { version, lacks } = await context.probeMediaTool(file, context.signal);
-    if (lacks.length === 0) return ok(name, version);
-    return warn(name, `${version}; lacks ${lacks.join(", ")}`, "Streams that need these are refused; the others work.");
-  } catch (error) {
-    const advice = `Install it (apt-get install ffmpeg), or name it in streams.${name}Path.`;
-    return fail(name, messageOf(error), advice);
-  }
 }
 
 async function checkLink({ link }: AgentOptions, context: CommandContext): Promise<Check[]> {

@@ -1,0 +1,148 @@
+#!/usr/bin/env node
+import { appendFileSync, existsSync, readFileSync, writeSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { homedir, hostname } from "node:os";
+import { cleanupWithoutAgent } from "./agent/local-api/cleanup-without-agent.ts";
+import { createRegistry } from "./agent/registry/registry.ts";
+import { createProcessRuntime } from "./agent/runtime/process/linux-process-runtime.ts";
+import { readFfmpegCapabilities } from "./agent/workload/stream/ffmpeg-capabilities.ts";
+import { STREAM_STOP_LADDER } from "./agent/workload/stream/stream-driver.ts";
+import { systemClock } from "./base/clock.ts";
+import { AppError, messageOf } from "./base/errors.ts";
+import { formatLogLine, type Log } from "./base/log.ts";
+import { createPidLister } from "./base/process-sweep.ts";
+import { createProcessTable } from "./base/process-table.ts";
+import { createRedactor } from "./base/redact.ts";
+import { createSpawner } from "./base/spawn.ts";
+import { acquireStateLock, type StateLock } from "./base/state-lock.ts";
+import type { CommandContext, CommandIo } from "./cli/command-context.ts";
+import { runProgram } from "./cli/program.ts";
+import { createLocalAgent } from "./client/local-agent.ts";
+import type { AgentOptions } from "./config/agent-options.ts";
+import { ERROR_POLICY } from "./contract/error-code.ts";
+
+const clock = systemClock;
+const redactor = createRedactor();
+const spawner = createSpawner({ ambient: process.env }, { clock });
+
+/** The one signal of this process: the first SIGINT, SIGTERM or SIGHUP aborts it, the second ends the process at once. */
+function createStopSignal(): AbortSignal {
+  const stop = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(name, () => {
+      if (stop.signal.aborted) process.exit(ERROR_POLICY.cancelled.exit);
+      stop.abort(new AppError("cancelled", `received ${name}`));
+    });
+  }
+  // A reader that left (`sluice status | head`) ends the command, and is no fault.
+  process.stdout.on("error", () => stop.abort(new AppError("cancelled", "nobody reads the output")));
+  process.stderr.on("error", () => undefined);
+  return stop.signal;
+}
+
+/**
+ * What nobody foresaw ends the process with its reason on standard error, and in the agent's log where one is kept. The
+ * service manager starts the next agent; streams do not notice.
+ */
+function endOnFault(crashLog: { path: string | undefined }): void {
+  process.on("uncaughtException", (error) => {
+    const text = `Unexpected fault, ending: ${error instanceof Error ? (error.stack ?? error.message) : messageOf(error)}`;
+    const line = `${formatLogLine(clock, "error", "INIT", redactor.redact(text))}\n`;
+    const attempts = [
+      () => writeSync(2, line),
+      () => crashLog.path !== undefined && appendFileSync(crashLog.path, line, { mode: 0o600 }),
+    ];
+    for (const attempt of attempts) {
+      try {
+        attempt();
+      } catch {
+        // A closed terminal or a full disk: the exit status still tells.
+      }
+    }
+    process.exit(ERROR_POLICY.internal.exit);
+  });
+}
+
+function createIo(): CommandIo {
+  const isTerminal = process.stdout.isTTY === true;
+  const noColour = process.env["NO_COLOR"] ?? "";
+  return {
+    write: (text) => void process.stdout.write(text),
+    writeError: (text) => void process.stderr.write(redactor.redact(text)),
+    isTerminal,
+    hasColour: isTerminal && noColour === "" && process.env["TERM"] !== "dumb",
+    columns: isTerminal ? process.stdout.columns : undefined,
+  };
+}
+
+/** Says on standard error what a helper of a command has to say. */
+function createConsoleLog(io: CommandIo): Log {
+  const say = (message: string) => io.writeError(`sluice: ${message}\n`);
+  return { error: say, warn: say, info: () => undefined, debug: () => undefined };
+}
+
+function readVersion(): string {
+  const parsed: unknown = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+  const version = typeof parsed === "object" && parsed !== null && "version" in parsed ? parsed.version : undefined;
+  return typeof version === "string" ? version : "unknown";
+}
+
+async function cleanUp(
+  { box, files }: AgentOptions,
+  wanted: { readonly dryRun: boolean },
+  { log, signal }: { readonly log: Log; readonly signal: AbortSignal },
+) {
+  const table = createProcessTable();
+  const held: StateLock | undefined = existsSync(files.stateDir)
+    ? await acquireStateLock(files.stateDir, {
+        table,
+        log,
+        pid: process.pid,
+        nowIso: () => new Date(clock.wallMs()).toISOString(),
+      })
+    : undefined;
+  try {
+    const runtime = createProcessRuntime(
+      { boxId: box.id, stateDir: files.stateDir },
+      { clock, log, spawner, table, listPids: createPidLister({ table, clock, log }), signal },
+    );
+    const clearRecords = async () => {
+      if (!existsSync(files.registry)) return;
+      const registry = createRegistry({ file: files.registry }, { clock, log, signal });
+      registry.clear();
+      await registry.commit();
+    };
+    return await cleanupWithoutAgent({ runtime, stopLadderOf: () => STREAM_STOP_LADDER, clearRecords }, wanted);
+  } finally {
+    await held?.release();
+  }
+}
+
+async function main(): Promise<number> {
+  const crashLog: { path: string | undefined } = { path: undefined };
+  endOnFault(crashLog);
+  const signal = createStopSignal();
+  const io = createIo();
+  const context: CommandContext = {
+    version: readVersion(),
+    io,
+    signal,
+    env: process.env,
+    facts: {
+      hostname: hostname(),
+      isRoot: process.getuid?.() === 0,
+      homeDirectory: homedir(),
+      cwd: process.cwd(),
+    },
+    clock,
+    readTextFile: (path) => readFile(path, "utf8"),
+    connectAgent: (socketPath) => createLocalAgent({ socketPath }),
+    runAgent: () => Promise.reject(new AppError("unavailable", "the agent is not part of this build")),
+    cleanupWithoutAgent: (options, wanted) => cleanUp(options, wanted, { log: createConsoleLog(io), signal }),
+    runProgram: spawner.runProgram,
+    readFfmpeg: readFfmpegCapabilities,
+  };
+  return runProgram(process.argv.slice(2), context);
+}
+
+process.exit(await main());
