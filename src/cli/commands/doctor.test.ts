@@ -77,6 +77,7 @@ test("an event stream that accepts the token passes, and the doctor hangs up", a
   expect(check("token")?.outcome).toBe("ok");
   expect(check("clock")?.outcome).toBe("ok");
   expect(check("state directory")?.outcome).toBe("ok");
+  expect(check("run directory")).toBeDefined();
   expect(await closed).toBe("Bearer s3cret-token");
   expect(exitCode).toBe(0);
   expect(out).not.toMatch(/s3cret|canary/);

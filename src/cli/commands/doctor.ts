@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { AppError, messageOf } from "../../base/errors.ts";
+import { hashOfDirectory, runDirectoryCandidates } from "../../base/run-directory.ts";
 import type { AgentOptions } from "../../config/agent-options.ts";
 import { loadAgentOptions } from "../../config/load-agent-options.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
@@ -7,7 +8,7 @@ import { type Check, fail, ok, warn } from "../doctor/check.ts";
 import {
   checkBootId,
   checkClockSynchronised,
-  checkMemoryFileSystem,
+  checkRunDirectory,
   checkStateDirectory,
   checkTokenFile,
 } from "../doctor/check-host.ts";
@@ -20,8 +21,6 @@ import { createPaint } from "../paint.ts";
 export interface DoctorFlags extends PlaceFlags {
   readonly json?: boolean;
 }
-
-const MEMORY_DIRECTORIES = ["/run", "/dev/shm"] as const;
 
 export function doctorCommand(context: CommandContext, finish: Finish): Command {
   return addPlaceFlags(new Command("doctor"))
@@ -44,7 +43,7 @@ export async function runDoctor(flags: DoctorFlags, context: CommandContext): Pr
 }
 
 async function collectChecks(flags: DoctorFlags, context: CommandContext): Promise<Check[]> {
-  const host = [await checkMemoryFileSystem(MEMORY_DIRECTORIES), await checkBootId()];
+  const host = [await checkBootId()];
   let options: AgentOptions;
   try {
     const loaded = await loadAgentOptions(toSources(flags, context));
@@ -59,10 +58,21 @@ async function collectChecks(flags: DoctorFlags, context: CommandContext): Promi
     await checkFfmpeg(options.streams.ffmpegPath, context),
     await checkFfprobe(options.streams.ffprobePath, context),
     ...(await checkStateDirectory(options.files.stateDir)),
+    await checkRunDirectory(runDirectories(options.files.stateDir, context)),
     ...host,
     ...(await checkLink(options, context)),
     await checkAgent(flags, context),
   ];
+}
+
+function runDirectories(stateDir: string, { env, facts }: CommandContext): readonly string[] {
+  const options = {
+    stateDir,
+    runtimeDirectory: env["RUNTIME_DIRECTORY"],
+    xdgRuntimeDirectory: env["XDG_RUNTIME_DIR"],
+    userId: facts.isRoot ? 0 : -1,
+  };
+  return runDirectoryCandidates(options, hashOfDirectory(stateDir));
 }
 
 async function checkLink({ link }: AgentOptions, context: CommandContext): Promise<Check[]> {

@@ -47,18 +47,22 @@ async function checkRoom(path: string): Promise<Check[]> {
   return [ok("disk", found)];
 }
 
-/** Progress of streams is written twice a second: that belongs into memory, not onto a flash card. */
-export async function checkMemoryFileSystem(paths: readonly string[]): Promise<Check> {
-  for (const path of paths) {
-    const info = await statfs(path).catch(() => undefined);
-    if (info === undefined || !MEMORY_FILE_SYSTEMS.has(info.type) || !(await isWritable(path))) continue;
-    return ok("memory file system", `${path}, ${formatBytes(info.bavail * info.bsize)} free`);
+/**
+ * Progress of streams is written twice a second: that belongs into memory, not onto a flash card. `candidates` are the
+ * agent's own, in its order: the first that can be made is used.
+ */
+export async function checkRunDirectory(candidates: readonly string[]): Promise<Check> {
+  const name = "run directory";
+  for (const path of candidates) {
+    const place = await nearestExisting(path);
+    if (!(await isWritable(place))) continue;
+    const { type, bavail, bsize } = await statfs(place);
+    if (MEMORY_FILE_SYSTEMS.has(type)) return ok(name, `in memory (${place}), ${formatBytes(bavail * bsize)} free`);
+    const advice =
+      "Progress is written there twice a second, which wears flash storage: let RUNTIME_DIRECTORY be on a tmpfs.";
+    return warn(name, `on a disk (${place})`, advice);
   }
-  return warn(
-    "memory file system",
-    `none of ${paths.join(", ")} is a writable tmpfs`,
-    "Progress is then written to the disk, which wears flash storage: mount a tmpfs on one of them.",
-  );
+  return fail(name, `none of ${candidates.join(", ")} can be written`, "Run this as the agent's user.");
 }
 
 export async function checkBootId(path = BOOT_ID_FILE): Promise<Check> {
@@ -100,8 +104,8 @@ export async function checkTokenFile(
 async function nearestExisting(path: string): Promise<string> {
   const parent = dirname(path);
   if (parent === path) return parent;
-  return stat(parent).then(
-    () => parent,
+  return stat(path).then(
+    () => path,
     () => nearestExisting(parent),
   );
 }

@@ -3,16 +3,16 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { createRegistry } from "./agent/registry/registry.ts";
-import { createProcessRuntime } from "./agent/runtime/process/linux-process-runtime.ts";
-import type { ProcessHandle } from "./agent/runtime/process/process-runtime.ts";
-import { systemClock } from "./base/clock.ts";
-import { createMemoryLog } from "./base/log.ts";
-import { createPidLister } from "./base/process-sweep.ts";
-import { createProcessTable } from "./base/process-table.ts";
-import { createSpawner } from "./base/spawn.ts";
+import { createRegistry } from "../agent/registry/registry.ts";
+import { createProcessRuntime } from "../agent/runtime/process/linux-process-runtime.ts";
+import type { ProcessHandle } from "../agent/runtime/process/process-runtime.ts";
+import { systemClock } from "../base/clock.ts";
+import { createMemoryLog } from "../base/log.ts";
+import { createPidLister } from "../base/process-sweep.ts";
+import { createProcessTable } from "../base/process-table.ts";
+import { createSpawner } from "../base/spawn.ts";
 
-const MAIN = new URL("main.ts", import.meta.url).pathname;
+const MAIN = new URL("../main.ts", import.meta.url).pathname;
 let directory: string;
 const running = new Set<ChildProcessWithoutNullStreams>();
 
