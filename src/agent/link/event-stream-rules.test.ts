@@ -25,6 +25,11 @@ const CASES: readonly Case[] = [
     arrivals: [["message", "2"]],
   },
   {
+    title: "a second BOM does not vanish from an event that has other lines too",
+    body: bytes(BOM, BOM, "data:1\ndata:2\n\n"),
+    arrivals: [["message", "2"]],
+  },
+  {
     title: "a BOM later in the stream is data",
     body: bytes("data:1\n\n", BOM, "data:2\n\ndata:3\n\n"),
     arrivals: [

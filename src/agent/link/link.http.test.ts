@@ -159,6 +159,14 @@ describe("link over HTTP", () => {
     await until(() => hub.open() === 0, "no open socket");
   });
 
+  it("leaves no socket behind when a server takes the connection and never answers", async () => {
+    await using hub = await listen(() => undefined);
+    await using world = runLink(`${hub.url}/events`, { connectTimeoutMs: 50 });
+    await until(() => hub.requests.length >= 4, "four dials");
+    expect(world.link.status()).toMatchObject({ reason: "no answer within 0.05 s" });
+    await until(() => hub.open() <= 1, "at most one open socket");
+  });
+
   it("lives through a server that goes away and comes back", async () => {
     const first = await listen((_request, response) => stream(response, STOP("one")));
     const port = new URL(first.url).port;

@@ -1,0 +1,63 @@
+import type { Clock } from "../../base/clock.ts";
+import { AppError } from "../../base/errors.ts";
+import type { Report } from "../../contract/report.ts";
+import { parseRetryAfter } from "../link/retry-after.ts";
+
+export interface PostRequest {
+  readonly url: URL;
+  readonly authorization: string | undefined;
+  readonly report: Report;
+  /** From the dial to the end of the answer. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+export type PostAnswer =
+  | { readonly isDelivered: true }
+  | { readonly isDelivered: false; readonly status: number; readonly retryAfterMs: number | undefined };
+
+/** Nothing in an answer is needed; it is read, within this bound, so that the connection can be used again. */
+const MAX_ANSWER_BYTES = 65_536;
+
+/** Sends one report. A redirect is not followed: it would carry the report to where nobody sent it. Rejects when no answer came. */
+export async function postReport(
+  request: PostRequest,
+  deps: { readonly fetch: typeof globalThis.fetch; readonly clock: Clock },
+): Promise<PostAnswer> {
+  const abort = new AbortController();
+  const onAbort = () => abort.abort(request.signal.reason);
+  const timer = deps.clock.timer(request.timeoutMs, () =>
+    abort.abort(new AppError("timeout", `no answer within ${request.timeoutMs / 1000} s`)),
+  );
+  request.signal.addEventListener("abort", onAbort, { once: true });
+  if (request.signal.aborted) onAbort();
+  try {
+    const headers = new Headers({ "content-type": "application/json" });
+    if (request.authorization !== undefined) headers.set("authorization", request.authorization);
+    const response = await deps.fetch(request.url, {
+      method: "POST",
+      headers,
+      body: JSON.stringify(request.report),
+      redirect: "manual",
+      signal: abort.signal,
+    });
+    await discard(response);
+    if (response.ok) return { isDelivered: true };
+    const { status, headers: given } = response;
+    return { isDelivered: false, status, retryAfterMs: parseRetryAfter(given, deps.clock.wallMs()) };
+  } finally {
+    timer.clear();
+    request.signal.removeEventListener("abort", onAbort);
+  }
+}
+
+async function discard(response: Response): Promise<void> {
+  const reader = response.body?.getReader();
+  if (reader === undefined) return;
+  for (let bytes = 0; bytes <= MAX_ANSWER_BYTES; ) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    bytes += value.length;
+  }
+  await reader.cancel();
+}

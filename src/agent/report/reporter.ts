@@ -1,0 +1,204 @@
+import pRetry from "p-retry";
+import type { Clock } from "../../base/clock.ts";
+import { AppError, messageOf } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import type { Random } from "../../base/random.ts";
+import { type Service, untilAborted } from "../../base/service.ts";
+import type { AgentStatus } from "../../contract/local-status.ts";
+import type { Occurrence, Report } from "../../contract/report.ts";
+import { LONG_WAIT_STATUSES } from "../link/attempt-end.ts";
+import { authorizationFor, parseAddress } from "../link/credentials.ts";
+import { atLeastAsked, backoffDelayMs, longWaitMs } from "../link/retry-delay.ts";
+import { createDurableQueue } from "./durable-queue.ts";
+import { postReport } from "./post-report.ts";
+import type { QueueFile } from "./queue-file.ts";
+import type { QueueEntry } from "./report-queue.ts";
+
+export type CommandResult = Report["commandResults"][number];
+
+/** What a report says of the box at the moment; the rest of it is the reporter's own. */
+export type ReportPicture = Omit<
+  Report,
+  "version" | "sequence" | "session" | "sentAt" | "occurrences" | "dropped" | "commandResults"
+>;
+
+export interface ReporterOptions {
+  /** Absent: reports are off, and nothing is queued. */
+  readonly endpoint: string | undefined;
+  readonly intervalMs: number;
+}
+
+export interface ReporterDeps {
+  readonly fetch: typeof globalThis.fetch;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Read for each report. */
+  readonly token: () => Promise<string | undefined>;
+  readonly snapshot: () => ReportPicture;
+  /** New for each agent process. */
+  readonly session: string;
+  readonly queueFile: QueueFile;
+}
+
+export interface Reporter extends Service {
+  /** Something that a report tells is different now. Cheap: many calls make one report. */
+  changed(): void;
+  /** Kept until a report with it got through, across restarts. */
+  occurred(occurrence: Occurrence): void;
+  commandResult(result: CommandResult): void;
+  status(): AgentStatus["report"];
+}
+
+export const QUEUE_BOUNDS = { maxEntries: 1000, maxBytes: 1024 * 1024 } as const;
+/** Changes within this time are one report. */
+const COALESCE_MS = 250;
+const TIMEOUT_MS = 10_000;
+const RETRY_BASE_MS = 1000;
+const MAX_ENTRIES_A_REPORT = 200;
+/** Statuses that blame the body: the same one will be refused again. */
+const BODY_REFUSED: readonly number[] = [400, 413, 422];
+
+/** Tells the hub what the box is and does. Throws `config` for an endpoint that is no http or https URL. */
+export function createReporter(options: ReporterOptions, deps: ReporterDeps): Reporter {
+  const { clock, log, random } = deps;
+  const address = options.endpoint === undefined ? undefined : parseAddress(options.endpoint, "report.endpoint");
+  const queue = createDurableQueue(QUEUE_BOUNDS, deps.queueFile, log);
+  let sequence = 0;
+  let hasChanged = true;
+  let wake: (() => void) | undefined;
+  let reason: string | undefined;
+  let failures = 0;
+  let refusals = 0;
+  let entriesAReport = MAX_ENTRIES_A_REPORT;
+
+  const changed = () => {
+    hasChanged = true;
+    wake?.();
+  };
+
+  const keep = (entry: QueueEntry) => {
+    if (address === undefined) return;
+    queue.push(entry);
+    changed();
+  };
+
+  /** Until something changed, at most `intervalMs`; then a moment more for what changes with it. */
+  const untilDue = async (signal: AbortSignal) => {
+    if (!hasChanged) {
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          timer.clear();
+          wake = undefined;
+          signal.removeEventListener("abort", done);
+          resolve();
+        };
+        const timer = clock.timer(options.intervalMs, done);
+        wake = done;
+        signal.addEventListener("abort", done, { once: true });
+      });
+    }
+    signal.throwIfAborted();
+    if (hasChanged) await clock.delay(COALESCE_MS, signal);
+  };
+
+  /** A body that is refused with many entries is tried with half of them; one entry that is refused alone is given up. */
+  const onBodyRefused = (entries: readonly QueueEntry[]) => {
+    entriesAReport = Math.max(1, Math.floor(entries.length / 2));
+    const [only] = entries;
+    if (only === undefined || entries.length > 1) return;
+    queue.giveUp(only);
+    log.warn("An entry that the hub refuses was given up");
+  };
+
+  const onFailure = (message: string, retryAfterMs: number | undefined, status: number | undefined): AppError => {
+    const isRefusal = status !== undefined && LONG_WAIT_STATUSES.has(status);
+    failures++;
+    refusals = isRefusal ? refusals + 1 : 0;
+    if (reason === undefined) log.warn(`Reports do not get through: ${message}. Attempts go on`);
+    reason = message;
+    const ownMs = isRefusal ? longWaitMs(refusals, random) : backoffDelayMs(failures, RETRY_BASE_MS, random);
+    return new AppError("unavailable", message, { retryAfterMs: atLeastAsked(ownMs, retryAfterMs, random) });
+  };
+
+  const onDelivered = (entries: readonly QueueEntry[], dropped: number) => {
+    queue.delivered(entries, dropped);
+    entriesAReport = MAX_ENTRIES_A_REPORT;
+    if (reason !== undefined) log.info("Reports get through again");
+    reason = undefined;
+    failures = 0;
+    refusals = 0;
+    if (queue.view().entries.length > 0) hasChanged = true;
+  };
+
+  const send = async (url: URL, signal: AbortSignal): Promise<void> => {
+    hasChanged = false;
+    const { dropped, entries: queued } = queue.view();
+    const entries = queued.slice(0, entriesAReport);
+    const authorization = address === undefined ? undefined : authorizationFor(await deps.token(), address);
+    const report: Report = {
+      version: 1,
+      sequence: ++sequence,
+      session: deps.session,
+      sentAt: new Date(clock.wallMs()).toISOString(),
+      ...deps.snapshot(),
+      occurrences: entries.flatMap((entry) => (entry.kind === "occurrence" ? [entry.value] : [])),
+      dropped,
+      commandResults: entries.flatMap((entry) => (entry.kind === "command-result" ? [entry.value] : [])),
+    };
+    const answer = await postReport({ url, authorization, report, timeoutMs: TIMEOUT_MS, signal }, deps);
+    if (answer.isDelivered) {
+      onDelivered(entries, dropped);
+      return;
+    }
+    if (BODY_REFUSED.includes(answer.status) && entries.length > 0) onBodyRefused(entries);
+    throw onFailure(`HTTP ${answer.status}`, answer.retryAfterMs, answer.status);
+  };
+
+  const attempt = async (url: URL, signal: AbortSignal): Promise<void> => {
+    try {
+      await send(url, signal);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      if (thrown instanceof AppError && thrown.retryAfterMs !== undefined) throw thrown;
+      throw onFailure(messageOf(thrown), undefined, undefined);
+    }
+  };
+
+  return {
+    name: "reporter",
+    changed,
+    occurred: (value) => keep({ kind: "occurrence", value }),
+    commandResult: (value) => keep({ kind: "command-result", value }),
+    status: () => {
+      const { entries, dropped } = queue.view();
+      const state = address === undefined ? "off" : reason === undefined ? "ok" : "failing";
+      return { state, queued: entries.length, dropped, ...(reason === undefined ? {} : { reason }) };
+    },
+    run: async (signal) => {
+      if (address === undefined) {
+        await untilAborted(signal);
+        return;
+      }
+      try {
+        await queue.load();
+        while (!signal.aborted) {
+          await untilDue(signal);
+          await pRetry(() => attempt(address.url, signal), {
+            retries: Number.POSITIVE_INFINITY,
+            minTimeout: 0,
+            signal,
+            onFailedAttempt: ({ error }) => {
+              const delayMs = error instanceof AppError ? error.retryAfterMs : undefined;
+              return clock.delay(delayMs ?? RETRY_BASE_MS, signal);
+            },
+          });
+        }
+      } catch (thrown) {
+        if (!signal.aborted) throw thrown;
+      } finally {
+        await queue.settled();
+      }
+    },
+  };
+}
