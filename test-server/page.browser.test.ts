@@ -99,6 +99,25 @@ test("a stream that anybody publishes is shown moving, and said to be gone when 
   expect(complaints).toEqual([]);
 });
 
+test("eight pictures play at once, and the buttons still work", async () => {
+  await using server = await createTestServer({ port: 0, rtmpPort: 0 });
+  const outputs = Array.from(
+    { length: 8 },
+    (_, index) => `-map 0 -c:v libx264 -preset ultrafast -g 10 -f flv ${server.rtmp?.url}/cam-${index}`,
+  );
+  const args = `-nostdin -loglevel error -re -f lavfi -i testsrc2=size=160x120:rate=5 ${outputs.join(" ")}`.split(" ");
+  const publisher = spawn("ffmpeg", args, { stdio: "ignore" });
+  try {
+    const page = await openPage(server);
+    await expect.poll(() => page.locator('[data-picture="live"]').count(), { timeout: 30_000 }).toBe(8);
+    await page.locator('[data-press="drop"]').click();
+    await page.locator("#notices").getByText("Drop all connections: 0 connected").waitFor();
+    await page.close();
+  } finally {
+    publisher.kill("SIGKILL");
+  }
+});
+
 test("what comes from outside is shown as text and never as markup", async () => {
   await using server = await createTestServer({ port: 0, rtmpPort: 0 });
   const evil = '<img src=x onerror="document.title=1">';

@@ -152,7 +152,7 @@ async function registerRoutes(app: FastifyInstance, parts: Parts, signal: AbortS
   registerStreamsRoute(app, parts);
   registerReportsRoute(app, parts);
   registerFaultsRoute(app, parts);
-  registerMediaRoute(app, parts);
+  registerMediaRoute(app, parts, signal);
   registerPageFeed(app, parts, signal);
   await registerPageRoute(app);
 }

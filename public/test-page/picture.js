@@ -36,9 +36,11 @@ export function createPicture() {
   const open = () => {
     close();
     movedAtMs = performance.now();
-    const url = new URL(`live/${key.split("/").map(encodeURIComponent).join("/")}.flv`, location.href).href;
+    const url = new URL(`live/${key.split("/").map(encodeURIComponent).join("/")}.flv`, location.href);
+    // A WebSocket, because a browser opens only six HTTP connections to one server.
+    url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     const hasAudio = publisher.audioCodec !== undefined;
-    const source = { type: "flv", isLive: true, url, hasVideo: publisher.video !== undefined, hasAudio };
+    const source = { type: "flv", isLive: true, url: url.href, hasVideo: publisher.video !== undefined, hasAudio };
     player = window.mpegts.createPlayer(source, {
       enableStashBuffer: false,
       lazyLoad: false,

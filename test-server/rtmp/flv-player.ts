@@ -1,27 +1,37 @@
-import type { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Nms, NmsConfig } from "./nms.ts";
 
 /** A viewer that does not read (a frozen tab) is cut instead of being buffered for. */
 const MAX_WAITING_BYTES = 16 * 1024 * 1024;
 
-/** Sends a publisher's media as FLV over HTTP until it or the viewer ends. The publisher must be there. */
-export function playAsFlv(nms: Nms, config: NmsConfig, play: { path: string; response: ServerResponse }): void {
-  const { path, response } = play;
-  const { socket } = response;
-  if (socket === null) return;
-  response.writeHead(200, { "content-type": "video/x-flv", "cache-control": "no-store" });
-  const isOpen = () => !response.destroyed && !response.writableEnded;
+/** Where FLV is sent to: an HTTP response or a WebSocket. */
+export interface FlvViewer {
+  /** Its `close` event ends the playing. */
+  readonly socket: Socket;
+  isOpen(): boolean;
+  write(bytes: Buffer): void;
+  waitingBytes(): number;
+  end(): void;
+  /** At once, without what waits. */
+  cut(): void;
+}
+
+/** Sends a publisher's media as FLV until it or the viewer ends. The publisher must be there. */
+export function playAsFlv(nms: Nms, config: NmsConfig, play: { path: string; viewer: FlvViewer }): void {
+  const { path, viewer } = play;
+  const { socket } = viewer;
   const sink = {
     socket,
-    cork: () => response.cork(),
-    uncork: () => response.uncork(),
+    // NMS would hold back ten packets, and with them the end.
+    cork: () => undefined,
+    uncork: () => undefined,
     write: (bytes: Buffer) => {
-      if (!isOpen()) return;
-      response.write(bytes);
-      if (response.writableLength > MAX_WAITING_BYTES) response.destroy();
+      if (!viewer.isOpen()) return;
+      viewer.write(bytes);
+      if (viewer.waitingBytes() > MAX_WAITING_BYTES) viewer.cut();
     },
     end: () => {
-      if (isOpen()) response.end();
+      if (viewer.isOpen()) viewer.end();
     },
   };
   const request = {
@@ -29,7 +39,7 @@ export function playAsFlv(nms: Nms, config: NmsConfig, play: { path: string; res
     url: path,
     nmsConnectionType: "http",
     socket,
-    on: (event: "error", listener: () => void) => response.on(event, listener),
+    on: (event: "error", listener: () => void) => socket.on(event, listener),
   } as const;
   const session = new nms.FlvSession(config, request, sink);
   // Its `run` cuts the path at the first dot, and a key may hold dots: the same steps with the path as it is.

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { connect } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { createTestServer } from "../server.ts";
+import { openRawConnection } from "../sse/raw-connection.ts";
 
 const children = new Set<ChildProcess>();
 afterEach(() => {
@@ -72,6 +73,35 @@ test("the picture can be fetched over the page's own origin, and ends with its p
   }
   expect(head).toBe("FLV");
   expect(bytes).toBeGreaterThan(20_000);
+});
+
+test("the page gets its picture over a WebSocket, which ends with the publisher and is closed to other sites", async () => {
+  await using server = await start();
+  const url = `${server.origin.replace("http", "ws")}/live/live/cam-1.flv`;
+  const publisher = publish(`${server.rtmp?.url}/cam-1`);
+  await server.rtmp?.untilPublishing("cam-1", soon());
+  const socket = new WebSocket(url);
+  socket.binaryType = "arraybuffer";
+  let bytes = 0;
+  socket.onmessage = ({ data }) => {
+    bytes += data instanceof ArrayBuffer ? data.byteLength : 0;
+  };
+  await expect.poll(() => bytes, { timeout: 10_000 }).toBeGreaterThan(5000);
+  const closed = new Promise((resolve) => socket.addEventListener("close", resolve));
+  await publisher.stop();
+  await closed;
+  for (const [host, origin] of [
+    [`127.0.0.1:${server.port}`, "https://evil.example"],
+    ["rebound.example", "http://rebound.example"],
+  ] as const) {
+    await using raw = openRawConnection(url.replace("ws", "http"), {
+      Connection: "Upgrade",
+      Upgrade: "websocket",
+      Host: host,
+      Origin: origin,
+    });
+    await raw.until("403 Forbidden");
+  }
 });
 
 test("a cut publisher loses its connection, and a second one under a used key is refused", async () => {

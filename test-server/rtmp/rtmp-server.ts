@@ -1,9 +1,8 @@
-import type { ServerResponse } from "node:http";
-import { createServer, type Server } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import type { Clock } from "../../src/base/clock.ts";
 import { AppError, messageOf } from "../../src/base/errors.ts";
 import { bindPort } from "../bind-port.ts";
-import { playAsFlv } from "./flv-player.ts";
+import { type FlvViewer, playAsFlv } from "./flv-player.ts";
 import { loadNms, type Nms, type NmsConfig, type NmsRtmpSession } from "./nms.ts";
 import { createPublisherBook, type Publisher, type PublisherBook } from "./publisher-book.ts";
 
@@ -32,7 +31,7 @@ export interface RtmpServer extends AsyncDisposable {
   /** Cuts the publisher's connection. False when nobody publishes under this key. */
   cut(key: string): boolean;
   /** Sends the stream as FLV. False when nobody publishes under this key; then nothing was written. */
-  play(key: string, response: ServerResponse): boolean;
+  play(key: string, viewer: FlvViewer): boolean;
   onChange(listener: (text: string) => void): void;
   close(): Promise<void>;
 }
@@ -113,10 +112,10 @@ export async function createRtmpServer(
         look();
       }),
     cut: (key) => sessions.stop(pathOf(key)),
-    play: (key, response) => {
+    play: (key, viewer) => {
       const path = pathOf(key);
       if (!nms.context.publishers.has(path)) return false;
-      playAsFlv(nms, CONFIG, { path, response });
+      playAsFlv(nms, CONFIG, { path, viewer });
       return true;
     },
     onChange: (listener) => void listeners.add(listener),
@@ -129,7 +128,7 @@ function pathOf(key: string): string {
   return key.includes("/") ? `/${key}` : `/live/${key}`;
 }
 
-function listen(port: number, host: string, accept: (socket: import("node:net").Socket) => void): Promise<Server> {
+function listen(port: number, host: string, accept: (socket: Socket) => void): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = createServer(accept);
     server.once("error", reject);
@@ -164,7 +163,7 @@ function watchSessions(watch: {
     tell(`${path} is not published any more`);
   });
 
-  const accept = (socket: import("node:net").Socket) => {
+  const accept = (socket: Socket) => {
     const session = new nms.RtmpSession(CONFIG, socket);
     sessions.add(session);
     socket.once("close", () => sessions.delete(session));

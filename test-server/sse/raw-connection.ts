@@ -19,8 +19,11 @@ export function openRawConnection(url: string, headers: Readonly<Record<string, 
   const pieces: Buffer[] = [];
   const { promise: ended, resolve: end } = Promise.withResolvers<"end" | "reset">();
   let isOpen = true;
-  const lines = [`GET ${pathname}${search} HTTP/1.1`, `Host: ${host}`, "Accept: text/event-stream"];
-  for (const [name, value] of Object.entries(headers)) lines.push(`${name}: ${value}`);
+  const all = { Host: host, Accept: "text/event-stream", ...headers };
+  const lines = [
+    `GET ${pathname}${search} HTTP/1.1`,
+    ...Object.entries(all).map(([name, value]) => `${name}: ${value}`),
+  ];
   socket.write(`${lines.join("\r\n")}\r\n\r\n`);
   socket.on("data", (piece: Buffer) => pieces.push(piece));
   socket.on("error", () => end("reset"));
