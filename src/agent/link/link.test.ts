@@ -225,6 +225,29 @@ describe("link", () => {
     expect(world.connection().headers.get("last-event-id")).toBe("e.7");
   });
 
+  it("asks again later and later while a server answers a request for a snapshot with something else", async () => {
+    await using world = await startLinkWorld();
+    const waits: (number | undefined)[] = [];
+    for (let round = 0; round < 5; round++) {
+      world.connection().send(`event: change\ndata: {"revision":9}\n\n`.repeat(3));
+      await world.settle();
+      for (let call = 0; call < 3; call++) world.link.requestSnapshot("gap");
+      await world.settle();
+      waits.push(world.link.status().nextAttemptInSeconds);
+      await world.untilDialled();
+    }
+    expect(waits).toEqual([1, 2, 4, 8, 16]);
+  });
+
+  it("does not hang up again for a snapshot that this connection can still bring", async () => {
+    await using world = await startLinkWorld();
+    world.link.requestSnapshot("no state");
+    await world.untilDialled();
+    world.link.requestSnapshot("no state");
+    await world.settle();
+    expect(world.link.status()).toMatchObject({ state: "live", connects: 2 });
+  });
+
   it("throws at the start for an endpoint that is no http URL, without repeating it", async () => {
     await expect(startLinkWorld({ endpoint: "ftp://u:canary@h/" })).rejects.toThrow(
       "link.endpoint: given a URL with ftp:; allowed: http or https",
