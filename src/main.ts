@@ -19,6 +19,7 @@ import type { CommandContext, CommandIo } from "./cli/command-context.ts";
 import { runProgram } from "./cli/program.ts";
 import { createLocalAgent } from "./client/local-agent.ts";
 import type { AgentOptions } from "./config/agent-options.ts";
+import { configuredSecrets } from "./config/configured-secrets.ts";
 import { ERROR_POLICY } from "./contract/error-code.ts";
 
 const clock = systemClock;
@@ -137,7 +138,12 @@ async function main(): Promise<number> {
     clock,
     readTextFile: (path) => readFile(path, "utf8"),
     connectAgent: (socketPath) => createLocalAgent({ socketPath }),
-    runAgent: () => Promise.reject(new AppError("unavailable", "the agent is not part of this build")),
+    runAgent: async ({ options, warnings }) => {
+      crashLog.path = options.files.log;
+      for (const secret of configuredSecrets(options)) redactor.addSecret(secret);
+      for (const warning of warnings) createConsoleLog(io).warn(warning);
+      throw new AppError("unavailable", "the agent is not part of this build");
+    },
     cleanupWithoutAgent: (options, wanted) => cleanUp(options, wanted, { log: createConsoleLog(io), signal }),
     runProgram: spawner.runProgram,
     readFfmpeg: readFfmpegCapabilities,
