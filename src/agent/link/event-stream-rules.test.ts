@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Arrival, startAttempt } from "./attempt.ts";
 import { createInstantClock, eventStream, streamOf } from "./connection.fake.ts";
@@ -213,6 +214,46 @@ describe("the rules of an event stream", () => {
       }
     });
   }
+});
+
+describe("garbage", () => {
+  const line = fc.constantFrom(
+    "data: x\n",
+    "event: error\n",
+    "event: change\n",
+    "id: 1\n",
+    "id:\0\n",
+    "retry: 0\n",
+    ": beat 9\n",
+    "\n",
+    "\r",
+  );
+  const chunk = fc.oneof(
+    fc.uint8Array({ maxLength: 2000 }),
+    fc.array(line, { maxLength: 20 }).map((lines) => Buffer.from(lines.join(""))),
+  );
+
+  it("ends like any other stream, and no event is larger than the limit", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(chunk, { maxLength: 12 }), async (chunks) => {
+        const { arrivals } = await receive(chunks);
+        for (const arrival of arrivals) {
+          if (arrival.kind === "event") expect(arrival.data.length).toBeLessThanOrEqual(1024);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("does not hide the event after it", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(chunk, { maxLength: 8 }), async (chunks) => {
+        const { arrivals } = await receive([...chunks, Buffer.from("\n\nid:end\ndata:end\n\n")]);
+        expect(arrivals.at(-1)).toEqual({ kind: "event", name: "message", data: "end", id: "end" });
+      }),
+      { numRuns: 300 },
+    );
+  });
 });
 
 function toArrival(expected: Case["arrivals"][number]): Arrival {
