@@ -21,10 +21,8 @@ export function playAsFlv(nms: Nms, config: NmsConfig, play: { path: string; vie
   const { path, viewer } = play;
   const { socket } = viewer;
   const sink = {
-    socket,
-    // NMS would hold back ten packets, and with them the end.
-    cork: () => undefined,
-    uncork: () => undefined,
+    // NMS corks the socket for ten packets at a time, and would hold back the end with them.
+    socket: { cork: () => undefined, uncork: () => undefined },
     write: (bytes: Buffer) => {
       if (!viewer.isOpen()) return;
       viewer.write(bytes);

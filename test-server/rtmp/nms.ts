@@ -70,9 +70,7 @@ export interface NmsFlvRequest {
 
 /** What it writes to. */
 export interface NmsFlvSink {
-  readonly socket: Socket;
-  cork(): void;
-  uncork(): void;
+  readonly socket: { cork(): void; uncork(): void };
   write(bytes: Buffer): unknown;
   end(): void;
 }
