@@ -12,7 +12,7 @@ export const videoEncodingSchema = z.object({
   encoder: z.string().regex(/^[A-Za-z0-9_]{1,40}$/, "must be the name of an FFmpeg encoder"),
   preset: z
     .string()
-    .regex(/^[A-Za-z0-9_-]{1,40}$/)
+    .regex(/^[A-Za-z0-9_][A-Za-z0-9_-]{0,39}$/)
     .optional(),
   /** `WIDTHxHEIGHT`, both even. */
   size: z
@@ -26,7 +26,7 @@ export const videoEncodingSchema = z.object({
   gopFrames: z.int().min(1).max(3000).optional(),
   profile: z
     .string()
-    .regex(/^[A-Za-z0-9_.-]{1,40}$/)
+    .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,39}$/)
     .optional(),
 });
 
@@ -58,9 +58,9 @@ export const streamOutputSchema = z.object({
 });
 
 export const streamSpecSchema = z.object({
-  input: z.union([url.transform((text) => ({ url: text })), streamInputSchema]),
+  input: z.union([url.transform((text): StreamInput => ({ url: text })), streamInputSchema]),
   outputs: z
-    .array(z.union([url.transform((text) => ({ url: text })), streamOutputSchema]))
+    .array(z.union([url.transform((text): StreamOutput => ({ url: text })), streamOutputSchema]))
     .min(1)
     .max(16),
   /** Absent: `copy`, or an encoder where the input is made by FFmpeg itself. */
@@ -80,7 +80,7 @@ export const streamSpecSchema = z.object({
 });
 
 export type StreamSpec = z.output<typeof streamSpecSchema>;
-export type StreamInput = StreamSpec["input"];
-export type StreamOutput = StreamSpec["outputs"][number];
+export type StreamInput = z.output<typeof streamInputSchema>;
+export type StreamOutput = z.output<typeof streamOutputSchema>;
 export type VideoEncoding = z.output<typeof videoEncodingSchema>;
 export type AudioEncoding = z.output<typeof audioEncodingSchema>;

@@ -60,6 +60,9 @@ export interface WorkloadDriver<W extends Workload = Workload> {
   /** Everything that must be known or written before the launch. Rejects with an `AppError`. */
   prepare(workload: W, files: WorkloadFiles, signal: AbortSignal): Promise<Launch>;
   openProbe(files: WorkloadFiles): MediaProbe;
-  /** `output` holds the last lines of the workload's own output, secrets already taken out. */
-  classifyExit(exit: ProcessExit, output: readonly string[]): ExitVerdict;
+  /**
+   * `output` holds the last lines of the workload's own output, secrets already taken out. `workload` is what ran, where
+   * that is known: the same exit is an end for a file and a loss for a camera.
+   */
+  classifyExit(exit: ProcessExit, output: readonly string[], workload?: W): ExitVerdict;
 }

@@ -1,0 +1,145 @@
+import { AppError } from "../../../base/errors.ts";
+import type { RunProgram } from "../../../base/spawn.ts";
+import type { AgentOptions, StreamPolicy } from "../../../config/agent-options.ts";
+import type { StreamSpec } from "../../../contract/stream-spec.ts";
+import type { Workload } from "../../../contract/workload.ts";
+import type { StopLadder } from "../../runtime/process/process-runtime.ts";
+import type { WorkloadDriver } from "../driver.ts";
+import { classifyExit } from "./exit-class.ts";
+import { audioOf, ffmpegArguments, videoOf } from "./ffmpeg-arguments.ts";
+import { type FfmpegCapabilities, readFfmpegCapabilities } from "./ffmpeg-capabilities.ts";
+import { isFiniteInput } from "./output-kind.ts";
+import { createProgressProbe } from "./progress-probe.ts";
+import { parseRecordingPath } from "./recording-name.ts";
+import { pruneRecordings } from "./recording-pruner.ts";
+import { hasAudio, silenceDecision } from "./silent-audio.ts";
+import { specHash } from "./spec-hash.ts";
+import { type AdmittedStream, admitStream } from "./stream-admission.ts";
+import type { StreamDisk } from "./stream-disk.ts";
+import { maskUrl, streamSecrets } from "./stream-secrets.ts";
+import { parseStreamUrl } from "./stream-url.ts";
+
+export interface StreamDriverOptions {
+  readonly streams: Pick<AgentOptions["streams"], "ffmpegPath" | "ffprobePath" | "startDeadlineMs">;
+  readonly policy: StreamPolicy;
+}
+
+export interface StreamDriverDeps {
+  readonly runProgram: RunProgram;
+  readonly disk: StreamDisk;
+}
+
+export type StreamWorkload = Extract<Workload, { readonly kind: "stream" }>;
+
+/**
+ * FFmpeg writes its trailer and exits 255 on the first signal. One that is blocked in a write ignores the first and obeys
+ * the second; a fourth would make it exit without a trailer, so after two there is only SIGKILL, for the whole group.
+ */
+export const STREAM_STOP_LADDER: StopLadder = [
+  { signal: "SIGTERM", graceMs: 4000, toGroup: false },
+  { signal: "SIGTERM", graceMs: 3000, toGroup: false },
+  { signal: "SIGKILL", graceMs: 2000, toGroup: true },
+];
+
+/** Answers about sound that are remembered; the oldest goes first. */
+const REMEMBERED_PROBES = 1000;
+
+export function createStreamDriver(
+  options: StreamDriverOptions,
+  deps: StreamDriverDeps,
+): WorkloadDriver<StreamWorkload> {
+  const { streams, policy } = options;
+  const { disk, runProgram } = deps;
+  const soundByHash = new Map<string, boolean>();
+  let capabilities: FfmpegCapabilities | undefined;
+
+  const readCapabilities = async (signal: AbortSignal): Promise<FfmpegCapabilities> => {
+    capabilities = await readFfmpegCapabilities(streams.ffmpegPath, runProgram, signal);
+    return capabilities;
+  };
+
+  /** Asks again before it refuses: FFmpeg may have been upgraded under the running agent. */
+  const requireEncoders = async (stream: AdmittedStream, signal: AbortSignal): Promise<FfmpegCapabilities> => {
+    const known = capabilities ?? (await readCapabilities(signal));
+    if (missingEncoder(stream, known) === undefined) return known;
+    const fresh = await readCapabilities(signal);
+    const missing = missingEncoder(stream, fresh);
+    if (missing === undefined) return fresh;
+    const { field, encoder } = missing;
+    throw new AppError("invalid", `${field}: ${fresh.path} ${fresh.version} has no encoder ${encoder}`, { field });
+  };
+
+  const mustAddSilence = async (
+    stream: AdmittedStream,
+    dialect: FfmpegCapabilities["dialect"],
+    signal: AbortSignal,
+  ) => {
+    const decision = silenceDecision(stream);
+    if (decision !== "if-input-is-silent") return decision === "always";
+    const hash = specHash(stream.spec);
+    const remembered = soundByHash.get(hash);
+    if (remembered !== undefined) return !remembered;
+    const found = await hasAudio({ stream, dialect, ffprobePath: streams.ffprobePath, signal }, runProgram);
+    const [oldest] = soundByHash.keys();
+    if (soundByHash.size >= REMEMBERED_PROBES && oldest !== undefined) soundByHash.delete(oldest);
+    soundByHash.set(hash, found);
+    return !found;
+  };
+
+  return {
+    kind: "stream",
+    stopLadder: STREAM_STOP_LADDER,
+    startDeadlineMs: streams.startDeadlineMs,
+    admit: ({ spec }) => admitStream(spec, policy, disk).refusal,
+    specHash: ({ spec }) => specHash(spec),
+    describe: ({ spec }) => {
+      const outputs = spec.outputs.map(({ url }) => maskUrl(url, "output"));
+      return `${maskUrl(spec.input.url, "input")} → ${outputs.join(", ")}`;
+    },
+    secrets: ({ spec, id }) => streamSecrets(spec, id),
+    prepare: async ({ spec }, files, signal) => {
+      const { stream, refusal } = admitStream(spec, policy, disk);
+      if (refusal !== undefined) throw new AppError("refused", refusal.message, { field: refusal.rule });
+      const { dialect } = await requireEncoders(stream, signal);
+      const addSilence = await mustAddSilence(stream, dialect, signal);
+      makeRoomForFiles(stream, disk);
+      const args = ffmpegArguments({ stream, dialect, addSilence, previewPath: files.previewPath });
+      return { file: streams.ffmpegPath, args, env: {} };
+    },
+    openProbe: (files) => createProgressProbe(files.progressPath, disk),
+    classifyExit: (exit, output, workload) =>
+      classifyExit({ exit, output, isFiniteInput: workload !== undefined && endsByItself(workload.spec) }),
+  };
+}
+
+function missingEncoder(
+  stream: AdmittedStream,
+  { encoders }: FfmpegCapabilities,
+): { readonly field: string; readonly encoder: string } | undefined {
+  const wanted = [
+    { field: "video.encoder", coding: videoOf(stream) },
+    { field: "audio.encoder", coding: audioOf(stream) },
+  ];
+  for (const { field, coding } of wanted) {
+    if (typeof coding !== "string" && !encoders.includes(coding.encoder)) return { field, encoder: coding.encoder };
+  }
+  return undefined;
+}
+
+function makeRoomForFiles(stream: AdmittedStream, disk: StreamDisk): void {
+  try {
+    for (const { kind, url } of stream.outputs) {
+      const recording = kind === "recording" ? parseRecordingPath(url.path) : undefined;
+      if (recording?.ok) disk.makeDirectory(recording.recording.directory);
+      if (kind === "hls-files") disk.makeDirectory(url.path.slice(0, url.path.lastIndexOf("/")));
+    }
+    pruneRecordings(stream.spec, disk);
+  } catch (thrown) {
+    throw new AppError("storage", "outputs: cannot prepare the directory of a file output", { cause: thrown });
+  }
+}
+
+function endsByItself(spec: StreamSpec): boolean {
+  const parsed = parseStreamUrl(spec.input.url);
+  return parsed.ok && isFiniteInput(parsed.url) && spec.input.loop !== true;
+}
