@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-import { appendFileSync, existsSync, readFileSync, writeSync } from "node:fs";
+import { appendFileSync, existsSync, fstatSync, readFileSync, writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { homedir, hostname } from "node:os";
+import { runAgent } from "./agent/agent.ts";
 import { cleanupWithoutAgent } from "./agent/local-api/cleanup-without-agent.ts";
 import { createRegistry } from "./agent/registry/registry.ts";
 import { createProcessRuntime } from "./agent/runtime/process/linux-process-runtime.ts";
@@ -12,6 +13,7 @@ import { AppError, messageOf } from "./base/errors.ts";
 import { formatLogLine, type Log } from "./base/log.ts";
 import { createPidLister } from "./base/process-sweep.ts";
 import { createProcessTable } from "./base/process-table.ts";
+import { systemRandom } from "./base/random.ts";
 import { createRedactor } from "./base/redact.ts";
 import { createSpawner } from "./base/spawn.ts";
 import { acquireStateLock, type StateLock } from "./base/state-lock.ts";
@@ -119,6 +121,18 @@ async function cleanUp(
   }
 }
 
+/** systemd names the journal's socket by device and inode: only then do our lines go to the journal as they are. */
+function isUnderJournal(): boolean {
+  const [device, inode] = process.env["JOURNAL_STREAM"]?.split(":") ?? [];
+  if (device === undefined || inode === undefined) return false;
+  try {
+    const { dev, ino } = fstatSync(1);
+    return String(dev) === device && String(ino) === inode;
+  } catch {
+    return false;
+  }
+}
+
 async function main(): Promise<number> {
   const crashLog: { path: string | undefined } = { path: undefined };
   endOnFault(crashLog);
@@ -138,11 +152,27 @@ async function main(): Promise<number> {
     clock,
     readTextFile: (path) => readFile(path, "utf8"),
     connectAgent: (socketPath) => createLocalAgent({ socketPath }),
-    runAgent: async ({ options, warnings }) => {
+    runAgent: async ({ options, warnings }, stop) => {
       crashLog.path = options.files.log;
       for (const secret of configuredSecrets(options)) redactor.addSecret(secret);
       for (const warning of warnings) createConsoleLog(io).warn(warning);
-      throw new AppError("unavailable", "the agent is not part of this build");
+      await runAgent(
+        options,
+        {
+          clock,
+          random: systemRandom,
+          fetch: globalThis.fetch,
+          redactor,
+          spawner,
+          version: readVersion(),
+          pid: process.pid,
+          userId: process.getuid?.() ?? 0,
+          runtimeDirectory: process.env["RUNTIME_DIRECTORY"],
+          xdgRuntimeDirectory: process.env["XDG_RUNTIME_DIR"],
+          console: { form: isUnderJournal() ? "journal" : "plain", stream: process.stdout },
+        },
+        stop,
+      );
     },
     cleanupWithoutAgent: (options, wanted) => cleanUp(options, wanted, { log: createConsoleLog(io), signal }),
     runProgram: spawner.runProgram,

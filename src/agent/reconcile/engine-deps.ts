@@ -37,6 +37,8 @@ export interface EngineDeps {
   readonly pump: OutputPump;
   readonly driverOf: (kind: string) => WorkloadDriver | undefined;
   readonly filesOf: (workloadId: string) => WorkloadFiles;
+  /** Removes what a workload leaves behind beside its log. */
+  readonly discardFiles: (workloadId: string) => void;
   /** 128 random bits, hexadecimal. */
   readonly newNonce: () => string;
   readonly boxId: string;

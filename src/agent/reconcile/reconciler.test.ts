@@ -68,6 +68,7 @@ function createWorld(options: { records?: readonly RegistryRecord[]; random?: nu
       },
       driverOf: (kind) => (kind === "stream" ? driver : undefined),
       filesOf: (id) => ({ directory: id, progressPath: id, rawOutputPath: id, logPath: id, previewPath: id }),
+      discardFiles: () => undefined,
       newNonce: () => `nonce-${++nonces}`,
       boxId: "box",
       bootId: "boot-1",

@@ -57,23 +57,20 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
   let cancelDue = () => {};
 
   const quietly = { reason: "transition", isLoud: false };
-  const transitions = createTransitions(deps, {
-    wake: () => wake(quietly),
-    drop: (unit) => {
-      if (units.get(unit.id) === unit) units.delete(unit.id);
-      deps.records.remove(unit.id);
-      deps.onChange();
-    },
-  });
+  const forget = (id: string) => {
+    units.delete(id);
+    deps.records.remove(id);
+    deps.discardFiles(id);
+    deps.onChange();
+  };
+  const transitions = createTransitions(deps, { wake: () => wake(quietly), drop: ({ id }) => forget(id) });
 
   const apply = (step: Step, expected: ReadonlyMap<string, Workload>) => {
     const unit = units.get(step.id);
     const workload = expected.get(step.id);
     switch (step.kind) {
       case "forget":
-        units.delete(step.id);
-        deps.records.remove(step.id);
-        deps.onChange();
+        forget(step.id);
         break;
       case "stop": {
         if (unit === undefined) break;

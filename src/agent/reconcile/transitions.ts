@@ -62,7 +62,8 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
 
   const ended = (unit: Unit, exit: ProcessExit, driver: WorkloadDriver | undefined) => {
     deps.pump.flush(unit.id);
-    const verdict = driver?.classifyExit(exit, deps.pump.tail(unit.id)) ?? UNKNOWN_VERDICT;
+    const verdict =
+      driver?.classifyExit(exit, deps.pump.tail(unit.id), deps.expected().get(unit.id)) ?? UNKNOWN_VERDICT;
     const pid = unit.handle?.identity.pid;
     const { stopReason, finding } = unit;
     release(unit);

@@ -3,16 +3,9 @@ import { loadDocument } from "../../base/atomic-file.ts";
 import type { DocumentFormat } from "../../base/document.ts";
 import { createDocumentWriter, type DocumentStatus } from "../../base/document-writer.ts";
 import { type Workload, workloadSchema } from "../../contract/workload.ts";
+import type { ExpectedDocument } from "../reconcile/expected-store.ts";
 import { firstProblem } from "./first-problem.ts";
 import type { RegistryDeps } from "./registry.ts";
-
-/** What the box was last told to run, and the place in the server's stream of events where that was. */
-export interface ExpectedDocument {
-  readonly epoch?: string | undefined;
-  readonly revision?: number | undefined;
-  readonly lastEventId?: string | undefined;
-  readonly workloads: readonly Workload[];
-}
 
 /** `persistent_state.json`. */
 export interface ExpectedFile {
@@ -33,6 +26,7 @@ const documentSchema = z.object({
   revision: z.int().nonnegative().optional(),
   lastEventId: z.string().optional(),
   workloads: z.array(z.unknown()),
+  heldIds: z.array(z.string()).optional(),
 });
 
 /** Loads what is there. Never throws, whatever stands in the file. A workload that is not understood is left out. */
@@ -76,5 +70,6 @@ function parseExpected(data: unknown): {
   }
   // Without one of its workloads the set is no longer the one of that revision: the server must be asked for all of it.
   const { epoch, revision, lastEventId } = problems.length === 0 ? parsed.data : {};
-  return { document: { epoch, revision, lastEventId, workloads }, problems };
+  const { heldIds } = parsed.data;
+  return { document: { epoch, revision, lastEventId, workloads, heldIds }, problems };
 }

@@ -1,5 +1,4 @@
 import type { Clock, Timer } from "../../../base/clock.ts";
-import { isLive } from "../../../base/proc-stat.ts";
 import type { KeptProcess } from "../../../base/process-table.ts";
 
 /** Watches processes that are not our children, for which the kernel sends us no word. One timer for all, none for none. */
@@ -30,7 +29,7 @@ export function createExitPoller(deps: { readonly clock: Clock; readonly signal:
   };
   const look = () => {
     for (const [kept, settle] of watched) {
-      if (isLive(kept.stat())) continue;
+      if (kept.isLive()) continue;
       watched.delete(kept);
       settle();
     }

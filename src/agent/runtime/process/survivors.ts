@@ -3,7 +3,7 @@ import { errnoOf, messageOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import { isLive } from "../../../base/proc-stat.ts";
 import type { KeptProcess, ProcessTable } from "../../../base/process-table.ts";
-import { parseMark } from "./process-mark.ts";
+import { MARK_VARIABLE, parseMark } from "./process-mark.ts";
 import type { ProcessMark } from "./process-runtime.ts";
 
 /** Ends what a workload leaves behind when its first process is gone: a second publisher would keep the key busy. */
@@ -25,19 +25,16 @@ const TERM_GRACE_MS = 1000;
 const KILL_GRACE_MS = 1000;
 const LOOK_MS = 25;
 /** Processes looked at before other work gets its turn. */
-const BATCH = 64;
+const BATCH = 16;
 
 export function createSurvivors(options: { readonly stateDir: string }, deps: SurvivorsDeps): Survivors {
   let gathered: Map<string, ProcessMark> | undefined;
   let round: Promise<void> | undefined;
 
   const isOurs = (pid: number, nonces: ReadonlyMap<string, ProcessMark>): ProcessMark | undefined => {
-    for (const [nonce, mark] of nonces) {
-      const environment = deps.table.environment(pid, nonce);
-      const found = environment === undefined ? undefined : parseMark(environment);
-      if (found?.mark.nonce === nonce && found.stateDir === options.stateDir) return mark;
-    }
-    return undefined;
+    const environment = deps.table.environment(pid, MARK_VARIABLE);
+    const found = environment === undefined ? undefined : parseMark(environment);
+    return found?.stateDir === options.stateDir ? nonces.get(found.mark.nonce) : undefined;
   };
 
   const find = async (nonces: ReadonlyMap<string, ProcessMark>): Promise<KeptProcess[]> => {

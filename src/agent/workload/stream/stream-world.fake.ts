@@ -67,6 +67,7 @@ export function createStreamWorld() {
     directory,
     driver,
     runProgram: spawner.runProgram,
+    spawn,
     files,
     ffmpeg: (...args: string[]) => spawn("ffmpeg", ["-nostdin", "-hide_banner", "-loglevel", "level+warning", ...args]),
     /** Prepares and launches as the engine does. */

@@ -1,0 +1,41 @@
+import type { Writable } from "node:stream";
+import type { Clock } from "../base/clock.ts";
+import type { Log, LogComponent } from "../base/log.ts";
+import type { ProcessTable } from "../base/process-table.ts";
+import type { Random } from "../base/random.ts";
+import type { Redactor } from "../base/redact.ts";
+import type { Spawner } from "../base/spawn.ts";
+import type { AgentOptions } from "../config/agent-options.ts";
+import type { Occurrence } from "../contract/report.ts";
+
+/** What the agent is given of the world. */
+export interface AgentDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly fetch: typeof globalThis.fetch;
+  readonly redactor: Redactor;
+  readonly spawner: Spawner;
+  readonly version: string;
+  readonly pid: number;
+  readonly userId: number;
+  /** systemd's `RUNTIME_DIRECTORY`. */
+  readonly runtimeDirectory: string | undefined;
+  readonly xdgRuntimeDirectory: string | undefined;
+  /** Where log lines go beside the file; `journal` adds priorities and leaves the time to journald. */
+  readonly console: { readonly form: "plain" | "journal"; readonly stream: Writable };
+}
+
+/** What every part of a running agent is wired with. */
+export interface AgentContext extends AgentDeps {
+  readonly options: AgentOptions;
+  readonly table: ProcessTable;
+  readonly logFor: (component: LogComponent) => Log;
+  /** Ends after everything else of this agent. */
+  readonly life: AbortSignal;
+}
+
+/** How parts tell that something worth reporting has happened. */
+export interface Notices {
+  changed(): void;
+  occurred(occurrence: Omit<Occurrence, "at">): void;
+}

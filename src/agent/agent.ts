@@ -1,0 +1,176 @@
+import { readFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { getCACertificates, setDefaultCACertificates } from "node:tls";
+import { AppError, messageOf } from "../base/errors.ts";
+import type { LogComponent } from "../base/log.ts";
+import { createProcessTable } from "../base/process-table.ts";
+import { openRunDirectory } from "../base/run-directory.ts";
+import { runServices } from "../base/service.ts";
+import { acquireStateLock } from "../base/state-lock.ts";
+import { createWinstonLog } from "../base/winston-log.ts";
+import type { AgentOptions } from "../config/agent-options.ts";
+import type { AgentContext, AgentDeps, Notices } from "./agent-context.ts";
+import { createAgentView } from "./agent-view.ts";
+import { createBadInputs } from "./bad-inputs.ts";
+import { judgeBoot } from "./boot/boot-facts.ts";
+import { createEngine } from "./engine.ts";
+import { createLocalApi } from "./local-api/local-api.ts";
+import { createLocalSource } from "./local-source.ts";
+import { createExpectedFile } from "./registry/expected-file.ts";
+import { createRegistry } from "./registry/registry.ts";
+import { UNKNOWN_BOOT_ID } from "./runtime/process/linux-process-runtime.ts";
+import { createUplinkLink, createUplinkReporter } from "./uplink.ts";
+import type { WorkloadDriver } from "./workload/driver.ts";
+import { systemStreamDisk } from "./workload/stream/stream-disk.ts";
+import { createStreamDriver } from "./workload/stream/stream-driver.ts";
+
+/**
+ * Runs the agent until the signal, and resolves when it has let go of everything but its streams. Rejects with `conflict`
+ * when another agent holds the state directory, and with `config` for what only a look at the disk can show to be wrong.
+ */
+export async function runAgent(options: AgentOptions, deps: AgentDeps, signal: AbortSignal): Promise<void> {
+  const { clock, redactor } = deps;
+  const { stateDir } = options.files;
+  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  await mkdir(dirname(options.files.log), { recursive: true, mode: 0o700 });
+  trustAuthority(options.link.caFile);
+  const sink = createWinstonLog(
+    { ...options.log, filePath: options.files.log, console: deps.console.form },
+    { clock, redact: redactor.redact, stream: deps.console.stream },
+  );
+  const logFor = (component: LogComponent) => sink.for(component);
+  const table = createProcessTable();
+  const life = new AbortController();
+  try {
+    const nowIso = () => new Date(clock.wallMs()).toISOString();
+    const lock = await acquireStateLock(stateDir, { table, log: logFor("INIT"), pid: deps.pid, nowIso });
+    try {
+      await runLocked({ ...deps, options, table, logFor, life: life.signal }, signal);
+    } finally {
+      life.abort(new AppError("cancelled", "the agent has ended"));
+      await lock.release();
+    }
+  } catch (thrown) {
+    logFor("INIT").error(`The agent ends: ${messageOf(thrown)}`);
+    throw thrown;
+  } finally {
+    await sink.close();
+  }
+}
+
+async function runLocked(context: AgentContext, signal: AbortSignal): Promise<void> {
+  const { clock, redactor, options, logFor, table } = context;
+  const { stateDir } = options.files;
+  const startedWallMs = clock.wallMs();
+  logFor("INIT").info(
+    `Sluice agent ${context.version} (pid ${context.pid}) for box ${options.box.id}, state in ${stateDir}`,
+  );
+  const runDirectory = openRunDirectory({
+    stateDir,
+    runtimeDirectory: context.runtimeDirectory,
+    xdgRuntimeDirectory: context.xdgRuntimeDirectory,
+    userId: context.userId,
+  });
+  const boot = judgeBoot(
+    { stateDir, thresholdMs: options.boot.detectionThresholdMs },
+    { table, clock, log: logFor("BOOT") },
+  );
+  const bootId = boot.today.bootId ?? UNKNOWN_BOOT_ID;
+  const fileDeps = { clock, log: logFor("REGISTRY"), signal: context.life };
+  const registry = createRegistry({ file: options.files.registry }, fileDeps);
+  const expectedFile = createExpectedFile({ file: options.files.persistentState }, fileDeps);
+  if (boot.verdict === "reboot") registry.clear();
+  const isCleared = boot.verdict === "reboot" && options.boot.onReboot === "clear";
+  const badInputs = createBadInputs();
+  badInputs.add("stored-state", registry.problems.length + expectedFile.problems.length);
+
+  const driverOf = createDrivers(context);
+  const reporter = createUplinkReporter(context, () => view.reportPicture());
+  const notices: Notices = {
+    changed: reporter.changed,
+    occurred: (occurrence) =>
+      reporter.occurred({
+        ...occurrence,
+        text: redactor.redact(occurrence.text),
+        at: new Date(clock.wallMs()).toISOString(),
+      }),
+  };
+  const engine = createEngine(context, { runDirectory, bootId, registry, expectedFile, isCleared, driverOf }, notices);
+  const { store, reconciler } = engine;
+  const link = createUplinkLink(context, engine, { reporter, badInputs });
+  const view = createAgentView(
+    {
+      agentVersion: context.version,
+      boxId: options.box.id,
+      boxName: options.box.name,
+      pid: context.pid,
+      startedWallMs,
+      verdict: boot.verdict,
+      bootId,
+    },
+    {
+      clock,
+      expected: store.state,
+      units: reconciler.units,
+      refusals: reconciler.refusals,
+      driverOf,
+      usageOf: engine.usage.of,
+      link: link.status,
+      registry: engine.durability,
+      report: reporter.status,
+      badInputs: badInputs.counts,
+    },
+  );
+  const source = createLocalSource({
+    view,
+    reconciler,
+    filesOf: engine.filesOf,
+    isExpected: (id) => store.state().workloads.has(id),
+    agentLog: options.files.log,
+  });
+  const localApi = createLocalApi(
+    { socketPath: join(stateDir, "agent.sock") },
+    { source, redactor, clock, random: context.random, log: logFor("INIT") },
+  );
+
+  await reconciler.adopt();
+  if (isCleared) await store.moveCursor("");
+  await boot.save();
+  reconciler.wake({ reason: "boot", isLoud: true });
+  await runServices([...engine.services, localApi, reporter, link], signal);
+  await engine.commit();
+  const { size } = reconciler.units();
+  logFor("INIT").info(
+    options.shutdown.streams === "stop"
+      ? "Stopped, and every stream with it"
+      : `Stopped; ${size} ${size === 1 ? "stream goes" : "streams go"} on for the next agent`,
+  );
+}
+
+function createDrivers({ options, spawner }: AgentContext): (kind: string) => WorkloadDriver | undefined {
+  const drivers: readonly WorkloadDriver[] = [
+    createStreamDriver(
+      { streams: options.streams, policy: options.policy },
+      { runProgram: spawner.runProgram, disk: systemStreamDisk },
+    ),
+  ];
+  return (kind) => drivers.find((driver) => driver.kind === kind);
+}
+
+/** Every connection of this process trusts the configured authority beside the system's. */
+function trustAuthority(caFile: string | undefined): void {
+  if (caFile === undefined) return;
+  try {
+    setDefaultCACertificates([...getCACertificates("default"), readFileSync(caFile, "utf8")]);
+  } catch (cause) {
+    throw new AppError(
+      "config",
+      `link.caFile: ${caFile} cannot be used: ${messageOf(cause)}; allowed: PEM certificates`,
+      {
+        field: "link.caFile",
+        cause,
+      },
+    );
+  }
+}

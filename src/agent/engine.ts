@@ -1,0 +1,169 @@
+import { randomBytes } from "node:crypto";
+import { basename, dirname } from "node:path";
+import { createPidLister } from "../base/process-sweep.ts";
+import type { RunDirectory } from "../base/run-directory.ts";
+import type { Service } from "../base/service.ts";
+import type { AgentStatus } from "../contract/local-status.ts";
+import type { AgentContext, Notices } from "./agent-context.ts";
+import { createMonitor } from "./health/monitor.ts";
+import { createExpectedStore, type ExpectedStore } from "./reconcile/expected-store.ts";
+import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
+import type { Unit } from "./reconcile/unit.ts";
+import type { ExpectedFile } from "./registry/expected-file.ts";
+import type { Registry } from "./registry/registry.ts";
+import { createProcessRuntime } from "./runtime/process/linux-process-runtime.ts";
+import { createOutputPump, DEFAULT_PUMP_OPTIONS } from "./runtime/process/output-pump.ts";
+import type { WorkloadFiles } from "./runtime/process/process-runtime.ts";
+import { discardWorkloadFiles, filesOfWorkload } from "./runtime/process/workload-files.ts";
+import { createUsageSampler, type UsageSampler } from "./telemetry/usage-sampler.ts";
+import type { WorkloadDriver, WorkloadSecrets } from "./workload/driver.ts";
+
+/** What makes expected streams run: the expected set, the reconciler, and what watches over both. */
+export interface Engine {
+  readonly store: ExpectedStore;
+  readonly reconciler: Reconciler;
+  readonly usage: UsageSampler;
+  readonly services: readonly Service[];
+  readonly filesOf: (workloadId: string) => WorkloadFiles;
+  /** Whether what the agent knows would survive it. */
+  durability(): AgentStatus["registry"];
+  /** Resolves when everything is on disk, or the disk has been given up on. */
+  commit(): Promise<void>;
+}
+
+export interface EngineParts {
+  readonly runDirectory: RunDirectory;
+  readonly bootId: string;
+  readonly registry: Registry;
+  readonly expectedFile: ExpectedFile;
+  /** Start from an empty set, whatever the file says. */
+  readonly isCleared: boolean;
+  readonly driverOf: (kind: string) => WorkloadDriver | undefined;
+}
+
+const HEALTH_PERIOD_MS = 1000;
+const USAGE_PERIOD_MS = 10_000;
+
+export function createEngine(context: AgentContext, parts: EngineParts, notices: Notices): Engine {
+  const { clock, random, redactor, logFor, options, life } = context;
+  const { registry, expectedFile, driverOf } = parts;
+  const logDir = dirname(options.files.log);
+  const filesOf = (id: string) =>
+    filesOfWorkload({ stateDir: options.files.stateDir, logDir, runDir: parts.runDirectory.path }, id);
+
+  const store = createExpectedStore(
+    { shrinkHoldMs: options.reconcile.shrinkHoldMs },
+    parts.isCleared ? { workloads: [] } : expectedFile.loaded,
+    {
+      clock,
+      log: logFor("RECONCILE"),
+      running: () => new Set([...reconciler.units().values()].filter(hasProcess).map(({ id }) => id)),
+      save: (document) => {
+        expectedFile.save(document);
+        return expectedFile.commit();
+      },
+      onPut: (workloads) => {
+        for (const workload of workloads) teachSecrets(context, driverOf(workload.kind)?.secrets(workload));
+      },
+      onChange: () => {
+        reconciler.wake({ reason: "expected", isLoud: true });
+        notices.changed();
+      },
+    },
+  );
+
+  const pump = createOutputPump(
+    { ...DEFAULT_PUMP_OPTIONS, logDirectory: logDir, agentLogName: basename(options.files.log) },
+    { clock, log: logFor("STREAM"), redact: redactor.redact },
+  );
+  const reconciler = createReconciler(
+    { intervalMs: options.reconcile.intervalMs },
+    {
+      clock,
+      random,
+      logFor,
+      redactor,
+      runtime: createProcessRuntime(
+        { boxId: options.box.id, stateDir: options.files.stateDir },
+        {
+          clock,
+          log: logFor("PID"),
+          spawner: context.spawner,
+          table: context.table,
+          listPids: createPidLister({ table: context.table, clock, log: logFor("PID") }),
+          signal: life,
+        },
+      ),
+      records: registry,
+      pump,
+      driverOf,
+      filesOf,
+      discardFiles: (id) => discardWorkloadFiles(filesOf(id)),
+      newNonce: () => randomBytes(16).toString("hex"),
+      boxId: options.box.id,
+      bootId: parts.bootId,
+      expected: () => store.state().workloads,
+      onChange: notices.changed,
+      onOccurrence: notices.occurred,
+    },
+  );
+
+  const monitor = createMonitor(
+    {
+      periodMs: HEALTH_PERIOD_MS,
+      limitsOf: (kind) => ({
+        startDeadlineMs: driverOf(kind)?.startDeadlineMs ?? options.streams.startDeadlineMs,
+        stallMs: options.streams.stallMs,
+      }),
+    },
+    {
+      clock,
+      log: logFor("HEALTH"),
+      units: reconciler.units,
+      onFinding: ({ id, finding }) => {
+        if (finding !== undefined) notices.occurred({ kind: finding.cause, workloadId: id, text: finding.message });
+        notices.changed();
+        reconciler.wake({ reason: "health", isLoud: false });
+      },
+    },
+  );
+  const usage = createUsageSampler(
+    { periodMs: USAGE_PERIOD_MS },
+    { clock, pids: () => [...reconciler.units().values()].flatMap(({ handle }) => handle?.identity.pid ?? []) },
+  );
+
+  const runReconciler = async (signal: AbortSignal) => {
+    await reconciler.run(signal);
+    if (options.shutdown.streams === "stop") await reconciler.stopAll();
+  };
+
+  return {
+    store,
+    reconciler,
+    usage,
+    filesOf,
+    services: [
+      pump,
+      { name: "monitor", run: monitor.run },
+      { name: "usage", run: usage.run },
+      { name: "reconciler", run: runReconciler },
+    ],
+    durability: () => {
+      const status = registry.status();
+      return status.durable ? expectedFile.status() : status;
+    },
+    commit: async () => {
+      await registry.commit();
+      await expectedFile.commit();
+    },
+  };
+}
+
+function hasProcess({ handle }: Unit): boolean {
+  return handle !== undefined;
+}
+
+function teachSecrets({ redactor }: AgentContext, secrets: WorkloadSecrets | undefined): void {
+  for (const value of secrets?.values ?? []) redactor.addSecret(value);
+  for (const { url, masked } of secrets?.urls ?? []) redactor.addUrl(url, masked);
+}

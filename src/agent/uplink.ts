@@ -1,0 +1,88 @@
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import type { AgentContext } from "./agent-context.ts";
+import type { BadInputs } from "./bad-inputs.ts";
+import { createCommandRunner } from "./command-runner.ts";
+import type { Engine } from "./engine.ts";
+import { readTokenFile } from "./link/credentials.ts";
+import { createLink, type Link } from "./link/link.ts";
+import { createQueueFile } from "./report/queue-file.ts";
+import { createReporter, QUEUE_BOUNDS, type Reporter, type ReportPicture } from "./report/reporter.ts";
+
+/** Tells the server what the box does. `picture` is asked for each report. */
+export function createUplinkReporter(context: AgentContext, picture: () => ReportPicture): Reporter {
+  const { options } = context;
+  return createReporter(options.report, {
+    fetch: context.fetch,
+    clock: context.clock,
+    random: context.random,
+    log: context.logFor("REPORT"),
+    token: () => readToken(context),
+    snapshot: picture,
+    session: randomBytes(8).toString("hex"),
+    queueFile: createQueueFile(join(options.files.stateDir, "report-queue.jsonl"), 4 * QUEUE_BOUNDS.maxBytes),
+  });
+}
+
+/** Brings what the server says to the engine. */
+export function createUplinkLink(
+  context: AgentContext,
+  engine: Pick<Engine, "store" | "reconciler">,
+  tell: { readonly reporter: Reporter; readonly badInputs: BadInputs },
+): Link {
+  const { clock, options } = context;
+  const { store, reconciler } = engine;
+  const { reporter, badInputs } = tell;
+  const log = context.logFor("SSE");
+  const occurred = (kind: string, text: string) =>
+    reporter.occurred({ kind, text: context.redactor.redact(text), at: new Date(clock.wallMs()).toISOString() });
+
+  const commands = createCommandRunner({
+    clock,
+    log,
+    commands: { reconcile: async () => JSON.stringify(await reconciler.reconcile()) },
+    onResult: reporter.commandResult,
+  });
+
+  const link = createLink(
+    { ...options.link, outputTemplate: options.streams.outputTemplate },
+    {
+      fetch: context.fetch,
+      clock,
+      random: context.random,
+      log,
+      token: () => readToken(context),
+      cursor: store.cursor,
+      onEvent: async (event, eventId) => {
+        if (event.kind === "command") return commands.run(event);
+        for (const { id, reason } of "rejected" in event ? event.rejected : []) {
+          badInputs.add("workload");
+          const text = `Rejected ${id ?? "a workload without a readable id"}: ${reason}`;
+          log.warn(text);
+          occurred("rejected", text);
+        }
+        const { needsSnapshot } = await store.apply(event, eventId);
+        if (needsSnapshot !== undefined) link.requestSnapshot(needsSnapshot);
+      },
+      onCursor: store.moveCursor,
+      onBadEvent: (reason, message) => {
+        badInputs.add(`event:${reason}`);
+        occurred("bad-event", message);
+      },
+      onConnected: () => {
+        reconciler.wake({ reason: "connect", isLoud: true });
+        reporter.changed();
+      },
+      onDisconnected: () => reporter.changed(),
+    },
+  );
+  return link;
+}
+
+/** Read anew each time, so that a rotated token needs no restart; known to the redactor before anything can tell it. */
+async function readToken({ options, redactor }: AgentContext): Promise<string | undefined> {
+  const { token, tokenFile } = options.link;
+  const current = tokenFile === undefined ? token : await readTokenFile(tokenFile);
+  if (current !== undefined) redactor.addSecret(current);
+  return current;
+}

@@ -1,0 +1,39 @@
+import { expect, test } from "vitest";
+import { AppError } from "../../../base/errors.ts";
+import type { RunProgram } from "../../../base/spawn.ts";
+import { systemStreamDisk } from "./stream-disk.ts";
+import { createStreamDriver, STREAM_STOP_LADDER } from "./stream-driver.ts";
+import { OPEN_POLICY, streamWorkload } from "./stream-world.fake.ts";
+
+const nothingRuns: RunProgram = () =>
+  Promise.reject(new AppError("not-found", "cannot start ffmpeg (ENOENT): no such program"));
+const driver = createStreamDriver(
+  { streams: { ffmpegPath: "ffmpeg", ffprobePath: "ffprobe", startDeadlineMs: 20_000 }, policy: OPEN_POLICY },
+  { runProgram: nothingRuns, disk: systemStreamDisk },
+);
+const FILES = { directory: "/x", progressPath: "/x/p", rawOutputPath: "/x/o", logPath: "/x/l", previewPath: "/x/j" };
+
+test("the stop ladder ends with SIGKILL to the group within ten seconds, and never sends a fourth catchable signal", () => {
+  expect(STREAM_STOP_LADDER.filter(({ signal }) => signal !== "SIGKILL").length).toBeLessThan(4);
+  expect(STREAM_STOP_LADDER.at(-1)).toMatchObject({ signal: "SIGKILL", toGroup: true });
+  expect(STREAM_STOP_LADDER.reduce((sum, { graceMs }) => sum + graceMs, 0)).toBeLessThanOrEqual(10_000);
+});
+
+test("a stream is described without its secrets", () => {
+  const workload = streamWorkload({ input: "rtsp://a:b@cam/1", outputs: ["rtmp://h/live/key", "srt://h:9"] });
+  expect(driver.describe(workload)).toBe("rtsp://a:***@cam/1 → rtmp://h/live/***, srt://h:9");
+});
+
+test("a missing FFmpeg is said to be missing", async () => {
+  const workload = streamWorkload({ input: "test://bars", outputs: ["srt://h:9"] });
+  await expect(driver.prepare(workload, FILES, AbortSignal.timeout(1000))).rejects.toMatchObject({ code: "not-found" });
+});
+
+test("what is not admitted is not prepared either", async () => {
+  const workload = streamWorkload({ input: "/etc/passwd", outputs: ["srt://h:9"] });
+  expect(driver.admit(workload)).toMatchObject({ rule: "policy.fileRoots" });
+  await expect(driver.prepare(workload, FILES, AbortSignal.timeout(1000))).rejects.toMatchObject({
+    code: "refused",
+    field: "policy.fileRoots",
+  });
+});
