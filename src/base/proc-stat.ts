@@ -50,7 +50,10 @@ export function parseProcStat(text: string): ProcStat | undefined {
   return isWhole && /^[A-Za-z]$/.test(stat.state) && stat.pid > 0 ? stat : undefined;
 }
 
+/** States of a process that runs no more. */
+export const DEAD_STATES: ReadonlySet<string> = new Set(["Z", "X", "x"]);
+
 /** A zombie still has its number and its start ticks, but runs no more. */
 export function isLive(stat: ProcStat | undefined): stat is ProcStat {
-  return stat !== undefined && stat.state !== "Z" && stat.state !== "X" && stat.state !== "x";
+  return stat !== undefined && !DEAD_STATES.has(stat.state);
 }

@@ -72,11 +72,14 @@ describe("the real table", () => {
     const child = await spawner.spawnDetached({ file: "sleep", args: ["300"], env: {}, stdoutFd: 2, stderrFd: 2 });
     const kept = table.open(child.pid);
     expect(isLive(kept?.stat())).toBe(true);
+    expect(kept?.isLive()).toBe(true);
     process.kill(child.pid, "SIGKILL");
     await child.exited;
     expect(kept?.stat()).toBeUndefined();
+    expect(kept?.isLive()).toBe(false);
     kept?.close();
     kept?.close();
+    expect(kept?.isLive()).toBe(false);
     expect(table.environment(child.pid, "PATH=")).toBeUndefined();
   });
 });
@@ -112,6 +115,18 @@ describe("a forged table", () => {
       ["A", "1"],
       ["B", "x=y"],
     ]);
+    const live = (line: string) => {
+      writeFileSync(join(root, "77/stat"), line);
+      const kept = table.open(77);
+      const states = [kept?.isLive(), isLive(kept?.stat())];
+      kept?.close();
+      return states;
+    };
+    for (const comm of ["x", ") Z (", "a b) S", "fifteen bytes.."]) {
+      expect(live(`77 (${comm}) S ${REST}`)).toEqual([true, true]);
+      for (const state of ["Z", "X", "x"]) expect(live(`77 (${comm}) ${state} ${REST}`)).toEqual([false, false]);
+    }
+    for (const line of ["", "77", "77 (x"]) expect(live(line)).toEqual([false, false]);
     writeFileSync(join(root, "sys/kernel/random/boot_id"), "garbage\n");
     expect(table.bootId()).toBeUndefined();
   });
