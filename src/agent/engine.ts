@@ -17,6 +17,8 @@ import type { WorkloadFiles } from "./runtime/process/process-runtime.ts";
 import { discardWorkloadFiles, filesOfWorkload } from "./runtime/process/workload-files.ts";
 import { createUsageSampler, type UsageSampler } from "./telemetry/usage-sampler.ts";
 import type { WorkloadDriver, WorkloadSecrets } from "./workload/driver.ts";
+import { createRecordingPruner } from "./workload/stream/recording-pruner.ts";
+import { systemStreamDisk } from "./workload/stream/stream-disk.ts";
 
 /** What makes expected streams run: the expected set, the reconciler, and what watches over both. */
 export interface Engine {
@@ -43,6 +45,7 @@ export interface EngineParts {
 
 const HEALTH_PERIOD_MS = 1000;
 const USAGE_PERIOD_MS = 10_000;
+const PRUNE_PERIOD_MS = 30_000;
 
 export function createEngine(context: AgentContext, parts: EngineParts, notices: Notices): Engine {
   const { clock, random, redactor, logFor, options, life } = context;
@@ -127,6 +130,16 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       },
     },
   );
+  const pruner = createRecordingPruner(
+    { intervalMs: PRUNE_PERIOD_MS },
+    {
+      clock,
+      log: logFor("STREAM"),
+      disk: systemStreamDisk,
+      // Only what was admitted ever gets a process.
+      workloads: () => [...store.state().workloads.values()].filter(({ id }) => reconciler.units().get(id)?.handle),
+    },
+  );
   const usage = createUsageSampler(
     { periodMs: USAGE_PERIOD_MS },
     { clock, pids: () => [...reconciler.units().values()].flatMap(({ handle }) => handle?.identity.pid ?? []) },
@@ -146,6 +159,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       pump,
       { name: "monitor", run: monitor.run },
       { name: "usage", run: usage.run },
+      pruner,
       { name: "reconciler", run: runReconciler },
     ],
     durability: () => {

@@ -8,7 +8,8 @@ import { createUnit, type Unit } from "./unit.ts";
  * Finds what already runs. The kernel decides: every live process with our mark is looked at, and the registry only adds
  * what `/proc` cannot know (how often it failed before). A lost or forged registry costs nothing.
  *
- * Where several processes claim one workload, the newest generation stays; the others are strays for the next sweep.
+ * Where several processes claim one workload, the newest generation stays; the others, and what a dead leader left
+ * behind, are strays for the next sweep.
  */
 export async function adoptRunning(
   units: Map<string, Unit>,
@@ -20,7 +21,7 @@ export async function adoptRunning(
   const records = new Map([...deps.records.all()].map((record) => [record.id, record]));
   const adopted = new Set<number>();
 
-  for (const [id, process] of newestById(found)) {
+  for (const [id, process] of newestById(found.filter(({ isLeader }) => isLeader))) {
     const handle = deps.runtime.adopt(process.identity, process.mark);
     if (handle === undefined) continue;
     const record = records.get(id);

@@ -1,3 +1,4 @@
+import { messageOf } from "../../base/errors.ts";
 import { createLapRunner } from "../../base/lap-runner.ts";
 import type { ReconcileResult } from "../../contract/local-status.ts";
 import type { Workload } from "../../contract/workload.ts";
@@ -22,7 +23,7 @@ export interface Reconciler {
   reconcile(): Promise<ReconcileResult>;
   /** Looks for processes that carry our mark and belong to no workload, and stops them unless told not to. */
   sweepStrays(options: { readonly dryRun: boolean }): Promise<readonly StrayOutcome[]>;
-  /** Runs until the signal: a lap when something falls due, a sweep every `intervalMs`. */
+  /** Runs until the signal: a lap when something falls due, a sweep at once and every `intervalMs`. */
   run(signal: AbortSignal): Promise<void>;
   /** Stops every workload and resolves when all are gone or proved unkillable. The reconciler starts nothing afterwards. */
   stopAll(): Promise<void>;
@@ -159,12 +160,11 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
     },
     run: async (signal) => {
       while (!signal.aborted) {
-        await deps.clock.delay(options.intervalMs, signal).catch(() => undefined);
-        if (signal.aborted) break;
         await sweepStrays({ dryRun: false }).catch((thrown: unknown) => {
-          deps.logFor("PID").warn(`Could not look for strays: ${deps.redactor.redact(String(thrown))}`);
+          deps.logFor("PID").warn(`Could not look for strays: ${messageOf(thrown)}`);
         });
         wake(quietly);
+        await deps.clock.delay(options.intervalMs, signal).catch(() => undefined);
       }
       if (mode === "open") mode = "closed";
       cancelDue();
