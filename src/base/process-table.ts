@@ -64,9 +64,10 @@ export function createProcessTable(root = "/proc"): ProcessTable {
 
   const readIsLive = (fd: number): boolean => {
     try {
-      const length = readSync(fd, buffer, 0, STAT_HEAD_BYTES, 0);
-      const close = buffer.lastIndexOf(") ", length - 1, "latin1");
-      const state = close < 0 ? "" : String.fromCharCode(buffer[close + 2] ?? 0);
+      // Only what was read now: after it stand bytes of earlier readings.
+      const head = buffer.subarray(0, readSync(fd, buffer, 0, STAT_HEAD_BYTES, 0));
+      const close = head.lastIndexOf(") ");
+      const state = close < 0 ? "" : String.fromCharCode(head[close + 2] ?? 0);
       return /[A-Za-z]/.test(state) && !DEAD_STATES.has(state);
     } catch (thrown) {
       if (NOT_OURS.has(errnoOf(thrown))) return false;
