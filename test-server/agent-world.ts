@@ -17,6 +17,8 @@ const STOP_MS = 15_000;
 const KEEP_OUTPUT_CHARACTERS = 256 * 1024;
 
 export interface AgentWorldOptions {
+  /** Kept at the end; a fresh directory that is removed at the end unless given. */
+  readonly stateDir?: string;
   readonly server?: Partial<TestServerOptions>;
   /** Path and query of the agent's endpoint on the test server; `/v1/boxes/<box>/events` unless given. */
   readonly eventsPath?: string;
@@ -55,11 +57,14 @@ export interface AgentWorld extends AsyncDisposable {
 
 export async function createAgentWorld(options: AgentWorldOptions = {}): Promise<AgentWorld> {
   const table = createProcessTable();
-  const stateDir = await mkdtemp(join(tmpdir(), "sluice-world-"));
-  const boxId = `world-${stateDir.slice(-6)}`;
+  const stateDir = options.stateDir ?? (await mkdtemp(join(tmpdir(), "sluice-world-")));
+  const boxId = options.stateDir === undefined ? `world-${stateDir.slice(-6)}` : "try";
+  const removeStateDir = async () => {
+    if (options.stateDir === undefined) await rm(stateDir, { recursive: true, force: true, maxRetries: 5 });
+  };
   const server = await createTestServer({ port: 0, rtmpPort: 0, beatMs: 1000, ...options.server }).catch(
     async (error: unknown) => {
-      await rm(stateDir, { recursive: true, force: true });
+      await removeStateDir();
       throw error;
     },
   );
@@ -116,7 +121,7 @@ export async function createAgentWorld(options: AgentWorldOptions = {}): Promise
       await until(() => ownPids().length === 0, `the processes of ${stateDir} end`, 5000);
     }
     await server.close();
-    await rm(stateDir, { recursive: true, force: true, maxRetries: 5 });
+    await removeStateDir();
   };
 
   return {
@@ -128,6 +133,8 @@ export async function createAgentWorld(options: AgentWorldOptions = {}): Promise
       const args = ["--no-warnings", MAIN, "agent", ...(options.agentArguments ?? []), ...extraArguments];
       const child = spawn(process.execPath, args, {
         stdio: ["ignore", "pipe", "pipe"],
+        // Ctrl-C in a terminal goes to the whole group: this agent is ended by its world alone.
+        detached: true,
         env: {
           PATH: process.env["PATH"],
           HOME: stateDir,

@@ -58,11 +58,14 @@ export function createExpectedStore(
       heldIds: state.held?.ids,
     });
 
-  const settle = (next: ExpectedState) => {
+  const become = (next: ExpectedState) => {
     const before = state;
     state = next;
     deps.onPut(next.workloads.values());
     if (before.held?.dueAtMs !== next.held?.dueAtMs) armHold();
+  };
+  const settle = (next: ExpectedState) => {
+    become(next);
     deps.onChange();
   };
 
@@ -92,7 +95,7 @@ export function createExpectedStore(
             dueAtMs: deps.clock.monotonicMs() + options.shrinkHoldMs,
             reason: "held before the agent was restarted",
           };
-    settle({ epoch: loaded.epoch, revision: loaded.revision, workloads, held });
+    become({ epoch: loaded.epoch, revision: loaded.revision, workloads, held });
   }
 
   return {
