@@ -1,5 +1,7 @@
 import { existsSync } from "node:fs";
 import { expect, test } from "vitest";
+import { isLive } from "../src/base/proc-stat.ts";
+import { createProcessTable } from "../src/base/process-table.ts";
 import type { Workload } from "../src/contract/workload.ts";
 import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
 
@@ -18,7 +20,8 @@ test("a world ends with nothing left: no process, no directory, no listening por
     return { stateDir: world.stateDir, origin: world.server.origin, pids: world.workloadPids() };
   })();
   expect(existsSync(stateDir)).toBe(false);
-  for (const pid of pids) expect(existsSync(`/proc/${pid}`)).toBe(false);
+  const table = createProcessTable();
+  for (const pid of pids) expect(isLive(table.stat(pid))).toBe(false);
   await expect(fetch(origin)).rejects.toThrow();
 });
 

@@ -205,6 +205,19 @@ test("a person starts a stream of a real agent, sees it move, breaks everything,
   await card.getByRole("button", { name: "Stop cam-1" }).click();
   await card.waitFor({ state: "detached" });
   await world.until(() => world.workloadPids().length === 0, "the process of cam-1 is gone");
+
+  // The other form: one event of a home-made server, of which the expected set does not know.
+  const startForm = page.locator("#start-form");
+  await startForm.locator('[name="id"]').fill("cam-2");
+  await startForm.getByLabel("one simple event").check();
+  await startForm.getByRole("button", { name: "Start" }).click();
+  await page.locator('[data-stream="cam-2"][data-state="running"]').waitFor();
+  await untilPictureMoves(page, "cam-2");
+  expect(server.set.snapshot().workloads).toEqual([]);
+  await page.locator('[data-stream="cam-2"]').getByText("not in the expected set").waitFor();
+  await page.getByRole("button", { name: "Stop cam-2" }).click();
+  await page.locator('[data-stream="cam-2"]').waitFor({ state: "detached" });
+  await world.until(() => world.workloadPids().length === 0, "the process of cam-2 is gone");
   await page.close();
   expect(complaints).toEqual([]);
 });
