@@ -35,8 +35,9 @@ async function openPage(server: TestServer, width = 1280): Promise<Page> {
   page.setDefaultTimeout(20_000);
   page.on("pageerror", (error) => complaints.push(error.message));
   page.on("console", (message) => {
-    if (message.type() === "error" && !message.text().startsWith("Failed to load resource"))
-      complaints.push(message.text());
+    // The browser's own note of an answer such as 404, which the page expects and retries.
+    const isNetwork = /^(?:Failed to load resource|WebSocket connection to)/.test(message.text());
+    if (message.type() === "error" && !isNetwork) complaints.push(message.text());
   });
   await page.goto(server.origin);
   await page.getByText("page live").waitFor();
