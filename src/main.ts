@@ -91,7 +91,7 @@ function readVersion(): string {
 }
 
 async function cleanUp(
-  { box, files }: AgentOptions,
+  { files }: AgentOptions,
   wanted: { readonly dryRun: boolean },
   { log, signal }: { readonly log: Log; readonly signal: AbortSignal },
 ) {
@@ -106,7 +106,7 @@ async function cleanUp(
     : undefined;
   try {
     const runtime = createProcessRuntime(
-      { boxId: box.id, stateDir: files.stateDir },
+      { stateDir: files.stateDir },
       { clock, log, spawner, table, listPids: createPidLister({ table, clock, log }), signal },
     );
     const clearRecords = async () => {

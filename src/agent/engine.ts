@@ -87,7 +87,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       logFor,
       redactor,
       runtime: createProcessRuntime(
-        { boxId: options.box.id, stateDir: options.files.stateDir },
+        { stateDir: options.files.stateDir },
         {
           clock,
           log: logFor("PID"),

@@ -24,8 +24,8 @@ export interface ProcessTable {
   /** Kernel boot time, wall clock. Moves by seconds when the clock is set. */
   bootTimeMs(): number | undefined;
   uptimeSeconds(): number | undefined;
-  /** `pid:[4026531836]`. */
-  pidNamespace(): string | undefined;
+  /** Of a process, or of this one: `pid:[4026531836]`. */
+  pidNamespace(pid?: number): string | undefined;
   pageBytes(): number;
   pids(): readonly number[];
   /** `undefined` when there is no such process or it is not ours to look at. Throws `exhausted` without a free descriptor. */
@@ -99,9 +99,9 @@ export function createProcessTable(root = "/proc"): ProcessTable {
       const seconds = Number.parseFloat(readText(join(root, "uptime")) ?? "");
       return Number.isFinite(seconds) && seconds >= 0 ? seconds : undefined;
     },
-    pidNamespace: () => {
+    pidNamespace: (pid) => {
       try {
-        return readlinkSync(join(root, "self/ns/pid"));
+        return readlinkSync(join(root, String(pid ?? "self"), "ns/pid"));
       } catch {
         return undefined;
       }

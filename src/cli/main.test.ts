@@ -104,7 +104,7 @@ test("cleanup without an agent ends what proves to be ours, leaves the rest, and
   const log = createMemoryLog();
   const table = createProcessTable();
   const runtime = createProcessRuntime(
-    { boxId: "box-1", stateDir },
+    { stateDir },
     {
       clock: systemClock,
       log,

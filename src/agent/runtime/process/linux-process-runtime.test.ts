@@ -125,17 +125,17 @@ describe("adopt", () => {
        import { createSpawner } from "${join(import.meta.dirname, "../../../base/spawn.ts")}";
        import { systemClock as clock } from "${join(import.meta.dirname, "../../../base/clock.ts")}";
        import { createMemoryLog } from "${join(import.meta.dirname, "../../../base/log.ts")}";
-       const [boxId, stateDir, mark, launch, files] = process.argv.slice(2).map((text) => JSON.parse(text));
+       const [stateDir, mark, launch, files] = process.argv.slice(2).map((text) => JSON.parse(text));
        const table = createProcessTable();
        const spawner = createSpawner({ ambient: process.env }, { clock });
        const deps = { clock, log: createMemoryLog(), spawner, table, listPids: async () => table.pids(), signal: new AbortController().signal };
-       const handle = await createProcessRuntime({ boxId, stateDir }, deps).start(mark, launch, files);
+       const handle = await createProcessRuntime({ stateDir }, deps).start(mark, launch, files);
        console.log(JSON.stringify({ ...handle.identity, agentPid: process.pid }));
        process.kill(process.pid, "SIGKILL");`,
     );
     const mark = world.mark("cam-1");
     const files = world.files("cam-1");
-    const parts = [world.boxId, world.stateDir, mark, fakeFfmpeg("--period-ms", "20"), files];
+    const parts = [world.stateDir, mark, fakeFfmpeg("--period-ms", "20"), files];
     const args = [
       "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON",
       script,
@@ -244,17 +244,16 @@ describe("adopt", () => {
 });
 
 describe("sweep", () => {
-  test("finds each launch of this box and this state directory once, and nothing else", async () => {
+  test("finds each launch of this state directory once, whatever its box was called, and nothing else", async () => {
     await using world = openRuntimeWorld();
     await using other = openRuntimeWorld();
     const withChildren = { file: "sh", args: ["-c", "sleep 300 & setsid sleep 300 & wait"], env: {} };
-    const marks = [world.mark("cam-1", { generation: 3 }), world.mark("cam-2")];
+    const marks = [world.mark("cam-1", { generation: 3 }), world.mark("cam-2", { boxId: "name-before" })];
     const started = [
       await world.runtime.start(marks[0] ?? world.mark("x"), withChildren, world.files("cam-1")),
       await world.runtime.start(marks[1] ?? world.mark("x"), SLEEP, world.files("cam-2")),
     ];
     await other.runtime.start({ ...other.mark("cam-3"), boxId: world.boxId }, SLEEP, other.files("cam-3"));
-    await world.runtime.start({ ...world.mark("cam-4"), boxId: "elsewhere" }, SLEEP, world.files("cam-4"));
     const malformed = {
       SLUICE_WORKLOAD: `${world.boxId}/cam-5/1/xyz`,
       SLUICE_SPEC: "a/b",

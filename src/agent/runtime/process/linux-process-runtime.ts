@@ -16,7 +16,6 @@ import { searchProcesses } from "./process-search.ts";
 import { createSurvivors } from "./survivors.ts";
 
 export interface ProcessRuntimeOptions {
-  readonly boxId: string;
   readonly stateDir: string;
 }
 
@@ -103,7 +102,7 @@ export function createProcessRuntime(options: ProcessRuntimeOptions, deps: Proce
       );
     },
 
-    sweep: () => searchProcesses({ boxId: options.boxId, stateDir, bootId }, deps),
+    sweep: () => searchProcesses({ stateDir, bootId }, deps),
   };
 }
 

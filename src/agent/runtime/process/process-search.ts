@@ -5,13 +5,12 @@ import { MARK_VARIABLE, parseMark } from "./process-mark.ts";
 import type { FoundProcess, ProcessMark } from "./process-runtime.ts";
 
 export interface SearchOptions {
-  readonly boxId: string;
   /** Real path. */
   readonly stateDir: string;
   readonly bootId: string;
 }
 
-/** A live process with a mark of this box and this state directory. */
+/** A live process with a mark of this state directory. */
 export interface MarkedProcess {
   readonly stat: ProcStat;
   readonly mark: ProcessMark;
@@ -20,16 +19,21 @@ export interface MarkedProcess {
 /** Processes looked at before other work gets its turn. */
 const BATCH = 64;
 
+/**
+ * The state directory makes a process ours, because one agent at a time holds it: a box that was given another id keeps
+ * its streams. An equal path in another PID namespace is another directory.
+ */
 export async function searchProcesses(
   options: SearchOptions,
   deps: { readonly table: ProcessTable; readonly listPids: ListPids },
 ): Promise<readonly FoundProcess[]> {
   const marked: MarkedProcess[] = [];
+  const ownNamespace = deps.table.pidNamespace();
   for (const [index, pid] of (await deps.listPids()).entries()) {
     if (index % BATCH === BATCH - 1) await new Promise((resolve) => setImmediate(resolve));
     const environment = deps.table.environment(pid, MARK_VARIABLE);
     const found = environment === undefined ? undefined : parseMark(environment);
-    if (found === undefined || found.mark.boxId !== options.boxId || found.stateDir !== options.stateDir) continue;
+    if (found?.stateDir !== options.stateDir || deps.table.pidNamespace(pid) !== ownNamespace) continue;
     const stat = deps.table.stat(pid);
     if (isLive(stat)) marked.push({ stat, mark: found.mark });
   }

@@ -41,7 +41,7 @@ export function openRuntimeWorld(): RuntimeWorld {
     const spawner = createSpawner({ ambient: process.env }, { clock });
     const listPids = createPidLister({ table, clock, log });
     const deps = { clock, log, spawner, table, listPids, signal: stop.signal };
-    return { runtime: createProcessRuntime({ boxId, stateDir }, deps), stop };
+    return { runtime: createProcessRuntime({ stateDir }, deps), stop };
   };
 
   return {
