@@ -1,5 +1,6 @@
 import type { AgentStatus, Explanation, LinkStatus, WorkloadStatus } from "../contract/local-status.ts";
 import type { Report } from "../contract/report.ts";
+import { KEPT_GAPS } from "./health/stream-ledger.ts";
 import { explain, toIso, toWorkloadStatus, type WorkloadView } from "./reconcile/describe.ts";
 import type { ExpectedState } from "./reconcile/expected.ts";
 import type { Unit } from "./reconcile/unit.ts";
@@ -26,6 +27,8 @@ export interface AgentViewDeps {
   readonly link: () => LinkStatus;
   readonly registry: () => AgentStatus["registry"];
   readonly report: () => AgentStatus["report"];
+  readonly proofOf: (id: string, keepGaps: number) => WorkloadStatus["proof"];
+  readonly incidents: () => AgentStatus["incidents"];
   readonly badInputs: () => Readonly<Record<string, number>>;
 }
 
@@ -36,8 +39,11 @@ export interface AgentView {
   reportPicture(): Pick<Report, "boxId" | "bootId" | "agentVersion" | "verdict" | "applied" | "link" | "workloads">;
 }
 
+/** How many gaps a status and a report tell; an explanation tells all that are kept. */
+const TOLD_GAPS = 5;
+
 export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentView {
-  const viewOf = (id: string): WorkloadView => {
+  const viewOf = (id: string, keepGaps = TOLD_GAPS): WorkloadView => {
     const workload = deps.expected().workloads.get(id);
     const unit = deps.units().get(id);
     const kind = workload?.kind ?? unit?.kind;
@@ -48,6 +54,8 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
       refusal: deps.refusals().get(id),
       driver: kind === undefined ? undefined : deps.driverOf(kind),
       usage: deps.usageOf(unit?.handle?.identity.pid),
+      proof: deps.proofOf(id, keepGaps),
+      incidents: deps.incidents().filter(({ end }) => end === undefined),
       nowMs: deps.clock.monotonicMs(),
       nowWallMs: deps.clock.wallMs(),
     };
@@ -64,7 +72,7 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
   };
 
   return {
-    explain: (id) => explain(viewOf(id), sourceOf(deps.expected(), id)),
+    explain: (id) => explain(viewOf(id, KEPT_GAPS), sourceOf(deps.expected(), id)),
     reportPicture: () => ({
       boxId: facts.boxId,
       bootId: facts.bootId,
@@ -102,6 +110,7 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
         },
         registry: deps.registry(),
         report: deps.report(),
+        incidents: deps.incidents(),
         badInputs: { ...deps.badInputs() },
         workloads: workloads(),
       };

@@ -96,7 +96,11 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
         at: new Date(clock.wallMs()).toISOString(),
       }),
   };
-  const engine = createEngine(context, { runDirectory, bootId, registry, expectedFile, isCleared, driverOf }, notices);
+  const engine = createEngine(
+    context,
+    { runDirectory, bootId, registry, expectedFile, isCleared, driverOf, link: () => link.status() },
+    notices,
+  );
   const { store, reconciler } = engine;
   const link = createUplinkLink(context, engine, { reporter, badInputs });
   const view = createAgentView(
@@ -119,6 +123,8 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       link: link.status,
       registry: engine.durability,
       report: reporter.status,
+      proofOf: engine.health.gaps.of,
+      incidents: engine.health.incidents.status,
       badInputs: badInputs.counts,
     },
   );

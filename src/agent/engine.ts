@@ -1,11 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { basename, dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { createPidLister } from "../base/process-sweep.ts";
 import type { RunDirectory } from "../base/run-directory.ts";
 import type { Service } from "../base/service.ts";
-import type { AgentStatus } from "../contract/local-status.ts";
+import type { AgentStatus, LinkStatus } from "../contract/local-status.ts";
 import type { AgentContext, Notices } from "./agent-context.ts";
-import { createMonitor } from "./health/monitor.ts";
+import { createHealthWatch, type HealthWatch } from "./health/health-watch.ts";
 import { createExpectedStore, type ExpectedStore } from "./reconcile/expected-store.ts";
 import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
 import type { Unit } from "./reconcile/unit.ts";
@@ -25,6 +25,7 @@ export interface Engine {
   readonly store: ExpectedStore;
   readonly reconciler: Reconciler;
   readonly usage: UsageSampler;
+  readonly health: Pick<HealthWatch, "incidents" | "gaps">;
   readonly services: readonly Service[];
   readonly filesOf: (workloadId: string) => WorkloadFiles;
   /** Whether what the agent knows would survive it. */
@@ -41,9 +42,9 @@ export interface EngineParts {
   /** Start from an empty set, whatever the file says. */
   readonly isCleared: boolean;
   readonly driverOf: (kind: string) => WorkloadDriver | undefined;
+  readonly link: () => LinkStatus;
 }
 
-const HEALTH_PERIOD_MS = 1000;
 const USAGE_PERIOD_MS = 10_000;
 const PRUNE_PERIOD_MS = 30_000;
 
@@ -106,29 +107,35 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       boxId: options.box.id,
       bootId: parts.bootId,
       expected: () => store.state().workloads,
+      restraint: {
+        failed: (failure) => health.incidents.failed(failure),
+        turnInMs: (id) => health.incidents.turnInMs(id),
+      },
       onChange: notices.changed,
       onOccurrence: notices.occurred,
     },
   );
 
-  const monitor = createMonitor(
+  const durability = () => {
+    const status = registry.status();
+    return status.durable ? expectedFile.status() : status;
+  };
+  const health = createHealthWatch(
+    context,
     {
-      periodMs: HEALTH_PERIOD_MS,
-      limitsOf: (kind) => ({
-        startDeadlineMs: driverOf(kind)?.startDeadlineMs ?? options.streams.startDeadlineMs,
-        stallMs: options.streams.stallMs,
-      }),
-    },
-    {
-      clock,
-      log: logFor("HEALTH"),
+      bootId: parts.bootId,
+      gapFile: join(options.files.stateDir, "gaps.json"),
+      driverOf,
+      filesOf,
+      expected: () => store.state().workloads,
       units: reconciler.units,
-      onFinding: ({ id, finding }) => {
-        if (finding !== undefined) notices.occurred({ kind: finding.cause, workloadId: id, text: finding.message });
-        notices.changed();
-        reconciler.wake({ reason: "health", isLoud: false });
-      },
+      isRefused: (id) => reconciler.refusals().has(id),
+      link: parts.link,
+      disk: durability,
+      wake: () => reconciler.wake({ reason: "health", isLoud: false }),
+      hasten: reconciler.hasten,
     },
+    notices,
   );
   const pruner = createRecordingPruner(
     { intervalMs: PRUNE_PERIOD_MS },
@@ -155,20 +162,13 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     reconciler,
     usage,
     filesOf,
-    services: [
-      pump,
-      { name: "monitor", run: monitor.run },
-      { name: "usage", run: usage.run },
-      pruner,
-      { name: "reconciler", run: runReconciler },
-    ],
-    durability: () => {
-      const status = registry.status();
-      return status.durable ? expectedFile.status() : status;
-    },
+    services: [pump, health, { name: "usage", run: usage.run }, pruner, { name: "reconciler", run: runReconciler }],
+    health,
+    durability,
     commit: async () => {
       await registry.commit();
       await expectedFile.commit();
+      await health.gaps.commit();
     },
   };
 }

@@ -59,6 +59,10 @@ function renderAgent(status: AgentStatus, paint: Paint, nowMs: number): string[]
   lines.push(
     `${label("report")}${report.state === "off" ? "off" : paint(report.state === "ok" ? "good" : "warn", reportText)}`,
   );
+  for (const { kind, cause, start, end } of status.incidents) {
+    if (end !== undefined) continue;
+    lines.push(`${label("incident")}${paint("bad", kind)} for ${formatAge(start, nowMs) ?? start}: ${oneLine(cause)}`);
+  }
   const bad = Object.entries({ ...link.badEvents, ...badInputs }).filter(([, times]) => times > 0);
   if (bad.length > 0) {
     const counts = bad.map(([kind, times]) => `${kind} ${times}`).join(", ");

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { HEALTH_CAUSES } from "./health-cause.ts";
 import { WORKLOAD_STATES } from "./workload.ts";
 
 /** Answers of the agent's local API (`agent.sock`) and the parts of a report. Times are ISO 8601 wall time; ages are seconds. */
@@ -14,6 +15,8 @@ export const workloadStatusSchema = z.object({
   state: z.enum(WORKLOAD_STATES),
   /** Why it is in that state, in one line. */
   cause: z.string().optional(),
+  /** Who is to blame for it, where something is wrong. */
+  fault: z.enum(HEALTH_CAUSES).optional(),
   pid: z.int().optional(),
   generation: z.int(),
   /** Starts after the first one, since the workload was last changed. */
@@ -40,6 +43,21 @@ export const workloadStatusSchema = z.object({
       totalBytes: z.number().optional(),
       frames: z.number().optional(),
       droppedFrames: z.number().optional(),
+    })
+    .optional(),
+  /** Media that was proved, against the time since the first start in which it was expected. */
+  proof: z
+    .object({
+      since: z.string(),
+      expectedSeconds: z.number(),
+      provenSeconds: z.number(),
+      /** Rounded down: 100 means that nothing was missing. */
+      percent: z.number(),
+      gapCount: z.int(),
+      /** The last ones, oldest first. One without an end is open. */
+      gaps: z.array(
+        z.object({ start: z.string(), end: z.string().optional(), seconds: z.number(), cause: z.string() }),
+      ),
     })
     .optional(),
   cpuPercent: z.number().optional(),
@@ -89,6 +107,10 @@ export const agentStatusSchema = z.object({
     dropped: z.int(),
     reason: z.string().optional(),
   }),
+  /** What hits or has hit the whole box: open ones first, then those that ended last. */
+  incidents: z
+    .array(z.object({ kind: z.string(), cause: z.string(), start: z.string(), end: z.string().optional() }))
+    .default([]),
   /** Inputs that were refused or skipped since the start, by kind. */
   badInputs: z.record(z.string(), z.int()),
   workloads: z.array(workloadStatusSchema),

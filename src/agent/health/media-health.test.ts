@@ -1,15 +1,18 @@
 import { describe, expect, test } from "vitest";
 import type { MediaSample } from "../workload/driver.ts";
-import {
-  type Finding,
-  type HealthLimits,
-  type MediaHealth,
-  NEW_HEALTH,
-  observeMedia,
-  ratesOf,
-} from "./media-health.ts";
+import { diagnose, type Finding, type HealthLimits } from "./diagnose.ts";
+import { countedTime, type MediaHealth, NEW_HEALTH, observeMedia, ratesOf } from "./media-health.ts";
+import { NEW_PROCESS } from "./process-health.ts";
+import { NO_SOCKETS } from "./socket-health.ts";
 
-const LIMITS: HealthLimits = { startDeadlineMs: 20_000, stallMs: 8000, periodMs: 1000 };
+const LIMITS: HealthLimits = {
+  startDeadlineMs: 20_000,
+  stallMs: 8000,
+  sourceStallMs: 8000,
+  periodMs: 1000,
+  hasFollowers: false,
+  writesFilesOnly: false,
+};
 
 const sampleAt = (seconds: number, extra: Partial<MediaSample> = {}): MediaSample => ({
   frames: Math.round(seconds * 25),
@@ -26,19 +29,13 @@ interface Run {
   findings: (Finding | undefined)[];
 }
 
-function run(
-  from: Run,
-  ticks: readonly (MediaSample | undefined)[],
-  options: { elapsedMs?: number; state?: string } = {},
-): Run {
+function run(from: Run, ticks: readonly (MediaSample | undefined)[], options: { elapsedMs?: number } = {}): Run {
   return ticks.reduce<Run>((state, sample) => {
     const elapsedMs = options.elapsedMs ?? LIMITS.periodMs;
     const nowMs = state.nowMs + elapsedMs;
-    const { health, finding } = observeMedia(
-      state.health,
-      { nowMs, elapsedMs, sample, processState: options.state ?? "S" },
-      LIMITS,
-    );
+    const countedMs = countedTime(elapsedMs, LIMITS.periodMs);
+    const health = observeMedia(state.health, { nowMs, countedMs, sample });
+    const finding = diagnose({ media: health, sockets: NO_SOCKETS, process: NEW_PROCESS }, LIMITS);
     return { health, nowMs, findings: [...state.findings, finding] };
   }, from);
 }
@@ -59,7 +56,7 @@ describe("observeMedia", () => {
     const before = run(start(), flowing(35_990, 36_000));
     const { findings } = run({ ...before, findings: [] }, repeat(sampleAt(35_999), 10));
     expect(findings[6]).toBeUndefined();
-    expect(findings[7]).toMatchObject({ cause: "stalled", needsRestart: true });
+    expect(findings[7]).toMatchObject({ cause: "source-stalled", needsRestart: true });
   });
 
   test("gives a start its own deadline", () => {
@@ -82,7 +79,7 @@ describe("observeMedia", () => {
 
   test("believes bytes over media time: progress goes on while the muxer is stuck", () => {
     const stuck = seconds(10, 20).map((second) => sampleAt(second, { totalBytes: 450_000 }));
-    expect(run(run(start(), flowing(1, 10)), stuck).findings.at(-1)).toMatchObject({ cause: "stalled" });
+    expect(run(run(start(), flowing(1, 10)), stuck).findings.at(-1)).toMatchObject({ cause: "source-stalled" });
   });
 
   test("holds no time against a workload in which this process did not run", () => {
@@ -91,14 +88,25 @@ describe("observeMedia", () => {
     expect(findings.at(-1)).toBeUndefined();
   });
 
-  test("tells a stopped process from a stalled one", () => {
-    const { findings } = run(run(start(), flowing(1, 10)), repeat(sampleAt(9), 8), { state: "T" });
-    expect(findings.at(-1)).toMatchObject({ cause: "stopped", needsRestart: true });
+  test("takes counters that are all unknown for no news, once media has flowed", () => {
+    const unknown = sampleAt(0, { totalBytes: undefined, outTimeUs: undefined, frames: undefined });
+    const { findings } = run(run(start(), flowing(1, 10)), repeat(unknown, 30));
+    expect(findings.every((finding) => finding === undefined)).toBe(true);
   });
 
-  test("reports an encoder that falls behind for a minute and does not restart it", () => {
+  test("reports an encoder that falls behind for seconds and does not restart it", () => {
     const slow = seconds(1, 75).map((second) => sampleAt(second * 0.7));
     const { findings } = run(start(), slow);
+    expect(findings[5]).toBeUndefined();
+    expect(findings[9]).toMatchObject({ cause: "encoder-slow", needsRestart: false });
+    expect(findings.at(-1)).toMatchObject({ cause: "encoder-slow", needsRestart: false });
+  });
+
+  test("waits a minute before it calls a stream slow that is only a little behind", () => {
+    const { findings } = run(
+      start(),
+      seconds(1, 75).map((second) => sampleAt(second * 0.9)),
+    );
     expect(findings[30]).toBeUndefined();
     expect(findings.at(-1)).toMatchObject({ cause: "encoder-slow", needsRestart: false });
   });

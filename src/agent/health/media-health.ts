@@ -5,8 +5,7 @@ import type { MediaSample } from "../workload/driver.ts";
  *
  * Invariants:
  * - only movement counts, never FFmpeg's own averages, which hide a collapse;
- * - time that this process slept or lagged through is not held against a workload: each tick counts for two periods at
- *   the most, whatever the clock says;
+ * - time that this process slept or lagged through is not held against a workload (`countedTime`);
  * - an absent counter is unknown, not zero.
  */
 export interface MediaHealth {
@@ -26,27 +25,12 @@ interface TimedSample {
   readonly sample: MediaSample;
 }
 
-export interface HealthLimits {
-  readonly startDeadlineMs: number;
-  readonly stallMs: number;
-  /** How often `observeMedia` is called. */
-  readonly periodMs: number;
-}
-
 export interface HealthTick {
   /** Monotonic. */
   readonly nowMs: number;
-  readonly elapsedMs: number;
+  /** Since the last tick, as far as it may be held against a workload: see `countedTime`. */
+  readonly countedMs: number;
   readonly sample: MediaSample | undefined;
-  /** State letter of `/proc/PID/stat`. */
-  readonly processState: string | undefined;
-}
-
-/** Why a workload does not do its work, and whether a new process would help. */
-export interface Finding {
-  readonly cause: "connecting-timeout" | "stalled" | "stopped" | "encoder-slow";
-  readonly message: string;
-  readonly needsRestart: boolean;
 }
 
 export const NEW_HEALTH: MediaHealth = { idleMs: 0, healthyMs: 0, slowMs: 0, hasMoved: false, window: [] };
@@ -54,58 +38,34 @@ export const NEW_HEALTH: MediaHealth = { idleMs: 0, healthyMs: 0, slowMs: 0, has
 const RATE_WINDOW_MS = 5000;
 /** Media seconds a second below which a live stream falls behind. */
 const SLOW_SPEED = 0.95;
-const SLOW_FOR_MS = 60_000;
+/** A pause shorter than this does not interrupt health: counters come twice a second, readings once. */
+const PAUSE_MS = 2000;
 
-export function observeMedia(
-  health: MediaHealth,
-  tick: HealthTick,
-  limits: HealthLimits,
-): { readonly health: MediaHealth; readonly finding: Finding | undefined } {
-  const countedMs = Math.min(tick.elapsedMs, 2 * limits.periodMs);
+/** A tick counts for two periods at the most, whatever the clock says: the rest is our own sleep or lag. */
+export function countedTime(elapsedMs: number, periodMs: number): number {
+  return Math.min(elapsedMs, 2 * periodMs);
+}
+
+export function observeMedia(health: MediaHealth, { nowMs, countedMs, sample }: HealthTick): MediaHealth {
   const last = health.window.at(-1)?.sample;
-  const hasMoved = tick.sample !== undefined && isMovement(last, tick.sample);
-  const window = tick.sample === undefined ? health.window : extendWindow(health.window, tick.nowMs, tick.sample);
-  const speed = ratesOf(window).speed;
+  // Counters that are all unknown say nothing, for or against, about a workload that has worked.
+  if (sample !== undefined && health.hasMoved && !isKnown(sample)) return health;
+  const hasMoved = sample !== undefined && isMovement(last, sample);
+  const window = sample === undefined ? health.window : extendWindow(health.window, nowMs, sample);
+  const { speed } = ratesOf(window);
   const isSlow = hasMoved && speed !== undefined && speed < SLOW_SPEED;
-  const next: MediaHealth = {
-    idleMs: hasMoved ? 0 : health.idleMs + countedMs,
-    healthyMs: hasMoved
-      ? health.healthyMs + countedMs
-      : health.idleMs + countedMs < 2 * limits.periodMs
-        ? health.healthyMs
-        : 0,
+  const idleMs = hasMoved ? 0 : health.idleMs + countedMs;
+  return {
+    idleMs,
+    healthyMs: hasMoved ? health.healthyMs + countedMs : idleMs < PAUSE_MS ? health.healthyMs : 0,
     slowMs: isSlow ? health.slowMs + countedMs : hasMoved ? 0 : health.slowMs,
     hasMoved: health.hasMoved || hasMoved,
     window,
   };
-  return { health: next, finding: findingOf(next, tick, limits) };
 }
 
-function findingOf(health: MediaHealth, tick: HealthTick, limits: HealthLimits): Finding | undefined {
-  const seconds = Math.round(health.idleMs / 1000);
-  if (!health.hasMoved) {
-    if (health.idleMs < limits.startDeadlineMs) return undefined;
-    return { cause: "connecting-timeout", message: `no media ${seconds} s after the start`, needsRestart: true };
-  }
-  if (health.idleMs >= limits.stallMs) {
-    if (tick.processState === "T" || tick.processState === "t") {
-      return {
-        cause: "stopped",
-        message: `its process has been stopped by a signal for ${seconds} s`,
-        needsRestart: true,
-      };
-    }
-    return { cause: "stalled", message: `no media for ${seconds} s`, needsRestart: true };
-  }
-  if (health.slowMs >= SLOW_FOR_MS) {
-    const speed = ratesOf(health.window).speed ?? 0;
-    return {
-      cause: "encoder-slow",
-      message: `slower than real time (speed ${speed.toFixed(2)}); a restart would not help`,
-      needsRestart: false,
-    };
-  }
-  return undefined;
+function isKnown({ frames, outTimeUs, totalBytes }: MediaSample): boolean {
+  return frames !== undefined || outTimeUs !== undefined || totalBytes !== undefined;
 }
 
 /**

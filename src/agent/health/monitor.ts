@@ -1,41 +1,63 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
+import type { ProcessSockets } from "../../base/process-sockets.ts";
+import type { TcpSocket } from "../../base/tcp-table.ts";
 import { afterHealthy } from "../reconcile/restart-state.ts";
 import type { Unit } from "../reconcile/unit.ts";
-import { type HealthLimits, observeMedia } from "./media-health.ts";
+import { diagnose, type HealthLimits } from "./diagnose.ts";
+import { countedTime, observeMedia } from "./media-health.ts";
+import { observeProcess } from "./process-health.ts";
+import { observeSockets } from "./socket-health.ts";
 
 export interface MonitorOptions {
   readonly periodMs: number;
-  readonly limitsOf: (kind: string) => Omit<HealthLimits, "periodMs">;
+  readonly limitsOf: (unit: Unit) => Omit<HealthLimits, "periodMs">;
 }
 
 export interface MonitorDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly units: () => ReadonlyMap<string, Unit>;
+  readonly sockets: ProcessSockets;
+  /** The kernel function a process sleeps in. */
+  readonly waitsIn: (pid: number) => string | undefined;
   /** A unit's finding has changed, or it has done its first work. */
   readonly onFinding: (unit: Unit) => void;
+  /** Every unit has been observed. */
+  readonly onTick: () => void;
+}
+
+interface Tick {
+  readonly nowMs: number;
+  readonly elapsedMs: number;
+  readonly countedMs: number;
 }
 
 /**
- * Reads every running workload's counters once a period and judges them. One loop for all, because a reading costs
- * microseconds; a tick that comes late counts for two periods at the most.
+ * Asks the three witnesses about every running workload once a period and judges what they say. One loop for all, because
+ * a reading costs microseconds, and the kernel's table of sockets is read once for all.
  */
 export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run(signal: AbortSignal): Promise<void> } {
-  const observe = (unit: Unit, nowMs: number, elapsedMs: number) => {
-    if (unit.phase !== "running" || unit.probe === undefined) return;
+  const observe = (unit: Unit, tick: Tick, sockets: readonly TcpSocket[] | undefined) => {
+    const { handle, probe } = unit;
+    if (handle === undefined || probe === undefined) return;
     const before = { cause: unit.finding?.cause, hasMoved: unit.health.hasMoved };
-    const tick = { nowMs, elapsedMs, sample: unit.probe.sample(), processState: unit.handle?.stat()?.state };
-    const limits = { ...options.limitsOf(unit.kind), periodMs: options.periodMs };
-    const { health, finding } = observeMedia(unit.health, tick, limits);
-    unit.health = health;
-    unit.finding = finding;
-    unit.restart = afterHealthy(unit.restart, health.healthyMs);
+    const stat = handle.stat();
+    const waitsIn = stat?.state === "D" ? deps.waitsIn(handle.identity.pid) : undefined;
+    unit.health = observeMedia(unit.health, { ...tick, sample: probe.sample() });
+    unit.process = observeProcess(unit.process, stat === undefined ? undefined : { ...stat, waitsIn }, tick);
+    unit.sockets = observeSockets(unit.sockets, sockets, tick.countedMs);
+    unit.finding = diagnose(
+      { media: unit.health, process: unit.process, sockets: unit.sockets },
+      { ...options.limitsOf(unit), periodMs: options.periodMs },
+    );
+    const { finding } = unit;
+    unit.restart = afterHealthy(unit.restart, unit.health.healthyMs);
     if (finding?.cause !== before.cause) {
       if (finding !== undefined) deps.log.warn(`${unit.id}: ${finding.cause}: ${finding.message}`);
       else deps.log.info(`${unit.id}: ${before.cause} is over`);
     }
-    if (finding?.cause !== before.cause || health.hasMoved !== before.hasMoved) deps.onFinding(unit);
+    if (finding?.cause !== before.cause || unit.health.hasMoved !== before.hasMoved) deps.onFinding(unit);
   };
 
   return {
@@ -45,7 +67,12 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
         await deps.clock.delay(options.periodMs, signal).catch(() => undefined);
         if (signal.aborted) return;
         const nowMs = deps.clock.monotonicMs();
-        for (const unit of deps.units().values()) observe(unit, nowMs, nowMs - lastMs);
+        const elapsedMs = nowMs - lastMs;
+        const tick = { nowMs, elapsedMs, countedMs: countedTime(elapsedMs, options.periodMs) };
+        const units = [...deps.units().values()].filter(({ phase }) => phase === "running");
+        const sockets = deps.sockets.read(units.flatMap(({ handle }) => handle?.identity.pid ?? []));
+        for (const unit of units) observe(unit, tick, sockets.get(unit.handle?.identity.pid ?? -1));
+        deps.onTick();
         lastMs = nowMs;
       }
     },

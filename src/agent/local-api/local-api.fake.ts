@@ -68,6 +68,7 @@ export function sampleStatus(given: Partial<AgentStatus> = {}): AgentStatus {
     expected: { epoch: "e1", revision: 4, workloads: 1 },
     registry: { durable: true },
     report: { state: "ok", queued: 0, dropped: 0 },
+    incidents: [],
     badInputs: {},
     workloads: [sampleWorkload()],
     ...given,

@@ -1,4 +1,5 @@
-import type { Explanation, WorkloadStatus } from "../../contract/local-status.ts";
+import type { HealthCause } from "../../contract/health-cause.ts";
+import type { AgentStatus, Explanation, WorkloadStatus } from "../../contract/local-status.ts";
 import type { Workload, WorkloadState } from "../../contract/workload.ts";
 import { ratesOf } from "../health/media-health.ts";
 import type { Refusal, WorkloadDriver } from "../workload/driver.ts";
@@ -13,6 +14,10 @@ export interface WorkloadView {
   readonly refusal: Refusal | undefined;
   readonly driver: WorkloadDriver | undefined;
   readonly usage: { readonly cpuPercent: number; readonly rssBytes: number } | undefined;
+  /** Its ledger; only the last of its gaps where there are many. */
+  readonly proof: WorkloadStatus["proof"];
+  /** What hits the whole box at the moment. */
+  readonly incidents: AgentStatus["incidents"];
   readonly nowMs: number;
   readonly nowWallMs: number;
 }
@@ -34,6 +39,7 @@ export function stateOf(unit: Unit | undefined, refusal: Refusal | undefined): W
 
 export function toWorkloadStatus(view: WorkloadView): WorkloadStatus {
   const { unit, workload } = view;
+  const fault = faultOf(unit);
   const cause = unit?.finding?.message ?? view.refusal?.message ?? unit?.cause;
   return {
     id: view.id,
@@ -42,6 +48,7 @@ export function toWorkloadStatus(view: WorkloadView): WorkloadStatus {
     description: workload === undefined ? "not expected" : (view.driver?.describe(workload) ?? workload.kind),
     state: stateOf(unit, view.refusal),
     ...(cause === undefined ? {} : { cause }),
+    ...(fault === undefined ? {} : { fault }),
     ...(unit?.handle === undefined ? {} : { pid: unit.handle.identity.pid }),
     generation: unit?.generation ?? 0,
     restarts: unit?.restart.restarts ?? 0,
@@ -51,8 +58,16 @@ export function toWorkloadStatus(view: WorkloadView): WorkloadStatus {
       : {}),
     ...(unit?.lastExit === undefined ? {} : { lastExit: toLastExit(unit.lastExit) }),
     ...(unit?.phase === "running" ? { media: toMedia(unit) } : {}),
+    ...(view.proof === undefined ? {} : { proof: view.proof }),
     ...(view.usage ?? {}),
   };
+}
+
+function faultOf(unit: Unit | undefined): HealthCause | undefined {
+  if (unit === undefined) return undefined;
+  if (unit.phase === "unkillable") return "unkillable";
+  if (unit.phase === "waiting" && unit.lastExit !== undefined) return "exited";
+  return unit.finding?.cause;
 }
 
 function toLastExit(exit: NonNullable<Unit["lastExit"]>): NonNullable<WorkloadStatus["lastExit"]> {
@@ -89,6 +104,7 @@ export function explain(view: WorkloadView, source: string): Explanation {
   if (refusal !== undefined) because.push(`Refused by ${refusal.rule} on this box: ${refusal.message}.`);
   if (unit === undefined) because.push("Nothing of it runs.");
   else because.push(...whatRuns(unit), ...whatEnded(unit), ...whatIsNext(unit, view));
+  because.push(...whatWasProved(view), ...view.incidents.map(incidentText));
   if (workload === undefined && unit === undefined) return { id: view.id, because };
   return { id: view.id, status: toWorkloadStatus(view), because };
 }
@@ -120,6 +136,28 @@ function whatIsNext(unit: Unit, view: WorkloadView): string[] {
   if (unit.phase !== "waiting" || unit.dueAtMs === undefined || view.workload === undefined) return [];
   const seconds = Math.max(0, (unit.dueAtMs - view.nowMs) / 1000);
   return [`Next start in ${seconds.toFixed(1)} s (after ${unit.restart.failures} failures in a row).`];
+}
+
+function whatWasProved({ proof }: WorkloadView): string[] {
+  if (proof === undefined) return [];
+  const { percent, expectedSeconds, gapCount, gaps } = proof;
+  const share = `Media was proved for ${percent.toFixed(2)} % of ${formatSpan(expectedSeconds)}`;
+  const last = gaps.at(-1);
+  if (last === undefined) return [`${share}, without a gap.`];
+  const lasting = last.end === undefined ? "still open" : `${last.seconds} s`;
+  const count = gapCount === 1 ? "1 gap" : `${gapCount} gaps, the last`;
+  return [`${share}, ${count} at ${last.start} (${lasting}, ${last.cause}).`];
+}
+
+function incidentText({ kind, cause, start }: AgentStatus["incidents"][number]): string {
+  return `The whole box is hit by ${kind} since ${start}: ${cause}. Failures do not count meanwhile, and starts take turns.`;
+}
+
+/** `40 s`, `12 min`, `12 h`, `9 d`. */
+function formatSpan(seconds: number): string {
+  if (seconds < 120) return `${Math.round(seconds)} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} d`;
 }
 
 function ratesText(unit: Unit): string {

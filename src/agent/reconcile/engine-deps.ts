@@ -4,6 +4,7 @@ import type { Random } from "../../base/random.ts";
 import type { Redactor } from "../../base/redact.ts";
 import type { Occurrence } from "../../contract/report.ts";
 import type { Workload } from "../../contract/workload.ts";
+import type { Restraint } from "../health/incident-book.ts";
 import type { RegistryRecord } from "../registry/record.ts";
 import type { ProcessRuntime, WorkloadFiles } from "../runtime/process/process-runtime.ts";
 import type { WorkloadDriver } from "../workload/driver.ts";
@@ -45,6 +46,8 @@ export interface EngineDeps {
   readonly bootId: string;
   /** The set of workloads that should run now. */
   readonly expected: () => ReadonlyMap<string, Workload>;
+  /** What hits the whole box is held against no workload. */
+  readonly restraint: Restraint;
   /** Something that a report would show has changed. */
   readonly onChange: () => void;
   readonly onOccurrence: (occurrence: Omit<Occurrence, "at">) => void;

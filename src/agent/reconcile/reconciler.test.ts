@@ -73,6 +73,7 @@ function createWorld(options: { records?: readonly RegistryRecord[]; random?: nu
       boxId: "box",
       bootId: "boot-1",
       expected: () => expected,
+      restraint: { failed: () => false, turnInMs: () => 0 },
       onChange: () => undefined,
       onOccurrence: () => undefined,
     },
@@ -251,12 +252,12 @@ describe("the reconciler", () => {
     await world.settle();
     const before = world.pidOf("a");
     const unit = world.reconciler.units().get("a");
-    if (unit !== undefined) unit.finding = { cause: "stalled", message: "no media for 8 s", needsRestart: true };
+    if (unit !== undefined) unit.finding = { cause: "source-stalled", message: "no media for 8 s", needsRestart: true };
     await world.settle();
     await world.clock.advance(10);
     expect(world.running()).toEqual(["a"]);
     expect(world.pidOf("a")).not.toBe(before);
-    expect(world.reconciler.units().get("a")?.lastExit).toMatchObject({ class: "stalled" });
+    expect(world.reconciler.units().get("a")?.lastExit).toMatchObject({ class: "source-stalled" });
   });
 });
 

@@ -27,6 +27,8 @@ export interface Reconciler {
   run(signal: AbortSignal): Promise<void>;
   /** Stops every workload and resolves when all are gone or proved unkillable. The reconciler starts nothing afterwards. */
   stopAll(): Promise<void>;
+  /** Brings the next start of waiting workloads forward: due after the delay, or as before where there is none. */
+  hasten(delayMsOf: (unit: Unit) => number | undefined): void;
   units(): ReadonlyMap<string, Unit>;
   refusals(): ReadonlyMap<string, Refusal>;
 }
@@ -90,6 +92,20 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
     }
   };
 
+  /** Who has failed before starts in its turn while an incident holds the box, and for a while after it. */
+  const holdBack = (steps: readonly Step[]): ReadonlyMap<string, number> => {
+    const held = new Map<string, number>();
+    for (const step of steps) {
+      const unit = step.kind === "start" && !step.isChanged ? units.get(step.id) : undefined;
+      if (unit === undefined || unit.restart.failures === 0) continue;
+      const waitMs = deps.restraint.turnInMs(unit.id);
+      if (waitMs <= 0) continue;
+      unit.dueAtMs = deps.clock.monotonicMs() + waitMs;
+      held.set(unit.id, unit.dueAtMs);
+    }
+    return held;
+  };
+
   const lap = async (): Promise<void> => {
     if (mode === "closed") return;
     const loud = isLoud;
@@ -99,12 +115,14 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
     refusals = reportRefusals(refusals, wanted.refusals, deps);
     const observed = new Map([...units].map(([id, unit]) => [id, toObserved(unit)]));
     const plan = planReconcile(observed, wanted.expected, deps.clock.monotonicMs());
-    for (const step of plan.steps) apply(step, expected);
+    const heldUntilMs = holdBack(plan.steps);
+    const steps = plan.steps.filter(({ kind, id }) => kind !== "start" || !heldUntilMs.has(id));
+    for (const step of steps) apply(step, expected);
 
     lastResult = {
       kept: plan.kept.length,
-      started: plan.steps.filter(({ kind }) => kind === "start").length,
-      stopped: plan.steps.filter((step) => step.kind === "stop" && observed.get(step.id)?.phase === "running").length,
+      started: steps.filter(({ kind }) => kind === "start").length,
+      stopped: steps.filter((step) => step.kind === "stop" && observed.get(step.id)?.phase === "running").length,
     };
     if (loud || lastResult.started > 0 || lastResult.stopped > 0) {
       const { kept, started, stopped } = lastResult;
@@ -112,8 +130,9 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
     }
     cancelDue();
     cancelDue = () => {};
-    if (plan.nextDueAtMs !== undefined) {
-      const timer = deps.clock.timer(Math.max(plan.nextDueAtMs - deps.clock.monotonicMs(), 1), () => wake(quietly));
+    const nextDueAtMs = Math.min(plan.nextDueAtMs ?? Number.POSITIVE_INFINITY, ...heldUntilMs.values());
+    if (Number.isFinite(nextDueAtMs)) {
+      const timer = deps.clock.timer(Math.max(nextDueAtMs - deps.clock.monotonicMs(), 1), () => wake(quietly));
       cancelDue = () => timer.clear();
     }
   };
@@ -151,6 +170,14 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
     units: () => units,
     refusals: () => refusals,
     wake,
+    hasten: (delayMsOf) => {
+      for (const unit of units.values()) {
+        const delayMs = unit.phase === "waiting" && unit.dueAtMs !== undefined ? delayMsOf(unit) : undefined;
+        if (delayMs === undefined) continue;
+        unit.dueAtMs = Math.min(unit.dueAtMs ?? Number.POSITIVE_INFINITY, deps.clock.monotonicMs() + delayMs);
+      }
+      wake(quietly);
+    },
     sweepStrays,
     adopt: () => adoptRunning(units, transitions, deps),
     reconcile: async () => {

@@ -14,6 +14,7 @@ export const FRESH_RESTART: RestartState = { failures: 0, restarts: 0 };
 export const FIRST_DELAY_MS = 250;
 const SECOND_DELAY_MS = 1000;
 export const LONGEST_DELAY_MS = 60_000;
+const LONGEST_EXPLAINED_DELAY_MS = 2000;
 /** Healthy media for this long pays all debts. */
 export const HEALTHY_RESET_MS = 60_000;
 
@@ -32,6 +33,16 @@ export interface RestartDecision {
 export function afterFailure(state: RestartState, verdict: ExitVerdict, random: Random): RestartDecision {
   const failures = state.failures + 1;
   return { state: { failures, restarts: state.restarts }, delayMs: Math.round(delayMs(failures, verdict, random)) };
+}
+
+/**
+ * After a failure that an incident explains: it does not count, and the next start is soon, because when it really comes
+ * is decided for the whole box.
+ */
+export function afterExplainedFailure(state: RestartState, random: Random): RestartDecision {
+  const failures = Math.max(1, state.failures);
+  const ceilingMs = Math.min(delayCeilingMs(failures), LONGEST_EXPLAINED_DELAY_MS);
+  return { state: { ...state, failures }, delayMs: Math.round(random() * ceilingMs) };
 }
 
 function delayMs(failures: number, verdict: ExitVerdict, random: Random): number {

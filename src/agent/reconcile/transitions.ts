@@ -1,12 +1,14 @@
 import { toAppError } from "../../contract/error-code.ts";
 import type { Workload } from "../../contract/workload.ts";
 import { NEW_HEALTH } from "../health/media-health.ts";
+import { NEW_PROCESS } from "../health/process-health.ts";
+import { NO_SOCKETS } from "../health/socket-health.ts";
 import type { ProcessExit, ProcessHandle, StopLadder } from "../runtime/process/process-runtime.ts";
 import type { ExitVerdict, WorkloadDriver } from "../workload/driver.ts";
 import { componentOf } from "./component-of.ts";
 import type { EngineDeps } from "./engine-deps.ts";
 import type { StopReason } from "./plan.ts";
-import { afterFailure, FRESH_RESTART } from "./restart-state.ts";
+import { afterExplainedFailure, afterFailure, FRESH_RESTART } from "./restart-state.ts";
 import { toRecord, type Unit } from "./unit.ts";
 
 /**
@@ -51,6 +53,8 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
   const watch = (unit: Unit, handle: ProcessHandle, driver: WorkloadDriver | undefined) => {
     unit.handle = handle;
     unit.health = NEW_HEALTH;
+    unit.sockets = NO_SOCKETS;
+    unit.process = NEW_PROCESS;
     unit.finding = undefined;
     const files = deps.filesOf(unit.id);
     deps.pump.attach(unit.id, files);
@@ -103,7 +107,11 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
 
   /** Not running; when the next start is due follows from the verdict. */
   const wait = (unit: Unit, verdict: ExitVerdict, text: string) => {
-    const { state, delayMs } = afterFailure(unit.restart, verdict, deps.random);
+    const evidence = verdict.evidence ?? text;
+    const isExplained = deps.restraint.failed({ id: unit.id, class: verdict.class, evidence });
+    const { state, delayMs } = isExplained
+      ? afterExplainedFailure(unit.restart, deps.random)
+      : afterFailure(unit.restart, verdict, deps.random);
     unit.restart = state;
     unit.dueAtMs = clock.monotonicMs() + delayMs;
     enter(unit, "waiting", text);

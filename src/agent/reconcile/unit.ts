@@ -1,5 +1,7 @@
-import type { Finding, MediaHealth } from "../health/media-health.ts";
-import { NEW_HEALTH } from "../health/media-health.ts";
+import type { Finding } from "../health/diagnose.ts";
+import { type MediaHealth, NEW_HEALTH } from "../health/media-health.ts";
+import { NEW_PROCESS, type ProcessHealth } from "../health/process-health.ts";
+import { NO_SOCKETS, type SocketHealth } from "../health/socket-health.ts";
 import type { RegistryRecord } from "../registry/record.ts";
 import type { ProcessHandle } from "../runtime/process/process-runtime.ts";
 import type { MediaProbe } from "../workload/driver.ts";
@@ -26,6 +28,8 @@ export interface Unit {
   handle: ProcessHandle | undefined;
   probe: MediaProbe | undefined;
   health: MediaHealth;
+  sockets: SocketHealth;
+  process: ProcessHealth;
   finding: Finding | undefined;
   /** Why the last transition happened, for people. */
   cause: string | undefined;
@@ -49,6 +53,8 @@ export function createUnit(id: string, kind: string, sinceWallMs: number): Unit 
     handle: undefined,
     probe: undefined,
     health: NEW_HEALTH,
+    sockets: NO_SOCKETS,
+    process: NEW_PROCESS,
     finding: undefined,
     cause: undefined,
     lastExit: undefined,

@@ -1,0 +1,131 @@
+import { statSync } from "node:fs";
+import { hasDefaultRoute } from "../../base/default-route.ts";
+import { createProcessSockets } from "../../base/process-sockets.ts";
+import type { Service } from "../../base/service.ts";
+import { readWaitChannel } from "../../base/wait-channel.ts";
+import type { LinkStatus } from "../../contract/local-status.ts";
+import type { Workload } from "../../contract/workload.ts";
+import type { AgentContext, Notices } from "../agent-context.ts";
+import type { Unit } from "../reconcile/unit.ts";
+import { createGapFile } from "../registry/gap-file.ts";
+import type { WorkloadFiles } from "../runtime/process/process-runtime.ts";
+import type { WorkloadDriver } from "../workload/driver.ts";
+import { createGapLedger, type GapLedger } from "./gap-ledger.ts";
+import { explains, type IncidentFacts } from "./incident.ts";
+import { createIncidentBook, type IncidentBook } from "./incident-book.ts";
+import { createMonitor } from "./monitor.ts";
+import { sightingOf } from "./sighting.ts";
+import { traitsOf } from "./workload-traits.ts";
+
+/** Everything that watches over running workloads: who is ill, what hits the whole box, and what was missing. */
+export interface HealthWatch extends Service {
+  readonly incidents: IncidentBook;
+  readonly gaps: GapLedger;
+}
+
+export interface HealthWatchParts {
+  readonly bootId: string;
+  readonly gapFile: string;
+  readonly driverOf: (kind: string) => WorkloadDriver | undefined;
+  readonly filesOf: (workloadId: string) => WorkloadFiles;
+  readonly expected: () => ReadonlyMap<string, Workload>;
+  readonly units: () => ReadonlyMap<string, Unit>;
+  readonly isRefused: (id: string) => boolean;
+  readonly link: () => LinkStatus;
+  readonly disk: () => { readonly durable: boolean; readonly reason?: string };
+  readonly wake: () => void;
+  readonly hasten: (delayMsOf: (unit: Unit) => number | undefined) => void;
+}
+
+const PERIOD_MS = 1000;
+/** Segments of a playlist last 6 to 10 s, and nothing comes in between. */
+const BURST_STALL_MS = 30_000;
+/** Media for this long proves that the way out is there: kernel buffers alone cannot. */
+const HEALTHY_MS = 3000;
+
+export function createHealthWatch(context: AgentContext, parts: HealthWatchParts, notices: Notices): HealthWatch {
+  const { clock, logFor, options, table } = context;
+  const traits = (id: string) => traitsOf(parts.expected().get(id));
+
+  const incidents = createIncidentBook({
+    clock,
+    log: logFor("HEALTH"),
+    onOccurrence: (occurrence) => {
+      notices.occurred(occurrence);
+      notices.changed();
+    },
+    onRelease: (kinds, delayMsOf) =>
+      parts.hasten(({ id, lastExit }) =>
+        kinds.some((kind) => explains(kind, lastExit?.class ?? "")) ? delayMsOf(id) : undefined,
+      ),
+  });
+
+  const gaps = createGapLedger({
+    clock,
+    bootId: parts.bootId,
+    uptimeMs: () => (table.uptimeSeconds() ?? 0) * 1000,
+    openFile: (snapshot) =>
+      createGapFile({ file: parts.gapFile }, { clock, log: logFor("REGISTRY"), signal: context.life, snapshot }),
+    lastWriteWallMs: (id) => statSync(parts.filesOf(id).progressPath, { throwIfNoEntry: false })?.mtimeMs,
+    onOccurrence: notices.occurred,
+  });
+
+  const facts = (): Omit<IncidentFacts, "nowMs" | "wallMs"> => {
+    const { state, lastByteAt, reason } = parts.link();
+    return {
+      healthy: [...parts.units().values()]
+        .filter((unit) => provesUplink(unit) && !traits(unit.id).writesFilesOnly)
+        .map(({ id }) => id),
+      link: {
+        isOff: state === "off",
+        isLive: state === "live",
+        silentMs: lastByteAt === undefined ? undefined : clock.wallMs() - Date.parse(lastByteAt),
+        reason,
+      },
+      hasDefaultRoute: hasDefaultRoute(),
+      disk: parts.disk(),
+    };
+  };
+
+  const monitor = createMonitor(
+    {
+      periodMs: PERIOD_MS,
+      limitsOf: ({ id, kind }) => {
+        const { stallMs, startDeadlineMs } = options.streams;
+        const { sendsInBursts, ...rest } = traits(id);
+        return {
+          startDeadlineMs: parts.driverOf(kind)?.startDeadlineMs ?? startDeadlineMs,
+          stallMs,
+          sourceStallMs: sendsInBursts ? Math.max(stallMs, BURST_STALL_MS) : stallMs,
+          ...rest,
+        };
+      },
+    },
+    {
+      clock,
+      log: logFor("HEALTH"),
+      units: parts.units,
+      sockets: createProcessSockets(),
+      waitsIn: readWaitChannel,
+      onFinding: ({ id, finding }) => {
+        if (finding !== undefined) notices.occurred({ kind: finding.cause, workloadId: id, text: finding.message });
+        notices.changed();
+        parts.wake();
+      },
+      onTick: () => {
+        incidents.observe(facts());
+        const [incident] = incidents.open().filter(({ kind }) => kind !== "clock-not-set");
+        const units = parts.units();
+        const ids = [...parts.expected().keys()].filter((id) => !parts.isRefused(id));
+        gaps.enter(new Map(ids.map((id) => [id, sightingOf(units.get(id), incident?.kind)])));
+      },
+    },
+  );
+
+  return { name: "health", incidents, gaps, run: monitor.run };
+}
+
+function provesUplink({ phase, health, finding, sockets }: Unit): boolean {
+  if (phase !== "running" || finding !== undefined || health.idleMs > 0 || health.healthyMs < HEALTHY_MS) return false;
+  return sockets.sockets.every(({ unansweredMs, windowShutMs }) => unansweredMs === 0 && windowShutMs === 0);
+}

@@ -1,0 +1,26 @@
+import type { Unit } from "../reconcile/unit.ts";
+import type { Sighting } from "./gap-ledger.ts";
+import { stuckSocket } from "./socket-health.ts";
+
+/** Two readings of an adopted process's counters come within this time, if it makes any. */
+const ADOPTED_WAIT_MS = 3000;
+
+/** What one look at a unit says about its media. `incident` names what hits the whole box at the moment. */
+export function sightingOf(unit: Unit | undefined, incident: string | undefined): Sighting {
+  const finding = unit?.finding?.cause;
+  const cause = incident ?? finding ?? (unit?.stopReason === "changed" ? "changed" : unit?.lastExit?.class);
+  if (unit?.handle === undefined || unit.phase !== "running") return { media: "down", cause: cause ?? "starting" };
+  const { health, handle } = unit;
+  // The first reading of an adopted process tells what it made once, not that it still does.
+  if (handle.isAdopted && health.window.length < 2 && health.idleMs < ADOPTED_WAIT_MS) {
+    return { media: "unknown", cause: "" };
+  }
+  if (!health.hasMoved) return { media: "down", cause: cause ?? "starting" };
+  if (unit.finding?.needsRestart === true) {
+    const unanswered = stuckSocket(unit.sockets, "unansweredMs")?.unansweredMs ?? 0;
+    const shut = stuckSocket(unit.sockets, "windowShutMs")?.windowShutMs ?? 0;
+    return { media: "silent", cause: cause ?? "silent", silentMs: Math.max(health.idleMs, unanswered, shut) };
+  }
+  if (health.idleMs === 0) return { media: "flowing", cause: "" };
+  return { media: "silent", cause: incident ?? finding ?? "silent", silentMs: health.idleMs };
+}

@@ -1,0 +1,130 @@
+/**
+ * What one stream owes and what it gave: time since its first start, and every gap in its media. Pure.
+ *
+ * Invariants:
+ * - time is monotonic; wall time only labels a gap's ends;
+ * - what cannot have been seen is judged by its result: media that flows again with the same process made no gap;
+ * - gaps never overlap, and their total is kept when old ones are forgotten.
+ */
+export interface Gap {
+  readonly startWallMs: number;
+  readonly endWallMs: number;
+  readonly durationMs: number;
+  readonly cause: string;
+}
+
+export interface OpenGap {
+  readonly startMs: number;
+  readonly startWallMs: number;
+  readonly cause: string;
+}
+
+export interface StreamLedger {
+  /** Monotonic, on the clock of this agent: negative for a stream that is older than it. */
+  readonly firstStartMs: number;
+  readonly firstStartWallMs: number;
+  /** Closed gaps, oldest first, at most `KEPT_GAPS`. */
+  readonly gaps: readonly Gap[];
+  /** All closed gaps, forgotten ones too. */
+  readonly gapCount: number;
+  readonly gapMs: number;
+  readonly open: OpenGap | undefined;
+  /** When media was last proved; undefined until then in this agent's life. */
+  readonly lastProofMs: number | undefined;
+  /** Of the last gap of this agent's life. */
+  readonly lastGapEndMs: number | undefined;
+}
+
+/** What was seen of a stream at one moment. */
+export interface LedgerSighting {
+  readonly nowMs: number;
+  readonly wallMs: number;
+  /**
+   * - `flowing`: media moved since the last look;
+   * - `silent`: a process is there and nothing moved;
+   * - `down`: there is none, or it has not made anything yet;
+   * - `unknown`: an adopted process that was looked at only once.
+   */
+  readonly media: "flowing" | "silent" | "down" | "unknown";
+  /** For how long it was silent already before this was seen: counters may go on while nothing arrives. */
+  readonly silentMs?: number;
+  /** Why, as far as it is known. */
+  readonly cause: string;
+}
+
+export const KEPT_GAPS = 100;
+/** A silence shorter than this is how counters come, not a gap. */
+const SILENCE_MS = 3000;
+
+export function openLedger({ nowMs, wallMs }: { readonly nowMs: number; readonly wallMs: number }): StreamLedger {
+  return {
+    firstStartMs: nowMs,
+    firstStartWallMs: wallMs,
+    gaps: [],
+    gapCount: 0,
+    gapMs: 0,
+    open: { startMs: nowMs, startWallMs: wallMs, cause: "starting" },
+    lastProofMs: undefined,
+    lastGapEndMs: undefined,
+  };
+}
+
+/** `hasTurned`: a gap has opened or closed, so that the ledger must be written. */
+export function enterSighting(
+  ledger: StreamLedger,
+  sighting: LedgerSighting,
+): { readonly ledger: StreamLedger; readonly hasTurned: boolean } {
+  const { nowMs, wallMs, media, cause, silentMs = 0 } = sighting;
+  switch (media) {
+    case "unknown":
+      return { ledger, hasTurned: false };
+    case "flowing": {
+      const proved = { ...ledger, lastProofMs: nowMs };
+      return ledger.open === undefined
+        ? { ledger: proved, hasTurned: false }
+        : { ledger: closeGap(proved, ledger.open, sighting), hasTurned: true };
+    }
+    case "silent":
+    case "down": {
+      if (ledger.open !== undefined) {
+        // The first word is a guess; a diagnosis comes some seconds later.
+        const open = ledger.open.cause === "silent" ? { ...ledger.open, cause } : ledger.open;
+        return { ledger: { ...ledger, open }, hasTurned: false };
+      }
+      const earliestMs = Math.max(ledger.firstStartMs, ledger.lastGapEndMs ?? ledger.firstStartMs);
+      const startMs = Math.max(earliestMs, Math.min(ledger.lastProofMs ?? nowMs, nowMs - silentMs));
+      if (media === "silent" && nowMs - startMs < SILENCE_MS) {
+        return { ledger, hasTurned: false };
+      }
+      const open = { startMs, startWallMs: wallMs - (nowMs - startMs), cause };
+      return { ledger: { ...ledger, open }, hasTurned: true };
+    }
+  }
+}
+
+function closeGap(ledger: StreamLedger, open: OpenGap, { nowMs, wallMs }: LedgerSighting): StreamLedger {
+  const durationMs = Math.max(0, nowMs - open.startMs);
+  const gap = { startWallMs: wallMs - durationMs, endWallMs: wallMs, durationMs, cause: open.cause };
+  return {
+    ...ledger,
+    gaps: [...ledger.gaps, gap].slice(-KEPT_GAPS),
+    gapCount: ledger.gapCount + 1,
+    gapMs: ledger.gapMs + durationMs,
+    open: undefined,
+    lastGapEndMs: nowMs,
+  };
+}
+
+export interface LedgerTotals {
+  readonly expectedMs: number;
+  readonly provenMs: number;
+  /** 0 to 1. */
+  readonly share: number;
+}
+
+export function totalsOf(ledger: StreamLedger, nowMs: number): LedgerTotals {
+  const expectedMs = Math.max(0, nowMs - ledger.firstStartMs);
+  const openMs = ledger.open === undefined ? 0 : Math.max(0, nowMs - ledger.open.startMs);
+  const provenMs = Math.max(0, expectedMs - ledger.gapMs - openMs);
+  return { expectedMs, provenMs, share: expectedMs === 0 ? 1 : provenMs / expectedMs };
+}

@@ -1,0 +1,23 @@
+import type { Workload } from "../../contract/workload.ts";
+
+/** What a workload's spec says about how its health must be read. */
+export interface WorkloadTraits {
+  readonly hasFollowers: boolean;
+  readonly writesFilesOnly: boolean;
+  /** Its source comes in segments of some seconds each. */
+  readonly sendsInBursts: boolean;
+}
+
+export function traitsOf(workload: Workload | undefined): WorkloadTraits {
+  if (workload === undefined) return { hasFollowers: false, writesFilesOnly: false, sendsInBursts: false };
+  const { input, outputs } = workload.spec;
+  return {
+    hasFollowers: outputs.length > 1,
+    writesFilesOnly: outputs.every(({ url }) => isFile(url)),
+    sendsInBursts: /^https?:[^?#]*\.m3u8(?:[?#]|$)/i.test(input.url),
+  };
+}
+
+function isFile(url: string): boolean {
+  return url.startsWith("/") || url.toLowerCase().startsWith("file:");
+}

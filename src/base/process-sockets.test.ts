@@ -1,0 +1,32 @@
+import { once } from "node:events";
+import { connect, createServer, type Socket } from "node:net";
+import { expect, test } from "vitest";
+import { createProcessSockets } from "./process-sockets.ts";
+
+test("finds a process's own sockets, and bytes that its peer does not read", async () => {
+  const peers: Socket[] = [];
+  const server = createServer({ pauseOnConnect: true }, (accepted) => void peers.push(accepted)).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  const client = connect(port, "127.0.0.1");
+  await once(client, "connect");
+  client.write(Buffer.alloc(32 * 1024 * 1024));
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const sockets = createProcessSockets();
+  const own = sockets.read([process.pid]).get(process.pid) ?? [];
+  const outgoing = own.find(({ remote }) => remote === `127.0.0.1:${port}`);
+  expect(outgoing).toMatchObject({ isEstablished: true, timer: "probe" });
+  expect(outgoing?.unackedBytes).toBeGreaterThan(100_000);
+  expect(own.some(({ unreadBytes }) => unreadBytes > 0)).toBe(true);
+  client.destroy();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const later = [1, 2].map(() => sockets.read([process.pid]).get(process.pid) ?? []);
+  expect(later.at(-1)?.some(({ remote }) => remote === `127.0.0.1:${port}`)).toBe(false);
+  for (const peer of peers) peer.destroy();
+  server.close();
+});
+
+test("knows nothing of a process that is not there", () => {
+  expect(createProcessSockets().read([4_194_305]).size).toBe(0);
+});

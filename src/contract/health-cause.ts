@@ -1,0 +1,26 @@
+/**
+ * Why a workload does not do its work as it should, and who is to blame:
+ * - `connecting-timeout`: no media since the start;
+ * - `source-stalled`: the input sends nothing;
+ * - `encoder-slow`: media is made slower than real time, for want of CPU;
+ * - `network-slow`: the way to the peer takes less than is sent;
+ * - `peer-stalled`: the receiver answers and takes nothing (its window is shut);
+ * - `network-lost`: what is sent is not answered at all (a black hole);
+ * - `disk-blocked`: the kernel waits for a disk or a device;
+ * - `stopped`: a signal has stopped the process;
+ * - `unkillable`: it survived SIGKILL;
+ * - `exited`: it has ended; the class of the last exit says why.
+ */
+export const HEALTH_CAUSES = [
+  "connecting-timeout",
+  "source-stalled",
+  "encoder-slow",
+  "network-slow",
+  "peer-stalled",
+  "network-lost",
+  "disk-blocked",
+  "stopped",
+  "unkillable",
+  "exited",
+] as const;
+export type HealthCause = (typeof HEALTH_CAUSES)[number];

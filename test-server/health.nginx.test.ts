@@ -1,0 +1,258 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { systemClock } from "../src/base/clock.ts";
+import type { Workload } from "../src/contract/workload.ts";
+import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
+
+/** From the fault to its name. */
+const FOUND_MS = 10_000;
+/** The fault is made just before; the name is read from a log that is polled. */
+const SLACK_MS = 1500;
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+/** A real nginx-rtmp on `host`, in a network namespace where one is named. */
+async function startIngest(host: string, namespace?: string) {
+  const at = mkdtempSync(join(tmpdir(), "sluice-ingest-"));
+  const port = await freePort();
+  mkdirSync(join(at, "logs"));
+  writeFileSync(
+    join(at, "nginx.conf"),
+    `load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
+     daemon off; master_process off; pid ${at}/pid; error_log stderr error; events {}
+     rtmp { server { listen ${host}:${port}; application live { live on; } } }`,
+  );
+  const nginx = ["nginx", "-c", join(at, "nginx.conf"), "-e", "stderr"];
+  const [file = "", ...args] = namespace === undefined ? nginx : ["ip", "netns", "exec", namespace, ...nginx];
+  const child = spawn(file, args, { stdio: "ignore" });
+  await systemClock.delay(400);
+  return {
+    url: `rtmp://${host}:${port}/live`,
+    signal: (name: NodeJS.Signals) => void child.kill(name),
+    [Symbol.asyncDispose]: async () => {
+      await end(child);
+      rmSync(at, { recursive: true, force: true });
+    },
+  };
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, "exit");
+  child.kill("SIGKILL");
+  await gone;
+}
+
+function stream(id: string, output: string, kbit: number): Workload {
+  const isSmall = kbit < 1000;
+  // Key frames only: a test picture fills a given bit rate no other way.
+  const input = { url: `test://bars?size=${isSmall ? "160x90" : "1280x720"}&fps=25` };
+  const video = { encoder: "libx264", preset: "ultrafast", bitrateKbit: kbit, gopFrames: 1 };
+  return { kind: "stream", id, spec: { input, outputs: [{ url: output }], video, audio: "none" } };
+}
+
+async function untilFlowing(world: AgentWorld, id: string): Promise<number> {
+  const found = await world.until(async () => {
+    const status = await world.workload(id);
+    return status?.state === "running" && (status.media?.frames ?? 0) > 50 ? status : undefined;
+  }, `${id} flows`);
+  return found.pid ?? -1;
+}
+
+/** Resolves with the log's line that names the cause. */
+async function untilNamed(world: AgentWorld, id: string, cause: string): Promise<string> {
+  const pattern = new RegExp(`\\[HEALTH\\] ${id}: ${cause}: .*`);
+  return world.until(() => pattern.exec(world.agent()?.output() ?? "")?.[0], `${id} is ${cause}`, FOUND_MS + SLACK_MS);
+}
+
+async function untilReplaced(world: AgentWorld, id: string, pid: number): Promise<void> {
+  await world.until(
+    async () => {
+      const now = (await world.workload(id))?.pid;
+      return now !== undefined && now !== pid;
+    },
+    `${id} has a new process`,
+    15_000,
+  );
+}
+
+describe("a receiver that is frozen", () => {
+  test.each([400, 7000])("is found at %i kbit/s and its stream started again", async (kbit) => {
+    await using ingest = await startIngest("127.0.0.1");
+    await using world = await createAgentWorld();
+    await world.startAgent();
+    world.server.putStreams(stream("cam-1", `${ingest.url}/k`, kbit));
+    const pid = await untilFlowing(world, "cam-1");
+    ingest.signal("SIGSTOP");
+    expect(await untilNamed(world, "cam-1", "peer-stalled")).toMatch(/unacknowledged by 127\.0\.0\.1:\d+ for \d+ s/);
+    await untilReplaced(world, "cam-1", pid);
+    ingest.signal("SIGCONT");
+  });
+});
+
+test("a stopped process is named, continued and replaced", async () => {
+  await using world = await createAgentWorld();
+  await world.startAgent();
+  world.server.putStreams(stream("cam-1", `${world.server.rtmp?.url}/cam-1`, 400));
+  const pid = await untilFlowing(world, "cam-1");
+  process.kill(pid, "SIGSTOP");
+  await untilNamed(world, "cam-1", "stopped");
+  await untilReplaced(world, "cam-1", pid);
+});
+
+test("a source that stops sending is named before FFmpeg gives it up, and asked anew", async () => {
+  await using ingest = await startIngest("127.0.0.1");
+  await using world = await createAgentWorld();
+  const camera = spawn(
+    "ffmpeg",
+    `-nostdin -loglevel quiet -re -f lavfi -i testsrc=size=160x90:rate=10 -c:v libx264 -preset ultrafast -g 10 -f flv ${ingest.url}/src`.split(
+      " ",
+    ),
+    { stdio: "ignore" },
+  );
+  try {
+    await systemClock.delay(1500);
+    await world.startAgent();
+    const output = `${world.server.rtmp?.url}/cam-1`;
+    world.server.putStreams({
+      kind: "stream",
+      id: "cam-1",
+      spec: { input: { url: `${ingest.url}/src` }, outputs: [{ url: output }], audio: "none" },
+    });
+    const pid = await untilFlowing(world, "cam-1");
+    camera.kill("SIGSTOP");
+    await untilNamed(world, "cam-1", "source-stalled");
+    await untilReplaced(world, "cam-1", pid);
+  } finally {
+    await end(camera);
+  }
+});
+
+test("an encoder that is too slow is named and left alone", async () => {
+  await using world = await createAgentWorld();
+  await world.startAgent();
+  const input = { url: "test://bars?size=3840x2160&fps=60" };
+  const video = { encoder: "libx264", preset: "veryfast", bitrateKbit: 4000 };
+  world.server.putStreams({
+    kind: "stream",
+    id: "cam-1",
+    spec: { input, video, audio: "none", outputs: [{ url: `${world.server.rtmp?.url}/cam-1` }] },
+  });
+  const { pid } = await world.until(
+    async () => {
+      const status = await world.workload("cam-1");
+      return status?.state === "running" ? status : undefined;
+    },
+    "cam-1 makes its first media",
+    25_000,
+  );
+  expect(await untilNamed(world, "cam-1", "encoder-slow")).toContain("would not help");
+  const status = await world.workload("cam-1");
+  expect(status).toMatchObject({ pid, state: "degraded", restarts: 0, fault: "encoder-slow" });
+});
+
+test("an agent that was stopped for 15 s restarts nothing and finds no gap", async () => {
+  await using world = await createAgentWorld();
+  const agent = await world.startAgent();
+  world.server.putStreams(stream("cam-1", `${world.server.rtmp?.url}/cam-1`, 400));
+  const pid = await untilFlowing(world, "cam-1");
+  process.kill(agent.pid, "SIGSTOP");
+  await systemClock.delay(15_000);
+  process.kill(agent.pid, "SIGCONT");
+  await systemClock.delay(4000);
+  const status = await world.workload("cam-1");
+  expect(status).toMatchObject({ pid, state: "running", restarts: 0 });
+  expect(status?.proof).toMatchObject({ gapCount: 1, gaps: [{ cause: "starting" }] });
+});
+
+const missing = whatIsMissing();
+describe.skipIf(missing !== undefined)(
+  `a black hole in the network${missing === undefined ? "" : ` (skipped: ${missing})`}`,
+  () => {
+    test.each([
+      ["both ways", ["input", "output"]],
+      ["one way", ["input"]],
+    ])("%s is found at 400 kbit/s, and the stream is back after it", async (_name, hooks) => {
+      await using net = createNetwork();
+      await using ingest = await startIngest(net.address, net.namespace);
+      await using world = await createAgentWorld();
+      await world.startAgent();
+      world.server.putStreams(stream("cam-1", `${ingest.url}/k`, 400));
+      await untilFlowing(world, "cam-1");
+      net.drop(hooks);
+      expect(await untilNamed(world, "cam-1", "network-lost")).toMatch(
+        /unacknowledged by [\d.:]+ for \d+ s, \d+ retransmit/,
+      );
+      net.heal();
+      await world.until(async () => (await world.workload("cam-1"))?.state === "running", "cam-1 runs again", 50_000);
+      const status = await world.workload("cam-1");
+      expect(status?.proof?.gaps.at(-1)?.cause).toBe("network-lost");
+    });
+  },
+);
+
+function whatIsMissing(): string | undefined {
+  if (process.getuid?.() !== 0) return "not root";
+  const tool = ["ip", "nft"].find(
+    (name) => !["/usr/sbin", "/sbin", "/usr/bin"].some((folder) => existsSync(join(folder, name))),
+  );
+  if (tool !== undefined) return `no ${tool}`;
+  const name = `sluice-try-${process.pid}`;
+  try {
+    execFileSync("ip", ["netns", "add", name], { stdio: "ignore" });
+    execFileSync("ip", ["netns", "exec", name, "nft", "list", "ruleset"], { stdio: "ignore" });
+    return undefined;
+  } catch {
+    return "no network namespace to be had";
+  } finally {
+    try {
+      execFileSync("ip", ["netns", "del", name], { stdio: "ignore" });
+    } catch {
+      // It could not be made either.
+    }
+  }
+}
+
+let networks = 0;
+
+/** A second machine at the end of a cable of its own, and a firewall there that can swallow what comes or goes. */
+function createNetwork() {
+  const index = (process.pid + networks++) % 60_000;
+  const namespace = `sluice-${index}`;
+  const near = `sl${index}a`;
+  const subnet = `10.${200 + (index % 50)}.${Math.floor(index / 50) % 250}`;
+  const run = (...words: string[]) => void execFileSync(words[0] ?? "", words.slice(1), { stdio: "pipe" });
+  const inside = (...words: string[]) => run("ip", "netns", "exec", namespace, ...words);
+  run("ip", "netns", "add", namespace);
+  run("ip", "link", "add", near, "type", "veth", "peer", "name", `sl${index}b`, "netns", namespace);
+  run("ip", "addr", "add", `${subnet}.1/30`, "dev", near);
+  run("ip", "link", "set", near, "up");
+  run("ip", "-n", namespace, "addr", "add", `${subnet}.2/30`, "dev", `sl${index}b`);
+  for (const name of ["lo", `sl${index}b`]) run("ip", "-n", namespace, "link", "set", name, "up");
+  inside("sysctl", "-qw", "net.ipv4.tcp_rmem=4096 16384 32768");
+  return {
+    namespace,
+    address: `${subnet}.2`,
+    drop: (hooks: readonly string[]) => {
+      inside("nft", "add", "table", "inet", "t");
+      for (const hook of hooks) {
+        inside("nft", `add chain inet t ${hook} { type filter hook ${hook} priority 0; policy drop; }`);
+      }
+    },
+    heal: () => inside("nft", "flush", "ruleset"),
+    [Symbol.asyncDispose]: async () => {
+      run("ip", "netns", "del", namespace);
+    },
+  };
+}
