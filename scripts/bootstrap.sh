@@ -55,6 +55,7 @@ debian_purpose() {
     ffmpeg) echo "runs the streams" ;;
     procps) echo "ps, for looking at processes in tests" ;;
     nginx-light | libnginx-mod-rtmp) echo "an RTMP server that tests break on purpose" ;;
+    iproute2 | nftables) echo "networks of their own that tests cut" ;;
     chromium) echo "a real browser for the tests of the pages" ;;
     *) echo "needed here" ;;
   esac
@@ -65,6 +66,8 @@ debian_has() {
   case $1 in
     libnginx-mod-rtmp) [ -e /usr/lib/nginx/modules/ngx_rtmp_module.so ] && return 0 ;;
     nginx-light) [ -x /usr/sbin/nginx ] && return 0 ;;
+    iproute2) [ -x /sbin/ip ] || [ -x /usr/sbin/ip ] && return 0 ;;
+    nftables) [ -x /usr/sbin/nft ] && return 0 ;;
     procps) command -v ps >/dev/null && return 0 ;;
     *) command -v "$1" >/dev/null && return 0 ;;
   esac
