@@ -142,8 +142,8 @@ test("a source that stops sending is named before FFmpeg gives it up, and asked 
 test("an encoder that is too slow is named and left alone", async () => {
   await using world = await createAgentWorld();
   await world.startAgent();
-  const input = { url: "test://bars?size=3840x2160&fps=60" };
-  const video = { encoder: "libx264", preset: "veryfast", bitrateKbit: 4000 };
+  const input = { url: "test://bars?size=1920x1080&fps=120" };
+  const video = { encoder: "libx264", preset: "medium", bitrateKbit: 4000 };
   world.server.putStreams({
     kind: "stream",
     id: "cam-1",
