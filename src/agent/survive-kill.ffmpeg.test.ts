@@ -1,0 +1,52 @@
+import { expect, test } from "vitest";
+import { type AgentWorld, createAgentWorld } from "../../test-server/agent-world.ts";
+import { makeClip } from "../../test-server/clip.ts";
+import { systemClock } from "../base/clock.ts";
+import type { Workload } from "../contract/workload.ts";
+
+const STREAMS = 20;
+const KILLS = process.env["SLUICE_TEST_LONG"] === "1" ? 100 : 20;
+const ADOPTION_MS = 1000;
+
+const ids = Array.from({ length: STREAMS }, (_, index) => `cam-${String(index + 1).padStart(2, "0")}`);
+
+function copyOf(path: string, id: string, world: AgentWorld): Workload {
+  const input = { url: path, loop: true };
+  return { kind: "stream", id, spec: { input, outputs: [{ url: `${world.server.rtmp?.url}/${id}` }], audio: "none" } };
+}
+
+async function pids(world: AgentWorld): Promise<ReadonlyMap<string, number | undefined>> {
+  return new Map((await world.status()).workloads.map(({ id, pid }) => [id, pid]));
+}
+
+test(`${KILLS} kills of the agent change no process of ${STREAMS} streams, and no receiver sees a reconnect`, async () => {
+  await using clip = await makeClip({ seconds: 4, size: "160x90", fps: 5 });
+  await using world = await createAgentWorld({ agentArguments: ["--policy-file-roots", clip.directory] });
+  const media = () => ids.map((id) => world.server.rtmp?.mediaBytes(id) ?? 0);
+  await world.startAgent();
+  world.server.putStreams(...ids.map((id) => copyOf(clip.path, id, world)));
+  for (const id of ids) await world.untilRunning(id, 40_000);
+  const first = await pids(world);
+  expect(first.size).toBe(STREAMS);
+  const slowest = { adoptionMs: 0 };
+
+  for (let kill = 1; kill <= KILLS; kill++) {
+    await world.killAgent("SIGKILL");
+    const before = media();
+    await world.until(() => media().every((bytes, index) => bytes > (before[index] ?? 0)), "media goes on", 5000);
+
+    await world.startAgent();
+    const { startedAt, workloads } = await world.status();
+    slowest.adoptionMs = Math.max(slowest.adoptionMs, systemClock.wallMs() - Date.parse(startedAt));
+    expect(new Map(workloads.map(({ id, pid }) => [id, pid])), `after kill ${kill}`).toEqual(first);
+  }
+
+  expect(slowest.adoptionMs).toBeLessThanOrEqual(ADOPTION_MS);
+  expect(ids.map((id) => world.server.rtmp?.connects(id))).toEqual(ids.map(() => 1));
+  const last = await world.status();
+  expect(last.workloads.map(({ restarts, generation }) => ({ restarts, generation }))).toEqual(
+    ids.map(() => ({ restarts: 0, generation: 1 })),
+  );
+  for (const id of ids) await world.untilRunning(id);
+  expect([...world.workloadPids()].sort()).toEqual([...first.values()].sort());
+}, 300_000);
