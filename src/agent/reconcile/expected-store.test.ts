@@ -78,3 +78,12 @@ test("an empty id resets the cursor, an absent one leaves it", async () => {
   await world.store.moveCursor("");
   expect(world.store.cursor()).toBeUndefined();
 });
+
+test("the same set told again wakes nobody", async () => {
+  const world = createWorld();
+  await world.store.apply(whole(1, ["a", "b"]), "e.1");
+  world.order.length = 0;
+  await world.store.apply(whole(2, ["b", "a"]), "e.2");
+  expect(world.order).toEqual(["put", "save"]);
+  expect(world.saved.at(-1)).toMatchObject({ revision: 2, lastEventId: "e.2" });
+});

@@ -65,8 +65,9 @@ export function createExpectedStore(
     if (before.held?.dueAtMs !== next.held?.dueAtMs) armHold();
   };
   const settle = (next: ExpectedState) => {
+    const before = state;
     become(next);
-    deps.onChange();
+    if (!hasSameEntries(before.workloads, next.workloads) || before.held !== next.held) deps.onChange();
   };
 
   const armHold = () => {
@@ -118,4 +119,8 @@ export function createExpectedStore(
       await save();
     },
   };
+}
+
+function hasSameEntries<K, V>(one: ReadonlyMap<K, V>, other: ReadonlyMap<K, V>): boolean {
+  return one.size === other.size && [...one].every(([key, value]) => other.get(key) === value);
 }
