@@ -61,7 +61,7 @@ export function createExpectedStore(
   const become = (next: ExpectedState) => {
     const before = state;
     state = next;
-    deps.onPut(next.workloads.values());
+    deps.onPut([...next.workloads.values()].filter((workload) => before.workloads.get(workload.id) !== workload));
     if (before.held?.dueAtMs !== next.held?.dueAtMs) armHold();
   };
   const settle = (next: ExpectedState) => {
