@@ -135,7 +135,9 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   );
 
   await reconciler.adopt();
-  if (isCleared) await store.moveCursor("");
+  const isUnsure = [...reconciler.units().values()].some(({ isUnexplained }) => isUnexplained);
+  // Without a cursor the server names the whole set.
+  if (isCleared || isUnsure) await store.moveCursor("");
   await boot.save();
   reconciler.wake({ reason: "boot", isLoud: true });
   await runServices([...engine.services, localApi, reporter, link], signal);

@@ -1,9 +1,10 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { createAgentWorld } from "../../test-server/agent-world.ts";
+import { type AgentWorld, createAgentWorld } from "../../test-server/agent-world.ts";
 import { runSluice } from "../../test-server/sluice-command.ts";
 import { formatDocument, parseDocument } from "../base/document.ts";
+import { createLocalAgent } from "../client/local-agent.ts";
 import type { Workload } from "../contract/workload.ts";
 import { REGISTRY_FORMAT } from "./registry/registry.ts";
 
@@ -33,23 +34,26 @@ const LOSSES: readonly { title: string; damage: (text: string) => string | undef
   },
 ];
 
+function bars(world: AgentWorld, id: string): Workload {
+  const outputs = [{ url: `${world.server.rtmp?.url}/${id}` }];
+  return { kind: "stream", id, spec: { input: { url: "test://bars?size=160x90&fps=5" }, outputs, audio: "none" } };
+}
+
+async function pidsOf(world: AgentWorld): Promise<Record<string, number | undefined>> {
+  return Object.fromEntries((await world.status()).workloads.map(({ id, pid }) => [id, pid]));
+}
+
 test("whatever happens to the registry while no agent lives, every stream is adopted and none is restarted", async () => {
   await using world = await createAgentWorld();
   const generations = () =>
     readdirSync(world.stateDir)
       .filter((name) => /^registry\.json(\.\d)?$/.test(name))
       .map((name) => join(world.stateDir, name));
-  const pids = async () => Object.fromEntries((await world.status()).workloads.map(({ id, pid }) => [id, pid]));
 
   await world.startAgent();
-  world.server.putStreams(
-    ...IDS.map((id): Workload => {
-      const outputs = [{ url: `${world.server.rtmp?.url}/${id}` }];
-      return { kind: "stream", id, spec: { input: { url: "test://bars?size=160x90&fps=5" }, outputs, audio: "none" } };
-    }),
-  );
+  world.server.putStreams(...IDS.map((id) => bars(world, id)));
   for (const id of IDS) await world.untilRunning(id);
-  const first = await pids();
+  const first = await pidsOf(world);
 
   for (const { title, damage, says } of LOSSES) {
     await world.killAgent("SIGKILL");
@@ -61,14 +65,12 @@ test("whatever happens to the registry while no agent lives, every stream is ado
     }
     const agent = await world.startAgent();
 
-    expect(await pids(), title).toEqual(first);
+    expect(await pidsOf(world), title).toEqual(first);
     const { badInputs } = await world.status();
     if (says === undefined) expect(badInputs, title).toEqual({});
     else {
       expect(badInputs["stored-state"], title).toBeGreaterThan(0);
       expect(agent.output(), title).toContain(says);
-      const { text } = await runSluice(world, ["status"]);
-      expect(text, title).toMatch(/bad input +.*stored-state \d/);
     }
     await world.until(() => {
       const parsed = parseDocument(readFileSync(join(world.stateDir, "registry.json"), "utf8"), REGISTRY_FORMAT);
@@ -76,8 +78,46 @@ test("whatever happens to the registry while no agent lives, every stream is ado
     }, `the registry is whole again after: ${title}`);
   }
 
+  expect((await runSluice(world, ["status"])).text).toMatch(/bad input +.*stored-state \d/);
   for (const id of IDS) await world.untilRunning(id);
   expect(IDS.map((id) => world.server.rtmp?.connects(id))).toEqual(IDS.map(() => 1));
   const aside = readdirSync(world.stateDir).filter((name) => /^registry\.json\.(bad|v9)-/.test(name));
   expect(aside.length).toBeGreaterThan(0);
 }, 120_000);
+
+test("an agent that lost everything it knew keeps what runs until the server has said what is expected", async () => {
+  await using world = await createAgentWorld();
+  await world.startAgent();
+  world.server.putStreams(...IDS.map((id) => bars(world, id)));
+  for (const id of IDS) await world.untilRunning(id);
+  const first = await pidsOf(world);
+  const known = () => readdirSync(world.stateDir).filter((name) => /^(registry|persistent_state)\.json/.test(name));
+
+  await world.killAgent("SIGKILL");
+  for (const name of known()) rmSync(join(world.stateDir, name));
+  world.server.fault("refuse", { status: 503, seconds: 0 });
+  const agent = await world.startAgent();
+  const local = createLocalAgent({ socketPath: join(world.stateDir, "agent.sock") });
+  const limit = AbortSignal.timeout(20_000);
+  expect(await local.reconcile(limit)).toEqual({ kept: 0, started: 0, stopped: 0 });
+  expect(await pidsOf(world)).toEqual(first);
+  expect((await local.explain("cam-1", limit)).because[0]).toContain("kept until the server has named the whole set");
+  const { processes } = await local.cleanup({ dryRun: false }, limit);
+  expect(processes.map(({ reason }) => reason)).toEqual(
+    IDS.map(() => "the server has not said yet whether it is expected"),
+  );
+
+  world.server.set.remove(["cam-4"]);
+  world.server.board.clear("refuse");
+  await world.until(async () => !("cam-4" in (await pidsOf(world))), "what the server does not expect is stopped");
+  const { "cam-4": _stopped, ...others } = first;
+  expect(await pidsOf(world)).toEqual(others);
+
+  await world.killAgent("SIGKILL");
+  for (const name of known()) writeFileSync(join(world.stateDir, name), "\0\0\0\0");
+  await world.startAgent();
+  await world.until(async () => (await world.status()).expected.workloads === 3, "the server has named the set");
+  expect(await pidsOf(world)).toEqual(others);
+  expect(Object.keys(others).map((id) => world.server.rtmp?.connects(id))).toEqual([1, 1, 1]);
+  expect(agent.output()).not.toContain("Stopping pid");
+});
