@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { type AgentWorld, createAgentWorld } from "../../test-server/agent-world.ts";
@@ -36,19 +37,41 @@ test("a second agent on the same state directory exits 75, names the first and h
   expect(await world.workload("cam-1")).toMatchObject({ pid });
 });
 
-const mountRefusal = process.getuid?.() === 0 ? undefined : "only root can mount a small file system";
+function mountSmall(directory: string): void {
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=256k,nr_inodes=200,mode=0700", "tmpfs", directory], {
+    stdio: "pipe",
+  });
+}
+
+/** Why no small file system can be mounted here; undefined where it can. */
+function refusalToMount(): string | undefined {
+  const directory = mkdtempSync(join(tmpdir(), "sluice-mount-"));
+  try {
+    mountSmall(directory);
+    execFileSync("umount", [directory]);
+    return undefined;
+  } catch {
+    return "no right to mount a small file system";
+  } finally {
+    rmdirSync(directory);
+  }
+}
+
+const mountRefusal = refusalToMount();
 
 /** Takes the last byte and the last file that the file system has. */
 function fill(directory: string): void {
   mkdirSync(directory);
-  const block = Buffer.alloc(4096, "x");
-  for (let index = 0; ; index++) {
-    try {
-      writeFileSync(join(directory, String(index)), block);
-    } catch (error) {
-      if (errnoOf(error) === "ENOSPC") return;
-      throw error;
+  for (const bytes of [4096, 0]) {
+    let error: unknown;
+    for (let index = 0; error === undefined; index++) {
+      try {
+        writeFileSync(join(directory, `${bytes}-${index}`), Buffer.alloc(bytes, "x"));
+      } catch (thrown) {
+        error = thrown;
+      }
     }
+    if (errnoOf(error) !== "ENOSPC") throw error;
   }
 }
 
@@ -56,7 +79,7 @@ test.skipIf(mountRefusal !== undefined)(
   `a full disk stops no stream, hinders no start and is told; the agent recovers when there is room again${mountRefusal === undefined ? "" : ` (${mountRefusal})`}`,
   async () => {
     await using world = await createAgentWorld();
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=256k,nr_inodes=200,mode=0700", "tmpfs", world.stateDir]);
+    mountSmall(world.stateDir);
     try {
       const filler = join(world.stateDir, "filler");
       const agent = await world.startAgent();
