@@ -178,19 +178,23 @@ test("no secret is in any byte that the agent writes, answers or reports, while 
     for (const path of searchedFiles(world.stateDir)) bytes[path] = readFileSync(path, "latin1");
     expect(readFileSync(join(world.stateDir, "report-queue.jsonl"), "utf8")).toContain("bad-event");
 
-    world.server.board.clear("refuse-reports");
-    await world.until(
-      () => world.server.reports.last().some(({ report }) => report.occurrences.some(({ kind }) => kind === "exit")),
-      "a report with what happened has arrived",
-    );
-    bytes["reports"] = JSON.stringify(world.server.reports.last());
-
     process.kill(agent.pid, "SIGUSR2");
     expect((await agent.exited).code).toBe(70);
     expect(agent.output()).toContain("Unexpected fault, ending: TypeError: cannot open");
     bytes["output of the agent"] = agent.output();
-    for (const path of searchedFiles(world.stateDir)) bytes[`${path} after the crash`] = readFileSync(path, "latin1");
     expect(readFileSync(join(world.stateDir, "logs/stream_system.log"), "utf8")).toContain("Unexpected fault, ending");
+    for (const path of searchedFiles(world.stateDir)) bytes[`${path} after the crash`] = readFileSync(path, "latin1");
+
+    // The next agent finds in the queue what could not be told, and tells it at once.
+    world.server.board.clear("refuse-reports");
+    const next = await world.startAgent(places);
+    const occurrences = () => world.server.reports.last().flatMap(({ report }) => report.occurrences);
+    await world.until(
+      () => ["exit", "bad-event", "refused"].every((wanted) => occurrences().some(({ kind }) => kind === wanted)),
+      "reports with what happened have arrived",
+    );
+    bytes["reports"] = JSON.stringify(world.server.reports.last());
+    bytes["output of the next agent"] = next.output();
   } finally {
     http.close();
   }
