@@ -76,6 +76,7 @@ export async function createAgentBox(options: AgentBoxOptions, lab: Lab): Promis
           SLUICE_STREAMS_FFMPEG_PATH: options.ffmpegPath,
           // A program that only sleeps shows no media, and is none the worse for it here.
           SLUICE_STREAMS_START_DEADLINE_SECONDS: "600",
+          ...nodeSettings(),
           ...(options.fileRoots === undefined ? {} : { SLUICE_POLICY_FILE_ROOTS: options.fileRoots.join(",") }),
         },
       });
@@ -101,6 +102,17 @@ export async function createAgentBox(options: AgentBoxOptions, lab: Lab): Promis
       await rm(stateDir, { recursive: true, force: true, maxRetries: 5 });
     },
   };
+}
+
+/** So that settings of Node can be compared: `NODE_OPTIONS=--max-semi-space-size=1 scripts/bench/run footprint`. */
+function nodeSettings(): Readonly<Record<string, string>> {
+  const names = ["NODE_OPTIONS", "NODE_COMPILE_CACHE"];
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const value = process.env[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
 }
 
 /** A stream that any program can stand in for. */
