@@ -20,7 +20,12 @@ export async function cleanupWithoutAgent(
 ): Promise<CleanupResult> {
   const clean = async ({ identity, mark }: FoundProcess): Promise<CleanedProcess> => {
     const entry = { pid: identity.pid, workloadId: mark.workloadId, generation: mark.generation };
-    if (dryRun) return { ...entry, outcome: "would-stop", reason: "no agent runs, and it carries the mark of this state directory" };
+    if (dryRun)
+      return {
+        ...entry,
+        outcome: "would-stop",
+        reason: "no agent runs, and it carries the mark of this state directory",
+      };
     const handle = runtime.adopt(identity, mark);
     if (handle === undefined) return { ...entry, outcome: "stopped", reason: "it ended by itself meanwhile" };
     const outcome = await handle.stop(stopLadderOf(mark.kind));
