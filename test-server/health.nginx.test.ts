@@ -152,7 +152,7 @@ test("an encoder that is too slow is named and left alone", async () => {
   const { pid } = await world.until(
     async () => {
       const status = await world.workload("cam-1");
-      return status?.state === "running" ? status : undefined;
+      return (status?.media?.outTimeSeconds ?? 0) > 0 ? status : undefined;
     },
     "cam-1 makes its first media",
     25_000,

@@ -5,7 +5,7 @@ import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { AppError, messageOf } from "../base/errors.ts";
 import type { LogComponent } from "../base/log.ts";
 import { createProcessTable } from "../base/process-table.ts";
-import { openRunDirectory } from "../base/run-directory.ts";
+import { leaveRunDirectory, openRunDirectory } from "../base/run-directory.ts";
 import { runServices } from "../base/service.ts";
 import { acquireStateLock } from "../base/state-lock.ts";
 import { createWinstonLog } from "../base/winston-log.ts";
@@ -141,11 +141,14 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   );
 
   await reconciler.adopt();
-  if (isCleared) await store.moveCursor("");
+  const isUnsure = [...reconciler.units().values()].some(({ isUnexplained }) => isUnexplained);
+  // Without a cursor the server names the whole set.
+  if (isCleared || isUnsure) await store.moveCursor("");
   await boot.save();
   reconciler.wake({ reason: "boot", isLoud: true });
   await runServices([...engine.services, localApi, reporter, link], signal);
   await engine.commit();
+  leaveRunDirectory(runDirectory);
   const { size } = reconciler.units();
   logFor("INIT").info(
     options.shutdown.streams === "stop"

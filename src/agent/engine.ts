@@ -56,7 +56,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     filesOfWorkload({ stateDir: options.files.stateDir, logDir, runDir: parts.runDirectory.path }, id);
 
   const store = createExpectedStore(
-    { shrinkHoldMs: options.reconcile.shrinkHoldMs },
+    { shrinkHoldMs: options.reconcile.shrinkHoldMs, isConfirmed: parts.isCleared },
     parts.isCleared ? { workloads: [] } : expectedFile.loaded,
     {
       clock,
@@ -76,6 +76,10 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     },
   );
 
+  // A process is started only after what expects it is on disk: one that is recorded and not expected was given up.
+  const commit = async () => {
+    await Promise.all([registry.commit(), expectedFile.commit(), health.gaps.commit()]);
+  };
   const pump = createOutputPump(
     { ...DEFAULT_PUMP_OPTIONS, logDirectory: logDir, agentLogName: basename(options.files.log) },
     { clock, log: logFor("STREAM"), redact: redactor.redact },
@@ -98,7 +102,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
           signal: life,
         },
       ),
-      records: registry,
+      records: { ...registry, commit: () => commit() },
       pump,
       driverOf,
       filesOf,
@@ -111,6 +115,8 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
         failed: (failure) => health.incidents.failed(failure),
         turnInMs: (id) => health.incidents.turnInMs(id),
       },
+      isStoredSetWhole: expectedFile.loaded !== undefined && expectedFile.problems.length === 0,
+      isExpectedConfirmed: store.isConfirmed,
       onChange: notices.changed,
       onOccurrence: notices.occurred,
     },
@@ -165,11 +171,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     services: [pump, health, { name: "usage", run: usage.run }, pruner, { name: "reconciler", run: runReconciler }],
     health,
     durability,
-    commit: async () => {
-      await registry.commit();
-      await expectedFile.commit();
-      await health.gaps.commit();
-    },
+    commit,
   };
 }
 

@@ -34,7 +34,7 @@ function run(from: Run, ticks: readonly (MediaSample | undefined)[], options: { 
     const elapsedMs = options.elapsedMs ?? LIMITS.periodMs;
     const nowMs = state.nowMs + elapsedMs;
     const countedMs = countedTime(elapsedMs, LIMITS.periodMs);
-    const health = observeMedia(state.health, { nowMs, countedMs, sample });
+    const health = observeMedia(state.health, { nowMs, countedMs, sample, sampleAgeMs: 0 });
     const finding = diagnose({ media: health, sockets: NO_SOCKETS, process: NEW_PROCESS }, LIMITS);
     return { health, nowMs, findings: [...state.findings, finding] };
   }, from);
@@ -127,6 +127,17 @@ describe("ratesOf", () => {
     const rates = ratesOf(health.window);
     expect(rates.speed).toBeCloseTo(0.5, 1);
     expect(rates.bitrateKbit).toBeCloseTo(200, -1);
+  });
+
+  test("is exact although the program reports on another beat than we look", () => {
+    const beatMs = 510;
+    let health = NEW_HEALTH;
+    for (let nowMs = 1000; nowMs <= 120_000; nowMs += 1000) {
+      const writtenMs = Math.floor(nowMs / beatMs) * beatMs;
+      const tick = { nowMs, countedMs: 1000, sampleAgeMs: nowMs - writtenMs };
+      health = observeMedia(health, { ...tick, sample: sampleAt(writtenMs / 1000) });
+      if (nowMs > 10_000) expect(ratesOf(health.window).speed).toBeCloseTo(1, 2);
+    }
   });
 
   test("knows nothing from one sample", () => {

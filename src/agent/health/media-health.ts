@@ -31,6 +31,8 @@ export interface HealthTick {
   /** Since the last tick, as far as it may be held against a workload: see `countedTime`. */
   readonly countedMs: number;
   readonly sample: MediaSample | undefined;
+  /** Since the program wrote the sample: programs report on a beat of their own. */
+  readonly sampleAgeMs: number;
 }
 
 export const NEW_HEALTH: MediaHealth = { idleMs: 0, healthyMs: 0, slowMs: 0, hasMoved: false, window: [] };
@@ -46,12 +48,12 @@ export function countedTime(elapsedMs: number, periodMs: number): number {
   return Math.min(elapsedMs, 2 * periodMs);
 }
 
-export function observeMedia(health: MediaHealth, { nowMs, countedMs, sample }: HealthTick): MediaHealth {
+export function observeMedia(health: MediaHealth, { nowMs, countedMs, sample, sampleAgeMs }: HealthTick): MediaHealth {
   const last = health.window.at(-1)?.sample;
   // Counters that are all unknown say nothing, for or against, about a workload that has worked.
   if (sample !== undefined && health.hasMoved && !isKnown(sample)) return health;
   const hasMoved = sample !== undefined && isMovement(last, sample);
-  const window = sample === undefined ? health.window : extendWindow(health.window, nowMs, sample);
+  const window = sample === undefined ? health.window : extendWindow(health.window, nowMs - sampleAgeMs, sample);
   const { speed } = ratesOf(window);
   const isSlow = hasMoved && speed !== undefined && speed < SLOW_SPEED;
   const idleMs = hasMoved ? 0 : health.idleMs + countedMs;

@@ -4,6 +4,7 @@ import type { ProcessSockets } from "../../base/process-sockets.ts";
 import type { TcpSocket } from "../../base/tcp-table.ts";
 import { afterHealthy } from "../reconcile/restart-state.ts";
 import type { Unit } from "../reconcile/unit.ts";
+import type { MediaSample } from "../workload/driver.ts";
 import { diagnose, type HealthLimits } from "./diagnose.ts";
 import { countedTime, observeMedia } from "./media-health.ts";
 import { observeProcess } from "./process-health.ts";
@@ -44,7 +45,8 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
     const before = { cause: unit.finding?.cause, hasMoved: unit.health.hasMoved };
     const stat = handle.stat();
     const waitsIn = stat?.state === "D" ? deps.waitsIn(handle.identity.pid) : undefined;
-    unit.health = observeMedia(unit.health, { ...tick, sample: probe.sample() });
+    const sample = probe.sample();
+    unit.health = observeMedia(unit.health, { ...tick, sample, sampleAgeMs: ageOf(sample, deps.clock.wallMs()) });
     unit.process = observeProcess(unit.process, stat === undefined ? undefined : { ...stat, waitsIn }, tick);
     unit.sockets = observeSockets(unit.sockets, sockets, tick.countedMs);
     unit.finding = diagnose(
@@ -77,4 +79,12 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
       }
     },
   };
+}
+
+/** A step of the wall clock between writing and reading must not count for more than a program's own beat. */
+const OLDEST_MS = 1000;
+
+function ageOf(sample: MediaSample | undefined, nowWallMs: number): number {
+  if (sample?.writtenAtWallMs === undefined) return 0;
+  return Math.min(Math.max(nowWallMs - sample.writtenAtWallMs, 0), OLDEST_MS);
 }

@@ -48,6 +48,10 @@ export interface EngineDeps {
   readonly expected: () => ReadonlyMap<string, Workload>;
   /** What hits the whole box is held against no workload. */
   readonly restraint: Restraint;
+  /** The stored set was read whole: what it leaves out was left out on purpose. */
+  readonly isStoredSetWhole: boolean;
+  /** The set is what the server wants now, or it has had its time to say so. */
+  readonly isExpectedConfirmed: () => boolean;
   /** Something that a report would show has changed. */
   readonly onChange: () => void;
   readonly onOccurrence: (occurrence: Omit<Occurrence, "at">) => void;

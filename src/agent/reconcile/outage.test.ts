@@ -71,6 +71,8 @@ function createBox(count: number) {
       bootId: "boot-1",
       expected: () => expected,
       restraint: book,
+      isStoredSetWhole: true,
+      isExpectedConfirmed: () => true,
       onChange: () => undefined,
       onOccurrence: () => undefined,
     },

@@ -35,6 +35,8 @@ export interface Unit {
   cause: string | undefined;
   lastExit: RegistryRecord["lastExit"];
   stopReason: StopReason | undefined;
+  /** Found running, and nothing that survived on disk says what for. */
+  isUnexplained: boolean;
   /** Ends the preparation of a launch that is no longer wanted. */
   launchAbort: AbortController | undefined;
 }
@@ -59,6 +61,7 @@ export function createUnit(id: string, kind: string, sinceWallMs: number): Unit 
     cause: undefined,
     lastExit: undefined,
     stopReason: undefined,
+    isUnexplained: false,
     launchAbort: undefined,
   };
 }
@@ -70,6 +73,7 @@ export function toObserved(unit: Unit): ObservedWorkload {
     phase: unit.phase,
     dueAtMs: unit.dueAtMs,
     fault: unit.finding?.needsRestart === true ? unit.finding.message : undefined,
+    isUnexplained: unit.isUnexplained,
   };
 }
 
