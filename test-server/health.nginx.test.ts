@@ -1,51 +1,17 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../src/base/clock.ts";
 import type { Workload } from "../src/contract/workload.ts";
 import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
+import { nginxRtmpRefusal, startNginxRtmp } from "./nginx-rtmp.ts";
 
 /** From the fault to its name. */
 const FOUND_MS = 10_000;
 /** The fault is made just before; the name is read from a log that is polled. */
 const SLACK_MS = 1500;
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  return typeof address === "object" && address !== null ? address.port : 0;
-}
-
-/** A real nginx-rtmp on `host`, in a network namespace where one is named. */
-async function startIngest(host: string, namespace?: string) {
-  const at = mkdtempSync(join(tmpdir(), "sluice-ingest-"));
-  const port = await freePort();
-  mkdirSync(join(at, "logs"));
-  writeFileSync(
-    join(at, "nginx.conf"),
-    `load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
-     daemon off; master_process off; pid ${at}/pid; error_log stderr error; events {}
-     rtmp { server { listen ${host}:${port}; application live { live on; } } }`,
-  );
-  const nginx = ["nginx", "-c", join(at, "nginx.conf"), "-e", "stderr"];
-  const [file = "", ...args] = namespace === undefined ? nginx : ["ip", "netns", "exec", namespace, ...nginx];
-  const child = spawn(file, args, { stdio: "ignore" });
-  await systemClock.delay(400);
-  return {
-    url: `rtmp://${host}:${port}/live`,
-    signal: (name: NodeJS.Signals) => void child.kill(name),
-    [Symbol.asyncDispose]: async () => {
-      await end(child);
-      rmSync(at, { recursive: true, force: true });
-    },
-  };
-}
 
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
@@ -87,9 +53,9 @@ async function untilReplaced(world: AgentWorld, id: string, pid: number): Promis
   );
 }
 
-describe("a receiver that is frozen", () => {
+describe.skipIf(nginxRtmpRefusal !== undefined)("a receiver that is frozen", () => {
   test.each([400, 7000])("is found at %i kbit/s and its stream started again", async (kbit) => {
-    await using ingest = await startIngest("127.0.0.1");
+    await using ingest = await startNginxRtmp();
     await using world = await createAgentWorld();
     await world.startAgent();
     world.server.putStreams(stream("cam-1", `${ingest.url}/k`, kbit));
@@ -111,33 +77,36 @@ test("a stopped process is named, continued and replaced", async () => {
   await untilReplaced(world, "cam-1", pid);
 });
 
-test("a source that stops sending is named before FFmpeg gives it up, and asked anew", async () => {
-  await using ingest = await startIngest("127.0.0.1");
-  await using world = await createAgentWorld();
-  const camera = spawn(
-    "ffmpeg",
-    `-nostdin -loglevel quiet -re -f lavfi -i testsrc=size=160x90:rate=10 -c:v libx264 -preset ultrafast -g 10 -f flv ${ingest.url}/src`.split(
-      " ",
-    ),
-    { stdio: "ignore" },
-  );
-  try {
-    await systemClock.delay(1500);
-    await world.startAgent();
-    const output = `${world.server.rtmp?.url}/cam-1`;
-    world.server.putStreams({
-      kind: "stream",
-      id: "cam-1",
-      spec: { input: { url: `${ingest.url}/src` }, outputs: [{ url: output }], audio: "none" },
-    });
-    const pid = await untilFlowing(world, "cam-1");
-    camera.kill("SIGSTOP");
-    await untilNamed(world, "cam-1", "source-stalled");
-    await untilReplaced(world, "cam-1", pid);
-  } finally {
-    await end(camera);
-  }
-});
+test.skipIf(nginxRtmpRefusal !== undefined)(
+  "a source that stops sending is named before FFmpeg gives it up, and asked anew",
+  async () => {
+    await using ingest = await startNginxRtmp();
+    await using world = await createAgentWorld();
+    const camera = spawn(
+      "ffmpeg",
+      `-nostdin -loglevel quiet -re -f lavfi -i testsrc=size=160x90:rate=10 -c:v libx264 -preset ultrafast -g 10 -f flv ${ingest.url}/src`.split(
+        " ",
+      ),
+      { stdio: "ignore" },
+    );
+    try {
+      await systemClock.delay(1500);
+      await world.startAgent();
+      const output = `${world.server.rtmp?.url}/cam-1`;
+      world.server.putStreams({
+        kind: "stream",
+        id: "cam-1",
+        spec: { input: { url: `${ingest.url}/src` }, outputs: [{ url: output }], audio: "none" },
+      });
+      const pid = await untilFlowing(world, "cam-1");
+      camera.kill("SIGSTOP");
+      await untilNamed(world, "cam-1", "source-stalled");
+      await untilReplaced(world, "cam-1", pid);
+    } finally {
+      await end(camera);
+    }
+  },
+);
 
 test("an encoder that is too slow is named and left alone", async () => {
   await using world = await createAgentWorld();
@@ -185,7 +154,7 @@ describe.skipIf(missing !== undefined)(
       ["one way", ["input"]],
     ])("%s is found at 400 kbit/s, and the stream is back after it", async (_name, hooks) => {
       await using net = createNetwork();
-      await using ingest = await startIngest(net.address, net.namespace);
+      await using ingest = await startNginxRtmp({ host: net.address, namespace: net.namespace });
       await using world = await createAgentWorld();
       await world.startAgent();
       world.server.putStreams(stream("cam-1", `${ingest.url}/k`, 400));
@@ -203,6 +172,7 @@ describe.skipIf(missing !== undefined)(
 );
 
 function whatIsMissing(): string | undefined {
+  if (nginxRtmpRefusal !== undefined) return nginxRtmpRefusal;
   if (process.getuid?.() !== 0) return "not root";
   const tool = ["ip", "nft"].find(
     (name) => !["/usr/sbin", "/sbin", "/usr/bin"].some((folder) => existsSync(join(folder, name))),

@@ -21,13 +21,23 @@ export interface NginxRtmp extends AsyncDisposable {
   signal(name: NodeJS.Signals): void;
 }
 
-export async function startNginxRtmp(): Promise<NginxRtmp> {
+export interface NginxRtmpPlace {
+  readonly host: string;
+  /** Network namespace to run in; root only. */
+  readonly namespace?: string;
+}
+
+const HERE: NginxRtmpPlace = { host: "127.0.0.1" };
+
+export async function startNginxRtmp(place: NginxRtmpPlace = HERE): Promise<NginxRtmp> {
+  const { host, namespace } = place;
   const directory = await mkdtemp(join(tmpdir(), "sluice-nginx-"));
   const port = await freePort();
   await mkdir(join(directory, "temporary"));
-  await writeFile(join(directory, "nginx.conf"), configuration(directory, port));
-  const args = ["-p", directory, "-c", join(directory, "nginx.conf"), "-e", "stderr"];
-  const nginx = spawn("nginx", args, { stdio: "ignore" });
+  await writeFile(join(directory, "nginx.conf"), configuration(directory, `${host}:${port}`));
+  const command = ["nginx", "-p", directory, "-c", join(directory, "nginx.conf"), "-e", "stderr"];
+  const [file = "", ...args] = namespace === undefined ? command : ["ip", "netns", "exec", namespace, ...command];
+  const nginx = spawn(file, args, { stdio: "ignore" });
   const close = async () => {
     const isOver = nginx.exitCode !== null || nginx.signalCode !== null || nginx.pid === undefined;
     const exited = isOver ? undefined : once(nginx, "exit");
@@ -36,27 +46,27 @@ export async function startNginxRtmp(): Promise<NginxRtmp> {
     await rm(directory, { recursive: true, force: true });
   };
   try {
-    await untilListening(nginx, port);
+    await untilListening(nginx, { host, port });
   } catch (error) {
     await close();
     throw error;
   }
   return {
-    url: `rtmp://127.0.0.1:${port}/live`,
+    url: `rtmp://${host}:${port}/live`,
     signal: (name) => void nginx.kill(name),
     [Symbol.asyncDispose]: close,
   };
 }
 
 /** One process, so that a signal reaches all of the server. */
-function configuration(directory: string, port: number): string {
+function configuration(directory: string, address: string): string {
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((name) => `${name}_temp_path ${directory}/temporary/${name};`)
     .join(" ");
   return `load_module ${MODULE};
 daemon off; master_process off; pid ${directory}/pid; error_log stderr error;
 events {}
-rtmp { server { listen 127.0.0.1:${port}; application live { live on; } } }
+rtmp { server { listen ${address}; application live { live on; } } }
 http { access_log off; ${temporary} }
 `;
 }
@@ -70,19 +80,24 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-async function untilListening(nginx: ChildProcess, port: number): Promise<void> {
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+async function untilListening(nginx: ChildProcess, address: Address): Promise<void> {
   const endMs = systemClock.monotonicMs() + START_MS;
   while (systemClock.monotonicMs() < endMs) {
     if (nginx.exitCode !== null) throw new AppError("unavailable", `nginx ended with ${nginx.exitCode}`);
-    if (await isListening(port)) return;
+    if (await isListening(address)) return;
     await systemClock.delay(25);
   }
-  throw new AppError("timeout", `nginx did not listen on ${port} within ${START_MS} ms`);
+  throw new AppError("timeout", `nginx did not listen on ${address.host}:${address.port} within ${START_MS} ms`);
 }
 
-function isListening(port: number): Promise<boolean> {
+function isListening({ host, port }: Address): Promise<boolean> {
   return new Promise((done) => {
-    const socket = connect(port, "127.0.0.1");
+    const socket = connect(port, host);
     const settle = (isOpen: boolean) => {
       socket.destroy();
       done(isOpen);

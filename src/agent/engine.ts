@@ -78,7 +78,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
 
   // A process is started only after what expects it is on disk: one that is recorded and not expected was given up.
   const commit = async () => {
-    await Promise.all([registry.commit(), expectedFile.commit(), health.gaps.commit()]);
+    await Promise.all([registry.commit(), expectedFile.commit()]);
   };
   const pump = createOutputPump(
     { ...DEFAULT_PUMP_OPTIONS, logDirectory: logDir, agentLogName: basename(options.files.log) },
@@ -171,7 +171,9 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     services: [pump, health, { name: "usage", run: usage.run }, pruner, { name: "reconciler", run: runReconciler }],
     health,
     durability,
-    commit,
+    commit: async () => {
+      await Promise.all([commit(), health.gaps.commit()]);
+    },
   };
 }
 
