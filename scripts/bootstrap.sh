@@ -69,6 +69,7 @@ debian_purpose() {
   case $1 in
     ffmpeg) echo "runs the streams" ;;
     procps) echo "ps, for looking at processes in tests" ;;
+    supervisor) echo "a process supervisor to measure beside ours" ;;
     nginx-light | libnginx-mod-rtmp) echo "an RTMP server that tests break on purpose" ;;
     chromium) echo "a real browser for the tests of the pages" ;;
     *) echo "needed here" ;;
@@ -81,6 +82,7 @@ debian_has() {
     libnginx-mod-rtmp) [ -e /usr/lib/nginx/modules/ngx_rtmp_module.so ] && return 0 ;;
     nginx-light) [ -x /usr/sbin/nginx ] && return 0 ;;
     procps) command -v ps >/dev/null && return 0 ;;
+    supervisor) command -v supervisord >/dev/null && return 0 ;;
     *) command -v "$1" >/dev/null && return 0 ;;
   esac
   [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
