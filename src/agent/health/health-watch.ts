@@ -126,6 +126,7 @@ export function createHealthWatch(context: AgentContext, parts: HealthWatchParts
 }
 
 function provesUplink({ phase, health, finding, sockets }: Unit): boolean {
-  if (phase !== "running" || finding !== undefined || health.idleMs > PERIOD_MS || health.healthyMs < HEALTHY_MS) return false;
+  if (phase !== "running" || finding !== undefined || health.idleMs > PERIOD_MS || health.healthyMs < HEALTHY_MS)
+    return false;
   return sockets.sockets.every(({ unansweredMs, windowShutMs }) => unansweredMs === 0 && windowShutMs === 0);
 }
