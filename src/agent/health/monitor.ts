@@ -28,12 +28,6 @@ export interface MonitorDeps {
   readonly onTick: () => void;
 }
 
-interface SocketReading {
-  readonly sockets: readonly TcpSocket[] | undefined;
-  /** Counted time since the last reading. */
-  readonly countedMs: number;
-}
-
 interface Tick {
   readonly nowMs: number;
   readonly elapsedMs: number;
@@ -41,24 +35,11 @@ interface Tick {
 }
 
 /**
- * The kernel walks its whole hash table for one reading: some milliseconds on a big machine. So every other tick will do,
- * until something looks stuck.
- */
-const SOCKET_TICKS = 2;
-
-function looksStuck({ health, sockets }: Unit): boolean {
-  return (
-    (health.hasMoved && health.idleMs > 2000) ||
-    sockets.sockets.some(({ timer, retransmits }) => timer === "probe" || retransmits > 0)
-  );
-}
-
-/**
  * Asks the three witnesses about every running workload once a period and judges what they say. One loop for all, because
  * a reading costs microseconds, and the kernel's table of sockets is read once for all.
  */
 export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run(signal: AbortSignal): Promise<void> } {
-  const observe = (unit: Unit, tick: Tick, readSockets: ((pid: number) => SocketReading) | undefined) => {
+  const observe = (unit: Unit, tick: Tick, sockets: readonly TcpSocket[] | undefined) => {
     const { handle, probe } = unit;
     if (handle === undefined || probe === undefined) return;
     const before = { cause: unit.finding?.cause, hasMoved: unit.health.hasMoved };
@@ -67,8 +48,7 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
     const sample = probe.sample();
     unit.health = observeMedia(unit.health, { ...tick, sample, sampleAgeMs: ageOf(sample, deps.clock.wallMs()) });
     unit.process = observeProcess(unit.process, stat === undefined ? undefined : { ...stat, waitsIn }, tick);
-    const reading = readSockets?.(handle.identity.pid);
-    if (reading !== undefined) unit.sockets = observeSockets(unit.sockets, reading.sockets, reading.countedMs);
+    unit.sockets = observeSockets(unit.sockets, sockets, tick.countedMs);
     unit.finding = diagnose(
       { media: unit.health, process: unit.process, sockets: unit.sockets },
       { ...options.limitsOf(unit), periodMs: options.periodMs },
@@ -84,8 +64,6 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
 
   return {
     run: async (signal) => {
-      let ticks = 0;
-      let unreadMs = 0;
       let lastMs = deps.clock.monotonicMs();
       while (!signal.aborted) {
         await deps.clock.delay(options.periodMs, signal).catch(() => undefined);
@@ -94,15 +72,8 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
         const elapsedMs = nowMs - lastMs;
         const tick = { nowMs, elapsedMs, countedMs: countedTime(elapsedMs, options.periodMs) };
         const units = [...deps.units().values()].filter(({ phase }) => phase === "running");
-        unreadMs += tick.countedMs;
-        const isDue = ticks++ % SOCKET_TICKS === 0 || units.some(looksStuck);
-        const countedMs = unreadMs;
-        const sockets = isDue
-          ? deps.sockets.read(units.flatMap(({ handle }) => handle?.identity.pid ?? []))
-          : undefined;
-        const read = sockets && ((pid: number): SocketReading => ({ sockets: sockets.get(pid), countedMs }));
-        for (const unit of units) observe(unit, tick, read);
-        if (isDue) unreadMs = 0;
+        const sockets = deps.sockets.read(units.flatMap(({ handle }) => handle?.identity.pid ?? []));
+        for (const unit of units) observe(unit, tick, sockets.get(unit.handle?.identity.pid ?? -1));
         deps.onTick();
         lastMs = nowMs;
       }
