@@ -74,6 +74,7 @@ export function createUplinkLink(
         reporter.changed();
       },
       onDisconnected: () => reporter.changed(),
+      progress: context.progress.loop("link"),
     },
   );
   return link;

@@ -1,5 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
+import type { LoopProgress } from "../../base/progress-watch.ts";
 import { afterHealthy } from "../reconcile/restart-state.ts";
 import type { Unit } from "../reconcile/unit.ts";
 import { type HealthLimits, observeMedia } from "./media-health.ts";
@@ -15,6 +16,7 @@ export interface MonitorDeps {
   readonly units: () => ReadonlyMap<string, Unit>;
   /** A unit's finding has changed, or it has done its first work. */
   readonly onFinding: (unit: Unit) => void;
+  readonly progress: LoopProgress;
 }
 
 /**
@@ -42,6 +44,7 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
     run: async (signal) => {
       let lastMs = deps.clock.monotonicMs();
       while (!signal.aborted) {
+        deps.progress.advance(options.periodMs);
         await deps.clock.delay(options.periodMs, signal).catch(() => undefined);
         if (signal.aborted) return;
         const nowMs = deps.clock.monotonicMs();
