@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -8,6 +8,7 @@ import { loadDocument } from "../src/base/atomic-file.ts";
 import { createFakeClock } from "../src/base/clock.fake.ts";
 import { systemClock } from "../src/base/clock.ts";
 import { createMemoryLog } from "../src/base/log.ts";
+import type { Workload } from "../src/contract/workload.ts";
 import {
   BOX_ID,
   buildPackage,
@@ -50,12 +51,19 @@ describe.skipIf(problem !== undefined)(title, () => {
   }, SETUP_MS);
 
   const journal = (...args: string[]) => box.ok("journalctl", "--no-pager", "-o", "cat", ...args);
+  const dropIn = async (path: string, line: string) => {
+    mkdirSync(join(box.root, path, ".."), { recursive: true });
+    writeFileSync(join(box.root, path), `[Service]\n${line}\n`);
+    await box.ok("systemctl", "daemon-reload");
+  };
   const mainPid = async () => Number(await agent.property("MainPID"));
   const connects = () => server.rtmp?.connects("cam-1") ?? 0;
   /** Process ids that the agent names are the box's own. */
   const isAlive = async (pid: number | undefined) => (await box.run("test", "-d", `/proc/${pid}`)).code === 0;
 
   test("installing starts it: unconfigured it is healthy and idle, and one journal line says what to set", async () => {
+    // nspawn lays its own boot id over /proc, and the fresh /proc of ProtectProc shows this machine's instead.
+    await dropIn("etc/systemd/system/sluice-agent.service.d/boot-id.conf", "ProtectProc=default");
     await agent.install(deb);
     expect(await agent.property("ActiveState")).toBe("active");
     expect((await agent.status()).workloads).toEqual([]);
@@ -76,6 +84,7 @@ describe.skipIf(problem !== undefined)(title, () => {
     expect(facts).toMatch(/^NoNewPrivs:\s*1$/m);
     expect(facts).toMatch(/^CapEff:\s*0+$/m);
     expect(facts).toMatch(/^Seccomp:\s*2$/m);
+    expect((await box.ok("cat", `/proc/${pid}/oom_score_adj`)).trim()).toBe("300");
     expect((await box.ok("stat", "-c", "%U", `/proc/${pid}`)).trim()).toBe("sluice");
   });
 
@@ -95,11 +104,12 @@ describe.skipIf(problem !== undefined)(title, () => {
     const { pid } = await agent.untilRunning("cam-1");
     await box.ok("kill", "-KILL", String(pid));
     await agent.until(async () => (await agent.untilRunning("cam-1")).pid !== pid, "cam-1 runs again");
-    const refused = {
-      ...smallStream(server, "cam-9"),
-      spec: { input: "rtsp://127.0.0.1:1/none", outputs: ["rtmp://127.0.0.1:1/x/y"] },
+    const refused: Workload = {
+      kind: "stream",
+      id: "cam-9",
+      spec: { input: { url: "rtsp://127.0.0.1:1/none" }, outputs: [{ url: "rtmp://127.0.0.1:1/x/y" }] },
     };
-    server.putStreams(refused as never);
+    server.putStreams(refused);
     const own = await agent.until(async () => {
       const lines = await journal("-t", "sluice-cam-9");
       return lines.includes("refused") ? lines : undefined;
@@ -113,25 +123,19 @@ describe.skipIf(problem !== undefined)(title, () => {
   });
 
   test("the watchdog ends a hung agent; the stream lives, and the next agent adopts it", async () => {
-    await box.ok("mkdir", "-p", "/run/systemd/system/sluice-agent.service.d");
-    await box.ok(
-      "sh",
-      "-c",
-      "printf '[Service]\\nWatchdogSec=3\\n' > /run/systemd/system/sluice-agent.service.d/t.conf",
-    );
-    await box.ok("systemctl", "daemon-reload");
+    await dropIn("etc/systemd/system/sluice-agent.service.d/watchdog.conf", "WatchdogSec=6");
     await box.ok("systemctl", "restart", "sluice-agent");
     const { pid } = await agent.untilRunning("cam-1");
     const connected = connects();
     const hung = await mainPid();
-    await systemClock.delay(4000);
+    await systemClock.delay(8000);
     expect(await mainPid()).toBe(hung);
     await box.ok("kill", "-STOP", String(hung));
     await agent.until(async () => ![0, hung].includes(await mainPid()), "another agent runs");
     await agent.until(async () => (await agent.untilRunning("cam-1")).pid === pid, "cam-1 is adopted");
     expect(await journal("-u", "sluice-agent")).toContain("Watchdog timeout");
     expect(connects()).toBe(connected);
-    await box.ok("rm", "-r", "/run/systemd/system/sluice-agent.service.d");
+    rmSync(join(box.root, "etc/systemd/system/sluice-agent.service.d/watchdog.conf"));
     await box.ok("systemctl", "daemon-reload");
   });
 

@@ -82,7 +82,7 @@ export function createInstalledAgent(box: SystemdBox): InstalledAgent {
     install: async (deb) => {
       const name = `/root/${deb.split("/").at(-1)}`;
       await must("cp", [deb, join(box.root, name)]);
-      await box.ok("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--force-confold", "-i", name);
+      await box.ok("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--force-confold", "--force-unsafe-io", "-i", name);
     },
     configure: (server) => {
       const file = join(box.root, "etc/sluice/agent.yaml");
