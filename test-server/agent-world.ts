@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { systemClock } from "../src/base/clock.ts";
 import { AppError, messageOf } from "../src/base/errors.ts";
 import { createProcessTable } from "../src/base/process-table.ts";
+import { openRunDirectory } from "../src/base/run-directory.ts";
 import { createLocalAgent } from "../src/client/local-agent.ts";
 import type { AgentStatus, WorkloadStatus } from "../src/contract/local-status.ts";
 import type { TestServerOptions } from "./options.ts";
@@ -121,6 +123,7 @@ export async function createAgentWorld(options: AgentWorldOptions = {}): Promise
       await until(() => ownPids().length === 0, `the processes of ${stateDir} end`, 5000);
     }
     await server.close();
+    rmSync(openRunDirectory({ stateDir, userId: process.getuid?.() ?? 0 }).path, { recursive: true, force: true });
     await removeStateDir();
   };
 

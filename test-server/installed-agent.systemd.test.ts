@@ -62,8 +62,9 @@ describe.skipIf(problem !== undefined)(title, () => {
   const isAlive = async (pid: number | undefined) => (await box.run("test", "-d", `/proc/${pid}`)).code === 0;
 
   test("installing starts it: unconfigured it is healthy and idle, and one journal line says what to set", async () => {
-    // nspawn lays its own boot id over /proc, and the fresh /proc of ProtectProc shows this machine's instead.
-    await dropIn("etc/systemd/system/sluice-agent.service.d/boot-id.conf", "ProtectProc=default");
+    // nspawn lays the box's boot id over /proc; with either option a unit sees the one of this machine below it.
+    const seeBootId = "ProtectProc=default\nProtectKernelTunables=no";
+    await dropIn("etc/systemd/system/sluice-agent.service.d/boot-id.conf", seeBootId);
     await agent.install(deb);
     expect(await agent.property("ActiveState")).toBe("active");
     expect((await agent.status()).workloads).toEqual([]);
@@ -167,6 +168,7 @@ describe.skipIf(problem !== undefined)(title, () => {
       return now.verdict === "reboot" ? now : undefined;
     }, "the agent judges a reboot");
     expect(after.bootId).not.toBe(before.bootId);
+    expect(await journal("-b", "-t", "sluice-agent")).toContain("the boot id has changed");
     await agent.untilRunning("cam-1");
     await server.rtmp?.untilPublishing("cam-1", AbortSignal.timeout(20_000));
     const publishers = (await box.ok("pgrep", "-c", "-x", "ffmpeg")).trim();
@@ -177,8 +179,10 @@ describe.skipIf(problem !== undefined)(title, () => {
     `a power cut in the middle of writes, ${POWER_CUTS} times, never loses what was last known good`,
     async () => {
       const stateDir = join(box.root, "var/lib/sluice");
+      const bootIds = new Set<string>();
       for (let cut = 0; cut < POWER_CUTS; cut++) {
         const { bootId } = await agent.until(() => agent.status(), "the agent answers");
+        bootIds.add(bootId);
         const told = () => {
           const report = server.reports.latestOf(BOX_ID)?.report;
           return report?.bootId === bootId ? report.applied.revision : undefined;
@@ -215,6 +219,7 @@ describe.skipIf(problem !== undefined)(title, () => {
       }
       await agent.untilRunning("cam-1");
       expect((await agent.status()).verdict).toBe("reboot");
+      expect(bootIds.size).toBe(POWER_CUTS);
     },
     POWER_CUTS * 10_000 + 30_000,
   );

@@ -36,12 +36,7 @@ async function main(): Promise<number> {
   }
 
   await world.startAgent();
-  await post(world, "/send-event", {
-    eventType: "start",
-    id: "demo",
-    input: "test://bars?size=640x360&fps=25&tone=440",
-    output: `${world.server.rtmp?.url}/demo`,
-  });
+  await post(world, "/streams", { id: "demo", input: "test://bars?size=640x360&fps=25&tone=440" });
   const watching = watchWorld(world, say, stop.signal);
   await world.untilRunning("demo").then(
     async () => say(`media arrives: ${await describeMedia(world, "demo")}`),

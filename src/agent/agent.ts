@@ -6,7 +6,7 @@ import { AppError, messageOf } from "../base/errors.ts";
 import type { LogComponent } from "../base/log.ts";
 import { createProcessTable } from "../base/process-table.ts";
 import { createProgressWatch } from "../base/progress-watch.ts";
-import { openRunDirectory } from "../base/run-directory.ts";
+import { leaveRunDirectory, openRunDirectory } from "../base/run-directory.ts";
 import { runServices } from "../base/service.ts";
 import { acquireStateLock } from "../base/state-lock.ts";
 import { createWinstonLog } from "../base/winston-log.ts";
@@ -164,11 +164,14 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   });
 
   await reconciler.adopt();
-  if (isCleared) await store.moveCursor("");
+  const isUnsure = [...reconciler.units().values()].some(({ isUnexplained }) => isUnexplained);
+  // Without a cursor the server names the whole set.
+  if (isCleared || isUnsure) await store.moveCursor("");
   await boot.save();
   reconciler.wake({ reason: "boot", isLoud: true });
   await runServices([...engine.services, localApi, metricsServer, reporter, link, serviceManager], signal);
   await engine.commit();
+  leaveRunDirectory(runDirectory);
   const { size } = reconciler.units();
   logFor("INIT").info(
     options.shutdown.streams === "stop"

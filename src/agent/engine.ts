@@ -55,7 +55,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     filesOfWorkload({ stateDir: options.files.stateDir, logDir, runDir: parts.runDirectory.path }, id);
 
   const store = createExpectedStore(
-    { shrinkHoldMs: options.reconcile.shrinkHoldMs },
+    { shrinkHoldMs: options.reconcile.shrinkHoldMs, isConfirmed: parts.isCleared },
     parts.isCleared ? { workloads: [] } : expectedFile.loaded,
     {
       clock,
@@ -75,6 +75,10 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     },
   );
 
+  // A process is started only after what expects it is on disk: one that is recorded and not expected was given up.
+  const commit = async () => {
+    await Promise.all([registry.commit(), expectedFile.commit()]);
+  };
   const pump = createOutputPump(
     { ...DEFAULT_PUMP_OPTIONS, logDirectory: logDir, agentLogName: basename(options.files.log) },
     {
@@ -103,7 +107,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
           signal: life,
         },
       ),
-      records: registry,
+      records: { ...registry, commit: () => commit() },
       pump,
       driverOf,
       filesOf,
@@ -112,6 +116,8 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       boxId: options.box.id,
       bootId: parts.bootId,
       expected: () => store.state().workloads,
+      isStoredSetWhole: expectedFile.loaded !== undefined && expectedFile.problems.length === 0,
+      isExpectedConfirmed: store.isConfirmed,
       onChange: notices.changed,
       onOccurrence: notices.occurred,
       progress: context.progress.loop("reconciler"),
@@ -174,10 +180,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       const status = registry.status();
       return status.durable ? expectedFile.status() : status;
     },
-    commit: async () => {
-      await registry.commit();
-      await expectedFile.commit();
-    },
+    commit,
   };
 }
 

@@ -41,8 +41,9 @@ export function createLocalSource(deps: LocalSourceDeps): LocalApiSource {
   };
 }
 
-function keptProcess({ id, generation, handle, phase }: Unit): CleanupResult["processes"] {
+function keptProcess({ id, generation, handle, phase, isUnexplained }: Unit): CleanupResult["processes"] {
   if (handle === undefined) return [];
-  const reason = phase === "stopping" ? "it is being stopped" : "it is expected";
+  const undecided = isUnexplained ? "the server has not said yet whether it is expected" : "it is expected";
+  const reason = phase === "stopping" ? "it is being stopped" : undecided;
   return [{ pid: handle.identity.pid, workloadId: id, generation, outcome: "kept", reason }];
 }

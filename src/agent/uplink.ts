@@ -70,6 +70,7 @@ export function createUplinkLink(
         occurred("bad-event", message);
       },
       onConnected: () => {
+        store.connected();
         reconciler.wake({ reason: "connect", isLoud: true });
         reporter.changed();
       },

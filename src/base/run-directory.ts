@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { accessSync, constants, lstatSync, mkdirSync, realpathSync, statfsSync } from "node:fs";
+import { accessSync, constants, lstatSync, mkdirSync, realpathSync, rmdirSync, statfsSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
 import { AppError, messageOf } from "./errors.ts";
 
@@ -39,6 +39,15 @@ export function runDirectoryCandidates(options: RunDirectoryOptions, hash: strin
       : []),
     join(stateDir, "run"),
   ];
+}
+
+/** Takes an empty run directory away; one that running workloads still use stays for the next agent. */
+export function leaveRunDirectory(directory: RunDirectory): void {
+  try {
+    rmdirSync(directory.path);
+  } catch {
+    // Not empty, or gone already.
+  }
 }
 
 /** Makes the first directory that can be ours alone, mode 0700. Throws `storage` when there is none at all. */

@@ -103,38 +103,28 @@ test("cleanup without an agent ends what proves to be ours, leaves the rest, and
   const stop = new AbortController();
   const log = createMemoryLog();
   const table = createProcessTable();
-  const runtime = createProcessRuntime(
-    { stateDir },
-    {
-      clock: systemClock,
-      log,
-      spawner: createSpawner({ ambient: process.env }, { clock: systemClock }),
-      table,
-      listPids: createPidLister({ table, clock: systemClock, log }),
-      signal: stop.signal,
-    },
-  );
-  const launch = (boxId: string): Promise<ProcessHandle> =>
-    runtime.start(
-      {
-        boxId,
-        workloadId: "cam-1",
-        kind: "stream",
-        generation: 2,
-        nonce: (boxId === "box-1" ? "a1" : "b2").repeat(16),
-        specHash: "x",
-      },
+  const deps = {
+    clock: systemClock,
+    log,
+    spawner: createSpawner({ ambient: process.env }, { clock: systemClock }),
+    table,
+    listPids: createPidLister({ table, clock: systemClock, log }),
+    signal: stop.signal,
+  };
+  const launch = (home: string, nonce: string): Promise<ProcessHandle> =>
+    createProcessRuntime({ stateDir: home }, deps).start(
+      { boxId: "box-1", workloadId: "cam-1", kind: "stream", generation: 2, nonce: nonce.repeat(16), specHash: "x" },
       { file: "sleep", args: ["60"], env: {} },
       {
-        directory: join(stateDir, "workloads", boxId),
-        progressPath: join(stateDir, "workloads", boxId, "progress"),
-        rawOutputPath: join(stateDir, "workloads", boxId, "output"),
-        logPath: join(stateDir, "cam.log"),
-        previewPath: join(stateDir, "cam.jpg"),
+        directory: join(home, "workloads"),
+        progressPath: join(home, "workloads", "progress"),
+        rawOutputPath: join(home, "workloads", "output"),
+        logPath: join(home, "cam.log"),
+        previewPath: join(home, "cam.jpg"),
       },
     );
-  const ours = await launch("box-1");
-  const other = await launch("box-2");
+  const ours = await launch(stateDir, "a1");
+  const other = await launch(join(directory, "another"), "b2");
   const file = join(stateDir, "registry.json");
   const registry = createRegistry({ file }, { clock: systemClock, log, signal: stop.signal });
   registry.put({

@@ -36,7 +36,7 @@ function run(
     const nowMs = state.nowMs + elapsedMs;
     const { health, finding } = observeMedia(
       state.health,
-      { nowMs, elapsedMs, sample, processState: options.state ?? "S" },
+      { nowMs, elapsedMs, sample, sampleAgeMs: 0, processState: options.state ?? "S" },
       LIMITS,
     );
     return { health, nowMs, findings: [...state.findings, finding] };
@@ -119,6 +119,17 @@ describe("ratesOf", () => {
     const rates = ratesOf(health.window);
     expect(rates.speed).toBeCloseTo(0.5, 1);
     expect(rates.bitrateKbit).toBeCloseTo(200, -1);
+  });
+
+  test("is exact although the program reports on another beat than we look", () => {
+    const beatMs = 510;
+    let health = NEW_HEALTH;
+    for (let nowMs = 1000; nowMs <= 120_000; nowMs += 1000) {
+      const writtenMs = Math.floor(nowMs / beatMs) * beatMs;
+      const tick = { nowMs, elapsedMs: 1000, sampleAgeMs: nowMs - writtenMs, processState: "S" };
+      health = observeMedia(health, { ...tick, sample: sampleAt(writtenMs / 1000) }, LIMITS).health;
+      if (nowMs > 10_000) expect(ratesOf(health.window).speed).toBeCloseTo(1, 2);
+    }
   });
 
   test("knows nothing from one sample", () => {

@@ -38,6 +38,8 @@ export interface HealthTick {
   readonly nowMs: number;
   readonly elapsedMs: number;
   readonly sample: MediaSample | undefined;
+  /** Since the program wrote the sample: programs report on a beat of their own. */
+  readonly sampleAgeMs: number;
   /** State letter of `/proc/PID/stat`. */
   readonly processState: string | undefined;
 }
@@ -64,7 +66,8 @@ export function observeMedia(
   const countedMs = Math.min(tick.elapsedMs, 2 * limits.periodMs);
   const last = health.window.at(-1)?.sample;
   const hasMoved = tick.sample !== undefined && isMovement(last, tick.sample);
-  const window = tick.sample === undefined ? health.window : extendWindow(health.window, tick.nowMs, tick.sample);
+  const window =
+    tick.sample === undefined ? health.window : extendWindow(health.window, tick.nowMs - tick.sampleAgeMs, tick.sample);
   const speed = ratesOf(window).speed;
   const isSlow = hasMoved && speed !== undefined && speed < SLOW_SPEED;
   const next: MediaHealth = {

@@ -3,6 +3,7 @@ import type { Log } from "../../base/log.ts";
 import type { LoopProgress } from "../../base/progress-watch.ts";
 import { afterHealthy } from "../reconcile/restart-state.ts";
 import type { Unit } from "../reconcile/unit.ts";
+import type { MediaSample } from "../workload/driver.ts";
 import { type HealthLimits, observeMedia } from "./media-health.ts";
 
 export interface MonitorOptions {
@@ -27,7 +28,14 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
   const observe = (unit: Unit, nowMs: number, elapsedMs: number) => {
     if (unit.phase !== "running" || unit.probe === undefined) return;
     const before = { cause: unit.finding?.cause, hasMoved: unit.health.hasMoved };
-    const tick = { nowMs, elapsedMs, sample: unit.probe.sample(), processState: unit.handle?.stat()?.state };
+    const sample = unit.probe.sample();
+    const tick = {
+      nowMs,
+      elapsedMs,
+      sample,
+      sampleAgeMs: ageOf(sample, deps.clock.wallMs()),
+      processState: unit.handle?.stat()?.state,
+    };
     const limits = { ...options.limitsOf(unit.kind), periodMs: options.periodMs };
     const { health, finding } = observeMedia(unit.health, tick, limits);
     unit.health = health;
@@ -53,4 +61,12 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
       }
     },
   };
+}
+
+/** A step of the wall clock between writing and reading must not count for more than a program's own beat. */
+const OLDEST_MS = 1000;
+
+function ageOf(sample: MediaSample | undefined, nowWallMs: number): number {
+  if (sample?.writtenAtWallMs === undefined) return 0;
+  return Math.min(Math.max(nowWallMs - sample.writtenAtWallMs, 0), OLDEST_MS);
 }

@@ -11,7 +11,7 @@ export interface CleanupDeps {
 type CleanedProcess = CleanupResult["processes"][number];
 
 /**
- * Ends every process that carries this box's mark, all at the same time. The caller holds the lock of the state
+ * Ends every process that carries the mark of this state directory, all at the same time. The caller holds the lock of the state
  * directory: with an agent alive this would fight it. Records stay when a process could not be ended.
  */
 export async function cleanupWithoutAgent(
@@ -20,12 +20,17 @@ export async function cleanupWithoutAgent(
 ): Promise<CleanupResult> {
   const clean = async ({ identity, mark }: FoundProcess): Promise<CleanedProcess> => {
     const entry = { pid: identity.pid, workloadId: mark.workloadId, generation: mark.generation };
-    if (dryRun) return { ...entry, outcome: "would-stop", reason: "no agent runs, and it carries this box's mark" };
+    if (dryRun)
+      return {
+        ...entry,
+        outcome: "would-stop",
+        reason: "no agent runs, and it carries the mark of this state directory",
+      };
     const handle = runtime.adopt(identity, mark);
     if (handle === undefined) return { ...entry, outcome: "stopped", reason: "it ended by itself meanwhile" };
     const outcome = await handle.stop(stopLadderOf(mark.kind));
     return outcome === "gone"
-      ? { ...entry, outcome: "stopped", reason: "no agent runs, and it carries this box's mark" }
+      ? { ...entry, outcome: "stopped", reason: "no agent runs, and it carries the mark of this state directory" }
       : { ...entry, outcome: "unkillable", reason: "it survived SIGKILL; the kernel holds it" };
   };
   const processes = await Promise.all((await runtime.sweep()).map(clean));

@@ -8,6 +8,9 @@ import { createUnit, type Unit } from "./unit.ts";
  * Finds what already runs. The kernel decides: every live process with our mark is looked at, and the registry only adds
  * what `/proc` cannot know (how often it failed before). A lost or forged registry costs nothing.
  *
+ * A process that no record knows, or whose stored set was lost, may well be expected: it is stopped only once the server
+ * has said so, because losing a file must not cost a stream.
+ *
  * Where several processes claim one workload, the newest generation stays; the others, and what a dead leader left
  * behind, are strays for the next sweep.
  */
@@ -26,6 +29,7 @@ export async function adoptRunning(
     if (handle === undefined) continue;
     const record = records.get(id);
     const unit = restored(createUnit(id, process.mark.kind, deps.clock.wallMs()), record, handle);
+    unit.isUnexplained = !deps.isStoredSetWhole || record?.nonce !== process.mark.nonce;
     units.set(id, unit);
     transitions.takeOver(unit, handle, deps.driverOf(process.mark.kind));
     adopted.add(process.identity.pid);

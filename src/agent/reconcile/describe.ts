@@ -80,11 +80,14 @@ function toMedia(unit: Unit): NonNullable<WorkloadStatus["media"]> {
   });
 }
 
+const UNDECIDED =
+  "It was found running and nothing on disk says what for: it is kept until the server has named the whole set.";
+
 /** Why a workload is in its state, in the order in which a person asks. */
 export function explain(view: WorkloadView, source: string): Explanation {
   const { unit, workload, refusal } = view;
   const because: string[] = [];
-  if (workload === undefined) because.push("Nothing expects it.");
+  if (workload === undefined) because.push(unit?.isUnexplained === true ? UNDECIDED : "Nothing expects it.");
   else because.push(`Expected by ${source}: ${view.driver?.describe(workload) ?? workload.kind}.`);
   if (refusal !== undefined) because.push(`Refused by ${refusal.rule} on this box: ${refusal.message}.`);
   if (unit === undefined) because.push("Nothing of it runs.");

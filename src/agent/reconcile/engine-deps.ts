@@ -46,6 +46,10 @@ export interface EngineDeps {
   readonly bootId: string;
   /** The set of workloads that should run now. */
   readonly expected: () => ReadonlyMap<string, Workload>;
+  /** The stored set was read whole: what it leaves out was left out on purpose. */
+  readonly isStoredSetWhole: boolean;
+  /** The set is what the server wants now, or it has had its time to say so. */
+  readonly isExpectedConfirmed: () => boolean;
   /** Something that a report would show has changed. */
   readonly onChange: () => void;
   readonly onOccurrence: (occurrence: Omit<Occurrence, "at">) => void;

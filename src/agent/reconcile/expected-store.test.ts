@@ -78,3 +78,30 @@ test("an empty id resets the cursor, an absent one leaves it", async () => {
   await world.store.moveCursor("");
   expect(world.store.cursor()).toBeUndefined();
 });
+
+test("the same set told again wakes nobody", async () => {
+  const world = createWorld();
+  await world.store.apply(whole(1, ["a", "b"]), "e.1");
+  world.order.length = 0;
+  await world.store.apply(whole(2, ["b", "a"]), "e.2");
+  expect(world.order).toEqual(["put", "save"]);
+  expect(world.saved.at(-1)).toMatchObject({ revision: 2, lastEventId: "e.2" });
+});
+
+test("the set is confirmed by the server's whole set, or by its silence after it was reached", async () => {
+  const told = createWorld({ workloads: [] });
+  expect(told.store.isConfirmed()).toBe(false);
+  await told.store.apply(whole(1, []), "e.1");
+  expect(told.store.isConfirmed()).toBe(true);
+  expect(told.order.filter((step) => step !== "put")).toEqual(["change", "save"]);
+
+  const silent = createWorld({ workloads: [] });
+  await silent.clock.advance(600_000);
+  expect(silent.store.isConfirmed()).toBe(false);
+  silent.store.connected();
+  await silent.clock.advance(50_000);
+  silent.store.connected();
+  await silent.clock.advance(10_001);
+  expect(silent.store.isConfirmed()).toBe(true);
+  expect(silent.order.filter((step) => step !== "put")).toEqual(["change"]);
+});

@@ -1,4 +1,4 @@
-import type { Clock } from "../../base/clock.ts";
+import type { Clock, Timer } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import type { Workload } from "../../contract/workload.ts";
 import { applyEvent, EMPTY_EXPECTED, type ExpectationEvent, type ExpectedState, releaseHeld } from "./expected.ts";
@@ -31,6 +31,10 @@ export interface ExpectedStore {
   state(): ExpectedState;
   /** Id of the last event that was applied and stored. */
   cursor(): string | undefined;
+  /** The server has named the whole set since the start, or has had `shrinkHoldMs` for it since it was first reached. */
+  isConfirmed(): boolean;
+  /** The server has been reached. */
+  connected(): void;
   /**
    * Applies an event; the reconciler is woken before the disk has answered. Resolves with what the server must be asked
    * for, once the event is stored.
@@ -41,13 +45,20 @@ export interface ExpectedStore {
 }
 
 export function createExpectedStore(
-  options: { readonly shrinkHoldMs: number },
+  options: { readonly shrinkHoldMs: number; readonly isConfirmed?: boolean },
   loaded: ExpectedDocument | undefined,
   deps: ExpectedStoreDeps,
 ): ExpectedStore {
   let state: ExpectedState = EMPTY_EXPECTED;
   let cursor = loaded?.lastEventId;
   let cancelHold = () => {};
+  let isConfirmed = options.isConfirmed ?? false;
+  let confirmation: Timer | undefined;
+
+  const confirm = () => {
+    confirmation?.clear();
+    isConfirmed = true;
+  };
 
   const save = () =>
     deps.save({
@@ -61,12 +72,14 @@ export function createExpectedStore(
   const become = (next: ExpectedState) => {
     const before = state;
     state = next;
-    deps.onPut(next.workloads.values());
+    deps.onPut([...next.workloads.values()].filter((workload) => before.workloads.get(workload.id) !== workload));
     if (before.held?.dueAtMs !== next.held?.dueAtMs) armHold();
   };
-  const settle = (next: ExpectedState) => {
+  const settle = (next: ExpectedState, isNewlyConfirmed = false) => {
+    const before = state;
     become(next);
-    deps.onChange();
+    if (isNewlyConfirmed || !hasSameEntries(before.workloads, next.workloads) || before.held !== next.held)
+      deps.onChange();
   };
 
   const armHold = () => {
@@ -101,6 +114,14 @@ export function createExpectedStore(
   return {
     state: () => state,
     cursor: () => cursor,
+    isConfirmed: () => isConfirmed,
+    connected: () => {
+      if (isConfirmed || confirmation !== undefined) return;
+      confirmation = deps.clock.timer(options.shrinkHoldMs, () => {
+        confirm();
+        deps.onChange();
+      });
+    },
     apply: async (event, eventId) => {
       const applied = applyEvent(state, event, {
         nowMs: deps.clock.monotonicMs(),
@@ -108,7 +129,10 @@ export function createExpectedStore(
         shrinkHoldMs: options.shrinkHoldMs,
       });
       if (applied.needsSnapshot !== undefined) return { needsSnapshot: applied.needsSnapshot };
-      if (applied.state !== state) settle(applied.state);
+      // Before the lap that follows: what the whole set leaves out is not wanted.
+      const isNewlyConfirmed = !isConfirmed && (event.kind === "snapshot" || event.kind === "whole");
+      if (isNewlyConfirmed) confirm();
+      if (applied.state !== state || isNewlyConfirmed) settle(applied.state, isNewlyConfirmed);
       if (eventId !== undefined) cursor = eventId === "" ? undefined : eventId;
       await save();
       return { needsSnapshot: undefined };
@@ -118,4 +142,8 @@ export function createExpectedStore(
       await save();
     },
   };
+}
+
+function hasSameEntries<K, V>(one: ReadonlyMap<K, V>, other: ReadonlyMap<K, V>): boolean {
+  return one.size === other.size && [...one].every(([key, value]) => other.get(key) === value);
 }

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { WireEvent } from "../../contract/wire-event.ts";
 import type { Workload } from "../../contract/workload.ts";
 
@@ -92,7 +93,9 @@ function replaceAll(
   whole: Pick<Extract<WireEvent, { kind: "whole" }>, "workloads" | "rejected" | "confirm">,
   context: ApplyContext,
 ): ExpectedState {
-  const next = new Map(whole.workloads.map((workload) => [workload.id, workload]));
+  const next = new Map(
+    whole.workloads.map((workload) => [workload.id, sameOr(state.workloads.get(workload.id), workload)]),
+  );
   for (const { id } of whole.rejected) {
     const kept = id === undefined ? undefined : state.workloads.get(id);
     if (kept !== undefined && !next.has(kept.id)) next.set(kept.id, kept);
@@ -116,10 +119,15 @@ function replaceAll(
   return { ...state, workloads: next, held };
 }
 
+/** What has not changed stays the same object, so that it need not be judged again. */
+function sameOr(held: Workload | undefined, next: Workload): Workload {
+  return isDeepStrictEqual(held, next) && held !== undefined ? held : next;
+}
+
 function edit(state: ExpectedState, put: readonly Workload[], remove: readonly string[]): ExpectedState {
   const workloads = new Map(state.workloads);
   for (const id of remove) workloads.delete(id);
-  for (const workload of put) workloads.set(workload.id, workload);
+  for (const workload of put) workloads.set(workload.id, sameOr(workloads.get(workload.id), workload));
   const touched = new Set([...remove, ...put.map(({ id }) => id)]);
   const ids = state.held?.ids.filter((id) => !touched.has(id)) ?? [];
   const held = state.held === undefined || ids.length === 0 ? undefined : { ...state.held, ids };

@@ -40,6 +40,18 @@ const CASES: readonly {
     steps: [{ kind: "stop", id: "a", reason: "not-expected" }],
   },
   {
+    title: "leaves alone what nobody can say whether it is expected",
+    observed: seen("running", { isUnexplained: true }),
+    expected: undefined,
+    steps: [],
+  },
+  {
+    title: "replaces what is expected in another way, although nothing explained it before",
+    observed: seen("running", { isUnexplained: true }),
+    expected: wanted("h2"),
+    steps: [{ kind: "stop", id: "a", reason: "changed" }],
+  },
+  {
     title: "ends a launch that nothing expects",
     observed: seen("launching"),
     expected: undefined,

@@ -16,6 +16,8 @@ export interface ObservedWorkload {
   readonly dueAtMs: number | undefined;
   /** Why its process must be replaced although its spec did not change. */
   readonly fault: string | undefined;
+  /** Nobody can say yet whether it is expected: it stays until somebody can. */
+  readonly isUnexplained?: boolean;
 }
 
 export interface ExpectedWorkload {
@@ -55,6 +57,7 @@ export function planReconcile(
     const seen = observed.get(id);
     const wanted = expected.get(id);
     if (seen === undefined || (wanted !== undefined && !wanted.isRefused)) continue;
+    if (wanted === undefined && seen.isUnexplained === true) continue;
     if (seen.phase === "waiting") stops.push({ kind: "forget", id });
     else if (seen.phase === "running" || seen.phase === "launching") {
       stops.push({ kind: "stop", id, reason: wanted === undefined ? "not-expected" : "refused" });

@@ -16,13 +16,21 @@ const stream = (id: string, url = `rtsp://camera/${id}`): Workload => ({
   spec: { input: { url }, outputs: [{ url: `rtmp://host/live/${id}` }] },
 });
 
-function createWorld(options: { records?: readonly RegistryRecord[]; random?: number } = {}) {
+interface WorldOptions {
+  readonly records?: readonly RegistryRecord[];
+  readonly random?: number;
+  /** The stored set was lost. */
+  readonly isSetLost?: boolean;
+}
+
+function createWorld(options: WorldOptions = {}) {
   const clock = createFakeClock();
   const log = createMemoryLog();
   const runtime = createFakeProcessRuntime(clock);
   const records = new Map(options.records?.map((record) => [record.id, record]));
   const expected = new Map<string, Workload>();
   const attached = new Set<string>();
+  const server = { isHeard: false };
   let nonces = 0;
   let verdict: ExitVerdict = { class: "network", retry: "backoff", evidence: "Connection refused" };
   const gates = new Map<string, Promise<void>>();
@@ -73,6 +81,8 @@ function createWorld(options: { records?: readonly RegistryRecord[]; random?: nu
       boxId: "box",
       bootId: "boot-1",
       expected: () => expected,
+      isStoredSetWhole: options.isSetLost !== true,
+      isExpectedConfirmed: () => server.isHeard,
       onChange: () => undefined,
       onOccurrence: () => undefined,
     },
@@ -92,6 +102,7 @@ function createWorld(options: { records?: readonly RegistryRecord[]; random?: nu
     log,
     runtime,
     records,
+    server,
     attached,
     reconciler,
     expectStreams,
@@ -115,6 +126,11 @@ const markOf = (world: ReturnType<typeof createWorld>, id: string, extra: Partia
   specHash: world.driver.specHash(stream(id)),
   ...extra,
 });
+
+function recordOf(id: string, nonce: string): RegistryRecord {
+  const counts = { generation: 3, restarts: 5, failures: 2, sinceMs: 0 };
+  return { id, kind: "stream", phase: "running", bootId: "boot-1", nonce, specHash: "h", ...counts };
+}
 
 describe("the reconciler", () => {
   test("starts what is expected, once, and says what it did", async () => {
@@ -273,32 +289,36 @@ describe("adoption", () => {
     expect(world.log.lines.join("\n")).toContain("which the registry did not know");
   });
 
-  test("stops an orphan that nothing expects", async () => {
-    const world = createWorld();
+  test("stops what was recorded and is no longer expected", async () => {
+    const world = createWorld({ records: [recordOf("gone", "old-gone")] });
     world.runtime.plant(markOf(world, "gone"));
     await world.reconciler.adopt();
     await world.settle();
     expect(world.running()).toEqual([]);
   });
 
+  test.each([
+    ["that no record knows", { records: [recordOf("a", "of another launch")] }],
+    ["whose stored set was lost", { records: [recordOf("a", "old-a"), recordOf("b", "old-b")], isSetLost: true }],
+  ])("keeps a process %s until the server has been heard", async (_title, options) => {
+    const world = createWorld(options);
+    world.runtime.plant(markOf(world, "a"));
+    world.runtime.plant(markOf(world, "b"));
+    await world.reconciler.adopt();
+    await world.settle();
+    expect(world.running()).toEqual(["a", "b"]);
+    world.expectStreams(stream("a"));
+    world.server.isHeard = true;
+    await world.settle();
+    expect(world.running()).toEqual(["a"]);
+    world.expectStreams();
+    await world.settle();
+    expect(world.running()).toEqual([]);
+  });
+
   test("never trusts or signals a recorded pid that the kernel does not prove", async () => {
     const world = createWorld({
-      records: [
-        {
-          id: "a",
-          kind: "stream",
-          phase: "running",
-          pid: 77,
-          startTicks: 770,
-          bootId: "boot-1",
-          nonce: "forged",
-          specHash: "h",
-          generation: 3,
-          restarts: 5,
-          failures: 2,
-          sinceMs: 0,
-        },
-      ],
+      records: [{ ...recordOf("a", "forged"), pid: 77, startTicks: 770 }],
     });
     world.expectStreams(stream("a"));
     await world.reconciler.adopt();

@@ -97,6 +97,8 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
     const expected = mode === "draining" ? NOTHING : deps.expected();
     const wanted = judge(expected);
     refusals = reportRefusals(refusals, wanted.refusals, deps);
+    const isSettled = mode === "draining" || deps.isExpectedConfirmed();
+    for (const [id, unit] of units) if (isSettled || expected.has(id)) unit.isUnexplained = false;
     const observed = new Map([...units].map(([id, unit]) => [id, toObserved(unit)]));
     const plan = planReconcile(observed, wanted.expected, deps.clock.monotonicMs());
     for (const step of plan.steps) apply(step, expected);

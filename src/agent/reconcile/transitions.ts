@@ -184,7 +184,7 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
       unit.stopReason = reason;
       enter(unit, "stopping", STOP_CAUSE[reason](unit));
       const outcome = await handle.stop(ladder);
-      if (outcome === "unkillable") {
+      if (outcome === "unkillable" && unit.handle === handle) {
         enter(unit, "unkillable", "it survived SIGKILL; nothing is started in its place until it is gone");
         deps.logFor("PID").error(`${unit.id} (pid ${handle.identity.pid}) cannot be killed: it is stuck in the kernel`);
         hooks.wake();

@@ -31,6 +31,8 @@ export interface Unit {
   cause: string | undefined;
   lastExit: RegistryRecord["lastExit"];
   stopReason: StopReason | undefined;
+  /** Found running, and nothing that survived on disk says what for. */
+  isUnexplained: boolean;
   /** Ends the preparation of a launch that is no longer wanted. */
   launchAbort: AbortController | undefined;
 }
@@ -53,6 +55,7 @@ export function createUnit(id: string, kind: string, sinceWallMs: number): Unit 
     cause: undefined,
     lastExit: undefined,
     stopReason: undefined,
+    isUnexplained: false,
     launchAbort: undefined,
   };
 }
@@ -64,6 +67,7 @@ export function toObserved(unit: Unit): ObservedWorkload {
     phase: unit.phase,
     dueAtMs: unit.dueAtMs,
     fault: unit.finding?.needsRestart === true ? unit.finding.message : undefined,
+    isUnexplained: unit.isUnexplained,
   };
 }
 

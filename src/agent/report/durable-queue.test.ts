@@ -106,6 +106,20 @@ describe("durable queue", () => {
     expect(textsOf((await open()).queue.view().entries)).toEqual(["a", "b", "c"]);
   });
 
+  it("takes an emptied queue for no proof that the disk writes again", async () => {
+    const refuse = async () => {
+      throw new AppError("storage", "ENOSPC: no space left on device");
+    };
+    const { queue, log } = await open({ ...createQueueFile(path, 1e6), append: refuse, replace: refuse });
+    for (const text of ["a", "b"]) {
+      queue.push(entry(text));
+      await queue.settled();
+      queue.delivered(queue.view().entries, 0);
+      await queue.settled();
+    }
+    expect(log.lines).toEqual(["[WARN] The queue of reports is kept in memory only: ENOSPC: no space left on device"]);
+  });
+
   it("does not read a file that is far too large to be its own", async () => {
     appendFileSync(path, "x".repeat(2000));
     const { queue } = await open(createQueueFile(path, 1000));

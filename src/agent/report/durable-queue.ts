@@ -40,7 +40,8 @@ export function createDurableQueue(bounds: ReportQueueBounds, file: QueueFile, l
   /** Nothing is written before the file has been read, or a push would be found again by the reading. */
   let isLoaded = false;
 
-  const write = async () => {
+  /** False when there was nothing to be written: that proves nothing of the disk. */
+  const write = async (): Promise<boolean> => {
     const added = unwritten;
     const replaces = mustReplace;
     unwritten = [];
@@ -48,20 +49,20 @@ export function createDurableQueue(bounds: ReportQueueBounds, file: QueueFile, l
     if (queue.entries.length === 0 && queue.dropped === 0) {
       if (hasFile) await file.remove();
       hasFile = false;
-    } else if (replaces) {
-      hasFile = true;
-      await file.replace(serializeQueue(queue));
-    } else if (added.length > 0) {
-      hasFile = true;
-      await file.append(added.map(lineOf).join(""));
+      return false;
     }
+    if (!replaces && added.length === 0) return false;
+    hasFile = true;
+    if (replaces) await file.replace(serializeQueue(queue));
+    else await file.append(added.map(lineOf).join(""));
+    return true;
   };
 
   const disk = createLapRunner(async () => {
     try {
-      await write();
-      if (isRefused) log.info("The queue of reports is on disk again");
-      isRefused = false;
+      const hasWritten = await write();
+      if (hasWritten && isRefused) log.info("The queue of reports is on disk again");
+      if (hasWritten) isRefused = false;
     } catch (thrown) {
       mustReplace = true;
       if (!isRefused) log.warn(`The queue of reports is kept in memory only: ${messageOf(thrown)}`);

@@ -1,6 +1,7 @@
 import { closeSync, constants, mkdirSync, openSync, realpathSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { Clock } from "../../../base/clock.ts";
+import { errnoOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import { isLive } from "../../../base/proc-stat.ts";
 import type { ProcessIdentity } from "../../../base/process-identity.ts";
@@ -35,6 +36,7 @@ export const UNKNOWN_BOOT_ID = "unknown";
 const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
 /** Of -1000 (never) to 1000 (first). */
 const WORKLOAD_OOM_SCORE = 300;
+const DISK_REFUSALS: ReadonlySet<string | undefined> = new Set(["ENOSPC", "EDQUOT", "EROFS", "EIO"]);
 /** The exit status of a process that is not our child goes to its parent. */
 const UNKNOWN_STATUS: ExitStatus = { code: null, signal: null };
 
@@ -118,9 +120,10 @@ interface LaunchParts {
 async function launchInto(files: WorkloadFiles, { spawner, table, launch }: LaunchParts) {
   const open: number[] = [];
   try {
-    for (const directory of [files.directory, dirname(files.progressPath), dirname(files.rawOutputPath)]) {
+    for (const directory of [dirname(files.progressPath), dirname(files.rawOutputPath)]) {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
     }
+    makeOwnDirectory(files.directory);
     // Counters of the last run are no counters of this one; output that was not read yet is still output.
     const stdoutFd = openSync(files.progressPath, APPEND | constants.O_TRUNC, 0o600);
     open.push(stdoutFd);
@@ -149,6 +152,15 @@ function offerToOomKiller(pid: number): void {
     writeFileSync(`/proc/${pid}/oom_score_adj`, String(WORKLOAD_OOM_SCORE));
   } catch {
     // It has ended already, or this kernel hides the file: the score is a preference, not a condition.
+  }
+}
+
+/** Only by-products lie there: a disk that is full or read-only must not keep a workload from running. */
+function makeOwnDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  } catch (thrown) {
+    if (!DISK_REFUSALS.has(errnoOf(thrown))) throw thrown;
   }
 }
 

@@ -20,13 +20,13 @@ const OUTPUT_BYTES = 512 * 1024;
 export async function readFfmpegCapabilities(
   path: string,
   runProgram: RunProgram,
-  signal: AbortSignal,
+  signal?: AbortSignal,
 ): Promise<FfmpegCapabilities> {
   const ask = async (...args: string[]): Promise<string> => {
     const result = await runProgram(path, ["-hide_banner", ...args], {
       timeoutMs: TIMEOUT_MS,
       maxOutputBytes: OUTPUT_BYTES,
-      signal,
+      ...(signal === undefined ? {} : { signal }),
     });
     if (result.code === 0) return result.stdout;
     const why = result.timedOut ? `no answer within ${TIMEOUT_MS / 1000} s` : `exit ${result.code ?? result.signal}`;
@@ -34,14 +34,20 @@ export async function readFfmpegCapabilities(
   };
   const version = parseVersion(await ask("-version"));
   if (version === undefined) throw new AppError("unavailable", `${path} is not FFmpeg: it names no version`);
+  const [encoders, protocols, muxers, rtspOptions] = await Promise.all([
+    ask("-encoders"),
+    ask("-protocols"),
+    ask("-muxers"),
+    ask("-h", "demuxer=rtsp"),
+  ]);
   return {
     path,
     version,
-    encoders: parseFlaggedNames(await ask("-encoders")),
-    protocols: parseProtocols(await ask("-protocols")),
-    muxers: parseFlaggedNames(await ask("-muxers")).flatMap((names) => names.split(",")),
+    encoders: parseFlaggedNames(encoders),
+    protocols: parseProtocols(protocols),
+    muxers: parseFlaggedNames(muxers).flatMap((names) => names.split(",")),
     dialect: {
-      rtspTimeoutOption: /^\s*-stimeout\s/m.test(await ask("-h", "demuxer=rtsp")) ? "stimeout" : "timeout",
+      rtspTimeoutOption: /^\s*-stimeout\s/m.test(rtspOptions) ? "stimeout" : "timeout",
       hasStatsPeriod: isAtLeast(version, [4, 4]),
     },
   };

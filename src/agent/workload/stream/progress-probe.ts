@@ -1,5 +1,5 @@
 import { errnoOf } from "../../../base/errors.ts";
-import type { MediaProbe } from "../driver.ts";
+import type { MediaProbe, MediaSample } from "../driver.ts";
 import { createProgressParser } from "./progress.ts";
 import type { ProgressDisk } from "./stream-disk.ts";
 
@@ -20,7 +20,13 @@ export function createProgressProbe(path: string, disk: ProgressDisk): MediaProb
   const parser = createProgressParser();
   let fd: number | undefined;
   let offset = 0;
+  let writtenAtWallMs: number | undefined;
   let isClosed = false;
+
+  const latest = (): MediaSample | undefined => {
+    const sample = parser.latest();
+    return sample === undefined || writtenAtWallMs === undefined ? sample : { ...sample, writtenAtWallMs };
+  };
 
   const close = () => {
     if (fd !== undefined) disk.close(fd);
@@ -31,20 +37,20 @@ export function createProgressProbe(path: string, disk: ProgressDisk): MediaProb
     if (fd !== undefined) return fd;
     fd = disk.open(path);
     if (fd === undefined) return undefined;
-    const size = disk.size(fd);
-    offset = Math.max(0, size - TAIL_BYTES);
+    offset = Math.max(0, disk.stat(fd).sizeBytes - TAIL_BYTES);
     if (offset > 0) parser.resync();
     return fd;
   };
 
   const readNew = (file: number) => {
-    const size = disk.size(file);
-    if (size < offset) {
+    const { sizeBytes, modifiedWallMs } = disk.stat(file);
+    if (sizeBytes > offset) writtenAtWallMs = modifiedWallMs;
+    if (sizeBytes < offset) {
       // Somebody else emptied it.
       offset = 0;
       parser.resync();
     }
-    while (offset < size) {
+    while (offset < sizeBytes) {
       const count = disk.read(file, shared, offset);
       if (count === 0) break;
       parser.feed(shared.subarray(0, count));
@@ -60,7 +66,7 @@ export function createProgressProbe(path: string, disk: ProgressDisk): MediaProb
 
   return {
     sample: () => {
-      if (isClosed) return parser.latest();
+      if (isClosed) return latest();
       try {
         const file = open();
         if (file !== undefined) readNew(file);
@@ -68,7 +74,7 @@ export function createProgressProbe(path: string, disk: ProgressDisk): MediaProb
         if (errnoOf(thrown) === undefined) throw thrown;
         close();
       }
-      return parser.latest();
+      return latest();
     },
     close: () => {
       isClosed = true;

@@ -18,7 +18,8 @@ import type { PathLookup } from "./file-root.ts";
 export interface ProgressDisk {
   /** For reading and emptying; undefined while there is no such file. Throws the system's error otherwise. */
   open(path: string): number | undefined;
-  size(fd: number): number;
+  /** `modifiedWallMs`: when it was last written to, on the wall clock. */
+  stat(fd: number): { readonly sizeBytes: number; readonly modifiedWallMs: number };
   /** Bytes read into `buffer` from `offset` on; 0 at the end. */
   read(fd: number, buffer: Buffer, offset: number): number;
   truncate(fd: number): void;
@@ -43,7 +44,10 @@ export const systemStreamDisk: StreamDisk = {
   realpath: (path) => absentAs(() => realpathSync(path), undefined),
   hasEntry: (path) => absentAs(() => lstatSync(path) !== undefined, false),
   open: (path) => absentAs(() => openSync(path, "r+"), undefined),
-  size: (fd) => fstatSync(fd).size,
+  stat: (fd) => {
+    const { size, mtimeMs } = fstatSync(fd);
+    return { sizeBytes: size, modifiedWallMs: mtimeMs };
+  },
   read: (fd, buffer, offset) => readSync(fd, buffer, 0, buffer.length, offset),
   truncate: (fd) => ftruncateSync(fd, 0),
   close: (fd) => closeSync(fd),

@@ -37,3 +37,25 @@ test("what is not admitted is not prepared either", async () => {
     field: "policy.fileRoots",
   });
 });
+
+test("launches that come together ask FFmpeg once what it can do", async () => {
+  const asked: string[] = [];
+  const answers: RunProgram = (_file, args) => {
+    asked.push(args.slice(1).join(" "));
+    const stdout = "ffmpeg version 7.1\n ------\n V....D libx264  H.264\n A....D aac  AAC\n";
+    return Promise.resolve({ code: 0, signal: null, stdout, stderr: "", timedOut: false });
+  };
+  const counted = createStreamDriver(
+    { streams: { ffmpegPath: "ffmpeg", ffprobePath: "ffprobe", startDeadlineMs: 20_000 }, policy: OPEN_POLICY },
+    { runProgram: answers, disk: systemStreamDisk },
+  );
+  const prepare = (host: string) =>
+    counted.prepare(
+      streamWorkload({ input: "test://bars", outputs: [`srt://${host}:9`] }),
+      FILES,
+      AbortSignal.timeout(1000),
+    );
+  await Promise.all(["a", "b", "c"].map(prepare));
+  await prepare("d");
+  expect(asked.sort()).toEqual(["-encoders", "-h demuxer=rtsp", "-muxers", "-protocols", "-version"]);
+});

@@ -52,17 +52,26 @@ export function createStreamDriver(
   const { disk, runProgram } = deps;
   const soundByHash = new Map<string, boolean>();
   let capabilities: FfmpegCapabilities | undefined;
+  let asking: Promise<FfmpegCapabilities> | undefined;
 
-  const readCapabilities = async (signal: AbortSignal): Promise<FfmpegCapabilities> => {
-    capabilities = await readFfmpegCapabilities(streams.ffmpegPath, runProgram, signal);
-    return capabilities;
+  /** All launches that need it at one time share one asking. It outlives each of them, and ends by its own time limits. */
+  const readCapabilities = (): Promise<FfmpegCapabilities> => {
+    asking ??= readFfmpegCapabilities(streams.ffmpegPath, runProgram)
+      .then((found) => {
+        capabilities = found;
+        return found;
+      })
+      .finally(() => {
+        asking = undefined;
+      });
+    return asking;
   };
 
   /** Asks again before it refuses: FFmpeg may have been upgraded under the running agent. */
-  const requireEncoders = async (stream: AdmittedStream, signal: AbortSignal): Promise<FfmpegCapabilities> => {
-    const known = capabilities ?? (await readCapabilities(signal));
+  const requireEncoders = async (stream: AdmittedStream): Promise<FfmpegCapabilities> => {
+    const known = capabilities ?? (await readCapabilities());
     if (missingEncoder(stream, known) === undefined) return known;
-    const fresh = await readCapabilities(signal);
+    const fresh = await readCapabilities();
     const missing = missingEncoder(stream, fresh);
     if (missing === undefined) return fresh;
     const { field, encoder } = missing;
@@ -100,7 +109,8 @@ export function createStreamDriver(
     prepare: async ({ spec }, files, signal) => {
       const { stream, refusal } = admitStream(spec, policy, disk);
       if (refusal !== undefined) throw new AppError("refused", refusal.message, { field: refusal.rule });
-      const { dialect } = await requireEncoders(stream, signal);
+      const { dialect } = await requireEncoders(stream);
+      signal.throwIfAborted();
       const addSilence = await mustAddSilence(stream, dialect, signal);
       makeRoomForFiles(stream, disk);
       const args = ffmpegArguments({ stream, dialect, addSilence, previewPath: files.previewPath });

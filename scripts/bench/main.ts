@@ -1,0 +1,154 @@
+/** Runs the measurements one after the other and prints one table; `run` is its front door. */
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { cpus, loadavg, release, totalmem } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { AppError, messageOf } from "../../src/base/errors.ts";
+import { adoption } from "./adoption.ts";
+import { eventToProcess } from "./event-to-process.ts";
+import { exitToRestart } from "./exit-to-restart.ts";
+import { footprint } from "./footprint.ts";
+import { createLab, type Lab } from "./lab.ts";
+import type { Measurement, Row } from "./measurement.ts";
+import type { Peer } from "./peers/peer.ts";
+import { createPm2, installPm2 } from "./peers/pm2.ts";
+import { createSupervisord } from "./peers/supervisord.ts";
+import { planTime } from "./plan-time.ts";
+import { isMet, renderTable } from "./render-table.ts";
+import { startUp } from "./start-up.ts";
+import { summarize } from "./statistics.ts";
+
+const MEASUREMENTS: readonly Measurement[] = [planTime, startUp, eventToProcess, exitToRestart, adoption, footprint];
+const EXIT = { ok: 0, incomplete: 1, usage: 64, interrupted: 130 } as const;
+
+interface Outcome {
+  readonly name: string;
+  readonly rows: readonly Row[];
+  readonly load: string;
+}
+
+/** What the whole run shares. */
+interface Run {
+  readonly stop: AbortController;
+  readonly pm2Directory: string;
+  readonly notes: string[];
+  readonly faults: string[];
+  pm2: Promise<string> | undefined;
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: { json: { type: "string" }, long: { type: "boolean" } },
+  });
+  const unknown = positionals.filter((name) => !MEASUREMENTS.some((measurement) => measurement.name === name));
+  if (unknown.length > 0) {
+    say(`no such measurement: ${unknown.join(", ")}; there are ${MEASUREMENTS.map(({ name }) => name).join(", ")}`);
+    return EXIT.usage;
+  }
+  const chosen = MEASUREMENTS.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+
+  const stop = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => stop.abort(new AppError("cancelled", `received ${signal}`)));
+  }
+  await using shared = createLab(stop.signal);
+  const run: Run = { stop, pm2Directory: join(shared.directory, "packages"), notes: [], faults: [], pm2: undefined };
+  const outcomes: Outcome[] = [];
+  for (const measurement of chosen) {
+    if (stop.signal.aborted) break;
+    outcomes.push(await measureOne(measurement, run, values.long === true));
+  }
+  print(outcomes, run);
+  if (values.json !== undefined) writeJson(values.json, outcomes, run);
+  return stop.signal.aborted ? EXIT.interrupted : run.faults.length > 0 ? EXIT.incomplete : EXIT.ok;
+}
+
+async function measureOne(measurement: Measurement, run: Run, isLong: boolean): Promise<Outcome> {
+  const { name, measure } = measurement;
+  const limit = AbortSignal.timeout(measurement.limitMs * (isLong ? 5 : 1));
+  const signal = AbortSignal.any([run.stop.signal, limit]);
+  const before = loadText();
+  let rows: readonly Row[] = [];
+  try {
+    await using lab = createLab(signal);
+    rows = await measure({
+      lab,
+      signal,
+      isLong,
+      say: (text) => say(`${name}: ${text}`),
+      note: (text) => run.notes.push(text),
+      peers: (home) => peersIn(home, run),
+    });
+  } catch (thrown) {
+    if (!run.stop.signal.aborted) run.faults.push(`${name} could not be measured: ${messageOf(thrown)}`);
+  }
+  return { name, rows, load: `${before} → ${loadText()}` };
+}
+
+async function peersIn(lab: Lab, run: Run): Promise<readonly Peer[]> {
+  const peers: Peer[] = [];
+  try {
+    run.pm2 ??= installPm2(run.pm2Directory, run.stop.signal);
+    peers.push(createPm2(await run.pm2, lab));
+  } catch (thrown) {
+    run.faults.push(`pm2 could not be measured: ${messageOf(thrown)}`);
+  }
+  try {
+    peers.push(createSupervisord(firstLineOf("supervisord", "--version"), lab));
+  } catch (thrown) {
+    run.faults.push(`supervisord could not be measured: ${messageOf(thrown)}`);
+  }
+  return peers;
+}
+
+function print(outcomes: readonly Outcome[], { notes, faults }: Run): void {
+  const rows = outcomes.flatMap((outcome) => outcome.rows);
+  console.log(machineLines(outcomes).join("\n"));
+  console.log(`\n${renderTable(rows)}\n`);
+  for (const note of notes) console.log(note);
+  for (const fault of faults) console.log(fault);
+}
+
+function machineLines(outcomes: readonly Outcome[]): string[] {
+  const model = cpus()[0]?.model ?? "unknown CPU";
+  const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`;
+  const distribution = /^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync("/etc/os-release", "utf8"))?.[1];
+  const ffmpeg = firstLineOf("ffmpeg", "-version").split(" ").slice(0, 3).join(" ");
+  return [
+    `${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC, ${cpus().length} × ${model}, ${memory}, Linux ${release()}, ` +
+      `${distribution}, Node ${process.version}, ${ffmpeg}`,
+    `Load average (1 min) before and after: ${outcomes.map(({ name, load }) => `${name} ${load}`).join(", ")}`,
+  ];
+}
+
+function loadText(): string {
+  return loadavg()[0]?.toFixed(1) ?? "?";
+}
+
+function firstLineOf(file: string, ...args: string[]): string {
+  return execFileSync(file, args, { encoding: "utf8", timeout: 10_000 }).split("\n")[0]?.trim() ?? "";
+}
+
+function writeJson(path: string, outcomes: readonly Outcome[], { notes, faults }: Run): void {
+  const document = {
+    at: new Date().toISOString(),
+    machine: machineLines(outcomes),
+    measurements: outcomes.map(({ name, load, rows }) => ({
+      name,
+      load,
+      rows: rows.map((row) => ({ ...row, ...summarize(row.samples), isMet: isMet(row) })),
+    })),
+    notes,
+    faults,
+  };
+  writeFileSync(path, `${JSON.stringify(document, null, 2)}\n`);
+}
+
+process.exitCode = await main(process.argv.slice(2));
