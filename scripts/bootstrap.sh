@@ -55,6 +55,9 @@ debian_purpose() {
     ffmpeg) echo "runs the streams" ;;
     procps) echo "ps, for looking at processes in tests" ;;
     nginx-light | libnginx-mod-rtmp) echo "an RTMP server that tests break on purpose" ;;
+    systemd-container) echo "boots a throw-away machine with a real systemd, for tests that root runs" ;;
+    curl) echo "asks the agent's socket in tests" ;;
+    dpkg) echo "writes the Debian package" ;;
     chromium) echo "a real browser for the tests of the pages" ;;
     *) echo "needed here" ;;
   esac
@@ -65,6 +68,7 @@ debian_has() {
   case $1 in
     libnginx-mod-rtmp) [ -e /usr/lib/nginx/modules/ngx_rtmp_module.so ] && return 0 ;;
     nginx-light) [ -x /usr/sbin/nginx ] && return 0 ;;
+    systemd-container) command -v systemd-nspawn >/dev/null && return 0 ;;
     procps) command -v ps >/dev/null && return 0 ;;
     *) command -v "$1" >/dev/null && return 0 ;;
   esac

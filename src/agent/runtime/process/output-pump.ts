@@ -153,11 +153,14 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
     const unwritten = lines.slice(Math.max(admitted, lines.length - options.tailLines)).map(toText);
     one.tail = [...one.tail, ...written.slice(-options.tailLines), ...unwritten].slice(-options.tailLines);
     stats.suppressedLines += lines.length - admitted;
-    one.file.append(suppressedLine(suppressedBefore) + written.map(stamp).join(""));
-    deps.journal?.write(one.workloadId, [...suppressedText(suppressedBefore), ...written]);
+    tell(one, [...suppressedText(suppressedBefore), ...written]);
   };
 
-  const suppressedLine = (count: number) => suppressedText(count).map(stamp).join("");
+  const tell = (one: Followed, lines: readonly string[]) => {
+    if (lines.length === 0) return;
+    one.file.append(lines.map(stamp).join(""));
+    deps.journal?.write(one.workloadId, lines);
+  };
 
   const pump = (one: Followed) => {
     try {
@@ -166,7 +169,7 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
         skip: (count) => {
           one.lines.skip();
           stats.skippedBytes += count;
-          one.file.append(stamp(`… skipped ${count} bytes: more came than can be read`));
+          tell(one, [`… skipped ${count} bytes: more came than can be read`]);
         },
       });
     } catch (thrown) {
@@ -178,7 +181,7 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
     pump(one);
     const rest = one.lines.rest();
     if (rest !== undefined) carry(one, [rest]);
-    one.file.append(suppressedLine(one.gate.takeSuppressed()));
+    tell(one, suppressedText(one.gate.takeSuppressed()));
   };
 
   const failure = () => [...files.values()].map((file) => file.failure()).find((reason) => reason !== undefined);
