@@ -62,8 +62,8 @@ describe.skipIf(problem !== undefined)(title, () => {
   const isAlive = async (pid: number | undefined) => (await box.run("test", "-d", `/proc/${pid}`)).code === 0;
 
   test("installing starts it: unconfigured it is healthy and idle, and one journal line says what to set", async () => {
-    // nspawn lays the box's boot id over /proc; with either option a unit sees the one of this machine below it.
-    const seeBootId = "ProtectProc=default\nProtectKernelTunables=no";
+    // nspawn lays the box's boot id over /proc; with any of these a unit sees the one of this machine below it.
+    const seeBootId = "ProtectProc=default\nProtectKernelTunables=no\nProtectControlGroups=no";
     await dropIn("etc/systemd/system/sluice-agent.service.d/boot-id.conf", seeBootId);
     await agent.install(deb);
     expect(await agent.property("ActiveState")).toBe("active");
