@@ -60,6 +60,11 @@ async function main(args: readonly string[]): Promise<number> {
   }
   await using shared = createLab(stop.signal);
   const run: Run = { stop, pm2Directory: join(shared.directory, "packages"), notes: [], faults: [], pm2: undefined };
+  if ((loadavg()[0] ?? 0) > QUIET_LOAD) {
+    run.notes.push(
+      `The machine was not quiet at the start (load average ${loadText()}): the figures are upper bounds.`,
+    );
+  }
   const outcomes: Outcome[] = [];
   for (const measurement of chosen) {
     if (stop.signal.aborted) break;
@@ -127,6 +132,9 @@ function machineLines(outcomes: readonly Outcome[]): string[] {
     `Load average (1 min) before and after: ${outcomes.map(({ name, load }) => `${name} ${load}`).join(", ")}`,
   ];
 }
+
+/** Beside other work every figure is an upper bound. */
+const QUIET_LOAD = 0.5;
 
 function loadText(): string {
   return loadavg()[0]?.toFixed(1) ?? "?";

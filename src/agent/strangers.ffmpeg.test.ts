@@ -48,7 +48,7 @@ function editRecords(world: AgentWorld, edit: (records: readonly RegistryRecord[
 
 function recordOf(pid: number, like: RegistryRecord, id: string): RegistryRecord {
   const startTicks = table.stat(pid)?.startTicks ?? -1;
-  return { ...like, id, phase: "running", pid, startTicks, failures: 3, restarts: 40 };
+  return { ...like, id, phase: "running", pid, startTicks, nonce: "ef".repeat(16), failures: 3, restarts: 40 };
 }
 
 test("whoever holds a recorded number or a mark of another's is neither signalled nor taken for a stream", async () => {
@@ -84,7 +84,7 @@ test("whoever holds a recorded number or a mark of another's is neither signalle
     return [
       recordOf(strangers.plain, one, "cam-1"),
       // The right process under a nonce that is not its own: what this record remembers is of another launch.
-      { ...recordOf(second.pid ?? -1, two, "cam-2"), nonce: "ef".repeat(16) },
+      recordOf(second.pid ?? -1, two, "cam-2"),
       recordOf(strangers.ofOtherStateDirectory, three, "cam-3"),
       recordOf(strangers.onForgottenRecord, one, "not-expected-1"),
       { ...recordOf(strangers.ofOtherBox, one, "not-expected-2"), nonce: "ab".repeat(16) },
@@ -155,8 +155,9 @@ test.skipIf(refusal !== undefined)(
     const { pid } = await world.untilRunning("cam-1");
     await run(`kill -9 ${agentPid}; wait ${agentPid}; kill -9 ${pid}; echo`);
     await world.until(() => world.workloadPids().length === 0, "the stream has ended");
-    const stranger = await run(`echo $((${pid} - 1)) > /proc/sys/kernel/ns_last_pid; sleep 600 & echo $!`);
-    expect(stranger).toBe(String(pid));
+    // Until the dead process has been reaped, its number is not free.
+    const takeNumber = `echo $((${pid} - 1)) > /proc/sys/kernel/ns_last_pid; sleep 600 & echo $!`;
+    await world.until(async () => (await run(takeNumber)) === String(pid), "the number is another's", 5000);
 
     const next = await startAgent();
     await world.until(async () => String((await world.status()).pid) === next, "the next agent answers");

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { createFakeClock } from "../../src/base/clock.fake.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { createTestServer, type TestServer } from "../server.ts";
 import { openRawConnection } from "../sse/raw-connection.ts";
@@ -35,16 +36,18 @@ test("drop (reset) ends with a TCP reset", async () => {
 });
 
 test("refuse answers new connections with the status until its time is over", async () => {
-  await using server = await start();
-  await using before = await connected(server);
-  server.fault("refuse", { status: 429, retryAfter: 3, seconds: 0.4 });
-  await before.ended;
+  const clock = createFakeClock();
+  await using server = await createTestServer({ port: 0, rtmpPort: undefined }, { clock });
+  server.fault("refuse", { status: 429, retryAfter: 3, seconds: 10 });
+  await clock.advance(9_999);
   const refused = await fetch(server.eventsUrl);
   expect(refused.status).toBe(429);
   expect(refused.headers.get("retry-after")).toBe("3");
   await refused.body?.cancel();
-  await expect.poll(() => server.board.active()).toEqual([]);
-  await using _after = await connected(server);
+  await clock.advance(1);
+  expect(server.board.active()).toEqual([]);
+  await using after = openRawConnection(server.eventsUrl);
+  await after.until("event: expected");
 });
 
 test("a refusal can leave those who are connected alone", async () => {
