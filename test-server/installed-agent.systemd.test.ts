@@ -168,7 +168,8 @@ describe.skipIf(problem !== undefined)(title, () => {
       return now.verdict === "reboot" ? now : undefined;
     }, "the agent judges a reboot");
     expect(after.bootId).not.toBe(before.bootId);
-    expect(await journal("-b", "-t", "sluice-agent")).toContain("the boot id has changed");
+    // However long this machine has been up: the boot id decides.
+    expect(await journal("-b", "-t", "sluice-agent")).toContain("[BOOT] Fresh boot detected (uptime: ");
     await agent.untilRunning("cam-1");
     await server.rtmp?.untilPublishing("cam-1", AbortSignal.timeout(20_000));
     const publishers = (await box.ok("pgrep", "-c", "-x", "ffmpeg")).trim();
