@@ -8,7 +8,8 @@ import type { Workload } from "../../src/contract/workload.ts";
 import { createTestServer, type TestServer } from "../../test-server/server.ts";
 import { killQuietly, type Lab } from "./lab.ts";
 
-const MAIN = resolve(import.meta.dirname, "../../src/main.ts");
+/** Compiled, as `scripts/sluice` runs it. */
+const MAIN = resolve(import.meta.dirname, "../../build/main.js");
 const ANSWER_MS = 10_000;
 
 export interface AgentLine {
@@ -65,7 +66,7 @@ export async function createAgentBox(options: AgentBoxOptions, lab: Lab): Promis
     server,
     start: (nodeArguments = []) => {
       const spawnedAtMs = performance.now();
-      const child = lab.spawn(process.execPath, ["--no-warnings", ...nodeArguments, MAIN, "agent"], {
+      const child = lab.spawn(process.execPath, ["--max-semi-space-size=1", ...nodeArguments, MAIN, "agent"], {
         stdio: "pipe",
         env: {
           SLUICE_CONFIG: "/dev/null",

@@ -7,9 +7,9 @@ const always = (value: number) => () => value;
 const backoff = { class: "network", retry: "backoff" } as const;
 
 describe("afterFailure", () => {
-  test("waits 0.25 s, 1 s, then twice as long each time up to 60 s", () => {
+  test("waits 0.2 s, 1 s, then twice as long each time up to 60 s", () => {
     expect([1, 2, 3, 4, 5, 6, 7, 8, 9, 1000].map(delayCeilingMs)).toEqual([
-      250, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000,
+      200, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000,
     ]);
   });
 

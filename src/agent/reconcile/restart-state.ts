@@ -11,7 +11,8 @@ export interface RestartState {
 
 export const FRESH_RESTART: RestartState = { failures: 0, restarts: 0 };
 
-export const FIRST_DELAY_MS = 250;
+/** With the exit's discovery and the spawn the first restart stays within a quarter of a second. */
+export const FIRST_DELAY_MS = 200;
 const SECOND_DELAY_MS = 1000;
 export const LONGEST_DELAY_MS = 60_000;
 /** Healthy media for this long pays all debts. */

@@ -48,7 +48,7 @@ async function checkRoom(path: string): Promise<Check[]> {
 }
 
 /**
- * Progress of streams is written twice a second: that belongs into memory, not onto a flash card. `candidates` are the
+ * Progress of streams is written once a second: that belongs into memory, not onto a flash card. `candidates` are the
  * agent's own, in its order: the first that can be made is used.
  */
 export async function checkRunDirectory(candidates: readonly string[]): Promise<Check> {
@@ -59,7 +59,7 @@ export async function checkRunDirectory(candidates: readonly string[]): Promise<
     const { type, bavail, bsize } = await statfs(place);
     if (MEMORY_FILE_SYSTEMS.has(type)) return ok(name, `in memory (${place}), ${formatBytes(bavail * bsize)} free`);
     const advice =
-      "Progress is written there twice a second, which wears flash storage: let RUNTIME_DIRECTORY be on a tmpfs.";
+      "Progress is written there once a second, which wears flash storage: let RUNTIME_DIRECTORY be on a tmpfs.";
     return warn(name, `on a disk (${place})`, advice);
   }
   return fail(name, `none of ${candidates.join(", ")} can be written`, "Run this as the agent's user.");

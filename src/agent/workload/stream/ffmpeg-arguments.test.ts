@@ -28,7 +28,7 @@ function argumentsOf(spec: unknown, more: { addSilence?: boolean; dialect?: type
 }
 const lineOf = (...args: Parameters<typeof argumentsOf>) => argumentsOf(...args).join(" ");
 
-const HEAD = "-nostdin -hide_banner -nostats -loglevel level+warning -progress pipe:1 -stats_period 0.5";
+const HEAD = "-nostdin -hide_banner -nostats -loglevel level+warning -progress pipe:1 -stats_period 1";
 const LIVE = "-analyzeduration 3000000 -probesize 5000000";
 const QUEUE = "-thread_queue_size 512";
 const COPY = "-map 0:v:0? -map 0:a:0? -c:v copy -c:a copy -y";

@@ -30,7 +30,7 @@ export function ffmpegArguments(command: CommandLine): string[] {
   const video = videoOf(stream);
   return [
     ...["-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+warning", "-progress", "pipe:1"],
-    ...(dialect.hasStatsPeriod ? ["-stats_period", "0.5"] : []),
+    ...(dialect.hasStatsPeriod ? ["-stats_period", "1"] : []),
     ...(spec.preview !== undefined && video === "copy" ? ["-skip_frame:v", "nokey"] : []),
     ...(spec.rawArguments?.input ?? []),
     ...inputArguments(stream, dialect),
