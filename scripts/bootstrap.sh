@@ -72,6 +72,9 @@ debian_purpose() {
     supervisor) echo "a process supervisor to measure beside ours" ;;
     nginx-light | libnginx-mod-rtmp) echo "an RTMP server that tests break on purpose" ;;
     iproute2 | nftables) echo "networks of their own that tests cut" ;;
+    systemd-container) echo "boots a throw-away machine with a real systemd, for tests that root runs" ;;
+    curl) echo "asks the agent's socket in tests" ;;
+    dpkg) echo "writes the Debian package" ;;
     chromium) echo "a real browser for the tests of the pages" ;;
     *) echo "needed here" ;;
   esac
@@ -84,6 +87,7 @@ debian_has() {
     nginx-light) [ -x /usr/sbin/nginx ] && return 0 ;;
     iproute2) [ -x /sbin/ip ] || [ -x /usr/sbin/ip ] && return 0 ;;
     nftables) [ -x /usr/sbin/nft ] && return 0 ;;
+    systemd-container) command -v systemd-nspawn >/dev/null && return 0 ;;
     procps) command -v ps >/dev/null && return 0 ;;
     supervisor) command -v supervisord >/dev/null && return 0 ;;
     *) command -v "$1" >/dev/null && return 0 ;;

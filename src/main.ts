@@ -10,7 +10,9 @@ import { readFfmpegCapabilities } from "./agent/workload/stream/ffmpeg-capabilit
 import { STREAM_STOP_LADDER } from "./agent/workload/stream/stream-driver.ts";
 import { systemClock } from "./base/clock.ts";
 import { AppError, messageOf } from "./base/errors.ts";
+import { createJournalStreams, JOURNAL_SOCKET } from "./base/journal-streams.ts";
 import { formatLogLine, type Log } from "./base/log.ts";
+import { openNotifySocket } from "./base/notify-socket.ts";
 import { createPidLister } from "./base/process-sweep.ts";
 import { createProcessTable } from "./base/process-table.ts";
 import { systemRandom } from "./base/random.ts";
@@ -23,6 +25,9 @@ import { createLocalAgent } from "./client/local-agent.ts";
 import type { AgentOptions } from "./config/agent-options.ts";
 import { configuredSecrets } from "./config/configured-secrets.ts";
 import { ERROR_POLICY } from "./contract/error-code.ts";
+
+/** Of one workload, while the journal does not read. */
+const JOURNAL_QUEUE_BYTES = 262_144;
 
 const clock = systemClock;
 const redactor = createRedactor();
@@ -169,6 +174,11 @@ async function main(): Promise<number> {
           userId: process.getuid?.() ?? 0,
           runtimeDirectory: process.env["RUNTIME_DIRECTORY"],
           xdgRuntimeDirectory: process.env["XDG_RUNTIME_DIR"],
+          notifySocket: openNotifySocket(process.env, { runProgram: spawner.runProgram, pid: process.pid }),
+          journal: isUnderJournal()
+            ? createJournalStreams({ socketPath: JOURNAL_SOCKET, maxQueuedBytes: JOURNAL_QUEUE_BYTES }, { clock })
+            : undefined,
+          rssBytes: process.memoryUsage.rss,
           console: { form: isUnderJournal() ? "journal" : "plain", stream: process.stdout },
         },
         stop,

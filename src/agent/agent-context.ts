@@ -1,7 +1,10 @@
 import type { Writable } from "node:stream";
 import type { Clock } from "../base/clock.ts";
+import type { JournalStreams } from "../base/journal-streams.ts";
 import type { Log, LogComponent } from "../base/log.ts";
+import type { NotifySocket } from "../base/notify-socket.ts";
 import type { ProcessTable } from "../base/process-table.ts";
+import type { ProgressWatch } from "../base/progress-watch.ts";
 import type { Random } from "../base/random.ts";
 import type { Redactor } from "../base/redact.ts";
 import type { Spawner } from "../base/spawn.ts";
@@ -21,6 +24,12 @@ export interface AgentDeps {
   /** systemd's `RUNTIME_DIRECTORY`. */
   readonly runtimeDirectory: string | undefined;
   readonly xdgRuntimeDirectory: string | undefined;
+  /** Absent: no service manager listens. */
+  readonly notifySocket: NotifySocket | undefined;
+  /** Absent: the agent's own lines do not go to the journal, and workload output does not either. */
+  readonly journal: JournalStreams | undefined;
+  /** Bytes of memory that this process holds. */
+  readonly rssBytes: () => number;
   /** Where log lines go beside the file; `journal` adds priorities and leaves the time to journald. */
   readonly console: { readonly form: "plain" | "journal"; readonly stream: Writable };
 }
@@ -29,6 +38,7 @@ export interface AgentDeps {
 export interface AgentContext extends AgentDeps {
   readonly options: AgentOptions;
   readonly table: ProcessTable;
+  readonly progress: ProgressWatch;
   readonly logFor: (component: LogComponent) => Log;
   /** Ends after everything else of this agent. */
   readonly life: AbortSignal;

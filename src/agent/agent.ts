@@ -5,6 +5,7 @@ import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { AppError, messageOf } from "../base/errors.ts";
 import type { LogComponent } from "../base/log.ts";
 import { createProcessTable } from "../base/process-table.ts";
+import { createProgressWatch } from "../base/progress-watch.ts";
 import { leaveRunDirectory, openRunDirectory } from "../base/run-directory.ts";
 import { runServices } from "../base/service.ts";
 import { acquireStateLock } from "../base/state-lock.ts";
@@ -20,10 +21,19 @@ import { createLocalSource } from "./local-source.ts";
 import { createExpectedFile } from "./registry/expected-file.ts";
 import { createRegistry } from "./registry/registry.ts";
 import { UNKNOWN_BOOT_ID } from "./runtime/process/linux-process-runtime.ts";
+import { createServiceManager } from "./service-manager/service-manager.ts";
+import { statusLine } from "./service-manager/status-line.ts";
+import { renderMetrics } from "./telemetry/metrics.ts";
+import { createMetricsServer } from "./telemetry/metrics-server.ts";
 import { createUplinkLink, createUplinkReporter } from "./uplink.ts";
 import type { WorkloadDriver } from "./workload/driver.ts";
 import { systemStreamDisk } from "./workload/stream/stream-disk.ts";
 import { createStreamDriver } from "./workload/stream/stream-driver.ts";
+
+/** How late a loop may be on a busy machine before the watchdog goes hungry. */
+const LOOP_GRACE_MS = 30_000;
+/** The service manager is not kept waiting for a socket that a full disk does not allow. */
+const READY_LIMIT_MS = 5000;
 
 /**
  * Runs the agent until the signal, and resolves when it has let go of everything but its streams. Rejects with `conflict`
@@ -46,7 +56,8 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps, signal: A
     const nowIso = () => new Date(clock.wallMs()).toISOString();
     const lock = await acquireStateLock(stateDir, { table, log: logFor("INIT"), pid: deps.pid, nowIso });
     try {
-      await runLocked({ ...deps, options, table, logFor, life: life.signal }, signal);
+      const progress = createProgressWatch({ graceMs: LOOP_GRACE_MS }, { clock });
+      await runLocked({ ...deps, options, table, progress, logFor, life: life.signal }, signal);
     } finally {
       life.abort(new AppError("cancelled", "the agent has ended"));
       await lock.release();
@@ -128,17 +139,35 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       badInputs: badInputs.counts,
     },
   );
+  const metrics = () => renderMetrics(view.status(), { rssBytes: context.rssBytes(), startedWallMs });
   const source = createLocalSource({
     view,
+    metrics,
     reconciler,
     filesOf: engine.filesOf,
     isExpected: (id) => store.state().workloads.has(id),
     agentLog: options.files.log,
   });
+  const serving = Promise.withResolvers<void>();
   const localApi = createLocalApi(
     { socketPath: join(stateDir, "agent.sock") },
-    { source, redactor, clock, random: context.random, log: logFor("INIT") },
+    { source, redactor, clock, random: context.random, log: logFor("INIT"), onListening: () => serving.resolve() },
   );
+  const metricsServer = createMetricsServer(options.metrics, {
+    render: async () => redactor.redact(await metrics()),
+    clock,
+    random: context.random,
+    log: logFor("INIT"),
+  });
+  const serviceManager = createServiceManager({
+    clock,
+    log: logFor("INIT"),
+    pid: context.pid,
+    socket: context.notifySocket,
+    progress: context.progress,
+    ready: Promise.race([serving.promise, clock.delay(READY_LIMIT_MS, context.life).catch(() => undefined)]),
+    statusLine: () => statusLine(view.status()),
+  });
 
   await reconciler.adopt();
   const isUnsure = [...reconciler.units().values()].some(({ isUnexplained }) => isUnexplained);
@@ -146,7 +175,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   if (isCleared || isUnsure) await store.moveCursor("");
   await boot.save();
   reconciler.wake({ reason: "boot", isLoud: true });
-  await runServices([...engine.services, localApi, reporter, link], signal);
+  await runServices([...engine.services, localApi, metricsServer, reporter, link, serviceManager], signal);
   await engine.commit();
   leaveRunDirectory(runDirectory);
   const { size } = reconciler.units();

@@ -12,7 +12,7 @@ import type { Unit } from "./reconcile/unit.ts";
 import type { ExpectedFile } from "./registry/expected-file.ts";
 import type { Registry } from "./registry/registry.ts";
 import { createProcessRuntime } from "./runtime/process/linux-process-runtime.ts";
-import { createOutputPump, DEFAULT_PUMP_OPTIONS } from "./runtime/process/output-pump.ts";
+import { createOutputPump, DEFAULT_PUMP_OPTIONS, type OutputJournal } from "./runtime/process/output-pump.ts";
 import type { WorkloadFiles } from "./runtime/process/process-runtime.ts";
 import { discardWorkloadFiles, filesOfWorkload } from "./runtime/process/workload-files.ts";
 import { createUsageSampler, type UsageSampler } from "./telemetry/usage-sampler.ts";
@@ -82,7 +82,13 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
   };
   const pump = createOutputPump(
     { ...DEFAULT_PUMP_OPTIONS, logDirectory: logDir, agentLogName: basename(options.files.log) },
-    { clock, log: logFor("STREAM"), redact: redactor.redact },
+    {
+      clock,
+      log: logFor("STREAM"),
+      redact: redactor.redact,
+      progress: context.progress.loop("output pump"),
+      journal: workloadJournal(context),
+    },
   );
   const reconciler = createReconciler(
     { intervalMs: options.reconcile.intervalMs },
@@ -119,6 +125,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       isExpectedConfirmed: store.isConfirmed,
       onChange: notices.changed,
       onOccurrence: notices.occurred,
+      progress: context.progress.loop("reconciler"),
     },
   );
 
@@ -174,6 +181,15 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     commit: async () => {
       await Promise.all([commit(), health.gaps.commit()]);
     },
+  };
+}
+
+/** Each workload speaks in the journal under its own name: `journalctl -t sluice-cam-1`. */
+function workloadJournal({ journal }: AgentContext): OutputJournal | undefined {
+  if (journal === undefined) return undefined;
+  return {
+    write: (id, lines) => journal.write(`sluice-${id}`, lines),
+    release: (id) => journal.release(`sluice-${id}`),
   };
 }
 

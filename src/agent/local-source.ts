@@ -7,6 +7,7 @@ import type { WorkloadFiles } from "./runtime/process/process-runtime.ts";
 
 export interface LocalSourceDeps {
   readonly view: AgentView;
+  readonly metrics: () => Promise<string>;
   readonly reconciler: Pick<Reconciler, "reconcile" | "sweepStrays" | "units">;
   readonly filesOf: (workloadId: string) => WorkloadFiles;
   readonly isExpected: (workloadId: string) => boolean;
@@ -19,6 +20,7 @@ export function createLocalSource(deps: LocalSourceDeps): LocalApiSource {
   return {
     status: view.status,
     explain: view.explain,
+    metrics: deps.metrics,
     reconcile: reconciler.reconcile,
     cleanup: async (options) => {
       const strays = await reconciler.sweepStrays(options);

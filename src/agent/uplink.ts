@@ -75,6 +75,7 @@ export function createUplinkLink(
         reporter.changed();
       },
       onDisconnected: () => reporter.changed(),
+      progress: context.progress.loop("link"),
     },
   );
   return link;

@@ -10,6 +10,7 @@ import {
   httpAddressValue,
   labelsValue,
   listValue,
+  loopbackListenValue,
   outputTemplateValue,
   pathValue,
   programValue,
@@ -101,6 +102,10 @@ export const AGENT_OPTIONS = {
   }),
   "streams.stallSeconds": option(secondsValue({ min: 1, max: 600 }), 8, {
     help: "Counters that do not move for this long mean a stall.",
+  }),
+
+  "metrics.listen": unsetOption(loopbackListenValue(), {
+    help: "Where Prometheus reads `/metrics`. Without it they are on the agent's socket alone (`GET /v1/metrics`).",
   }),
 
   "boot.onReboot": option(choiceValue(["clear", "resume"]), "clear", {

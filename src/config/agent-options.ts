@@ -32,6 +32,8 @@ export interface AgentOptions {
     /** Counters that do not move for this long mean a stall. */
     readonly stallMs: number;
   };
+  /** Where Prometheus reads; absent: on the agent's socket alone. */
+  readonly metrics: { readonly listen: { readonly host: string; readonly port: number } | undefined };
   readonly boot: { readonly onReboot: "clear" | "resume"; readonly detectionThresholdMs: number };
   readonly reconcile: { readonly shrinkHoldMs: number; readonly intervalMs: number };
   readonly shutdown: { readonly streams: "keep" | "stop" };

@@ -49,6 +49,19 @@ export function httpAddressValue(): OptionValue<string> {
   };
 }
 
+/** An address of this machine that no other machine reaches, with a port. */
+export function loopbackListenValue(): OptionValue<string> {
+  return {
+    allowed: "a loopback address with a port, for example 127.0.0.1:9464",
+    placeholder: "address:port",
+    schema: z.string().refine((text) => {
+      const port = /^(?:127(?:\.\d{1,3}){3}|\[::1\]|localhost):(\d{1,5})$/.exec(text)?.[1];
+      return port !== undefined && Number(port) >= 1 && Number(port) <= 65_535 && URL.canParse(`http://${text}`);
+    }),
+    fromText: asIs,
+  };
+}
+
 /** An address with a place for the stream key. */
 export function outputTemplateValue(): OptionValue<string> {
   return {

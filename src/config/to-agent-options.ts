@@ -23,6 +23,7 @@ export function toAgentOptions(values: AgentOptionValues, token: string | undefi
       startDeadlineMs: toMs(values["streams.startDeadlineSeconds"]),
       stallMs: toMs(values["streams.stallSeconds"]),
     },
+    metrics: { listen: toListen(values["metrics.listen"]) },
     boot: {
       onReboot: values["boot.onReboot"],
       detectionThresholdMs: toMs(values["boot.detectionThresholdSeconds"]),
@@ -51,6 +52,12 @@ export function toAgentOptions(values: AgentOptionValues, token: string | undefi
       keepFiles: values["log.keepFiles"],
     },
   };
+}
+
+function toListen(text: string | undefined): AgentOptions["metrics"]["listen"] {
+  if (text === undefined) return undefined;
+  const colon = text.lastIndexOf(":");
+  return { host: text.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(text.slice(colon + 1)) };
 }
 
 function toMs(seconds: number): number {

@@ -105,6 +105,7 @@ export function createHealthWatch(context: AgentContext, parts: HealthWatchParts
       clock,
       log: logFor("HEALTH"),
       units: parts.units,
+      progress: context.progress.loop("monitor"),
       sockets: createProcessSockets(),
       waitsIn: readWaitChannel,
       onFinding: ({ id, finding }) => {

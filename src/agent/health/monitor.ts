@@ -1,6 +1,7 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import type { ProcessSockets } from "../../base/process-sockets.ts";
+import type { LoopProgress } from "../../base/progress-watch.ts";
 import type { TcpSocket } from "../../base/tcp-table.ts";
 import { afterHealthy } from "../reconcile/restart-state.ts";
 import type { Unit } from "../reconcile/unit.ts";
@@ -26,6 +27,7 @@ export interface MonitorDeps {
   readonly onFinding: (unit: Unit) => void;
   /** Every unit has been observed. */
   readonly onTick: () => void;
+  readonly progress: LoopProgress;
 }
 
 interface Tick {
@@ -66,6 +68,7 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
     run: async (signal) => {
       let lastMs = deps.clock.monotonicMs();
       while (!signal.aborted) {
+        deps.progress.advance(options.periodMs);
         await deps.clock.delay(options.periodMs, signal).catch(() => undefined);
         if (signal.aborted) return;
         const nowMs = deps.clock.monotonicMs();

@@ -2,6 +2,7 @@ import pRetry from "p-retry";
 import type { Clock, Timer } from "../../base/clock.ts";
 import { AppError, messageOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
+import type { LoopProgress } from "../../base/progress-watch.ts";
 import type { Random } from "../../base/random.ts";
 import { type Service, untilAborted } from "../../base/service.ts";
 import type { LinkStatus } from "../../contract/local-status.ts";
@@ -11,6 +12,7 @@ import { authorizationFor, parseAddress } from "./credentials.ts";
 import { createLineBudget } from "./line-budget.ts";
 import { createLinkIntake, type LinkIntakeDeps } from "./link-intake.ts";
 import { INITIAL_LINK_STATE, type LinkInput, nextLinkState } from "./link-state.ts";
+import { LONGEST_SILENCE_MS } from "./silence.ts";
 
 export interface LinkOptions {
   /** Absent: the link stays off. */
@@ -37,6 +39,7 @@ export interface LinkDeps extends LinkIntakeDeps {
   readonly onConnected?: () => void;
   /** A connection ended. Events that it brought may still be delivered after this, and before the next `onConnected`. */
   readonly onDisconnected?: (reason: string) => void;
+  readonly progress?: LoopProgress | undefined;
 }
 
 export interface Link extends Service {
@@ -90,6 +93,7 @@ export function createLink(options: LinkOptions, deps: LinkDeps): Link {
 
   const onOpen = () => {
     step({ kind: "open" });
+    deps.progress?.advance(LONGEST_SILENCE_MS);
     connects++;
     lines.write(connects === 1 ? "Connected to SSE endpoint" : "Reconnected to SSE endpoint", log.info);
     if (options.replayWindowMs > 0) {
@@ -110,6 +114,7 @@ export function createLink(options: LinkOptions, deps: LinkDeps): Link {
       intake.abandonWindow();
     }
     step({ kind: "end", end });
+    deps.progress?.advance(Math.max(0, (state.dialAtMs ?? 0) - clock.monotonicMs()));
     logEnd(end);
     if (wasLive) tell(() => deps.onDisconnected?.(describeEnd(end)));
   };
@@ -133,6 +138,7 @@ export function createLink(options: LinkOptions, deps: LinkDeps): Link {
   /** One attempt, from the dial to the last trace of its connection. Never rejects. */
   const connectOnce = async (url: URL, signal: AbortSignal): Promise<AttemptEnd> => {
     // What arrived before may still move the cursor.
+    deps.progress?.advance(options.connectTimeoutMs);
     await intake.idle();
     step({ kind: "dial" });
     const cursor = needsSnapshot ? undefined : deps.cursor();
@@ -145,6 +151,7 @@ export function createLink(options: LinkOptions, deps: LinkDeps): Link {
         onOpen,
         onBytes: () => {
           lastByteWallMs = clock.wallMs();
+          deps.progress?.advance(LONGEST_SILENCE_MS);
         },
         onRetry: (ms) => step({ kind: "retry", ms }),
         onArrival: (arrival) => {
@@ -177,7 +184,10 @@ export function createLink(options: LinkOptions, deps: LinkDeps): Link {
     name: "link",
     run: async (signal) => {
       if (address === undefined) {
-        log.info("No SSE endpoint is configured: the agent keeps what it last knew");
+        log.warn(
+          "Not configured: nothing tells this box what to run. Set link.endpoint in /etc/sluice/agent.yaml (or SSE_ENDPOINT) " +
+            "and restart the agent; until then it keeps what it last knew, and stays idle if that is nothing",
+        );
         await untilAborted(signal);
         return;
       }

@@ -3,6 +3,8 @@ const BEATS = 2.5;
 const DEFAULT_LIMIT_MS = 45_000;
 /** With the longest beat the limit stays below the 300 s after which fetch itself ends a silent body. */
 const BEAT_SECONDS = { min: 1, max: 118 } as const;
+/** No connection is silent for longer, whatever it announced. */
+export const LONGEST_SILENCE_MS = BEAT_SECONDS.max * BEATS * 1000;
 
 /** The period that a comment such as `beat 15` announces. */
 export function beatSecondsOf(comment: string): number | undefined {

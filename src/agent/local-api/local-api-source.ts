@@ -5,6 +5,8 @@ export interface LocalApiSource {
   status(): AgentStatus;
   /** Also for an id that nothing knows: that is an answer too. */
   explain(id: string): Explanation;
+  /** In the text format of Prometheus. */
+  metrics(): Promise<string>;
   /** Resolves when a lap that began after the call has ended. */
   reconcile(): Promise<ReconcileResult>;
   /** Ends processes that are ours and not expected; with `dryRun` only says which. */

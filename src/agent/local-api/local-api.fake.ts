@@ -22,6 +22,7 @@ export function createMemorySource(): MemorySource {
         ? { id, because: [`Nothing expects ${id}, and nothing of it runs.`] }
         : { id, status, because: ["Expected by the server.", "FFmpeg exited with 1."] };
     },
+    metrics: async () => `sluice_workloads ${source.current.workloads.length}\n`,
     reconcile: async () => {
       source.reconciles++;
       return { kept: 2, started: 1, stopped: 0 };

@@ -45,6 +45,13 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
+test("metrics are plain text, and pass the redactor like everything else", async () => {
+  redactor.addSecret("canary-key-1234");
+  source.metrics = async () => 'sluice_info{box="canary-key-1234"} 1\n';
+  await start();
+  expect(await raw("GET", "/v1/metrics")).toEqual({ status: 200, body: 'sluice_info{box="***"} 1\n' });
+});
+
 function raw(method: string, path: string, headers: Record<string, string> = {}) {
   return new Promise<{ status: number | undefined; body: string }>((resolve, reject) => {
     const request = httpRequest({ socketPath, method, path, headers }, (response) => {

@@ -121,6 +121,7 @@ async function handle(request: IncomingMessage, response: ServerResponse, deps: 
     refuseBody(request);
     const wanted = parseLocalRequest(request.method ?? "", request.url ?? "");
     if (wanted.kind === "logs") await sendLog(wanted, response, { ...deps, signal: gone.signal });
+    else if (wanted.kind === "metrics") sendText(response, deps.redactor.redact(await deps.source.metrics()));
     else sendJson(response, { status: 200, body: await answer(wanted, deps.source) }, deps.redactor);
   } catch (thrown) {
     const error = toAppError(thrown);
@@ -144,7 +145,7 @@ function refuseBody(request: IncomingMessage): void {
   }
 }
 
-function answer(wanted: Exclude<LocalRequest, { kind: "logs" }>, source: LocalApiSource): unknown {
+function answer(wanted: Exclude<LocalRequest, { kind: "logs" | "metrics" }>, source: LocalApiSource): unknown {
   switch (wanted.kind) {
     case "status":
       return source.status();
@@ -164,6 +165,11 @@ function sendJson(
 ): void {
   response.writeHead(status, { "content-type": "application/json; charset=utf-8" });
   response.end(`${redactor.redact(JSON.stringify(body))}\n`);
+}
+
+function sendText(response: ServerResponse, text: string): void {
+  response.writeHead(200, { "content-type": "text/plain; charset=utf-8" });
+  response.end(text);
 }
 
 interface LogDeps extends LocalApiDeps {

@@ -6,6 +6,7 @@ import { workloadIdSchema } from "../../contract/identifier.ts";
 export type LocalRequest =
   | { readonly kind: "status" }
   | { readonly kind: "explain"; readonly id: string }
+  | { readonly kind: "metrics" }
   | { readonly kind: "reconcile" }
   | { readonly kind: "cleanup"; readonly dryRun: boolean }
   | { readonly kind: "logs"; readonly id: string; readonly lines: number; readonly follow: boolean };
@@ -23,6 +24,8 @@ export function parseLocalRequest(method: string, target: string): LocalRequest 
   switch (route) {
     case "GET status":
       return { kind: "status" };
+    case "GET metrics":
+      return { kind: "metrics" };
     case "POST reconcile":
       return { kind: "reconcile" };
     case "GET explain/id":
@@ -42,7 +45,8 @@ export function parseLocalRequest(method: string, target: string): LocalRequest 
 }
 
 function unknownPath(method: string, target: string): AppError<ErrorCode> {
-  const known = "GET /v1/status, GET /v1/explain/ID, GET /v1/logs/ID, POST /v1/reconcile, POST /v1/cleanup";
+  const known =
+    "GET /v1/status, GET /v1/explain/ID, GET /v1/logs/ID, GET /v1/metrics, POST /v1/reconcile, POST /v1/cleanup";
   return new AppError("not-found", `there is no ${method} ${target.slice(0, 200)}; known: ${known}`);
 }
 

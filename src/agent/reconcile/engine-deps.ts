@@ -1,5 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Log, LogComponent } from "../../base/log.ts";
+import type { LoopProgress } from "../../base/progress-watch.ts";
 import type { Random } from "../../base/random.ts";
 import type { Redactor } from "../../base/redact.ts";
 import type { Occurrence } from "../../contract/report.ts";
@@ -55,4 +56,5 @@ export interface EngineDeps {
   /** Something that a report would show has changed. */
   readonly onChange: () => void;
   readonly onOccurrence: (occurrence: Omit<Occurrence, "at">) => void;
+  readonly progress?: LoopProgress | undefined;
 }

@@ -189,10 +189,13 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
     },
     run: async (signal) => {
       while (!signal.aborted) {
+        deps.progress?.advance(SWEEP_LIMIT_MS);
         await sweepStrays({ dryRun: false }).catch((thrown: unknown) => {
           deps.logFor("PID").warn(`Could not look for strays: ${messageOf(thrown)}`);
         });
         wake(quietly);
+        await laps.idle();
+        deps.progress?.advance(options.intervalMs);
         await deps.clock.delay(options.intervalMs, signal).catch(() => undefined);
       }
       if (mode === "open") mode = "closed";
@@ -212,6 +215,8 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
 
 const NOTHING: ReadonlyMap<string, Workload> = new Map();
 const STOP_POLL_MS = 50;
+/** A sweep may have strays to stop, down to the last step of their ladder. */
+const SWEEP_LIMIT_MS = 30_000;
 
 /** For processes of a kind that this release does not know. */
 const DEFAULT_LADDER = [

@@ -113,14 +113,19 @@ describe("the output pump", () => {
       logDirectory: join(directory, "logs"),
       agentLogName: "stream_system.log",
     };
-    const pump = createOutputPump({ ...options, ...overrides }, { clock, log, redact: redactor.redact });
+    const spoken: [string, ...string[]][] = [];
+    const journal = {
+      write: (id: string, lines: readonly string[]) => void spoken.push([id, ...lines]),
+      release: (id: string) => void spoken.push([id, "(released)"]),
+    };
+    const pump = createOutputPump({ ...options, ...overrides }, { clock, log, redact: redactor.redact, journal });
     const stop = new AbortController();
     const running = pump.run(stop.signal);
     const end = async () => {
       stop.abort();
       await running;
     };
-    return { pump, clock, log, end };
+    return { pump, clock, log, spoken, end };
   };
   const logOf = (id: string) => readFileSync(files(id).logPath, "utf8");
   const linesOf = (id: string) =>
@@ -141,6 +146,21 @@ describe("the output pump", () => {
     expect(logOf("cam").split("\n")[0]).toMatch(/^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] to rtmp:\/\/x\/live\/\*\*\*$/);
     expect(linesOf("cam")).toHaveLength(4);
     expect(statSync(files("cam").logPath).mode & 0o777).toBe(0o600);
+  });
+
+  test("says the same lines to the journal, each workload's as its own, and releases it at the end", async () => {
+    const { pump, clock, spoken, end } = open({ burstLines: 1, linesPerSecond: 1 });
+    pump.attach("cam", files("cam"));
+    appendFileSync(files("cam").rawOutputPath, "to rtmp://x/live/s3cret-key\nflood\n");
+    await clock.advance(5000);
+    appendFileSync(files("cam").rawOutputPath, "later\n");
+    await clock.advance(500);
+    await end();
+    expect(spoken).toEqual([
+      ["cam", "to rtmp://x/live/***"],
+      ["cam", "… suppressed 1 lines", "later"],
+      ["cam", "(released)"],
+    ]);
   });
 
   test("a successor goes on where its predecessor was killed, and never shows half a line", async () => {

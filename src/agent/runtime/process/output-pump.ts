@@ -4,6 +4,7 @@ import type { Clock } from "../../../base/clock.ts";
 import { messageOf } from "../../../base/errors.ts";
 import { createLapRunner } from "../../../base/lap-runner.ts";
 import { formatWallTime, type Log, oneLine } from "../../../base/log.ts";
+import type { LoopProgress } from "../../../base/progress-watch.ts";
 import { createRotatingFile, type RotatingFile } from "../../../base/rotating-file.ts";
 import type { Service } from "../../../base/service.ts";
 import { createFloodGate, type FloodGate } from "./flood-gate.ts";
@@ -68,6 +69,16 @@ export interface OutputPumpDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly redact: (text: string) => string;
+  readonly progress?: LoopProgress | undefined;
+  /** Where lines go beside the workload's log; they have passed the redactor. */
+  readonly journal?: OutputJournal | undefined;
+}
+
+/** A second destination of workload output. It never throws, and never holds anybody up. */
+export interface OutputJournal {
+  write(workloadId: string, lines: readonly string[]): void;
+  /** Nothing more comes of it, at least for a while. */
+  release(workloadId: string): void;
 }
 
 /** A secret that a cut runs through is no longer recognised: what could be a piece of one is thrown away. */
@@ -79,6 +90,7 @@ const MAX_QUEUED_BYTES = 524_288;
 const LAST_WRITE_LIMIT_MS = 2000;
 
 interface Followed {
+  readonly workloadId: string;
   readonly raw: RawOutput;
   readonly lines: LineSplitter;
   readonly gate: FloodGate;
@@ -141,10 +153,14 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
     const unwritten = lines.slice(Math.max(admitted, lines.length - options.tailLines)).map(toText);
     one.tail = [...one.tail, ...written.slice(-options.tailLines), ...unwritten].slice(-options.tailLines);
     stats.suppressedLines += lines.length - admitted;
-    one.file.append(suppressedLine(suppressedBefore) + written.map(stamp).join(""));
+    tell(one, [...suppressedText(suppressedBefore), ...written]);
   };
 
-  const suppressedLine = (count: number) => (count === 0 ? "" : stamp(`… suppressed ${count} lines`));
+  const tell = (one: Followed, lines: readonly string[]) => {
+    if (lines.length === 0) return;
+    one.file.append(lines.map(stamp).join(""));
+    deps.journal?.write(one.workloadId, lines);
+  };
 
   const pump = (one: Followed) => {
     try {
@@ -153,7 +169,7 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
         skip: (count) => {
           one.lines.skip();
           stats.skippedBytes += count;
-          one.file.append(stamp(`… skipped ${count} bytes: more came than can be read`));
+          tell(one, [`… skipped ${count} bytes: more came than can be read`]);
         },
       });
     } catch (thrown) {
@@ -165,7 +181,7 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
     pump(one);
     const rest = one.lines.rest();
     if (rest !== undefined) carry(one, [rest]);
-    one.file.append(suppressedLine(one.gate.takeSuppressed()));
+    tell(one, suppressedText(one.gate.takeSuppressed()));
   };
 
   const failure = () => [...files.values()].map((file) => file.failure()).find((reason) => reason !== undefined);
@@ -185,6 +201,7 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
     finish(one);
     one.raw.close();
     followed.delete(workloadId);
+    deps.journal?.release(workloadId);
     void one.file.idle().then(() => {
       const isInUse = [...followed.values()].some(({ logPath }) => logPath === one.logPath);
       if (!isInUse && files.get(one.logPath) === one.file) files.delete(one.logPath);
@@ -197,6 +214,7 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
       detach(workloadId);
       tryMakeDirectory(dirname(logPath));
       followed.set(workloadId, {
+        workloadId,
         raw: createRawOutput({ path: rawOutputPath, maxBytes: MAX_BYTES_A_READING }, buffer),
         lines: createLineSplitter({ maxBytes: options.maxLineBytes + LONGEST_SECRET_BYTES }),
         gate: createFloodGate({ burst: options.burstLines, linesPerSecond: options.linesPerSecond }),
@@ -215,6 +233,7 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
     run: async (signal) => {
       enforceBudget();
       while (!signal.aborted) {
+        deps.progress?.advance(options.intervalMs);
         await deps.clock.delay(options.intervalMs, signal).catch(() => undefined);
         for (const one of followed.values()) pump(one);
         sayFailure();
@@ -230,6 +249,10 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
       late.abort();
     },
   };
+}
+
+function suppressedText(count: number): string[] {
+  return count === 0 ? [] : [`… suppressed ${count} lines`];
 }
 
 function tryMakeDirectory(path: string): void {

@@ -1,0 +1,123 @@
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { afterEach, expect, test } from "vitest";
+import { createFakeClock } from "../../base/clock.fake.ts";
+import { systemClock } from "../../base/clock.ts";
+import { createMemoryLog } from "../../base/log.ts";
+import { sampleStatus, sampleWorkload } from "../local-api/local-api.fake.ts";
+import { renderMetrics } from "./metrics.ts";
+import { createMetricsServer } from "./metrics-server.ts";
+
+const PROCESS = { rssBytes: 64_000_000, startedWallMs: 1_768_473_045_000 };
+const stops: AbortController[] = [];
+afterEach(() => {
+  for (const stop of stops.splice(0)) stop.abort();
+});
+
+async function linesOf(given: Parameters<typeof sampleStatus>[0]): Promise<string[]> {
+  const text = await renderMetrics(sampleStatus(given), PROCESS);
+  return text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+}
+
+test("tell workloads by state, and the counters and rates of each", async () => {
+  const lines = await linesOf({
+    badInputs: { "event:not-json": 3 },
+    workloads: [
+      sampleWorkload({
+        restarts: 4,
+        media: { fps: 25, bitrateKbit: 1800, speed: 0.5, totalBytes: 9000, frames: 250, outTimeSeconds: 10 },
+        cpuPercent: 12.5,
+      }),
+      sampleWorkload({ id: "cam-2", state: "waiting", media: undefined }),
+    ],
+  });
+  expect(lines).toEqual(
+    expect.arrayContaining([
+      'sluice_workloads{state="running"} 1',
+      'sluice_workloads{state="waiting"} 1',
+      'sluice_workloads{state="stalled"} 0',
+      'sluice_workload_restarts_total{id="cam-1"} 4',
+      'sluice_workload_media_bytes_total{id="cam-1"} 9000',
+      'sluice_workload_frames_total{id="cam-1"} 250',
+      'sluice_workload_fps{id="cam-1"} 25',
+      'sluice_workload_speed_ratio{id="cam-1"} 0.5',
+      'sluice_workload_bitrate_bits{id="cam-1"} 1800000',
+      'sluice_workload_cpu_ratio{id="cam-1"} 0.125',
+      'sluice_workload_running{id="cam-2"} 0',
+      'sluice_bad_inputs_total{kind="event:not-json"} 3',
+      "process_resident_memory_bytes 64000000",
+    ]),
+  );
+  expect(lines.filter((line) => line.startsWith("sluice_workload_fps"))).toHaveLength(1);
+});
+
+test("tell the link's state as one of all states, and whether the registry is on disk", async () => {
+  const lines = await linesOf({ registry: { durable: false, reason: "ENOSPC" } });
+  expect(lines.filter((line) => line.startsWith("sluice_link_state"))).toEqual([
+    'sluice_link_state{state="off"} 0',
+    'sluice_link_state{state="connecting"} 0',
+    'sluice_link_state{state="live"} 1',
+    'sluice_link_state{state="waiting"} 0',
+    'sluice_link_state{state="degraded"} 0',
+  ]);
+  expect(lines).toContain("sluice_registry_durable 0");
+});
+
+test("are what they are now at each reading: nothing adds up between two of them", async () => {
+  const first = await renderMetrics(sampleStatus(), PROCESS);
+  expect(await renderMetrics(sampleStatus(), PROCESS)).toBe(first);
+});
+
+test("are served at /metrics of a loopback port, and nothing else is", async () => {
+  const stop = new AbortController();
+  stops.push(stop);
+  const { promise, resolve } = Promise.withResolvers<number>();
+  const done = createMetricsServer(
+    { listen: { host: "127.0.0.1", port: 0 } },
+    {
+      render: async () => "up 1\n",
+      clock: systemClock,
+      random: () => 0.5,
+      log: createMemoryLog(),
+      onListening: resolve,
+    },
+  ).run(stop.signal);
+  const origin = `http://127.0.0.1:${await promise}`;
+  const answer = await fetch(`${origin}/metrics`);
+  expect(answer.headers.get("content-type")).toContain("version=0.0.4");
+  expect(await answer.text()).toBe("up 1\n");
+  expect((await fetch(`${origin}/v1/status`)).status).toBe(404);
+  expect((await fetch(`${origin}/metrics`, { method: "POST" })).status).toBe(404);
+  stop.abort();
+  await done;
+});
+
+test("a taken port is said once, tried again, and ends nothing", async () => {
+  const holder = createServer().listen(0, "127.0.0.1");
+  await once(holder, "listening");
+  const address = holder.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  const clock = createFakeClock();
+  const log = createMemoryLog();
+  const stop = new AbortController();
+  stops.push(stop);
+  let listening = 0;
+  const done = createMetricsServer(
+    { listen: { host: "127.0.0.1", port } },
+    { render: async () => "", clock, random: () => 1, log, onListening: () => listening++ },
+  ).run(stop.signal);
+  for (let tries = 0; tries < 3; tries++) {
+    await systemClock.delay(20);
+    await clock.advance(60_000);
+  }
+  expect(log.lines).toEqual([expect.stringMatching(/metrics\.listen.*EADDRINUSE/)]);
+  expect(listening).toBe(0);
+  holder.close();
+  await once(holder, "close");
+  await systemClock.delay(20);
+  await clock.advance(60_000);
+  await systemClock.delay(20);
+  expect(listening).toBe(1);
+  stop.abort();
+  await done;
+});
