@@ -73,6 +73,9 @@ export function systemdBoxProblem(): string | undefined {
   if (process.getuid?.() !== 0) return "needs root";
   const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
   if (((BigInt(`0x${effective}`) >> CAP_SYS_ADMIN) & 1n) === 0n) return "needs CAP_SYS_ADMIN";
+  // In a chroot "/" is no mount, and nspawn cannot make its mounts private.
+  if (!/^(?:\S+ ){4}\/ /m.test(readFileSync("/proc/self/mountinfo", "utf8")))
+    return "needs a root that is a mount, not a chroot";
   if (!existsSync("/usr/bin/systemd-nspawn")) return "needs systemd-nspawn (Debian: systemd-container)";
   return undefined;
 }

@@ -11,7 +11,7 @@ function sources(given: Partial<ConfigSources> & { readonly files?: Record<strin
     configFile: undefined,
     strayArguments: [],
     env: {},
-    facts: { hostname: "gate 1.local", isRoot: true, homeDirectory: "/home/ann", cwd: "/work" },
+    facts: { hostname: "gate 1.local", isRoot: true, homeDirectory: "/home/ann", cwd: "/cwd" },
     readTextFile: async (path) => {
       const text = files[path];
       if (text === undefined) throw Object.assign(new AppError("not-found", `no ${path}`), { code: "ENOENT" });
@@ -112,7 +112,7 @@ test("a file of every kind of value is read", async () => {
   const { options } = await load({
     configFile: "agent.yaml",
     files: {
-      "/work/agent.yaml": `
+      "/cwd/agent.yaml": `
 box: {id: north-1, name: North gate, labels: {site: north}}
 link:
   endpoint: "https://hub.example/v1/boxes/north-1/events"
@@ -216,7 +216,7 @@ test("the token comes from a file, the environment or systemd, and never from tw
   expect(await read({ env: { CREDENTIALS_DIRECTORY: "/run/creds" } })).toEqual([undefined, undefined]);
   expect(await read({ files, env: { SLUICE_TOKEN: "xyzxyz\n" } })).toEqual([undefined, "xyzxyz"]);
   expect(await read({ flags: { "link.tokenFile": "t" }, env: { SLUICE_TOKEN: "xyzxyz" } })).toEqual([
-    "/work/t",
+    "/cwd/t",
     undefined,
   ]);
   expect(await problemsOf({ env: { SLUICE_TOKEN: "two words" } })).toMatch(/SLUICE_TOKEN.*printable/);
@@ -228,7 +228,7 @@ test("the state directory follows systemd, then root, then XDG", async () => {
   expect(await stateDir({ env: { STATE_DIRECTORY: "/var/lib/a:/var/lib/b" } })).toBe("/var/lib/a");
   expect(await stateDir({ facts: user })).toBe("/home/ann/.local/state/sluice");
   expect(await stateDir({ facts: user, env: { XDG_STATE_HOME: "/x" } })).toBe("/x/sluice");
-  expect(await stateDir({ env: { SLUICE_STATE_DIR: "rel", STATE_DIRECTORY: "/a" } })).toBe("/work/rel");
+  expect(await stateDir({ env: { SLUICE_STATE_DIR: "rel", STATE_DIRECTORY: "/a" } })).toBe("/cwd/rel");
   expect(await stateDir({ env: { SLUICE_STATE_DIR: "/a" }, flags: { "files.stateDir": "/b" } })).toBe("/b");
 });
 
