@@ -39,8 +39,12 @@ async function openPage(server: TestServer, width = 1280): Promise<Page> {
   page.setDefaultTimeout(20_000);
   page.on("pageerror", (error) => complaints.push(error.message));
   page.on("console", (message) => {
-    // The browser's own note of an answer such as 404, which the page expects and retries.
-    const isNetwork = /^(?:Failed to load resource|WebSocket connection to)/.test(message.text());
+    // The browser's and the player's own notes of an answer such as 404, or of a picture that ended: the page expects
+    // and retries both.
+    const isNetwork =
+      /^(?:Failed to load resource|WebSocket connection to|\[IOController\] > Loader error|\[TransmuxingController\] > IOException)/.test(
+        message.text(),
+      );
     if (message.type() === "error" && !isNetwork) complaints.push(message.text());
   });
   await page.goto(server.origin);
