@@ -50,7 +50,7 @@ need_npm_packages() {
 }
 
 # need_build: compiles src/ to build/ when something in it is newer. The program also runs from src/ as it is, but Node
-# then carries a compiler along: 30 MB and 300 ms more for every agent and every command.
+# then carries a compiler along: 30 MB and 100 ms more for every agent and every command.
 need_build() {
   local stamp=$sluice_root/build/.done
   (
