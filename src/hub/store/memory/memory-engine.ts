@@ -1,0 +1,115 @@
+import type { Append, Bodies, DocumentKey, Engine, Log, LogEntry, LogSlice, Outcome } from "../engine.ts";
+import { storeUnavailable } from "../store-error.ts";
+import { createWakeBus } from "../wake-bus.ts";
+
+interface Held {
+  /** JSON, so that what is read is never what somebody else still holds, and looks as it does from a real store. */
+  readonly json: string;
+  readonly expiresMs: number | undefined;
+}
+
+interface HeldLog {
+  readonly entries: { readonly sequence: number; readonly atMs: number; readonly json: string }[];
+  last: number;
+}
+
+/** The simplest engine there can be: the others are held against it. */
+export function createMemoryEngine(): Engine {
+  const collections = new Map<string, Map<string, Held>>();
+  const logs = new Map<string, HeldLog>();
+  const bus = createWakeBus();
+  let closed = false;
+
+  const requireOpen = () => {
+    if (closed) throw storeUnavailable("the store is closed");
+  };
+  const documentsOf = (name: string): Map<string, Held> => {
+    const held = collections.get(name) ?? new Map<string, Held>();
+    collections.set(name, held);
+    return held;
+  };
+  const load = <const Keys extends readonly DocumentKey<unknown>[]>(keys: Keys): Bodies<Keys> => {
+    const bodies = keys.map(({ collection, id }) => {
+      const held = documentsOf(collection.name).get(id);
+      return held === undefined ? undefined : JSON.parse(held.json);
+    });
+    return bodies as unknown as Bodies<Keys>;
+  };
+  const append = ({ log, body, atMs, sequence, keep }: Append) => {
+    const held = logs.get(log.name) ?? { entries: [], last: 0 };
+    logs.set(log.name, held);
+    held.last = sequence ?? held.last + 1;
+    held.entries.push({ sequence: held.last, atMs, json: JSON.stringify(body) });
+    held.entries.splice(0, Math.max(0, held.entries.length - keep));
+  };
+  const commit = (outcome: Outcome<unknown>) => {
+    for (const { collection, id } of outcome.deletes ?? []) documentsOf(collection.name).delete(id);
+    for (const { key, body, expiresMs } of outcome.puts ?? []) {
+      documentsOf(key.collection.name).set(key.id, { json: JSON.stringify(body), expiresMs });
+    }
+    for (const { name } of outcome.drops ?? []) logs.delete(name);
+    for (const entry of outcome.appends ?? []) append(entry);
+    bus.wake(outcome.wakes ?? []);
+  };
+  const slice = <Body>(log: Log<Body>): LogSlice<Body> => {
+    const held = logs.get(log.name);
+    const entries = (held?.entries ?? []).map(
+      ({ sequence, atMs, json }): LogEntry<Body> => ({ sequence, atMs, body: JSON.parse(json) }),
+    );
+    const last = held?.last ?? 0;
+    return { entries, first: entries[0]?.sequence ?? last + 1, last };
+  };
+
+  return {
+    transact: async (keys, decide) => {
+      requireOpen();
+      const outcome = decide(load(keys));
+      commit(outcome);
+      return outcome.answer;
+    },
+    read: async (keys) => {
+      requireOpen();
+      return load(keys);
+    },
+    list: async ({ name }, { prefix = "", after, limit }) => {
+      requireOpen();
+      return [...documentsOf(name)]
+        .filter(([id]) => id.startsWith(prefix) && (after === undefined || id > after))
+        .sort(([one], [other]) => (one < other ? -1 : 1))
+        .slice(0, limit)
+        .map(([id, { json }]) => ({ id, body: JSON.parse(json) }));
+    },
+    readLog: async (log, after, limit) => {
+      requireOpen();
+      const whole = slice(log);
+      return { ...whole, entries: whole.entries.filter(({ sequence }) => sequence > after).slice(0, limit) };
+    },
+    readLogBack: async (log, before, limit) => {
+      requireOpen();
+      const older = slice(log).entries.filter(({ sequence }) => sequence < before);
+      return older.toReversed().slice(0, limit);
+    },
+    trimLog: async ({ name }, sequence) => {
+      requireOpen();
+      const entries = logs.get(name)?.entries ?? [];
+      entries.splice(0, entries.findLastIndex((entry) => entry.sequence <= sequence) + 1);
+    },
+    expire: async (nowMs, limit) => {
+      requireOpen();
+      let removed = 0;
+      for (const documents of collections.values()) {
+        for (const [id, { expiresMs }] of documents) {
+          if (expiresMs === undefined || expiresMs > nowMs || removed >= limit) continue;
+          documents.delete(id);
+          removed += 1;
+        }
+      }
+      return removed;
+    },
+    onWake: bus.onWake,
+    ping: async () => requireOpen(),
+    close: async () => {
+      closed = true;
+    },
+  };
+}
