@@ -2,7 +2,7 @@ import type { Box } from "./box.ts";
 import type { BoxHistory } from "./box-history.ts";
 import type { BoxContact, BoxReport } from "./box-report.ts";
 import type { BoxCommands } from "./command-list.ts";
-import { type Collection, collection, type DocumentKey, keyOf, type Log } from "./engine.ts";
+import { type Collection, collection, type DocumentKey, type Log } from "./engine.ts";
 import type { ExpectedDiff, ExpectedSet } from "./expected-set.ts";
 import type { Point, SeriesStep, Thinning } from "./thinning.ts";
 
