@@ -66,6 +66,7 @@ export interface DeliveryStore {
 }
 
 export const OVER_KEPT_MS = 7 * 24 * 3_600_000;
+const CLAIM_CHUNK = 200;
 
 const states = collection<AlertState>("alert");
 const deliveries = collection<Delivery>("delivery");
@@ -129,14 +130,14 @@ export function createDeliveryStore(engine: Engine): DeliveryStore {
     claim: async ({ nowMs, leaseMs, limit }) => {
       const claimed: Delivery[] = [];
       for (let after: string | undefined; claimed.length < limit; ) {
-        const open = await engine.list(openDeliveries, { after, limit: 200 });
-        for (const { id, body } of open) {
+        const { documents, next } = await engine.list(openDeliveries, { after, limit: CLAIM_CHUNK });
+        for (const { id, body } of documents) {
           if (claimed.length >= limit || body.dueMs > nowMs) continue;
           const delivery = await claimOne(id, nowMs, leaseMs);
           if (delivery !== undefined) claimed.push(delivery);
         }
-        after = open.at(-1)?.id;
-        if (open.length < 200) break;
+        if (next === undefined) break;
+        after = next;
       }
       return claimed;
     },

@@ -16,7 +16,7 @@ export interface Engine {
   /** The documents as they stand together at one moment. */
   read<const Keys extends readonly DocumentKey<unknown>[]>(keys: Keys): Promise<Bodies<Keys>>;
   /** Documents of a collection in the byte order of their ids, from after `after`. Those that come or go meanwhile may be missed. */
-  list<Body>(collection: Collection<Body>, range: ListRange): Promise<readonly Listed<Body>[]>;
+  list<Body>(collection: Collection<Body>, range: ListRange): Promise<ListSlice<Body>>;
   /** Entries with a sequence above `after`, oldest first, together with what the log holds at that moment. */
   readLog<Body>(log: Log<Body>, after: number, limit: number): Promise<LogSlice<Body>>;
   /** As `readLog`, newest first, from below `before`. */
@@ -102,6 +102,12 @@ export interface ListRange {
 export interface Listed<Body> {
   readonly id: string;
   readonly body: Body;
+}
+
+export interface ListSlice<Body> {
+  readonly documents: readonly Listed<Body>[];
+  /** Where to go on; `undefined` when nothing followed. */
+  readonly next: string | undefined;
 }
 
 export interface LogEntry<Body> {

@@ -32,14 +32,14 @@ export async function readPage<Body, Item>(
   const limit = Math.min(Math.max(query.limit, 1), MAX_PAGE);
   const found: { id: string; item: Item }[] = [];
   const prefix = query.prefix === undefined ? {} : { prefix: query.prefix };
-  for (let after = query.after; found.length <= limit; ) {
-    const chunk = await engine.list(of, { ...prefix, after, limit: CHUNK });
-    for (const { id, body } of chunk) {
+  for (let after = query.after; ; ) {
+    const { documents, next } = await engine.list(of, { ...prefix, after, limit: CHUNK });
+    for (const { id, body } of documents) {
       const item = query.pick(body);
       if (item !== undefined && found.length <= limit) found.push({ id, item });
     }
-    if (chunk.length < CHUNK) break;
-    after = chunk.at(-1)?.id;
+    if (next === undefined || found.length > limit) break;
+    after = next;
   }
   const page = found.slice(0, limit);
   return { items: page.map(({ item }) => item), next: found.length > limit ? page.at(-1)?.id : undefined };

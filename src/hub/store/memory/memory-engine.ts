@@ -73,11 +73,12 @@ export function createMemoryEngine(): Engine {
     },
     list: async ({ name }, { prefix = "", after, limit }) => {
       requireOpen();
-      return [...documentsOf(name)]
+      const documents = [...documentsOf(name)]
         .filter(([id]) => id.startsWith(prefix) && (after === undefined || id > after))
         .sort(([one], [other]) => (one < other ? -1 : 1))
         .slice(0, limit)
         .map(([id, { json }]) => ({ id, body: JSON.parse(json) }));
+      return { documents, next: documents.length < limit ? undefined : documents.at(-1)?.id };
     },
     readLog: async (log, after, limit) => {
       requireOpen();
