@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { AppError } from "../../base/errors.ts";
 import type { Report } from "../../contract/report.ts";
-import type { Workload } from "../../contract/workload.ts";
+import { type Workload, workloadSchema } from "../../contract/workload.ts";
 import type { Box } from "./box.ts";
 import { OPEN_COMMANDS } from "./command-list.ts";
 import { CHANGES_KEPT } from "./expected.ts";
@@ -25,11 +25,11 @@ export function stream(id: string, input = `rtsp://camera/${id}`): ExpectedEntry
 }
 
 function streamWorkload(id: string, url: string): Workload {
-  return {
+  return workloadSchema.parse({
     kind: "stream",
     id,
-    spec: { input: { url }, outputs: [{ url: `rtmp://ingest/live/${id}` }] } as Workload["spec"],
-  };
+    spec: { input: { url }, outputs: [{ url: `rtmp://ingest/live/${id}` }] },
+  });
 }
 
 export async function enrol(store: Store, boxId: string, labels: Record<string, string> = {}): Promise<Box> {
