@@ -1,13 +1,13 @@
+import { randomUUID } from "node:crypto";
 import { afterEach, describe, expect, test } from "vitest";
 import { AppError } from "../../base/errors.ts";
-import type { Report } from "../../contract/report.ts";
-import { type Workload, workloadSchema } from "../../contract/workload.ts";
-import type { Box } from "./box.ts";
 import { OPEN_COMMANDS } from "./command-list.ts";
 import { CHANGES_KEPT } from "./expected.ts";
-import type { ExpectedEntry } from "./expected-set.ts";
+import { createMemoryStore } from "./memory/memory-store.ts";
 import type { OperatorToken } from "./operator-tokens.ts";
+import { enrol, NOW, reportOf, stream } from "./store.fake.ts";
 import type { Hint, Store } from "./store.ts";
+import { answerOf, randomSteps } from "./store-steps.fake.ts";
 
 /** One empty store, seen through as many hubs as it can have. */
 export interface StoreWorld {
@@ -17,49 +17,7 @@ export interface StoreWorld {
   close(): Promise<void>;
 }
 
-export const NOW = Date.parse("2026-01-15T10:30:45Z");
 const DAY = 86_400_000;
-
-export function stream(id: string, input = `rtsp://camera/${id}`): ExpectedEntry {
-  return { workload: streamWorkload(id, input), desired: "running" };
-}
-
-function streamWorkload(id: string, url: string): Workload {
-  return workloadSchema.parse({
-    kind: "stream",
-    id,
-    spec: { input: { url }, outputs: [{ url: `rtmp://ingest/live/${id}` }] },
-  });
-}
-
-export async function enrol(store: Store, boxId: string, labels: Record<string, string> = {}): Promise<Box> {
-  const hash = `token-of-${boxId}`;
-  const token = { hash, id: hash, createdMs: NOW, expiresMs: NOW + DAY, labels: {}, approve: true };
-  await store.enrolmentTokens.create(token, { nowMs: NOW });
-  return store.boxes.enrol(
-    { tokenHash: hash, boxId, name: `Box ${boxId}`, labels, keyHash: `key-of-${boxId}` },
-    { nowMs: NOW },
-  );
-}
-
-export function reportOf(boxId: string, session: string, sequence: number): Report {
-  return {
-    version: 1,
-    sequence,
-    session,
-    sentAt: new Date(NOW).toISOString(),
-    boxId,
-    bootId: "boot-1",
-    agentVersion: "1.0.0",
-    verdict: "restart",
-    applied: {},
-    link: { state: "live", endpoint: "x", since: "x", attempts: 0, connects: 1, events: 0, badEvents: {} },
-    workloads: [],
-    occurrences: [],
-    dropped: 0,
-    commandResults: [],
-  };
-}
 
 function operatorToken(id: string): OperatorToken {
   return { id, name: id, role: "admin", hash: `hash-${id}`, createdMs: NOW };
@@ -719,6 +677,17 @@ export function describeStore(name: string, open: () => Promise<StoreWorld>): vo
       expect(await store.maintain(NOW + 3 * DAY)).toEqual({ removed: 2 });
       expect((await store.enrolmentTokens.list({ limit: 10 })).items).toEqual([]);
       expect((await store.boxes.get("b"))?.id).toBe("b");
+    });
+
+    test.each([1, 2, 3])("any row of verbs gets the answers that the store in memory gives (seed %i)", async (seed) => {
+      const { store, other } = await begin();
+      const oracle = createMemoryStore({ newId: randomUUID });
+      const steps = randomSteps(seed, 250);
+      for (const [index, { name: step, run }] of steps.entries()) {
+        const expected = await answerOf(run(oracle));
+        const answer = await answerOf(run(index % 2 === 0 ? store : other));
+        expect(answer, `step ${index}: ${step}`).toBe(expected);
+      }
     });
 
     test("a closed store refuses", async () => {
