@@ -26,7 +26,7 @@ export interface RedisWish {
   readonly durable?: boolean;
   /** Port of the master that it follows. */
   readonly replicaOf?: number;
-  /** Watches the master of this port under the name `fleet`, alone, and replaces it 0.5 s after it is gone. */
+  /** Watches the master of this port under the name `fleet`, alone, and replaces it half a second after it is gone. */
   readonly sentinelOf?: number;
 }
 

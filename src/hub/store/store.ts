@@ -50,7 +50,7 @@ export interface Store {
   maintain(nowMs: number): Promise<{ readonly removed: number }>;
   /** Rejects with `store-unavailable` and the reason when verbs would. */
   ping(): Promise<void>;
-  /** Waits for verbs under way. Verbs after it reject with `store-unavailable`. */
+  /** A verb under way is carried out or rejects; verbs after it reject with `store-unavailable`. */
   close(): Promise<void>;
 }
 

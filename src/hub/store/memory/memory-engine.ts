@@ -1,4 +1,4 @@
-import type { Append, Bodies, DocumentKey, Engine, Log, LogEntry, LogSlice, Outcome } from "../engine.ts";
+import type { Append, Bodies, DocumentKey, Engine, LogEntry, Outcome } from "../engine.ts";
 import { storeUnavailable } from "../store-error.ts";
 import { createWakeBus } from "../wake-bus.ts";
 
@@ -8,8 +8,14 @@ interface Held {
   readonly expiresMs: number | undefined;
 }
 
+interface HeldEntry {
+  readonly sequence: number;
+  readonly atMs: number;
+  readonly json: string;
+}
+
 interface HeldLog {
-  readonly entries: { readonly sequence: number; readonly atMs: number; readonly json: string }[];
+  readonly entries: HeldEntry[];
   last: number;
 }
 
@@ -51,14 +57,11 @@ export function createMemoryEngine(): Engine {
     for (const entry of outcome.appends ?? []) append(entry);
     bus.wake(outcome.wakes ?? []);
   };
-  const slice = <Body>(log: Log<Body>): LogSlice<Body> => {
-    const held = logs.get(log.name);
-    const entries = (held?.entries ?? []).map(
-      ({ sequence, atMs, json }): LogEntry<Body> => ({ sequence, atMs, body: JSON.parse(json) }),
-    );
-    const last = held?.last ?? 0;
-    return { entries, first: entries[0]?.sequence ?? last + 1, last };
-  };
+  const parse = <Body>({ sequence, atMs, json }: HeldEntry): LogEntry<Body> => ({
+    sequence,
+    atMs,
+    body: JSON.parse(json),
+  });
 
   return {
     transact: async (keys, decide) => {
@@ -82,13 +85,19 @@ export function createMemoryEngine(): Engine {
     },
     readLog: async (log, after, limit) => {
       requireOpen();
-      const whole = slice(log);
-      return { ...whole, entries: whole.entries.filter(({ sequence }) => sequence > after).slice(0, limit) };
+      const { entries, last } = logs.get(log.name) ?? { entries: [], last: 0 };
+      const from = entries.findIndex(({ sequence }) => sequence > after);
+      const wanted = from < 0 ? [] : entries.slice(from, from + limit);
+      return { entries: wanted.map((entry) => parse(entry)), first: entries[0]?.sequence ?? last + 1, last };
     },
     readLogBack: async (log, before, limit) => {
       requireOpen();
-      const older = slice(log).entries.filter(({ sequence }) => sequence < before);
-      return older.toReversed().slice(0, limit);
+      const entries = logs.get(log.name)?.entries ?? [];
+      const end = entries.findLastIndex(({ sequence }) => sequence < before) + 1;
+      return entries
+        .slice(Math.max(0, end - limit), end)
+        .reverse()
+        .map((entry) => parse(entry));
     },
     trimLog: async ({ name }, sequence) => {
       requireOpen();

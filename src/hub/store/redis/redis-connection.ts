@@ -30,22 +30,38 @@ const RECONNECT = { baseMs: 100, maxMs: 2000 };
 const SILENCE_EXTRA_MS = 500;
 
 export function createRedisConnection(options: RedisOptions, deps: RedisDeps): RedisConnection {
-  const client = openClient(options, deps);
+  const lifetime = new AbortController();
+  const client = openClient(options, deps, lifetime.signal);
+  client.on("ready", () => {
+    const warn = (info: string) => {
+      for (const text of durabilityWarnings(info)) deps.log.warn(text);
+    };
+    client.info().then(warn, () => undefined);
+  });
   const { commandTimeoutMs } = options;
-  let isClosed = false;
 
-  const ready = async () => {
-    if (isClosed) throw storeUnavailable("the store is closed");
-    if (client.status === "ready") return;
-    const waiting = new AbortController();
-    const timer = deps.clock.timer(commandTimeoutMs / 2, () => waiting.abort());
+  let coming: Promise<void> | undefined;
+
+  const untilReady = async () => {
+    const limit = new AbortController();
+    const timer = deps.clock.timer(commandTimeoutMs / 2, () => limit.abort());
     try {
-      await once(client, "ready", { signal: waiting.signal });
+      await once(client, "ready", { signal: limit.signal });
     } catch (thrown) {
-      throw storeUnavailable(`Redis at ${placeOf(options)} does not answer`, lastError(client) ?? thrown);
+      const reason = lastErrors.get(client);
+      const why = reason === undefined ? "no answer" : messageOf(reason);
+      throw storeUnavailable(`Redis at ${placeOf(options)} is away (${why})`, reason ?? thrown);
     } finally {
       timer.clear();
+      coming = undefined;
     }
+  };
+  /** All verbs that meet while Redis is away wait for it together. */
+  const ready = async () => {
+    if (lifetime.signal.aborted) throw storeUnavailable("the store is closed");
+    if (client.status === "ready") return;
+    coming ??= untilReady();
+    await coming;
   };
   const guarded = async (run: () => Promise<unknown>): Promise<unknown> => {
     await ready();
@@ -69,7 +85,9 @@ export function createRedisConnection(options: RedisOptions, deps: RedisDeps): R
         }
       }),
     close: async () => {
-      isClosed = true;
+      lifetime.abort();
+      // What was sent before is answered before the goodbye.
+      if (client.status === "ready") await client.quit().catch(() => undefined);
       client.disconnect();
     },
   };
@@ -81,8 +99,8 @@ export function subscribe(
   channel: string,
   deps: RedisDeps & { readonly onMessage: (text: string) => void; readonly onGap: () => void },
 ): { close(): void } {
-  const client = openClient(options, deps);
   const lifetime = new AbortController();
+  const client = openClient(options, deps, lifetime.signal);
   client.on("ready", () => {
     client.subscribe(channel).then(deps.onGap, (thrown: unknown) => {
       deps.log.debug(`Cannot listen to Redis: ${messageOf(thrown)}`);
@@ -106,18 +124,15 @@ export function subscribe(
   };
 }
 
+/** Why a client could last not come in. */
 const lastErrors = new WeakMap<Redis, unknown>();
 
-function lastError(client: Redis): unknown {
-  return lastErrors.get(client);
-}
-
-function openClient(options: RedisOptions, deps: RedisDeps): Redis {
+function openClient(options: RedisOptions, deps: RedisDeps, signal: AbortSignal): Redis {
   const client = new Redis(toClientOptions(options, deps.random));
   let saidAway = false;
   client.on("error", (error: unknown) => {
     lastErrors.set(client, error);
-    if (!saidAway) deps.log.warn(`Redis at ${placeOf(options)} is away: ${messageOf(error)}`);
+    if (!saidAway && !signal.aborted) deps.log.warn(`Redis at ${placeOf(options)} is away: ${messageOf(error)}`);
     saidAway = true;
   });
   client.on("ready", () => {
@@ -125,12 +140,20 @@ function openClient(options: RedisOptions, deps: RedisDeps): Redis {
     if (saidAway) deps.log.info(`Redis at ${placeOf(options)} is back`);
     saidAway = false;
   });
+  // The library gives up for good when a failover is announced while it connects. Nothing but `close` is the end here.
+  client.on("end", () => {
+    const comeBack = async () => {
+      await deps.clock.delay(retryDelayMs(1, deps.random), signal);
+      await client.connect();
+    };
+    if (!signal.aborted) comeBack().catch(() => undefined);
+  });
   return client;
 }
 
 export function toClientOptions(options: RedisOptions, random: Random): Omit<ClientOptions, "replyMapping"> {
   const { username, password, database, tls, sentinel, commandTimeoutMs } = options;
-  const retry = (times: number) => 50 + fullJitterMs(times - 1, RECONNECT, random);
+  const retry = (times: number) => retryDelayMs(times, random);
   const secure = tls === undefined ? {} : { tls: toTls(tls) };
   return {
     ...(sentinel === undefined
@@ -163,6 +186,10 @@ export function toClientOptions(options: RedisOptions, random: Random): Omit<Cli
   };
 }
 
+function retryDelayMs(times: number, random: Random): number {
+  return 50 + fullJitterMs(times - 1, RECONNECT, random);
+}
+
 function toTls({ ca, cert, key, serverName }: RedisTls): NonNullable<ClientOptions["tls"]> {
   return {
     ...(ca === undefined ? {} : { ca }),
@@ -170,6 +197,20 @@ function toTls({ ca, cert, key, serverName }: RedisTls): NonNullable<ClientOptio
     ...(key === undefined ? {} : { key }),
     ...(serverName === undefined ? {} : { servername: serverName }),
   };
+}
+
+/** Pure. What in Redis' `INFO` means that acknowledged changes can be lost. */
+export function durabilityWarnings(info: string): readonly string[] {
+  const factOf = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, "m").exec(info)?.[1];
+  const policy = factOf("maxmemory_policy");
+  return [
+    ...(factOf("aof_enabled") === "0"
+      ? ["Redis forgets acknowledged changes when it stops: set appendonly yes and appendfsync always"]
+      : []),
+    ...(policy !== undefined && policy !== "noeviction"
+      ? [`Redis throws data away when its memory is full (maxmemory-policy ${policy}): set noeviction`]
+      : []),
+  ];
 }
 
 function placeOf({ host, port, sentinel }: RedisOptions): string {

@@ -38,7 +38,8 @@ export function createSqliteEngine(db: DatabaseSync, path: string): Engine {
     const next = sequence ?? numberOf(sql.logLast.get(log.name), "last") + 1;
     sql.append.run(log.name, next, atMs, JSON.stringify(body));
     sql.setLogLast.run(log.name, next);
-    sql.keep.run(log.name, keep);
+    if (sequence === undefined) sql.trim.run(log.name, next - keep);
+    else sql.keep.run(log.name, keep);
   };
   const write = (outcome: Outcome<unknown>) => {
     for (const { collection, id } of outcome.deletes ?? []) sql.remove.run(collection.name, id);

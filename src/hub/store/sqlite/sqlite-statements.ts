@@ -26,7 +26,7 @@ export function prepareStatements(db: DatabaseSync) {
       "INSERT INTO log (name, last) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET last = excluded.last",
     ),
     append: db.prepare("INSERT INTO entry (log, sequence, at_ms, body) VALUES (?, ?, ?, ?)"),
-    /** Keeps the newest `?2` entries of a log. */
+    /** Keeps the newest `?2` entries of a log whose sequences leave numbers out. Walks over as many as it keeps. */
     keep: db.prepare(
       `DELETE FROM entry WHERE log = ?1 AND sequence <= (
          SELECT sequence FROM entry WHERE log = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2)`,
