@@ -21,8 +21,6 @@ export interface Engine {
   readLog<Body>(log: Log<Body>, after: number, limit: number): Promise<LogSlice<Body>>;
   /** As `readLog`, newest first, from below `before`. */
   readLogBack<Body>(log: Log<Body>, before: number, limit: number): Promise<readonly LogEntry<Body>[]>;
-  /** Drops entries up to and including `sequence`. */
-  trimLog(log: Log<unknown>, sequence: number): Promise<void>;
   /** Deletes documents whose `expiresMs` is not after `nowMs`, at most `limit`; answers how many. */
   expire(nowMs: number, limit: number): Promise<number>;
   /**

@@ -7,7 +7,8 @@ export interface TelemetryStore {
   /**
    * Adds samples of a box, at most `SAMPLES_AT_ONCE`, each with at most `FIGURES_PER_SAMPLE` figures; more are left out.
    * A sample older than the buckets that still fill is left out; one further than a bucket in the future of `nowMs` too,
-   * so that a wrong clock on a box cannot shut out its later samples. Nothing is kept of a box that is not known.
+   * so that a wrong clock on a box cannot shut out its later samples. Its cost is one for each call, not for each sample: a
+   * hub with thousands of boxes gathers a minute of each. Nothing is kept of a box that is not known.
    */
   append(boxId: string, samples: readonly Sample[], nowMs: number): Promise<void>;
   /** Points with `fromMs` ≤ time < `toMs`, oldest first, the one that still fills included. At most `limit`, the newest. */

@@ -30,10 +30,11 @@ export type Thinning = Readonly<Record<SeriesStep, OpenBucket | undefined>>;
 
 export interface OpenBucket {
   readonly startMs: number;
-  readonly sums: Readonly<
-    Record<string, { readonly count: number; readonly sum: number; readonly min: number; readonly max: number }>
-  >;
+  /** A row for each figure, not an object: this is read and written with every sample. */
+  readonly sums: Readonly<Record<string, Sum>>;
 }
+
+type Sum = readonly [count: number, sum: number, min: number, max: number];
 
 export interface ClosedPoint {
   readonly step: SeriesStep;
@@ -69,24 +70,20 @@ export function thin(
 }
 
 export function toPoint({ startMs, sums }: OpenBucket): Point {
-  const figures = Object.entries(sums).map(([name, { count, sum, min, max }]): [string, Figure] => [
+  const figures = Object.entries(sums).map(([name, [count, sum, min, max]]): [string, Figure] => [
     name,
     { mean: sum / count, min, max },
   ]);
   return { atMs: startMs, values: Object.fromEntries(figures) };
 }
 
+/** Names come from boxes: a map, so that none of them means anything to JavaScript. */
 function addTo(bucket: OpenBucket, sample: Sample): OpenBucket {
-  const sums = { ...bucket.sums };
+  const sums = new Map(Object.entries(bucket.sums));
   for (const [name, value] of Object.entries(sample.values)) {
     if (!Number.isFinite(value)) continue;
-    const held = sums[name];
-    sums[name] = {
-      count: (held?.count ?? 0) + 1,
-      sum: (held?.sum ?? 0) + value,
-      min: Math.min(held?.min ?? value, value),
-      max: Math.max(held?.max ?? value, value),
-    };
+    const [count, sum, min, max] = sums.get(name) ?? [0, 0, value, value];
+    sums.set(name, [count + 1, sum + value, Math.min(min, value), Math.max(max, value)]);
   }
-  return { startMs: bucket.startMs, sums };
+  return { startMs: bucket.startMs, sums: Object.fromEntries(sums) };
 }

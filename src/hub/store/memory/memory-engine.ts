@@ -99,11 +99,6 @@ export function createMemoryEngine(): Engine {
         .reverse()
         .map((entry) => parse(entry));
     },
-    trimLog: async ({ name }, sequence) => {
-      requireOpen();
-      const entries = logs.get(name)?.entries ?? [];
-      entries.splice(0, entries.findLastIndex((entry) => entry.sequence <= sequence) + 1);
-    },
     expire: async (nowMs, limit) => {
       requireOpen();
       let removed = 0;

@@ -85,9 +85,6 @@ export function createRedisEngine(options: RedisOptions, deps: RedisEngineDeps):
       const found = await connection.call("XREVRANGE", keys.log(log), `(${before}-0`, "-", "COUNT", limit);
       return asArray(found).map((entry) => parseEntry(log, entry));
     },
-    trimLog: async (log, sequence) => {
-      await connection.call("XTRIM", keys.log(log), "MINID", "=", `${sequence + 1}-0`);
-    },
     expire: async (nowMs, limit) => {
       const due = asArray(await connection.call("ZRANGE", keys.expiry, "-inf", nowMs, "BYSCORE", "LIMIT", 0, limit));
       if (due.length === 0) return 0;

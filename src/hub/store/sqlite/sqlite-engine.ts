@@ -84,7 +84,6 @@ export function createSqliteEngine(db: DatabaseSync, path: string): Engine {
       }),
     readLogBack: <Body>({ name }: Log<Body>, before: number, limit: number) =>
       guarded(() => sql.before.all(name, before, limit).map((row) => entryOf<Body>(row))),
-    trimLog: ({ name }, sequence) => guarded(() => inTransaction("relaxed", () => void sql.trim.run(name, sequence))),
     expire: (nowMs, limit) =>
       guarded(() => {
         let removed = 0;

@@ -1,7 +1,5 @@
 import type { DatabaseSync } from "node:sqlite";
 
-export type Statements = ReturnType<typeof prepareStatements>;
-
 export function prepareStatements(db: DatabaseSync) {
   return {
     begin: db.prepare("BEGIN IMMEDIATE"),
