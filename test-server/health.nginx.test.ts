@@ -1,12 +1,11 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../src/base/clock.ts";
 import { HEALTH_CAUSES } from "../src/contract/health-cause.ts";
 import type { Workload } from "../src/contract/workload.ts";
 import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
+import { createNetworkNamespace, networkNamespaceProblem } from "./network-namespace.ts";
 import { nginxRtmpRefusal, startNginxRtmp } from "./nginx-rtmp.ts";
 
 /** From the moment the fault is made to its name, by the agent's own clock: this machine may be slow to hear of it. */
@@ -164,16 +163,16 @@ test("an agent that was stopped for 15 s restarts nothing and finds no gap", asy
   expect(status?.proof).toMatchObject({ gapCount: 1, gaps: [{ cause: "starting" }] });
 });
 
-const missing = whatIsMissing();
+const missing = nginxRtmpRefusal ?? networkNamespaceProblem();
 describe.skipIf(missing !== undefined)(
   `a black hole in the network${missing === undefined ? "" : ` (skipped: ${missing})`}`,
   () => {
     test.each([
-      ["both ways", ["input", "output"]],
-      ["one way", ["input"]],
+      ["both ways", ["input", "output"] as const],
+      ["one way", ["input"] as const],
     ])("%s is found at 400 kbit/s, and the stream is back after it", async (_name, hooks) => {
-      await using net = createNetwork();
-      await using ingest = await startNginxRtmp({ host: net.address, namespace: net.namespace });
+      await using net = createNetworkNamespace();
+      await using ingest = await startNginxRtmp({ host: net.address, namespace: net.name });
       await using world = await createAgentWorld();
       await world.startAgent();
       world.server.putStreams(stream("cam-1", `${ingest.url}/k`, 400));
@@ -188,59 +187,3 @@ describe.skipIf(missing !== undefined)(
     });
   },
 );
-
-function whatIsMissing(): string | undefined {
-  if (nginxRtmpRefusal !== undefined) return nginxRtmpRefusal;
-  if (process.getuid?.() !== 0) return "not root";
-  const tool = ["ip", "nft"].find(
-    (name) => !["/usr/sbin", "/sbin", "/usr/bin"].some((folder) => existsSync(join(folder, name))),
-  );
-  if (tool !== undefined) return `no ${tool}`;
-  const name = `sluice-try-${process.pid}`;
-  try {
-    execFileSync("ip", ["netns", "add", name], { stdio: "ignore" });
-    execFileSync("ip", ["netns", "exec", name, "nft", "list", "ruleset"], { stdio: "ignore" });
-    return undefined;
-  } catch {
-    return "no network namespace to be had";
-  } finally {
-    try {
-      execFileSync("ip", ["netns", "del", name], { stdio: "ignore" });
-    } catch {
-      // It could not be made either.
-    }
-  }
-}
-
-let networks = 0;
-
-/** A second machine at the end of a cable of its own, and a firewall there that can swallow what comes or goes. */
-function createNetwork() {
-  const index = (process.pid + networks++) % 60_000;
-  const namespace = `sluice-${index}`;
-  const near = `sl${index}a`;
-  const subnet = `10.${200 + (index % 50)}.${Math.floor(index / 50) % 250}`;
-  const run = (...words: string[]) => void execFileSync(words[0] ?? "", words.slice(1), { stdio: "pipe" });
-  const inside = (...words: string[]) => run("ip", "netns", "exec", namespace, ...words);
-  run("ip", "netns", "add", namespace);
-  run("ip", "link", "add", near, "type", "veth", "peer", "name", `sl${index}b`, "netns", namespace);
-  run("ip", "addr", "add", `${subnet}.1/30`, "dev", near);
-  run("ip", "link", "set", near, "up");
-  run("ip", "-n", namespace, "addr", "add", `${subnet}.2/30`, "dev", `sl${index}b`);
-  for (const name of ["lo", `sl${index}b`]) run("ip", "-n", namespace, "link", "set", name, "up");
-  inside("sysctl", "-qw", "net.ipv4.tcp_rmem=4096 16384 32768");
-  return {
-    namespace,
-    address: `${subnet}.2`,
-    drop: (hooks: readonly string[]) => {
-      inside("nft", "add", "table", "inet", "t");
-      for (const hook of hooks) {
-        inside("nft", `add chain inet t ${hook} { type filter hook ${hook} priority 0; policy drop; }`);
-      }
-    },
-    heal: () => inside("nft", "flush", "ruleset"),
-    [Symbol.asyncDispose]: async () => {
-      run("ip", "netns", "del", namespace);
-    },
-  };
-}

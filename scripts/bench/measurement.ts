@@ -33,6 +33,8 @@ export interface MeasureContext {
   readonly note: (text: string) => void;
   /** What could be had of the peers; what could not is said and makes the run incomplete. */
   readonly peers: (lab: Lab) => Promise<readonly Peer[]>;
+  /** systemd alone; none where it cannot be booted, which is said and makes the run incomplete. */
+  readonly systemd: (lab: Lab) => Promise<readonly Peer[]>;
 }
 
 export interface Measurement {
