@@ -181,8 +181,8 @@ async function measureStorm(context: MeasureContext): Promise<Row> {
   const theirs = await countIn();
   source.close();
   return {
-    what: "requests a second to a server that says `retry: 0` and hangs up",
-    unit: "",
+    what: "requests to a server that says `retry: 0` and hangs up",
+    unit: "/s",
     samples: [ours],
     bar: { of: "max", limit: 1 },
     peers: [{ name: PEER, samples: [theirs] }],
