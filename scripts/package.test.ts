@@ -46,8 +46,8 @@ test.skipIf(problem !== undefined)(
         "prerm",
       ]);
       expect(readFileSync(join(tree, "DEBIAN/conffiles"), "utf8").trim()).toBe("/etc/sluice/agent.yaml");
-      const packages = readdirSync(join(tree, "usr/lib/sluice/node_modules"));
-      expect(packages.filter((name) => /^(vitest|typescript|playwright-core|node-linux-.*)$/.test(name))).toEqual([]);
+      // What the program needs of its packages is in it.
+      expect(existsSync(join(tree, "usr/lib/sluice/node_modules"))).toBe(false);
       execFileSync("md5sum", ["--quiet", "--check", "DEBIAN/md5sums"], { cwd: tree });
     } finally {
       rmSync(directory, { recursive: true, force: true });
