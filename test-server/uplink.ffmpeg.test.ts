@@ -52,9 +52,9 @@ describe.skipIf(problem !== undefined)(title, () => {
 
       if (how === "drop") net.heal();
       else net.plug();
-      const healedMs = systemClock.monotonicMs();
+      const healedWallMs = systemClock.wallMs();
       await untilAllFlow(world);
-      const backMs = systemClock.monotonicMs() - healedMs;
+      const backMs = (await lastGapEndWallMs(world)) - healedWallMs;
       console.log(
         `${how}: incident after ${Math.round(openedMs)} ms, cut for ${CUT_MS / 1000} s, all back ${Math.round(backMs)} ms later`,
       );
@@ -93,9 +93,9 @@ describe.skipIf(problem !== undefined)(title, () => {
     expect(countedFailures(world)).toEqual(counted);
 
     await using _again = await startNameServer(place);
-    const healedMs = systemClock.monotonicMs();
+    const healedWallMs = systemClock.wallMs();
     await untilAllFlow(world);
-    const backMs = systemClock.monotonicMs() - healedMs;
+    const backMs = (await lastGapEndWallMs(world)) - healedWallMs;
     console.log(`names: all back ${Math.round(backMs)} ms after they could be resolved again`);
     expect(backMs).toBeLessThanOrEqual(BACK_MS);
     const over = await untilOver(world);
@@ -123,6 +123,12 @@ async function untilAllFlow(world: AgentWorld): Promise<void> {
     );
   };
   await world.until(allFlow, "media of all streams flows", 90_000);
+}
+
+/** When media of the last stream was back, by the agent's own clock: a busy machine hears of it later. */
+async function lastGapEndWallMs(world: AgentWorld): Promise<number> {
+  const { workloads } = await world.status();
+  return Math.max(...workloads.map(({ proof }) => Date.parse(proof?.gaps.at(-1)?.end ?? "")));
 }
 
 function untilIncident(world: AgentWorld) {
