@@ -41,10 +41,15 @@ export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   winston: ["src/base"],
   "winston-transport": ["src/base"],
   "p-retry": ["src/agent/link", "src/agent/report"],
-  zod: ["src/contract", "src/config", "src/agent/registry"],
+  zod: ["src/contract", "src/config", "src/agent/registry", "src/hub"],
   yaml: ["src/config"],
+  fastify: ["src/hub/http"],
+  "@fastify/static": ["src/hub/http"],
+  "@fastify/swagger": ["src/hub/http"],
+  "@fastify/swagger-ui": ["src/hub/http"],
   commander: ["src/cli"],
   "cli-table3": ["src/cli"],
+  ioredis: ["src/hub/store/redis"],
 };
 
 /** Globals and modules that arrive by argument; only these files may reach for the real ones. */
