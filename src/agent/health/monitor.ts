@@ -19,7 +19,7 @@ export interface MonitorOptions {
 export interface MonitorDeps {
   readonly clock: Clock;
   readonly log: Log;
-  readonly units: () => ReadonlyMap<string, Unit>;
+  readonly units: () => readonly Unit[];
   readonly sockets: ProcessSockets;
   /** The kernel function a process sleeps in. */
   readonly waitsIn: (pid: number) => string | undefined;
@@ -74,7 +74,7 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
         const nowMs = deps.clock.monotonicMs();
         const elapsedMs = nowMs - lastMs;
         const tick = { nowMs, elapsedMs, countedMs: countedTime(elapsedMs, options.periodMs) };
-        const units = [...deps.units().values()].filter(({ phase }) => phase === "running");
+        const units = deps.units().filter(({ phase }) => phase === "running");
         const sockets = deps.sockets.read(units.flatMap(({ handle }) => handle?.identity.pid ?? []));
         for (const unit of units) observe(unit, tick, sockets.get(unit.handle?.identity.pid ?? -1));
         deps.onTick();

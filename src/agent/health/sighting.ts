@@ -5,6 +5,15 @@ import { stuckSocket } from "./socket-health.ts";
 /** Two readings of an adopted process's counters come within this time, if it makes any. */
 const ADOPTED_WAIT_MS = 3000;
 
+/** Of a workload: while it is updated, either of its processes may prove its media. */
+export function sightingOfWorkload(unit: Unit | undefined, incident: string | undefined): Sighting {
+  const own = sightingOf(unit, incident);
+  if (unit === undefined || own.media === "flowing") return own;
+  const others = [unit.successor, unit.predecessor].filter((other) => other !== undefined);
+  const flowing = others.map((other) => sightingOf(other, incident)).find(({ media }) => media === "flowing");
+  return flowing ?? own;
+}
+
 /** What one look at a unit says about its media. `incident` names what hits the whole box at the moment. */
 export function sightingOf(unit: Unit | undefined, incident: string | undefined): Sighting {
   const finding = unit?.finding?.cause;

@@ -8,7 +8,10 @@ import { OPEN_POLICY, streamWorkload } from "./stream-world.fake.ts";
 const nothingRuns: RunProgram = () =>
   Promise.reject(new AppError("not-found", "cannot start ffmpeg (ENOENT): no such program"));
 const driver = createStreamDriver(
-  { streams: { ffmpegPath: "ffmpeg", ffprobePath: "ffprobe", startDeadlineMs: 20_000 }, policy: OPEN_POLICY },
+  {
+    streams: { ffmpegPath: "ffmpeg", ffprobePath: "ffprobe", startDeadlineMs: 20_000, update: "auto" },
+    policy: OPEN_POLICY,
+  },
   { runProgram: nothingRuns, disk: systemStreamDisk },
 );
 const FILES = { directory: "/x", progressPath: "/x/p", rawOutputPath: "/x/o", logPath: "/x/l", previewPath: "/x/j" };
@@ -46,7 +49,10 @@ test("launches that come together ask FFmpeg once what it can do", async () => {
     return Promise.resolve({ code: 0, signal: null, stdout, stderr: "", timedOut: false });
   };
   const counted = createStreamDriver(
-    { streams: { ffmpegPath: "ffmpeg", ffprobePath: "ffprobe", startDeadlineMs: 20_000 }, policy: OPEN_POLICY },
+    {
+      streams: { ffmpegPath: "ffmpeg", ffprobePath: "ffprobe", startDeadlineMs: 20_000, update: "auto" },
+      policy: OPEN_POLICY,
+    },
     { runProgram: answers, disk: systemStreamDisk },
   );
   const prepare = (host: string) =>
