@@ -107,7 +107,7 @@ export const AGENT_OPTIONS = {
   "streams.update": option(choiceValue(["auto", "replace"]), "auto", {
     help: "When a stream's spec changes: start the new process beside the old one and stop the old one once the new one's media is proved, where both can run at a time; or always stop the old one first.",
   }),
-  "streams.updateDeadlineSeconds": option(secondsValue({ min: 1, max: 600 }), 20, {
+  "streams.updateDeadlineSeconds": option(secondsValue({ min: 5, max: 600 }), 20, {
     help: "Limit from the launch of a changed stream beside its old self to steady media. After it the new process is stopped and the old one goes on.",
   }),
 

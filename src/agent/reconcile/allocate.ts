@@ -3,8 +3,8 @@ import { type ExpectedWorkload, type ObservedWorkload, processesOf } from "./obs
 
 /**
  * Who may use what. Pure. Everything that serves one at a time has one holder: the workload that has a process which uses
- * it; where none has, the one that ran last as it is expected; else the one that was expected first. A workload that
- * cannot have all it claims takes none of it.
+ * it; where none has, one that was started before; else the one that was expected first. A workload that cannot have all it
+ * claims takes none of it.
  */
 export interface Allocation {
   /** Expected workloads that must wait for another, or for an earlier process of their own. */
@@ -92,12 +92,11 @@ function heldKeys(
   return held;
 }
 
-/** Who has run as it is expected comes before who has not; each in the order in which they are expected. */
+/** Who was started before comes before who was not, so that a restart loses nothing; each in the order of expectation. */
 function inOrder(
   observed: ReadonlyMap<string, ObservedWorkload>,
   expected: ReadonlyMap<string, ExpectedWorkload>,
 ): readonly (readonly [string, ExpectedWorkload])[] {
   const all = [...expected].filter(([, { isRefused }]) => !isRefused);
-  const hasRun = ([id, { specHash }]: readonly [string, ExpectedWorkload]) => observed.get(id)?.specHash === specHash;
-  return [...all.filter(hasRun), ...all.filter((entry) => !hasRun(entry))];
+  return [...all.filter(([id]) => observed.has(id)), ...all.filter(([id]) => !observed.has(id))];
 }

@@ -167,7 +167,8 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
     for (const [id, unit] of units) {
       if (isSettled || expected.has(id)) unit.isUnexplained = false;
       // Another wish than the one that failed: it gets its own first try, and its own failures.
-      if (unit.failedUpdate?.specHash !== wanted.expected.get(id)?.specHash) unit.failedUpdate = undefined;
+      const { specHash } = wanted.expected.get(id) ?? {};
+      if (unit.failedUpdate?.specHash !== specHash || unit.specHash === specHash) unit.failedUpdate = undefined;
     }
     const observed = new Map([...units].map(([id, unit]) => [id, toObserved(unit, options)]));
     const plan = planReconcile(observed, wanted.expected, deps.clock.monotonicMs());

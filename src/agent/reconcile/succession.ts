@@ -100,7 +100,7 @@ export function createSuccession(
         cause: text,
       };
       main.failedUpdate = failedUpdate;
-      const seconds = ((failedUpdate.dueAtMs - clock.monotonicMs()) / 1000).toFixed(1);
+      const seconds = (Math.max(0, failedUpdate.dueAtMs - clock.monotonicMs()) / 1000).toFixed(1);
       const goesOn = main.handle === undefined ? "" : `, pid ${main.handle.identity.pid} goes on with the old settings`;
       deps
         .logFor(componentOf(main.kind))
