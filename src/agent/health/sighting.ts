@@ -5,6 +5,8 @@ import { stuckSocket } from "./socket-health.ts";
 /** Two readings of an adopted process's counters come within this time, if it makes any. */
 const ADOPTED_WAIT_MS = 3000;
 
+const FLOWING: Sighting = { media: "flowing", cause: "" };
+
 /** Of a workload: while it is updated, either of its processes may prove its media. */
 export function sightingOfWorkload(unit: Unit | undefined, incident: string | undefined): Sighting {
   const own = sightingOf(unit, incident);
@@ -30,6 +32,6 @@ export function sightingOf(unit: Unit | undefined, incident: string | undefined)
     const shut = stuckSocket(unit.sockets, "windowShutMs")?.windowShutMs ?? 0;
     return { media: "silent", cause: cause ?? "silent", silentMs: Math.max(health.idleMs, unanswered, shut) };
   }
-  if (health.idleMs === 0) return { media: "flowing", cause: "" };
+  if (health.idleMs === 0) return FLOWING;
   return { media: "silent", cause: incident ?? finding ?? "silent", silentMs: health.idleMs };
 }

@@ -52,6 +52,8 @@ export function createStreamDriver(
   const { streams, policy } = options;
   const { disk, runProgram } = deps;
   const soundByHash = new Map<string, boolean>();
+  /** Every report asks for all of them. */
+  const descriptions = new WeakMap<StreamSpec, string>();
   let capabilities: FfmpegCapabilities | undefined;
   let asking: Promise<FfmpegCapabilities> | undefined;
 
@@ -105,8 +107,9 @@ export function createStreamDriver(
     claims: ({ spec }) => streamClaims(spec, policy),
     mayOverlap: ({ spec }) => streams.update === "auto" && spec.update !== "replace",
     describe: ({ spec }) => {
-      const outputs = spec.outputs.map(({ url }) => maskUrl(url, "output"));
-      return `${maskUrl(spec.input.url, "input")} → ${outputs.join(", ")}`;
+      const description = descriptions.get(spec) ?? describeStream(spec);
+      descriptions.set(spec, description);
+      return description;
     },
     secrets: ({ spec, id }) => streamSecrets(spec, id),
     prepare: async ({ spec }, files, signal) => {
@@ -129,6 +132,10 @@ export function createStreamDriver(
 function whatRuns({ update: _update, ...spec }: StreamSpec): StreamSpec {
   const { exclusive: _exclusive, ...input } = spec.input;
   return { ...spec, input };
+}
+
+function describeStream({ input, outputs }: StreamSpec): string {
+  return `${maskUrl(input.url, "input")} → ${outputs.map(({ url }) => maskUrl(url, "output")).join(", ")}`;
 }
 
 function missingEncoder(
