@@ -1,5 +1,5 @@
 import type { Claim } from "../workload/driver.ts";
-import { type ExpectedWorkload, type ObservedWorkload, processesOf } from "./observed.ts";
+import type { ExpectedWorkload, ObservedProcess, ObservedWorkload } from "./observed.ts";
 
 /**
  * Who may use what. Pure. Everything that serves one at a time has one holder: the workload that has a process which uses
@@ -27,12 +27,18 @@ export function allocate(
   const held = heldKeys(observed, expected);
   const reserved = new Map<string, string>();
   const blocked = new Map<string, Blocked>();
-  for (const [id, wanted] of inOrder(observed, expected)) {
-    const seen = observed.get(id);
+  const place = (id: string, wanted: ExpectedWorkload, seen: ObservedWorkload | undefined) => {
     const isSettled = seen !== undefined && seen.phase !== "waiting" && seen.specHash === wanted.specHash;
     const block = isSettled ? undefined : findBlock(id, wanted, { seen, held, reserved });
     if (block !== undefined) blocked.set(id, block);
-    else for (const { key } of wanted.claims ?? []) if (!reserved.has(key)) reserved.set(key, id);
+    else for (const { key } of wanted.claims ?? []) if (!held.has(key) && !reserved.has(key)) reserved.set(key, id);
+  };
+  // Who was started before comes before who was not, so that a restart loses nothing.
+  for (const isStarted of [true, false]) {
+    for (const [id, wanted] of expected) {
+      const seen = observed.get(id);
+      if (!wanted.isRefused && isStarted === (seen !== undefined)) place(id, wanted, seen);
+    }
   }
   return { blocked };
 }
@@ -55,48 +61,53 @@ export function breakCircles(blocked: ReadonlyMap<string, Blocked>): ReadonlySet
   return first;
 }
 
+interface Others {
+  readonly seen: ObservedWorkload | undefined;
+  readonly held: HeldKeys;
+  readonly reserved: ReadonlyMap<string, string>;
+}
+
 function findBlock(
   id: string,
   { claims = [] }: ExpectedWorkload,
-  {
-    seen,
-    held,
-    reserved,
-  }: { seen: ObservedWorkload | undefined; held: HeldKeys; reserved: ReadonlyMap<string, string> },
+  { seen, held, reserved }: Others,
 ): Blocked | undefined {
   for (const claim of claims) {
-    const other = [...(held.get(claim.key) ?? [])].find((holder) => holder !== id);
-    if (other !== undefined) return { claim, holder: other, isHeld: true };
+    const holders = held.get(claim.key);
+    const other = typeof holders === "string" ? holders : holders?.find((holder) => holder !== id);
+    if (other !== undefined && other !== id) return { claim, holder: other, isHeld: true };
     // What its own process holds is in its way only once that process is not the one to be replaced.
-    if (seen?.phase === "waiting" && held.get(claim.key)?.has(id)) return { claim, holder: id, isHeld: true };
+    if (seen?.phase === "waiting" && holders !== undefined) return { claim, holder: id, isHeld: true };
     const ahead = reserved.get(claim.key);
     if (ahead !== undefined && ahead !== id) return { claim, holder: ahead, isHeld: false };
   }
   return undefined;
 }
 
-type HeldKeys = ReadonlyMap<string, ReadonlySet<string>>;
+/** The id that holds a key; a list only where several do, which is seldom: a lap looks at thousands. */
+type HeldKeys = ReadonlyMap<string, string | readonly string[]>;
 
 function heldKeys(
   observed: ReadonlyMap<string, ObservedWorkload>,
   expected: ReadonlyMap<string, ExpectedWorkload>,
 ): HeldKeys {
-  const held = new Map<string, Set<string>>();
-  for (const [id, seen] of observed) {
-    for (const { holds, specHash } of processesOf(seen)) {
+  const held = new Map<string, string | readonly string[]>();
+  const hold = (key: string, id: string) => {
+    const known = held.get(key);
+    held.set(key, known === undefined || known === id ? id : [...(typeof known === "string" ? [known] : known), id]);
+  };
+  const holdAll = (id: string, { phase, holds, specHash }: ObservedProcess) => {
+    if (phase === "waiting") return;
+    if (holds !== undefined) for (const key of holds) hold(key, id);
+    else {
       const wanted = expected.get(id);
-      const keys = holds ?? (wanted?.specHash === specHash ? wanted.claims?.map(({ key }) => key) : undefined) ?? [];
-      for (const key of keys) held.set(key, (held.get(key) ?? new Set()).add(id));
+      if (wanted?.specHash === specHash) for (const { key } of wanted.claims ?? []) hold(key, id);
     }
+  };
+  for (const [id, seen] of observed) {
+    holdAll(id, seen);
+    if (seen.successor !== undefined) holdAll(id, seen.successor);
+    if (seen.predecessor !== undefined) holdAll(id, seen.predecessor);
   }
   return held;
-}
-
-/** Who was started before comes before who was not, so that a restart loses nothing; each in the order of expectation. */
-function inOrder(
-  observed: ReadonlyMap<string, ObservedWorkload>,
-  expected: ReadonlyMap<string, ExpectedWorkload>,
-): readonly (readonly [string, ExpectedWorkload])[] {
-  const all = [...expected].filter(([, { isRefused }]) => !isRefused);
-  return [...all.filter(([id]) => observed.has(id)), ...all.filter(([id]) => !observed.has(id))];
 }

@@ -47,9 +47,3 @@ export interface ExpectedWorkload {
   /** It may run beside its old self for a while. */
   readonly mayOverlap?: boolean;
 }
-
-/** The processes of a workload that are or will be there: a launch counts from its first moment. */
-export function processesOf(seen: ObservedWorkload): readonly ObservedProcess[] {
-  const all = [seen, seen.successor, seen.predecessor];
-  return all.filter((process): process is ObservedProcess => process !== undefined && process.phase !== "waiting");
-}

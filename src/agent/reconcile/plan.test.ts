@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Claim } from "../workload/driver.ts";
-import { type ExpectedWorkload, type ObservedWorkload, processesOf } from "./observed.ts";
+import type { ExpectedWorkload, ObservedProcess, ObservedWorkload } from "./observed.ts";
 import { planReconcile, type Step } from "./plan.ts";
 
 const seen = (phase: ObservedWorkload["phase"], extra: Partial<ObservedWorkload> = {}): ObservedWorkload => ({
@@ -290,4 +290,10 @@ function expectNoSharing(world: ReadonlyMap<string, ObservedWorkload>, known: Re
       }
     }
   }
+}
+
+/** The processes of a workload that are or will be there: a launch counts from its first moment. */
+function processesOf(seen: ObservedWorkload): readonly ObservedProcess[] {
+  const all = [seen, seen.successor, seen.predecessor];
+  return all.filter((process): process is ObservedProcess => process !== undefined && process.phase !== "waiting");
 }

@@ -27,6 +27,17 @@ test("a stream is described without its secrets", () => {
   expect(driver.describe(workload)).toBe("rtsp://a:***@cam/1 → rtmp://h/live/***, srt://h:9");
 });
 
+test("how a stream is handled is no part of what it is", () => {
+  const workload = streamWorkload({ input: { url: "rtsp://cam/1" }, outputs: ["srt://h:9"] });
+  const handled = streamWorkload({
+    input: { url: "rtsp://cam/1", exclusive: true },
+    outputs: ["srt://h:9"],
+    update: "replace",
+  });
+  expect(driver.specHash(handled)).toBe(driver.specHash(workload));
+  expect([driver.mayOverlap(workload), driver.mayOverlap(handled)]).toEqual([true, false]);
+});
+
 test("a missing FFmpeg is said to be missing", async () => {
   const workload = streamWorkload({ input: "test://bars", outputs: ["srt://h:9"] });
   await expect(driver.prepare(workload, FILES, AbortSignal.timeout(1000))).rejects.toMatchObject({ code: "not-found" });
