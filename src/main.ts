@@ -2,7 +2,6 @@
 import { appendFileSync, existsSync, fstatSync, readFileSync, writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { homedir, hostname } from "node:os";
-import { runAgent } from "./agent/agent.ts";
 import { cleanupWithoutAgent } from "./agent/local-api/cleanup-without-agent.ts";
 import { createRegistry } from "./agent/registry/registry.ts";
 import { createProcessRuntime } from "./agent/runtime/process/linux-process-runtime.ts";
@@ -10,6 +9,7 @@ import { readFfmpegCapabilities } from "./agent/workload/stream/ffmpeg-capabilit
 import { STREAM_STOP_LADDER } from "./agent/workload/stream/stream-driver.ts";
 import { systemClock } from "./base/clock.ts";
 import { AppError, messageOf } from "./base/errors.ts";
+import { httpFetch } from "./base/http-fetch.ts";
 import { createJournalStreams, JOURNAL_SOCKET } from "./base/journal-streams.ts";
 import { formatLogLine, type Log } from "./base/log.ts";
 import { openNotifySocket } from "./base/notify-socket.ts";
@@ -161,12 +161,13 @@ async function main(): Promise<number> {
       crashLog.path = options.files.log;
       for (const secret of configuredSecrets(options)) redactor.addSecret(secret);
       for (const warning of warnings) createConsoleLog(io).warn(warning);
+      const { runAgent } = await import("./agent/agent.ts");
       await runAgent(
         options,
         {
           clock,
           random: systemRandom,
-          fetch: globalThis.fetch,
+          fetch: httpFetch,
           redactor,
           spawner,
           version: readVersion(),
