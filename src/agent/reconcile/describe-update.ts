@@ -13,7 +13,7 @@ export function updateOf(
   const { successor, predecessor, failedUpdate } = unit;
   const before = failedUpdate === undefined ? undefined : `update failed: ${failedUpdate.cause}`;
   if (successor !== undefined) {
-    const how = `generation ${successor.generation} runs beside generation ${unit.generation} until its media is proved`;
+    const how = successorText(successor, unit.generation);
     return {
       state: "proving",
       message: before === undefined ? how : `${how}; the last ${before}`,
@@ -40,6 +40,14 @@ export function updateOf(
     generation: failedUpdate.generation,
     nextTryInSeconds: Math.max(0, (failedUpdate.dueAtMs - nowMs) / 1000),
   };
+}
+
+function successorText({ generation, phase }: Unit, besideGeneration: number): string {
+  if (phase === "stopping")
+    return `generation ${generation} is being stopped: it is not wanted any more, or not proved`;
+  if (phase === "unkillable")
+    return `generation ${generation} cannot be killed: nothing else is tried until it is gone`;
+  return `generation ${generation} runs beside generation ${besideGeneration} until its media is proved`;
 }
 
 /** The workload runs, and not as it is expected: the way there has failed or is barred. */
