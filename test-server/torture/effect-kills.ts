@@ -43,9 +43,9 @@ const POLL_MS = 25;
 /**
  * An agent starts streams, changes one, starts one again after its death, stops one, and ends. This life is lived again and
  * again, cut short by SIGKILL before its first effect on the world, its second, and so on to its last; each time a fresh
- * agent must find its way.
+ * agent must find its way. With `every` 3 it is cut short before the first, the fourth, the seventh effect and so on.
  */
-export async function killAtEveryEffect(deps: EffectKillDeps): Promise<EffectKillSummary> {
+export async function killAtEveryEffect(every: number, deps: EffectKillDeps): Promise<EffectKillSummary> {
   const { say, signal } = deps;
   const directory = realpathSync(mkdtempSync(join(tmpdir(), "sluice-effects-")));
   try {
@@ -57,8 +57,13 @@ export async function killAtEveryEffect(deps: EffectKillDeps): Promise<EffectKil
     let killed = 0;
     let longestRecoveryMs = 0;
     let next = 1;
+    const take = () => {
+      const taken = next;
+      next += every;
+      return taken;
+    };
     const work = async () => {
-      for (let dieAt = next++; dieAt <= whole.effects + MARGIN; dieAt = next++) {
+      for (let dieAt = take(); dieAt <= whole.effects + MARGIN; dieAt = take()) {
         signal.throwIfAborted();
         try {
           const life = await live(dieAt);

@@ -45,6 +45,9 @@ const SAMPLES = 20;
 const POLL_MS = 250;
 /** Without a single restart: something is broken. */
 const STILL_MS = 60_000;
+/** Enough text that the logs soon reach their bounds. */
+const SHORT_LIFE =
+  'for line in {1..12}; do echo "[warning] frame $line of the camera is late, late, late" >&2; done; exit 1';
 const LOG = { maxFileBytes: 65_536, keepFiles: 2 };
 /** A process that is being started or has just ended holds some for a moment. */
 const FDS_ALLOWED = 20;
@@ -76,7 +79,7 @@ export async function restartManyTimes(count: number, deps: RestartDeps): Promis
     environment: {
       SSE_ENDPOINT: `${server.origin}/v1/boxes/${boxId}/events`,
       SLUICE_REPORT_ENDPOINT: `${server.origin}/v1/boxes/${boxId}/report`,
-      SLUICE_STREAMS_FFMPEG_PATH: makeStandIn(home, 'echo "[error] the camera hung up" >&2; exit 1'),
+      SLUICE_STREAMS_FFMPEG_PATH: makeStandIn(home, SHORT_LIFE),
       SLUICE_LOG_MAX_FILE_BYTES: String(LOG.maxFileBytes),
       SLUICE_LOG_KEEP_FILES: String(LOG.keepFiles),
     },
@@ -101,7 +104,7 @@ export async function restartManyTimes(count: number, deps: RestartDeps): Promis
       throw new AppError("timeout", `no restart for ${STILL_MS / 1000} s; the agent said:\n${agent.output()}`);
     }
     restarts = now;
-    if (pid === undefined || restarts < (count * samples.length) / SAMPLES) continue;
+    if (pid === undefined || restarts <= (count * samples.length) / SAMPLES) continue;
     const diskKB = Math.round((bytesBelow(stateDir) + bytesBelow(runDirectory)) / 1024);
     const { fds, rssMB } = resourcesOf(pid);
     samples.push({ restarts, fds, rssMB: Math.round(rssMB), diskKB });
