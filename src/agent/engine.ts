@@ -45,7 +45,8 @@ export interface EngineParts {
   readonly link: () => LinkStatus;
 }
 
-const USAGE_PERIOD_MS = 10_000;
+/** As often as a report tells it. */
+const USAGE_PERIOD_MS = 15_000;
 const PRUNE_PERIOD_MS = 30_000;
 
 export function createEngine(context: AgentContext, parts: EngineParts, notices: Notices): Engine {

@@ -92,12 +92,14 @@ export function createHealthWatch(context: AgentContext, parts: HealthWatchParts
       periodMs: PERIOD_MS,
       limitsOf: ({ id, kind }) => {
         const { stallMs, startDeadlineMs } = options.streams;
-        const { sendsInBursts, ...rest } = traits(id);
+        const { hasFollowers, writesFilesOnly, sendsInBursts } = traits(id);
         return {
           startDeadlineMs: parts.driverOf(kind)?.startDeadlineMs ?? startDeadlineMs,
           stallMs,
           sourceStallMs: sendsInBursts ? Math.max(stallMs, BURST_STALL_MS) : stallMs,
-          ...rest,
+          periodMs: PERIOD_MS,
+          hasFollowers,
+          writesFilesOnly,
         };
       },
     },

@@ -35,11 +35,9 @@ const SMOOTHING = 0.4;
 
 export function observeProcess(
   health: ProcessHealth,
-  reading: ProcessReading | undefined,
+  { state, cpuTicks, waitsIn }: ProcessReading,
   { countedMs, elapsedMs }: { readonly countedMs: number; readonly elapsedMs: number },
 ): ProcessHealth {
-  if (reading === undefined) return NEW_PROCESS;
-  const { state, cpuTicks } = reading;
   const usedTicks = health.cpuTicks === undefined ? undefined : cpuTicks - health.cpuTicks;
   const isStopped = state === "T" || state === "t";
   const isBlocked = state === "D" && (usedTicks ?? 0) === 0;
@@ -54,6 +52,6 @@ export function observeProcess(
     blockedMs: isBlocked ? health.blockedMs + countedMs : 0,
     cpuShare: smooth ?? health.cpuShare,
     cpuTicks,
-    waitsIn: reading.waitsIn,
+    waitsIn,
   };
 }

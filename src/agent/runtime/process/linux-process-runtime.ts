@@ -106,7 +106,7 @@ export function createProcessRuntime(options: ProcessRuntimeOptions, deps: Proce
       );
     },
 
-    sweep: () => searchProcesses({ stateDir, bootId }, deps),
+    sweep: (except) => searchProcesses({ stateDir, bootId }, { ...deps, except }),
   };
 }
 
