@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { join, resolve } from "node:path";
-import { systemClock } from "../../src/base/clock.ts";
+import { systemClock, type Timer } from "../../src/base/clock.ts";
 import { AppError, messageOf } from "../../src/base/errors.ts";
 import { createLocalAgent, type LocalAgent } from "../../src/client/local-agent.ts";
 import type { AgentStatus } from "../../src/contract/local-status.ts";
@@ -107,18 +107,15 @@ export function createAgentProcess(options: AgentProcessOptions): AgentProcess {
     pid: () => current?.child.pid,
     signal: (name) => current?.child.kill(name) ?? false,
     end: async (name) => {
-      const { child, ended } = current ?? {};
-      if (child === undefined) return;
+      if (current === undefined) return;
+      const { child, ended } = current;
       child.kill(name);
-      const late = new AbortController();
-      const limit = systemClock.delay(END_MS, late.signal).then(() => {
-        throw new AppError("timeout", `the agent (pid ${child.pid}) survived ${name} for ${END_MS} ms`);
+      let late: Timer | undefined;
+      const limit = new Promise<never>((_, reject) => {
+        const message = `the agent (pid ${child.pid}) survived ${name} for ${END_MS} ms`;
+        late = systemClock.timer(END_MS, () => reject(new AppError("timeout", message)));
       });
-      await Promise.race([
-        ended,
-        limit.catch((thrown: unknown) => (late.signal.aborted ? undefined : rethrow(thrown))),
-      ]);
-      late.abort();
+      await Promise.race([ended, limit]).finally(() => late?.clear());
     },
     ended: async () => current?.ended,
     startSecond: () => launch(undefined).ended,
@@ -131,8 +128,4 @@ export function createAgentProcess(options: AgentProcessOptions): AgentProcess {
 function argumentsWith(preload: Preload | undefined): readonly string[] {
   const preloading = preload === undefined ? [] : ["--import", preload.path];
   return ["--max-semi-space-size=1", ...preloading, join(ROOT, "build/main.js"), "agent"];
-}
-
-function rethrow(thrown: unknown): never {
-  throw thrown;
 }

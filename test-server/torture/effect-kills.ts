@@ -38,7 +38,8 @@ const MARGIN = 10;
 const NEVER = 0;
 const SCENE_MS = 20_000;
 const RECOVERY_MS = 20_000;
-const POLL_MS = 25;
+/** Each look goes through the whole process table. */
+const POLL_MS = 80;
 
 /**
  * An agent starts streams, changes one, starts one again after its death, stops one, and ends. This life is lived again and

@@ -15,7 +15,7 @@ export const TAMPERED_FILES = [
   ".boot_marker",
   "agent.lock.owner",
 ] as const;
-export const TAMPER_WAYS = ["empty", "half", "garbage", "nul", "gone", "link", "directory"] as const;
+export const TAMPER_WAYS = ["empty", "half", "garbage", "nul", "gone", "lost", "link", "directory"] as const;
 
 /** What happens to the state directory while no agent runs. */
 export type Tamper =
@@ -270,8 +270,8 @@ function drawTamper(chance: Chance): Tamper | undefined {
 
 function drawPeer({ chance, options }: Draw): Action {
   const kind = chance.pick(["kill", "freeze", ...(options.abilities.network ? ["network" as const] : [])] as const);
-  if (kind === "kill") return { kind: "server-kill", downMs: chance.pick([0, 500, 4000]) };
-  const ms = chance.between(1000, 9000);
+  if (kind === "kill") return { kind: "server-kill", downMs: chance.pick([0, 500, 6000, 12_000]) };
+  const ms = chance.pick([chance.between(1000, 9000), chance.between(9000, 15_000)]);
   if (kind === "freeze") return { kind: "server-freeze", ms };
   return { kind: "network", how: chance.pick(["both", "in", "out", "cable"]), ms };
 }

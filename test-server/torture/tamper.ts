@@ -46,6 +46,9 @@ function tamperWithFile(
     case "gone":
       rmSync(path, { recursive: true });
       break;
+    case "lost":
+      for (const suffix of ["", ".1", ".2"]) rmSync(`${path}${suffix}`, { recursive: true, force: true });
+      break;
     case "link":
       rmSync(path, { recursive: true, force: true });
       symlinkSync(precious.path, path);

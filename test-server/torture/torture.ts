@@ -46,6 +46,8 @@ const START_DEADLINE_MS = 60_000;
 const QUIET_DEADLINE_MS = 30_000;
 /** The longest wait between two starts of a stream, and the time to see that it is due and to bring media. */
 const FAILURE_DEADLINE_MS = 90_000;
+/** At the end nothing is done for a while, and nothing must happen. */
+const REST_MS = 10_000;
 /** A program that does the work of few streams needs no more. */
 const MOST_RSS_MB = 200;
 const MOST_FDS = 60;
@@ -90,6 +92,13 @@ export async function torture(options: TortureOptions, deps: TortureDeps): Promi
       const took = `${(settled.tookMs / 1000).toFixed(1)} s`;
       say(`step ${step.number}: ${shown} → settled in ${took}, ${fds} fds, ${rssMB.toFixed(0)} MB`);
     }
+    shown = "nothing";
+    const rest = { number: steps, actions: [], expected };
+    const rivalsBefore = await rivals(world);
+    await clock.delay(REST_MS, signal);
+    const rested = await settle(expected, QUIET_DEADLINE_MS, { world, clock, signal });
+    const judged = { step: rest, before: settled, settled: rested, formerly: expected, rivalsBefore };
+    await check(judged, { world, watch });
   } catch (thrown) {
     if (signal.aborted) throw signal.reason;
     const invariant = thrown instanceof AppError && thrown.code === "violated" ? (thrown.field ?? "") : "carried out";
