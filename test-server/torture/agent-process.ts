@@ -6,6 +6,8 @@ import { createLocalAgent, type LocalAgent } from "../../src/client/local-agent.
 import type { AgentStatus } from "../../src/contract/local-status.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
+/** As `scripts/bootstrap.sh` has it for every launcher. */
+const MEMORY = { MALLOC_ARENA_MAX: "1", MALLOC_MMAP_THRESHOLD_: "32768" };
 const ANSWER_MS = 3000;
 const END_MS = 20_000;
 const KEEP_OUTPUT_CHARACTERS = 64 * 1024;
@@ -70,6 +72,7 @@ export function createAgentProcess(options: AgentProcessOptions): AgentProcess {
         PATH: process.env["PATH"],
         HOME: options.home,
         NODE_COMPILE_CACHE: join(ROOT, "build/cache"),
+        ...MEMORY,
         SLUICE_CONFIG: "/dev/null",
         SLUICE_STATE_DIR: stateDir,
         SLUICE_BOX_ID: options.boxId,
