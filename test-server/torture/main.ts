@@ -4,9 +4,9 @@ import { parseArgs } from "node:util";
 import { systemClock } from "../../src/base/clock.ts";
 import { AppError, messageOf } from "../../src/base/errors.ts";
 import { systemRandom } from "../../src/base/random.ts";
+import { FEWEST_STREAMS } from "./draw-action.ts";
 import { killAtEveryEffect } from "./effect-kills.ts";
 import { restartManyTimes } from "./restarts.ts";
-import { FEWEST_STREAMS } from "./schedule.ts";
 import { torture } from "./torture.ts";
 
 const EXIT = { ok: 0, failed: 1, usage: 64, interrupted: 130 } as const;

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import type { Clock } from "../../src/base/clock.ts";
+import type { Action, TortureStream } from "./action.ts";
 import { signalQuietly } from "./own-processes.ts";
-import type { Action, TortureStream } from "./schedule.ts";
 import { tamper } from "./tamper.ts";
 import type { TortureWorld } from "./torture-world.ts";
 import { violation } from "./violation.ts";

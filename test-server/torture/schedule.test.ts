@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
-import { type Action, FEWEST_STREAMS, type Step, torturePlan } from "./schedule.ts";
+import type { Action } from "./action.ts";
+import { FEWEST_STREAMS } from "./draw-action.ts";
+import { type Step, torturePlan } from "./schedule.ts";
 
 const ROOT = { disk: true, network: true };
 

@@ -1,6 +1,6 @@
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import type { TortureStream } from "./schedule.ts";
+import type { TortureStream } from "./action.ts";
 import type { TortureWorld } from "./torture-world.ts";
 
 /** What must hold addresses to do its work: the expected set itself. For the agent's user alone. */

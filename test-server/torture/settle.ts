@@ -4,8 +4,8 @@ import { REGISTRY_FORMAT } from "../../src/agent/registry/registry.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import { parseDocument } from "../../src/base/document.ts";
 import { messageOf } from "../../src/base/errors.ts";
+import type { TortureStream } from "./action.ts";
 import type { MarkedProcess } from "./own-processes.ts";
-import type { TortureStream } from "./schedule.ts";
 import type { TortureWorld } from "./torture-world.ts";
 import { violation } from "./violation.ts";
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { REGISTRY_FORMAT } from "../../src/agent/registry/registry.ts";
 import { formatDocument, parseDocument } from "../../src/base/document.ts";
 import { createProcessTable } from "../../src/base/process-table.ts";
-import type { Tamper } from "./schedule.ts";
+import type { Tamper } from "./action.ts";
 import type { TortureWorld } from "./torture-world.ts";
 
 /** Does to the state directory what disks, people and other programs do to it. Only while no agent runs. */

@@ -1,14 +1,13 @@
-import { readFileSync } from "node:fs";
 import type { Clock } from "../../src/base/clock.ts";
 import { AppError, messageOf } from "../../src/base/errors.ts";
+import type { Action, TortureStream } from "./action.ts";
+import { checkInvariants, isOnPeer, rivals } from "./invariants.ts";
 import { perform } from "./perform.ts";
-import { createPublisherWatch, type PublisherWatch } from "./publisher-watch.ts";
+import { createPublisherWatch } from "./publisher-watch.ts";
 import { resourcesOf } from "./resources.ts";
-import { type Action, firstStreams, type Step, type TortureStream, torturePlan } from "./schedule.ts";
-import { findSecret } from "./secret-search.ts";
-import { type Settled, settle } from "./settle.ts";
+import { firstStreams, type Step, torturePlan } from "./schedule.ts";
+import { settle } from "./settle.ts";
 import { createTortureWorld, type TortureWorld } from "./torture-world.ts";
-import { violation } from "./violation.ts";
 
 export interface TortureOptions {
   readonly seed: number;
@@ -48,11 +47,6 @@ const QUIET_DEADLINE_MS = 30_000;
 const FAILURE_DEADLINE_MS = 90_000;
 /** At the end nothing is done for a while, and nothing must happen. */
 const REST_MS = 10_000;
-/** A program that does the work of few streams needs no more. */
-const MOST_RSS_MB = 200;
-const MOST_FDS = 60;
-const MOST_FDS_A_STREAM = 6;
-
 /** Runs the seed's steps until the time is over or an invariant does not hold. Rejects only when it cannot be run at all. */
 export async function torture(options: TortureOptions, deps: TortureDeps): Promise<TortureSummary> {
   const { clock, say, signal } = deps;
@@ -83,7 +77,7 @@ export async function torture(options: TortureOptions, deps: TortureDeps): Promi
       await carryOut(step, { ...deps, world });
       const before = settled;
       settled = await settle(step.expected, deadlineOf(step), { world, clock, signal });
-      await check({ step, before, settled, formerly: expected, rivalsBefore }, { world, watch });
+      await checkInvariants({ step, before, settled, formerly: expected, rivalsBefore }, { world, watch });
       expected = step.expected;
       const { fds, rssMB } = resourcesOf(world.agent.pid() ?? 0);
       figures.settledMs.push(settled.tookMs);
@@ -98,7 +92,7 @@ export async function torture(options: TortureOptions, deps: TortureDeps): Promi
     await clock.delay(REST_MS, signal);
     const rested = await settle(expected, QUIET_DEADLINE_MS, { world, clock, signal });
     const judged = { step: rest, before: settled, settled: rested, formerly: expected, rivalsBefore };
-    await check(judged, { world, watch });
+    await checkInvariants(judged, { world, watch });
   } catch (thrown) {
     if (signal.aborted) throw signal.reason;
     const invariant = thrown instanceof AppError && thrown.code === "violated" ? (thrown.field ?? "") : "carried out";
@@ -146,68 +140,9 @@ function isInstant(action: Action): boolean {
   return ["put", "change", "remove", "shrink", "send", "stray", "clock", "ffmpeg"].includes(action.kind);
 }
 
-function isOnPeer({ kind }: Action): boolean {
-  return kind === "server-kill" || kind === "server-freeze" || kind === "network";
-}
-
 function deadlineOf({ actions }: Step): number {
   const hurts = actions.some(({ action }) => action.kind === "ffmpeg" || isOnPeer(action));
   return hurts ? FAILURE_DEADLINE_MS : QUIET_DEADLINE_MS;
-}
-
-interface Judged {
-  readonly step: Step;
-  readonly before: Settled;
-  readonly settled: Settled;
-  /** What the server expected before the step. */
-  readonly formerly: readonly TortureStream[];
-  readonly rivalsBefore: number;
-}
-
-/** Everything that must hold besides that all agree. */
-async function check(
-  { step, before, settled, formerly, rivalsBefore }: Judged,
-  { world, watch }: { readonly world: TortureWorld; readonly watch: PublisherWatch },
-): Promise<void> {
-  const harm = world.sentinels.harm();
-  if (harm !== undefined) throw violation("no stranger", harm);
-  if (readFileSync(world.precious.path, "utf8") !== world.precious.text) {
-    throw violation("no stranger", "a file of somebody else was written through a link");
-  }
-  const doubled = watch.doubled();
-  if (doubled !== undefined) throw violation("one publisher", doubled);
-
-  const acts = step.actions.map(({ action }) => action);
-  if (!acts.some(isOnPeer)) {
-    const came = (await rivals(world)) - rivalsBefore;
-    if (came > 0) throw violation("one publisher", `the receiver turned ${came} second publishers away`);
-    const touched = new Set(acts.flatMap((action) => (action.kind === "ffmpeg" ? action.id : [])));
-    // With one of few down, a shrink stops no more than two, and may.
-    const isGuarded = touched.size === 0 || !acts.some(({ kind }) => kind === "shrink");
-    const same = step.expected.filter(({ id, version }) =>
-      formerly.some((stream) => stream.id === id && stream.version === version),
-    );
-    for (const { id } of isGuarded ? same : []) {
-      if (touched.has(id) || before.pids.get(id) === settled.pids.get(id)) continue;
-      throw violation(
-        "kept",
-        `${id} was pid ${before.pids.get(id)} and is ${settled.pids.get(id)}; nothing touched it`,
-      );
-    }
-  }
-
-  const { fds, rssMB } = resourcesOf(world.agent.pid() ?? 0);
-  const mostFds = MOST_FDS + MOST_FDS_A_STREAM * step.expected.length;
-  if (fds > mostFds) throw violation("resources", `the agent holds ${fds} descriptors; allowed: ${mostFds}`);
-  if (rssMB > MOST_RSS_MB)
-    throw violation("resources", `the agent holds ${rssMB.toFixed(0)} MB; allowed: ${MOST_RSS_MB}`);
-
-  const place = await findSecret(step.expected, world);
-  if (place !== undefined) throw violation("no secret", `a stream key or the token stands in ${place}`);
-}
-
-async function rivals({ server }: TortureWorld): Promise<number> {
-  return (await server.publishers()).reduce((sum, publisher) => sum + publisher.rivals, 0);
 }
 
 function describe(action: Action): string {
