@@ -13,7 +13,7 @@ async function createWorld() {
   const clock = createFakeClock();
   const log = createMemoryLog();
   const runtime = createFakeProcessRuntime(clock);
-  const unit = createUnit("cam-1", "stream", 0);
+  const unit = createUnit({ id: "cam-1", kind: "stream", sinceWallMs: 0 });
   const mark = { boxId: "box", workloadId: "cam-1", kind: "stream", specHash: "hash", generation: 1, nonce: "n" };
   unit.handle = runtime.adopt(runtime.plant(mark).identity, mark);
   unit.phase = "running";
@@ -51,7 +51,7 @@ async function createWorld() {
     {
       clock,
       log,
-      units: () => new Map([[unit.id, unit]]),
+      units: () => [unit],
       progress: { advance: () => undefined, rest: () => undefined },
       sockets: { hasTrouble: () => false, read: () => new Map() },
       waitsIn: () => undefined,
