@@ -8,8 +8,9 @@ import { hashOfDirectory, runDirectoryCandidates } from "../../src/base/run-dire
 import type { Workload } from "../../src/contract/workload.ts";
 import { createTestServer } from "../server.ts";
 import { createAgentProcess } from "./agent-process.ts";
+import { filesBelow } from "./files-below.ts";
 import { findOwnProcesses } from "./own-processes.ts";
-import { bytesBelow, resourcesOf } from "./resources.ts";
+import { resourcesOf } from "./resources.ts";
 import { makeStandIn } from "./stand-in.ts";
 
 const PRELOAD = resolve(import.meta.dirname, "../programs/no-chance.js");
@@ -105,7 +106,7 @@ export async function restartManyTimes(count: number, deps: RestartDeps): Promis
     }
     restarts = now;
     if (pid === undefined || restarts <= (count * samples.length) / SAMPLES) continue;
-    const diskKB = Math.round((bytesBelow(stateDir) + bytesBelow(runDirectory)) / 1024);
+    const diskKB = kilobytesBelow(stateDir) + kilobytesBelow(runDirectory);
     const { fds, rssMB } = resourcesOf(pid);
     samples.push({ restarts, fds, rssMB: Math.round(rssMB), diskKB });
     say(`${restarts} restarts: ${fds} fds, ${rssMB.toFixed(0)} MB, ${diskKB} KB on disk`);
@@ -132,6 +133,10 @@ function summarize(
     ...tooMuch("KB on disk", all.diskKB, logsKB + DISK_ALLOWED_KB),
   ];
   return { ...run, warm, last, most: all, failures };
+}
+
+function kilobytesBelow(directory: string): number {
+  return Math.round(filesBelow(directory).reduce((sum, { bytes }) => sum + bytes, 0) / 1024);
 }
 
 function tooMuch(what: string, found: number, allowed: number): readonly string[] {
