@@ -29,7 +29,6 @@ export function createBoxEventsRoute(options: GateOptions, deps: BoxEventsRouteD
     access: "box-any-state",
     summary: "What the box should run and do, as server-sent events with replay after Last-Event-ID",
     params: z.object({ box: boxIdSchema }),
-    handle: async () => undefined,
     stream: async (call, { response }) => {
       const answer = knock(gate, options, { nowMs: clock.monotonicMs(), random });
       gate = answer.state;
@@ -50,7 +49,8 @@ export function createBoxEventsRoute(options: GateOptions, deps: BoxEventsRouteD
         sink,
         sinceMs: clock.monotonicMs(),
         keySlot: call.caller.kind === "box" ? call.caller.keySlot : "current",
-        cursor: call.lastEventId === undefined || call.lastEventId.length > MAX_CURSOR_LENGTH ? undefined : call.lastEventId,
+        cursor:
+          call.lastEventId === undefined || call.lastEventId.length > MAX_CURSOR_LENGTH ? undefined : call.lastEventId,
       });
       await new Promise<void>((resolve) => {
         response.once("close", () => {
