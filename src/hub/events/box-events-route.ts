@@ -1,7 +1,6 @@
-import { z } from "zod";
 import type { Clock } from "../../base/clock.ts";
 import type { Random } from "../../base/random.ts";
-import { boxIdSchema } from "../../contract/identifier.ts";
+import { boxPathSchema } from "../../contract/fleet/box-view.ts";
 import { type Route, route } from "../http/route.ts";
 import { newConnection } from "./box-connection.ts";
 import type { BoxRoom } from "./box-room.ts";
@@ -28,7 +27,7 @@ export function createBoxEventsRoute(options: GateOptions, deps: BoxEventsRouteD
     path: "/v1/boxes/{box}/events",
     access: "box-any-state",
     summary: "What the box should run and do, as server-sent events with replay after Last-Event-ID",
-    params: z.object({ box: boxIdSchema }),
+    params: boxPathSchema,
     stream: async (call, { response }) => {
       const answer = knock(gate, options, { nowMs: clock.monotonicMs(), random });
       gate = answer.state;
@@ -58,6 +57,7 @@ export function createBoxEventsRoute(options: GateOptions, deps: BoxEventsRouteD
           resolve();
         });
         response.on("error", () => response.destroy());
+        call.signal.addEventListener("abort", () => deps.room.dismiss(connection), { once: true });
         sink.open();
         deps.room.enter(connection);
       });
