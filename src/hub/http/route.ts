@@ -25,8 +25,15 @@ export interface Route<Shape extends RouteShape = RouteShape> {
   readonly answer?: Shape["answer"];
   /** Of a success; 200 when left out, 204 without an answer. */
   readonly status?: number;
-  readonly handle: (call: Call<Shape>) => Promise<z.input<NonNullable<Shape["answer"]>> | undefined>;
-  /** Instead of `handle`'s answer: writes to the connection itself (event streams, logs). Resolves when it is over. */
+  /** Whether `If-Match` is honoured. Left out: a request that has one is refused, because ignoring it would be a lie. */
+  readonly conditional?: "optional" | "required";
+  /** An answer with a whole `revision` carries it as `ETag` too. Fields that `answer` does not name are left out. */
+  readonly handle?: (call: Call<Shape>) => Promise<z.input<NonNullable<Shape["answer"]>> | undefined>;
+  /**
+   * Writes to the connection itself (event streams, logs), and reads the body itself: `call.body` is `undefined`. Resolves
+   * when it is over; it must end when `call.signal` aborts. With `handle` beside it, this is for who accepts
+   * `text/event-stream` or does not ask for `application/json`.
+   */
   readonly stream?: (call: Call<Shape>, wire: Wire) => Promise<void>;
 }
 
@@ -44,11 +51,11 @@ export interface Call<Shape extends RouteShape = RouteShape> {
   readonly caller: Caller;
   /** From `Idempotency-Key`, with a hash over method, path and body. */
   readonly request: { readonly id: string; readonly bodyHash: string } | undefined;
-  /** From `If-Match: "7"`. */
+  /** From `If-Match: "7"`; `undefined` for `*`. */
   readonly expectedRevision: number | undefined;
   readonly lastEventId: string | undefined;
   readonly address: string;
-  /** Ends with the connection, and with the hub. */
+  /** Ends with the connection, with the hub, and within 5 s of the end of the caller's right to it. */
   readonly signal: AbortSignal;
 }
 
