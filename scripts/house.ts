@@ -32,7 +32,7 @@ export const FOLDERS: readonly FolderRule[] = [
 
 /** A third-party package lives in one place, so that it can be replaced in one place. */
 export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
-  eventsource: ["src/agent/link"],
+  eventsource: ["src/agent/link", "scripts/bench"],
   execa: ["src/base"],
   "ps-list": ["src/base"],
   pidusage: ["src/base"],

@@ -10,16 +10,28 @@ import { eventToProcess } from "./event-to-process.ts";
 import { exitToRestart } from "./exit-to-restart.ts";
 import { footprint } from "./footprint.ts";
 import { createLab, type Lab } from "./lab.ts";
+import { linkFaults } from "./link-faults.ts";
 import type { Measurement, Row } from "./measurement.ts";
 import type { Peer } from "./peers/peer.ts";
 import { createPm2, installPm2 } from "./peers/pm2.ts";
 import { createSupervisord } from "./peers/supervisord.ts";
+import { createSystemd } from "./peers/systemd.ts";
 import { planTime } from "./plan-time.ts";
 import { isMet, renderTable } from "./render-table.ts";
 import { startUp } from "./start-up.ts";
 import { summarize } from "./statistics.ts";
+import { supervision } from "./supervision.ts";
 
-const MEASUREMENTS: readonly Measurement[] = [planTime, startUp, eventToProcess, exitToRestart, adoption, footprint];
+const MEASUREMENTS: readonly Measurement[] = [
+  planTime,
+  startUp,
+  eventToProcess,
+  exitToRestart,
+  supervision,
+  linkFaults,
+  adoption,
+  footprint,
+];
 const EXIT = { ok: 0, incomplete: 1, usage: 64, interrupted: 130 } as const;
 
 interface Outcome {
@@ -34,6 +46,8 @@ interface Run {
   readonly pm2Directory: string;
   readonly notes: string[];
   readonly faults: string[];
+  /** Machines of their own, which no lab sweeps: ended with the measurement, however it ends. */
+  readonly machines: Peer[];
   pm2: Promise<string> | undefined;
 }
 
@@ -59,7 +73,14 @@ async function main(args: readonly string[]): Promise<number> {
     process.on(signal, () => stop.abort(new AppError("cancelled", `received ${signal}`)));
   }
   await using shared = createLab(stop.signal);
-  const run: Run = { stop, pm2Directory: join(shared.directory, "packages"), notes: [], faults: [], pm2: undefined };
+  const run: Run = {
+    stop,
+    pm2Directory: join(shared.directory, "packages"),
+    notes: [],
+    faults: [],
+    machines: [],
+    pm2: undefined,
+  };
   if ((loadavg()[0] ?? 0) > QUIET_LOAD) {
     run.notes.push(
       `The machine was not quiet at the start (load average ${loadText()}): the figures are upper bounds.`,
@@ -90,9 +111,12 @@ async function measureOne(measurement: Measurement, run: Run, isLong: boolean): 
       say: (text) => say(`${name}: ${text}`),
       note: (text) => run.notes.push(text),
       peers: (home) => peersIn(home, run),
+      systemd: (home) => systemdIn(home, run),
     });
   } catch (thrown) {
     if (!run.stop.signal.aborted) run.faults.push(`${name} could not be measured: ${messageOf(thrown)}`);
+  } finally {
+    for (const machine of run.machines.splice(0)) await machine.stop();
   }
   return { name, rows, load: `${before} → ${loadText()}` };
 }
@@ -111,6 +135,18 @@ async function peersIn(lab: Lab, run: Run): Promise<readonly Peer[]> {
     run.faults.push(`supervisord could not be measured: ${messageOf(thrown)}`);
   }
   return peers;
+}
+
+async function systemdIn(lab: Lab, run: Run): Promise<readonly Peer[]> {
+  try {
+    const version = firstLineOf("systemctl", "--version").split(" ").slice(0, 2).join(" ");
+    const machine = await createSystemd(version, lab);
+    run.machines.push(machine);
+    return [machine];
+  } catch (thrown) {
+    run.faults.push(`systemd could not be measured: ${messageOf(thrown)}`);
+    return [];
+  }
 }
 
 function print(outcomes: readonly Outcome[], { notes, faults }: Run): void {

@@ -8,13 +8,14 @@ import type { AgentContext, Notices } from "./agent-context.ts";
 import { createHealthWatch, type HealthWatch } from "./health/health-watch.ts";
 import { createExpectedStore, type ExpectedStore } from "./reconcile/expected-store.ts";
 import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
-import type { Unit } from "./reconcile/unit.ts";
+import { type Unit, unitsOf } from "./reconcile/unit.ts";
 import type { ExpectedFile } from "./registry/expected-file.ts";
 import type { Registry } from "./registry/registry.ts";
 import { createProcessRuntime } from "./runtime/process/linux-process-runtime.ts";
 import { createOutputPump, DEFAULT_PUMP_OPTIONS, type OutputJournal } from "./runtime/process/output-pump.ts";
-import type { WorkloadFiles } from "./runtime/process/process-runtime.ts";
-import { discardWorkloadFiles, filesOfWorkload } from "./runtime/process/workload-files.ts";
+import type { Lane, WorkloadFiles } from "./runtime/process/process-runtime.ts";
+import { discardLaneFiles, discardWorkloadFiles, filesOfWorkload } from "./runtime/process/workload-files.ts";
+import { createNodeSampler, type NodeSampler } from "./telemetry/node-sampler.ts";
 import { createUsageSampler, type UsageSampler } from "./telemetry/usage-sampler.ts";
 import type { WorkloadDriver, WorkloadSecrets } from "./workload/driver.ts";
 import { createRecordingPruner } from "./workload/stream/recording-pruner.ts";
@@ -25,6 +26,7 @@ export interface Engine {
   readonly store: ExpectedStore;
   readonly reconciler: Reconciler;
   readonly usage: UsageSampler;
+  readonly node: Pick<NodeSampler, "latest">;
   readonly health: Pick<HealthWatch, "incidents" | "gaps">;
   readonly services: readonly Service[];
   readonly filesOf: (workloadId: string) => WorkloadFiles;
@@ -48,13 +50,14 @@ export interface EngineParts {
 /** As often as a report tells it. */
 const USAGE_PERIOD_MS = 15_000;
 const PRUNE_PERIOD_MS = 30_000;
+const LANES: readonly Lane[] = [0, 1];
 
 export function createEngine(context: AgentContext, parts: EngineParts, notices: Notices): Engine {
   const { clock, random, redactor, logFor, options, life } = context;
   const { registry, expectedFile, driverOf } = parts;
   const logDir = dirname(options.files.log);
-  const filesOf = (id: string) =>
-    filesOfWorkload({ stateDir: options.files.stateDir, logDir, runDir: parts.runDirectory.path }, id);
+  const filesOf = (id: string, lane?: Lane) =>
+    filesOfWorkload({ stateDir: options.files.stateDir, logDir, runDir: parts.runDirectory.path }, id, lane);
 
   const store = createExpectedStore(
     { shrinkHoldMs: options.reconcile.shrinkHoldMs, isConfirmed: parts.isCleared },
@@ -62,7 +65,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     {
       clock,
       log: logFor("RECONCILE"),
-      running: () => new Set([...reconciler.units().values()].filter(hasProcess).map(({ id }) => id)),
+      running: () => new Set(processes().map(({ id }) => id)),
       save: (document) => {
         expectedFile.save(document);
         return expectedFile.commit();
@@ -92,7 +95,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     },
   );
   const reconciler = createReconciler(
-    { intervalMs: options.reconcile.intervalMs },
+    { intervalMs: options.reconcile.intervalMs, updateDeadlineMs: options.streams.updateDeadlineMs },
     {
       clock,
       random,
@@ -113,7 +116,10 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       pump,
       driverOf,
       filesOf,
-      discardFiles: (id) => discardWorkloadFiles(filesOf(id)),
+      discardFiles: (id, lane) => {
+        if (lane !== undefined) discardLaneFiles(filesOf(id, lane));
+        else for (const each of LANES) discardWorkloadFiles(filesOf(id, each));
+      },
       newNonce: () => randomBytes(16).toString("hex"),
       boxId: options.box.id,
       bootId: parts.bootId,
@@ -130,6 +136,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     },
   );
 
+  const processes = () => [...reconciler.units().values()].flatMap(unitsOf).filter(hasProcess);
   const durability = () => {
     const status = registry.status();
     return status.durable ? expectedFile.status() : status;
@@ -144,6 +151,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       expected: () => store.state().workloads,
       units: reconciler.units,
       isRefused: (id) => reconciler.refusals().has(id),
+      isBlocked: (id) => reconciler.blocked().has(id),
       link: parts.link,
       disk: durability,
       wake: () => reconciler.wake({ reason: "health", isLoud: false }),
@@ -163,7 +171,11 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
   );
   const usage = createUsageSampler(
     { periodMs: USAGE_PERIOD_MS },
-    { clock, pids: () => [...reconciler.units().values()].flatMap(({ handle }) => handle?.identity.pid ?? []) },
+    { clock, pids: () => processes().flatMap(({ handle }) => handle?.identity.pid ?? []) },
+  );
+  const node = createNodeSampler(
+    { periodMs: USAGE_PERIOD_MS, diskPaths: [options.files.stateDir, ...options.policy.fileRoots] },
+    { clock },
   );
 
   const runReconciler = async (signal: AbortSignal) => {
@@ -175,8 +187,16 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     store,
     reconciler,
     usage,
+    node,
     filesOf,
-    services: [pump, health, { name: "usage", run: usage.run }, pruner, { name: "reconciler", run: runReconciler }],
+    services: [
+      pump,
+      health,
+      { name: "usage", run: usage.run },
+      { name: "node", run: node.run },
+      pruner,
+      { name: "reconciler", run: runReconciler },
+    ],
     health,
     durability,
     commit: async () => {

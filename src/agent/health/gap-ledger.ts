@@ -68,7 +68,9 @@ export function createGapLedger(deps: GapLedgerDeps): GapLedger {
         ledgers.set(id, result.ledger);
         hasTurned ||= result.hasTurned || known === undefined;
         const gap = result.hasTurned && result.ledger.open === undefined ? result.ledger.gaps.at(-1) : undefined;
-        if (gap !== undefined) deps.onOccurrence({ kind: "gap", workloadId: id, text: gapText(gap) });
+        if (gap !== undefined) {
+          deps.onOccurrence({ kind: "gap", workloadId: id, text: gapText(gap), gap: toClosedGap(gap) });
+        }
       }
       if (hasTurned) file.changed();
     },
@@ -82,7 +84,10 @@ export function createGapLedger(deps: GapLedgerDeps): GapLedger {
         provenSeconds: toSeconds(totals.provenMs),
         percent: Math.floor(totals.share * 10_000) / 100,
         gapCount: ledger.gapCount + (ledger.open === undefined ? 0 : 1),
-        gaps: [...ledger.gaps.map(toStatusGap), ...(ledger.open === undefined ? [] : [openGapOf(ledger, clock)])].slice(
+        byCause: Object.fromEntries(
+          ledger.causes.map(({ cause, count, ms }) => [cause, { count, seconds: toSeconds(ms) }]),
+        ),
+        gaps: [...ledger.gaps.map(toClosedGap), ...(ledger.open === undefined ? [] : [openGapOf(ledger, clock)])].slice(
           -keep,
         ),
       };
@@ -93,7 +98,7 @@ export function createGapLedger(deps: GapLedgerDeps): GapLedger {
 
 type StatusGap = NonNullable<WorkloadStatus["proof"]>["gaps"][number];
 
-function toStatusGap({ startWallMs, endWallMs, durationMs, cause }: Gap): StatusGap {
+function toClosedGap({ startWallMs, endWallMs, durationMs, cause }: Gap): StatusGap & { readonly end: string } {
   return { start: toIso(startWallMs), end: toIso(endWallMs), seconds: toSeconds(durationMs), cause };
 }
 
@@ -107,7 +112,7 @@ function gapText({ startWallMs, endWallMs, durationMs, cause }: Gap): string {
 }
 
 function toSaved(id: string, ledger: StreamLedger, nowMs: number): SavedLedger {
-  const { firstStartWallMs, gapCount, gapMs, gaps, open } = ledger;
+  const { firstStartWallMs, gapCount, gapMs, gaps, causes, open } = ledger;
   return {
     id,
     firstStartWallMs,
@@ -115,6 +120,7 @@ function toSaved(id: string, ledger: StreamLedger, nowMs: number): SavedLedger {
     gapCount,
     gapMs,
     gaps: [...gaps],
+    causes: [...causes],
     ...(open === undefined
       ? {}
       : { open: { ageMs: Math.max(0, nowMs - open.startMs), startWallMs: open.startWallMs, cause: open.cause } }),
@@ -141,6 +147,7 @@ function restore(saved: SavedGaps, deps: GapLedgerDeps): ReadonlyMap<string, Str
         gaps: stream.gaps,
         gapCount: stream.gapCount,
         gapMs: stream.gapMs,
+        causes: stream.causes,
         open:
           open === undefined
             ? undefined

@@ -19,7 +19,7 @@ export interface MonitorOptions {
 export interface MonitorDeps {
   readonly clock: Clock;
   readonly log: Log;
-  readonly units: () => ReadonlyMap<string, Unit>;
+  readonly units: () => readonly Unit[];
   readonly sockets: ProcessSockets;
   /** The kernel function a process sleeps in. */
   readonly waitsIn: (pid: number) => string | undefined;
@@ -43,14 +43,18 @@ const SUSPECT_IDLE_MS = 1500;
  * Asks the witnesses about every running workload once a period and judges what they say. One loop for all.
  *
  * The counters are asked each time. What costs more is asked of those only whose counters stand still or fall behind, and the
- * kernel's table of sockets also while any connection of the box is in trouble: counters look perfect while a frozen peer's
- * bytes pile up in kernel buffers.
+ * kernel's table of sockets also while any connection of the box is in trouble, and while a successor has to be proved: counters
+ * look perfect while a frozen peer's bytes pile up in kernel buffers.
  */
 export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run(signal: AbortSignal): Promise<void> } {
   const observe = (unit: Unit, tick: Tick, sockets: readonly TcpSocket[] | undefined) => {
     const { handle, probe } = unit;
     if (handle === undefined || probe === undefined) return;
-    const before = { cause: unit.finding?.cause, hasMoved: unit.health.hasMoved };
+    const before = {
+      cause: unit.finding?.cause,
+      needsRestart: unit.finding?.needsRestart,
+      hasMoved: unit.health.hasMoved,
+    };
     const stat = isSuspect(unit) ? handle.stat() : undefined;
     const waitsIn = stat?.state === "D" ? deps.waitsIn(handle.identity.pid) : undefined;
     const sample = probe.sample();
@@ -63,11 +67,12 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
     );
     const { finding } = unit;
     unit.restart = afterHealthy(unit.restart, unit.health.healthyMs);
-    if (finding?.cause !== before.cause) {
+    const isNew = finding?.cause !== before.cause || finding?.needsRestart !== before.needsRestart;
+    if (isNew) {
       if (finding !== undefined) deps.log.warn(`${unit.id}: ${finding.cause}: ${finding.message}`);
       else deps.log.info(`${unit.id}: ${before.cause} is over`);
     }
-    if (finding?.cause !== before.cause || unit.health.hasMoved !== before.hasMoved) deps.onFinding(unit);
+    if (isNew || unit.health.hasMoved !== before.hasMoved) deps.onFinding(unit);
   };
 
   return {
@@ -80,10 +85,11 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
         const nowMs = deps.clock.monotonicMs();
         const elapsedMs = nowMs - lastMs;
         const tick = { nowMs, elapsedMs, countedMs: countedTime(elapsedMs, options.periodMs) };
-        const units = [...deps.units().values()].filter(({ phase }) => phase === "running");
+        const units = deps.units().filter(({ phase }) => phase === "running");
         const pids = units.flatMap(({ handle }) => handle?.identity.pid ?? []);
         const mustRead =
-          deps.sockets.hasTrouble(pids) || units.some((unit) => isSuspect(unit) || isStrained(unit.sockets));
+          deps.sockets.hasTrouble(pids) ||
+          units.some((unit) => unit.role === "successor" || isSuspect(unit) || isStrained(unit.sockets));
         const sockets = mustRead ? deps.sockets.read(pids) : undefined;
         for (const unit of units) observe(unit, tick, sockets?.get(unit.handle?.identity.pid ?? -1));
         deps.onTick();
