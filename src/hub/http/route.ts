@@ -38,10 +38,10 @@ export interface Route<Shape extends RouteShape = RouteShape> {
 }
 
 export interface RouteShape {
-  readonly params?: z.ZodObject;
-  readonly query?: z.ZodObject;
-  readonly body?: z.ZodType;
-  readonly answer?: z.ZodType;
+  readonly params?: z.ZodObject | undefined;
+  readonly query?: z.ZodObject | undefined;
+  readonly body?: z.ZodType | undefined;
+  readonly answer?: z.ZodType | undefined;
 }
 
 export interface Call<Shape extends RouteShape = RouteShape> {
@@ -59,7 +59,7 @@ export interface Call<Shape extends RouteShape = RouteShape> {
   readonly signal: AbortSignal;
 }
 
-type Parsed<Schema> = Schema extends z.ZodType ? z.output<Schema> : undefined;
+type Parsed<Schema> = [Schema] extends [never] ? undefined : Schema extends z.ZodType ? z.output<Schema> : undefined;
 
 export type Caller =
   | { readonly kind: "operator"; readonly tokenId: string; readonly name: string; readonly role: OperatorRole }
@@ -73,6 +73,22 @@ export interface Wire {
 }
 
 /** Keeps the schemas of a route together with the types of its handler. */
-export function route<const Shape extends RouteShape>(definition: Route<Shape>): Route {
+export function route<
+  Params extends z.ZodObject | undefined = undefined,
+  Query extends z.ZodObject | undefined = undefined,
+  Body extends z.ZodType | undefined = undefined,
+  Answer extends z.ZodType | undefined = undefined,
+>(definition: Definition<Params, Query, Body, Answer>): Route {
   return definition as unknown as Route;
 }
+
+/** Each schema in a place of its own, so that the compiler finds its type there. */
+type Definition<Params, Query, Body, Answer> = Omit<
+  Route<{
+    params: Extract<Params, z.ZodObject>;
+    query: Extract<Query, z.ZodObject>;
+    body: Extract<Body, z.ZodType>;
+    answer: Extract<Answer, z.ZodType>;
+  }>,
+  "params" | "query" | "body" | "answer"
+> & { readonly params?: Params; readonly query?: Query; readonly body?: Body; readonly answer?: Answer };
