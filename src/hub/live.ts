@@ -1,6 +1,8 @@
 import type { Service } from "../base/service.ts";
+import type { BoxConnection } from "../contract/fleet/box-view.ts";
 import { createBoxEventsRoute } from "./events/box-events-route.ts";
 import { createBoxRoom } from "./events/box-room.ts";
+import { createConnectGate } from "./events/connect-gate.ts";
 import { createConnectionMarks } from "./events/connection-marks.ts";
 import { createPeopleEventsRoute } from "./events/people-events-route.ts";
 import { createPeopleFeed } from "./events/people-feed.ts";
@@ -19,9 +21,11 @@ export interface LiveOptions {
   readonly beatMs: number;
   /** Boxes that may connect each second, and at once. */
   readonly connects: { readonly perSecond: number; readonly burst: number };
+  /** Where boxes reach this very hub, for what only this one of several hubs can take; `undefined`: where they reach any. */
+  readonly advertisedUrl: () => string | undefined;
 }
 
-export const LIVE_DEFAULTS: Omit<LiveOptions, "manyHubs"> = {
+export const LIVE_DEFAULTS: Omit<LiveOptions, "manyHubs" | "advertisedUrl"> = {
   beatMs: 15_000,
   connects: { perSecond: 500, burst: 500 },
 };
@@ -32,6 +36,8 @@ export interface Live {
   /** To be run for as long as the hub lives. */
   readonly services: readonly Service[];
   readonly presence: Presence;
+  /** For the views of boxes. */
+  readonly boxStates: { connectionOf(facts: { readonly boxId: string }): BoxConnection };
 }
 
 const FLUSH_MS = 5000;
@@ -49,7 +55,6 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
   );
   const clones = createCloneWatch({ store, clock, log });
   const intake = createReportIntake({ store, clock, log, presence, clones });
-  let turnedAway = 0;
   const room = createBoxRoom(
     { beatMs: options.beatMs, connectsPerSecond: options.connects.perSecond },
     {
@@ -63,19 +68,14 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
       onTakeover: (older, newer) => clones.sawTakeover(newer.boxId, [older.address, newer.address]),
     },
   );
+  const gate = createConnectGate(options.connects, { clock, random });
   const feed = createPeopleFeed({ beatMs: options.beatMs }, { store, clock, log });
   return {
     presence,
+    boxStates: { connectionOf: ({ boxId }) => presence.of(boxId).connection },
     services: [presence, room, feed],
     routes: [
-      createBoxEventsRoute(options.connects, {
-        room,
-        clock,
-        random,
-        countTurnedAway: () => {
-          turnedAway++;
-        },
-      }),
+      createBoxEventsRoute({ room, clock, gate }),
       createReportRoute(intake),
       createPeopleEventsRoute({ store, feed }),
     ],
