@@ -5,6 +5,8 @@ import type { RunDirectory } from "../base/run-directory.ts";
 import type { Service } from "../base/service.ts";
 import type { AgentStatus, LinkStatus } from "../contract/local-status.ts";
 import type { AgentContext, Notices } from "./agent-context.ts";
+import type { Guard } from "./guard/guard.ts";
+import { openGuard } from "./guard/open-guard.ts";
 import { createHealthWatch, type HealthWatch } from "./health/health-watch.ts";
 import { createExpectedStore, type ExpectedStore } from "./reconcile/expected-store.ts";
 import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
@@ -25,6 +27,7 @@ export interface Engine {
   readonly store: ExpectedStore;
   readonly reconciler: Reconciler;
   readonly usage: UsageSampler;
+  readonly guard: Guard;
   readonly health: Pick<HealthWatch, "incidents" | "gaps">;
   readonly services: readonly Service[];
   readonly filesOf: (workloadId: string) => WorkloadFiles;
@@ -76,12 +79,25 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     },
   );
 
+  const guard = openGuard(context, {
+    expected: () => store.state().workloads,
+    units: () => reconciler.units(),
+    wake: () => reconciler.wake({ reason: "guard", isLoud: false }),
+    notices,
+  });
+  const expected = () => guard.effective(store.state().workloads);
+
   // A process is started only after what expects it is on disk: one that is recorded and not expected was given up.
   const commit = async () => {
     await Promise.all([registry.commit(), expectedFile.commit()]);
   };
   const pump = createOutputPump(
-    { ...DEFAULT_PUMP_OPTIONS, logDirectory: logDir, agentLogName: basename(options.files.log) },
+    {
+      ...DEFAULT_PUMP_OPTIONS,
+      totalBytes: options.guard.logsBytes,
+      logDirectory: logDir,
+      agentLogName: basename(options.files.log),
+    },
     {
       clock,
       log: logFor("STREAM"),
@@ -97,6 +113,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       random,
       logFor,
       redactor,
+      room: guard,
       runtime: createProcessRuntime(
         { stateDir: options.files.stateDir },
         {
@@ -105,6 +122,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
           spawner: context.spawner,
           table: context.table,
           listPids: createPidLister({ table: context.table, clock, log: logFor("PID") }),
+          place: guard.place,
           signal: life,
         },
       ),
@@ -116,7 +134,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       newNonce: () => randomBytes(16).toString("hex"),
       boxId: options.box.id,
       bootId: parts.bootId,
-      expected: () => store.state().workloads,
+      expected,
       restraint: {
         failed: (failure) => health.incidents.failed(failure),
         turnInMs: (id) => health.incidents.turnInMs(id),
@@ -140,13 +158,15 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       gapFile: join(options.files.stateDir, "gaps.json"),
       driverOf,
       filesOf,
-      expected: () => store.state().workloads,
+      expected,
       units: reconciler.units,
       isRefused: (id) => reconciler.refusals().has(id),
       link: parts.link,
       disk: durability,
       wake: () => reconciler.wake({ reason: "health", isLoud: false }),
       hasten: reconciler.hasten,
+      holdOf: (id) => guard.holdOf(id)?.by,
+      breachOf: guard.breachOf,
     },
     notices,
   );
@@ -175,7 +195,15 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     reconciler,
     usage,
     filesOf,
-    services: [pump, health, { name: "usage", run: usage.run }, pruner, { name: "reconciler", run: runReconciler }],
+    guard,
+    services: [
+      pump,
+      health,
+      guard,
+      { name: "usage", run: usage.run },
+      pruner,
+      { name: "reconciler", run: runReconciler },
+    ],
     health,
     durability,
     commit: async () => {

@@ -6,7 +6,7 @@ import type { TcpSocket } from "../../base/tcp-table.ts";
 import { afterHealthy } from "../reconcile/restart-state.ts";
 import type { Unit } from "../reconcile/unit.ts";
 import type { MediaSample } from "../workload/driver.ts";
-import { diagnose, type HealthLimits } from "./diagnose.ts";
+import { diagnose, type Finding, type HealthLimits } from "./diagnose.ts";
 import { countedTime, observeMedia } from "./media-health.ts";
 import { observeProcess } from "./process-health.ts";
 import { observeSockets } from "./socket-health.ts";
@@ -23,6 +23,8 @@ export interface MonitorDeps {
   readonly sockets: ProcessSockets;
   /** The kernel function a process sleeps in. */
   readonly waitsIn: (pid: number) => string | undefined;
+  /** A limit that the unit keeps breaking, asked once a tick. */
+  readonly breachOf: (unit: Unit, countedMs: number) => Finding | undefined;
   /** A unit's finding has changed, or it has done its first work. */
   readonly onFinding: (unit: Unit) => void;
   /** Every unit has been observed. */
@@ -51,10 +53,12 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
     unit.health = observeMedia(unit.health, { ...tick, sample, sampleAgeMs: ageOf(sample, deps.clock.wallMs()) });
     unit.process = observeProcess(unit.process, stat === undefined ? undefined : { ...stat, waitsIn }, tick);
     unit.sockets = observeSockets(unit.sockets, sockets, tick.countedMs);
-    unit.finding = diagnose(
-      { media: unit.health, process: unit.process, sockets: unit.sockets },
-      { ...options.limitsOf(unit), periodMs: options.periodMs },
-    );
+    unit.finding =
+      deps.breachOf(unit, tick.countedMs) ??
+      diagnose(
+        { media: unit.health, process: unit.process, sockets: unit.sockets },
+        { ...options.limitsOf(unit), periodMs: options.periodMs },
+      );
     const { finding } = unit;
     unit.restart = afterHealthy(unit.restart, unit.health.healthyMs);
     if (finding?.cause !== before.cause) {

@@ -9,6 +9,7 @@ export interface ProcessHealth {
   /** Share of one core over the last seconds, smoothed; undefined until two readings. */
   readonly cpuShare: number | undefined;
   readonly cpuTicks: number | undefined;
+  readonly rssBytes: number | undefined;
   /** The kernel function it sleeps in, where that can be read. */
   readonly waitsIn: string | undefined;
 }
@@ -17,6 +18,7 @@ export interface ProcessReading {
   /** State letter of `/proc/PID/stat`. */
   readonly state: string;
   readonly cpuTicks: number;
+  readonly rssBytes?: number | undefined;
   readonly waitsIn?: string | undefined;
 }
 
@@ -25,6 +27,7 @@ export const NEW_PROCESS: ProcessHealth = {
   blockedMs: 0,
   cpuShare: undefined,
   cpuTicks: undefined,
+  rssBytes: undefined,
   waitsIn: undefined,
 };
 
@@ -54,6 +57,7 @@ export function observeProcess(
     blockedMs: isBlocked ? health.blockedMs + countedMs : 0,
     cpuShare: smooth ?? health.cpuShare,
     cpuTicks,
+    rssBytes: reading.rssBytes,
     waitsIn: reading.waitsIn,
   };
 }

@@ -16,6 +16,9 @@ export interface WorkloadView {
   readonly usage: { readonly cpuPercent: number; readonly rssBytes: number } | undefined;
   /** Its ledger; only the last of its gaps where there are many. */
   readonly proof: WorkloadStatus["proof"];
+  /** The resource guard keeps it from running, or from recording. */
+  readonly held: WorkloadStatus["held"];
+  readonly share: Pick<WorkloadStatus, "priority" | "limits">;
   /** What hits the whole box at the moment. */
   readonly incidents: AgentStatus["incidents"];
   readonly nowMs: number;
@@ -39,8 +42,8 @@ export function stateOf(unit: Unit | undefined, refusal: Refusal | undefined): W
 
 export function toWorkloadStatus(view: WorkloadView): WorkloadStatus {
   const { unit, workload } = view;
-  const fault = faultOf(unit);
-  const cause = unit?.finding?.message ?? view.refusal?.message ?? unit?.cause;
+  const fault = isHeldBack(view) ? undefined : faultOf(unit);
+  const cause = unit?.finding?.message ?? view.refusal?.message ?? view.held?.reason ?? unit?.cause;
   return {
     id: view.id,
     kind: unit?.kind ?? workload?.kind ?? "unknown",
@@ -53,14 +56,21 @@ export function toWorkloadStatus(view: WorkloadView): WorkloadStatus {
     generation: unit?.generation ?? 0,
     restarts: unit?.restart.restarts ?? 0,
     since: toIso(unit?.sinceWallMs ?? view.nowWallMs),
-    ...(unit?.phase === "waiting" && unit.dueAtMs !== undefined
+    ...(unit?.phase === "waiting" && unit.dueAtMs !== undefined && !isHeldBack(view)
       ? { nextStartInSeconds: Math.max(0, (unit.dueAtMs - view.nowMs) / 1000) }
       : {}),
     ...(unit?.lastExit === undefined ? {} : { lastExit: toLastExit(unit.lastExit) }),
     ...(unit?.phase === "running" ? { media: toMedia(unit) } : {}),
     ...(view.proof === undefined ? {} : { proof: view.proof }),
     ...(view.usage ?? {}),
+    ...view.share,
+    ...(view.held === undefined ? {} : { held: view.held }),
   };
+}
+
+/** It waits for room, not for its next turn. */
+function isHeldBack({ held, unit }: WorkloadView): boolean {
+  return held !== undefined && held.by !== "disk-partly" && unit?.handle === undefined;
 }
 
 function faultOf(unit: Unit | undefined): HealthCause | undefined {
@@ -107,6 +117,7 @@ export function explain(view: WorkloadView, source: string): Explanation {
   if (refusal !== undefined) because.push(`Refused by ${refusal.rule} on this box: ${refusal.message}.`);
   if (unit === undefined) because.push("Nothing of it runs.");
   else because.push(...whatRuns(unit), ...whatEnded(unit), ...whatIsNext(unit, view));
+  because.push(...whatHolds(view));
   because.push(...whatWasProved(view), ...view.incidents.map(incidentText));
   if (workload === undefined && unit === undefined) return { id: view.id, because };
   return { id: view.id, status: toWorkloadStatus(view), because };
@@ -137,8 +148,25 @@ function whatEnded(unit: Unit): string[] {
 
 function whatIsNext(unit: Unit, view: WorkloadView): string[] {
   if (unit.phase !== "waiting" || unit.dueAtMs === undefined || view.workload === undefined) return [];
+  if (isHeldBack(view)) return [];
   const seconds = Math.max(0, (unit.dueAtMs - view.nowMs) / 1000);
   return [`Next start in ${seconds.toFixed(1)} s (after ${unit.restart.failures} failures in a row).`];
+}
+
+function whatHolds({ held, share }: WorkloadView): string[] {
+  const lines: string[] = [];
+  if (held !== undefined) {
+    lines.push(`The resource guard holds it (${held.by}): ${held.reason}. It goes on by itself when there is room.`);
+  }
+  const { limits, priority } = share;
+  if (limits !== undefined) {
+    const memory =
+      limits.memoryBytes === undefined ? [] : [`${Math.round(limits.memoryBytes / 2 ** 20)} MiB of memory`];
+    const cpu = limits.cpuCores === undefined ? [] : [`${limits.cpuCores} cores`];
+    const keeper = limits.by === "cgroup" ? "the kernel sees to that" : "the agent measures it";
+    lines.push(`It may use ${[...memory, ...cpu].join(" and ")} (${keeper}); its priority is ${priority}.`);
+  }
+  return lines;
 }
 
 function whatWasProved({ proof }: WorkloadView): string[] {

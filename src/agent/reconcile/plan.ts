@@ -24,9 +24,11 @@ export interface ExpectedWorkload {
   readonly specHash: string;
   /** The box does not run it, whatever the hub says. */
   readonly isRefused: boolean;
+  /** The box has no room for it: it is stopped, and not started. */
+  readonly isShed?: boolean;
 }
 
-export type StopReason = "not-expected" | "refused" | "changed" | "unhealthy";
+export type StopReason = "not-expected" | "refused" | "changed" | "unhealthy" | "shed";
 
 export type Step =
   | { readonly kind: "stop"; readonly id: string; readonly reason: StopReason }
@@ -68,6 +70,10 @@ export function planReconcile(
     const wanted = expected.get(id);
     if (wanted === undefined || wanted.isRefused) continue;
     const seen = observed.get(id);
+    if (wanted.isShed === true) {
+      if (seen?.phase === "running" || seen?.phase === "launching") stops.push({ kind: "stop", id, reason: "shed" });
+      continue;
+    }
     if (seen === undefined) {
       starts.push({ kind: "start", id, isChanged: false });
       continue;

@@ -106,6 +106,14 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
     return held;
   };
 
+  /** Starts for which there is room, the most important first; who finds none is asked for again when there is. */
+  const admit = (steps: readonly Step[]): readonly Step[] => {
+    const starts = new Map(steps.flatMap((step) => (step.kind === "start" ? [[step.id, step]] : [])));
+    const due = [...starts.keys()].map((id) => ({ id, isNew: (units.get(id)?.generation ?? 0) === 0 }));
+    const { admitted } = deps.room.admit(due);
+    return [...steps.filter(({ kind }) => kind !== "start"), ...admitted.flatMap((id) => starts.get(id) ?? [])];
+  };
+
   const lap = async (): Promise<void> => {
     if (mode === "closed") return;
     const loud = isLoud;
@@ -116,9 +124,9 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
     const isSettled = mode === "draining" || deps.isExpectedConfirmed();
     for (const [id, unit] of units) if (isSettled || expected.has(id)) unit.isUnexplained = false;
     const observed = new Map([...units].map(([id, unit]) => [id, toObserved(unit)]));
-    const plan = planReconcile(observed, wanted.expected, deps.clock.monotonicMs());
+    const plan = planReconcile(observed, markShed(wanted.expected, deps.room.shed()), deps.clock.monotonicMs());
     const heldUntilMs = holdBack(plan.steps);
-    const steps = plan.steps.filter(({ kind, id }) => kind !== "start" || !heldUntilMs.has(id));
+    const steps = admit(plan.steps.filter(({ kind, id }) => kind !== "start" || !heldUntilMs.has(id)));
     for (const step of steps) apply(step, expected);
 
     lastResult = {
@@ -258,6 +266,14 @@ function createJudge(deps: EngineDeps): (workloads: ReadonlyMap<string, Workload
     }
     return { expected, refusals };
   };
+}
+
+function markShed(
+  expected: ReadonlyMap<string, ExpectedWorkload>,
+  shed: ReadonlyMap<string, string>,
+): ReadonlyMap<string, ExpectedWorkload> {
+  if (shed.size === 0) return expected;
+  return new Map([...expected].map(([id, wanted]) => [id, shed.has(id) ? { ...wanted, isShed: true } : wanted]));
 }
 
 /** Says each refusal once. */

@@ -66,8 +66,9 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
 
   const ended = (unit: Unit, exit: ProcessExit, driver: WorkloadDriver | undefined) => {
     deps.pump.flush(unit.id);
-    const verdict =
-      driver?.classifyExit(exit, deps.pump.tail(unit.id), deps.expected().get(unit.id)) ?? UNKNOWN_VERDICT;
+    const verdict = deps.room.wasKilledForMemory({ workloadId: unit.id, generation: unit.generation })
+      ? OOM_VERDICT
+      : (driver?.classifyExit(exit, deps.pump.tail(unit.id), deps.expected().get(unit.id)) ?? UNKNOWN_VERDICT);
     const pid = unit.handle?.identity.pid;
     const { stopReason, finding } = unit;
     release(unit);
@@ -91,6 +92,13 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
         unit.dueAtMs = clock.monotonicMs();
         enter(unit, "waiting", "its settings changed");
         break;
+      case "shed": {
+        const reason = deps.room.shed().get(unit.id) ?? "there was no room for it";
+        log.warn(`Stopped ${unit.id} (pid ${pid}, ${exitText(exit)}): ${reason}`);
+        unit.dueAtMs = clock.monotonicMs();
+        enter(unit, "waiting", reason);
+        break;
+      }
       case "unhealthy":
         wait(unit, { class: finding?.cause ?? "unhealthy", retry: "backoff" }, `${finding?.message ?? "unhealthy"}`);
         break;
@@ -211,12 +219,20 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
   };
 }
 
+/** The kernel's own count, which no exit status tells. */
+const OOM_VERDICT: ExitVerdict = {
+  class: "oom-killed",
+  retry: "backoff",
+  evidence: "the kernel ended it at its memory limit",
+};
+
 const UNKNOWN_VERDICT: ExitVerdict = { class: "unknown", retry: "backoff" };
 
 const STOP_CAUSE: Readonly<Record<StopReason, (unit: Unit) => string>> = {
   "not-expected": () => "nothing expects it any more",
   refused: () => "the box's policy refuses it",
   changed: () => "its settings changed",
+  shed: () => "there is no room for it",
   unhealthy: (unit) => unit.finding?.message ?? "unhealthy",
 };
 
