@@ -34,7 +34,6 @@ import { createStreamDriver } from "./workload/stream/stream-driver.ts";
 const LOOP_GRACE_MS = 30_000;
 /** The service manager is not kept waiting for a socket that a full disk does not allow. */
 const READY_LIMIT_MS = 5000;
-const LOOK_LIMIT_MS = 1000;
 
 /**
  * Runs the agent until the signal, and resolves when it has let go of everything but its streams. Rejects with `conflict`
@@ -171,8 +170,8 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
     statusLine: () => statusLine(view.status()),
   });
 
-  // What may be recorded is known before anything is compared with what runs; a disk that hangs is not waited for.
-  await Promise.race([engine.guard.look(), clock.delay(LOOK_LIMIT_MS, context.life)]).catch(() => undefined);
+  // What may be recorded is known before anything is compared with what runs.
+  await engine.guard.look();
   await reconciler.adopt();
   const isUnsure = [...reconciler.units().values()].some(({ isUnexplained }) => isUnexplained);
   // Without a cursor the server names the whole set.

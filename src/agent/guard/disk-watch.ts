@@ -1,4 +1,5 @@
 import { messageOf } from "../../base/errors.ts";
+import { createLapRunner } from "../../base/lap-runner.ts";
 import type { Log } from "../../base/log.ts";
 import type { AgentStatus } from "../../contract/local-status.ts";
 import type { Occurrence } from "../../contract/report.ts";
@@ -39,7 +40,7 @@ export function createDiskWatch(options: DiskWatchOptions, deps: DiskWatchDeps):
   let paused: ReadonlyMap<string, string> = new Map();
   let uses: readonly RootUse[] = [];
   let trimmed = new WeakMap<Workload, { readonly workload: Workload | undefined }>();
-  let looking: Promise<void> | undefined;
+  let latest: ReadonlyMap<string, Workload> = new Map();
 
   const filesBelow = (root: string, workloads: readonly Workload[]) => {
     const recordings = workloads.flatMap((workload) => recordingsOf(workload, roots, disk));
@@ -91,8 +92,9 @@ export function createDiskWatch(options: DiskWatchOptions, deps: DiskWatchDeps):
     }
   };
 
-  const lookNow = async (all: ReadonlyMap<string, Workload>): Promise<void> => {
-    const workloads = [...all.values()].filter(writesFiles);
+  // A disk that hangs holds up one look, and at most one more waits behind it.
+  const looks = createLapRunner(async () => {
+    const workloads = [...latest.values()].filter(writesFiles);
     if (workloads.length === 0 && paused.size === 0) {
       uses = [];
       return;
@@ -111,15 +113,12 @@ export function createDiskWatch(options: DiskWatchOptions, deps: DiskWatchDeps):
     if (isSame) return;
     trimmed = new WeakMap();
     deps.onChange();
-  };
+  });
 
   return {
-    // A disk that hangs holds up one look, and no second one queues behind it.
     look: (workloads) => {
-      looking ??= lookNow(workloads).finally(() => {
-        looking = undefined;
-      });
-      return looking;
+      latest = workloads;
+      return looks.wake();
     },
     paused: () => paused,
     effective: (workload) => {

@@ -2,6 +2,7 @@ import { afterEach, expect, test } from "vitest";
 import { createFakeClock } from "../../base/clock.fake.ts";
 import { createMemoryLog } from "../../base/log.ts";
 import type { GuardOptions } from "../../config/agent-options.ts";
+import type { Occurrence } from "../../contract/report.ts";
 import type { Workload } from "../../contract/workload.ts";
 import { createUnit, type Unit } from "../reconcile/unit.ts";
 import { createFakeProcessRuntime } from "../runtime/process/process-runtime.fake.ts";
@@ -48,9 +49,10 @@ function createBox(options: Partial<GuardOptions> = {}, cgroups: WorkloadCgroups
   const placed: string[] = [];
   const host = { busyShare: 0.2, freeBytes: 8192 * MIB, diskBytes: 1000 * MIB, busy: 0, total: 0, reads: 0 };
   let wakes = 0;
+  let hang: Promise<number> | undefined;
   const stop = new AbortController();
   stops.push(stop);
-  const onOccurrence = ({ kind, workloadId = "" }: { kind: string; workloadId?: string }) =>
+  const onOccurrence = ({ kind, workloadId = "" }: Omit<Occurrence, "at">) =>
     void told.push(`${kind} ${workloadId}`.trim());
   const wake = () => {
     wakes += 1;
@@ -60,7 +62,11 @@ function createBox(options: Partial<GuardOptions> = {}, cgroups: WorkloadCgroups
     {
       log,
       disk: { realpath: (path) => path, hasEntry: () => true },
-      files: { freeBytes: async () => host.diskBytes, find: async () => [], remove: async () => undefined },
+      files: {
+        freeBytes: async () => (await hang) ?? host.diskBytes,
+        find: async () => [],
+        remove: async () => undefined,
+      },
       onOccurrence,
       onChange: wake,
     },
@@ -116,6 +122,9 @@ function createBox(options: Partial<GuardOptions> = {}, cgroups: WorkloadCgroups
     placed,
     run,
     wakes: () => wakes,
+    hangDisk: () => {
+      hang = Promise.withResolvers<number>().promise;
+    },
     put: (one: Workload) => expected.set(one.id, one),
   };
 }
@@ -255,4 +264,21 @@ test("below the floor recordings pause: what only records gives way, the others 
   expect(box.guard.shed().size).toBe(0);
   expect(box.told).toEqual(["recording-paused", "recording-resumed"]);
   expect(box.wakes()).toBe(2);
+});
+
+test("what writes to disks that nobody has looked at waits for that look, and no longer than a second", async () => {
+  const box = createBox();
+  box.put(stream("live"));
+  box.put(stream("recorder", {}, ["file:///srv/rec/only.mkv"]));
+  expect(box.guard.admit(due("live", "recorder")).admitted).toEqual(["live"]);
+  await box.clock.advance(0);
+  expect(box.wakes()).toBe(1);
+  expect(box.guard.admit(due("recorder")).admitted).toEqual(["recorder"]);
+  box.hangDisk();
+  box.put(stream("second", {}, ["file:///srv/rec/second.mkv"]));
+  expect(box.guard.admit(due("second")).admitted).toEqual([]);
+  await box.clock.advance(999);
+  expect(box.guard.admit(due("second")).admitted).toEqual([]);
+  await box.clock.advance(1);
+  expect(box.guard.admit(due("second")).admitted).toEqual(["second"]);
 });

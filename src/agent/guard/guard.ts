@@ -15,6 +15,7 @@ import type { ProcessMark } from "../runtime/process/process-runtime.ts";
 import { admitStarts, hasRoom, type Reservations } from "./admission.ts";
 import { addReading, type CpuWindow, cpuPercentOf } from "./cpu-window.ts";
 import type { DiskWatch } from "./disk-watch.ts";
+import { writesFiles } from "./file-outputs.ts";
 import { breachOf, type LimitUse, NO_USE, observeUse } from "./limit-breach.ts";
 import { limitsOf, niceOf, oomScoreOf, priorityOf } from "./limits.ts";
 import type { RoomKeeper } from "./room-keeper.ts";
@@ -29,7 +30,7 @@ export interface Guard extends RoomKeeper, Service {
   breachOf(unit: Unit, countedMs: number): Finding | undefined;
   /** What may run of what is expected: without recordings where the disk has no room for them. */
   effective(workloads: ReadonlyMap<string, Workload>): ReadonlyMap<string, Workload>;
-  /** Looks at the disks before anything is started. */
+  /** Looks at the disks; resolves when they have answered, or have had a second for it. */
   look(): Promise<void>;
   /** Why it does not run, or not whole, where that is this guard's doing. */
   holdOf(id: string): WorkloadStatus["held"];
@@ -55,6 +56,7 @@ export interface GuardDeps {
 
 export const PERIOD_MS = 2000;
 const DISK_PERIOD_MS = 10_000;
+const LOOK_LIMIT_MS = 1000;
 /** Kept from a tick that came late: what happened meanwhile is not known. */
 const MOST_COUNTED_MS = 2 * PERIOD_MS;
 /** An FFmpeg that was never measured. */
@@ -71,6 +73,34 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
   /** Asked for many times a second, and the same for all of them. */
   let trimmed: Readonly<Record<"of" | "left", ReadonlyMap<string, Workload>> & { paused: unknown }> | undefined;
   const uses = new WeakMap<Unit, { readonly generation: number; readonly use: LimitUse }>();
+
+  /** Workloads whose disks were looked at, or were given their time to answer. */
+  const known = new WeakSet<Workload>();
+  let knowing: Promise<void> | undefined;
+
+  const look = async (): Promise<void> => {
+    const looked = [...deps.expected().values()].filter(writesFiles);
+    const late = new AbortController();
+    try {
+      await Promise.race([disks.look(deps.expected()), clock.delay(LOOK_LIMIT_MS, late.signal).catch(() => undefined)]);
+    } catch (thrown) {
+      log.warn(`Cannot look at the disks: ${messageOf(thrown)}`);
+    } finally {
+      late.abort();
+      for (const workload of looked) known.add(workload);
+    }
+  };
+
+  /** Whether a workload may be started: one that writes to disks that nobody has looked at waits for that look. */
+  const isKnown = (id: string): boolean => {
+    const workload = workloadOf(id);
+    if (workload === undefined || known.has(workload) || !writesFiles(workload)) return true;
+    knowing ??= look().finally(() => {
+      knowing = undefined;
+      deps.wake();
+    });
+    return false;
+  };
 
   const workloadOf = (id: string) => deps.expected().get(id);
   const facts = () => ({
@@ -176,10 +206,12 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
     },
     admit: (due) => {
       const usual = options.admissionCpuPercent === 0 || due.length === 0 ? 0 : usualCores();
-      const requests = due.map(({ id, isNew }) => {
-        const { limits, priority } = shareFor(id);
-        return { id, isNew, priority, costCores: Math.min(usual, limits.cpuCores ?? usual) };
-      });
+      const requests = due
+        .filter(({ id }) => isKnown(id))
+        .map(({ id, isNew }) => {
+          const { limits, priority } = shareFor(id);
+          return { id, isNew, priority, costCores: Math.min(usual, limits.cpuCores ?? usual) };
+        });
       const admission = admitStarts(reservations, requests, facts());
       reservations = admission.reservations;
       for (const [id, reason] of admission.held) if (!held.has(id)) say("held", id, reason);
@@ -195,7 +227,7 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
       }
       return reasons;
     },
-    look: () => disks.look(deps.expected()),
+    look,
     holdOf: (id) => {
       const shed = shedState.shed.find((one) => one.id === id);
       if (shed !== undefined) return { by: shed.by, reason: shed.reason };
@@ -239,10 +271,7 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
         lastMs = nowMs;
         if (nowMs - lookedMs < DISK_PERIOD_MS) continue;
         lookedMs = nowMs;
-        // Not waited for: a disk that hangs must hold up nothing else.
-        void disks.look(deps.expected()).catch((thrown: unknown) => {
-          log.warn(`Cannot look at the disks: ${messageOf(thrown)}`);
-        });
+        void look();
       }
     },
   };
