@@ -48,7 +48,8 @@ export interface EngineParts {
   readonly link: () => LinkStatus;
 }
 
-const USAGE_PERIOD_MS = 10_000;
+/** As often as a report tells it. */
+const USAGE_PERIOD_MS = 15_000;
 const PRUNE_PERIOD_MS = 30_000;
 
 export function createEngine(context: AgentContext, parts: EngineParts, notices: Notices): Engine {
@@ -82,6 +83,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
   const guard = openGuard(context, {
     expected: () => store.state().workloads,
     units: () => reconciler.units(),
+    usageOf: (pid) => usage.of(pid),
     wake: () => reconciler.wake({ reason: "guard", isLoud: false }),
     notices,
   });

@@ -27,6 +27,33 @@ test("finds a process's own sockets, and bytes that its peer does not read", asy
   server.close();
 });
 
+test("tells trouble from calm, and sees connections that were opened in the calm", async () => {
+  const peers: Socket[] = [];
+  const server = createServer({ pauseOnConnect: true }, (accepted) => void peers.push(accepted)).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  const sockets = createProcessSockets();
+  sockets.read([process.pid]);
+  expect(sockets.hasTrouble([process.pid])).toBe(true);
+  // Whatever else this machine does on its network.
+  await expect.poll(() => sockets.hasTrouble([process.pid]), { timeout: 3000 }).toBe(false);
+  const client = connect(port, "127.0.0.1");
+  await once(client, "connect");
+  client.write(Buffer.alloc(32 * 1024 * 1024));
+  await expect.poll(() => sockets.hasTrouble([process.pid]), { timeout: 3000 }).toBe(true);
+  const own = sockets.read([process.pid]).get(process.pid) ?? [];
+  expect(own.find(({ remote }) => remote === `127.0.0.1:${port}`)).toMatchObject({ timer: "probe" });
+  client.destroy();
+  for (const peer of peers) peer.destroy();
+  server.close();
+});
+
+test("takes a kernel that hides its counters for one in trouble", () => {
+  const blind = createProcessSockets("/nowhere");
+  expect([blind.hasTrouble([1]), blind.hasTrouble([1])]).toEqual([true, true]);
+});
+
 test("knows nothing of a process that is not there", () => {
   expect(createProcessSockets().read([4_194_305]).size).toBe(0);
 });

@@ -1,14 +1,24 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
+import { readTcpTrouble } from "./tcp-counters.ts";
 import { parseTcpTable, type TcpSocket } from "./tcp-table.ts";
 
 /** The TCP sockets of processes, from the kernel. */
 export interface ProcessSockets {
+  /**
+   * Whether anything had to be sent again, or a peer's shut window was probed, since the call before, by any connection that
+   * shares a network namespace with these processes. Costs a thirtieth of a reading. True at first, and where the kernel does
+   * not count.
+   */
+  hasTrouble(pids: readonly number[]): boolean;
   /** By PID; a process that cannot be looked into is absent, one without sockets has an empty list. */
   read(pids: readonly number[]): ReadonlyMap<number, readonly TcpSocket[]>;
 }
 
-/** A process's descriptors change seldom: they are listed anew after so many readings, or when a known socket is gone. */
+/**
+ * A process's descriptors change seldom: they are listed anew after so many readings in a row, after a pause, or when a known
+ * socket is gone.
+ */
 const RELIST_AFTER = 10;
 
 const NONE: ReadonlyMap<number, TcpSocket> = new Map();
@@ -29,6 +39,9 @@ interface Holding {
  */
 export function createProcessSockets(root = "/proc"): ProcessSockets {
   let known = new Map<number, Holding>();
+  let namespaceOf = new Map<number, string>();
+  let troubles = new Map<string, number | undefined>();
+  let looksSinceReading = 0;
 
   const list = (pid: number): Holding | undefined => {
     try {
@@ -37,7 +50,7 @@ export function createProcessSockets(root = "/proc"): ProcessSockets {
       // Not all in the same reading, though all began together.
       const age = known.has(pid) ? 0 : pid % 5;
       return {
-        namespace: readlinkSync(join(root, String(pid), "ns/net")),
+        namespace: networkNamespace(root, pid),
         inodes,
         age,
         needsV6: true,
@@ -52,8 +65,24 @@ export function createProcessSockets(root = "/proc"): ProcessSockets {
     return parseTcpTable(readText(join(root, String(pid), "net", name)), wanted);
   };
 
+  const namespacesOf = (pids: readonly number[]): ReadonlyMap<string, number> => {
+    namespaceOf = new Map(pids.map((pid) => [pid, namespaceOf.get(pid) ?? networkNamespace(root, pid)]));
+    return new Map([...namespaceOf].map(([pid, namespace]) => [namespace, pid]));
+  };
+
   return {
+    hasTrouble: (pids) => {
+      looksSinceReading += 1;
+      const now = new Map(
+        [...namespacesOf(pids)].map(([name, pid]) => [name, readTcpTrouble(join(root, String(pid), "net"))]),
+      );
+      const isCalm = [...now].every(([name, count]) => count !== undefined && count === troubles.get(name));
+      troubles = now;
+      return !isCalm;
+    },
     read: (pids) => {
+      if (looksSinceReading > 1) known = new Map();
+      looksSinceReading = 0;
       const holdings = new Map<number, Holding>();
       for (const pid of pids) {
         const cached = known.get(pid);
@@ -84,6 +113,15 @@ export function createProcessSockets(root = "/proc"): ProcessSockets {
       return found;
     },
   };
+}
+
+/** Empty for a process that is gone: what follows will find nothing of it either. */
+function networkNamespace(root: string, pid: number): string {
+  try {
+    return readlinkSync(join(root, String(pid), "ns/net"));
+  } catch {
+    return "";
+  }
 }
 
 function socketInode(path: string): readonly number[] {

@@ -3,6 +3,7 @@ import { messageOf } from "../../base/errors.ts";
 import type { HostLoad } from "../../base/host-load.ts";
 import type { Log } from "../../base/log.ts";
 import type { ProcessPriority } from "../../base/process-priority.ts";
+import type { ProcessUsage } from "../../base/process-usage.ts";
 import type { LoopProgress } from "../../base/progress-watch.ts";
 import type { Service } from "../../base/service.ts";
 import type { GuardOptions } from "../../config/agent-options.ts";
@@ -16,7 +17,7 @@ import { admitStarts, hasRoom, type Reservations } from "./admission.ts";
 import { addReading, type CpuWindow, cpuPercentOf } from "./cpu-window.ts";
 import type { DiskWatch } from "./disk-watch.ts";
 import { writesFiles } from "./file-outputs.ts";
-import { breachOf, type LimitUse, NO_USE, observeUse } from "./limit-breach.ts";
+import { breachOf, type LimitUse, MOST_COUNTED_MS, NO_USE, observeUse } from "./limit-breach.ts";
 import { limitsOf, niceOf, oomScoreOf, priorityOf } from "./limits.ts";
 import type { RoomKeeper } from "./room-keeper.ts";
 import { NOTHING_SHED, observePressure, type Runner, type ShedState } from "./shedding.ts";
@@ -26,8 +27,8 @@ import type { WorkloadCgroups } from "./workload-cgroups.ts";
 export interface Guard extends RoomKeeper, Service {
   /** Right after a launch: niceness, OOM score and cgroup. */
   place(pid: number, mark: ProcessMark): void;
-  /** Over its limit, where no cgroup holds it. Asked once a tick of the health monitor. */
-  breachOf(unit: Unit, countedMs: number): Finding | undefined;
+  /** Over its limit for some time, where no cgroup holds it. */
+  breachOf(unit: Unit): Finding | undefined;
   /** What may run of what is expected: without recordings where the disk has no room for them. */
   effective(workloads: ReadonlyMap<string, Workload>): ReadonlyMap<string, Workload>;
   /** Looks at the disks; resolves when they have answered, or have had a second for it. */
@@ -48,17 +49,23 @@ export interface GuardDeps {
   /** Everything that should run, whether or not there is room for it. */
   readonly expected: () => ReadonlyMap<string, Workload>;
   readonly units: () => ReadonlyMap<string, Unit>;
+  /** What a process was last seen to use. */
+  readonly usageOf: (pid: number | undefined) => ProcessUsage | undefined;
   readonly onOccurrence: (occurrence: Omit<Occurrence, "at">) => void;
   /** There may be room now, or something must give. */
   readonly wake: () => void;
   readonly progress?: LoopProgress | undefined;
 }
 
+interface Measured {
+  readonly generation: number;
+  readonly use: LimitUse;
+  readonly breach: Finding | undefined;
+}
+
 export const PERIOD_MS = 2000;
 const DISK_PERIOD_MS = 10_000;
 const LOOK_LIMIT_MS = 1000;
-/** Kept from a tick that came late: what happened meanwhile is not known. */
-const MOST_COUNTED_MS = 2 * PERIOD_MS;
 /** An FFmpeg that was never measured. */
 const GUESSED_CORES = 0.5;
 
@@ -72,7 +79,7 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
   let held: ReadonlyMap<string, string> = new Map();
   /** Asked for many times a second, and the same for all of them. */
   let trimmed: Readonly<Record<"of" | "left", ReadonlyMap<string, Workload>> & { paused: unknown }> | undefined;
-  const uses = new WeakMap<Unit, { readonly generation: number; readonly use: LimitUse }>();
+  const uses = new WeakMap<Unit, Measured>();
 
   /** Workloads whose disks were looked at, or were given their time to answer. */
   const known = new WeakSet<Workload>();
@@ -111,10 +118,10 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
   });
 
   const runners = (): Runner[] =>
-    [...deps.units().values()].flatMap(({ id, phase, process }) => {
+    [...deps.units().values()].flatMap(({ id, phase, handle }) => {
       if (phase !== "running") return [];
-      const { cpuShare: cpuCores = 0, rssBytes = 0 } = process;
-      return [{ id, priority: priorityOf(workloadOf(id)), cpuCores, rssBytes }];
+      const { cpuPercent = 0, rssBytes = 0 } = deps.usageOf(handle?.identity.pid) ?? {};
+      return [{ id, priority: priorityOf(workloadOf(id)), cpuCores: cpuPercent / 100, rssBytes }];
     });
 
   /** What one more stream will use: as much as those that run do on average. */
@@ -168,10 +175,28 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
     priority: priorityOf(workloadOf(id)),
   });
 
-  const tick = (countedMs: number): void => {
+  /** Only those with a limit that nothing else holds them to are read. */
+  const measure = (unit: Unit, elapsedMs: number): void => {
+    const { id, generation, handle } = unit;
+    const limits = limitsOf(workloadOf(id), options);
+    const isLimited = limits.memoryBytes !== undefined || limits.cpuCores !== undefined;
+    const isMeasured = isLimited && !cgroups.isHeld({ workloadId: id, generation });
+    const stat = isMeasured ? handle?.stat() : undefined;
+    if (stat === undefined) {
+      uses.delete(unit);
+      return;
+    }
+    const before = uses.get(unit);
+    const use = observeUse(before?.generation === generation ? before.use : NO_USE, { ...stat, elapsedMs }, limits);
+    uses.set(unit, { generation, use, breach: breachOf(use, limits) });
+  };
+
+  const tick = (elapsedMs: number): void => {
+    const countedMs = Math.min(elapsedMs, MOST_COUNTED_MS);
     if (readsCpu) window = addReading(window, deps.host.cpu());
     observe(countedMs);
     holdRunning();
+    for (const unit of deps.units().values()) measure(unit, elapsedMs);
     if (held.size > 0 && hasRoom(reservations, facts())) deps.wake();
   };
 
@@ -183,16 +208,9 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
       if (options.nice > 0) deps.priority.setNice(pid, niceOf(share.priority, options.nice));
       cgroups.hold(mark, pid, share);
     },
-    breachOf: (unit, countedMs) => {
-      const { id, generation, process } = unit;
-      const limits = limitsOf(workloadOf(id), options);
-      const isMeasured = limits.memoryBytes !== undefined || limits.cpuCores !== undefined;
-      if (!isMeasured || cgroups.isHeld({ workloadId: id, generation })) return undefined;
-      const before = uses.get(unit);
-      const reading = { rssBytes: process.rssBytes, cpuShare: process.cpuShare, countedMs };
-      const use = observeUse(before?.generation === generation ? before.use : NO_USE, reading, limits);
-      uses.set(unit, { generation, use });
-      return breachOf(use, reading, limits);
+    breachOf: (unit) => {
+      const measured = uses.get(unit);
+      return measured?.generation === unit.generation ? measured.breach : undefined;
     },
     wasKilledForMemory: (mark) => cgroups.oomKills(mark) > 0,
     effective: (workloads) => {
@@ -267,7 +285,7 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
         await clock.delay(PERIOD_MS, signal).catch(() => undefined);
         if (signal.aborted) return;
         const nowMs = clock.monotonicMs();
-        tick(Math.min(nowMs - lastMs, MOST_COUNTED_MS));
+        tick(nowMs - lastMs);
         lastMs = nowMs;
         if (nowMs - lookedMs < DISK_PERIOD_MS) continue;
         lookedMs = nowMs;

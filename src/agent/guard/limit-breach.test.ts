@@ -1,43 +1,48 @@
 import { expect, test } from "vitest";
-import { breachOf, NO_USE, observeUse, type UseReading } from "./limit-breach.ts";
+import { breachOf, NO_USE, observeUse } from "./limit-breach.ts";
+import type { Limits } from "./limits.ts";
 
 const MIB = 2 ** 20;
 const LIMITS = { memoryBytes: 100 * MIB, cpuCores: 0.5 };
 
-function after(readings: readonly Omit<UseReading, "countedMs">[], limits = LIMITS) {
+/** One reading every two seconds. */
+function after(cores: number, mebibytes: readonly number[], limits: Limits = LIMITS) {
   let use = NO_USE;
-  for (const reading of readings) use = observeUse(use, { ...reading, countedMs: 1000 }, limits);
-  return breachOf(use, { ...(readings.at(-1) ?? { rssBytes: 0, cpuShare: 0 }), countedMs: 1000 }, limits);
+  for (const [index, size] of mebibytes.entries()) {
+    const cpuTicks = Math.round(index * 2 * 100 * cores);
+    use = observeUse(use, { rssBytes: size * MIB, cpuTicks, elapsedMs: 2000 }, limits);
+  }
+  return breachOf(use, limits);
 }
 const times = <T>(count: number, value: T): T[] => Array.from({ length: count }, () => value);
-const fat = { rssBytes: 120 * MIB, cpuShare: 0.1 };
-const slim = { rssBytes: 80 * MIB, cpuShare: 0.1 };
-const busy = { rssBytes: 80 * MIB, cpuShare: 0.9 };
 
-test("memory above the limit for four seconds is a breach that names both", () => {
-  expect(after(times(3, fat))).toBeUndefined();
-  expect(after(times(4, fat))).toEqual({
+test("memory above the limit in three readings is a breach that names both", () => {
+  expect(after(0.1, [120, 120])).toBeUndefined();
+  expect(after(0.1, [120, 121, 122])).toEqual({
     cause: "over-memory",
-    message: "it holds 120 MiB of memory, its limit is 100 MiB",
+    message: "it holds 122 MiB of memory, its limit is 100 MiB",
     needsRestart: true,
   });
 });
 
-test("peaks are none: one look below the limit begins anew", () => {
-  expect(after([...times(3, fat), slim, ...times(3, fat)])).toBeUndefined();
+test("peaks are none: one reading below the limit begins anew", () => {
+  expect(after(0.1, [120, 120, 80, 120, 120])).toBeUndefined();
 });
 
 test("processor time counts over half a minute, with a tenth of tolerance", () => {
-  expect(after(times(29, busy))).toBeUndefined();
-  expect(after(times(30, busy))?.cause).toBe("over-cpu");
-  expect(after(times(60, { rssBytes: 0, cpuShare: 0.54 }))).toBeUndefined();
+  expect(after(0.9, times(15, 80))).toBeUndefined();
+  expect(after(0.9, times(16, 80))).toMatchObject({
+    cause: "over-cpu",
+    message: "it has used 0.90 cores for 30 s, its limit is 0.5",
+  });
+  expect(after(0.54, times(60, 80))).toBeUndefined();
 });
 
-test.each([
-  ["without limits", times(100, { rssBytes: 9e12, cpuShare: 64 }), {}],
-  ["where nothing could be read", times(100, { rssBytes: undefined, cpuShare: undefined }), LIMITS],
-])("%s nothing is a breach", (_, readings, limits) => {
-  let use = NO_USE;
-  for (const reading of readings) use = observeUse(use, { ...reading, countedMs: 1000 }, limits);
-  expect(use).toEqual(NO_USE);
+test("without limits nothing is a breach", () => {
+  expect(after(64, times(100, 9e6), {})).toBeUndefined();
+});
+
+test("time that nobody watched counts for little", () => {
+  const reading = { rssBytes: 120 * MIB, cpuTicks: 0, elapsedMs: 3_600_000 };
+  expect(breachOf(observeUse(NO_USE, reading, LIMITS), LIMITS)).toBeUndefined();
 });

@@ -37,7 +37,7 @@ export interface HealthWatchParts {
   readonly wake: () => void;
   /** Why the resource guard lets it not run. */
   readonly holdOf: (id: string) => string | undefined;
-  readonly breachOf: (unit: Unit, countedMs: number) => Finding | undefined;
+  readonly breachOf: (unit: Unit) => Finding | undefined;
   readonly hasten: (delayMsOf: (unit: Unit) => number | undefined) => void;
 }
 
@@ -96,12 +96,14 @@ export function createHealthWatch(context: AgentContext, parts: HealthWatchParts
       periodMs: PERIOD_MS,
       limitsOf: ({ id, kind }) => {
         const { stallMs, startDeadlineMs } = options.streams;
-        const { sendsInBursts, ...rest } = traits(id);
+        const { hasFollowers, writesFilesOnly, sendsInBursts } = traits(id);
         return {
           startDeadlineMs: parts.driverOf(kind)?.startDeadlineMs ?? startDeadlineMs,
           stallMs,
           sourceStallMs: sendsInBursts ? Math.max(stallMs, BURST_STALL_MS) : stallMs,
-          ...rest,
+          periodMs: PERIOD_MS,
+          hasFollowers,
+          writesFilesOnly,
         };
       },
     },

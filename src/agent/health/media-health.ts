@@ -54,8 +54,8 @@ export function observeMedia(health: MediaHealth, { nowMs, countedMs, sample, sa
   if (sample !== undefined && health.hasMoved && !isKnown(sample)) return health;
   const hasMoved = sample !== undefined && isMovement(last, sample);
   const window = sample === undefined ? health.window : extendWindow(health.window, nowMs - sampleAgeMs, sample);
-  const { speed } = ratesOf(window);
-  const isSlow = hasMoved && speed !== undefined && speed < SLOW_SPEED;
+  const speed = hasMoved ? speedOf(window) : undefined;
+  const isSlow = speed !== undefined && speed < SLOW_SPEED;
   const idleMs = hasMoved ? 0 : health.idleMs + countedMs;
   return {
     idleMs,
@@ -83,8 +83,9 @@ function isMovement(last: MediaSample | undefined, next: MediaSample): boolean {
 function extendWindow(window: readonly TimedSample[], atMs: number, sample: MediaSample): readonly TimedSample[] {
   // One sample older than the window stays, so that a rate always spans all of it.
   const firstInside = window.findIndex((entry) => entry.atMs >= atMs - RATE_WINDOW_MS);
-  const kept = firstInside <= 0 ? (firstInside === 0 ? window : window.slice(-1)) : window.slice(firstInside - 1);
-  return [...kept, { atMs, sample }];
+  const kept = window.slice(firstInside < 0 ? -1 : Math.max(0, firstInside - 1));
+  kept.push({ atMs, sample });
+  return kept;
 }
 
 export interface MediaRates {
@@ -95,22 +96,26 @@ export interface MediaRates {
 
 /** Rates over the last five seconds, from the counters' differences. */
 export function ratesOf(window: readonly TimedSample[]): MediaRates {
+  const bytesPerSecond = perSecond(window, "totalBytes");
+  return {
+    fps: perSecond(window, "frames"),
+    bitrateKbit: bytesPerSecond === undefined ? undefined : (bytesPerSecond * 8) / 1000,
+    speed: speedOf(window),
+  };
+}
+
+function speedOf(window: readonly TimedSample[]): number | undefined {
+  const outTimePerSecond = perSecond(window, "outTimeUs");
+  return outTimePerSecond === undefined ? undefined : outTimePerSecond / 1_000_000;
+}
+
+function perSecond(window: readonly TimedSample[], counter: "frames" | "totalBytes" | "outTimeUs"): number | undefined {
   const first = window[0];
   const last = window.at(-1);
-  if (first === undefined || last === undefined || last.atMs <= first.atMs) {
-    return { fps: undefined, bitrateKbit: undefined, speed: undefined };
-  }
-  const seconds = (last.atMs - first.atMs) / 1000;
-  const per = (pick: (sample: MediaSample) => number | undefined): number | undefined => {
-    const from = pick(first.sample);
-    const to = pick(last.sample);
-    return from === undefined || to === undefined || to < from ? undefined : (to - from) / seconds;
-  };
-  const bytesPerSecond = per((sample) => sample.totalBytes);
-  const outTimePerSecond = per((sample) => sample.outTimeUs);
-  return {
-    fps: per((sample) => sample.frames),
-    bitrateKbit: bytesPerSecond === undefined ? undefined : (bytesPerSecond * 8) / 1000,
-    speed: outTimePerSecond === undefined ? undefined : outTimePerSecond / 1_000_000,
-  };
+  if (first === undefined || last === undefined || last.atMs <= first.atMs) return undefined;
+  const from = first.sample[counter];
+  const to = last.sample[counter];
+  return from === undefined || to === undefined || to < from
+    ? undefined
+    : (to - from) / ((last.atMs - first.atMs) / 1000);
 }

@@ -8,12 +8,12 @@ import type { Unit } from "../reconcile/unit.ts";
 import type { MediaSample } from "../workload/driver.ts";
 import { diagnose, type Finding, type HealthLimits } from "./diagnose.ts";
 import { countedTime, observeMedia } from "./media-health.ts";
-import { observeProcess } from "./process-health.ts";
-import { observeSockets } from "./socket-health.ts";
+import { NEW_PROCESS, observeProcess } from "./process-health.ts";
+import { isStrained, observeSockets } from "./socket-health.ts";
 
 export interface MonitorOptions {
   readonly periodMs: number;
-  readonly limitsOf: (unit: Unit) => Omit<HealthLimits, "periodMs">;
+  readonly limitsOf: (unit: Unit) => HealthLimits;
 }
 
 export interface MonitorDeps {
@@ -23,8 +23,8 @@ export interface MonitorDeps {
   readonly sockets: ProcessSockets;
   /** The kernel function a process sleeps in. */
   readonly waitsIn: (pid: number) => string | undefined;
-  /** A limit that the unit keeps breaking, asked once a tick. */
-  readonly breachOf: (unit: Unit, countedMs: number) => Finding | undefined;
+  /** A limit that the unit keeps breaking. */
+  readonly breachOf: (unit: Unit) => Finding | undefined;
   /** A unit's finding has changed, or it has done its first work. */
   readonly onFinding: (unit: Unit) => void;
   /** Every unit has been observed. */
@@ -38,27 +38,30 @@ interface Tick {
   readonly countedMs: number;
 }
 
+/** Counters come once a second: one reading without movement is nothing. */
+const SUSPECT_IDLE_MS = 1500;
+
 /**
- * Asks the three witnesses about every running workload once a period and judges what they say. One loop for all, because
- * a reading costs microseconds, and the kernel's table of sockets is read once for all.
+ * Asks the witnesses about every running workload once a period and judges what they say. One loop for all.
+ *
+ * The counters are asked each time. What costs more is asked of those only whose counters stand still or fall behind, and the
+ * kernel's table of sockets also while any connection of the box is in trouble: counters look perfect while a frozen peer's
+ * bytes pile up in kernel buffers.
  */
 export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run(signal: AbortSignal): Promise<void> } {
   const observe = (unit: Unit, tick: Tick, sockets: readonly TcpSocket[] | undefined) => {
     const { handle, probe } = unit;
     if (handle === undefined || probe === undefined) return;
     const before = { cause: unit.finding?.cause, hasMoved: unit.health.hasMoved };
-    const stat = handle.stat();
+    const stat = isSuspect(unit) ? handle.stat() : undefined;
     const waitsIn = stat?.state === "D" ? deps.waitsIn(handle.identity.pid) : undefined;
     const sample = probe.sample();
     unit.health = observeMedia(unit.health, { ...tick, sample, sampleAgeMs: ageOf(sample, deps.clock.wallMs()) });
-    unit.process = observeProcess(unit.process, stat === undefined ? undefined : { ...stat, waitsIn }, tick);
+    unit.process = stat === undefined ? NEW_PROCESS : observeProcess(unit.process, { ...stat, waitsIn }, tick);
     unit.sockets = observeSockets(unit.sockets, sockets, tick.countedMs);
     unit.finding =
-      deps.breachOf(unit, tick.countedMs) ??
-      diagnose(
-        { media: unit.health, process: unit.process, sockets: unit.sockets },
-        { ...options.limitsOf(unit), periodMs: options.periodMs },
-      );
+      deps.breachOf(unit) ??
+      diagnose({ media: unit.health, process: unit.process, sockets: unit.sockets }, options.limitsOf(unit));
     const { finding } = unit;
     unit.restart = afterHealthy(unit.restart, unit.health.healthyMs);
     if (finding?.cause !== before.cause) {
@@ -79,13 +82,20 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
         const elapsedMs = nowMs - lastMs;
         const tick = { nowMs, elapsedMs, countedMs: countedTime(elapsedMs, options.periodMs) };
         const units = [...deps.units().values()].filter(({ phase }) => phase === "running");
-        const sockets = deps.sockets.read(units.flatMap(({ handle }) => handle?.identity.pid ?? []));
-        for (const unit of units) observe(unit, tick, sockets.get(unit.handle?.identity.pid ?? -1));
+        const pids = units.flatMap(({ handle }) => handle?.identity.pid ?? []);
+        const mustRead =
+          deps.sockets.hasTrouble(pids) || units.some((unit) => isSuspect(unit) || isStrained(unit.sockets));
+        const sockets = mustRead ? deps.sockets.read(pids) : undefined;
+        for (const unit of units) observe(unit, tick, sockets?.get(unit.handle?.identity.pid ?? -1));
         deps.onTick();
         lastMs = nowMs;
       }
     },
   };
+}
+
+function isSuspect({ health, finding }: Unit): boolean {
+  return finding !== undefined || health.slowMs > 0 || health.idleMs >= SUSPECT_IDLE_MS;
 }
 
 /** A step of the wall clock between writing and reading must not count for more than a program's own beat. */

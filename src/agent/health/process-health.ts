@@ -9,7 +9,6 @@ export interface ProcessHealth {
   /** Share of one core over the last seconds, smoothed; undefined until two readings. */
   readonly cpuShare: number | undefined;
   readonly cpuTicks: number | undefined;
-  readonly rssBytes: number | undefined;
   /** The kernel function it sleeps in, where that can be read. */
   readonly waitsIn: string | undefined;
 }
@@ -18,7 +17,6 @@ export interface ProcessReading {
   /** State letter of `/proc/PID/stat`. */
   readonly state: string;
   readonly cpuTicks: number;
-  readonly rssBytes?: number | undefined;
   readonly waitsIn?: string | undefined;
 }
 
@@ -27,7 +25,6 @@ export const NEW_PROCESS: ProcessHealth = {
   blockedMs: 0,
   cpuShare: undefined,
   cpuTicks: undefined,
-  rssBytes: undefined,
   waitsIn: undefined,
 };
 
@@ -38,11 +35,9 @@ const SMOOTHING = 0.4;
 
 export function observeProcess(
   health: ProcessHealth,
-  reading: ProcessReading | undefined,
+  { state, cpuTicks, waitsIn }: ProcessReading,
   { countedMs, elapsedMs }: { readonly countedMs: number; readonly elapsedMs: number },
 ): ProcessHealth {
-  if (reading === undefined) return NEW_PROCESS;
-  const { state, cpuTicks } = reading;
   const usedTicks = health.cpuTicks === undefined ? undefined : cpuTicks - health.cpuTicks;
   const isStopped = state === "T" || state === "t";
   const isBlocked = state === "D" && (usedTicks ?? 0) === 0;
@@ -57,7 +52,6 @@ export function observeProcess(
     blockedMs: isBlocked ? health.blockedMs + countedMs : 0,
     cpuShare: smooth ?? health.cpuShare,
     cpuTicks,
-    rssBytes: reading.rssBytes,
-    waitsIn: reading.waitsIn,
+    waitsIn,
   };
 }

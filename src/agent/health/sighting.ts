@@ -5,6 +5,8 @@ import { stuckSocket } from "./socket-health.ts";
 /** Two readings of an adopted process's counters come within this time, if it makes any. */
 const ADOPTED_WAIT_MS = 3000;
 
+const FLOWING: Sighting = { media: "flowing", cause: "" };
+
 /** What one look at a unit says about its media. `incident` names what hits the whole box at the moment. */
 export function sightingOf(unit: Unit | undefined, incident: string | undefined): Sighting {
   const finding = unit?.finding?.cause;
@@ -21,6 +23,6 @@ export function sightingOf(unit: Unit | undefined, incident: string | undefined)
     const shut = stuckSocket(unit.sockets, "windowShutMs")?.windowShutMs ?? 0;
     return { media: "silent", cause: cause ?? "silent", silentMs: Math.max(health.idleMs, unanswered, shut) };
   }
-  if (health.idleMs === 0) return { media: "flowing", cause: "" };
+  if (health.idleMs === 0) return FLOWING;
   return { media: "silent", cause: incident ?? finding ?? "silent", silentMs: health.idleMs };
 }

@@ -10,8 +10,6 @@ import type { TcpSocket } from "../../base/tcp-table.ts";
  */
 export interface SocketHealth {
   readonly sockets: readonly WatchedSocket[];
-  /** False until the kernel's table could be read. */
-  readonly isKnown: boolean;
 }
 
 export interface WatchedSocket extends TcpSocket {
@@ -23,28 +21,36 @@ export interface WatchedSocket extends TcpSocket {
   readonly backlogMs: number;
 }
 
-export const NO_SOCKETS: SocketHealth = { sockets: [], isKnown: false };
+export const NO_SOCKETS: SocketHealth = { sockets: [] };
 
 export function observeSockets(
   health: SocketHealth,
   sockets: readonly TcpSocket[] | undefined,
   countedMs: number,
 ): SocketHealth {
-  if (sockets === undefined) return { sockets: [], isKnown: false };
+  if (sockets === undefined || (sockets.length === 0 && health.sockets.length === 0)) return NO_SOCKETS;
   const before = new Map(health.sockets.map((socket) => [socket.inode, socket]));
-  return { sockets: sockets.map((socket) => watch(before.get(socket.inode), socket, countedMs)), isKnown: true };
+  return { sockets: sockets.map((socket) => watch(before.get(socket.inode), socket, countedMs)) };
+}
+
+/** One of its connections is in a state that will be a stall if it lasts. */
+export function isStrained({ sockets }: SocketHealth): boolean {
+  return sockets.some((socket) => isShut(socket) || isSilentPeer(socket));
 }
 
 function watch(last: WatchedSocket | undefined, socket: TcpSocket, countedMs: number): WatchedSocket {
   const isSame = last !== undefined && last.remote === socket.remote;
   const tookNothing = isSame && last.unackedBytes > 0 && socket.unackedBytes >= last.unackedBytes;
-  const isShut = (one: TcpSocket) => one.timer === "probe" && one.unackedBytes > 0;
   return {
     ...socket,
     windowShutMs: tookNothing && isShut(last) && isShut(socket) ? last.windowShutMs + countedMs : 0,
     unansweredMs: tookNothing && isSilentPeer(last) && isSilentPeer(socket) ? last.unansweredMs + countedMs : 0,
     backlogMs: isSame && last.unackedBytes > 0 && socket.unackedBytes > 0 ? last.backlogMs + countedMs : 0,
   };
+}
+
+function isShut({ timer, unackedBytes }: TcpSocket): boolean {
+  return timer === "probe" && unackedBytes > 0;
 }
 
 /** One lost segment is nothing; a second repetition of it means that the first was not answered either. */

@@ -8,9 +8,19 @@ export interface WorkloadTraits {
   readonly sendsInBursts: boolean;
 }
 
+const UNKNOWN: WorkloadTraits = { hasFollowers: false, writesFilesOnly: false, sendsInBursts: false };
+
+/** Asked for each second, of a spec that changes once a month. */
+const known = new WeakMap<Workload, WorkloadTraits>();
+
 export function traitsOf(workload: Workload | undefined): WorkloadTraits {
-  if (workload === undefined) return { hasFollowers: false, writesFilesOnly: false, sendsInBursts: false };
-  const { input, outputs } = workload.spec;
+  if (workload === undefined) return UNKNOWN;
+  const traits = known.get(workload) ?? readTraits(workload);
+  known.set(workload, traits);
+  return traits;
+}
+
+function readTraits({ spec: { input, outputs } }: Workload): WorkloadTraits {
   return {
     hasFollowers: outputs.length > 1,
     writesFilesOnly: outputs.every(({ url }) => isFile(url)),

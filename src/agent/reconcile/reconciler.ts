@@ -156,7 +156,8 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
   const sweepStrays: Reconciler["sweepStrays"] = async ({ dryRun }) => {
     const nonces = () => new Set([...units.values()].map((unit) => unit.nonce));
     const known = nonces();
-    const found = await deps.runtime.sweep();
+    const ours = new Set([...units.values()].flatMap(({ handle }) => handle?.identity.pid ?? []));
+    const found = await deps.runtime.sweep(ours);
     // A launch may have ended between the two readings: what is known now counts too.
     const strays = found.filter(({ mark }) => !known.has(mark.nonce) && !nonces().has(mark.nonce));
     return Promise.all(

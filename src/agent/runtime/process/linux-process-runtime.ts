@@ -108,7 +108,7 @@ export function createProcessRuntime(options: ProcessRuntimeOptions, deps: Proce
       );
     },
 
-    sweep: () => searchProcesses({ stateDir, bootId }, deps),
+    sweep: (except) => searchProcesses({ stateDir, bootId }, { ...deps, except }),
   };
 }
 

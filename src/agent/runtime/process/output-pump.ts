@@ -55,7 +55,7 @@ export interface OutputPumpOptions {
 }
 
 export const DEFAULT_PUMP_OPTIONS = {
-  intervalMs: 500,
+  intervalMs: 1000,
   maxLineBytes: 8192,
   tailLines: 40,
   maxFileBytes: 1_048_576,

@@ -97,6 +97,6 @@ export function createFakeProcessRuntime(clock: Clock, bootId = "boot-1"): FakeP
         process.mark.nonce === mark.nonce;
       return isSame && process !== undefined ? handleOf(process, true) : undefined;
     },
-    sweep: async () => [...live.values()],
+    sweep: async (except) => [...live.values()].filter(({ identity }) => except?.has(identity.pid) !== true),
   };
 }

@@ -88,6 +88,6 @@ export interface ProcessRuntime {
   start(mark: ProcessMark, launch: Launch, files: WorkloadFiles): Promise<ProcessHandle>;
   /** A handle on a running process, or undefined when identity or mark do not agree with what the kernel shows. */
   adopt(identity: ProcessIdentity, mark: ProcessMark): ProcessHandle | undefined;
-  /** For each launch that has live processes with a mark of this box and this state directory, the first of them. */
-  sweep(): Promise<readonly FoundProcess[]>;
+  /** For each launch that has live processes with a mark of this box and this state directory, the first of them. `except`: numbers that need no look. */
+  sweep(except?: ReadonlySet<number>): Promise<readonly FoundProcess[]>;
 }

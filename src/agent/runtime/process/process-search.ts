@@ -25,12 +25,18 @@ const BATCH = 64;
  */
 export async function searchProcesses(
   options: SearchOptions,
-  deps: { readonly table: ProcessTable; readonly listPids: ListPids },
+  deps: {
+    readonly table: ProcessTable;
+    readonly listPids: ListPids;
+    /** Numbers that need no look. */
+    readonly except?: ReadonlySet<number> | undefined;
+  },
 ): Promise<readonly FoundProcess[]> {
   const marked: MarkedProcess[] = [];
   const ownNamespace = deps.table.pidNamespace();
   for (const [index, pid] of (await deps.listPids()).entries()) {
     if (index % BATCH === BATCH - 1) await new Promise((resolve) => setImmediate(resolve));
+    if (deps.except?.has(pid)) continue;
     const environment = deps.table.environment(pid, MARK_VARIABLE);
     const found = environment === undefined ? undefined : parseMark(environment);
     if (found?.stateDir !== options.stateDir || deps.table.pidNamespace(pid) !== ownNamespace) continue;

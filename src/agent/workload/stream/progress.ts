@@ -4,6 +4,8 @@ import type { MediaSample } from "../driver.ts";
 const MAX_LINE_BYTES = 1024;
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
+const SPACE = 0x20;
+const DIGIT_ZERO = 0x30;
 
 /** Reads `-progress` blocks (`key=value` lines up to `progress=continue|end`), however the bytes are cut. */
 export interface ProgressParser {
@@ -16,35 +18,33 @@ export interface ProgressParser {
   truncations(): number;
 }
 
+/** Hundreds of streams write a block each second: nothing is made of a line but the number in it. */
 export function createProgressParser(): ProgressParser {
   const line = Buffer.alloc(MAX_LINE_BYTES);
   let length = 0;
   let isOverlong = false;
   let isSkipping = false;
   let truncations = 0;
-  let block = new Map<string, string>();
+  let counters: Counters = {};
   let latest: MediaSample | undefined;
 
   const endLine = () => {
     if (isOverlong) truncations++;
-    else if (length > 0) takeLine(line.toString("latin1", 0, length));
+    else if (length > 0) takeLine();
     length = 0;
     isOverlong = false;
   };
 
-  const takeLine = (text: string) => {
-    const equals = text.indexOf("=");
-    if (equals < 1) return;
-    const key = text.slice(0, equals).trim();
-    const value = text.slice(equals + 1).trim();
-    if (key !== "progress") {
-      // A block has a dozen keys; a stream of others must not grow it.
-      if (COUNTERS.has(key)) block.set(key, value);
+  const takeLine = () => {
+    const key = KEYS.find(({ bytes }) => isKey(bytes, line, length));
+    if (key === undefined) return;
+    if (key.name !== "progress") {
+      counters[key.name] = counterAt(line, key.bytes.length, length);
       return;
     }
-    if (!isSkipping) latest = toSample(block, value);
+    if (!isSkipping) latest = toSample(counters, line.toString("latin1", key.bytes.length, length).trim());
     isSkipping = false;
-    block = new Map();
+    counters = {};
   };
 
   return {
@@ -59,29 +59,49 @@ export function createProgressParser(): ProgressParser {
       isSkipping = true;
       length = 0;
       isOverlong = false;
-      block = new Map();
+      counters = {};
     },
     latest: () => latest,
     truncations: () => truncations,
   };
 }
 
-const COUNTERS = new Set(["frame", "out_time_us", "out_time_ms", "total_size", "drop_frames"]);
+const COUNTERS = ["frame", "out_time_us", "out_time_ms", "total_size", "drop_frames"] as const;
 
-function toSample(block: ReadonlyMap<string, string>, progress: string): MediaSample {
+type Counters = { [Name in (typeof COUNTERS)[number]]?: number | undefined };
+
+const KEYS = [...COUNTERS, "progress" as const].map((name) => ({ name, bytes: Buffer.from(`${name}=`) }));
+
+function isKey(key: Uint8Array, line: Uint8Array, length: number): boolean {
+  if (length < key.length) return false;
+  for (let index = 0; index < key.length; index++) {
+    if (line[index] !== key[index]) return false;
+  }
+  return true;
+}
+
+function toSample(counters: Counters, progress: string): MediaSample {
   return {
-    frames: counter(block.get("frame")),
+    frames: counters.frame,
     // FFmpeg's `out_time_ms` is in microseconds too; older releases have only that.
-    outTimeUs: counter(block.get("out_time_us")) ?? counter(block.get("out_time_ms")),
-    totalBytes: counter(block.get("total_size")),
-    droppedFrames: counter(block.get("drop_frames")),
+    outTimeUs: counters.out_time_us ?? counters.out_time_ms,
+    totalBytes: counters.total_size,
+    droppedFrames: counters.drop_frames,
     isEnded: progress === "end",
   };
 }
 
 /** `N/A`, negative (before the first frame, or wrapped) and inexact numbers are unknown, not zero. */
-function counter(text: string | undefined): number | undefined {
-  if (text === undefined || !/^\d+$/.test(text)) return undefined;
-  const value = Number(text);
-  return Number.isSafeInteger(value) ? value : undefined;
+function counterAt(line: Uint8Array, start: number, end: number): number | undefined {
+  let from = start;
+  let to = end;
+  while (from < to && line[from] === SPACE) from++;
+  while (to > from && line[to - 1] === SPACE) to--;
+  let value = 0;
+  for (let index = from; index < to; index++) {
+    const digit = (line[index] ?? 0) - DIGIT_ZERO;
+    if (digit < 0 || digit > 9) return undefined;
+    value = value * 10 + digit;
+  }
+  return from < to && Number.isSafeInteger(value) ? value : undefined;
 }

@@ -51,6 +51,8 @@ export function createStreamDriver(
   const { streams, policy } = options;
   const { disk, runProgram } = deps;
   const soundByHash = new Map<string, boolean>();
+  /** Every report asks for all of them. */
+  const descriptions = new WeakMap<StreamSpec, string>();
   let capabilities: FfmpegCapabilities | undefined;
   let asking: Promise<FfmpegCapabilities> | undefined;
 
@@ -102,8 +104,9 @@ export function createStreamDriver(
     admit: ({ spec }) => admitStream(spec, policy, disk).refusal,
     specHash: ({ spec }) => specHash(spec),
     describe: ({ spec }) => {
-      const outputs = spec.outputs.map(({ url }) => maskUrl(url, "output"));
-      return `${maskUrl(spec.input.url, "input")} → ${outputs.join(", ")}`;
+      const description = descriptions.get(spec) ?? describeStream(spec);
+      descriptions.set(spec, description);
+      return description;
     },
     secrets: ({ spec, id }) => streamSecrets(spec, id),
     prepare: async ({ spec }, files, signal) => {
@@ -120,6 +123,10 @@ export function createStreamDriver(
     classifyExit: (exit, output, workload) =>
       classifyExit({ exit, output, isFiniteInput: workload !== undefined && endsByItself(workload.spec) }),
   };
+}
+
+function describeStream({ input, outputs }: StreamSpec): string {
+  return `${maskUrl(input.url, "input")} → ${outputs.map(({ url }) => maskUrl(url, "output")).join(", ")}`;
 }
 
 function missingEncoder(
