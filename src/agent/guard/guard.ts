@@ -83,7 +83,7 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
 
   /** Workloads whose disks were looked at, or were given their time to answer. */
   const known = new WeakSet<Workload>();
-  let knowing: Promise<void> | undefined;
+  let isLooking = false;
 
   const look = async (): Promise<void> => {
     const looked = [...deps.expected().values()].filter(writesFiles);
@@ -102,10 +102,13 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
   const isKnown = (id: string): boolean => {
     const workload = workloadOf(id);
     if (workload === undefined || known.has(workload) || !writesFiles(workload)) return true;
-    knowing ??= look().finally(() => {
-      knowing = undefined;
-      deps.wake();
-    });
+    if (!isLooking) {
+      isLooking = true;
+      void look().finally(() => {
+        isLooking = false;
+        deps.wake();
+      });
+    }
     return false;
   };
 

@@ -34,6 +34,30 @@ const CASES: readonly {
     kept: ["a"],
   },
   {
+    title: "stops what must give way",
+    observed: seen("running"),
+    expected: { ...wanted(), isShed: true },
+    steps: [{ kind: "stop", id: "a", reason: "shed" }],
+  },
+  {
+    title: "ends the launch of what must give way",
+    observed: seen("launching"),
+    expected: { ...wanted("h2"), isShed: true },
+    steps: [{ kind: "stop", id: "a", reason: "shed" }],
+  },
+  {
+    title: "starts nothing that has given way, however long it is due",
+    observed: seen("waiting", { dueAtMs: 0 }),
+    expected: { ...wanted(), isShed: true },
+    steps: [],
+  },
+  {
+    title: "starts nothing new that would have to give way",
+    observed: undefined,
+    expected: { ...wanted(), isShed: true },
+    steps: [],
+  },
+  {
     title: "stops what nothing expects",
     observed: seen("running"),
     expected: undefined,
