@@ -49,19 +49,30 @@ need_npm_packages() {
   fi
 }
 
-# need_build: compiles src/ to build/ when something in it is newer. The program also runs from src/ as it is, but Node
-# then carries a compiler along: 30 MB and 100 ms more for every agent and every command.
+# need_build: makes build/ from src/ when something in it is newer. The program also runs from src/ as it is, but Node then
+# carries a compiler along and holds hundreds of modules: 40 MB and 100 ms more for every agent and every command.
 need_build() {
   local stamp=$sluice_root/build/.done
   (
     flock 9
-    [ -e "$stamp" ] && [ -z "$(find "$sluice_root/src" "$sluice_root"/tsconfig*.json -newer "$stamp" -print -quit)" ] && exit 0
-    rm -rf "$sluice_root/build"
-    "$sluice_root/node_modules/.bin/tsc" -p "$sluice_root/tsconfig.build.json" >&2 && touch "$stamp"
-  ) 9<"$sluice_root/tsconfig.build.json" || {
-    sluice_say "The sources could not be compiled; the messages of tsc are above."
+    [ -e "$stamp" ] && [ -z "$(find "$sluice_root/src" "$sluice_root/scripts/build.ts" "$sluice_root/package-lock.json" -newer "$stamp" -print -quit)" ] && exit 0
+    "$sluice_root/node_modules/.bin/node" "$sluice_root/scripts/build.ts" >&2 && touch "$stamp"
+  ) 9<"$sluice_root/scripts/build.ts" || {
+    sluice_say "The sources could not be built; the reason is above."
     return 1
   }
+}
+
+# Small and flat memory: a young generation of 1 MB, one heap of the C library for all threads, and its larger blocks given
+# back as soon as they are free. Together they save an agent 25 MB.
+sluice_memory='MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=32768'
+sluice_node_options='--max-semi-space-size=1'
+
+# write_launcher FILE NODE MAIN: the command, as it lies in a PATH.
+write_launcher() {
+  mkdir -p "$(dirname "$1")"
+  printf '#!/bin/sh\n%s exec %s %s %s "$@"\n' "$sluice_memory" "$2" "$sluice_node_options" "$3" >"$1"
+  chmod 755 "$1"
 }
 
 # What a package is for, in the words of someone who is asked to install it.

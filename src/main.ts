@@ -2,7 +2,6 @@
 import { appendFileSync, existsSync, fstatSync, readFileSync, writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { homedir, hostname } from "node:os";
-import { runAgent } from "./agent/agent.ts";
 import { cleanupWithoutAgent } from "./agent/local-api/cleanup-without-agent.ts";
 import { createRegistry } from "./agent/registry/registry.ts";
 import { createProcessRuntime } from "./agent/runtime/process/linux-process-runtime.ts";
@@ -161,6 +160,7 @@ async function main(): Promise<number> {
       crashLog.path = options.files.log;
       for (const secret of configuredSecrets(options)) redactor.addSecret(secret);
       for (const warning of warnings) createConsoleLog(io).warn(warning);
+      const { runAgent } = await import("./agent/agent.ts");
       await runAgent(
         options,
         {

@@ -10,6 +10,8 @@ import { killQuietly, type Lab } from "./lab.ts";
 
 /** Compiled, as `scripts/sluice` runs it. */
 const MAIN = resolve(import.meta.dirname, "../../build/main.js");
+/** As `scripts/bootstrap.sh` has it for every launcher. */
+const MEMORY = { MALLOC_ARENA_MAX: "1", MALLOC_MMAP_THRESHOLD_: "32768" };
 const ANSWER_MS = 10_000;
 
 export interface AgentLine {
@@ -77,6 +79,7 @@ export async function createAgentBox(options: AgentBoxOptions, lab: Lab): Promis
           SLUICE_STREAMS_FFMPEG_PATH: options.ffmpegPath,
           // A program that only sleeps shows no media, and is none the worse for it here.
           SLUICE_STREAMS_START_DEADLINE_SECONDS: "600",
+          ...MEMORY,
           ...nodeSettings(),
           ...(options.fileRoots === undefined ? {} : { SLUICE_POLICY_FILE_ROOTS: options.fileRoots.join(",") }),
         },

@@ -23,7 +23,6 @@ import { createRegistry } from "./registry/registry.ts";
 import { UNKNOWN_BOOT_ID } from "./runtime/process/linux-process-runtime.ts";
 import { createServiceManager } from "./service-manager/service-manager.ts";
 import { statusLine } from "./service-manager/status-line.ts";
-import { renderMetrics } from "./telemetry/metrics.ts";
 import { createMetricsServer } from "./telemetry/metrics-server.ts";
 import { createUplinkLink, createUplinkReporter } from "./uplink.ts";
 import type { WorkloadDriver } from "./workload/driver.ts";
@@ -140,7 +139,11 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       guard: engine.guard,
     },
   );
-  const metrics = () => renderMetrics(view.status(), { rssBytes: context.rssBytes(), startedWallMs });
+  // Loaded by the first reader: most boxes have none, and the library holds 3 MB.
+  const metrics = async () => {
+    const { renderMetrics } = await import("./telemetry/metrics.ts");
+    return renderMetrics(view.status(), { rssBytes: context.rssBytes(), startedWallMs });
+  };
   const source = createLocalSource({
     view,
     metrics,

@@ -4,7 +4,6 @@ import { formatWallTime } from "../../base/log.ts";
 import type { LocalAgent } from "../../client/local-agent.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
 import { addPlaceFlags, type PlaceFlags, withAgent } from "../find-agent.ts";
-import { renderStatus } from "../render-status.ts";
 
 export interface StatusFlags extends PlaceFlags {
   readonly json?: boolean;
@@ -61,5 +60,7 @@ async function watch(agent: LocalAgent, flags: StatusFlags, context: CommandCont
 async function show(agent: LocalAgent, flags: StatusFlags, { io, clock, signal }: CommandContext): Promise<string> {
   const status = await agent.status(signal);
   if (flags.json === true) return `${JSON.stringify(status, undefined, flags.watch === true ? undefined : 2)}\n`;
+  // The agent itself is a command too, and has no use for a library of tables.
+  const { renderStatus } = await import("../render-status.ts");
   return renderStatus(status, { hasColour: io.hasColour, nowMs: clock.wallMs() });
 }
