@@ -96,7 +96,8 @@ test("over its budget recording pauses while the network goes on, and resumes by
   const old = join(root, "both", "cam-20260101-000000.mkv");
   mkdirSync(join(root, "both"));
   writeFileSync(old, Buffer.alloc(4 * 2 ** 20, 1));
-  await world.startAgent(["--policy-file-roots", root, "--guard-recordings-bytes", "2Mi"]);
+  const guarded = ["--policy-file-roots", root, "--guard-recordings-bytes", "2Mi"];
+  await world.startAgent(guarded);
   const both = small(world, "both", {}, join(root, "both", "cam.mkv"));
   const recorder = { ...both, id: "recorder", spec: { ...both.spec, outputs: [{ url: `file://${root}/only.mkv` }] } };
   world.server.putStreams(both, recorder);
@@ -110,6 +111,10 @@ test("over its budget recording pauses while the network goes on, and resumes by
   expect((await world.status()).guard?.roots).toMatchObject([{ root, paused: expect.any(String) }]);
   expect(readdirSync(root)).toEqual(["both"]);
   expect(readdirSync(join(root, "both"))).toHaveLength(1);
+  const { pid } = await world.untilRunning("both");
+  await world.killAgent("SIGKILL");
+  await world.startAgent(guarded);
+  expect((await world.untilRunning("both")).pid).toBe(pid);
   rmSync(old);
   await world.until(async () => (await world.workload("recorder"))?.state === "running", "the recorder runs", 30_000);
   await world.until(() => readdirSync(join(root, "both")).length > 0, "both records again", 15_000);

@@ -63,7 +63,7 @@ interface Measured {
   readonly breach: Finding | undefined;
 }
 
-export const PERIOD_MS = 2000;
+const PERIOD_MS = 2000;
 const DISK_PERIOD_MS = 10_000;
 const LOOK_LIMIT_MS = 1000;
 /** An FFmpeg that was never measured. */
