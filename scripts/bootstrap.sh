@@ -84,6 +84,8 @@ debian_purpose() {
     nginx-light | libnginx-mod-rtmp) echo "an RTMP server that tests break on purpose" ;;
     iproute2 | nftables) echo "networks of their own that tests cut" ;;
     systemd-container) echo "boots a throw-away machine with a real systemd, for tests that root runs" ;;
+    redis-server) echo "the store of several hubs, which tests freeze and kill" ;;
+    openssl) echo "makes certificates for tests" ;;
     curl) echo "asks the agent's socket in tests" ;;
     dpkg) echo "writes the Debian package" ;;
     chromium) echo "a real browser for the tests of the pages" ;;

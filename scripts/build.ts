@@ -11,7 +11,13 @@ import { rolldown } from "rolldown";
 const root = resolve(import.meta.dirname, "..");
 const directory = join(root, "build");
 
-const bundle = await rolldown({ input: join(root, "src/main.ts"), platform: "node", external: [/^node:/] });
+const bundle = await rolldown({
+  input: join(root, "src/main.ts"),
+  platform: "node",
+  external: [/^node:/],
+  // The global one would bring Node's HTTP client with it, which nothing here uses: 6 MB.
+  transform: { inject: { MessageEvent: [join(root, "src/agent/link/message-event.ts"), "MessageEvent"] } },
+});
 const { output } = await bundle.write({
   dir: directory,
   format: "esm",

@@ -45,6 +45,7 @@ export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   yaml: ["src/config"],
   commander: ["src/cli"],
   "cli-table3": ["src/cli"],
+  ioredis: ["src/hub/store/redis"],
 };
 
 /** Globals and modules that arrive by argument; only these files may reach for the real ones. */

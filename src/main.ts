@@ -9,6 +9,7 @@ import { readFfmpegCapabilities } from "./agent/workload/stream/ffmpeg-capabilit
 import { STREAM_STOP_LADDER } from "./agent/workload/stream/stream-driver.ts";
 import { systemClock } from "./base/clock.ts";
 import { AppError, messageOf } from "./base/errors.ts";
+import { httpFetch } from "./base/http-fetch.ts";
 import { createJournalStreams, JOURNAL_SOCKET } from "./base/journal-streams.ts";
 import { formatLogLine, type Log } from "./base/log.ts";
 import { openNotifySocket } from "./base/notify-socket.ts";
@@ -166,7 +167,7 @@ async function main(): Promise<number> {
         {
           clock,
           random: systemRandom,
-          fetch: globalThis.fetch,
+          fetch: httpFetch,
           redactor,
           spawner,
           version: readVersion(),

@@ -1,5 +1,6 @@
 import type { Writable } from "node:stream";
 import type { Clock } from "../base/clock.ts";
+import type { HttpFetch } from "../base/http-fetch.ts";
 import type { JournalStreams } from "../base/journal-streams.ts";
 import type { Log, LogComponent } from "../base/log.ts";
 import type { NotifySocket } from "../base/notify-socket.ts";
@@ -15,7 +16,7 @@ import type { Occurrence } from "../contract/report.ts";
 export interface AgentDeps {
   readonly clock: Clock;
   readonly random: Random;
-  readonly fetch: typeof globalThis.fetch;
+  readonly fetch: HttpFetch;
   readonly redactor: Redactor;
   readonly spawner: Spawner;
   readonly version: string;

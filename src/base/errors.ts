@@ -7,12 +7,14 @@ export class AppError<Code extends string = string> extends Error {
   readonly code: Code;
   readonly field: string | undefined;
   readonly retryAfterMs: number | undefined;
+  readonly currentRevision: number | undefined;
 
   constructor(code: Code, message: string, details: AppErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     this.field = details.field;
     this.retryAfterMs = details.retryAfterMs;
+    this.currentRevision = details.currentRevision;
   }
 }
 
@@ -20,6 +22,8 @@ export interface AppErrorDetails {
   /** The input's field that is wrong, as the sender spelt it: `outputs[0].url`. */
   readonly field?: string;
   readonly retryAfterMs?: number;
+  /** What a conditional write should have named: the condition failed because it named another. */
+  readonly currentRevision?: number;
   readonly cause?: unknown;
 }
 

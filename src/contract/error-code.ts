@@ -28,6 +28,8 @@ export const ERROR_POLICY = {
   version: { retry: "never", http: 400, grpc: 9, exit: 65, level: "warn" },
   /** The peer, the network or a program is not there at the moment. */
   unavailable: { retry: "backoff", http: 503, grpc: 14, exit: 69, level: "warn" },
+  /** The hub's store does not answer. What was asked may have been done or not: ask again with the same request id. */
+  "store-unavailable": { retry: "backoff", http: 503, grpc: 14, exit: 69, level: "error" },
   timeout: { retry: "backoff", http: 504, grpc: 4, exit: 75, level: "warn" },
   /** Disk full, read-only, or refusing to write. */
   storage: { retry: "backoff", http: 507, grpc: 8, exit: 74, level: "error" },
@@ -54,6 +56,8 @@ export interface ErrorBody {
     readonly field?: string;
     /** Seconds. */
     readonly retryAfter?: number;
+    /** With `conflict`, where a condition on the revision failed. */
+    readonly currentRevision?: number;
   };
 }
 
@@ -63,6 +67,7 @@ export function toErrorBody(error: AppError<ErrorCode>): ErrorBody {
       code: error.code,
       message: error.message,
       ...(error.field === undefined ? {} : { field: error.field }),
+      ...(error.currentRevision === undefined ? {} : { currentRevision: error.currentRevision }),
       ...(error.retryAfterMs === undefined ? {} : { retryAfter: Math.ceil(error.retryAfterMs / 1000) }),
     },
   };

@@ -1,6 +1,7 @@
 import { EventSource } from "eventsource";
 import type { Clock, Timer } from "../../base/clock.ts";
 import { messageOf } from "../../base/errors.ts";
+import type { HttpFetch, HttpResponse } from "../../base/http-fetch.ts";
 import { WIRE_EVENT_NAMES } from "../../contract/parse-wire-event.ts";
 import type { AttemptEnd } from "./attempt-end.ts";
 import { dial } from "./dial.ts";
@@ -24,7 +25,7 @@ export interface AttemptOptions {
 }
 
 export interface AttemptDeps {
-  readonly fetch: typeof globalThis.fetch;
+  readonly fetch: HttpFetch;
   readonly clock: Clock;
   /** Asked once, at the start. A rejection ends the attempt. */
   readonly authorization: () => Promise<string | undefined>;
@@ -148,10 +149,10 @@ export function startAttempt(options: AttemptOptions, deps: AttemptDeps): Attemp
     deps.onOpen();
     return {
       status: response.status,
-      url: response.url,
+      url: url.href,
       redirected: false,
       headers: response.headers,
-      body: toBlockStream(response.body ?? new Blob([]).stream()),
+      body: toBlockStream(response.body ?? emptyBody()),
     };
   };
 
@@ -182,12 +183,16 @@ export function startAttempt(options: AttemptOptions, deps: AttemptDeps): Attemp
   return { ended, end };
 }
 
+function emptyBody(): ReadableStream<Uint8Array> {
+  return new ReadableStream({ start: (controller) => controller.close() });
+}
+
 function isListenedTo(eventName: string): boolean {
   return eventName === "" || WIRE_EVENT_NAMES.some((name) => name === eventName);
 }
 
 /** WHATWG: 200 and `text/event-stream`, whatever the parameters; everything else is no event stream. */
-function judge(response: Response, wallMs: number): AttemptEnd | undefined {
+function judge(response: HttpResponse, wallMs: number): AttemptEnd | undefined {
   if (response.status !== 200) {
     return { kind: "status", status: response.status, retryAfterMs: parseRetryAfter(response.headers, wallMs) };
   }

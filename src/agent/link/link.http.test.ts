@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { describe, expect, it } from "vitest";
 import { systemClock } from "../../base/clock.ts";
+import { httpFetch } from "../../base/http-fetch.ts";
 import { createMemoryLog } from "../../base/log.ts";
 import { LINK_OPTIONS, STOP } from "./link.fake.ts";
 import { createLink } from "./link.ts";
@@ -51,7 +52,7 @@ function runLink(endpoint: string, options: Partial<typeof LINK_OPTIONS> = {}) {
   const link = createLink(
     { ...LINK_OPTIONS, endpoint, retryDelayMs: 20, ...options },
     {
-      fetch,
+      fetch: httpFetch,
       clock: systemClock,
       random: () => 0,
       log,

@@ -1,6 +1,7 @@
 import pRetry from "p-retry";
 import type { Clock, Timer } from "../../base/clock.ts";
 import { AppError, messageOf } from "../../base/errors.ts";
+import type { HttpFetch } from "../../base/http-fetch.ts";
 import type { Log } from "../../base/log.ts";
 import type { LoopProgress } from "../../base/progress-watch.ts";
 import type { Random } from "../../base/random.ts";
@@ -27,7 +28,7 @@ export interface LinkOptions {
 }
 
 export interface LinkDeps extends LinkIntakeDeps {
-  readonly fetch: typeof globalThis.fetch;
+  readonly fetch: HttpFetch;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

@@ -2,6 +2,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, it } from "vitest";
 import { systemClock } from "../../base/clock.ts";
+import { httpFetch } from "../../base/http-fetch.ts";
 import type { Report } from "../../contract/report.ts";
 import { postReport } from "./post-report.ts";
 
@@ -64,7 +65,7 @@ describe("posting a report", () => {
           timeoutMs,
           signal: new AbortController().signal,
         },
-        { fetch, clock: systemClock },
+        { fetch: httpFetch, clock: systemClock },
       );
     try {
       for (let count = 0; count < 5; count++) expect(await post("/ok")).toEqual({ isDelivered: true });

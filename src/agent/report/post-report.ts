@@ -1,5 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
 import { AppError } from "../../base/errors.ts";
+import type { HttpFetch, HttpResponse } from "../../base/http-fetch.ts";
 import type { Report } from "../../contract/report.ts";
 import { parseRetryAfter } from "../link/retry-after.ts";
 
@@ -22,7 +23,7 @@ const MAX_ANSWER_BYTES = 65_536;
 /** Sends one report. A redirect is not followed: it would carry the report to where nobody sent it. Rejects when no answer came. */
 export async function postReport(
   request: PostRequest,
-  deps: { readonly fetch: typeof globalThis.fetch; readonly clock: Clock },
+  deps: { readonly fetch: HttpFetch; readonly clock: Clock },
 ): Promise<PostAnswer> {
   const abort = new AbortController();
   const onAbort = () => abort.abort(request.signal.reason);
@@ -32,8 +33,8 @@ export async function postReport(
   request.signal.addEventListener("abort", onAbort, { once: true });
   if (request.signal.aborted) onAbort();
   try {
-    const headers = new Headers({ "content-type": "application/json" });
-    if (request.authorization !== undefined) headers.set("authorization", request.authorization);
+    const headers: Record<string, string> = { "content-type": "application/json" };
+    if (request.authorization !== undefined) headers["authorization"] = request.authorization;
     const response = await deps.fetch(request.url, {
       method: "POST",
       headers,
@@ -51,7 +52,7 @@ export async function postReport(
   }
 }
 
-async function discard(response: Response): Promise<void> {
+async function discard(response: HttpResponse): Promise<void> {
   const reader = response.body?.getReader();
   if (reader === undefined) return;
   for (let bytes = 0; bytes <= MAX_ANSWER_BYTES; ) {

@@ -1,6 +1,7 @@
 import pRetry from "p-retry";
 import type { Clock } from "../../base/clock.ts";
 import { AppError, messageOf } from "../../base/errors.ts";
+import type { HttpFetch } from "../../base/http-fetch.ts";
 import type { Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import { type Service, untilAborted } from "../../base/service.ts";
@@ -29,7 +30,7 @@ export interface ReporterOptions {
 }
 
 export interface ReporterDeps {
-  readonly fetch: typeof globalThis.fetch;
+  readonly fetch: HttpFetch;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

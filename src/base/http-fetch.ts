@@ -1,0 +1,60 @@
+import { type IncomingMessage, request as requestHttp } from "node:http";
+import { request as requestHttps } from "node:https";
+import { Readable } from "node:stream";
+
+/** One request and the head of its answer. What it asks of `init` and gives in an answer, the global `fetch` does too. */
+export type HttpFetch = (url: URL, init: HttpRequest) => Promise<HttpResponse>;
+
+export interface HttpRequest {
+  readonly method?: "GET" | "POST";
+  readonly headers: Record<string, string>;
+  readonly body?: string;
+  /** No answer is followed elsewhere. */
+  readonly redirect: "manual";
+  /** Ends the request, and the answer's body while it is read. */
+  readonly signal: AbortSignal;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  readonly ok: boolean;
+  readonly headers: HttpHeaders;
+  /** Cancelling it closes the connection. */
+  readonly body: ReadableStream<Uint8Array> | null;
+}
+
+export interface HttpHeaders {
+  get(name: string): string | null;
+}
+
+/**
+ * Over Node's own HTTP: the client behind the global `fetch` holds 10 MB, and ends a body that is silent for 300 s. Rejects with
+ * the system's error, or the signal's reason.
+ */
+export const httpFetch: HttpFetch = (url, { method = "GET", headers, body, signal }) =>
+  new Promise((resolve, reject) => {
+    const send = url.protocol === "https:" ? requestHttps : requestHttp;
+    const request = send(url, { method, headers, signal }, (message) => {
+      const encoding = message.headers["content-encoding"] ?? "identity";
+      if (encoding === "identity") return resolve(toResponse(message));
+      request.destroy();
+      return reject(new TypeError(`the answer is encoded as ${encoding}, which was not asked for`));
+    });
+    request.on("error", (error) => reject(signal.aborted ? signal.reason : error));
+    request.end(body);
+  });
+
+function toResponse(message: IncomingMessage): HttpResponse {
+  const status = message.statusCode ?? 0;
+  return {
+    status,
+    ok: status >= 200 && status < 300,
+    headers: {
+      get: (name) => {
+        const value = message.headers[name.toLowerCase()];
+        return value === undefined ? null : String(value);
+      },
+    },
+    body: Readable.toWeb(message) as ReadableStream<Uint8Array>,
+  };
+}

@@ -1,0 +1,97 @@
+import { boxes, boxTopic, commandLists } from "./box-documents.ts";
+import {
+  type BoxCommands,
+  type Command,
+  decideCreate,
+  type Edit,
+  emptyList,
+  expireAll,
+  isOpen,
+  type NewCommand,
+  pruned,
+  withCommand,
+} from "./command-list.ts";
+import { type Engine, keyOf, type Outcome, putOf } from "./engine.ts";
+import { notFound } from "./store-error.ts";
+import { change, type WriteContext } from "./write-context.ts";
+
+/**
+ * Commands for boxes. Durable. Whatever verb comes by, a command past its deadline is `expired` from then on: it is never
+ * handed out, and a late answer does not change it. Open commands are all kept, of finished ones the last `FINISHED_KEPT`
+ * of a box.
+ */
+export interface CommandStore {
+  /** The same id again gives the command that is there. `not-found`: no such box; `exhausted`: `OPEN_COMMANDS` are open; `invalid`: the deadline has passed. */
+  create(boxId: string, command: NewCommand, context: WriteContext): Promise<Command>;
+  /**
+   * Claims a waiting command for sending. Of all takers one gets it; the same taker asking again gets it again (its first
+   * answer was lost). `undefined`: another has it, or it waits no more. A hub that dies after taking leaves it to expire:
+   * at most once, never twice.
+   */
+  take(boxId: string, id: string, by: { readonly taker: string; readonly nowMs: number }): Promise<Command | undefined>;
+  /** The box's answer. The first one counts; the answer is the command as it then stands. `not-found`: forgotten or never there. */
+  complete(boxId: string, id: string, result: CommandResult): Promise<Command>;
+  /** Those of a box, oldest first, with expiry judged by `nowMs`. */
+  list(boxId: string, nowMs: number): Promise<readonly Command[]>;
+  /** Writes down what has expired, and answers those that this call expired. */
+  expire(boxId: string, nowMs: number): Promise<readonly Command[]>;
+}
+
+export interface CommandResult {
+  readonly ok: boolean;
+  readonly text: string;
+  readonly nowMs: number;
+}
+
+export function createCommandStore(engine: Engine): CommandStore {
+  const edit = <Answer>(boxId: string, nowMs: number, decide: (list: BoxCommands) => Edit<Answer>) =>
+    engine.transact([keyOf(commandLists, boxId)], ([held]): Outcome<Answer> => {
+      if (held === undefined) return { answer: decide(emptyList(boxId)).answer };
+      const { list, answer } = decide(expireAll(held, nowMs));
+      return list === held ? { answer } : { answer, puts: [putOf(keyOf(commandLists, boxId), pruned(list))] };
+    });
+
+  return {
+    create: (boxId, command, context) => {
+      const keys = [keyOf(boxes, boxId), keyOf(commandLists, boxId)] as const;
+      return change(engine, { scope: `box/${boxId}`, keys, context }, ([box, held]) => {
+        if (box === undefined) throw notFound("box", boxId);
+        const { list, answer } = decideCreate(
+          expireAll(held ?? emptyList(boxId), context.nowMs),
+          command,
+          context.nowMs,
+        );
+        if (list === held) return { answer };
+        return { answer, puts: [putOf(keys[1], pruned(list))], wakes: [boxTopic(boxId)] };
+      });
+    },
+    take: (boxId, id, { taker, nowMs }) =>
+      edit(boxId, nowMs, (list): Edit<Command | undefined> => {
+        const command = list.commands.find((one) => one.id === id);
+        if (command?.state === "taken" && command.takenBy === taker) return { list, answer: command };
+        if (command?.state !== "waiting") return { list, answer: undefined };
+        const taken: Command = { ...command, state: "taken", takenBy: taker, takenMs: nowMs };
+        return { list: withCommand(list, taken), answer: taken };
+      }),
+    complete: (boxId, id, { ok, text, nowMs }) =>
+      edit(boxId, nowMs, (list): Edit<Command> => {
+        const command = list.commands.find((one) => one.id === id);
+        if (command === undefined) throw notFound(`command of box ${boxId}`, id);
+        if (!isOpen(command)) return { list, answer: command };
+        const done: Command = { ...command, state: ok ? "done" : "failed", finishedMs: nowMs, answer: text };
+        return { list: withCommand(list, done), answer: done };
+      }),
+    list: async (boxId, nowMs) => {
+      const [held] = await engine.read([keyOf(commandLists, boxId)]);
+      return held === undefined ? [] : expireAll(held, nowMs).commands;
+    },
+    expire: (boxId, nowMs) =>
+      engine.transact([keyOf(commandLists, boxId)], ([held]): Outcome<readonly Command[]> => {
+        const list = held === undefined ? undefined : expireAll(held, nowMs);
+        if (list === undefined || list === held) return { answer: [] };
+        const open = new Set(held?.commands.filter(isOpen).map(({ id }) => id));
+        const answer = list.commands.filter(({ id, state }) => state === "expired" && open.has(id));
+        return { answer, puts: [putOf(keyOf(commandLists, boxId), pruned(list))] };
+      }),
+  };
+}

@@ -1,0 +1,135 @@
+/**
+ * What a store is built on: documents and logs, changed together in one atomic step. Every verb of the store is one
+ * pure decision (documents in, outcome out) that an engine carries out; so the verbs are written once, and memory, SQLite
+ * and Redis cannot come to disagree about them. Nothing outside this folder sees an engine.
+ */
+export interface Engine {
+  /**
+   * Reads the documents, decides, and writes the outcome, as if nothing else happened meanwhile (serializable). `decide`
+   * must be pure: it runs again when another hub changed one of the documents between. What it throws ends the verb with
+   * nothing written. Rejects with `store-unavailable` when the outcome could not be made durable or is not known.
+   */
+  transact<const Keys extends readonly DocumentKey<unknown>[], Answer>(
+    keys: Keys,
+    decide: (documents: Bodies<Keys>) => Outcome<Answer>,
+  ): Promise<Answer>;
+  /** The documents as they stand together at one moment. */
+  read<const Keys extends readonly DocumentKey<unknown>[]>(keys: Keys): Promise<Bodies<Keys>>;
+  /** Documents of a collection in the byte order of their ids, from after `after`. Those that come or go meanwhile may be missed. */
+  list<Body>(collection: Collection<Body>, range: ListRange): Promise<ListSlice<Body>>;
+  /** Entries with a sequence above `after`, oldest first, together with what the log holds at that moment. */
+  readLog<Body>(log: Log<Body>, after: number, limit: number): Promise<LogSlice<Body>>;
+  /** As `readLog`, newest first, from below `before`. */
+  readLogBack<Body>(log: Log<Body>, before: number, limit: number): Promise<readonly LogEntry<Body>[]>;
+  /** Deletes documents whose `expiresMs` is not after `nowMs`, at most `limit`; answers how many. */
+  expire(nowMs: number, limit: number): Promise<number>;
+  /**
+   * Calls the listener with each topic that a commit of any process of this store woke, and with `undefined` when topics
+   * may have been missed. A hint only: it can come late, twice, or for nothing.
+   */
+  onWake(listener: (topic: string | undefined) => void): () => void;
+  /** Resolves when the store answers. */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Documents of one kind. The type parameter is a promise of whoever writes them: all are written by this folder. */
+export interface Collection<Body> {
+  readonly name: string;
+  readonly body?: Body;
+}
+
+export interface DocumentKey<Body> {
+  readonly collection: Collection<Body>;
+  readonly id: string;
+}
+
+export interface Log<Body> {
+  readonly name: string;
+  readonly body?: Body;
+}
+
+export type Bodies<Keys extends readonly DocumentKey<unknown>[]> = {
+  readonly [Index in keyof Keys]: Keys[Index] extends DocumentKey<infer Body> ? Body | undefined : never;
+};
+
+/** What a verb does. An outcome without any write is only its answer. */
+export interface Outcome<Answer> {
+  readonly answer: Answer;
+  readonly puts?: readonly Put[];
+  readonly deletes?: readonly DocumentKey<unknown>[];
+  /** Logs that are removed with all they hold, before anything is appended. */
+  readonly drops?: readonly Log<unknown>[];
+  readonly appends?: readonly Append[];
+  /** Topics to wake listeners of, in every process of this store. */
+  readonly wakes?: readonly string[];
+  /**
+   * `durable` (the default): acknowledged means that it survives what the store is configured to survive. `relaxed`: it
+   * survives the death of the hub; the loss of the machine may take back the last seconds. For what a box says again
+   * anyway.
+   */
+  readonly durability?: Durability;
+}
+
+export type Durability = "durable" | "relaxed";
+
+export interface Put {
+  readonly key: DocumentKey<unknown>;
+  readonly body: unknown;
+  /** Wall time in milliseconds after which `expire` may take it. Verbs must still judge it by the time they are given. */
+  readonly expiresMs?: number | undefined;
+}
+
+export interface Append {
+  readonly log: Log<unknown>;
+  readonly body: unknown;
+  /** Wall time in milliseconds. */
+  readonly atMs: number;
+  /** Must be above every sequence of the log so far; without it the next one. */
+  readonly sequence?: number;
+  /** Entries that are kept; older ones go. At least 1. */
+  readonly keep: number;
+}
+
+export interface ListRange {
+  readonly prefix?: string;
+  readonly after?: string | undefined;
+  readonly limit: number;
+}
+
+export interface Listed<Body> {
+  readonly id: string;
+  readonly body: Body;
+}
+
+export interface ListSlice<Body> {
+  readonly documents: readonly Listed<Body>[];
+  /** Where to go on; `undefined` when nothing followed. */
+  readonly next: string | undefined;
+}
+
+export interface LogEntry<Body> {
+  readonly sequence: number;
+  readonly atMs: number;
+  readonly body: Body;
+}
+
+export interface LogSlice<Body> {
+  readonly entries: readonly LogEntry<Body>[];
+  /** The oldest sequence that is kept; `last + 1` when nothing is. */
+  readonly first: number;
+  /** The last sequence that was given out; 0 when none was. */
+  readonly last: number;
+}
+
+export function collection<Body>(name: string): Collection<Body> {
+  return { name };
+}
+
+export function keyOf<Body>(of: Collection<Body>, ...parts: readonly string[]): DocumentKey<Body> {
+  return { collection: of, id: parts.join("/") };
+}
+
+export function putOf<Body>(key: DocumentKey<Body>, body: Body, expiresMs?: number): Put {
+  return expiresMs === undefined ? { key, body } : { key, body, expiresMs };
+}

@@ -1,0 +1,140 @@
+import { boxes, boxTopic, expectedLog, expectedSets } from "./box-documents.ts";
+import { type Engine, keyOf, type Outcome, putOf } from "./engine.ts";
+import { parseCursor } from "./event-log.ts";
+import {
+  applyDiff,
+  decideChange,
+  decideReplacement,
+  type ExpectedChange,
+  type ExpectedDiff,
+  type ExpectedEntry,
+  type ExpectedSet,
+} from "./expected-set.ts";
+import { notFound, requireRevision } from "./store-error.ts";
+import { change, type WriteContext } from "./write-context.ts";
+
+/**
+ * What each box should run. A change is one step: set, revision, the box's event, audit entry and request record are
+ * written together and durably, or not at all; of two changes at the same time one follows the other. Every change wakes
+ * `{kind: "box"}` on every hub.
+ */
+export interface ExpectedStore {
+  /** An untouched set, with its epoch, for a box that nobody has asked anything of. `not-found`: no such box. */
+  get(boxId: string): Promise<ExpectedSet>;
+  /** `not-found`, `conflict` (with the current revision, or for another owner's entry), `invalid`. Nothing that differs: nothing is written. */
+  change(boxId: string, asked: ExpectedChange, context: ExpectedWrite): Promise<ChangeAnswer>;
+  /** Makes the owner's part of the set exactly `entries`; with `takeOver` the whole set. Errors as `change`. */
+  replace(boxId: string, asked: ExpectedReplacement, context: ExpectedWrite): Promise<ChangeAnswer>;
+  /**
+   * Changes after a cursor `<epoch>.<revision>`, oldest first and without a hole; or word that the cursor is of no use,
+   * and the whole set is needed. Of a box the last `CHANGES_KEPT` changes are there. `ahead`: the box has seen what this
+   * store has lost (it was restored from a backup, or Redis lost its last second): give it a new epoch.
+   */
+  after(boxId: string, cursor: string | undefined, limit: number): Promise<ChangesAfter>;
+  /** Starts a new epoch for the box with the set as it is. Only if the epoch is still `from`, so that many hubs do it once. */
+  renewEpoch(boxId: string, from: string, context: WriteContext): Promise<ExpectedSet>;
+}
+
+export interface ExpectedWrite extends WriteContext {
+  readonly expectedRevision?: number | undefined;
+}
+
+export interface ExpectedReplacement extends Pick<ExpectedChange, "owner" | "takeOver"> {
+  readonly entries: readonly ExpectedEntry[];
+}
+
+export interface ChangeAnswer {
+  readonly epoch: string;
+  /** The revision of now. */
+  readonly revision: number;
+  readonly changed: boolean;
+}
+
+/** The step from `revision - 1` to `revision`. */
+export interface LoggedChange extends ExpectedDiff {
+  readonly revision: number;
+  readonly atMs: number;
+}
+
+export type ChangesAfter =
+  | { readonly kind: "changes"; readonly epoch: string; readonly changes: readonly LoggedChange[] }
+  | { readonly kind: "snapshot"; readonly reason: SnapshotReason; readonly set: ExpectedSet };
+
+export type SnapshotReason = "no-cursor" | "other-epoch" | "too-old" | "ahead";
+
+export const CHANGES_KEPT = 256;
+
+export function createExpectedStore(engine: Engine, newId: () => string): ExpectedStore {
+  const write = (boxId: string, context: ExpectedWrite, decide: (set: ExpectedSet) => ExpectedDiff) => {
+    const keys = [keyOf(boxes, boxId), keyOf(expectedSets, boxId)] as const;
+    const epoch = newId();
+    return change(engine, { scope: `box/${boxId}`, keys, context }, ([box, held]) => {
+      if (box === undefined) throw notFound("box", boxId);
+      const set = held ?? emptySet(boxId, epoch);
+      requireRevision(`what box ${boxId} should run`, context.expectedRevision, set.revision);
+      return outcomeOf(set, decide(set), context.nowMs);
+    });
+  };
+
+  /** The set, made with an epoch if this is the first time that anyone asks. */
+  const load = async (boxId: string): Promise<ExpectedSet> => {
+    const keys = [keyOf(boxes, boxId), keyOf(expectedSets, boxId)] as const;
+    const [box, held] = await engine.read(keys);
+    if (box !== undefined && held !== undefined) return held;
+    const epoch = newId();
+    return engine.transact(keys, ([known, current]) => {
+      if (known === undefined) throw notFound("box", boxId);
+      if (current !== undefined) return { answer: current };
+      const set = emptySet(boxId, epoch);
+      return { answer: set, puts: [putOf(keys[1], set)] };
+    });
+  };
+
+  return {
+    get: load,
+    change: (boxId, asked, context) => write(boxId, context, ({ entries }) => decideChange(entries, asked)),
+    replace: (boxId, asked, context) =>
+      write(boxId, context, ({ entries }) => decideReplacement(entries, asked.entries, asked)),
+    after: async (boxId, cursor, limit) => {
+      const from = parseCursor(cursor);
+      // The log is read before the set: whatever comes between is in the set too, never only in the log.
+      const slice = await engine.readLog(expectedLog(boxId), from?.sequence ?? Number.MAX_SAFE_INTEGER, limit);
+      const set = await load(boxId);
+      const snapshot = (reason: SnapshotReason): ChangesAfter => ({ kind: "snapshot", reason, set });
+      if (cursor === undefined) return snapshot("no-cursor");
+      if (from === undefined || from.epoch !== set.epoch) return snapshot("other-epoch");
+      if (from.sequence > set.revision) return snapshot("ahead");
+      if (from.sequence < slice.first - 1) return snapshot("too-old");
+      const changes = slice.entries.map(({ sequence, atMs, body }) => ({ ...body, revision: sequence, atMs }));
+      return { kind: "changes", epoch: set.epoch, changes };
+    },
+    renewEpoch: (boxId, from, context) => {
+      const keys = [keyOf(boxes, boxId), keyOf(expectedSets, boxId)] as const;
+      const epoch = newId();
+      return change(engine, { scope: `box/${boxId}`, keys, context }, ([box, held]) => {
+        if (box === undefined) throw notFound("box", boxId);
+        if (held !== undefined && held.epoch !== from) return { answer: held };
+        const set = { ...(held ?? emptySet(boxId, epoch)), epoch };
+        return { answer: set, puts: [putOf(keys[1], set)], wakes: [boxTopic(boxId)] };
+      });
+    },
+  };
+}
+
+function emptySet(boxId: string, epoch: string): ExpectedSet {
+  return { boxId, epoch, revision: 0, entries: [] };
+}
+
+function outcomeOf(set: ExpectedSet, diff: ExpectedDiff, nowMs: number): Outcome<ChangeAnswer> {
+  const { boxId, epoch } = set;
+  if (diff.put.length + diff.remove.length === 0) {
+    return { answer: { epoch, revision: set.revision, changed: false } };
+  }
+  const next = { ...set, revision: set.revision + 1, entries: applyDiff(set.entries, diff) };
+  return {
+    answer: { epoch, revision: next.revision, changed: true },
+    puts: [putOf(keyOf(expectedSets, boxId), next)],
+    appends: [{ log: expectedLog(boxId), body: diff, atMs: nowMs, sequence: next.revision, keep: CHANGES_KEPT }],
+    wakes: [boxTopic(boxId)],
+  };
+}

@@ -1,0 +1,61 @@
+import type { Report } from "../../contract/report.ts";
+import { boxes, contacts, reports } from "./box-documents.ts";
+import { type BoxContact, type BoxReport, followReport, judgeReport, type ReportAnswer } from "./box-report.ts";
+import { type Engine, keyOf, type Outcome, type Put, putOf } from "./engine.ts";
+import { type Page, type PageRequest, readPage } from "./page.ts";
+
+/** What boxes say of themselves. Relaxed durability: a box says it again within seconds. */
+export interface ReportStore {
+  put(boxId: string, report: Report, nowMs: number): Promise<ReportAnswer>;
+  get(boxId: string): Promise<BoxReport | undefined>;
+  list(page: PageRequest): Promise<Page<BoxReport>>;
+  /**
+   * Notes that boxes were heard. A hub gathers these and hands in many at once every few seconds, not one a heartbeat.
+   * A time before the one that is there is dropped; a box that is not known too.
+   */
+  noteContacts(heard: readonly BoxContact[]): Promise<void>;
+  contact(boxId: string): Promise<BoxContact | undefined>;
+  listContacts(page: PageRequest): Promise<Page<BoxContact>>;
+}
+
+const CONTACTS_AT_ONCE = 250;
+
+export function createReportStore(engine: Engine): ReportStore {
+  return {
+    put: (boxId, report, nowMs) =>
+      engine.transact([keyOf(boxes, boxId), keyOf(reports, boxId)], ([box, held]): Outcome<ReportAnswer> => {
+        if (box === undefined) return { answer: "unknown-box" };
+        const answer = judgeReport(held, report);
+        if (answer !== "accepted") return { answer };
+        const body = followReport(held, { boxId, receivedMs: nowMs, report });
+        return { answer, puts: [putOf(keyOf(reports, boxId), body)], durability: "relaxed" };
+      }),
+    get: async (boxId) => (await engine.read([keyOf(reports, boxId)]))[0],
+    list: (page) => readPage(engine, reports, { ...page, pick: (report) => report }),
+    noteContacts: async (heard) => {
+      for (let from = 0; from < heard.length; from += CONTACTS_AT_ONCE) {
+        await noteSome(engine, heard.slice(from, from + CONTACTS_AT_ONCE));
+      }
+    },
+    contact: async (boxId) => (await engine.read([keyOf(contacts, boxId)]))[0],
+    listContacts: (page) => readPage(engine, contacts, { ...page, pick: (contact) => contact }),
+  };
+}
+
+async function noteSome(engine: Engine, heard: readonly BoxContact[]): Promise<void> {
+  // Known boxes are looked up outside: a box that changes meanwhile must not make the whole batch begin again.
+  const known = await engine.read(heard.map(({ boxId }) => keyOf(boxes, boxId)));
+  const wanted = heard.filter((_contact, index) => known[index] !== undefined);
+  const latest = new Map(
+    wanted.toSorted((one, other) => one.lastContactMs - other.lastContactMs).map((contact) => [contact.boxId, contact]),
+  );
+  const keys = [...latest.keys()].map((boxId) => keyOf(contacts, boxId));
+  await engine.transact(keys, (held): Outcome<void> => {
+    const puts: Put[] = [...latest.values()].flatMap((contact, index) => {
+      const before = held[index];
+      if (before !== undefined && before.lastContactMs >= contact.lastContactMs) return [];
+      return [putOf(keyOf(contacts, contact.boxId), contact)];
+    });
+    return { answer: undefined, puts, durability: "relaxed" };
+  });
+}
