@@ -1,4 +1,5 @@
-import { type ExpectedWorkload, type ObservedWorkload, planReconcile } from "../../src/agent/reconcile/plan.ts";
+import type { ExpectedWorkload, ObservedWorkload } from "../../src/agent/reconcile/observed.ts";
+import { planReconcile } from "../../src/agent/reconcile/plan.ts";
 import { createUnit, toObserved } from "../../src/agent/reconcile/unit.ts";
 import type { Measurement, Row } from "./measurement.ts";
 
@@ -33,16 +34,30 @@ function row(
 function observe(from: number): ReadonlyMap<string, ObservedWorkload> {
   return new Map(
     ids(from).map((id) => {
-      const unit = createUnit(id, "stream", 0);
+      const unit = createUnit({ id, kind: "stream", sinceWallMs: 0 });
       unit.phase = "running";
       unit.specHash = `hash-${id}`;
-      return [id, toObserved(unit)];
+      unit.holds = claimsOf("hash", id).map(({ key }) => key);
+      return [id, toObserved(unit, { updateDeadlineMs: 20_000 })];
     }),
   );
 }
 
 function expect(from: number, change = "hash"): ReadonlyMap<string, ExpectedWorkload> {
-  return new Map(ids(from).map((id) => [id, { specHash: `${change}-${id}`, isRefused: false }]));
+  return new Map(
+    ids(from).map((id) => {
+      const claims = claimsOf(change, id);
+      return [id, { specHash: `${change}-${id}`, isRefused: false, claims, mayOverlap: true }];
+    }),
+  );
+}
+
+/** A camera and a place to publish at. */
+function claimsOf(change: string, id: string): NonNullable<ExpectedWorkload["claims"]> {
+  return [
+    { key: `camera:${id}`, kind: "camera", label: id, isExclusive: false },
+    { key: `publishing point:${change}-${id}`, kind: "publishing point", label: id, isExclusive: true },
+  ];
 }
 
 function ids(from: number): string[] {

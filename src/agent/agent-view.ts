@@ -2,6 +2,7 @@ import type { AgentStatus, Explanation, LinkStatus, WorkloadStatus } from "../co
 import type { Report } from "../contract/report.ts";
 import type { Guard } from "./guard/guard.ts";
 import { KEPT_GAPS } from "./health/stream-ledger.ts";
+import type { Blocked } from "./reconcile/allocate.ts";
 import { explain, toIso, toWorkloadStatus, type WorkloadView } from "./reconcile/describe.ts";
 import type { ExpectedState } from "./reconcile/expected.ts";
 import type { Unit } from "./reconcile/unit.ts";
@@ -23,6 +24,7 @@ export interface AgentViewDeps {
   readonly expected: () => ExpectedState;
   readonly units: () => ReadonlyMap<string, Unit>;
   readonly refusals: () => ReadonlyMap<string, Refusal>;
+  readonly blocked: () => ReadonlyMap<string, Blocked>;
   readonly driverOf: (kind: string) => WorkloadDriver | undefined;
   readonly usageOf: (pid: number | undefined) => WorkloadView["usage"];
   readonly link: () => LinkStatus;
@@ -54,6 +56,7 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
       workload,
       unit,
       refusal: deps.refusals().get(id),
+      blocked: deps.blocked().get(id),
       driver: kind === undefined ? undefined : deps.driverOf(kind),
       usage: deps.usageOf(unit?.handle?.identity.pid),
       proof: deps.proofOf(id, keepGaps),

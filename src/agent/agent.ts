@@ -128,6 +128,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       expected: store.state,
       units: reconciler.units,
       refusals: reconciler.refusals,
+      blocked: reconciler.blocked,
       driverOf,
       usageOf: engine.usage.of,
       link: link.status,

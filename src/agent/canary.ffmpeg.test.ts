@@ -95,7 +95,7 @@ function streams(world: AgentWorld, httpOrigin: string): Workload[] {
     "two-outputs": {
       input: bars,
       outputs: [
-        { url: `rtmp://127.0.0.1:${CLOSED_PORT}/live/${SECRETS.streamKey}` },
+        { url: `rtmp://127.0.0.1:${CLOSED_PORT}/other/${SECRETS.streamKey}` },
         { url: `rtmp://127.0.0.1:${CLOSED_PORT}/live/second?key=${encoded("queryToken")}` },
       ],
     },

@@ -10,13 +10,13 @@ import { openGuard } from "./guard/open-guard.ts";
 import { createHealthWatch, type HealthWatch } from "./health/health-watch.ts";
 import { createExpectedStore, type ExpectedStore } from "./reconcile/expected-store.ts";
 import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
-import type { Unit } from "./reconcile/unit.ts";
+import { type Unit, unitsOf } from "./reconcile/unit.ts";
 import type { ExpectedFile } from "./registry/expected-file.ts";
 import type { Registry } from "./registry/registry.ts";
 import { createProcessRuntime } from "./runtime/process/linux-process-runtime.ts";
 import { createOutputPump, DEFAULT_PUMP_OPTIONS, type OutputJournal } from "./runtime/process/output-pump.ts";
-import type { WorkloadFiles } from "./runtime/process/process-runtime.ts";
-import { discardWorkloadFiles, filesOfWorkload } from "./runtime/process/workload-files.ts";
+import type { Lane, WorkloadFiles } from "./runtime/process/process-runtime.ts";
+import { discardLaneFiles, discardWorkloadFiles, filesOfWorkload } from "./runtime/process/workload-files.ts";
 import { createUsageSampler, type UsageSampler } from "./telemetry/usage-sampler.ts";
 import type { WorkloadDriver, WorkloadSecrets } from "./workload/driver.ts";
 import { createRecordingPruner } from "./workload/stream/recording-pruner.ts";
@@ -51,13 +51,14 @@ export interface EngineParts {
 /** As often as a report tells it. */
 const USAGE_PERIOD_MS = 15_000;
 const PRUNE_PERIOD_MS = 30_000;
+const LANES: readonly Lane[] = [0, 1];
 
 export function createEngine(context: AgentContext, parts: EngineParts, notices: Notices): Engine {
   const { clock, random, redactor, logFor, options, life } = context;
   const { registry, expectedFile, driverOf } = parts;
   const logDir = dirname(options.files.log);
-  const filesOf = (id: string) =>
-    filesOfWorkload({ stateDir: options.files.stateDir, logDir, runDir: parts.runDirectory.path }, id);
+  const filesOf = (id: string, lane?: Lane) =>
+    filesOfWorkload({ stateDir: options.files.stateDir, logDir, runDir: parts.runDirectory.path }, id, lane);
 
   const store = createExpectedStore(
     { shrinkHoldMs: options.reconcile.shrinkHoldMs, isConfirmed: parts.isCleared },
@@ -65,7 +66,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     {
       clock,
       log: logFor("RECONCILE"),
-      running: () => new Set([...reconciler.units().values()].filter(hasProcess).map(({ id }) => id)),
+      running: () => new Set(processes().map(({ id }) => id)),
       save: (document) => {
         expectedFile.save(document);
         return expectedFile.commit();
@@ -109,7 +110,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     },
   );
   const reconciler = createReconciler(
-    { intervalMs: options.reconcile.intervalMs },
+    { intervalMs: options.reconcile.intervalMs, updateDeadlineMs: options.streams.updateDeadlineMs },
     {
       clock,
       random,
@@ -132,7 +133,10 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       pump,
       driverOf,
       filesOf,
-      discardFiles: (id) => discardWorkloadFiles(filesOf(id)),
+      discardFiles: (id, lane) => {
+        if (lane !== undefined) discardLaneFiles(filesOf(id, lane));
+        else for (const each of LANES) discardWorkloadFiles(filesOf(id, each));
+      },
       newNonce: () => randomBytes(16).toString("hex"),
       boxId: options.box.id,
       bootId: parts.bootId,
@@ -149,6 +153,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     },
   );
 
+  const processes = () => [...reconciler.units().values()].flatMap(unitsOf).filter(hasProcess);
   const durability = () => {
     const status = registry.status();
     return status.durable ? expectedFile.status() : status;
@@ -163,6 +168,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       expected,
       units: reconciler.units,
       isRefused: (id) => reconciler.refusals().has(id),
+      isBlocked: (id) => reconciler.blocked().has(id),
       link: parts.link,
       disk: durability,
       wake: () => reconciler.wake({ reason: "health", isLoud: false }),
@@ -184,7 +190,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
   );
   const usage = createUsageSampler(
     { periodMs: USAGE_PERIOD_MS },
-    { clock, pids: () => [...reconciler.units().values()].flatMap(({ handle }) => handle?.identity.pid ?? []) },
+    { clock, pids: () => processes().flatMap(({ handle }) => handle?.identity.pid ?? []) },
   );
 
   const runReconciler = async (signal: AbortSignal) => {

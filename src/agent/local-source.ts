@@ -2,7 +2,7 @@ import type { CleanupResult } from "../contract/local-status.ts";
 import type { AgentView } from "./agent-view.ts";
 import type { LocalApiSource } from "./local-api/local-api-source.ts";
 import type { Reconciler } from "./reconcile/reconciler.ts";
-import type { Unit } from "./reconcile/unit.ts";
+import { type Unit, unitsOf } from "./reconcile/unit.ts";
 import type { WorkloadFiles } from "./runtime/process/process-runtime.ts";
 
 export interface LocalSourceDeps {
@@ -24,7 +24,7 @@ export function createLocalSource(deps: LocalSourceDeps): LocalApiSource {
     reconcile: reconciler.reconcile,
     cleanup: async (options) => {
       const strays = await reconciler.sweepStrays(options);
-      const kept = [...reconciler.units().values()].flatMap(keptProcess);
+      const kept = [...reconciler.units().values()].flatMap(unitsOf).flatMap(keptProcess);
       const ended = strays.map(({ found, outcome }): CleanupResult["processes"][number] => ({
         pid: found.identity.pid,
         workloadId: found.mark.workloadId,
@@ -41,9 +41,10 @@ export function createLocalSource(deps: LocalSourceDeps): LocalApiSource {
   };
 }
 
-function keptProcess({ id, generation, handle, phase, isUnexplained }: Unit): CleanupResult["processes"] {
+function keptProcess({ id, generation, handle, phase, isUnexplained, role }: Unit): CleanupResult["processes"] {
   if (handle === undefined) return [];
   const undecided = isUnexplained ? "the server has not said yet whether it is expected" : "it is expected";
-  const reason = phase === "stopping" ? "it is being stopped" : undecided;
+  const wanted = role === "successor" ? "it is to take over once its media is proved" : undecided;
+  const reason = phase === "stopping" ? "it is being stopped" : wanted;
   return [{ pid: handle.identity.pid, workloadId: id, generation, outcome: "kept", reason }];
 }

@@ -114,11 +114,13 @@ function renderWorkloads(workloads: readonly WorkloadStatus[], paint: Paint, now
     .join("\n");
 }
 
-function describe({ description, cause, nextStartInSeconds }: WorkloadStatus, paint: Paint): string {
+function describe({ description, cause, nextStartInSeconds, update }: WorkloadStatus, paint: Paint): string {
   const next = nextStartInSeconds === undefined ? "" : ` (next start in ${formatDuration(nextStartInSeconds)})`;
   const because =
     cause === undefined && next === "" ? "" : `\n${paint("warn", `${oneLine(cause ?? "")}${next}`.trim())}`;
-  return `${oneLine(description)}${because}`;
+  const isUnderWay = update?.state === "proving" || update?.state === "replacing";
+  const updating = isUnderWay ? `\n${paint("quiet", oneLine(`update: ${update.message}`))}` : "";
+  return `${oneLine(description)}${because}${updating}`;
 }
 
 function notDurable(reason: string | undefined): string {

@@ -107,6 +107,13 @@ export const AGENT_OPTIONS = {
     help: "Counters that do not move for this long mean a stall.",
   }),
 
+  "streams.update": option(choiceValue(["auto", "replace"]), "auto", {
+    help: "When a stream's spec changes: start the new process beside the old one and stop the old one once the new one's media is proved, where both can run at a time; or always stop the old one first.",
+  }),
+  "streams.updateDeadlineSeconds": option(secondsValue({ min: 5, max: 600 }), 20, {
+    help: "Limit from the launch of a changed stream beside its old self to steady media. After it the new process is stopped and the old one goes on.",
+  }),
+
   "metrics.listen": unsetOption(loopbackListenValue(), {
     help: "Where Prometheus reads `/metrics`. Without it they are on the agent's socket alone (`GET /v1/metrics`).",
   }),
@@ -182,6 +189,9 @@ export const AGENT_OPTIONS = {
   }),
   "policy.fileRoots": option(listValue(pathSchema, "absolute directories"), [], {
     help: "Directories that files may be read from and written to. Empty: none.",
+  }),
+  "policy.exclusiveInputs": option(listValue(hostSchema, "host names, `*.example.com` for subdomains"), [], {
+    help: "Hosts whose inputs allow one reader at a time (cameras with one session). Streams of this box take turns there.",
   }),
   "policy.rawArguments": option(booleanValue(), false, {
     help: "Allow streams to bring their own FFmpeg arguments. Whoever controls the server then controls FFmpeg.",

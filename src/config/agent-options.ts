@@ -31,6 +31,10 @@ export interface AgentOptions {
     readonly startDeadlineMs: number;
     /** Counters that do not move for this long mean a stall. */
     readonly stallMs: number;
+    /** `replace`: never two processes of one stream, not even for a moment. */
+    readonly update: "auto" | "replace";
+    /** From the launch of a changed stream beside its old self to steady media. */
+    readonly updateDeadlineMs: number;
   };
   /** Where Prometheus reads; absent: on the agent's socket alone. */
   readonly metrics: { readonly listen: { readonly host: string; readonly port: number } | undefined };
@@ -81,5 +85,7 @@ export interface StreamPolicy {
   readonly hosts: readonly string[];
   /** Directories that files may be read from and written to. */
   readonly fileRoots: readonly string[];
+  /** Hosts whose inputs serve one reader at a time. Patterns as in `hosts`. */
+  readonly exclusiveInputs: readonly string[];
   readonly rawArguments: boolean;
 }

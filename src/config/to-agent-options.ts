@@ -23,6 +23,8 @@ export function toAgentOptions(values: AgentOptionValues, token: string | undefi
       ffprobePath: values["streams.ffprobePath"],
       startDeadlineMs: toMs(values["streams.startDeadlineSeconds"]),
       stallMs: toMs(values["streams.stallSeconds"]),
+      update: values["streams.update"],
+      updateDeadlineMs: toMs(values["streams.updateDeadlineSeconds"]),
     },
     metrics: { listen: toListen(values["metrics.listen"]) },
     boot: {
@@ -54,6 +56,7 @@ export function toAgentOptions(values: AgentOptionValues, token: string | undefi
       outputs: values["policy.outputs"],
       hosts: values["policy.hosts"],
       fileRoots: values["policy.fileRoots"],
+      exclusiveInputs: values["policy.exclusiveInputs"],
       rawArguments: values["policy.rawArguments"],
     },
     files: {

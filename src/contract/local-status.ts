@@ -51,6 +51,23 @@ export const workloadStatusSchema = z.object({
       droppedFrames: z.number().optional(),
     })
     .optional(),
+  /**
+   * The way to its new settings, while it still runs with the old ones: `proving` (the new process runs beside the old
+   * one), `replacing` (the new one has taken over, the old one ends), `failed` (the old one goes on, the next attempt is
+   * due), `waiting` (another workload has what the new settings need).
+   */
+  update: z
+    .object({
+      state: z.enum(["proving", "replacing", "failed", "waiting"]),
+      message: z.string(),
+      /** Of the other process. */
+      generation: z.int().optional(),
+      pid: z.int().optional(),
+      nextTryInSeconds: z.number().optional(),
+    })
+    .optional(),
+  /** Who has what it needs. */
+  waitsFor: z.object({ what: z.string(), holder: z.string() }).optional(),
   /** Media that was proved, against the time since the first start in which it was expected. */
   proof: z
     .object({

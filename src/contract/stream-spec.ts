@@ -43,6 +43,8 @@ export const streamInputSchema = z.object({
   rtspTransport: z.enum(["tcp", "udp"]).optional(),
   /** Files only: read again from the start at the end. */
   loop: z.boolean().optional(),
+  /** The source allows one reader at a time: nothing else of this box opens the same URL meanwhile. */
+  exclusive: z.boolean().optional(),
 });
 
 export const streamOutputSchema = z.object({
@@ -66,6 +68,11 @@ export const streamSpecSchema = z.object({
   /** Absent: `copy`, or an encoder where the input is made by FFmpeg itself. */
   video: z.union([z.enum(["copy", "none"]), videoEncodingSchema]).optional(),
   audio: z.union([z.enum(["copy", "none"]), audioEncodingSchema]).optional(),
+  /**
+   * When the spec changes: start the new process beside the old one where they do not get into each other's way (`auto`),
+   * or always stop the old one first (`replace`). Absent: `auto`.
+   */
+  update: z.enum(["auto", "replace"]).optional(),
   /** A small JPEG of what is streamed, renewed every so often. */
   preview: z
     .object({ everySeconds: z.number().min(1).max(3600).optional(), widthPixels: z.int().min(16).max(1920).optional() })

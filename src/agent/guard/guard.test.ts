@@ -104,7 +104,7 @@ function createBox(options: Partial<GuardOptions> = {}, cgroups: WorkloadCgroups
   void guard.run(stop.signal);
   const run = async (workload: Workload, use: { rssBytes?: number; cpuShare?: number } = {}): Promise<Unit> => {
     expected.set(workload.id, workload);
-    const unit = createUnit(workload.id, "stream", 0);
+    const unit = createUnit({ id: workload.id, kind: "stream", sinceWallMs: 0 });
     const mark = { boxId: "b", workloadId: workload.id, kind: "stream", generation: 1, nonce: "n", specHash: "h" };
     const files = { directory: "", progressPath: "", rawOutputPath: "", logPath: "", previewPath: "" };
     unit.handle = await runtime.start(mark, { file: "ffmpeg", args: [], env: {} }, files);

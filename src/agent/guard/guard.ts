@@ -11,7 +11,7 @@ import type { AgentStatus, WorkloadStatus } from "../../contract/local-status.ts
 import type { Occurrence } from "../../contract/report.ts";
 import type { Workload } from "../../contract/workload.ts";
 import type { Finding } from "../health/diagnose.ts";
-import type { Unit } from "../reconcile/unit.ts";
+import { type Unit, unitsOf } from "../reconcile/unit.ts";
 import type { ProcessMark } from "../runtime/process/process-runtime.ts";
 import { admitStarts, hasRoom, type Reservations } from "./admission.ts";
 import { addReading, type CpuWindow, cpuPercentOf } from "./cpu-window.ts";
@@ -166,9 +166,11 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
   /** A launch of an earlier agent too: its group is found again by its name, and what has changed is set anew. */
   const holdRunning = (): void => {
     if (cgroups.kind === "measuring") return;
-    const live = [...deps.units().values()].flatMap(({ id, generation, handle }) =>
-      handle === undefined ? [] : [{ workloadId: id, generation, pid: handle.identity.pid }],
-    );
+    const live = [...deps.units().values()]
+      .flatMap(unitsOf)
+      .flatMap(({ id, generation, handle }) =>
+        handle === undefined ? [] : [{ workloadId: id, generation, pid: handle.identity.pid }],
+      );
     for (const launch of live) cgroups.hold(launch, launch.pid, shareFor(launch.workloadId));
     cgroups.removeOthers(live);
   };
@@ -199,7 +201,7 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
     if (readsCpu) window = addReading(window, deps.host.cpu());
     observe(countedMs);
     holdRunning();
-    for (const unit of deps.units().values()) measure(unit, elapsedMs);
+    for (const unit of [...deps.units().values()].flatMap(unitsOf)) measure(unit, elapsedMs);
     if (held.size > 0 && hasRoom(reservations, facts())) deps.wake();
   };
 

@@ -6,16 +6,17 @@ import { readWaitChannel } from "../../base/wait-channel.ts";
 import type { LinkStatus } from "../../contract/local-status.ts";
 import type { Workload } from "../../contract/workload.ts";
 import type { AgentContext, Notices } from "../agent-context.ts";
-import type { Unit } from "../reconcile/unit.ts";
+import { type Unit, unitsOf } from "../reconcile/unit.ts";
 import { createGapFile } from "../registry/gap-file.ts";
-import type { WorkloadFiles } from "../runtime/process/process-runtime.ts";
+import type { Lane, WorkloadFiles } from "../runtime/process/process-runtime.ts";
 import type { WorkloadDriver } from "../workload/driver.ts";
 import type { Finding } from "./diagnose.ts";
 import { createGapLedger, type GapLedger } from "./gap-ledger.ts";
 import { explains, type IncidentFacts } from "./incident.ts";
 import { createIncidentBook, type IncidentBook } from "./incident-book.ts";
+import { provesMedia } from "./media-proof.ts";
 import { createMonitor } from "./monitor.ts";
-import { sightingOf } from "./sighting.ts";
+import { sightingOfWorkload } from "./sighting.ts";
 import { traitsOf } from "./workload-traits.ts";
 
 /** Everything that watches over running workloads: who is ill, what hits the whole box, and what was missing. */
@@ -28,10 +29,12 @@ export interface HealthWatchParts {
   readonly bootId: string;
   readonly gapFile: string;
   readonly driverOf: (kind: string) => WorkloadDriver | undefined;
-  readonly filesOf: (workloadId: string) => WorkloadFiles;
+  readonly filesOf: (workloadId: string, lane?: Lane) => WorkloadFiles;
   readonly expected: () => ReadonlyMap<string, Workload>;
   readonly units: () => ReadonlyMap<string, Unit>;
   readonly isRefused: (id: string) => boolean;
+  /** It waits for something that another has. */
+  readonly isBlocked: (id: string) => boolean;
   readonly link: () => LinkStatus;
   readonly disk: () => { readonly durable: boolean; readonly reason?: string };
   readonly wake: () => void;
@@ -42,6 +45,7 @@ export interface HealthWatchParts {
 }
 
 const PERIOD_MS = 1000;
+const LANES: readonly Lane[] = [0, 1];
 /** Segments of a playlist last 6 to 10 s, and nothing comes in between. */
 const BURST_STALL_MS = 30_000;
 /** Media for this long proves that the way out is there: kernel buffers alone cannot. */
@@ -70,7 +74,12 @@ export function createHealthWatch(context: AgentContext, parts: HealthWatchParts
     uptimeMs: () => (table.uptimeSeconds() ?? 0) * 1000,
     openFile: (snapshot) =>
       createGapFile({ file: parts.gapFile }, { clock, log: logFor("REGISTRY"), signal: context.life, snapshot }),
-    lastWriteWallMs: (id) => statSync(parts.filesOf(id).progressPath, { throwIfNoEntry: false })?.mtimeMs,
+    lastWriteWallMs: (id) => {
+      const written = LANES.map(
+        (lane) => statSync(parts.filesOf(id, lane).progressPath, { throwIfNoEntry: false })?.mtimeMs ?? 0,
+      );
+      return Math.max(...written) || undefined;
+    },
     onOccurrence: notices.occurred,
   });
 
@@ -78,7 +87,7 @@ export function createHealthWatch(context: AgentContext, parts: HealthWatchParts
     const { state, lastByteAt, reason } = parts.link();
     return {
       healthy: [...parts.units().values()]
-        .filter((unit) => provesUplink(unit) && !traits(unit.id).writesFilesOnly)
+        .filter((unit) => provesMedia(unit, HEALTHY_MS) && !traits(unit.id).writesFilesOnly)
         .map(({ id }) => id),
       link: {
         isOff: state === "off",
@@ -90,6 +99,9 @@ export function createHealthWatch(context: AgentContext, parts: HealthWatchParts
       disk: parts.disk(),
     };
   };
+
+  const sight = (id: string, incident: string | undefined) =>
+    sightingOfWorkload(parts.units().get(id), incident ?? (parts.isBlocked(id) ? "resource-taken" : undefined));
 
   const monitor = createMonitor(
     {
@@ -110,7 +122,7 @@ export function createHealthWatch(context: AgentContext, parts: HealthWatchParts
     {
       clock,
       log: logFor("HEALTH"),
-      units: parts.units,
+      units: () => [...parts.units().values()].flatMap(unitsOf),
       progress: context.progress.loop("monitor"),
       sockets: createProcessSockets(),
       waitsIn: readWaitChannel,
@@ -125,16 +137,12 @@ export function createHealthWatch(context: AgentContext, parts: HealthWatchParts
         const [incident] = incidents.open().filter(({ kind }) => kind !== "clock-not-set");
         const units = parts.units();
         const ids = [...parts.expected().keys()].filter((id) => !parts.isRefused(id));
-        gaps.enter(new Map(ids.map((id) => [id, sightingOf(units.get(id), incident?.kind ?? parts.holdOf(id))])));
+        gaps.enter(new Map(ids.map((id) => [id, sight(id, incident?.kind ?? parts.holdOf(id))])));
+        // Only time tells that a successor is proved: nothing about it changes.
+        if ([...units.values()].some(({ successor }) => successor?.phase === "running")) parts.wake();
       },
     },
   );
 
   return { name: "health", incidents, gaps, run: monitor.run };
-}
-
-function provesUplink({ phase, health, finding, sockets }: Unit): boolean {
-  if (phase !== "running" || finding !== undefined || health.idleMs > PERIOD_MS || health.healthyMs < HEALTHY_MS)
-    return false;
-  return sockets.sockets.every(({ unansweredMs, windowShutMs }) => unansweredMs === 0 && windowShutMs === 0);
 }

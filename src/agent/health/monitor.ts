@@ -19,7 +19,7 @@ export interface MonitorOptions {
 export interface MonitorDeps {
   readonly clock: Clock;
   readonly log: Log;
-  readonly units: () => ReadonlyMap<string, Unit>;
+  readonly units: () => readonly Unit[];
   readonly sockets: ProcessSockets;
   /** The kernel function a process sleeps in. */
   readonly waitsIn: (pid: number) => string | undefined;
@@ -45,8 +45,8 @@ const SUSPECT_IDLE_MS = 1500;
  * Asks the witnesses about every running workload once a period and judges what they say. One loop for all.
  *
  * The counters are asked each time. What costs more is asked of those only whose counters stand still or fall behind, and the
- * kernel's table of sockets also while any connection of the box is in trouble: counters look perfect while a frozen peer's
- * bytes pile up in kernel buffers.
+ * kernel's table of sockets also while any connection of the box is in trouble, and while a successor has to be proved: counters
+ * look perfect while a frozen peer's bytes pile up in kernel buffers.
  */
 export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run(signal: AbortSignal): Promise<void> } {
   const observe = (unit: Unit, tick: Tick, sockets: readonly TcpSocket[] | undefined) => {
@@ -81,10 +81,11 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
         const nowMs = deps.clock.monotonicMs();
         const elapsedMs = nowMs - lastMs;
         const tick = { nowMs, elapsedMs, countedMs: countedTime(elapsedMs, options.periodMs) };
-        const units = [...deps.units().values()].filter(({ phase }) => phase === "running");
+        const units = deps.units().filter(({ phase }) => phase === "running");
         const pids = units.flatMap(({ handle }) => handle?.identity.pid ?? []);
         const mustRead =
-          deps.sockets.hasTrouble(pids) || units.some((unit) => isSuspect(unit) || isStrained(unit.sockets));
+          deps.sockets.hasTrouble(pids) ||
+          units.some((unit) => unit.role === "successor" || isSuspect(unit) || isStrained(unit.sockets));
         const sockets = mustRead ? deps.sockets.read(pids) : undefined;
         for (const unit of units) observe(unit, tick, sockets?.get(unit.handle?.identity.pid ?? -1));
         deps.onTick();

@@ -7,6 +7,15 @@ const ADOPTED_WAIT_MS = 3000;
 
 const FLOWING: Sighting = { media: "flowing", cause: "" };
 
+/** Of a workload: while it is updated, either of its processes may prove its media. */
+export function sightingOfWorkload(unit: Unit | undefined, incident: string | undefined): Sighting {
+  const own = sightingOf(unit, incident);
+  if (unit === undefined || own.media === "flowing") return own;
+  const others = [unit.successor, unit.predecessor].filter((other) => other !== undefined);
+  const flowing = others.map((other) => sightingOf(other, incident)).find(({ media }) => media === "flowing");
+  return flowing ?? own;
+}
+
 /** What one look at a unit says about its media. `incident` names what hits the whole box at the moment. */
 export function sightingOf(unit: Unit | undefined, incident: string | undefined): Sighting {
   const finding = unit?.finding?.cause;

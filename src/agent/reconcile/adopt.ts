@@ -1,5 +1,5 @@
 import type { RegistryRecord } from "../registry/record.ts";
-import type { FoundProcess, ProcessHandle } from "../runtime/process/process-runtime.ts";
+import type { FoundProcess, ProcessHandle, ProcessMark } from "../runtime/process/process-runtime.ts";
 import type { EngineDeps } from "./engine-deps.ts";
 import type { Transitions } from "./transitions.ts";
 import { createUnit, type Unit } from "./unit.ts";
@@ -11,8 +11,9 @@ import { createUnit, type Unit } from "./unit.ts";
  * A process that no record knows, or whose stored set was lost, may well be expected: it is stopped only once the server
  * has said so, because losing a file must not cost a stream.
  *
- * Where several processes claim one workload, the newest generation stays; the others, and what a dead leader left
- * behind, are strays for the next sweep.
+ * Two processes of one workload with different specs, each in a lane of its own, are an update that was under way: the
+ * older is the workload, the newer its successor, which has to prove itself once more. Where several claim one workload in
+ * any other way, the newest generation stays; the others, and what a dead leader left behind, are strays for the next sweep.
  */
 export async function adoptRunning(
   units: Map<string, Unit>,
@@ -21,48 +22,97 @@ export async function adoptRunning(
 ): Promise<void> {
   const log = deps.logFor("PID");
   const found = await deps.runtime.sweep();
-  const records = new Map([...deps.records.all()].map((record) => [record.id, record]));
+  const records = [...deps.records.all()];
   const adopted = new Set<number>();
 
-  for (const [id, process] of newestById(found.filter(({ isLeader }) => isLeader))) {
+  const adopt = (process: FoundProcess, role: Unit["role"]): Unit | undefined => {
     const handle = deps.runtime.adopt(process.identity, process.mark);
-    if (handle === undefined) continue;
-    const record = records.get(id);
-    const unit = restored(createUnit(id, process.mark.kind, deps.clock.wallMs()), record, handle);
-    unit.isUnexplained = !deps.isStoredSetWhole || record?.nonce !== process.mark.nonce;
-    units.set(id, unit);
-    transitions.takeOver(unit, handle, deps.driverOf(process.mark.kind));
+    if (handle === undefined) return undefined;
+    const { workloadId: id, kind, lane = 0, nonce } = process.mark;
+    const record = records.find((one) => one.id === id && one.nonce === nonce);
+    const unit = restored(createUnit({ id, kind, sinceWallMs: deps.clock.wallMs(), lane, role }), record, handle);
+    unit.isUnexplained = !deps.isStoredSetWhole || record === undefined;
     adopted.add(process.identity.pid);
-    const source = record?.nonce === process.mark.nonce ? "" : ", which the registry did not know";
-    log.info(`Adopted ${id} (pid ${process.identity.pid})${source}`);
+    const source = record === undefined ? ", which the registry did not know" : "";
+    log.info(
+      `Adopted ${id} (pid ${process.identity.pid})${source}${role === "successor" ? ", to take over from it" : ""}`,
+    );
+    transitions.takeOver(unit, handle, deps.driverOf(kind));
+    return unit;
+  };
+
+  for (const [id, { current, next }] of byWorkload(found.filter(({ isLeader }) => isLeader))) {
+    const main = adopt(current, "main");
+    const successor = next === undefined ? undefined : adopt(next, main === undefined ? "main" : "successor");
+    if (main !== undefined) main.successor = successor;
+    const unit = main ?? successor;
+    if (unit !== undefined) units.set(id, unit);
   }
 
-  for (const record of records.values()) {
+  for (const record of records) {
     if (record.pid !== undefined && !adopted.has(record.pid)) {
       log.warn(`Recorded pid ${record.pid} of ${record.id} is gone or belongs to somebody else: ignored`);
     }
-    if (units.has(record.id)) continue;
-    const unit = restored(createUnit(record.id, record.kind, record.sinceMs), record, undefined);
+    const known = units.get(record.id);
+    if (known !== undefined) {
+      const isOfUnit = [known, known.successor].some((unit) => unit?.lane === (record.lane ?? 0));
+      if (!isOfUnit) deps.records.remove(record.id, record.lane ?? 0);
+    }
+  }
+  for (const record of memories(records.filter(({ id }) => !units.has(id)))) {
+    const { id, kind, sinceMs, lane = 0 } = record;
+    const unit = restored(createUnit({ id, kind, sinceWallMs: sinceMs, lane }), record, undefined);
     unit.specHash = record.specHash;
     unit.generation = record.generation;
     unit.dueAtMs = deps.clock.monotonicMs();
     unit.cause = "it was not running when the agent started";
-    units.set(record.id, unit);
+    units.set(id, unit);
+    for (const other of records) {
+      if (other.id === id && (other.lane ?? 0) !== lane) deps.records.remove(id, other.lane ?? 0);
+    }
   }
 }
 
-function newestById(found: readonly FoundProcess[]): ReadonlyMap<string, FoundProcess> {
-  const newest = new Map<string, FoundProcess>();
+interface Running {
+  readonly current: FoundProcess;
+  readonly next: FoundProcess | undefined;
+}
+
+function byWorkload(found: readonly FoundProcess[]): ReadonlyMap<string, Running> {
+  const groups = new Map<string, FoundProcess[]>();
   for (const process of found) {
-    const other = newest.get(process.mark.workloadId);
-    if (other === undefined || isNewer(process, other)) newest.set(process.mark.workloadId, process);
+    const group = groups.get(process.mark.workloadId) ?? [];
+    groups.set(process.mark.workloadId, group);
+    group.push(process);
   }
-  return newest;
+  const running = new Map<string, Running>();
+  for (const [id, group] of groups) {
+    const [newest, ...older] = group.sort(newestFirst);
+    if (newest === undefined) continue;
+    const old = older.find(({ mark }) => isEarlierSelf(mark, newest.mark));
+    running.set(id, old === undefined ? { current: newest, next: undefined } : { current: old, next: newest });
+  }
+  return running;
 }
 
-function isNewer(one: FoundProcess, other: FoundProcess): boolean {
-  if (one.mark.generation !== other.mark.generation) return one.mark.generation > other.mark.generation;
-  return one.identity.startTicks > other.identity.startTicks;
+function isEarlierSelf(old: ProcessMark, next: ProcessMark): boolean {
+  const isApart = (old.lane ?? 0) !== (next.lane ?? 0);
+  return isApart && old.kind === next.kind && old.specHash !== next.specHash && old.generation < next.generation;
+}
+
+function newestFirst(one: FoundProcess, other: FoundProcess): number {
+  if (one.mark.generation !== other.mark.generation) return other.mark.generation - one.mark.generation;
+  return other.identity.startTicks - one.identity.startTicks;
+}
+
+/** One record for each workload of which nothing runs: of an update that was under way, the workload's own. */
+function memories(records: readonly RegistryRecord[]): Iterable<RegistryRecord> {
+  const own = new Map<string, RegistryRecord>();
+  for (const record of records) {
+    const other = own.get(record.id);
+    if (other === undefined || (other.role !== undefined && record.role === undefined)) own.set(record.id, record);
+  }
+  return own.values();
 }
 
 /** What the registry remembers counts only where it speaks of the same launch, or where nothing runs. */
@@ -71,5 +121,6 @@ function restored(unit: Unit, record: RegistryRecord | undefined, handle: Proces
   unit.restart = { failures: record.failures, restarts: record.restarts };
   unit.sinceWallMs = record.sinceMs;
   unit.lastExit = record.lastExit;
+  unit.holds = record.claims;
   return unit;
 }

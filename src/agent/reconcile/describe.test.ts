@@ -10,7 +10,7 @@ const WORKLOAD: Workload = {
 };
 
 function viewOf(extra: Partial<WorkloadView> = {}): WorkloadView {
-  const unit = createUnit("cam-1", "stream", 0);
+  const unit = createUnit({ id: "cam-1", kind: "stream", sinceWallMs: 0 });
   unit.dueAtMs = 5000;
   unit.cause = "exit 1, network: Connection refused";
   unit.lastExit = { atMs: 0, code: 1, signal: null, class: "network" };
@@ -23,6 +23,7 @@ function viewOf(extra: Partial<WorkloadView> = {}): WorkloadView {
     usage: undefined,
     proof: undefined,
     held: undefined,
+    blocked: undefined,
     share: { priority: 50 },
     incidents: [],
     nowMs: 0,

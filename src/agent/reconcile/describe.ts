@@ -3,6 +3,9 @@ import type { AgentStatus, Explanation, WorkloadStatus } from "../../contract/lo
 import type { Workload, WorkloadState } from "../../contract/workload.ts";
 import { ratesOf } from "../health/media-health.ts";
 import type { Refusal, WorkloadDriver } from "../workload/driver.ts";
+import type { Blocked } from "./allocate.ts";
+import { blockedText } from "./blocked-text.ts";
+import { updateOf, updateTrouble } from "./describe-update.ts";
 import { exitText } from "./transitions.ts";
 import type { Unit } from "./unit.ts";
 
@@ -12,6 +15,7 @@ export interface WorkloadView {
   readonly workload: Workload | undefined;
   readonly unit: Unit | undefined;
   readonly refusal: Refusal | undefined;
+  readonly blocked: Blocked | undefined;
   readonly driver: WorkloadDriver | undefined;
   readonly usage: { readonly cpuPercent: number; readonly rssBytes: number } | undefined;
   /** Its ledger; only the last of its gaps where there are many. */
@@ -25,7 +29,7 @@ export interface WorkloadView {
   readonly nowWallMs: number;
 }
 
-export function stateOf(unit: Unit | undefined, refusal: Refusal | undefined): WorkloadState {
+export function stateOf({ unit, refusal, blocked }: Pick<WorkloadView, "unit" | "refusal" | "blocked">): WorkloadState {
   if (unit === undefined) return refusal === undefined ? "waiting" : "refused";
   switch (unit.phase) {
     case "waiting":
@@ -36,20 +40,24 @@ export function stateOf(unit: Unit | undefined, refusal: Refusal | undefined): W
       return "starting";
     case "running":
       if (unit.finding !== undefined) return unit.finding.needsRestart ? "stalled" : "degraded";
-      return unit.health.hasMoved ? "running" : "starting";
+      if (!unit.health.hasMoved) return "starting";
+      return updateTrouble(unit, blocked) === undefined ? "running" : "degraded";
   }
 }
 
 export function toWorkloadStatus(view: WorkloadView): WorkloadStatus {
   const { unit, workload } = view;
   const fault = isHeldBack(view) ? undefined : faultOf(unit);
-  const cause = unit?.finding?.message ?? view.refusal?.message ?? view.held?.reason ?? unit?.cause;
+  const { blocked } = view;
+  const trouble = view.refusal?.message ?? view.held?.reason ?? waitCause(view);
+  const cause = unit?.finding?.message ?? trouble ?? unit?.cause;
+  const update = updateOf(unit, blocked, view.nowMs);
   return {
     id: view.id,
     kind: unit?.kind ?? workload?.kind ?? "unknown",
     ...(workload?.name === undefined ? {} : { name: workload.name }),
     description: workload === undefined ? "not expected" : (view.driver?.describe(workload) ?? workload.kind),
-    state: stateOf(unit, view.refusal),
+    state: stateOf(view),
     ...(cause === undefined ? {} : { cause }),
     ...(fault === undefined ? {} : { fault }),
     ...(unit?.handle === undefined ? {} : { pid: unit.handle.identity.pid }),
@@ -61,6 +69,10 @@ export function toWorkloadStatus(view: WorkloadView): WorkloadStatus {
       : {}),
     ...(unit?.lastExit === undefined ? {} : { lastExit: toLastExit(unit.lastExit) }),
     ...(unit?.phase === "running" ? { media: toMedia(unit) } : {}),
+    ...(update === undefined ? {} : { update }),
+    ...(blocked === undefined
+      ? {}
+      : { waitsFor: { what: `${blocked.claim.kind} ${blocked.claim.label}`, holder: blocked.holder } }),
     ...(view.proof === undefined ? {} : { proof: view.proof }),
     ...(view.usage ?? {}),
     ...view.share,
@@ -71,6 +83,11 @@ export function toWorkloadStatus(view: WorkloadView): WorkloadStatus {
 /** It waits for room, not for its next turn. */
 function isHeldBack({ held, unit }: WorkloadView): boolean {
   return held !== undefined && held.by !== "disk-partly" && unit?.handle === undefined;
+}
+
+function waitCause({ id, unit, blocked }: WorkloadView): string | undefined {
+  if (unit?.handle !== undefined) return unit.phase === "running" ? updateTrouble(unit, blocked) : undefined;
+  return blocked === undefined ? undefined : blockedText(id, blocked);
 }
 
 function faultOf(unit: Unit | undefined): HealthCause | undefined {
@@ -118,6 +135,7 @@ export function explain(view: WorkloadView, source: string): Explanation {
   if (unit === undefined) because.push("Nothing of it runs.");
   else because.push(...whatRuns(unit), ...whatEnded(unit), ...whatIsNext(unit, view));
   because.push(...whatHolds(view));
+  because.push(...whatIsUpdated(view));
   because.push(...whatWasProved(view), ...view.incidents.map(incidentText));
   if (workload === undefined && unit === undefined) return { id: view.id, because };
   return { id: view.id, status: toWorkloadStatus(view), because };
@@ -167,6 +185,14 @@ function whatHolds({ held, share }: WorkloadView): string[] {
     lines.push(`It may use ${[...memory, ...cpu].join(" and ")} (${keeper}); its priority is ${priority}.`);
   }
   return lines;
+}
+
+function whatIsUpdated({ id, unit, blocked, nowMs }: WorkloadView): string[] {
+  const update = updateOf(unit, blocked, nowMs);
+  if (update === undefined) return blocked === undefined ? [] : [`It waits: ${blockedText(id, blocked)}.`];
+  const next = update.nextTryInSeconds;
+  const goesOn = update.state === "failed" || update.state === "waiting" ? " The old settings stay in force." : "";
+  return [`Update: ${update.message}.${goesOn}${next === undefined ? "" : ` Next attempt in ${next.toFixed(1)} s.`}`];
 }
 
 function whatWasProved({ proof }: WorkloadView): string[] {

@@ -8,26 +8,27 @@ import type { Workload } from "../../contract/workload.ts";
 import type { RoomKeeper } from "../guard/room-keeper.ts";
 import type { Restraint } from "../health/incident-book.ts";
 import type { RegistryRecord } from "../registry/record.ts";
-import type { ProcessRuntime, WorkloadFiles } from "../runtime/process/process-runtime.ts";
+import type { Lane, ProcessRuntime, WorkloadFiles } from "../runtime/process/process-runtime.ts";
 import type { WorkloadDriver } from "../workload/driver.ts";
 
 /** Where the engine writes down what it does. A cache of the truth in `/proc`, never the truth itself. */
 export interface RunRecords {
   all(): Iterable<RegistryRecord>;
   put(record: RegistryRecord): void;
-  remove(id: string): void;
+  remove(id: string, lane?: Lane): void;
   /** Resolves once everything put so far is durable, or once the disk has been given up on for now. Never rejects. */
   commit(): Promise<void>;
 }
 
 /** Carries a workload's own output to its log. */
 export interface OutputPump {
-  attach(workloadId: string, files: WorkloadFiles): void;
-  detach(workloadId: string): void;
+  /** `name` tells the processes of one workload apart. */
+  attach(name: string, files: WorkloadFiles, workloadId?: string): void;
+  detach(name: string): void;
   /** Reads what is left, now. */
-  flush(workloadId: string): void;
+  flush(name: string): void;
   /** The last lines, secrets taken out. */
-  tail(workloadId: string): readonly string[];
+  tail(name: string): readonly string[];
 }
 
 export interface EngineDeps {
@@ -39,9 +40,9 @@ export interface EngineDeps {
   readonly records: RunRecords;
   readonly pump: OutputPump;
   readonly driverOf: (kind: string) => WorkloadDriver | undefined;
-  readonly filesOf: (workloadId: string) => WorkloadFiles;
-  /** Removes what a workload leaves behind beside its log. */
-  readonly discardFiles: (workloadId: string) => void;
+  readonly filesOf: (workloadId: string, lane?: Lane) => WorkloadFiles;
+  /** Removes what a workload leaves behind beside its log; with `lane`: what one of its processes does. */
+  readonly discardFiles: (workloadId: string, lane?: Lane) => void;
   /** 128 random bits, hexadecimal. */
   readonly newNonce: () => string;
   readonly boxId: string;

@@ -19,6 +19,8 @@ const DRIVER: WorkloadDriver = {
   describe: ({ id }) => id,
   secrets: () => ({ values: [], urls: [] }),
   prepare: async () => ({ file: "ffmpeg", args: [], env: {} }),
+  claims: () => [],
+  mayOverlap: () => false,
   openProbe: () => ({ sample: () => undefined, close: () => undefined }),
   classifyExit: () => ({ class: "network", retry: "backoff", evidence: "Connection timed out" }),
 };
@@ -55,7 +57,7 @@ function createBox(count: number) {
       ),
   });
   const reconciler = createReconciler(
-    { intervalMs: 30_000 },
+    { intervalMs: 30_000, updateDeadlineMs: 20_000 },
     {
       clock,
       random: () => 1,

@@ -54,11 +54,13 @@ function createWorld(options: WorldOptions = {}) {
       signal.throwIfAborted();
       return { file: "ffmpeg", args: [workload.spec.input.url], env: {} };
     },
+    claims: () => [],
+    mayOverlap: () => false,
     openProbe: () => ({ sample: () => undefined, close: () => undefined }),
     classifyExit: () => verdict,
   };
   const reconciler = createReconciler(
-    { intervalMs: 30_000 },
+    { intervalMs: 30_000, updateDeadlineMs: 20_000 },
     {
       clock,
       random: () => options.random ?? 0.5,

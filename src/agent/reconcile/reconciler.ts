@@ -5,10 +5,15 @@ import type { Workload } from "../../contract/workload.ts";
 import type { FoundProcess, StopOutcome } from "../runtime/process/process-runtime.ts";
 import type { Refusal } from "../workload/driver.ts";
 import { adoptRunning } from "./adopt.ts";
+import type { Blocked } from "./allocate.ts";
+import { blockedText } from "./blocked-text.ts";
 import type { EngineDeps } from "./engine-deps.ts";
-import { type ExpectedWorkload, planReconcile, type Step } from "./plan.ts";
+import { createJudge } from "./judge.ts";
+import type { ExpectedWorkload } from "./observed.ts";
+import { planReconcile, type Step } from "./plan.ts";
+import { createSuccession } from "./succession.ts";
 import { createTransitions } from "./transitions.ts";
-import { createUnit, toObserved, type Unit } from "./unit.ts";
+import { createUnit, toObserved, type Unit, unitsOf } from "./unit.ts";
 
 /**
  * The one controller: every trigger wakes it, and a lap observes, plans and applies. Laps are short: what takes time
@@ -31,6 +36,8 @@ export interface Reconciler {
   hasten(delayMsOf: (unit: Unit) => number | undefined): void;
   units(): ReadonlyMap<string, Unit>;
   refusals(): ReadonlyMap<string, Refusal>;
+  /** Expected workloads that wait for something that another has. */
+  blocked(): ReadonlyMap<string, Blocked>;
 }
 
 export interface WakeTrigger {
@@ -47,11 +54,14 @@ export interface StrayOutcome {
 export interface ReconcilerOptions {
   /** Between sweeps and unasked laps. */
   readonly intervalMs: number;
+  /** From the launch of a successor to its proof. */
+  readonly updateDeadlineMs: number;
 }
 
 export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): Reconciler {
   const units = new Map<string, Unit>();
   let refusals: ReadonlyMap<string, Refusal> = new Map();
+  let blocked: ReadonlyMap<string, Blocked> = new Map();
   /** `draining`: nothing is expected any more; `closed`: laps do nothing, so that streams outlive the agent. */
   let mode: "open" | "draining" | "closed" = "open";
   let isLoud = false;
@@ -61,30 +71,63 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
 
   const quietly = { reason: "transition", isLoud: false };
   const forget = (id: string) => {
+    const lane = units.get(id)?.lane ?? 0;
     units.delete(id);
-    deps.records.remove(id);
+    deps.records.remove(id, lane);
     deps.discardFiles(id);
     deps.onChange();
   };
-  const transitions = createTransitions(deps, { wake: () => wake(quietly), drop: ({ id }) => forget(id) });
+  const drop = (unit: Unit) => {
+    if (unit.role !== "main") succession.dropped(unit);
+    else if (unitsOf(unit).length === 1) forget(unit.id);
+    else {
+      // What hangs on it has not ended yet: the plan forgets it afterwards.
+      unit.phase = "waiting";
+      unit.dueAtMs = deps.clock.monotonicMs();
+    }
+  };
+  const transitions = createTransitions(deps, {
+    wake: () => wake(quietly),
+    drop,
+    updateFailed: (unit, verdict, text) => succession.failed(unit, verdict, text),
+    onTaken: (unit, kind) => {
+      // Turned away while just one other of this box was let in: it serves one. Else strangers may have filled it.
+      const others = [...units.values()].flatMap(unitsOf).filter((one) => one !== unit && one.handle !== undefined);
+      for (const key of unit.holds ?? []) {
+        if (!key.startsWith(`${kind}:`) || others.filter(({ holds }) => holds?.includes(key)).length !== 1) continue;
+        deps.logFor("RECONCILE").warn(`${unit.id}: its ${kind} serves one at a time: streams take turns there`);
+        judge.learn(key);
+      }
+    },
+  });
+  const succession = createSuccession(units, transitions, deps);
 
   const apply = (step: Step, expected: ReadonlyMap<string, Workload>) => {
     const unit = units.get(step.id);
     const workload = expected.get(step.id);
+    const ladder = deps.driverOf(unit?.kind ?? "")?.stopLadder ?? DEFAULT_LADDER;
     switch (step.kind) {
       case "forget":
         forget(step.id);
         break;
-      case "stop": {
-        if (unit === undefined) break;
-        const ladder = deps.driverOf(unit.kind)?.stopLadder ?? DEFAULT_LADDER;
-        background(deps, transitions.stop(unit, step.reason, ladder));
+      case "stop":
+        if (unit !== undefined) background(deps, transitions.stop(unit, step.reason, ladder));
         break;
-      }
+      case "abandon":
+        if (unit !== undefined) background(deps, succession.abandon(unit, step.reason, ladder));
+        break;
+      case "promote":
+        if (unit !== undefined) background(deps, succession.promote(unit, ladder));
+        break;
+      case "succeed":
       case "start": {
         const driver = workload === undefined ? undefined : deps.driverOf(workload.kind);
         if (workload === undefined || driver === undefined) break;
-        const target = unit ?? createUnit(step.id, workload.kind, deps.clock.wallMs());
+        if (step.kind === "succeed" && unit !== undefined) {
+          background(deps, succession.begin(unit, workload, driver));
+          break;
+        }
+        const target = unit ?? createUnit({ id: step.id, kind: workload.kind, sinceWallMs: deps.clock.wallMs() });
         units.set(step.id, target);
         background(deps, transitions.launch(target, workload, driver));
         break;
@@ -96,6 +139,14 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
   const holdBack = (steps: readonly Step[]): ReadonlyMap<string, number> => {
     const held = new Map<string, number>();
     for (const step of steps) {
+      if (step.kind === "succeed") {
+        const failed = units.get(step.id)?.failedUpdate;
+        const waitMs = failed === undefined ? 0 : deps.restraint.turnInMs(step.id);
+        if (failed === undefined || waitMs <= 0) continue;
+        failed.dueAtMs = deps.clock.monotonicMs() + waitMs;
+        held.set(step.id, failed.dueAtMs);
+        continue;
+      }
       const unit = step.kind === "start" && !step.isChanged ? units.get(step.id) : undefined;
       if (unit === undefined || unit.restart.failures === 0) continue;
       const waitMs = deps.restraint.turnInMs(unit.id);
@@ -119,20 +170,30 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
     const loud = isLoud;
     isLoud = false;
     const expected = mode === "draining" ? NOTHING : deps.expected();
-    const wanted = judge(expected);
+    const wanted = judge.judge(expected);
     refusals = reportRefusals(refusals, wanted.refusals, deps);
     const isSettled = mode === "draining" || deps.isExpectedConfirmed();
-    for (const [id, unit] of units) if (isSettled || expected.has(id)) unit.isUnexplained = false;
-    const observed = new Map([...units].map(([id, unit]) => [id, toObserved(unit)]));
+    for (const [id, unit] of units) {
+      if (isSettled || expected.has(id)) unit.isUnexplained = false;
+      // Another wish than the one that failed: it gets its own first try, and its own failures.
+      const { specHash } = wanted.expected.get(id) ?? {};
+      if (unit.failedUpdate?.specHash !== specHash || unit.specHash === specHash) unit.failedUpdate = undefined;
+    }
+    const observed = new Map([...units].map(([id, unit]) => [id, toObserved(unit, options)]));
     const plan = planReconcile(observed, markShed(wanted.expected, deps.room.shed()), deps.clock.monotonicMs());
+    blocked = reportBlocked(blocked, plan.blocked, deps);
     const heldUntilMs = holdBack(plan.steps);
-    const steps = admit(plan.steps.filter(({ kind, id }) => kind !== "start" || !heldUntilMs.has(id)));
+    const steps = admit(
+      plan.steps.filter(({ kind, id }) => (kind !== "start" && kind !== "succeed") || !heldUntilMs.has(id)),
+    );
     for (const step of steps) apply(step, expected);
 
     lastResult = {
       kept: plan.kept.length,
-      started: steps.filter(({ kind }) => kind === "start").length,
-      stopped: steps.filter((step) => step.kind === "stop" && observed.get(step.id)?.phase === "running").length,
+      started: steps.filter(({ kind }) => kind === "start" || kind === "succeed").length,
+      stopped: steps.filter(({ kind, id }) => {
+        return (kind === "stop" || kind === "promote") && observed.get(id)?.phase === "running";
+      }).length,
     };
     if (loud || lastResult.started > 0 || lastResult.stopped > 0) {
       const { kept, started, stopped } = lastResult;
@@ -154,9 +215,9 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
   };
 
   const sweepStrays: Reconciler["sweepStrays"] = async ({ dryRun }) => {
-    const nonces = () => new Set([...units.values()].map((unit) => unit.nonce));
+    const nonces = () => new Set([...units.values()].flatMap(unitsOf).map(({ nonce }) => nonce));
     const known = nonces();
-    const ours = new Set([...units.values()].flatMap(({ handle }) => handle?.identity.pid ?? []));
+    const ours = new Set([...units.values()].flatMap(unitsOf).flatMap(({ handle }) => handle?.identity.pid ?? []));
     const found = await deps.runtime.sweep(ours);
     // A launch may have ended between the two readings: what is known now counts too.
     const strays = found.filter(({ mark }) => !known.has(mark.nonce) && !nonces().has(mark.nonce));
@@ -180,6 +241,7 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
   return {
     units: () => units,
     refusals: () => refusals,
+    blocked: () => blocked,
     wake,
     hasten: (delayMsOf) => {
       for (const unit of units.values()) {
@@ -213,7 +275,13 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
     stopAll: async () => {
       mode = "draining";
       await laps.wake();
-      const settled = () => [...units.values()].every(({ phase }) => phase === "unkillable");
+      // A workload without a process is there only as long as something hangs on it.
+      const isLeft = ({ phase, handle }: Unit) => phase === "unkillable" || handle === undefined;
+      const settled = () =>
+        [...units.values()].every((unit) => {
+          const all = unitsOf(unit);
+          return all.every(isLeft) && all.some(({ phase }) => phase === "unkillable");
+        });
       while (!settled()) {
         await deps.clock.delay(STOP_POLL_MS);
         await laps.wake();
@@ -232,42 +300,6 @@ const DEFAULT_LADDER = [
   { signal: "SIGTERM", graceMs: 5000, toGroup: false },
   { signal: "SIGKILL", graceMs: 3000, toGroup: true },
 ] as const;
-
-interface Judgement {
-  readonly expected: ReadonlyMap<string, ExpectedWorkload>;
-  readonly refusals: ReadonlyMap<string, Refusal>;
-}
-
-/**
- * What the plan must know of each expected workload, and why some are not run. An admitted workload is judged once: it
- * is never changed in place. A refused one is judged again in each lap, because what refused it may have been mended.
- */
-function createJudge(deps: EngineDeps): (workloads: ReadonlyMap<string, Workload>) => Judgement {
-  const admitted = new WeakMap<Workload, ExpectedWorkload>();
-
-  const judgeOne = (workload: Workload): ExpectedWorkload | Refusal => {
-    const known = admitted.get(workload);
-    if (known !== undefined) return known;
-    const driver = deps.driverOf(workload.kind);
-    if (driver === undefined) return { rule: "kind", message: `this box cannot run a ${workload.kind}` };
-    const refusal = driver.admit(workload);
-    if (refusal !== undefined) return refusal;
-    const judged = { specHash: driver.specHash(workload), isRefused: false };
-    admitted.set(workload, judged);
-    return judged;
-  };
-
-  return (workloads) => {
-    const expected = new Map<string, ExpectedWorkload>();
-    const refusals = new Map<string, Refusal>();
-    for (const [id, workload] of workloads) {
-      const judged = judgeOne(workload);
-      if ("rule" in judged) refusals.set(id, judged);
-      expected.set(id, "rule" in judged ? { specHash: "", isRefused: true } : judged);
-    }
-    return { expected, refusals };
-  };
-}
 
 function markShed(
   expected: ReadonlyMap<string, ExpectedWorkload>,
@@ -288,6 +320,23 @@ function reportRefusals(
     deps.logFor("RECONCILE").warn(`Refused ${id} (${refusal.rule}): ${deps.redactor.redact(refusal.message)}`);
     deps.onOccurrence({ kind: "refused", workloadId: id, text: refusal.message });
   }
+  return now;
+}
+
+/** Says once who waits for whom. */
+function reportBlocked(
+  before: ReadonlyMap<string, Blocked>,
+  now: ReadonlyMap<string, Blocked>,
+  deps: EngineDeps,
+): ReadonlyMap<string, Blocked> {
+  for (const [id, block] of now) {
+    const text = blockedText(id, block);
+    const last = before.get(id);
+    if (last !== undefined && blockedText(id, last) === text) continue;
+    deps.logFor("RECONCILE").warn(`${id} waits: ${text}`);
+    deps.onOccurrence({ kind: "waiting", workloadId: id, text });
+  }
+  if (before.size !== now.size || [...now.keys()].some((id) => !before.has(id))) deps.onChange();
   return now;
 }
 

@@ -29,6 +29,11 @@ describe("afterFailure", () => {
     expect(afterFailure(FRESH_RESTART, after, always(0)).delayMs).toBe(20_000);
   });
 
+  test("does not count as a failure what another still holds", () => {
+    const after = { class: "camera-busy", retry: "after", afterMs: 10_000 } as const;
+    expect(afterFailure({ failures: 2, restarts: 4 }, after, always(0)).state).toEqual({ failures: 2, restarts: 4 });
+  });
+
   test("is never final and never a storm", () => {
     fc.assert(
       fc.property(fc.integer(), (seed) => {

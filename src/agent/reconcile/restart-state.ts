@@ -32,7 +32,8 @@ export interface RestartDecision {
 
 /** After an exit that nobody asked for, or a failed launch. */
 export function afterFailure(state: RestartState, verdict: ExitVerdict, random: Random): RestartDecision {
-  const failures = state.failures + 1;
+  // Who only waits for another to let go has not failed.
+  const failures = verdict.retry === "after" ? state.failures : state.failures + 1;
   return { state: { failures, restarts: state.restarts }, delayMs: Math.round(delayMs(failures, verdict, random)) };
 }
 

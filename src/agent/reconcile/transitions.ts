@@ -4,7 +4,8 @@ import { NEW_HEALTH } from "../health/media-health.ts";
 import { NEW_PROCESS } from "../health/process-health.ts";
 import { NO_SOCKETS } from "../health/socket-health.ts";
 import type { ProcessExit, ProcessHandle, StopLadder } from "../runtime/process/process-runtime.ts";
-import type { ExitVerdict, WorkloadDriver } from "../workload/driver.ts";
+import { laneName } from "../runtime/process/workload-files.ts";
+import type { ClaimKind, ExitVerdict, WorkloadDriver } from "../workload/driver.ts";
 import { componentOf } from "./component-of.ts";
 import type { EngineDeps } from "./engine-deps.ts";
 import type { StopReason } from "./plan.ts";
@@ -26,6 +27,10 @@ export interface TransitionHooks {
   readonly wake: () => void;
   /** The unit has ended and nothing is to remember it by. */
   readonly drop: (unit: Unit) => void;
+  /** A successor has ended without having taken over. */
+  readonly updateFailed: (successor: Unit, verdict: ExitVerdict, text: string) => void;
+  /** What a workload claims of this kind has shown that it serves one at a time. */
+  readonly onTaken: (unit: Unit, kind: ClaimKind) => void;
 }
 
 export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Transitions {
@@ -56,8 +61,9 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
     unit.sockets = NO_SOCKETS;
     unit.process = NEW_PROCESS;
     unit.finding = undefined;
-    const files = deps.filesOf(unit.id);
-    deps.pump.attach(unit.id, files);
+    const files = deps.filesOf(unit.id, unit.lane);
+    unit.launchedAtMs = clock.monotonicMs();
+    deps.pump.attach(laneName(unit.id, unit.lane), files, unit.id);
     unit.probe = driver?.openProbe(files);
     void handle.exited.then((exit) => {
       if (unit.handle === handle) ended(unit, exit, driver);
@@ -65,10 +71,11 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
   };
 
   const ended = (unit: Unit, exit: ProcessExit, driver: WorkloadDriver | undefined) => {
-    deps.pump.flush(unit.id);
+    const name = laneName(unit.id, unit.lane);
+    deps.pump.flush(name);
     const verdict = deps.room.wasKilledForMemory({ workloadId: unit.id, generation: unit.generation })
       ? OOM_VERDICT
-      : (driver?.classifyExit(exit, deps.pump.tail(unit.id), deps.expected().get(unit.id)) ?? UNKNOWN_VERDICT);
+      : (driver?.classifyExit(exit, deps.pump.tail(name), deps.expected().get(unit.id)) ?? UNKNOWN_VERDICT);
     const pid = unit.handle?.identity.pid;
     const { stopReason, finding } = unit;
     release(unit);
@@ -83,6 +90,8 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
     switch (stopReason) {
       case "not-expected":
       case "refused":
+      case "replaced":
+      case "superseded":
         log.info(`Stopped ${unit.id} (pid ${pid}, ${exitText(exit)})`);
         hooks.drop(unit);
         break;
@@ -95,14 +104,22 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
       case "shed": {
         const reason = deps.room.shed().get(unit.id) ?? "there was no room for it";
         log.warn(`Stopped ${unit.id} (pid ${pid}, ${exitText(exit)}): ${reason}`);
+        if (unit.role !== "main") {
+          hooks.drop(unit);
+          break;
+        }
         unit.dueAtMs = clock.monotonicMs();
         enter(unit, "waiting", reason);
         break;
       }
+      case "unproven":
+        wait(unit, { class: "unproven", retry: "backoff" }, STOP_CAUSE.unproven(unit));
+        break;
       case "unhealthy":
         wait(unit, { class: finding?.cause ?? "unhealthy", retry: "backoff" }, `${finding?.message ?? "unhealthy"}`);
         break;
       case undefined:
+        if (verdict.taken !== undefined) hooks.onTaken(unit, verdict.taken);
         wait(
           unit,
           verdict,
@@ -115,6 +132,10 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
 
   /** Not running; when the next start is due follows from the verdict. */
   const wait = (unit: Unit, verdict: ExitVerdict, text: string) => {
+    if (unit.role === "successor") {
+      hooks.updateFailed(unit, verdict, text);
+      return;
+    }
     const evidence = verdict.evidence ?? text;
     const isExplained = deps.restraint.failed({ id: unit.id, class: verdict.class, evidence });
     const { state, delayMs } = isExplained
@@ -136,7 +157,7 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
     unit.handle = undefined;
     unit.stopReason = undefined;
     unit.finding = undefined;
-    deps.pump.detach(unit.id);
+    deps.pump.detach(laneName(unit.id, unit.lane));
   };
 
   return {
@@ -152,8 +173,9 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
       unit.generation += 1;
       unit.nonce = deps.newNonce();
       unit.dueAtMs = undefined;
+      unit.holds = driver.claims(workload).map(({ key }) => key);
       unit.phase = "launching";
-      const files = deps.filesOf(unit.id);
+      const files = deps.filesOf(unit.id, unit.lane);
       try {
         const launch = await driver.prepare(workload, files, abort.signal);
         // The intent is on disk before the process exists: whoever comes after a crash in between knows what to look for.
@@ -167,6 +189,7 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
           generation: unit.generation,
           nonce: unit.nonce,
           specHash: unit.specHash,
+          ...(unit.lane === 0 ? {} : { lane: unit.lane }),
         };
         const handle = await inSpawnTurn(() => deps.runtime.start(mark, launch, files));
         watch(unit, handle, driver);
@@ -234,6 +257,9 @@ const STOP_CAUSE: Readonly<Record<StopReason, (unit: Unit) => string>> = {
   changed: () => "its settings changed",
   shed: () => "there is no room for it",
   unhealthy: (unit) => unit.finding?.message ?? "unhealthy",
+  replaced: () => "its new process has taken over",
+  superseded: () => "something else is wanted by now",
+  unproven: ({ health }) => (health.hasMoved ? "its media was not steady in time" : "it made no media in time"),
 };
 
 /** `exit 1`, `killed by SIGKILL`; an adopted process's status went to another parent. */

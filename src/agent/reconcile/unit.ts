@@ -1,28 +1,45 @@
 import type { Finding } from "../health/diagnose.ts";
 import { type MediaHealth, NEW_HEALTH } from "../health/media-health.ts";
+import { provesMedia } from "../health/media-proof.ts";
 import { NEW_PROCESS, type ProcessHealth } from "../health/process-health.ts";
 import { NO_SOCKETS, type SocketHealth } from "../health/socket-health.ts";
 import type { RegistryRecord } from "../registry/record.ts";
-import type { ProcessHandle } from "../runtime/process/process-runtime.ts";
+import type { Lane, ProcessHandle } from "../runtime/process/process-runtime.ts";
 import type { MediaProbe } from "../workload/driver.ts";
-import type { ObservedWorkload, StopReason } from "./plan.ts";
+import type { ObservedProcess, ObservedWorkload, UnitPhase } from "./observed.ts";
+import type { StopReason } from "./plan.ts";
 import type { RestartState } from "./restart-state.ts";
 import { FRESH_RESTART } from "./restart-state.ts";
 
 /**
  * One workload's life in this agent. Only its own transition writes to it, one transition at a time:
  * `waiting → launching → running → stopping → waiting`, and `stopping → unkillable` where nothing ends the process.
+ *
+ * While a workload is updated it has a second unit: its successor until that is proved, its predecessor after it. Never
+ * both at a time, but where a predecessor cannot be killed.
  */
 export interface Unit {
   readonly id: string;
   readonly kind: string;
-  phase: ObservedWorkload["phase"];
+  /** Its place among the files of its workload; the other unit of the workload has the other one. */
+  readonly lane: Lane;
+  /** `main` units are in the reconciler's map; the others hang on one of them. */
+  role: "main" | "successor" | "predecessor";
+  phase: UnitPhase;
   specHash: string;
   generation: number;
   nonce: string;
   restart: RestartState;
   /** Monotonic; meaningful while waiting. */
   dueAtMs: number | undefined;
+  /** Keys of what its process uses; undefined for one that was adopted and that nothing remembers. */
+  holds: readonly string[] | undefined;
+  /** Monotonic; when its process was launched, or found. */
+  launchedAtMs: number;
+  /** Of a main unit only. */
+  successor: Unit | undefined;
+  predecessor: Unit | undefined;
+  failedUpdate: FailedUpdate | undefined;
   /** Wall time of the last change of phase. */
   sinceWallMs: number;
   handle: ProcessHandle | undefined;
@@ -41,16 +58,42 @@ export interface Unit {
   launchAbort: AbortController | undefined;
 }
 
-export function createUnit(id: string, kind: string, sinceWallMs: number): Unit {
+/** An update that did not come about; the old process goes on. */
+export interface FailedUpdate {
+  readonly specHash: string;
+  readonly generation: number;
+  readonly restart: RestartState;
+  /** Monotonic: the next attempt. */
+  dueAtMs: number;
+  readonly atWallMs: number;
+  readonly cause: string;
+}
+
+export interface NewUnit {
+  readonly id: string;
+  readonly kind: string;
+  readonly sinceWallMs: number;
+  readonly lane?: Lane;
+  readonly role?: Unit["role"];
+}
+
+export function createUnit({ id, kind, sinceWallMs, lane = 0, role = "main" }: NewUnit): Unit {
   return {
     id,
     kind,
+    lane,
+    role,
     phase: "waiting",
     specHash: "",
     generation: 0,
     nonce: "",
     restart: FRESH_RESTART,
     dueAtMs: undefined,
+    holds: undefined,
+    launchedAtMs: 0,
+    successor: undefined,
+    predecessor: undefined,
+    failedUpdate: undefined,
     sinceWallMs,
     handle: undefined,
     probe: undefined,
@@ -66,14 +109,40 @@ export function createUnit(id: string, kind: string, sinceWallMs: number): Unit 
   };
 }
 
+/** A workload's units: itself, and what hangs on it. */
+export function unitsOf(main: Unit): readonly Unit[] {
+  return [main, main.successor, main.predecessor].filter((unit) => unit !== undefined);
+}
+
+/** Media for this long proves that a successor does its work. */
+const PROOF_MS = 3000;
+
 /** The unit as the plan sees it. */
-export function toObserved(unit: Unit): ObservedWorkload {
+export function toObserved(unit: Unit, options: { readonly updateDeadlineMs: number }): ObservedWorkload {
+  const { successor, predecessor, failedUpdate } = unit;
   return {
-    specHash: unit.specHash,
-    phase: unit.phase,
+    ...toObservedProcess(unit),
     dueAtMs: unit.dueAtMs,
-    fault: unit.finding?.needsRestart === true ? unit.finding.message : undefined,
     isUnexplained: unit.isUnexplained,
+    failedUpdate,
+    predecessor: predecessor === undefined ? undefined : toObservedProcess(predecessor),
+    successor:
+      successor === undefined
+        ? undefined
+        : {
+            ...toObservedProcess(successor),
+            isProven: provesMedia(successor, PROOF_MS),
+            proveByMs: successor.launchedAtMs + options.updateDeadlineMs,
+          },
+  };
+}
+
+function toObservedProcess({ specHash, phase, holds, finding }: Unit): ObservedProcess {
+  return {
+    specHash,
+    phase,
+    ...(holds === undefined ? {} : { holds }),
+    fault: finding?.needsRestart === true ? finding.message : undefined,
   };
 }
 
@@ -82,6 +151,9 @@ export function toRecord(unit: Unit, bootId: string): RegistryRecord {
   return {
     id: unit.id,
     kind: unit.kind,
+    ...(unit.lane === 0 ? {} : { lane: unit.lane }),
+    ...(unit.role === "main" ? {} : { role: unit.role }),
+    ...(unit.holds === undefined ? {} : { claims: [...unit.holds] }),
     phase: unit.phase === "launching" ? "starting" : unit.phase === "unkillable" ? "stopping" : unit.phase,
     ...(unit.handle === undefined
       ? {}

@@ -12,6 +12,12 @@ export const registryRecordSchema = z.object({
   pid: z.int().positive().optional(),
   /** Field 22 of `/proc/PID/stat`. */
   startTicks: z.number().nonnegative().optional(),
+  /** Absent: the first. While two processes of a workload run there is a record for each. */
+  lane: z.literal(1).optional(),
+  /** Started beside its old self and not yet proved; or the old self that is being stopped. Absent: the workload itself. */
+  role: z.enum(["successor", "predecessor"]).optional(),
+  /** Keys of what its process uses, sorted out by the agent that launched it. */
+  claims: z.array(z.string().max(200)).max(100).optional(),
   bootId: z.string(),
   nonce: z.string(),
   specHash: z.string(),

@@ -3,6 +3,8 @@ import type { Clock } from "../../base/clock.ts";
 import type { DocumentFormat } from "../../base/document.ts";
 import { createDocumentWriter, type DocumentStatus } from "../../base/document-writer.ts";
 import type { Log } from "../../base/log.ts";
+import type { Lane } from "../runtime/process/process-runtime.ts";
+import { laneName } from "../runtime/process/workload-files.ts";
 import { firstProblem } from "./first-problem.ts";
 import { type RegistryRecord, registryRecordSchema } from "./record.ts";
 
@@ -11,9 +13,9 @@ import { type RegistryRecord, registryRecordSchema } from "./record.ts";
  * corrupt it costs counters and memories, never a stream.
  */
 export interface Registry {
-  get(id: string): RegistryRecord | undefined;
+  get(id: string, lane?: Lane): RegistryRecord | undefined;
   put(record: RegistryRecord): void;
-  remove(id: string): void;
+  remove(id: string, lane?: Lane): void;
   clear(): void;
   all(): Iterable<RegistryRecord>;
   /** Resolves when all changes so far are durable, or when the disk has been given up on for now. Never rejects. */
@@ -45,13 +47,13 @@ export function createRegistry(options: { readonly file: string }, deps: Registr
     { ...deps, snapshot },
   );
   return {
-    get: (id) => records.get(id),
+    get: (id, lane = 0) => records.get(laneName(id, lane)),
     put: (record) => {
-      records.set(record.id, record);
+      records.set(keyOf(record), record);
       writer.changed();
     },
-    remove: (id) => {
-      if (records.delete(id)) writer.changed();
+    remove: (id, lane = 0) => {
+      if (records.delete(laneName(id, lane))) writer.changed();
     },
     clear: () => {
       if (records.size === 0) return;
@@ -77,8 +79,12 @@ function parseRecords(data: unknown): {
   for (const [index, item] of list.entries()) {
     const parsed = registryRecordSchema.safeParse(item);
     if (!parsed.success) problems.push(firstProblem(`records[${index}]`, parsed.error));
-    else if (records.has(parsed.data.id)) problems.push(`records[${index}].id: ${parsed.data.id} is there twice`);
-    else records.set(parsed.data.id, parsed.data);
+    else if (records.has(keyOf(parsed.data))) problems.push(`records[${index}].id: ${parsed.data.id} is there twice`);
+    else records.set(keyOf(parsed.data), parsed.data);
   }
   return { records, problems };
+}
+
+function keyOf({ id, lane }: RegistryRecord): string {
+  return laneName(id, lane ?? 0);
 }

@@ -14,11 +14,25 @@ export interface WorkloadSecrets {
   readonly urls: readonly { readonly url: string; readonly masked: string }[];
 }
 
+/** Something that a workload uses and that may not serve two at a time. */
+export interface Claim {
+  /** Equal for all who would get into each other's way. A hash: it may be stored and shown. */
+  readonly key: string;
+  readonly kind: ClaimKind;
+  /** For people, secrets masked. */
+  readonly label: string;
+  /** False: it may serve several, until an exit shows that it does not (`ExitVerdict.taken`). */
+  readonly isExclusive: boolean;
+}
+
+export type ClaimKind = "publishing point" | "camera" | "device" | "port" | "file";
+
 /**
  * What an exit means for the next start:
  * - `backoff`: try again, later and later;
  * - `long`: the same arguments will fail the same way: straight to the longest delay, with a loud state;
- * - `after`: the other side needs `afterMs` before it can accept us (a publisher it still remembers).
+ * - `after`: the other side needs `afterMs` before it can accept us (a publisher it still remembers, a camera with one
+ *   session). Nobody's fault: it is not counted.
  */
 export interface ExitVerdict {
   /** Short, stable, for metrics and people: `network`, `already-publishing`, `bad-arguments`, `end-of-input`, … */
@@ -27,6 +41,8 @@ export interface ExitVerdict {
   readonly afterMs?: number;
   /** The line of output that shows it. */
   readonly evidence?: string;
+  /** The exit shows that what the workload claims of this kind serves one at a time, and serves another now. */
+  readonly taken?: ClaimKind;
 }
 
 /** One reading of what a workload has produced since it started. Counters only grow; absent where unknown. */
@@ -59,6 +75,10 @@ export interface WorkloadDriver<W extends Workload = Workload> {
   /** One line for people, secrets masked. */
   describe(workload: W): string;
   secrets(workload: W): WorkloadSecrets;
+  /** Everything it uses that might not serve two at a time. Follows from the spec alone. */
+  claims(workload: W): readonly Claim[];
+  /** A changed workload may run beside its old self for a while, as far as their claims allow it. */
+  mayOverlap(workload: W): boolean;
   /** Everything that must be known or written before the launch. Rejects with an `AppError`. */
   prepare(workload: W, files: WorkloadFiles, signal: AbortSignal): Promise<Launch>;
   openProbe(files: WorkloadFiles): MediaProbe;

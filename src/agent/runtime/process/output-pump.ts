@@ -18,14 +18,17 @@ import { createRawOutput, type RawOutput } from "./raw-output.ts";
  * Nothing here can stop or slow a workload: it writes to a file, whether or not anybody reads.
  */
 export interface OutputPump extends Service {
-  /** Follows a workload's output from now on; what stands unread in the raw file belongs to it. */
-  attach(workloadId: string, files: WorkloadFiles): void;
+  /**
+   * Follows a process's output from now on; what stands unread in the raw file belongs to it. `name` is how it is called
+   * here below; two of one workload share its log and its place in the journal.
+   */
+  attach(name: string, files: WorkloadFiles, workloadId?: string): void;
   /** Reads what is left and follows no more. */
-  detach(workloadId: string): void;
+  detach(name: string): void;
   /** Reads what is there to its end, now. */
-  flush(workloadId: string): void;
+  flush(name: string): void;
   /** The last lines since it was attached, secrets taken out, oldest first. */
-  tail(workloadId: string): readonly string[];
+  tail(name: string): readonly string[];
   stats(): OutputPumpStats;
 }
 
@@ -197,13 +200,13 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
     saidFailure = reason;
   };
 
-  const detach = (workloadId: string) => {
-    const one = followed.get(workloadId);
+  const detach = (name: string) => {
+    const one = followed.get(name);
     if (one === undefined) return;
     finish(one);
     one.raw.close();
-    followed.delete(workloadId);
-    deps.journal?.release(workloadId);
+    followed.delete(name);
+    deps.journal?.release(one.workloadId);
     void one.file.idle().then(() => {
       const isInUse = [...followed.values()].some(({ logPath }) => logPath === one.logPath);
       if (!isInUse && files.get(one.logPath) === one.file) files.delete(one.logPath);
@@ -212,10 +215,10 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
 
   return {
     name: "output pump",
-    attach: (workloadId, { rawOutputPath, logPath }) => {
-      detach(workloadId);
+    attach: (name, { rawOutputPath, logPath }, workloadId = name) => {
+      detach(name);
       tryMakeDirectory(dirname(logPath));
-      followed.set(workloadId, {
+      followed.set(name, {
         workloadId,
         raw: createRawOutput({ path: rawOutputPath, maxBytes: MAX_BYTES_A_READING }, buffer),
         lines: createLineSplitter({ maxBytes: options.maxLineBytes + LONGEST_SECRET_BYTES }),
@@ -226,11 +229,11 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
       });
     },
     detach,
-    flush: (workloadId) => {
-      const one = followed.get(workloadId);
+    flush: (name) => {
+      const one = followed.get(name);
       if (one !== undefined) finish(one);
     },
-    tail: (workloadId) => followed.get(workloadId)?.tail ?? [],
+    tail: (name) => followed.get(name)?.tail ?? [],
     stats: () => ({ ...stats, failure: failure() }),
     run: async (signal) => {
       enforceBudget();
@@ -241,7 +244,7 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
         sayFailure();
       }
       const writers = [...files.values()];
-      for (const id of [...followed.keys()]) detach(id);
+      for (const name of [...followed.keys()]) detach(name);
       const written = Promise.all(writers.map((file) => file.idle())).then(() => budget.wake());
       const late = new AbortController();
       await Promise.race([

@@ -5,6 +5,7 @@ import type { ProcessMark } from "./process-runtime.ts";
 export const MARK_VARIABLE = "SLUICE_WORKLOAD";
 const SPEC_VARIABLE = "SLUICE_SPEC";
 const STATE_DIR_VARIABLE = "SLUICE_STATE_DIR";
+const LANE_VARIABLE = "SLUICE_LANE";
 
 const NONCE_PATTERN = /^[0-9a-f]{32}$/;
 const KIND_PATTERN = /^[a-z][a-z0-9-]{0,30}$/;
@@ -16,6 +17,7 @@ export function toMarkEnvironment(mark: ProcessMark, stateDir: string): Record<s
     [MARK_VARIABLE]: `${mark.boxId}/${mark.workloadId}/${mark.generation}/${mark.nonce}`,
     [SPEC_VARIABLE]: `${mark.kind}/${mark.specHash}`,
     [STATE_DIR_VARIABLE]: stateDir,
+    ...(mark.lane === undefined || mark.lane === 0 ? {} : { [LANE_VARIABLE]: String(mark.lane) }),
   };
 }
 
@@ -38,7 +40,9 @@ export function parseMark(
     NONCE_PATTERN.test(nonce) &&
     KIND_PATTERN.test(kind) &&
     HASH_PATTERN.test(specHash);
-  return isWellFormed ? { mark: { boxId, workloadId, kind, generation, nonce, specHash }, stateDir } : undefined;
+  if (!isWellFormed) return undefined;
+  const lane = environment.get(LANE_VARIABLE) === "1" ? ({ lane: 1 } as const) : {};
+  return { mark: { boxId, workloadId, kind, generation, nonce, specHash, ...lane }, stateDir };
 }
 
 /** The same launch. Kind and specification follow from it. */

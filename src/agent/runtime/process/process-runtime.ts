@@ -10,7 +10,8 @@ export interface Launch {
 
 /**
  * What every child carries in its environment, so that `/proc` alone can tell whose it is:
- * `SLUICE_WORKLOAD=<box>/<id>/<generation>/<nonce>`, `SLUICE_SPEC=<kind>/<hash>`, `SLUICE_STATE_DIR=<directory>`.
+ * `SLUICE_WORKLOAD=<box>/<id>/<generation>/<nonce>`, `SLUICE_SPEC=<kind>/<hash>`, `SLUICE_STATE_DIR=<directory>`, and
+ * `SLUICE_LANE=1` in the second lane.
  */
 export interface ProcessMark {
   readonly boxId: string;
@@ -20,7 +21,15 @@ export interface ProcessMark {
   /** 128 random bits, hexadecimal. New for each launch. */
   readonly nonce: string;
   readonly specHash: string;
+  /** Absent: the first. */
+  readonly lane?: Lane;
 }
+
+/**
+ * Which of a workload's two sets of files a process uses. While a changed workload is started beside its old self, the
+ * two must not write into the same ones.
+ */
+export type Lane = 0 | 1;
 
 export interface FoundProcess {
   readonly identity: ProcessIdentity;

@@ -1,6 +1,6 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import type { WorkloadFiles } from "./process-runtime.ts";
+import type { Lane, WorkloadFiles } from "./process-runtime.ts";
 
 export interface WorkloadFilesOptions {
   readonly stateDir: string;
@@ -9,21 +9,35 @@ export interface WorkloadFilesOptions {
   readonly runDir: string;
 }
 
+/** Names one of a workload's lanes; the tilde occurs in no id. */
+export function laneName(workloadId: string, lane: Lane): string {
+  return lane === 0 ? workloadId : `${workloadId}~${lane}`;
+}
+
 /** Where each workload's files are. Ids are safe as file names: `contract/identifier.ts`. */
-export function filesOfWorkload(options: WorkloadFilesOptions, workloadId: string): WorkloadFiles {
+export function filesOfWorkload(options: WorkloadFilesOptions, workloadId: string, lane: Lane = 0): WorkloadFiles {
   const directory = join(options.stateDir, "workloads", workloadId);
   return {
     directory,
-    progressPath: join(options.runDir, `${workloadId}.progress`),
-    rawOutputPath: join(options.runDir, `${workloadId}.output`),
+    progressPath: join(options.runDir, `${laneName(workloadId, lane)}.progress`),
+    rawOutputPath: join(options.runDir, `${laneName(workloadId, lane)}.output`),
     logPath: join(options.logDir, `${workloadId}.log`),
-    previewPath: join(directory, "preview.jpg"),
+    previewPath: join(directory, lane === 0 ? "preview.jpg" : "preview~1.jpg"),
   };
 }
 
 /** Removes all but the log. What cannot be removed stays: it is small and the next launch uses it again. */
 export function discardWorkloadFiles(files: WorkloadFiles): void {
-  for (const path of [files.progressPath, files.rawOutputPath, files.directory]) {
+  discard([files.progressPath, files.rawOutputPath, files.directory]);
+}
+
+/** Removes what belongs to one lane alone. */
+export function discardLaneFiles(files: WorkloadFiles): void {
+  discard([files.progressPath, files.rawOutputPath, files.previewPath]);
+}
+
+function discard(paths: readonly string[]): void {
+  for (const path of paths) {
     try {
       rmSync(path, { recursive: true, force: true });
     } catch {

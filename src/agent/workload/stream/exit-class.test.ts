@@ -187,6 +187,34 @@ describe("exit 1 is classified by what FFmpeg wrote", () => {
   });
 });
 
+describe("what another still has", () => {
+  test.each([
+    ["camera-busy", 10_000, "camera", "[rtsp @ 0x55d0] [error] method SETUP failed: 453 Not Enough Bandwidth"],
+    ["camera-busy", 10_000, "camera", "[rtsp @ 0x55d0] [error] method DESCRIBE failed: 503 Service Unavailable"],
+    ["camera-busy", 10_000, "camera", "[http @ 0x55d0] [warning] Too many connections"],
+    ["camera-busy", 10_000, "camera", "[error] Maximum number of RTSP sessions reached"],
+    [
+      "device-busy",
+      5000,
+      "device",
+      "[video4linux2,v4l2 @ 0x5] [error] ioctl(VIDIOC_STREAMON): Device or resource busy",
+    ],
+    ["device-busy", 5000, "device", "[alsa @ 0x5] [error] cannot open audio device hw:0 (Device or resource busy)"],
+    ["device-busy", 5000, "device", "[udp @ 0x5] [error] bind failed: Address already in use"],
+  ])("is %s and waited out", (kind, afterMs, taken, line) => {
+    const verdict = classifyExit({ exit: { code: 1, signal: null }, output: [line], isFiniteInput: false });
+    expect(verdict).toMatchObject({ class: kind, retry: "after", afterMs, taken });
+  });
+
+  test("a web server's 503 is the network's", () => {
+    const output = [
+      "[http @ 0x1] [warning] HTTP error 503 Service Unavailable",
+      "[error] Server returned 5XX Server Error reply",
+    ];
+    expect(classifyExit({ exit: { code: 1, signal: null }, output, isFiniteInput: false }).class).toBe("network");
+  });
+});
+
 describe("code and signal", () => {
   const exitOf = (code: number | null, signal: NodeJS.Signals | null = null) => ({ code, signal });
   const CASES = [

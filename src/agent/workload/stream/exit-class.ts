@@ -1,7 +1,7 @@
 import type { ProcessExit } from "../../runtime/process/process-runtime.ts";
 import type { ExitVerdict } from "../driver.ts";
 
-type Retry = Pick<ExitVerdict, "retry" | "afterMs">;
+type Retry = Pick<ExitVerdict, "retry" | "afterMs" | "taken">;
 
 interface TextRule {
   readonly class: string;
@@ -13,6 +13,10 @@ const BACKOFF: Retry = { retry: "backoff" };
 const LONG: Retry = { retry: "long" };
 /** Ingests forget a publisher that vanished after 10 to 30 s. */
 const PUBLISHER_FORGOTTEN: Retry = { retry: "after", afterMs: 20_000 };
+/** A camera frees its session when the connection ends, or some seconds after it was lost. */
+const SESSION_FREED: Retry = { retry: "after", afterMs: 10_000, taken: "camera" };
+/** A device or port is free as soon as its holder is gone. */
+const DEVICE_FREED: Retry = { retry: "after", afterMs: 5000, taken: "device" };
 
 /** Lines that say by themselves what happened. Tried on the newest line first; the first rule that fits decides. */
 const STRONG: readonly TextRule[] = [
@@ -23,13 +27,19 @@ const STRONG: readonly TextRule[] = [
       /already publishing|BadName|stream (?:is )?(?:already|busy)|^\[error\] rtmps?:.*: Operation not permitted/i,
   },
   {
+    class: "camera-busy",
+    retry: SESSION_FREED,
+    pattern:
+      /method [A-Z]+ failed: (?:453|503)\b|\b453 Not Enough Bandwidth|too many (?:open )?(?:connections|sessions|clients|users|viewers)|(?:max(?:imum)?|limit)\b.{0,40}\b(?:connections|sessions|clients|users)\b.{0,40}\b(?:reached|exceeded)/i,
+  },
+  {
     class: "unauthorized",
     retry: LONG,
     pattern:
       /\b40[13] (?:Unauthorized|Forbidden)|authorization failed|access denied|Incorrect passphrase|BADSECRET|(?:invalid|bad|unknown) stream ?key|Publish\.Unauthorized|Publish\.Rejected|Permission denied/i,
   },
   { class: "disk-full", retry: BACKOFF, pattern: /No space left on device|quota exceeded|Read-only file system/i },
-  { class: "device-busy", retry: BACKOFF, pattern: /resource busy|Address already in use/i },
+  { class: "device-busy", retry: DEVICE_FREED, pattern: /resource busy|Address already in use/i },
   { class: "out-of-memory", retry: BACKOFF, pattern: /Cannot allocate memory|out of memory/i },
   {
     class: "bad-arguments",

@@ -8,7 +8,10 @@ import { OPEN_POLICY, streamWorkload } from "./stream-world.fake.ts";
 const nothingRuns: RunProgram = () =>
   Promise.reject(new AppError("not-found", "cannot start ffmpeg (ENOENT): no such program"));
 const driver = createStreamDriver(
-  { streams: { ffmpegPath: "ffmpeg", ffprobePath: "ffprobe", startDeadlineMs: 20_000 }, policy: OPEN_POLICY },
+  {
+    streams: { ffmpegPath: "ffmpeg", ffprobePath: "ffprobe", startDeadlineMs: 20_000, update: "auto" },
+    policy: OPEN_POLICY,
+  },
   { runProgram: nothingRuns, disk: systemStreamDisk },
 );
 const FILES = { directory: "/x", progressPath: "/x/p", rawOutputPath: "/x/o", logPath: "/x/l", previewPath: "/x/j" };
@@ -22,6 +25,17 @@ test("the stop ladder ends with SIGKILL to the group within ten seconds, and nev
 test("a stream is described without its secrets", () => {
   const workload = streamWorkload({ input: "rtsp://a:b@cam/1", outputs: ["rtmp://h/live/key", "srt://h:9"] });
   expect(driver.describe(workload)).toBe("rtsp://a:***@cam/1 → rtmp://h/live/***, srt://h:9");
+});
+
+test("how a stream is handled is no part of what it is", () => {
+  const workload = streamWorkload({ input: { url: "rtsp://cam/1" }, outputs: ["srt://h:9"] });
+  const handled = streamWorkload({
+    input: { url: "rtsp://cam/1", exclusive: true },
+    outputs: ["srt://h:9"],
+    update: "replace",
+  });
+  expect(driver.specHash(handled)).toBe(driver.specHash(workload));
+  expect([driver.mayOverlap(workload), driver.mayOverlap(handled)]).toEqual([true, false]);
 });
 
 test("a missing FFmpeg is said to be missing", async () => {
@@ -46,7 +60,10 @@ test("launches that come together ask FFmpeg once what it can do", async () => {
     return Promise.resolve({ code: 0, signal: null, stdout, stderr: "", timedOut: false });
   };
   const counted = createStreamDriver(
-    { streams: { ffmpegPath: "ffmpeg", ffprobePath: "ffprobe", startDeadlineMs: 20_000 }, policy: OPEN_POLICY },
+    {
+      streams: { ffmpegPath: "ffmpeg", ffprobePath: "ffprobe", startDeadlineMs: 20_000, update: "auto" },
+      policy: OPEN_POLICY,
+    },
     { runProgram: answers, disk: systemStreamDisk },
   );
   const prepare = (host: string) =>

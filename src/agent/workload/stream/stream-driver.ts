@@ -15,12 +15,13 @@ import { pruneRecordings } from "./recording-pruner.ts";
 import { hasAudio, silenceDecision } from "./silent-audio.ts";
 import { specHash } from "./spec-hash.ts";
 import { type AdmittedStream, admitStream } from "./stream-admission.ts";
+import { streamClaims } from "./stream-claims.ts";
 import type { StreamDisk } from "./stream-disk.ts";
 import { maskUrl, streamSecrets } from "./stream-secrets.ts";
 import { parseStreamUrl } from "./stream-url.ts";
 
 export interface StreamDriverOptions {
-  readonly streams: Pick<AgentOptions["streams"], "ffmpegPath" | "ffprobePath" | "startDeadlineMs">;
+  readonly streams: Pick<AgentOptions["streams"], "ffmpegPath" | "ffprobePath" | "startDeadlineMs" | "update">;
   readonly policy: StreamPolicy;
 }
 
@@ -102,7 +103,9 @@ export function createStreamDriver(
     stopLadder: STREAM_STOP_LADDER,
     startDeadlineMs: streams.startDeadlineMs,
     admit: ({ spec }) => admitStream(spec, policy, disk).refusal,
-    specHash: ({ spec }) => specHash(spec),
+    specHash: ({ spec }) => specHash(whatRuns(spec)),
+    claims: ({ spec }) => streamClaims(spec, policy),
+    mayOverlap: ({ spec }) => streams.update === "auto" && spec.update !== "replace",
     describe: ({ spec }) => {
       const description = descriptions.get(spec) ?? describeStream(spec);
       descriptions.set(spec, description);
@@ -123,6 +126,12 @@ export function createStreamDriver(
     classifyExit: (exit, output, workload) =>
       classifyExit({ exit, output, isFiniteInput: workload !== undefined && endsByItself(workload.spec) }),
   };
+}
+
+/** The spec without what says only how it is handled: that must not restart a stream. */
+function whatRuns({ update: _update, ...spec }: StreamSpec): StreamSpec {
+  const { exclusive: _exclusive, ...input } = spec.input;
+  return { ...spec, input };
 }
 
 function describeStream({ input, outputs }: StreamSpec): string {

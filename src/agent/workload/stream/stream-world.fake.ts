@@ -16,6 +16,7 @@ export const OPEN_POLICY: StreamPolicy = {
   outputs: ["rtmp", "rtmps", "srt", "rtsp", "hls", "udp", "file"],
   hosts: [],
   fileRoots: [],
+  exclusiveInputs: [],
   rawArguments: false,
 };
 
@@ -32,7 +33,7 @@ export function createStreamWorld() {
   const children: DetachedChild[] = [];
   const driver = createStreamDriver(
     {
-      streams: { ffmpegPath: "ffmpeg", ffprobePath: "ffprobe", startDeadlineMs: 20_000 },
+      streams: { ffmpegPath: "ffmpeg", ffprobePath: "ffprobe", startDeadlineMs: 20_000, update: "auto" },
       policy: { ...OPEN_POLICY, fileRoots: [directory] },
     },
     { runProgram: spawner.runProgram, disk: systemStreamDisk },

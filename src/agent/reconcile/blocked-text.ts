@@ -1,0 +1,13 @@
+import type { Blocked } from "./allocate.ts";
+
+/** Why a workload waits, in words: what it needs, and who has it. */
+export function blockedText(id: string, { claim, holder, isHeld }: Blocked): string {
+  const what = `${claim.kind} ${claim.label}`;
+  if (holder === id) return `an earlier process of ${id} itself still has the ${what}`;
+  if (claim.kind === "publishing point" || claim.kind === "file") {
+    return `conflict: ${holder} and ${id} both write to the ${what}; ${holder} was first and keeps it`;
+  }
+  return isHeld
+    ? `the ${what} serves one at a time, and ${holder} has it`
+    : `the ${what} serves one at a time, and ${holder} comes first`;
+}
