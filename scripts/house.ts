@@ -32,7 +32,7 @@ export const FOLDERS: readonly FolderRule[] = [
 
 /** A third-party package lives in one place, so that it can be replaced in one place. */
 export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
-  eventsource: ["src/agent/link"],
+  eventsource: ["src/agent/link", "scripts/bench"],
   execa: ["src/base"],
   "ps-list": ["src/base"],
   pidusage: ["src/base"],
@@ -41,8 +41,12 @@ export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   winston: ["src/base"],
   "winston-transport": ["src/base"],
   "p-retry": ["src/agent/link", "src/agent/report"],
-  zod: ["src/contract", "src/config", "src/agent/registry"],
+  zod: ["src/contract", "src/config", "src/agent/registry", "src/hub"],
   yaml: ["src/config"],
+  fastify: ["src/hub/http"],
+  "@fastify/static": ["src/hub/http"],
+  "@fastify/swagger": ["src/hub/http"],
+  "@fastify/swagger-ui": ["src/hub/http"],
   commander: ["src/cli"],
   "cli-table3": ["src/cli"],
   ioredis: ["src/hub/store/redis"],

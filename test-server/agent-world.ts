@@ -27,6 +27,10 @@ export interface AgentWorldOptions {
   /** Further arguments of every agent of this world: `["--link-retry-delay", "0.2s"]`. */
   readonly agentArguments?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  /** The agent and its streams live there; root only. */
+  readonly namespace?: string;
+  /** Under which the agent asks for the server; the server's address unless given. */
+  readonly serverName?: string;
 }
 
 export interface RunningAgent {
@@ -134,7 +138,12 @@ export async function createAgentWorld(options: AgentWorldOptions = {}): Promise
     startAgent: async (extraArguments = []) => {
       if (current !== undefined) throw new AppError("conflict", "an agent of this world runs already");
       const args = ["--no-warnings", MAIN, "agent", ...(options.agentArguments ?? []), ...extraArguments];
-      const child = spawn(process.execPath, args, {
+      const { namespace, serverName } = options;
+      const origin = serverName === undefined ? server.origin : `http://${serverName}:${server.port}`;
+      // `ip netns exec` becomes the program: the process id is the agent's.
+      const inside = namespace === undefined ? [] : ["ip", "netns", "exec", namespace];
+      const [file = "", ...rest] = [...inside, process.execPath, ...args];
+      const child = spawn(file, rest, {
         stdio: ["ignore", "pipe", "pipe"],
         // Ctrl-C in a terminal goes to the whole group: this agent is ended by its world alone.
         detached: true,
@@ -144,8 +153,8 @@ export async function createAgentWorld(options: AgentWorldOptions = {}): Promise
           TZ: process.env["TZ"],
           SLUICE_STATE_DIR: stateDir,
           SLUICE_BOX_ID: boxId,
-          SSE_ENDPOINT: `${server.origin}${options.eventsPath ?? `/v1/boxes/${boxId}/events`}`,
-          SLUICE_REPORT_ENDPOINT: `${server.origin}/v1/boxes/${boxId}/report`,
+          SSE_ENDPOINT: `${origin}${options.eventsPath ?? `/v1/boxes/${boxId}/events`}`,
+          SLUICE_REPORT_ENDPOINT: `${origin}/v1/boxes/${boxId}/report`,
           SSE_RETRY_DELAY: "0.2",
           ...options.environment,
         },

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { systemClock } from "../src/base/clock.ts";
 import { createAgentWorld } from "./agent-world.ts";
 
 /** A disk of its own that can be frozen: a file with a file system on it. Undefined where it cannot be had. */
@@ -60,7 +61,21 @@ describe.skipIf(probe === undefined)("a disk of its own (skipped where not root,
     };
     const { pid } = await world.until(() => flowing(50), "rec flows");
     disk.freeze();
-    await world.until(() => /rec: disk-blocked: /.test(world.agent()?.output() ?? ""), "the disk is named", 16_000);
+    const frozenWallMs = systemClock.wallMs();
+    const found = await world.until(
+      () =>
+        world.server.reports
+          .last()
+          .flatMap(({ report }) => report.occurrences)
+          .find(
+            ({ workloadId, at, kind }) => workloadId === "rec" && kind !== "started" && Date.parse(at) >= frozenWallMs,
+          ),
+      "a cause is named",
+    );
+    expect(found.kind).toBe("disk-blocked");
+    const tookMs = Date.parse(found.at) - frozenWallMs;
+    console.log(`rec: disk-blocked named ${tookMs} ms after its disk was frozen: ${found.text}`);
+    expect(tookMs).toBeLessThanOrEqual(10_000);
     expect(await world.workload("rec")).toMatchObject({ pid, state: "degraded", fault: "disk-blocked", restarts: 0 });
     disk.thaw();
     await world.until(() => flowing(50), "rec goes on");

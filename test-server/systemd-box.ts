@@ -80,7 +80,14 @@ export function systemdBoxProblem(): string | undefined {
   return undefined;
 }
 
-export async function createSystemdBox(): Promise<SystemdBox> {
+export interface SystemdBoxOptions {
+  /** Directories of this machine that the box sees and cannot write, each with its place there. */
+  readonly shown?: Readonly<Record<string, string>>;
+  /** Directories of this machine that the box shares, at the same place. */
+  readonly shared?: readonly string[];
+}
+
+export async function createSystemdBox({ shown = {}, shared = [] }: SystemdBoxOptions = {}): Promise<SystemdBox> {
   const home = await mkdtemp(join(tmpdir(), "sluice-box-"));
   const root = join(home, "root");
   layOut(root, home);
@@ -93,6 +100,8 @@ export async function createSystemdBox(): Promise<SystemdBox> {
     const child = spawn(
       "systemd-nspawn",
       ["--quiet", `--directory=${root}`, overlay("/usr", "usr"), overlay("/var/lib/dpkg", "dpkg")].concat(
+        Object.entries(shown).map(([path, place]) => `--bind-ro=${path}:${place}`),
+        shared.map((path) => `--bind=${path}`),
         // There is no machine manager to register with, and no unit to leave.
         ["--register=no", "--keep-unit", "--boot", "--console=read-only"],
       ),

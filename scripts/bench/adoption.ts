@@ -40,7 +40,7 @@ export const adoption: Measurement = {
 };
 
 async function measureOurs({ lab, say }: MeasureContext, rounds: number) {
-  const program = createStampProgram(lab, "adopted", "ffmpeg");
+  const program = createStampProgram(lab, "adopted", { ffmpegPath: "ffmpeg" });
   await using box = await createAgentBox({ name: "adoption", ffmpegPath: program.path }, lab);
   box.start();
   await box.untilLive();

@@ -44,6 +44,8 @@ export interface AgentBoxOptions {
   readonly name: string;
   readonly ffmpegPath: string;
   readonly fileRoots?: readonly string[];
+  /** Where it connects; to the test server unless given. */
+  readonly endpoint?: string;
 }
 
 export async function createAgentBox(options: AgentBoxOptions, lab: Lab): Promise<AgentBox> {
@@ -51,7 +53,7 @@ export async function createAgentBox(options: AgentBoxOptions, lab: Lab): Promis
   const stateDir = join(lab.directory, name);
   const server = await createTestServer({ port: 0, rtmpPort: undefined });
   const local = createLocalAgent({ socketPath: join(stateDir, "agent.sock"), timeoutMs: ANSWER_MS });
-  const events = `${server.origin}/v1/boxes/${name}/events`;
+  const events = options.endpoint ?? `${server.origin}/v1/boxes/${name}/events`;
   const volatile = runDirectoryCandidates({ stateDir, userId: process.getuid?.() ?? 0 }, hashOfDirectory(stateDir));
   let current: AgentProcess | undefined;
 

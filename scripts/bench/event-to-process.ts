@@ -19,7 +19,7 @@ export const eventToProcess: Measurement = {
   name: "event-to-process",
   limitMs: 180_000,
   measure: async ({ lab, say }) => {
-    const program = createStampProgram(lab, "event", "ffmpeg");
+    const program = createStampProgram(lab, "event", { ffmpegPath: "ffmpeg" });
     await using box = await createAgentBox({ name: "event", ffmpegPath: program.path }, lab);
     box.start();
     await box.untilLive();

@@ -16,7 +16,7 @@ export const exitToRestart: Measurement = {
   limitMs: 15 * 60_000,
   measure: async (context) => {
     const { lab, say } = context;
-    const program = createStampProgram(lab, "restart", "ffmpeg");
+    const program = createStampProgram(lab, "restart", { ffmpegPath: "ffmpeg" });
     await using box = await createAgentBox({ name: "restart", ffmpegPath: program.path }, lab);
     const agent = box.start();
     await box.untilLive();
@@ -39,7 +39,7 @@ export const exitToRestart: Measurement = {
       }
       for (const rival of rivals) {
         const last = rival.program.stamps().at(-1)?.pid ?? -1;
-        const { waitMs: theirs } = await rival.program.killAndAwait(last);
+        const { waitMs: theirs } = await rival.program.killAndAwait(rival.peer.hostPid?.(last) ?? last);
         if (round >= 0) rival.samples.push(theirs);
       }
       box.server.set.remove([id]);
@@ -65,9 +65,9 @@ interface Rival {
   readonly samples: number[];
 }
 
-async function startRivals({ lab, peers }: MeasureContext): Promise<readonly Rival[]> {
+async function startRivals({ lab, peers, systemd }: MeasureContext): Promise<readonly Rival[]> {
   const rivals: Rival[] = [];
-  for (const peer of await peers(lab)) {
+  for (const peer of [...(await peers(lab)), ...(await systemd(lab))]) {
     const program = createStampProgram(lab, `restart-${rivals.length}`);
     await peer.start(program.path, 1);
     await program.until(1);

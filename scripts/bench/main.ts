@@ -10,16 +10,28 @@ import { eventToProcess } from "./event-to-process.ts";
 import { exitToRestart } from "./exit-to-restart.ts";
 import { footprint } from "./footprint.ts";
 import { createLab, type Lab } from "./lab.ts";
+import { linkFaults } from "./link-faults.ts";
 import type { Measurement, Row } from "./measurement.ts";
 import type { Peer } from "./peers/peer.ts";
 import { createPm2, installPm2 } from "./peers/pm2.ts";
 import { createSupervisord } from "./peers/supervisord.ts";
+import { createSystemd } from "./peers/systemd.ts";
 import { planTime } from "./plan-time.ts";
 import { isMet, renderTable } from "./render-table.ts";
 import { startUp } from "./start-up.ts";
 import { summarize } from "./statistics.ts";
+import { supervision } from "./supervision.ts";
 
-const MEASUREMENTS: readonly Measurement[] = [planTime, startUp, eventToProcess, exitToRestart, adoption, footprint];
+const MEASUREMENTS: readonly Measurement[] = [
+  planTime,
+  startUp,
+  eventToProcess,
+  exitToRestart,
+  supervision,
+  linkFaults,
+  adoption,
+  footprint,
+];
 const EXIT = { ok: 0, incomplete: 1, usage: 64, interrupted: 130 } as const;
 
 interface Outcome {
@@ -90,6 +102,7 @@ async function measureOne(measurement: Measurement, run: Run, isLong: boolean): 
       say: (text) => say(`${name}: ${text}`),
       note: (text) => run.notes.push(text),
       peers: (home) => peersIn(home, run),
+      systemd: (home) => systemdIn(home, run),
     });
   } catch (thrown) {
     if (!run.stop.signal.aborted) run.faults.push(`${name} could not be measured: ${messageOf(thrown)}`);
@@ -111,6 +124,16 @@ async function peersIn(lab: Lab, run: Run): Promise<readonly Peer[]> {
     run.faults.push(`supervisord could not be measured: ${messageOf(thrown)}`);
   }
   return peers;
+}
+
+async function systemdIn(lab: Lab, run: Run): Promise<readonly Peer[]> {
+  try {
+    const version = firstLineOf("systemctl", "--version").split(" ").slice(0, 2).join(" ");
+    return [await createSystemd(version, lab)];
+  } catch (thrown) {
+    run.faults.push(`systemd could not be measured: ${messageOf(thrown)}`);
+    return [];
+  }
 }
 
 function print(outcomes: readonly Outcome[], { notes, faults }: Run): void {

@@ -4,7 +4,7 @@ import type { Peer } from "./peers/peer.ts";
 /** One line of the table. */
 export interface Row {
   readonly what: string;
-  readonly unit: "ms" | "MB" | "%" | "";
+  readonly unit: "ms" | "MB" | "%" | "/s" | "";
   /** One value for a figure that has no distribution. */
   readonly samples: readonly number[];
   readonly bar?: Bar;
@@ -33,6 +33,8 @@ export interface MeasureContext {
   readonly note: (text: string) => void;
   /** What could be had of the peers; what could not is said and makes the run incomplete. */
   readonly peers: (lab: Lab) => Promise<readonly Peer[]>;
+  /** systemd alone; none where it cannot be booted, which is said and makes the run incomplete. */
+  readonly systemd: (lab: Lab) => Promise<readonly Peer[]>;
 }
 
 export interface Measurement {

@@ -15,6 +15,8 @@ export interface StampProgram {
   stamps(): readonly Stamp[];
   /** Resolves with all stamps once there are `count` of them. */
   until(count: number, timeoutMs?: number): Promise<readonly Stamp[]>;
+  /** What the next start of it does after its stamp. */
+  change(ending: string): void;
   /** Kills the process and resolves once the program has been started again. */
   killAndAwait(pid: number): Promise<KilledStamp>;
 }
@@ -26,13 +28,22 @@ export interface KilledStamp {
   readonly waitMs: number;
 }
 
-/** `ffmpegPath`: asked for anything but a stream, the program is that FFmpeg. */
-export function createStampProgram(lab: Lab, name: string, ffmpegPath?: string): StampProgram {
+export interface StampProgramOptions {
+  /** Asked for anything but a stream, the program is that FFmpeg. */
+  readonly ffmpegPath?: string;
+  /** What it does when it has written its stamp, in bash; it sleeps unless told. */
+  readonly ending?: string;
+}
+
+export function createStampProgram(lab: Lab, name: string, options: StampProgramOptions = {}): StampProgram {
+  const { ffmpegPath, ending = "exec sleep 100000" } = options;
   const path = join(lab.directory, `${name}.sh`);
   const stampPath = join(lab.directory, `${name}.stamps`);
   const lookup =
     ffmpegPath === undefined ? "" : `case " $* " in *" -progress "*) ;; *) exec ${ffmpegPath} "$@" ;; esac\n`;
-  writeFileSync(path, `#!/bin/bash\nnow=$EPOCHREALTIME\n${lookup}echo "$now $$" >>${stampPath}\nexec sleep 100000\n`);
+  const write = (act: string) =>
+    writeFileSync(path, `#!/bin/bash\nnow=$EPOCHREALTIME\n${lookup}echo "$now $$" >>${stampPath}\n${act}\n`);
+  write(ending);
   chmodSync(path, 0o755);
   writeFileSync(stampPath, "");
 
@@ -53,6 +64,7 @@ export function createStampProgram(lab: Lab, name: string, ffmpegPath?: string):
     path,
     stamps,
     until,
+    change: write,
     killAndAwait: async (pid) => {
       const before = stamps().length;
       const killedMs = awaitWallEdgeMs();

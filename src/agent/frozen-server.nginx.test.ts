@@ -9,7 +9,7 @@ import type { Workload } from "../contract/workload.ts";
 const BITRATE_KBIT = 8000;
 
 test.skipIf(nginxRtmpRefusal !== undefined)(
-  `a server that freezes is found within 12 s, its stream comes back when it thaws, and a stop meanwhile ends within 10 s${nginxRtmpRefusal === undefined ? "" : ` (${nginxRtmpRefusal})`}`,
+  `a server that freezes is found within 10 s, its stream comes back when it thaws, and a stop meanwhile ends within 10 s${nginxRtmpRefusal === undefined ? "" : ` (${nginxRtmpRefusal})`}`,
   async () => {
     await using clip = await makeClip({ seconds: 3, size: "320x180", fps: 25, bitrateKbit: BITRATE_KBIT });
     await using nginx = await startNginxRtmp();
@@ -42,8 +42,8 @@ test.skipIf(nginxRtmpRefusal !== undefined)(
       .until(() => !world.workloadPids().includes(stopped?.pid ?? -1), "the stopped stream is gone", 15_000)
       .then(() => systemClock.monotonicMs() - stopAtMs);
     await world.until(() => agent.output().includes("kept: peer-stalled: "), "the stall is found");
-    expect(systemClock.monotonicMs() - moved.atMs).toBeLessThan(12_000);
-    expect((await world.workload("kept"))?.state).toMatch(/stalled|stopping/);
+    expect(systemClock.monotonicMs() - moved.atMs).toBeLessThan(10_000);
+    expect((await world.workload("kept"))?.state).toMatch(/degraded|stalled|stopping/);
     expect(await ended).toBeLessThan(10_000);
     // FFmpeg exits 123 at the fourth signal that it can catch.
     const stopLine = new RegExp(`Stopped stopped \\(pid ${stopped?.pid}, (exit 255|killed by SIGKILL)\\)`);

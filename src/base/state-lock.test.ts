@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -88,6 +88,25 @@ test("a lock of an earlier boot, or with a torn owner, is stale", async () => {
   mkdirSync(join(stateDir, "agent.lock"));
   writeFileSync(join(stateDir, "agent.lock.owner"), '{"pid":1,"startT');
   await (await acquire()).release();
+});
+
+test.each(["a file in the place of the lock", "a lock that holds something", "a directory in the place of the owner"])(
+  "%s keeps nobody out",
+  async (what) => {
+    const [lock, owner] = [join(stateDir, "agent.lock"), join(stateDir, "agent.lock.owner")];
+    if (what.startsWith("a file")) writeFileSync(lock, "");
+    else mkdirSync(what.endsWith("owner") ? owner : join(lock, "something"), { recursive: true });
+    await (await acquire()).release();
+  },
+);
+
+test("the owner is never written through a link", async () => {
+  const precious = join(stateDir, "precious");
+  writeFileSync(precious, "somebody else's");
+  symlinkSync(precious, join(stateDir, "agent.lock.owner"));
+  await (await acquire()).release();
+  expect(readFileSync(precious, "utf8")).toBe("somebody else's");
+  expect(readFileSync(join(stateDir, "agent.lock.owner"), "utf8")).toContain(`"pid":${process.pid}`);
 });
 
 test("of many that start together exactly one wins", async () => {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { lock } from "proper-lockfile";
@@ -64,7 +64,8 @@ async function lockDirectory(stateDir: string, deps: StateLockDeps): Promise<() 
   const isDead = owner === undefined || !isAlive(owner, deps.table);
   if (!isDead && owner.pid !== deps.pid) throw inUse(stateDir, owner);
   try {
-    if (isDead) removeDeadLock(join(stateDir, LOCK_NAME));
+    // Whatever it is: what stands there may not have been made by an agent.
+    if (isDead) rmSync(join(stateDir, LOCK_NAME), { recursive: true, force: true });
     const release = await lock(stateDir, {
       lockfilePath: join(stateDir, LOCK_NAME),
       realpath: false,
@@ -114,14 +115,6 @@ function isAlive(owner: Owner, table: ProcessTable): boolean {
   return isLive(stat) && stat.startTicks === owner.startTicks;
 }
 
-function removeDeadLock(path: string): void {
-  try {
-    rmdirSync(path);
-  } catch (thrown) {
-    if (errnoOf(thrown) !== "ENOENT") throw thrown;
-  }
-}
-
 function writeOwner(stateDir: string, deps: StateLockDeps): void {
   const owner: Owner = {
     pid: deps.pid,
@@ -129,7 +122,18 @@ function writeOwner(stateDir: string, deps: StateLockDeps): void {
     bootId: deps.table.bootId() ?? "",
     since: deps.nowIso(),
   };
-  writeFileSync(join(stateDir, OWNER_NAME), JSON.stringify(owner), { mode: 0o600 });
+  const path = join(stateDir, OWNER_NAME);
+  const temporary = `${path}.tmp`;
+  rmSync(temporary, { recursive: true, force: true });
+  // A new file in the place of what is there: through a link it would be another's file that is written.
+  writeFileSync(temporary, JSON.stringify(owner), { mode: 0o600, flag: "wx" });
+  try {
+    renameSync(temporary, path);
+  } catch (thrown) {
+    if (errnoOf(thrown) !== "EISDIR") throw thrown;
+    rmSync(path, { recursive: true, force: true });
+    renameSync(temporary, path);
+  }
 }
 
 function readOwner(stateDir: string): Owner | undefined {

@@ -103,7 +103,7 @@ export const AGENT_OPTIONS = {
   "streams.startDeadlineSeconds": option(secondsValue({ min: 1, max: 600 }), 30, {
     help: "Limit from a stream's launch to its first media.",
   }),
-  "streams.stallSeconds": option(secondsValue({ min: 1, max: 600 }), 8, {
+  "streams.stallSeconds": option(secondsValue({ min: 1, max: 600 }), 7, {
     help: "Counters that do not move for this long mean a stall.",
   }),
 

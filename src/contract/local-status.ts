@@ -77,6 +77,8 @@ export const workloadStatusSchema = z.object({
       /** Rounded down: 100 means that nothing was missing. */
       percent: z.number(),
       gapCount: z.int(),
+      /** Gaps that have ended, by cause; `other` for what is one cause too many. */
+      byCause: z.record(z.string(), z.object({ count: z.int(), seconds: z.number() })).default({}),
       /** The last ones, oldest first. One without an end is open. */
       gaps: z.array(
         z.object({ start: z.string(), end: z.string().optional(), seconds: z.number(), cause: z.string() }),

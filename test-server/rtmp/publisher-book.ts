@@ -11,6 +11,8 @@ export interface Publisher {
   readonly since: string;
   /** How often a publisher came with this key: 1 means that it never had to reconnect. */
   readonly connects: number;
+  /** How often a second one came while the first still published; it was turned away. */
+  readonly rivals: number;
   /** Audio and video payload over all connections. */
   readonly mediaBytes: number;
   readonly videoFrames: number;
@@ -37,6 +39,7 @@ interface Entry {
   session: PublisherSession | undefined;
   sinceMs: number;
   connects: number;
+  rivals: number;
   mediaBytes: number;
   videoFrames: number;
   bitrateKbit: number;
@@ -48,6 +51,8 @@ interface Entry {
 export interface PublisherBook {
   connected(path: string, session: PublisherSession): void;
   disconnected(path: string): void;
+  /** Somebody wants to publish; called before `connected`. */
+  asked(path: string): void;
   media(path: string, kind: "audio" | "video", bytes: number): void;
   /** To be called about once a second: derives bit rate and frame rate. */
   sample(): void;
@@ -64,7 +69,7 @@ export function createPublisherBook(deps: { readonly clock: Clock }): PublisherB
     if (known !== undefined) return known;
     const [, app = "", key = ""] = /^\/([^/]*)\/(.*)$/.exec(path) ?? [];
     const sample = { atMs: nowMs(), bytes: 0, frames: 0 };
-    const counters = { connects: 0, mediaBytes: 0, videoFrames: 0, bitrateKbit: 0, fps: 0 };
+    const counters = { connects: 0, rivals: 0, mediaBytes: 0, videoFrames: 0, bitrateKbit: 0, fps: 0 };
     const entry: Entry = { app, key, session: undefined, sinceMs: deps.clock.wallMs(), ...counters, sample };
     entries.set(path, entry);
     return entry;
@@ -85,6 +90,10 @@ export function createPublisherBook(deps: { readonly clock: Clock }): PublisherB
       entry.connects++;
       entry.sinceMs = deps.clock.wallMs();
       entry.sample = { atMs: nowMs(), bytes: entry.mediaBytes, frames: entry.videoFrames };
+    },
+    asked: (path) => {
+      const entry = entries.get(path);
+      if (entry?.session !== undefined) entry.rivals++;
     },
     disconnected: (path) => {
       const entry = entryOf(path);

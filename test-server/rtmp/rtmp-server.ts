@@ -150,6 +150,7 @@ function watchSessions(watch: {
   const sessions = new Set<NmsRtmpSession>();
   const publishing = new Map<string, NmsRtmpSession>();
 
+  nms.context.nodeEvent.on("prePublish", (_id: string, path: string) => book.asked(path));
   nms.context.nodeEvent.on("postPublish", (id: string, path: string) => {
     const session = [...sessions].find((candidate) => candidate.id === id);
     if (session === undefined) return;

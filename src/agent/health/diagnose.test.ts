@@ -7,8 +7,8 @@ import { NO_SOCKETS, observeSockets, type SocketHealth } from "./socket-health.t
 
 const LIMITS: HealthLimits = {
   startDeadlineMs: 20_000,
-  stallMs: 8000,
-  sourceStallMs: 8000,
+  stallMs: 7000,
+  sourceStallMs: 7000,
   periodMs: 1000,
   hasFollowers: false,
   writesFilesOnly: false,
@@ -50,8 +50,14 @@ const blackHole = (second: number) => ({
 });
 
 describe("while the counters look perfect", () => {
-  test("a shut window is found after six seconds, and not before", () => {
-    expect(judge({ sockets: seconds(6, shutWindow) })).toBeUndefined();
+  test("a shut window is named after four seconds and given up after six, and not before", () => {
+    expect(judge({ sockets: seconds(4, shutWindow) })).toBeUndefined();
+    for (const count of [5, 6]) {
+      expect(judge({ sockets: seconds(count, shutWindow) })).toMatchObject({
+        cause: "peer-stalled",
+        needsRestart: false,
+      });
+    }
     expect(judge({ sockets: seconds(7, shutWindow) })).toEqual({
       cause: "peer-stalled",
       message: "350 kB unacknowledged by 10.0.0.5:1935 for 6 s; it keeps its window shut",
@@ -59,7 +65,9 @@ describe("while the counters look perfect", () => {
     });
   });
 
-  test("a black hole is found after six seconds, with its evidence", () => {
+  test("a black hole is named after four seconds and given up after six, with its evidence", () => {
+    expect(judge({ sockets: seconds(4, blackHole) })).toBeUndefined();
+    expect(judge({ sockets: seconds(5, blackHole) })).toMatchObject({ cause: "network-lost", needsRestart: false });
     expect(judge({ sockets: seconds(7, blackHole) })).toEqual({
       cause: "network-lost",
       message: "350 kB unacknowledged by 10.0.0.5:1935 for 6 s, 4 retransmits",
@@ -82,8 +90,8 @@ describe("while the counters look perfect", () => {
   });
 
   test("a connection that takes another's place starts anew", () => {
-    const first = Array.from({ length: 5 }, (_, second) => [shutWindow(second)]);
-    const other = Array.from({ length: 5 }, (_, second) => [{ ...shutWindow(second), inode: 2 }]);
+    const first = Array.from({ length: 4 }, (_, second) => [shutWindow(second)]);
+    const other = Array.from({ length: 4 }, (_, second) => [{ ...shutWindow(second), inode: 2 }]);
     expect(judge({ sockets: over(...first, ...other) })).toBeUndefined();
   });
 

@@ -33,11 +33,15 @@ export interface Witnesses {
   readonly process: ProcessHealth;
 }
 
-/** Nothing acknowledged for this long: with the time to notice it at all, under ten seconds. */
-export const STUCK_MS = 6000;
+/**
+ * Nothing acknowledged for the first of these is named, for the second given up. A named stall shows within five seconds and a tick;
+ * a network that comes back in between costs nothing, because what was not acknowledged is sent again.
+ */
+const NAMED_MS = 4000;
+const STUCK_MS = 6000;
 const STOPPED_MS = 5000;
 /** Media seconds a second below which a live stream falls behind: far behind soon, a little behind later. */
-const VERY_SLOW = { speed: 0.8, forMs: 7000 };
+const VERY_SLOW = { speed: 0.8, forMs: 6000 };
 const SLOW_FOR_MS = 60_000;
 /** Share of a core from which on a silent process is at work, and not waiting. */
 const BUSY_SHARE = 0.5;
@@ -54,10 +58,11 @@ export function diagnose({ media, sockets, process }: Witnesses, limits: HealthL
   }
   if (!media.hasMoved) return startFinding(media, sockets, limits);
   const isIdle = media.idleMs >= limits.stallMs;
-  const stuck = stuckConnection(sockets, isIdle ? 1 : STUCK_MS);
+  const stuck = stuckConnection(sockets, isIdle ? 1 : NAMED_MS);
   if (stuck !== undefined) {
-    if (!limits.hasFollowers || isIdle) return restart(stuck.cause, stuck.text);
-    return wait(stuck.cause, `one of its outputs: ${stuck.text}; it recovers by itself`);
+    if (isIdle) return restart(stuck.cause, stuck.text);
+    if (limits.hasFollowers) return wait(stuck.cause, `one of its outputs: ${stuck.text}; it recovers by itself`);
+    return { cause: stuck.cause, message: stuck.text, needsRestart: stuck.forMs >= STUCK_MS };
   }
   if (isIdle) return idleFinding({ media, sockets, process }, limits);
   return slowFinding(media, sockets);
@@ -79,16 +84,18 @@ function startFinding(media: MediaHealth, { sockets }: SocketHealth, limits: Hea
 function stuckConnection(
   sockets: SocketHealth,
   thresholdMs: number,
-): { readonly cause: HealthCause; readonly text: string } | undefined {
+): { readonly cause: HealthCause; readonly text: string; readonly forMs: number } | undefined {
   const unanswered = stuckSocket(sockets, "unansweredMs");
   if (unanswered !== undefined && unanswered.unansweredMs >= thresholdMs) {
     const { retransmits, unansweredProbes } = unanswered;
     const times = retransmits > 0 ? count(retransmits, "retransmit") : count(unansweredProbes, "unanswered probe");
-    return { cause: "network-lost", text: `${unacked(unanswered, unanswered.unansweredMs)}, ${times}` };
+    const forMs = unanswered.unansweredMs;
+    return { cause: "network-lost", text: `${unacked(unanswered, forMs)}, ${times}`, forMs };
   }
   const shut = stuckSocket(sockets, "windowShutMs");
   if (shut !== undefined && shut.windowShutMs >= thresholdMs) {
-    return { cause: "peer-stalled", text: `${unacked(shut, shut.windowShutMs)}; it keeps its window shut` };
+    const forMs = shut.windowShutMs;
+    return { cause: "peer-stalled", text: `${unacked(shut, forMs)}; it keeps its window shut`, forMs };
   }
   return undefined;
 }

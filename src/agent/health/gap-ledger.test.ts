@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { createFakeClock } from "../../base/clock.fake.ts";
 import type { SavedGaps } from "../registry/gap-file.ts";
 import { createGapLedger, type Sighting } from "./gap-ledger.ts";
-import { enterSighting, KEPT_GAPS, openLedger, totalsOf } from "./stream-ledger.ts";
+import { enterSighting, KEPT_CAUSES, KEPT_GAPS, openLedger, totalsOf } from "./stream-ledger.ts";
 
 const FLOWING: Sighting = { media: "flowing", cause: "" };
 const DOWN: Sighting = { media: "down", cause: "network" };
@@ -131,6 +131,25 @@ describe("the gap ledger", () => {
     expect(box.proof()).toMatchObject({ gapCount: 2, expectedSeconds: 65 });
   });
 
+  test("keeps count and length of its gaps by cause, over a restart too", async () => {
+    const box = createBox();
+    await box.run(DOWN, 3);
+    await box.run(FLOWING, 10);
+    await box.run(DOWN, 5);
+    await box.run(FLOWING, 10);
+    await box.run(DOWN, 5);
+    expect(box.proof()?.byCause).toEqual({
+      starting: { count: 1, seconds: 3 },
+      network: { count: 1, seconds: 6 },
+    });
+    box.restart(box.clock.wallMs());
+    await box.run(FLOWING, 1);
+    expect(box.proof()?.byCause).toEqual({
+      starting: { count: 1, seconds: 3 },
+      network: { count: 2, seconds: 12 },
+    });
+  });
+
   test("is not moved by steps of the wall clock", async () => {
     const box = createBox();
     await box.run(FLOWING, 10);
@@ -149,6 +168,18 @@ describe("the gap ledger", () => {
     await box.run(FLOWING, 5);
     expect(box.proof()).toMatchObject({ expectedSeconds: 5 });
   });
+});
+
+test("a ledger tells eight causes apart, and counts what is beyond them as one more", () => {
+  let ledger = openLedger({ nowMs: 0, wallMs: 0 });
+  for (let second = 1; second <= 200; second++) {
+    const media = second % 2 === 0 ? ("flowing" as const) : ("down" as const);
+    const sighting = { nowMs: second * 1000, wallMs: second * 1000, media, cause: `cause-${second % 31}` };
+    ledger = enterSighting(ledger, sighting).ledger;
+  }
+  expect(ledger.causes).toHaveLength(KEPT_CAUSES + 1);
+  expect(ledger.causes.reduce((sum, { count }) => sum + count, 0)).toBe(ledger.gapCount);
+  expect(ledger.causes.reduce((sum, { ms }) => sum + ms, 0)).toBe(ledger.gapMs);
 });
 
 test("a ledger keeps the last hundred gaps, and the total of all", () => {

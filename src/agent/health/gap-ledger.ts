@@ -82,6 +82,9 @@ export function createGapLedger(deps: GapLedgerDeps): GapLedger {
         provenSeconds: toSeconds(totals.provenMs),
         percent: Math.floor(totals.share * 10_000) / 100,
         gapCount: ledger.gapCount + (ledger.open === undefined ? 0 : 1),
+        byCause: Object.fromEntries(
+          ledger.causes.map(({ cause, count, ms }) => [cause, { count, seconds: toSeconds(ms) }]),
+        ),
         gaps: [...ledger.gaps.map(toStatusGap), ...(ledger.open === undefined ? [] : [openGapOf(ledger, clock)])].slice(
           -keep,
         ),
@@ -107,7 +110,7 @@ function gapText({ startWallMs, endWallMs, durationMs, cause }: Gap): string {
 }
 
 function toSaved(id: string, ledger: StreamLedger, nowMs: number): SavedLedger {
-  const { firstStartWallMs, gapCount, gapMs, gaps, open } = ledger;
+  const { firstStartWallMs, gapCount, gapMs, gaps, causes, open } = ledger;
   return {
     id,
     firstStartWallMs,
@@ -115,6 +118,7 @@ function toSaved(id: string, ledger: StreamLedger, nowMs: number): SavedLedger {
     gapCount,
     gapMs,
     gaps: [...gaps],
+    causes: [...causes],
     ...(open === undefined
       ? {}
       : { open: { ageMs: Math.max(0, nowMs - open.startMs), startWallMs: open.startWallMs, cause: open.cause } }),
@@ -141,6 +145,7 @@ function restore(saved: SavedGaps, deps: GapLedgerDeps): ReadonlyMap<string, Str
         gaps: stream.gaps,
         gapCount: stream.gapCount,
         gapMs: stream.gapMs,
+        causes: stream.causes,
         open:
           open === undefined
             ? undefined

@@ -8,6 +8,8 @@ import { askGate, EMPTY_GATE, staggerMs } from "./start-gate.ts";
 const LOST: IncidentFacts["link"] = { isOff: false, isLive: false, silentMs: 30_000, reason: "ETIMEDOUT" };
 const HEARD: IncidentFacts["link"] = { isOff: false, isLive: true, silentMs: 1000, reason: undefined };
 
+const UNRESOLVED = "Failed to resolve hostname x: Temporary failure in name resolution";
+
 function createWorld() {
   const clock = createFakeClock();
   const log = createMemoryLog();
@@ -76,12 +78,47 @@ describe("an incident", () => {
 
   test("is the resolver's when names alone fail", () => {
     const world = createWorld();
-    for (const id of ["a", "b"])
-      world.fail(id, "network", "Failed to resolve hostname x: Temporary failure in name resolution");
+    for (const id of ["a", "b"]) world.fail(id, "network", UNRESOLVED);
     world.observe();
     expect(world.kinds()).toEqual(["dns-lost"]);
-    world.observe({ link: HEARD });
+    world.observe({ healthy: ["b"] });
     expect(world.kinds()).toEqual([]);
+  });
+
+  test("of names opens and stays open beside connections that stand, and ends when one that failed works", async () => {
+    const world = createWorld();
+    const standing = { link: HEARD, healthy: ["c"] };
+    world.fail("a", "network", UNRESOLVED);
+    world.observe(standing);
+    expect(world.kinds()).toEqual([]);
+    for (const id of ["b", "d"]) world.fail(id, "network", UNRESOLVED);
+    world.observe(standing);
+    await world.clock.advance(60_000);
+    world.fail("a", "network", UNRESOLVED);
+    world.observe(standing);
+    expect(world.kinds()).toEqual(["dns-lost"]);
+    world.observe({ link: HEARD, healthy: ["a", "c"] });
+    expect(world.kinds()).toEqual([]);
+    world.observe(standing);
+    expect(world.occurrences).toHaveLength(2);
+  });
+
+  test("of names counts the server's too, whose connection afterwards may be an old one", () => {
+    const world = createWorld();
+    world.fail("a", "network", UNRESOLVED);
+    world.observe({ link: { ...LOST, reason: "getaddrinfo EAI_AGAIN hub.example" } });
+    world.observe({ link: HEARD });
+    expect(world.kinds()).toEqual(["dns-lost"]);
+    world.observe({ link: HEARD, healthy: ["a"] });
+    expect(world.kinds()).toEqual([]);
+  });
+
+  test("is the uplink's when names and addresses fail alike", () => {
+    const world = createWorld();
+    world.fail("a", "network", UNRESOLVED);
+    world.fail("b");
+    world.observe();
+    expect(world.kinds()).toEqual(["uplink-lost"]);
   });
 
   test("tells a full disk by the registry or by a recording, and ends with it", async () => {

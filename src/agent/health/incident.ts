@@ -4,6 +4,8 @@
  * Invariants:
  * - one incident of a kind at a time, and never `dns-lost` beside `uplink-lost`;
  * - one workload that fails alone opens none; one that works closes what only the network can explain;
+ * - connections that stand or are used again say nothing about names: only a workload that failed for want of one and works
+ *   again closes `dns-lost`;
  * - wall time decides only what is about the wall clock.
  */
 export const INCIDENT_KINDS = ["uplink-lost", "dns-lost", "disk-full", "clock-not-set"] as const;
@@ -82,25 +84,21 @@ export function observeIncidents(
   before: IncidentState,
   facts: IncidentFacts,
 ): { readonly state: IncidentState; readonly changes: readonly IncidentChange[] } {
-  const failures = before.failures.filter(({ atMs }) => facts.nowMs - atMs < FAILURE_WINDOW_MS);
-  const state = { ...before, failures, hadDefaultRoute: before.hadDefaultRoute || facts.hasDefaultRoute === true };
-  const closed = state.open.filter((incident) => isOver(incident, state, facts));
-  const still = state.open.filter((incident) => !closed.includes(incident));
-  const opened = causesNow(state, facts)
+  const recent = before.failures.filter(({ atMs }) => facts.nowMs - atMs < FAILURE_WINDOW_MS);
+  const hadDefaultRoute = before.hadDefaultRoute || facts.hasDefaultRoute === true;
+  const closed = before.open.filter((incident) =>
+    isOver(incident, { ...before, failures: recent, hadDefaultRoute }, facts),
+  );
+  const still = before.open.filter((incident) => !closed.includes(incident));
+  // What an incident explained is no witness for the next one.
+  const failures = recent.filter(({ class: kind }) => !closed.some((incident) => explains(incident.kind, kind)));
+  const opened = causesNow({ ...before, failures, hadDefaultRoute }, facts)
     .filter(
       ({ kind }) => !still.some((incident) => incident.kind === kind || (isNetwork(kind) && isNetwork(incident.kind))),
     )
     .map((found): Incident => ({ ...found, startMs: facts.nowMs, startWallMs: facts.wallMs }));
   return {
-    state: {
-      ...state,
-      open: [...still, ...opened],
-      // What an incident explained is no witness for the next one.
-      failures:
-        closed.length === 0
-          ? failures
-          : failures.filter(({ class: kind }) => !closed.some((incident) => explains(incident.kind, kind))),
-    },
+    state: { open: [...still, ...opened], failures, hadDefaultRoute },
     changes: [
       ...closed.map((incident) => ({ kind: "closed" as const, incident })),
       ...opened.map((incident) => ({ kind: "opened" as const, incident })),
@@ -125,18 +123,17 @@ function causesNow(state: IncidentState, facts: IncidentFacts): readonly Cause[]
 }
 
 function networkCause({ failures, hadDefaultRoute }: IncidentState, facts: IncidentFacts): Cause | undefined {
-  const { link, hasDefaultRoute } = facts;
-  if (isLinkHeard(facts) || facts.healthy.length > 0) return undefined;
-  const failing = failures.filter(({ class: kind }) => NETWORK_CLASSES.has(kind));
-  const unresolved = failing.filter(({ evidence }) => evidence !== undefined && RESOLVER_FAILURE.test(evidence));
-  const linkUnresolved = link.reason !== undefined && RESOLVER_FAILURE.test(link.reason);
-  if (
-    unresolved.length >= 1 &&
-    unresolved.length === failing.length &&
-    unresolved.length + Number(linkUnresolved) >= 2
-  ) {
+  const { link, hasDefaultRoute, healthy } = facts;
+  const isUplinkProved = isLinkHeard(facts) || healthy.length > 0;
+  const failing = failures.filter(({ id, class: kind }) => NETWORK_CLASSES.has(kind) && !healthy.includes(id));
+  const unresolved = failing.filter(({ evidence }) => isUnresolved(evidence));
+  // Where nothing gets through, names cannot be resolved either: that alone is the uplink's fault.
+  const isLinkUnresolved = !link.isLive && isUnresolved(link.reason);
+  const isOfNames = isUplinkProved || unresolved.length === failing.length;
+  if (unresolved.length >= 1 && isOfNames && unresolved.length + Number(isLinkUnresolved) >= 2) {
     return { kind: "dns-lost", cause: `names cannot be resolved (${countOf(unresolved)})` };
   }
+  if (isUplinkProved) return undefined;
   if (failing.length >= 2) {
     const server = link.isOff ? "" : ", and the server is not heard";
     return { kind: "uplink-lost", cause: `${countOf(failing)} fail at once, none works${server}` };
@@ -145,6 +142,16 @@ function networkCause({ failures, hadDefaultRoute }: IncidentState, facts: Incid
     return { kind: "uplink-lost", cause: "the default route is gone, and the server is not heard" };
   }
   return undefined;
+}
+
+/** Somebody whose name could not be resolved is at work now, or there is nobody left who fails. */
+function areNamesBack({ failures }: IncidentState, { healthy }: IncidentFacts): boolean {
+  const unresolved = failures.filter(({ evidence }) => isUnresolved(evidence));
+  return unresolved.length === 0 || unresolved.some(({ id }) => healthy.includes(id));
+}
+
+function isUnresolved(text: string | undefined): boolean {
+  return text !== undefined && RESOLVER_FAILURE.test(text);
 }
 
 function isLinkHeard({ link }: IncidentFacts): boolean {
@@ -167,8 +174,9 @@ function clockCause({ wallMs }: IncidentFacts): Cause | undefined {
 
 function isOver({ kind }: Incident, state: IncidentState, facts: IncidentFacts): boolean {
   switch (kind) {
-    case "uplink-lost":
     case "dns-lost":
+      return areNamesBack(state, facts);
+    case "uplink-lost":
       // With nobody left who could fail or work there is nothing to wait for, unless the route is still away.
       return (
         facts.healthy.length > 0 ||

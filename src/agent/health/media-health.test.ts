@@ -7,8 +7,8 @@ import { NO_SOCKETS } from "./socket-health.ts";
 
 const LIMITS: HealthLimits = {
   startDeadlineMs: 20_000,
-  stallMs: 8000,
-  sourceStallMs: 8000,
+  stallMs: 7000,
+  sourceStallMs: 7000,
   periodMs: 1000,
   hasFollowers: false,
   writesFilesOnly: false,
@@ -55,8 +55,8 @@ describe("observeMedia", () => {
   test("finds a stall within ten seconds after ten hours of health, whatever the averages say", () => {
     const before = run(start(), flowing(35_990, 36_000));
     const { findings } = run({ ...before, findings: [] }, repeat(sampleAt(35_999), 10));
-    expect(findings[6]).toBeUndefined();
-    expect(findings[7]).toMatchObject({ cause: "source-stalled", needsRestart: true });
+    expect(findings[5]).toBeUndefined();
+    expect(findings[6]).toMatchObject({ cause: "source-stalled", needsRestart: true });
   });
 
   test("gives a start its own deadline", () => {

@@ -52,7 +52,11 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
   const observe = (unit: Unit, tick: Tick, sockets: readonly TcpSocket[] | undefined) => {
     const { handle, probe } = unit;
     if (handle === undefined || probe === undefined) return;
-    const before = { cause: unit.finding?.cause, hasMoved: unit.health.hasMoved };
+    const before = {
+      cause: unit.finding?.cause,
+      needsRestart: unit.finding?.needsRestart,
+      hasMoved: unit.health.hasMoved,
+    };
     const stat = isSuspect(unit) ? handle.stat() : undefined;
     const waitsIn = stat?.state === "D" ? deps.waitsIn(handle.identity.pid) : undefined;
     const sample = probe.sample();
@@ -64,11 +68,12 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
       diagnose({ media: unit.health, process: unit.process, sockets: unit.sockets }, options.limitsOf(unit));
     const { finding } = unit;
     unit.restart = afterHealthy(unit.restart, unit.health.healthyMs);
-    if (finding?.cause !== before.cause) {
+    const isNew = finding?.cause !== before.cause || finding?.needsRestart !== before.needsRestart;
+    if (isNew) {
       if (finding !== undefined) deps.log.warn(`${unit.id}: ${finding.cause}: ${finding.message}`);
       else deps.log.info(`${unit.id}: ${before.cause} is over`);
     }
-    if (finding?.cause !== before.cause || unit.health.hasMoved !== before.hasMoved) deps.onFinding(unit);
+    if (isNew || unit.health.hasMoved !== before.hasMoved) deps.onFinding(unit);
   };
 
   return {

@@ -13,6 +13,13 @@ export interface Gap {
   readonly cause: string;
 }
 
+/** All closed gaps of one cause, forgotten ones too. */
+export interface CauseTotal {
+  readonly cause: string;
+  readonly count: number;
+  readonly ms: number;
+}
+
 export interface OpenGap {
   readonly startMs: number;
   readonly startWallMs: number;
@@ -28,6 +35,8 @@ export interface StreamLedger {
   /** All closed gaps, forgotten ones too. */
   readonly gapCount: number;
   readonly gapMs: number;
+  /** The same by cause: at most `KEPT_CAUSES` and `OTHER_CAUSE`. */
+  readonly causes: readonly CauseTotal[];
   readonly open: OpenGap | undefined;
   /** When media was last proved; undefined until then in this agent's life. */
   readonly lastProofMs: number | undefined;
@@ -53,6 +62,9 @@ export interface LedgerSighting {
 }
 
 export const KEPT_GAPS = 100;
+/** Each cause is a label in the metrics: their number has an end, whatever a stream goes through. */
+export const KEPT_CAUSES = 8;
+const OTHER_CAUSE = "other";
 /** A silence shorter than this is how counters come, not a gap. */
 const SILENCE_MS = 3000;
 
@@ -63,6 +75,7 @@ export function openLedger({ nowMs, wallMs }: { readonly nowMs: number; readonly
     gaps: [],
     gapCount: 0,
     gapMs: 0,
+    causes: [],
     open: { startMs: nowMs, startWallMs: wallMs, cause: "starting" },
     lastProofMs: undefined,
     lastGapEndMs: undefined,
@@ -110,9 +123,20 @@ function closeGap(ledger: StreamLedger, open: OpenGap, { nowMs, wallMs }: Ledger
     gaps: [...ledger.gaps, gap].slice(-KEPT_GAPS),
     gapCount: ledger.gapCount + 1,
     gapMs: ledger.gapMs + durationMs,
+    causes: addCause(ledger.causes, { cause: open.cause, count: 1, ms: durationMs }),
     open: undefined,
     lastGapEndMs: nowMs,
   };
+}
+
+/** One that comes when there are `KEPT_CAUSES` already is counted as `OTHER_CAUSE`. */
+function addCause(causes: readonly CauseTotal[], added: CauseTotal): readonly CauseTotal[] {
+  const isKnown = causes.some(({ cause }) => cause === added.cause);
+  const hasRoom = causes.filter(({ cause }) => cause !== OTHER_CAUSE).length < KEPT_CAUSES;
+  const name = isKnown || hasRoom ? added.cause : OTHER_CAUSE;
+  const total = causes.find(({ cause }) => cause === name) ?? { count: 0, ms: 0 };
+  const next = { cause: name, count: total.count + added.count, ms: total.ms + added.ms };
+  return [...causes.filter(({ cause }) => cause !== name), next];
 }
 
 export interface LedgerTotals {

@@ -23,6 +23,10 @@ const savedLedgerSchema = z.object({
   gapCount: z.int().nonnegative(),
   gapMs: z.number().nonnegative(),
   gaps: z.array(gapSchema).max(1000),
+  causes: z
+    .array(z.object({ cause: z.string().max(200), count: z.int().nonnegative(), ms: z.number().nonnegative() }))
+    .max(100)
+    .default([]),
   /** Age at the writing. */
   open: z.object({ ageMs: z.number().nonnegative(), startWallMs: z.number(), cause: z.string().max(200) }).optional(),
 });

@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, readFileSync, statSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,6 +31,20 @@ describe("durable queue", () => {
     await queue.load();
     return { queue, log };
   };
+
+  it.each([
+    ["a link to somebody else's file", (to: string) => symlinkSync(to, path)],
+    ["a directory", () => void mkdirSync(path)],
+  ])("is kept on disk in the place of %s", async (_what, make) => {
+    const precious = join(directory, "precious");
+    writeFileSync(precious, "somebody else's");
+    make(precious);
+    const { queue } = await open();
+    queue.push(entry("a"));
+    await queue.settled();
+    expect(readFileSync(precious, "utf8")).toBe("somebody else's");
+    expect(readFileSync(path, "utf8")).toContain('"a"');
+  });
 
   it("survives its process, in order, and takes back what was pushed before it was read", async () => {
     const first = await open();

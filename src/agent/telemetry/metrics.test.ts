@@ -82,6 +82,39 @@ test("tell what the resource guard sees and whom it holds back", async () => {
   );
 });
 
+test("tell of each stream what was expected, what was proved, and the gaps by cause", async () => {
+  const start = "2026-01-15T10:30:45.000Z";
+  const gaps = [{ start, end: "2026-01-15T10:30:55.000Z", seconds: 10, cause: "network" }];
+  const byCause = { starting: { count: 1, seconds: 0.8 }, network: { count: 3, seconds: 42.5 } };
+  const proof = {
+    since: start,
+    expectedSeconds: 600,
+    provenSeconds: 556.7,
+    percent: 92.78,
+    gapCount: 4,
+    byCause,
+    gaps,
+  };
+  const open = { ...proof, gapCount: 5, gaps: [...gaps, { start, seconds: 7, cause: "silent" }] };
+  const lines = await linesOf({
+    workloads: [
+      sampleWorkload({ proof }),
+      sampleWorkload({ id: "cam-2", proof: open }),
+      sampleWorkload({ id: "cam-3" }),
+    ],
+  });
+  expect(lines.filter((line) => /expected_seconds|proven|gap/.test(line) && !line.includes("cam-2"))).toEqual([
+    'sluice_workload_expected_seconds_total{id="cam-1"} 600',
+    'sluice_workload_proven_seconds{id="cam-1"} 556.7',
+    'sluice_workload_open_gap_seconds{id="cam-1"} 0',
+    'sluice_workload_gaps_total{id="cam-1",cause="starting"} 1',
+    'sluice_workload_gaps_total{id="cam-1",cause="network"} 3',
+    'sluice_workload_gap_seconds_total{id="cam-1",cause="starting"} 0.8',
+    'sluice_workload_gap_seconds_total{id="cam-1",cause="network"} 42.5',
+  ]);
+  expect(lines).toContain('sluice_workload_open_gap_seconds{id="cam-2"} 7');
+});
+
 test("tell the link's state as one of all states, and whether the registry is on disk", async () => {
   const lines = await linesOf({ registry: { durable: false, reason: "ENOSPC" } });
   expect(lines.filter((line) => line.startsWith("sluice_link_state"))).toEqual([

@@ -65,6 +65,7 @@ export async function renderMetrics(status: AgentStatus, process: ProcessFacts):
       for (const { id, value } of values) metric.set({ id }, value);
     }
   }
+  addGaps(status.workloads, counter);
   return (await Promise.all(registers.map((registry) => registry.metrics()))).join("");
 }
 
@@ -86,6 +87,21 @@ function guardMetrics(
     if (freeBytes !== undefined) free.set({ root }, freeBytes);
     if (recordedBytes !== undefined) taken.set({ root }, recordedBytes);
     paused.set({ root }, reason === undefined ? 0 : 1);
+  }
+}
+
+/** A stream has at most nine causes (`stream-ledger.ts`), so that its series have an end. */
+function addGaps(
+  workloads: readonly WorkloadStatus[],
+  counter: <L extends string>(name: string, help: string, ...labelNames: L[]) => Counter<L>,
+): void {
+  const gaps = counter("sluice_workload_gaps_total", "Gaps in proven media that have ended", "id", "cause");
+  const seconds = counter("sluice_workload_gap_seconds_total", "How long they were, together", "id", "cause");
+  for (const { id, proof } of workloads) {
+    for (const [cause, total] of Object.entries(proof?.byCause ?? {})) {
+      gaps.inc({ id, cause }, total.count);
+      seconds.inc({ id, cause }, total.seconds);
+    }
   }
 }
 
@@ -128,6 +144,29 @@ const WORKLOAD_METRICS: readonly WorkloadMetric[] = [
     help: "Frames that this process has dropped",
     isCounter: true,
     read: ({ media }) => media?.droppedFrames,
+  },
+  {
+    name: "sluice_workload_expected_seconds_total",
+    help: "Seconds since the first start in which media was expected; kept across agents and reboots",
+    isCounter: true,
+    read: ({ proof }) => proof?.expectedSeconds,
+  },
+  {
+    // A gap is known some seconds after it began, and then these go back by as many: no counter.
+    name: "sluice_workload_proven_seconds",
+    help: "Seconds of them in which media was proved",
+    isCounter: false,
+    read: ({ proof }) => proof?.provenSeconds,
+  },
+  {
+    name: "sluice_workload_open_gap_seconds",
+    help: "For how long media has been missing; 0 while it flows",
+    isCounter: false,
+    read: ({ proof }) => {
+      if (proof === undefined) return undefined;
+      const last = proof.gaps.at(-1);
+      return last === undefined || last.end !== undefined ? 0 : last.seconds;
+    },
   },
   {
     name: "sluice_workload_fps",

@@ -1,0 +1,40 @@
+import { z } from "zod";
+import { workloadIdSchema } from "../identifier.ts";
+import { flagSchema } from "./page.ts";
+
+/** One line of NDJSON that a box uploads to a log stream, and one event that its readers get. */
+export const logRecordSchema = z.discriminatedUnion("type", [
+  z.object({
+    type: z.literal("line"),
+    /** Where it has one: the time that the line bears. */
+    at: z.string().optional(),
+    /** `agent` or the id of a workload. */
+    source: z.string(),
+    text: z.string(),
+  }),
+  z.object({
+    type: z.literal("gap"),
+    lines: z.int().optional(),
+    bytes: z.int().optional(),
+    reason: z.string(),
+  }),
+  z.object({ type: z.literal("end"), reason: z.string() }),
+]);
+export type LogRecord = z.output<typeof logRecordSchema>;
+
+export const logQuerySchema = z.object({
+  workload: workloadIdSchema.optional().describe("Left out: the agent's own log."),
+  tail: z.coerce.number().int().min(0).max(10_000).default(100).describe("Lines from the end to begin with."),
+  since: z.string().max(40).optional().describe("ISO 8601; lines before it are left out."),
+  follow: flagSchema.default(true),
+});
+
+/** Arguments of the command `logs` that asks a box to upload. */
+export const logCommandArgsSchema = z.object({
+  stream: z.string(),
+  workload: z.string().optional(),
+  tail: z.int(),
+  since: z.string().optional(),
+  follow: z.boolean(),
+});
+export type LogCommandArgs = z.output<typeof logCommandArgsSchema>;

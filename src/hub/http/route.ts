@@ -1,0 +1,71 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { z } from "zod";
+import type { OperatorRole } from "../store/operator-tokens.ts";
+
+/**
+ * One route of the API, as data: the server, the OpenAPI page, the table of who may do what and the tests are made of the same
+ * list. `handle` gets what was parsed and answers with what is sent; it throws `AppError`s.
+ */
+export interface Route<Shape extends RouteShape = RouteShape> {
+  readonly method: "GET" | "PUT" | "POST" | "PATCH" | "DELETE";
+  /** `/v1/boxes/{box}/workloads/{id}`; a parameter `box` in the path of a `box` route must be the caller itself. */
+  readonly path: string;
+  /**
+   * Who may call it. `viewer`, `operator`, `admin`: an operator token of this role or a higher one; `box`: the key of an approved
+   * box; `box-any-state`: the key of a box that may still wait for approval; `public`: anybody.
+   */
+  readonly access: OperatorRole | "box" | "box-any-state" | "public";
+  /** One line, for the API page. */
+  readonly summary: string;
+  readonly params?: Shape["params"];
+  readonly query?: Shape["query"];
+  readonly body?: Shape["body"];
+  /** Bytes; 256 KiB when left out. */
+  readonly maxBodyBytes?: number;
+  readonly answer?: Shape["answer"];
+  /** Of a success; 200 when left out, 204 without an answer. */
+  readonly status?: number;
+  readonly handle: (call: Call<Shape>) => Promise<z.input<NonNullable<Shape["answer"]>> | undefined>;
+  /** Instead of `handle`'s answer: writes to the connection itself (event streams, logs). Resolves when it is over. */
+  readonly stream?: (call: Call<Shape>, wire: Wire) => Promise<void>;
+}
+
+export interface RouteShape {
+  readonly params?: z.ZodObject;
+  readonly query?: z.ZodObject;
+  readonly body?: z.ZodType;
+  readonly answer?: z.ZodType;
+}
+
+export interface Call<Shape extends RouteShape = RouteShape> {
+  readonly params: Parsed<Shape["params"]>;
+  readonly query: Parsed<Shape["query"]>;
+  readonly body: Parsed<Shape["body"]>;
+  readonly caller: Caller;
+  /** From `Idempotency-Key`, with a hash over method, path and body. */
+  readonly request: { readonly id: string; readonly bodyHash: string } | undefined;
+  /** From `If-Match: "7"`. */
+  readonly expectedRevision: number | undefined;
+  readonly lastEventId: string | undefined;
+  readonly address: string;
+  /** Ends with the connection, and with the hub. */
+  readonly signal: AbortSignal;
+}
+
+type Parsed<Schema> = Schema extends z.ZodType ? z.output<Schema> : undefined;
+
+export type Caller =
+  | { readonly kind: "operator"; readonly tokenId: string; readonly name: string; readonly role: OperatorRole }
+  | { readonly kind: "box"; readonly boxId: string; readonly keySlot: "current" | "next" }
+  | { readonly kind: "anybody" };
+
+/** The raw connection of a `stream` route, after authentication. */
+export interface Wire {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
+/** Keeps the schemas of a route together with the types of its handler. */
+export function route<const Shape extends RouteShape>(definition: Route<Shape>): Route {
+  return definition as unknown as Route;
+}
