@@ -1,5 +1,4 @@
-import { readdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, readFileSync } from "node:fs";
 
 /** What a process holds, as the kernel counts it. */
 export interface Resources {
@@ -15,15 +14,4 @@ export function resourcesOf(pid: number): Resources {
     fds: readdirSync(`/proc/${pid}/fd`).length,
     rssMB: Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? Number.NaN) / KB_PER_MB,
   };
-}
-
-/** Bytes of all files below, links not followed. */
-export function bytesBelow(directory: string): number {
-  let bytes = 0;
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    const path = join(directory, entry.name);
-    if (entry.isDirectory()) bytes += bytesBelow(path);
-    else if (entry.isFile()) bytes += statSync(path).size;
-  }
-  return bytes;
 }

@@ -2,14 +2,16 @@ import { mkdirSync, mkdtempSync, realpathSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { DEFAULT_PUMP_OPTIONS } from "../../src/agent/runtime/process/output-pump.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import { AppError } from "../../src/base/errors.ts";
 import { hashOfDirectory, runDirectoryCandidates } from "../../src/base/run-directory.ts";
 import type { Workload } from "../../src/contract/workload.ts";
 import { createTestServer } from "../server.ts";
 import { createAgentProcess } from "./agent-process.ts";
+import { filesBelow } from "./files-below.ts";
 import { findOwnProcesses } from "./own-processes.ts";
-import { bytesBelow, resourcesOf } from "./resources.ts";
+import { resourcesOf } from "./resources.ts";
 import { makeStandIn } from "./stand-in.ts";
 
 const PRELOAD = resolve(import.meta.dirname, "../programs/no-chance.js");
@@ -26,7 +28,7 @@ export interface RestartSummary {
   readonly restarts: number;
   readonly streams: number;
   readonly seconds: number;
-  /** When the logs had reached their bounds, or a fifth of the way. */
+  /** A fifth of the way. */
   readonly warm: RestartSample;
   readonly last: RestartSample;
   readonly most: Omit<RestartSample, "restarts">;
@@ -40,14 +42,14 @@ export interface RestartDeps {
   readonly signal: AbortSignal;
 }
 
-const STREAMS = 10;
+const STREAMS = 4;
 const SAMPLES = 20;
 const POLL_MS = 250;
 /** Without a single restart: something is broken. */
 const STILL_MS = 60_000;
-/** Enough text that the logs soon reach their bounds. */
-const SHORT_LIFE =
-  'for line in {1..12}; do echo "[warning] frame $line of the camera is late, late, late" >&2; done; exit 1';
+/** Enough text that the logs reach their bounds on the way to ten thousand. */
+const SHORT_LIFE = `for line in {1..40}; do echo "[warning] frame $line of the camera is late, late, late"; done >&2; exit 1`;
+/** Of the agent; those of workloads have bounds of their own. */
 const LOG = { maxFileBytes: 65_536, keepFiles: 2 };
 /** A process that is being started or has just ended holds some for a moment. */
 const FDS_ALLOWED = 20;
@@ -105,7 +107,7 @@ export async function restartManyTimes(count: number, deps: RestartDeps): Promis
     }
     restarts = now;
     if (pid === undefined || restarts <= (count * samples.length) / SAMPLES) continue;
-    const diskKB = Math.round((bytesBelow(stateDir) + bytesBelow(runDirectory)) / 1024);
+    const diskKB = kilobytesBelow(stateDir) + kilobytesBelow(runDirectory);
     const { fds, rssMB } = resourcesOf(pid);
     samples.push({ restarts, fds, rssMB: Math.round(rssMB), diskKB });
     say(`${restarts} restarts: ${fds} fds, ${rssMB.toFixed(0)} MB, ${diskKB} KB on disk`);
@@ -125,13 +127,18 @@ function summarize(
   const after = samples.slice(Math.floor(samples.length / 5));
   const most = (pick: (sample: RestartSample) => number) => Math.max(...after.map(pick));
   const all = { fds: most(({ fds }) => fds), rssMB: most(({ rssMB }) => rssMB), diskKB: most(({ diskKB }) => diskKB) };
-  const logsKB = ((run.streams + 1) * LOG.keepFiles * LOG.maxFileBytes) / 1024;
+  const { keepFiles, maxFileBytes } = DEFAULT_PUMP_OPTIONS;
+  const logsKB = (LOG.keepFiles * LOG.maxFileBytes + run.streams * keepFiles * maxFileBytes) / 1024;
   const failures = [
     ...tooMuch("descriptors", all.fds, warm.fds + FDS_ALLOWED),
     ...tooMuch("MB of memory", all.rssMB, warm.rssMB + RSS_ALLOWED_MB),
     ...tooMuch("KB on disk", all.diskKB, logsKB + DISK_ALLOWED_KB),
   ];
   return { ...run, warm, last, most: all, failures };
+}
+
+function kilobytesBelow(directory: string): number {
+  return Math.round(filesBelow(directory).reduce((sum, { bytes }) => sum + bytes, 0) / 1024);
 }
 
 function tooMuch(what: string, found: number, allowed: number): readonly string[] {

@@ -1,6 +1,7 @@
-import { lstatSync, readdirSync, readFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { readFileSync } from "node:fs";
+import { relative } from "node:path";
 import type { TortureStream } from "./action.ts";
+import { filesBelow, orGone } from "./files-below.ts";
 import type { TortureWorld } from "./torture-world.ts";
 
 /** What must hold addresses to do its work: the expected set itself. For the agent's user alone. */
@@ -11,12 +12,11 @@ const ALL_LINES = 100_000;
 export async function findSecret(expected: readonly TortureStream[], world: TortureWorld): Promise<string | undefined> {
   const { stateDir, agent, server, secrets } = world;
   const holds = (text: string) => secrets.some((secret) => text.includes(secret));
-  for (const path of filesBelow(stateDir)) {
+  for (const { path, mode } of filesBelow(stateDir)) {
     const name = relative(stateDir, path);
-    const facts = lstatSync(path);
-    if (!facts.isFile() || !holds(readFileSync(path, "latin1"))) continue;
+    if (!holds(orGone(() => readFileSync(path, "latin1")) ?? "")) continue;
     if (!MAY_HOLD.test(name)) return `the file ${name}`;
-    if ((facts.mode & 0o077) !== 0) return `the file ${name}, which others may read (mode ${facts.mode.toString(8)})`;
+    if ((mode & 0o077) !== 0) return `the file ${name}, which others may read (mode ${mode.toString(8)})`;
   }
   if (holds(agent.output())) return "what the agent writes to its terminal";
   const signal = AbortSignal.timeout(10_000);
@@ -28,11 +28,4 @@ export async function findSecret(expected: readonly TortureStream[], world: Tort
     }
   }
   return holds(await server.reports()) ? "a report" : undefined;
-}
-
-function filesBelow(directory: string): readonly string[] {
-  return readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
-    const path = join(directory, entry.name);
-    return entry.isDirectory() ? filesBelow(path) : [path];
-  });
 }

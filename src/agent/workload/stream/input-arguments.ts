@@ -1,6 +1,6 @@
+import type { StreamUrl } from "../../../contract/stream-url.ts";
 import { isFiniteInput } from "./output-kind.ts";
 import type { AdmittedStream } from "./stream-admission.ts";
-import type { StreamUrl } from "./stream-url.ts";
 import { parseTestSource, testSourceGraph } from "./test-source.ts";
 
 /** What differs between releases of FFmpeg. */

@@ -1,4 +1,4 @@
-import type { StreamUrl } from "./stream-url.ts";
+import type { StreamUrl } from "../../../contract/stream-url.ts";
 
 /** How an output is written. `hls-files` and `recording` are files on this box, the others go to the network. */
 export type OutputKind = "rtmp" | "srt" | "rtsp" | "udp" | "hls-files" | "hls-http" | "recording";

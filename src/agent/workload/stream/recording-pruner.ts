@@ -3,11 +3,11 @@ import { messageOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import type { Service } from "../../../base/service.ts";
 import type { StreamSpec } from "../../../contract/stream-spec.ts";
+import { parseStreamUrl } from "../../../contract/stream-url.ts";
 import type { Workload } from "../../../contract/workload.ts";
 import { outputKindOf } from "./output-kind.ts";
 import { parseRecordingPath, recordingNameMatcher } from "./recording-name.ts";
 import type { FoundFile, RecordingDisk } from "./stream-disk.ts";
-import { parseStreamUrl } from "./stream-url.ts";
 
 /** The files to remove so that the `keep` newest finished ones stay, beside the newest of all, which may still grow. */
 export function surplusFiles(files: readonly FoundFile[], keep: number): string[] {

@@ -1,10 +1,10 @@
 import type { StreamPolicy } from "../../../config/agent-options.ts";
 import type { StreamInput, StreamOutput, StreamSpec } from "../../../contract/stream-spec.ts";
+import { parseStreamUrl, type StreamUrl } from "../../../contract/stream-url.ts";
 import type { Refusal } from "../driver.ts";
 import { isInsideRoots, type PathLookup } from "./file-root.ts";
 import { isFiniteInput, type OutputKind, outputKindOf, outputPolicyWord } from "./output-kind.ts";
 import { parseRecordingPath } from "./recording-name.ts";
-import { parseStreamUrl, type StreamUrl } from "./stream-url.ts";
 import { parseTestSource } from "./test-source.ts";
 
 /** A spec whose every URL was taken apart and allowed. Only this reaches the command line. */

@@ -1,7 +1,9 @@
 import { AppError } from "../../../base/errors.ts";
 import type { RunProgram } from "../../../base/spawn.ts";
 import type { AgentOptions, StreamPolicy } from "../../../config/agent-options.ts";
+import { maskUrl, streamSecrets } from "../../../contract/stream-secrets.ts";
 import type { StreamSpec } from "../../../contract/stream-spec.ts";
+import { parseStreamUrl } from "../../../contract/stream-url.ts";
 import type { Workload } from "../../../contract/workload.ts";
 import type { StopLadder } from "../../runtime/process/process-runtime.ts";
 import type { WorkloadDriver } from "../driver.ts";
@@ -17,8 +19,6 @@ import { specHash } from "./spec-hash.ts";
 import { type AdmittedStream, admitStream } from "./stream-admission.ts";
 import { streamClaims } from "./stream-claims.ts";
 import type { StreamDisk } from "./stream-disk.ts";
-import { maskUrl, streamSecrets } from "./stream-secrets.ts";
-import { parseStreamUrl } from "./stream-url.ts";
 
 export interface StreamDriverOptions {
   readonly streams: Pick<AgentOptions["streams"], "ffmpegPath" | "ffprobePath" | "startDeadlineMs" | "update">;

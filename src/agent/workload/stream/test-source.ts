@@ -1,4 +1,4 @@
-import type { StreamUrl } from "./stream-url.ts";
+import type { StreamUrl } from "../../../contract/stream-url.ts";
 
 /** `test://bars?size=640x360&fps=25&tone=440`: a moving picture with a clock, and a tone (`tone=0`: no sound). */
 export interface TestSource {

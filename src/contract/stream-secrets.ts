@@ -1,11 +1,16 @@
-import type { StreamSpec } from "../../../contract/stream-spec.ts";
-import type { WorkloadSecrets } from "../driver.ts";
+import type { StreamSpec } from "./stream-spec.ts";
 import { parseStreamUrl, type StreamUrl } from "./stream-url.ts";
 
 const MASK = "***";
 /** Names of query values that open something. Compared without case, dashes and underscores. */
 const SECRET_NAMES =
   /^(?:token|accesstoken|authtoken|key|apikey|streamkey|passphrase|auth|authorization|sig|signature|hmac|password|passwd|pass|pwd|secret|streamid|srtstreamid|jwt|policy|credential|hdnea|hdnts)$|^xamz/;
+
+/** What of a spec must never be shown: values, and whole URLs with the form that may be shown. */
+export interface StreamSecrets {
+  readonly values: readonly string[];
+  readonly urls: readonly { readonly url: string; readonly masked: string }[];
+}
 
 export type UrlRole = "input" | "output";
 
@@ -25,7 +30,7 @@ export function maskUrl(text: string, role: UrlRole): string {
  * Every secret of a spec. A stream key that equals the workload's id, or that is an ordinary short word, is hidden inside
  * its URL only: as a value of its own it would blank out innocent text everywhere.
  */
-export function streamSecrets(spec: StreamSpec, workloadId: string): WorkloadSecrets {
+export function streamSecrets(spec: StreamSpec, workloadId: string): StreamSecrets {
   const values = new Set<string>();
   const urls = new Map<string, string>();
   const places: readonly (readonly [string, UrlRole])[] = [

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { createRedactor } from "../../../base/redact.ts";
-import { streamSpecSchema } from "../../../contract/stream-spec.ts";
+import { createRedactor } from "../base/redact.ts";
 import { maskUrl, streamSecrets } from "./stream-secrets.ts";
+import { streamSpecSchema } from "./stream-spec.ts";
 
 describe("maskUrl", () => {
   test.each([
