@@ -1,9 +1,9 @@
 import type { StreamOutput } from "../../contract/stream-spec.ts";
+import { parseStreamUrl } from "../../contract/stream-url.ts";
 import type { Workload } from "../../contract/workload.ts";
 import { isInsideRoots, type PathLookup } from "../workload/stream/file-root.ts";
 import { outputKindOf } from "../workload/stream/output-kind.ts";
 import { parseRecordingPath, type RecordingPath } from "../workload/stream/recording-name.ts";
-import { parseStreamUrl } from "../workload/stream/stream-url.ts";
 
 /** What a workload writes to this box's disks. Pure but for the look at links. */
 

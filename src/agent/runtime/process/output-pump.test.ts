@@ -119,6 +119,7 @@ describe("the output pump", () => {
     redactor.addSecret("s3cret-key");
     const options = {
       ...DEFAULT_PUMP_OPTIONS,
+      intervalMs: 500,
       logDirectory: join(directory, "logs"),
       agentLogName: "stream_system.log",
     };
