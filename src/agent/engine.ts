@@ -17,6 +17,7 @@ import { createProcessRuntime } from "./runtime/process/linux-process-runtime.ts
 import { createOutputPump, DEFAULT_PUMP_OPTIONS, type OutputJournal } from "./runtime/process/output-pump.ts";
 import type { Lane, WorkloadFiles } from "./runtime/process/process-runtime.ts";
 import { discardLaneFiles, discardWorkloadFiles, filesOfWorkload } from "./runtime/process/workload-files.ts";
+import { createNodeSampler, type NodeSampler } from "./telemetry/node-sampler.ts";
 import { createUsageSampler, type UsageSampler } from "./telemetry/usage-sampler.ts";
 import type { WorkloadDriver, WorkloadSecrets } from "./workload/driver.ts";
 import { createRecordingPruner } from "./workload/stream/recording-pruner.ts";
@@ -28,6 +29,7 @@ export interface Engine {
   readonly reconciler: Reconciler;
   readonly usage: UsageSampler;
   readonly guard: Guard;
+  readonly node: Pick<NodeSampler, "latest">;
   readonly health: Pick<HealthWatch, "incidents" | "gaps">;
   readonly services: readonly Service[];
   readonly filesOf: (workloadId: string) => WorkloadFiles;
@@ -192,6 +194,10 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     { periodMs: USAGE_PERIOD_MS },
     { clock, pids: () => processes().flatMap(({ handle }) => handle?.identity.pid ?? []) },
   );
+  const node = createNodeSampler(
+    { periodMs: USAGE_PERIOD_MS, diskPaths: [options.files.stateDir, ...options.policy.fileRoots] },
+    { clock },
+  );
 
   const runReconciler = async (signal: AbortSignal) => {
     await reconciler.run(signal);
@@ -202,6 +208,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     store,
     reconciler,
     usage,
+    node,
     filesOf,
     guard,
     services: [
@@ -209,6 +216,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       health,
       guard,
       { name: "usage", run: usage.run },
+      { name: "node", run: node.run },
       pruner,
       { name: "reconciler", run: runReconciler },
     ],
