@@ -119,7 +119,6 @@ describe("the output pump", () => {
     redactor.addSecret("s3cret-key");
     const options = {
       ...DEFAULT_PUMP_OPTIONS,
-      intervalMs: 500,
       logDirectory: join(directory, "logs"),
       agentLogName: "stream_system.log",
     };
