@@ -4,6 +4,7 @@ import type { AgentStatus, LinkStatus, WorkloadStatus } from "../contract/local-
 import type { WorkloadState } from "../contract/workload.ts";
 import { formatAge, formatDuration } from "./duration.ts";
 import { createPaint, type Paint, type Tone } from "./paint.ts";
+import { PLAIN_BORDERS } from "./plain-borders.ts";
 
 export interface RenderOptions {
   readonly hasColour: boolean;
@@ -127,24 +128,6 @@ function notDurable(reason: string | undefined): string {
   const why = reason === undefined ? "" : ` (${oneLine(reason)})`;
   return `NOT on disk${why}: streams go on; an agent that starts now finds them by their marks`;
 }
-
-const PLAIN_BORDERS = {
-  top: "",
-  "top-mid": "",
-  "top-left": "",
-  "top-right": "",
-  bottom: "",
-  "bottom-mid": "",
-  "bottom-left": "",
-  "bottom-right": "",
-  left: "",
-  "left-mid": "",
-  mid: "",
-  "mid-mid": "",
-  right: "",
-  "right-mid": "",
-  middle: "",
-};
 
 function label(text: string): string {
   return text.padEnd(11);
