@@ -46,6 +46,8 @@ interface Run {
   readonly pm2Directory: string;
   readonly notes: string[];
   readonly faults: string[];
+  /** Machines of their own, which no lab sweeps: ended with the measurement, however it ends. */
+  readonly machines: Peer[];
   pm2: Promise<string> | undefined;
 }
 
@@ -71,7 +73,14 @@ async function main(args: readonly string[]): Promise<number> {
     process.on(signal, () => stop.abort(new AppError("cancelled", `received ${signal}`)));
   }
   await using shared = createLab(stop.signal);
-  const run: Run = { stop, pm2Directory: join(shared.directory, "packages"), notes: [], faults: [], pm2: undefined };
+  const run: Run = {
+    stop,
+    pm2Directory: join(shared.directory, "packages"),
+    notes: [],
+    faults: [],
+    machines: [],
+    pm2: undefined,
+  };
   if ((loadavg()[0] ?? 0) > QUIET_LOAD) {
     run.notes.push(
       `The machine was not quiet at the start (load average ${loadText()}): the figures are upper bounds.`,
@@ -106,6 +115,8 @@ async function measureOne(measurement: Measurement, run: Run, isLong: boolean): 
     });
   } catch (thrown) {
     if (!run.stop.signal.aborted) run.faults.push(`${name} could not be measured: ${messageOf(thrown)}`);
+  } finally {
+    for (const machine of run.machines.splice(0)) await machine.stop();
   }
   return { name, rows, load: `${before} → ${loadText()}` };
 }
@@ -129,7 +140,9 @@ async function peersIn(lab: Lab, run: Run): Promise<readonly Peer[]> {
 async function systemdIn(lab: Lab, run: Run): Promise<readonly Peer[]> {
   try {
     const version = firstLineOf("systemctl", "--version").split(" ").slice(0, 2).join(" ");
-    return [await createSystemd(version, lab)];
+    const machine = await createSystemd(version, lab);
+    run.machines.push(machine);
+    return [machine];
   } catch (thrown) {
     run.faults.push(`systemd could not be measured: ${messageOf(thrown)}`);
     return [];

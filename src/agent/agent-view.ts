@@ -1,10 +1,12 @@
 import type { AgentStatus, Explanation, LinkStatus, WorkloadStatus } from "../contract/local-status.ts";
-import type { Report } from "../contract/report.ts";
+import type { NodeTelemetry } from "../contract/report.ts";
+import type { Guard } from "./guard/guard.ts";
 import { KEPT_GAPS } from "./health/stream-ledger.ts";
 import type { Blocked } from "./reconcile/allocate.ts";
 import { explain, toIso, toWorkloadStatus, type WorkloadView } from "./reconcile/describe.ts";
 import type { ExpectedState } from "./reconcile/expected.ts";
 import type { Unit } from "./reconcile/unit.ts";
+import type { ReportPicture } from "./report/reporter.ts";
 import type { Refusal, WorkloadDriver } from "./workload/driver.ts";
 
 /** What never changes while an agent runs. */
@@ -31,14 +33,17 @@ export interface AgentViewDeps {
   readonly report: () => AgentStatus["report"];
   readonly proofOf: (id: string, keepGaps: number) => WorkloadStatus["proof"];
   readonly incidents: () => AgentStatus["incidents"];
+  readonly guard: Pick<Guard, "holdOf" | "shareOf" | "status">;
   readonly badInputs: () => Readonly<Record<string, number>>;
+  readonly node: () => NodeTelemetry | undefined;
+  readonly capabilities: readonly string[];
 }
 
 /** The agent as others see it: status, explanations, reports. Reads, never decides. */
 export interface AgentView {
   status(): AgentStatus;
   explain(id: string): Explanation;
-  reportPicture(): Pick<Report, "boxId" | "bootId" | "agentVersion" | "verdict" | "applied" | "link" | "workloads">;
+  reportPicture(): ReportPicture;
 }
 
 /** How many gaps a status and a report tell; an explanation tells all that are kept. */
@@ -58,6 +63,8 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
       driver: kind === undefined ? undefined : deps.driverOf(kind),
       usage: deps.usageOf(unit?.handle?.identity.pid),
       proof: deps.proofOf(id, keepGaps),
+      held: deps.guard.holdOf(id),
+      share: deps.guard.shareOf(id),
       incidents: deps.incidents().filter(({ end }) => end === undefined),
       nowMs: deps.clock.monotonicMs(),
       nowWallMs: deps.clock.wallMs(),
@@ -81,8 +88,13 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
       bootId: facts.bootId,
       agentVersion: facts.agentVersion,
       verdict: facts.verdict,
+      startedAt: toIso(facts.startedWallMs),
+      capabilities: [...deps.capabilities],
       applied: applied(),
       link: deps.link(),
+      registry: deps.registry(),
+      node: deps.node(),
+      incidents: deps.incidents(),
       workloads: workloads(),
     }),
     status: () => {
@@ -114,6 +126,7 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
         registry: deps.registry(),
         report: deps.report(),
         incidents: deps.incidents(),
+        guard: deps.guard.status(),
         badInputs: { ...deps.badInputs() },
         workloads: workloads(),
       };

@@ -24,7 +24,7 @@ import { UNKNOWN_BOOT_ID } from "./runtime/process/linux-process-runtime.ts";
 import { createServiceManager } from "./service-manager/service-manager.ts";
 import { statusLine } from "./service-manager/status-line.ts";
 import { createMetricsServer } from "./telemetry/metrics-server.ts";
-import { createUplinkLink, createUplinkReporter } from "./uplink.ts";
+import { CAPABILITIES, createUplinkLink, createUplinkReporter } from "./uplink.ts";
 import type { WorkloadDriver } from "./workload/driver.ts";
 import { systemStreamDisk } from "./workload/stream/stream-disk.ts";
 import { createStreamDriver } from "./workload/stream/stream-driver.ts";
@@ -137,6 +137,9 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       proofOf: engine.health.gaps.of,
       incidents: engine.health.incidents.status,
       badInputs: badInputs.counts,
+      guard: engine.guard,
+      node: engine.node.latest,
+      capabilities: CAPABILITIES,
     },
   );
   // Loaded by the first reader: most boxes have none, and the library holds 3 MB.
@@ -173,6 +176,8 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
     statusLine: () => statusLine(view.status()),
   });
 
+  // What may be recorded is known before anything is compared with what runs.
+  await engine.guard.look();
   await reconciler.adopt();
   const isUnsure = [...reconciler.units().values()].some(({ isUnexplained }) => isUnexplained);
   // Without a cursor the server names the whole set.

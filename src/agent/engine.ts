@@ -5,6 +5,8 @@ import type { RunDirectory } from "../base/run-directory.ts";
 import type { Service } from "../base/service.ts";
 import type { AgentStatus, LinkStatus } from "../contract/local-status.ts";
 import type { AgentContext, Notices } from "./agent-context.ts";
+import type { Guard } from "./guard/guard.ts";
+import { openGuard } from "./guard/open-guard.ts";
 import { createHealthWatch, type HealthWatch } from "./health/health-watch.ts";
 import { createExpectedStore, type ExpectedStore } from "./reconcile/expected-store.ts";
 import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
@@ -15,6 +17,7 @@ import { createProcessRuntime } from "./runtime/process/linux-process-runtime.ts
 import { createOutputPump, DEFAULT_PUMP_OPTIONS, type OutputJournal } from "./runtime/process/output-pump.ts";
 import type { Lane, WorkloadFiles } from "./runtime/process/process-runtime.ts";
 import { discardLaneFiles, discardWorkloadFiles, filesOfWorkload } from "./runtime/process/workload-files.ts";
+import { createNodeSampler, type NodeSampler } from "./telemetry/node-sampler.ts";
 import { createUsageSampler, type UsageSampler } from "./telemetry/usage-sampler.ts";
 import type { WorkloadDriver, WorkloadSecrets } from "./workload/driver.ts";
 import { createRecordingPruner } from "./workload/stream/recording-pruner.ts";
@@ -25,6 +28,8 @@ export interface Engine {
   readonly store: ExpectedStore;
   readonly reconciler: Reconciler;
   readonly usage: UsageSampler;
+  readonly guard: Guard;
+  readonly node: Pick<NodeSampler, "latest">;
   readonly health: Pick<HealthWatch, "incidents" | "gaps">;
   readonly services: readonly Service[];
   readonly filesOf: (workloadId: string) => WorkloadFiles;
@@ -78,12 +83,26 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     },
   );
 
+  const guard = openGuard(context, {
+    expected: () => store.state().workloads,
+    units: () => reconciler.units(),
+    usageOf: (pid) => usage.of(pid),
+    wake: () => reconciler.wake({ reason: "guard", isLoud: false }),
+    notices,
+  });
+  const expected = () => guard.effective(store.state().workloads);
+
   // A process is started only after what expects it is on disk: one that is recorded and not expected was given up.
   const commit = async () => {
     await Promise.all([registry.commit(), expectedFile.commit()]);
   };
   const pump = createOutputPump(
-    { ...DEFAULT_PUMP_OPTIONS, logDirectory: logDir, agentLogName: basename(options.files.log) },
+    {
+      ...DEFAULT_PUMP_OPTIONS,
+      totalBytes: options.guard.logsBytes,
+      logDirectory: logDir,
+      agentLogName: basename(options.files.log),
+    },
     {
       clock,
       log: logFor("STREAM"),
@@ -99,6 +118,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       random,
       logFor,
       redactor,
+      room: guard,
       runtime: createProcessRuntime(
         { stateDir: options.files.stateDir },
         {
@@ -107,6 +127,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
           spawner: context.spawner,
           table: context.table,
           listPids: createPidLister({ table: context.table, clock, log: logFor("PID") }),
+          place: guard.place,
           signal: life,
         },
       ),
@@ -121,7 +142,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       newNonce: () => randomBytes(16).toString("hex"),
       boxId: options.box.id,
       bootId: parts.bootId,
-      expected: () => store.state().workloads,
+      expected,
       restraint: {
         failed: (failure) => health.incidents.failed(failure),
         turnInMs: (id) => health.incidents.turnInMs(id),
@@ -146,7 +167,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       gapFile: join(options.files.stateDir, "gaps.json"),
       driverOf,
       filesOf,
-      expected: () => store.state().workloads,
+      expected,
       units: reconciler.units,
       isRefused: (id) => reconciler.refusals().has(id),
       isBlocked: (id) => reconciler.blocked().has(id),
@@ -154,6 +175,8 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       disk: durability,
       wake: () => reconciler.wake({ reason: "health", isLoud: false }),
       hasten: reconciler.hasten,
+      holdOf: (id) => guard.holdOf(id)?.by,
+      breachOf: guard.breachOf,
     },
     notices,
   );
@@ -171,6 +194,10 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     { periodMs: USAGE_PERIOD_MS },
     { clock, pids: () => processes().flatMap(({ handle }) => handle?.identity.pid ?? []) },
   );
+  const node = createNodeSampler(
+    { periodMs: USAGE_PERIOD_MS, diskPaths: [options.files.stateDir, ...options.policy.fileRoots] },
+    { clock },
+  );
 
   const runReconciler = async (signal: AbortSignal) => {
     await reconciler.run(signal);
@@ -181,8 +208,18 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     store,
     reconciler,
     usage,
+    node,
     filesOf,
-    services: [pump, health, { name: "usage", run: usage.run }, pruner, { name: "reconciler", run: runReconciler }],
+    guard,
+    services: [
+      pump,
+      health,
+      guard,
+      { name: "usage", run: usage.run },
+      { name: "node", run: node.run },
+      pruner,
+      { name: "reconciler", run: runReconciler },
+    ],
     health,
     durability,
     commit: async () => {

@@ -9,6 +9,9 @@ import { createLink, type Link } from "./link/link.ts";
 import { createQueueFile } from "./report/queue-file.ts";
 import { createReporter, QUEUE_BOUNDS, type Reporter, type ReportPicture } from "./report/reporter.ts";
 
+/** Told in each report, so that a hub offers only what this agent can do. */
+export const CAPABILITIES: readonly string[] = ["command:reconcile"];
+
 /** Tells the server what the box does. `picture` is asked for each report. */
 export function createUplinkReporter(context: AgentContext, picture: () => ReportPicture): Reporter {
   const { options } = context;

@@ -6,7 +6,7 @@ import { Readable } from "node:stream";
 export type HttpFetch = (url: URL, init: HttpRequest) => Promise<HttpResponse>;
 
 export interface HttpRequest {
-  readonly method?: "GET" | "POST";
+  readonly method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   readonly headers: Record<string, string>;
   readonly body?: string;
   /** No answer is followed elsewhere. */
@@ -27,22 +27,33 @@ export interface HttpHeaders {
   get(name: string): string | null;
 }
 
+export interface HttpTrust {
+  /** PEM certificates that a server's must lead to; the system's own authorities when left out. */
+  readonly ca?: string | undefined;
+}
+
 /**
  * Over Node's own HTTP: the client behind the global `fetch` holds 10 MB, and ends a body that is silent for 300 s. Rejects with
  * the system's error, or the signal's reason.
  */
-export const httpFetch: HttpFetch = (url, { method = "GET", headers, body, signal }) =>
-  new Promise((resolve, reject) => {
-    const send = url.protocol === "https:" ? requestHttps : requestHttp;
-    const request = send(url, { method, headers, signal }, (message) => {
-      const encoding = message.headers["content-encoding"] ?? "identity";
-      if (encoding === "identity") return resolve(toResponse(message));
-      request.destroy();
-      return reject(new TypeError(`the answer is encoded as ${encoding}, which was not asked for`));
+export function createHttpFetch({ ca }: HttpTrust = {}): HttpFetch {
+  const trust = ca === undefined ? {} : { ca };
+  return (url, { method = "GET", headers, body, signal }) =>
+    new Promise((resolve, reject) => {
+      const send = url.protocol === "https:" ? requestHttps : requestHttp;
+      const request = send(url, { method, headers, signal, ...trust }, (message) => {
+        const encoding = message.headers["content-encoding"] ?? "identity";
+        if (encoding === "identity") return resolve(toResponse(message));
+        request.destroy();
+        return reject(new TypeError(`the answer is encoded as ${encoding}, which was not asked for`));
+      });
+      request.on("error", (error) => reject(signal.aborted ? signal.reason : error));
+      request.end(body);
     });
-    request.on("error", (error) => reject(signal.aborted ? signal.reason : error));
-    request.end(body);
-  });
+}
+
+/** Trusts the system's authorities. */
+export const httpFetch: HttpFetch = createHttpFetch();
 
 function toResponse(message: IncomingMessage): HttpResponse {
   const status = message.statusCode ?? 0;

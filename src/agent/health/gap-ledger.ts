@@ -68,7 +68,9 @@ export function createGapLedger(deps: GapLedgerDeps): GapLedger {
         ledgers.set(id, result.ledger);
         hasTurned ||= result.hasTurned || known === undefined;
         const gap = result.hasTurned && result.ledger.open === undefined ? result.ledger.gaps.at(-1) : undefined;
-        if (gap !== undefined) deps.onOccurrence({ kind: "gap", workloadId: id, text: gapText(gap) });
+        if (gap !== undefined) {
+          deps.onOccurrence({ kind: "gap", workloadId: id, text: gapText(gap), gap: toClosedGap(gap) });
+        }
       }
       if (hasTurned) file.changed();
     },
@@ -85,7 +87,7 @@ export function createGapLedger(deps: GapLedgerDeps): GapLedger {
         byCause: Object.fromEntries(
           ledger.causes.map(({ cause, count, ms }) => [cause, { count, seconds: toSeconds(ms) }]),
         ),
-        gaps: [...ledger.gaps.map(toStatusGap), ...(ledger.open === undefined ? [] : [openGapOf(ledger, clock)])].slice(
+        gaps: [...ledger.gaps.map(toClosedGap), ...(ledger.open === undefined ? [] : [openGapOf(ledger, clock)])].slice(
           -keep,
         ),
       };
@@ -96,7 +98,7 @@ export function createGapLedger(deps: GapLedgerDeps): GapLedger {
 
 type StatusGap = NonNullable<WorkloadStatus["proof"]>["gaps"][number];
 
-function toStatusGap({ startWallMs, endWallMs, durationMs, cause }: Gap): StatusGap {
+function toClosedGap({ startWallMs, endWallMs, durationMs, cause }: Gap): StatusGap & { readonly end: string } {
   return { start: toIso(startWallMs), end: toIso(endWallMs), seconds: toSeconds(durationMs), cause };
 }
 

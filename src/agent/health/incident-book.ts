@@ -79,7 +79,11 @@ export function createIncidentBook(deps: IncidentBookDeps): IncidentBook {
       for (const { kind, incident } of next.changes) {
         if (kind === "opened") {
           log.error(`Incident: ${incident.kind}: ${incident.cause}. Failures do not count until it ends`);
-          deps.onOccurrence({ kind: "incident", text: `${incident.kind} began: ${incident.cause}` });
+          deps.onOccurrence({
+            kind: "incident",
+            text: `${incident.kind} began: ${incident.cause}`,
+            incident: { kind: incident.kind, cause: incident.cause, start: toIso(incident.startWallMs) },
+          });
           continue;
         }
         const durationMs = nowMs - incident.startMs;
@@ -88,6 +92,12 @@ export function createIncidentBook(deps: IncidentBookDeps): IncidentBook {
         deps.onOccurrence({
           kind: "incident",
           text: `${incident.kind} ended after ${Math.round(durationMs / 1000)} s: ${incident.cause}`,
+          incident: {
+            kind: incident.kind,
+            cause: incident.cause,
+            start: toIso(incident.startWallMs),
+            end: toIso(incident.startWallMs + durationMs),
+          },
         });
       }
       if (next.changes.length > 0) gate = EMPTY_GATE;

@@ -19,7 +19,7 @@ import { createRedactor } from "../../../base/redact.ts";
 import { createSpawner } from "../../../base/spawn.ts";
 import { createFloodGate } from "./flood-gate.ts";
 import { createLineSplitter } from "./line-splitter.ts";
-import { planRemovals } from "./log-budget.ts";
+import { fileShareBytes, planRemovals } from "./log-budget.ts";
 import { createOutputPump, DEFAULT_PUMP_OPTIONS, type OutputPumpOptions } from "./output-pump.ts";
 import { fakeFfmpeg, openRuntimeWorld, until } from "./runtime-world.fake.ts";
 
@@ -88,6 +88,15 @@ test("the log budget takes rotated files first, oldest first, and never a log th
   expect(planRemovals(files, 0, isIdle)).toEqual(["b.log.2", "b.log.1", "a.log.1", "b.log"]);
 });
 
+test.each([
+  { files: 1, shareBytes: 1_048_576 },
+  { files: 64, shareBytes: 1_048_576 },
+  { files: 200, shareBytes: 335_544 },
+  { files: 100_000, shareBytes: 65_536 },
+])("$files current logs of a budget of 128 MiB may take $shareBytes bytes each", ({ files, shareBytes }) => {
+  expect(fileShareBytes(1_048_576, 128 * 1_048_576, files)).toBe(shareBytes);
+});
+
 describe("the output pump", () => {
   let directory: string;
   beforeEach(() => {
@@ -137,9 +146,9 @@ describe("the output pump", () => {
   test("carries lines with their time, without secrets, and empties the raw file", async () => {
     const { pump, clock, end } = open();
     pump.attach("cam", files("cam"));
-    await clock.advance(500);
+    await clock.advance(1000);
     appendFileSync(files("cam").rawOutputPath, "to rtmp://x/live/s3cret-key\nframe=1\rframe=2\r\u001b[31mred\n");
-    await clock.advance(500);
+    await clock.advance(1000);
     expect(pump.tail("cam")).toEqual(["to rtmp://x/live/***", "frame=1", "frame=2", "\\x1b[31mred"]);
     expect(statSync(files("cam").rawOutputPath).size).toBe(0);
     await end();
@@ -154,7 +163,7 @@ describe("the output pump", () => {
     appendFileSync(files("cam").rawOutputPath, "to rtmp://x/live/s3cret-key\nflood\n");
     await clock.advance(5000);
     appendFileSync(files("cam").rawOutputPath, "later\n");
-    await clock.advance(500);
+    await clock.advance(1000);
     await end();
     expect(spoken).toEqual([
       ["cam", "to rtmp://x/live/***"],
@@ -167,12 +176,12 @@ describe("the output pump", () => {
     const first = open();
     first.pump.attach("cam", files("cam"));
     appendFileSync(files("cam").rawOutputPath, "one\nkey s3cr");
-    await first.clock.advance(500);
+    await first.clock.advance(1000);
     // The predecessor is killed here: nothing of it runs any more.
     appendFileSync(files("cam").rawOutputPath, "et-key\nthree\n");
     const second = open();
     second.pump.attach("cam", files("cam"));
-    await second.clock.advance(500);
+    await second.clock.advance(1000);
     expect(second.pump.tail("cam")).toEqual(["one", "key ***", "three"]);
     expect(statSync(files("cam").rawOutputPath).size).toBe(0);
     await second.end();
@@ -195,12 +204,12 @@ describe("the output pump", () => {
     pump.attach("cam", files("cam"));
     const flood = Array.from({ length: 5000 }, (_, index) => `Non-monotonous DTS ${index}\n`).join("");
     appendFileSync(files("cam").rawOutputPath, flood);
-    await clock.advance(500);
+    await clock.advance(1000);
     expect(pump.tail("cam").at(-1)).toBe("Non-monotonous DTS 4999");
     expect(pump.tail("cam")).toHaveLength(40);
     await clock.advance(10_000);
     appendFileSync(files("cam").rawOutputPath, "after\n");
-    await clock.advance(500);
+    await clock.advance(1000);
     await end();
     const lines = linesOf("cam");
     expect(lines).toHaveLength(102);
@@ -213,12 +222,12 @@ describe("the output pump", () => {
     pump.attach("cam", files("cam"));
     appendFileSync(files("cam").rawOutputPath, `${"y".repeat(9210)}s3cret-key${"z".repeat(90_000)}\n`);
     appendFileSync(files("cam").rawOutputPath, Buffer.from([0xff, 0xfe, 0x0a]));
-    await clock.advance(500);
+    await clock.advance(1000);
     expect(pump.tail("cam")[0]).toHaveLength(8192 + "… (cut)".length);
     expect(pump.tail("cam")[1]).toBe("\ufffd\ufffd");
     const megabyte = `${"rtmp://x/s3cret-key ".repeat(52_429)}`;
     appendFileSync(files("cam").rawOutputPath, `${megabyte}${megabyte}\nwhole\n`);
-    await clock.advance(500);
+    await clock.advance(1000);
     expect(pump.tail("cam").at(-1)).toBe("whole");
     await end();
     expect(pump.stats()).toMatchObject({ cutLines: 1 });
@@ -231,7 +240,7 @@ describe("the output pump", () => {
     for (const id of ["a", "b", "c"]) pump.attach(id, files(id));
     for (let round = 0; round < 20; round++) {
       for (const id of ["a", "b", "c"]) appendFileSync(files(id).rawOutputPath, `${"x".repeat(470)}\n`);
-      await clock.advance(500);
+      await clock.advance(1000);
       await systemClock.delay(5);
     }
     await end();
@@ -248,18 +257,18 @@ describe("the output pump", () => {
     pump.attach("cam", files("cam"));
     for (let round = 0; round < 3; round++) {
       appendFileSync(files("cam").rawOutputPath, "lost\n");
-      await clock.advance(500);
+      await clock.advance(1000);
       await systemClock.delay(5);
     }
-    await clock.advance(500);
+    await clock.advance(1000);
     expect(pump.stats().failure).toBe("ENOTDIR");
     expect(pump.tail("cam")).toEqual(["lost", "lost", "lost"]);
     rmSync(join(directory, "logs"));
     pump.attach("cam", files("cam"));
     appendFileSync(files("cam").rawOutputPath, "kept\n");
-    await clock.advance(500);
+    await clock.advance(1000);
     await systemClock.delay(20);
-    await clock.advance(500);
+    await clock.advance(1000);
     await end();
     expect(linesOf("cam")).toEqual(["… 3 lines lost: the disk did not take them", "kept"]);
     expect(log.lines.filter((line) => line.includes("written"))).toEqual([
@@ -282,7 +291,7 @@ describe("the output pump", () => {
       pump.attach("cam", full);
       for (let round = 0; round < 4; round++) {
         appendFileSync(full.rawOutputPath, `${"x".repeat(99)}\n`.repeat(400));
-        await clock.advance(500);
+        await clock.advance(1000);
         await systemClock.delay(20);
       }
       expect(pump.stats().failure).toBe("ENOSPC");
