@@ -13,6 +13,8 @@ import { CONNECTION_LIMITS } from "./life/connection-state.ts";
 import { createPresence, type Presence } from "./life/presence.ts";
 import { createReportIntake } from "./life/report-intake.ts";
 import { createReportRoute } from "./life/report-route.ts";
+import { createLogRoutes } from "./logs/log-routes.ts";
+import { createLogStreams } from "./logs/log-streams.ts";
 
 export interface LiveOptions {
   /** Several hubs share the store. */
@@ -70,14 +72,16 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
   );
   const gate = createConnectGate(options.connects, { clock, random });
   const feed = createPeopleFeed({ beatMs: options.beatMs }, { store, clock, log });
+  const logs = createLogStreams(options, { store, clock, presence, newSecret: context.newSecret });
   return {
     presence,
     boxStates: { connectionOf: ({ boxId }) => presence.of(boxId).connection },
-    services: [presence, room, feed],
+    services: [presence, room, feed, logs],
     routes: [
       createBoxEventsRoute({ room, clock, gate }),
       createReportRoute(intake),
       createPeopleEventsRoute({ store, feed }),
+      ...createLogRoutes(logs),
     ],
   };
 }
