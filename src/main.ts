@@ -185,6 +185,26 @@ async function main(): Promise<number> {
         stop,
       );
     },
+    runHub: async ({ options, warnings }, stop) => {
+      if (options.store.kind === "redis" && options.store.password !== undefined) {
+        redactor.addSecret(options.store.password);
+      }
+      for (const warning of warnings) createConsoleLog(io).warn(warning);
+      const { startHub } = await import("./start-hub.ts");
+      await startHub(
+        options,
+        {
+          clock,
+          redactor,
+          runProgram: spawner.runProgram,
+          version: readVersion(),
+          hostname: hostname(),
+          console: { form: isUnderJournal() ? "journal" : "plain", stream: process.stdout },
+          write: io.write,
+        },
+        stop,
+      );
+    },
     cleanupWithoutAgent: (options, wanted) => cleanUp(options, wanted, { log: createConsoleLog(io), signal }),
     runProgram: spawner.runProgram,
     readFfmpeg: readFfmpegCapabilities,

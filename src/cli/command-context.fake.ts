@@ -39,6 +39,7 @@ export function createTestContext(
     readTextFile: (path) => readFile(path, "utf8"),
     connectAgent: (socketPath) => createLocalAgent({ socketPath, timeoutMs: 5000 }),
     runAgent: refuse,
+    runHub: refuse,
     cleanupWithoutAgent: refuse,
     runProgram: refuse,
     readFfmpeg: refuse,

@@ -3,6 +3,7 @@ import type { RunProgram } from "../base/spawn.ts";
 import type { LocalAgent } from "../client/local-agent.ts";
 import type { AgentOptions } from "../config/agent-options.ts";
 import type { LoadedOptions } from "../config/load-agent-options.ts";
+import type { LoadedHubOptions } from "../config/load-hub-options.ts";
 import type { Environment, HostFacts } from "../config/state-directory.ts";
 import type { CleanupResult } from "../contract/local-status.ts";
 import type { ReadFfmpeg } from "./doctor/check-media-tools.ts";
@@ -30,6 +31,8 @@ export interface CommandContext {
   readonly connectAgent: (socketPath: string) => LocalAgent;
   /** Resolves when the agent was told to stop and has. */
   readonly runAgent: (loaded: LoadedOptions, signal: AbortSignal) => Promise<void>;
+  /** Resolves when the hub was told to stop and has. */
+  readonly runHub: (loaded: LoadedHubOptions, signal: AbortSignal) => Promise<void>;
   /** Ends every process that proves to be ours while no agent runs, and clears the records. */
   readonly cleanupWithoutAgent: (
     options: AgentOptions,
