@@ -30,6 +30,7 @@ export interface AgentViewDeps {
   readonly link: () => LinkStatus;
   readonly registry: () => AgentStatus["registry"];
   readonly report: () => AgentStatus["report"];
+  readonly enrolment: () => AgentStatus["enrolment"];
   readonly proofOf: (id: string, keepGaps: number) => WorkloadStatus["proof"];
   readonly incidents: () => AgentStatus["incidents"];
   readonly badInputs: () => Readonly<Record<string, number>>;
@@ -121,6 +122,7 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
         },
         registry: deps.registry(),
         report: deps.report(),
+        enrolment: deps.enrolment(),
         incidents: deps.incidents(),
         badInputs: { ...deps.badInputs() },
         workloads: workloads(),

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
+import type { Service } from "../base/service.ts";
 import type { AgentContext } from "./agent-context.ts";
 import type { BadInputs } from "./bad-inputs.ts";
 import { createCommandRunner } from "./command-runner.ts";
@@ -15,8 +16,8 @@ export const CAPABILITIES: readonly string[] = ["command:reconcile"];
 /** Tells the server what the box does. `picture` is asked for each report. */
 export function createUplinkReporter(context: AgentContext, picture: () => ReportPicture): Reporter {
   const { options } = context;
-  return createReporter(options.report, {
-    fetch: context.fetch,
+  const reporter = createReporter(options.report, {
+    fetch: context.enrolment?.fetch ?? context.fetch,
     clock: context.clock,
     random: context.random,
     log: context.logFor("REPORT"),
@@ -25,6 +26,16 @@ export function createUplinkReporter(context: AgentContext, picture: () => Repor
     session: randomBytes(8).toString("hex"),
     queueFile: createQueueFile(join(options.files.stateDir, "report-queue.jsonl"), 4 * QUEUE_BOUNDS.maxBytes),
   });
+  return { ...reporter, run: onceEnrolled(context, reporter.run) };
+}
+
+/** Nothing goes to a hub before this box is one of its own. */
+function onceEnrolled({ enrolment }: AgentContext, run: Service["run"]): Service["run"] {
+  if (enrolment === undefined) return run;
+  return async (signal) => {
+    await enrolment.enrolled(signal);
+    await run(signal);
+  };
 }
 
 /** Brings what the server says to the engine. */
@@ -50,7 +61,7 @@ export function createUplinkLink(
   const link = createLink(
     { ...options.link, outputTemplate: options.streams.outputTemplate },
     {
-      fetch: context.fetch,
+      fetch: context.enrolment?.fetch ?? context.fetch,
       clock,
       random: context.random,
       log,
@@ -73,6 +84,7 @@ export function createUplinkLink(
         occurred("bad-event", message);
       },
       onConnected: () => {
+        context.enrolment?.accepted();
         store.connected();
         reconciler.wake({ reason: "connect", isLoud: true });
         reporter.changed();
@@ -81,11 +93,12 @@ export function createUplinkLink(
       progress: context.progress.loop("link"),
     },
   );
-  return link;
+  return { ...link, run: onceEnrolled(context, link.run) };
 }
 
 /** Read anew each time, so that a rotated token needs no restart; known to the redactor before anything can tell it. */
-async function readToken({ options, redactor }: AgentContext): Promise<string | undefined> {
+async function readToken({ enrolment, options, redactor }: AgentContext): Promise<string | undefined> {
+  if (enrolment !== undefined) return enrolment.key();
   const { token, tokenFile } = options.link;
   const current = tokenFile === undefined ? token : await readTokenFile(tokenFile);
   if (current !== undefined) redactor.addSecret(current);

@@ -126,6 +126,16 @@ export const agentStatusSchema = z.object({
     dropped: z.int(),
     reason: z.string().optional(),
   }),
+  /** This box's standing with its hub; absent where it goes to its server with no key of its own. */
+  enrolment: z
+    .object({
+      hub: z.string(),
+      /** `pending`: a person has to approve it. */
+      state: z.enum(["enrolling", "pending", "enrolled"]),
+      reason: z.string().optional(),
+      keySince: z.string().optional(),
+    })
+    .optional(),
   /** What hits or has hit the whole box: open ones first, then those that ended last. */
   incidents: z
     .array(z.object({ kind: z.string(), cause: z.string(), start: z.string(), end: z.string().optional() }))
