@@ -2,38 +2,19 @@ import { Command, CommanderError } from "commander";
 import { messageOf } from "../base/errors.ts";
 import { ERROR_POLICY, toAppError } from "../contract/error-code.ts";
 import type { CommandContext, Finish } from "./command-context.ts";
-import { agentCommand } from "./commands/agent.ts";
-import { cleanupCommand } from "./commands/cleanup.ts";
-import { doctorCommand } from "./commands/doctor.ts";
-import { explainCommand } from "./commands/explain.ts";
-import { logsCommand } from "./commands/logs.ts";
-import { reconcileCommand } from "./commands/reconcile.ts";
-import { statusCommand } from "./commands/status.ts";
-import { versionCommand } from "./commands/version.ts";
-
-const COMMANDS = [
-  agentCommand,
-  statusCommand,
-  explainCommand,
-  reconcileCommand,
-  logsCommand,
-  cleanupCommand,
-  doctorCommand,
-  versionCommand,
-] as const;
+import { COMMANDS } from "./command-table.ts";
 
 const HELP_FOOTER = `
 Exit status: 0 done · 64 wrong arguments · 66 no such thing · 69 nothing answers · 75 try again later ·
              77 not allowed · 78 wrong configuration · 70 a fault of ours
-Manual: docs/operations.md (commands, states, what to do) and docs/configuration.md (every option)`;
+Manual: docs/operations.md (a box: commands, states, what to do), docs/cli.md (every command),
+        docs/configuration.md (every option of an agent)`;
 
 /** Runs one command line (without the program's own name) and resolves with its exit status. Never rejects. */
 export async function runProgram(args: readonly string[], context: CommandContext): Promise<number> {
   let exitCode = 0;
-  const program = createProgram(context, (code) => {
-    exitCode = code;
-  });
   try {
+    const program = await createProgram(context, { named: new Set(args), finish: (code) => (exitCode = code) });
     await program.parseAsync([...args], { from: "user" });
     return exitCode;
   } catch (thrown) {
@@ -41,29 +22,50 @@ export async function runProgram(args: readonly string[], context: CommandContex
   }
 }
 
-function createProgram(context: CommandContext, finish: Finish): Command {
-  const { io, version } = context;
-  const program = new Command("sluice")
+export interface ProgramNeeds {
+  /** Commands that are read; of the others only name and summary are there. `all`: every one. */
+  readonly named: ReadonlySet<string> | "all";
+  readonly finish: Finish;
+}
+
+export async function createProgram(context: CommandContext, { named, finish }: ProgramNeeds): Promise<Command> {
+  const program = new Command("sluice");
+  program
     .description("Keeps FFmpeg streams running on unattended boxes.")
-    .version(`sluice ${version}`, "-V, --version", "print the version")
+    .version(`sluice ${context.version}`, "-V, --version", "print the version")
+    .commandsGroup("Everywhere:")
     .helpCommand("help [command]", "show the help of a command")
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .addHelpText("after", HELP_FOOTER);
-  for (const create of COMMANDS) program.addCommand(create(context, finish));
-  for (const command of [program, ...program.commands]) {
-    command
-      .exitOverride()
-      .showHelpAfterError(`(sluice ${command === program ? "" : `${command.name()} `}--help says more)`)
-      .configureOutput({
-        writeOut: (text) => io.write(text),
-        writeErr: (text) => io.writeError(text),
-        outputError: (text, write) => write(text.replace(/^error: /, "sluice: ")),
-        getOutHelpWidth: () => io.columns ?? 100,
-        getErrHelpWidth: () => io.columns ?? 100,
-        getOutHasColors: () => io.hasColour,
-        getErrHasColors: () => io.hasColour,
-      });
+  for (const { name, summary, group, load } of COMMANDS) {
+    const isRead = named === "all" || named.has(name);
+    const command = isRead ? (await load())(context, finish) : new Command(name);
+    program.addCommand(command.summary(summary).helpGroup(group));
   }
+  configure(program, context);
   return program;
+}
+
+/** Commander hands none of this down to commands that were made elsewhere. */
+function configure(command: Command, context: CommandContext): void {
+  const { io } = context;
+  command
+    .exitOverride()
+    .showHelpAfterError(`(${pathOf(command)} --help says more)`)
+    .configureOutput({
+      writeOut: (text) => io.write(text),
+      writeErr: (text) => io.writeError(text),
+      outputError: (text, write) => write(text.replace(/^error: /, "sluice: ")),
+      getOutHelpWidth: () => io.columns ?? 100,
+      getErrHelpWidth: () => io.columns ?? 100,
+      getOutHasColors: () => io.hasColour,
+      getErrHasColors: () => io.hasColour,
+    });
+  for (const child of command.commands) configure(child, context);
+}
+
+function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }
 
 function report(thrown: unknown, { io, signal }: CommandContext): number {

@@ -4,6 +4,7 @@ import type { AgentStatus, LinkStatus, WorkloadStatus } from "../contract/local-
 import type { WorkloadState } from "../contract/workload.ts";
 import { formatAge, formatDuration } from "./duration.ts";
 import { createPaint, type Paint, type Tone } from "./paint.ts";
+import { PLAIN_BORDERS } from "./plain-borders.ts";
 
 export interface RenderOptions {
   readonly hasColour: boolean;
@@ -63,6 +64,9 @@ function renderAgent(status: AgentStatus, paint: Paint, nowMs: number): string[]
   for (const { kind, cause, start, end } of status.incidents) {
     if (end !== undefined) continue;
     lines.push(`${label("incident")}${paint("bad", kind)} for ${formatAge(start, nowMs) ?? start}: ${oneLine(cause)}`);
+  }
+  for (const { paused } of status.guard?.roots ?? []) {
+    if (paused !== undefined) lines.push(`${label("recording")}${paint("bad", "paused")}: ${oneLine(paused)}`);
   }
   const bad = Object.entries({ ...link.badEvents, ...badInputs }).filter(([, times]) => times > 0);
   if (bad.length > 0) {
@@ -140,24 +144,6 @@ function notDurable(reason: string | undefined): string {
   const why = reason === undefined ? "" : ` (${oneLine(reason)})`;
   return `NOT on disk${why}: streams go on; an agent that starts now finds them by their marks`;
 }
-
-const PLAIN_BORDERS = {
-  top: "",
-  "top-mid": "",
-  "top-left": "",
-  "top-right": "",
-  bottom: "",
-  "bottom-mid": "",
-  "bottom-left": "",
-  "bottom-right": "",
-  left: "",
-  "left-mid": "",
-  mid: "",
-  "mid-mid": "",
-  right: "",
-  "right-mid": "",
-  middle: "",
-};
 
 function label(text: string): string {
   return text.padEnd(11);

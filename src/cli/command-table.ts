@@ -1,0 +1,66 @@
+import type { Command } from "commander";
+import type { CommandContext, Finish } from "./command-context.ts";
+
+export type CreateCommand = (context: CommandContext, finish: Finish) => Command;
+
+export interface CommandEntry {
+  readonly name: string;
+  /** For the list of all commands. */
+  readonly summary: string;
+  readonly group: CommandGroup;
+  /** Its code is read when it is named and not before: an agent holds none of the others'. */
+  readonly load: () => Promise<CreateCommand>;
+}
+
+export type CommandGroup = "On a box:" | "On a hub's machine:" | "A fleet, through its hub:" | "Everywhere:";
+
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: "agent",
+    summary: "run the agent: keep the streams that the server expects of this box",
+    group: "On a box:",
+    load: async () => (await import("./commands/agent.ts")).agentCommand,
+  },
+  {
+    name: "status",
+    summary: "show the link, what is expected, and every workload with its state and cause",
+    group: "On a box:",
+    load: async () => (await import("./commands/status.ts")).statusCommand,
+  },
+  {
+    name: "explain",
+    summary: "say why a workload is in its state",
+    group: "On a box:",
+    load: async () => (await import("./commands/explain.ts")).explainCommand,
+  },
+  {
+    name: "reconcile",
+    summary: "compare what runs with what is expected now, and mend the difference",
+    group: "On a box:",
+    load: async () => (await import("./commands/reconcile.ts")).reconcileCommand,
+  },
+  {
+    name: "cleanup",
+    summary: "stop processes that are ours and should not be there",
+    group: "On a box:",
+    load: async () => (await import("./commands/cleanup.ts")).cleanupCommand,
+  },
+  {
+    name: "doctor",
+    summary: "check what streams need here, and the way to the server",
+    group: "On a box:",
+    load: async () => (await import("./commands/doctor.ts")).doctorCommand,
+  },
+  {
+    name: "logs",
+    summary: "print a workload's own output, or the agent's log",
+    group: "Everywhere:",
+    load: async () => (await import("./commands/logs.ts")).logsCommand,
+  },
+  {
+    name: "version",
+    summary: "print the version of Sluice and of the Node it runs on",
+    group: "Everywhere:",
+    load: async () => (await import("./commands/version.ts")).versionCommand,
+  },
+];
