@@ -31,6 +31,7 @@ export interface AgentViewDeps {
   readonly link: () => LinkStatus;
   readonly registry: () => AgentStatus["registry"];
   readonly report: () => AgentStatus["report"];
+  readonly hold: () => AgentStatus["hold"];
   readonly enrolment: () => AgentStatus["enrolment"];
   readonly proofOf: (id: string, keepGaps: number) => WorkloadStatus["proof"];
   readonly incidents: () => AgentStatus["incidents"];
@@ -126,6 +127,7 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
         },
         registry: deps.registry(),
         report: deps.report(),
+        hold: deps.hold(),
         enrolment: deps.enrolment(),
         incidents: deps.incidents(),
         guard: deps.guard.status(),

@@ -139,6 +139,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       link: link.status,
       registry: engine.durability,
       report: reporter.status,
+      hold: link.hold,
       enrolment: () => context.enrolment?.status(),
       proofOf: engine.health.gaps.of,
       incidents: () =>

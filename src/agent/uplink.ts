@@ -1,11 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { Service } from "../base/service.ts";
+import type { AgentStatus } from "../contract/local-status.ts";
 import type { AgentContext } from "./agent-context.ts";
 import type { BadInputs } from "./bad-inputs.ts";
 import { createCommandRunner } from "./command-runner.ts";
 import type { Engine } from "./engine.ts";
 import { readTokenFile } from "./link/credentials.ts";
+import { createHold } from "./link/hold.ts";
 import { createLink, type Link } from "./link/link.ts";
 import { createQueueFile } from "./report/queue-file.ts";
 import { createReporter, QUEUE_BOUNDS, type Reporter, type ReportPicture } from "./report/reporter.ts";
@@ -43,7 +45,7 @@ export function createUplinkLink(
   context: AgentContext,
   engine: Pick<Engine, "store" | "reconciler">,
   tell: { readonly reporter: Reporter; readonly badInputs: BadInputs },
-): Link {
+): Link & { readonly hold: () => AgentStatus["hold"] } {
   const { clock, options } = context;
   const { store, reconciler } = engine;
   const { reporter, badInputs } = tell;
@@ -58,6 +60,7 @@ export function createUplinkLink(
     onResult: reporter.commandResult,
   });
 
+  const hold = createHold(options.box.id, { clock, log });
   const link = createLink(
     { ...options.link, outputTemplate: options.streams.outputTemplate },
     {
@@ -68,6 +71,9 @@ export function createUplinkLink(
       token: () => readToken(context),
       cursor: store.cursor,
       onEvent: async (event, eventId) => {
+        if (event.kind === "hold") return hold.begin(event.reason);
+        hold.end();
+        if (event.kind === "ready") return;
         if (event.kind === "command") return commands.run(event);
         for (const { id, reason } of "rejected" in event ? event.rejected : []) {
           badInputs.add("workload");
@@ -84,7 +90,6 @@ export function createUplinkLink(
         occurred("bad-event", message);
       },
       onConnected: () => {
-        context.enrolment?.accepted();
         store.connected();
         reconciler.wake({ reason: "connect", isLoud: true });
         reporter.changed();
@@ -93,7 +98,7 @@ export function createUplinkLink(
       progress: context.progress.loop("link"),
     },
   );
-  return { ...link, run: onceEnrolled(context, link.run) };
+  return { ...link, hold: hold.status, run: onceEnrolled(context, link.run) };
 }
 
 /** Read anew each time, so that a rotated token needs no restart; known to the redactor before anything can tell it. */

@@ -40,6 +40,7 @@ export function createTestContext(
     connectAgent: (socketPath) => createLocalAgent({ socketPath, timeoutMs: 5000 }),
     runAgent: refuse,
     cleanupWithoutAgent: refuse,
+    enrol: refuse,
     runProgram: refuse,
     readFfmpeg: refuse,
     ...context,

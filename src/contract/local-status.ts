@@ -144,12 +144,13 @@ export const agentStatusSchema = z.object({
     dropped: z.int(),
     reason: z.string().optional(),
   }),
-  /** This box's standing with its hub; absent where it goes to its server with no key of its own. */
+  /** The hub knows this box and keeps it waiting: `pending` (a person has to approve it) or `quarantined`. */
+  hold: z.object({ reason: z.string(), since: z.string() }).optional(),
+  /** How this box came to its hub; absent where it goes to its server with no key of its own. */
   enrolment: z
     .object({
       hub: z.string(),
-      /** `pending`: a person has to approve it. */
-      state: z.enum(["enrolling", "pending", "enrolled"]),
+      state: z.enum(["enrolling", "enrolled"]),
       reason: z.string().optional(),
       keySince: z.string().optional(),
     })

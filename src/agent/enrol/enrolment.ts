@@ -34,8 +34,6 @@ export interface Enrolment extends Service {
   readonly fetch: HttpFetch;
   /** Changes the key now. */
   rotate(signal: AbortSignal): Promise<void>;
-  /** The hub has let this box in. */
-  accepted(): void;
   status(): NonNullable<AgentStatus["enrolment"]>;
 }
 
@@ -50,7 +48,6 @@ export function createEnrolment(options: EnrolmentOptions, deps: EnrolmentDeps):
   const { clock, file, log, random } = deps;
   const ready = Promise.withResolvers<void>();
   let reason: string | undefined;
-  let isPending = false;
   let rotating: Promise<void> | undefined;
 
   const say = (text: string, message: string) => {
@@ -62,8 +59,7 @@ export function createEnrolment(options: EnrolmentOptions, deps: EnrolmentDeps):
     const token = await deps.token();
     if (token === undefined) throw new AppError("invalid", "there is no enrolment token any more");
     const state = await enrolBox({ ...options, token }, deps, signal);
-    isPending = state === "pending";
-    const approval = isPending ? "; a person has to approve it before the hub lets it work" : "";
+    const approval = state === "pending" ? "; a person has to approve it before the hub lets it work" : "";
     log.info(`This box is enrolled as ${options.boxId}${approval}`);
   };
 
@@ -145,9 +141,6 @@ export function createEnrolment(options: EnrolmentOptions, deps: EnrolmentDeps):
           resolve();
         });
       }),
-    accepted: () => {
-      isPending = false;
-    },
     run: async (signal) => {
       try {
         await enrol(signal);
@@ -158,10 +151,9 @@ export function createEnrolment(options: EnrolmentOptions, deps: EnrolmentDeps):
     },
     status: () => {
       const { current } = file.current();
-      const state = current === undefined ? "enrolling" : isPending ? "pending" : "enrolled";
       return {
         hub: options.hub,
-        state,
+        state: current === undefined ? "enrolling" : "enrolled",
         ...(reason === undefined ? {} : { reason }),
         ...(current === undefined ? {} : { keySince: new Date(current.keySinceMs).toISOString() }),
       };
