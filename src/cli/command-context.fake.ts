@@ -41,6 +41,7 @@ export function createTestContext(
     runAgent: refuse,
     runHub: refuse,
     cleanupWithoutAgent: refuse,
+    enrol: refuse,
     runProgram: refuse,
     readFfmpeg: refuse,
     ...context,

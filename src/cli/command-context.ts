@@ -18,6 +18,23 @@ export interface CommandIo {
   readonly columns: number | undefined;
 }
 
+export interface EnrolWish {
+  /** As a person carried it here. */
+  readonly token: string;
+  /** Where the hub is, when not where the token says. */
+  readonly hub: string | undefined;
+  readonly boxId: string;
+  readonly name: string | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface EnrolResult {
+  readonly state: "pending" | "approved" | "revoked";
+  readonly hub: string;
+  /** It runs, and knows nothing of this until it is started again. */
+  readonly mustRestartAgent: boolean;
+}
+
 /** Everything that commands get from outside. `main.ts` hands in the real ones. */
 export interface CommandContext {
   readonly version: string;
@@ -39,6 +56,8 @@ export interface CommandContext {
     wanted: { readonly dryRun: boolean },
     signal: AbortSignal,
   ) => Promise<CleanupResult>;
+  /** Makes this machine a box of a hub: see `EnrolWish`. Rejects with `conflict` while an enrolled agent runs here. */
+  readonly enrol: (options: AgentOptions, wish: EnrolWish, signal: AbortSignal) => Promise<EnrolResult>;
   /** Runs short helper programs. */
   readonly runProgram: RunProgram;
   /** Rejects with `not-found` or `unavailable`. */

@@ -28,6 +28,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/hub.ts")).hubCommand,
   },
   {
+    name: "enrol",
+    summary: "make this box one of a hub's, with a one-time token",
+    group: "On a box:",
+    load: async () => (await import("./commands/enrol.ts")).enrolCommand,
+  },
+  {
     name: "status",
     summary: "show the link, what is expected, and every workload with its state and cause",
     group: "On a box:",
