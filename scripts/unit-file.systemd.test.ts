@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { OWN_SUBGROUP } from "../src/base/cgroup-branch.ts";
 
 const UNIT = resolve(import.meta.dirname, "../packaging/sluice-agent.service");
 /** Exposure in tenths, as docs/install.md tells it; 100 is a unit without any protection. */
@@ -32,6 +33,14 @@ describe.skipIf(!hasTools)(`the unit file${hasTools ? "" : " (skipped: needs sys
     expect(stdout).toContain("Overall exposure level");
     expect(status, stdout).toBe(0);
   });
+});
+
+test("the drop-in for limits puts the agent where it looks for the groups of its streams", () => {
+  const text = readFileSync(resolve(import.meta.dirname, "../packaging/limits.conf"), "utf8");
+  expect(text).toContain(`\nDelegateSubgroup=${OWN_SUBGROUP}\n`);
+  expect(text).toContain("\nDelegate=cpu memory\n");
+  // A read-only hierarchy would take the agent's writes away again.
+  expect(text).toContain("\nProtectControlGroups=no\n");
 });
 
 test("the unit never gives up, and leaves streams alone", () => {

@@ -119,7 +119,7 @@ async function cleanUp(
   try {
     const runtime = createProcessRuntime(
       { stateDir: files.stateDir },
-      { clock, log, spawner, table, listPids: createPidLister({ table, clock, log }), signal },
+      { clock, log, spawner, table, listPids: createPidLister({ table, clock, log }), place: () => undefined, signal },
     );
     const clearRecords = async () => {
       if (!existsSync(files.registry)) return;

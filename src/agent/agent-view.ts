@@ -1,5 +1,6 @@
 import type { AgentStatus, Explanation, LinkStatus, WorkloadStatus } from "../contract/local-status.ts";
 import type { NodeTelemetry } from "../contract/report.ts";
+import type { Guard } from "./guard/guard.ts";
 import { KEPT_GAPS } from "./health/stream-ledger.ts";
 import type { Blocked } from "./reconcile/allocate.ts";
 import { explain, toIso, toWorkloadStatus, type WorkloadView } from "./reconcile/describe.ts";
@@ -32,6 +33,7 @@ export interface AgentViewDeps {
   readonly report: () => AgentStatus["report"];
   readonly proofOf: (id: string, keepGaps: number) => WorkloadStatus["proof"];
   readonly incidents: () => AgentStatus["incidents"];
+  readonly guard: Pick<Guard, "holdOf" | "shareOf" | "status">;
   readonly badInputs: () => Readonly<Record<string, number>>;
   readonly node: () => NodeTelemetry | undefined;
   readonly capabilities: readonly string[];
@@ -61,6 +63,8 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
       driver: kind === undefined ? undefined : deps.driverOf(kind),
       usage: deps.usageOf(unit?.handle?.identity.pid),
       proof: deps.proofOf(id, keepGaps),
+      held: deps.guard.holdOf(id),
+      share: deps.guard.shareOf(id),
       incidents: deps.incidents().filter(({ end }) => end === undefined),
       nowMs: deps.clock.monotonicMs(),
       nowWallMs: deps.clock.wallMs(),
@@ -122,6 +126,7 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
         registry: deps.registry(),
         report: deps.report(),
         incidents: deps.incidents(),
+        guard: deps.guard.status(),
         badInputs: { ...deps.badInputs() },
         workloads: workloads(),
       };

@@ -137,6 +137,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       proofOf: engine.health.gaps.of,
       incidents: engine.health.incidents.status,
       badInputs: badInputs.counts,
+      guard: engine.guard,
       node: engine.node.latest,
       capabilities: CAPABILITIES,
     },
@@ -175,6 +176,8 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
     statusLine: () => statusLine(view.status()),
   });
 
+  // What may be recorded is known before anything is compared with what runs.
+  await engine.guard.look();
   await reconciler.adopt();
   const isUnsure = [...reconciler.units().values()].some(({ isUnexplained }) => isUnexplained);
   // Without a cursor the server names the whole set.

@@ -5,6 +5,8 @@ import type { RunDirectory } from "../base/run-directory.ts";
 import type { Service } from "../base/service.ts";
 import type { AgentStatus, LinkStatus } from "../contract/local-status.ts";
 import type { AgentContext, Notices } from "./agent-context.ts";
+import type { Guard } from "./guard/guard.ts";
+import { openGuard } from "./guard/open-guard.ts";
 import { createHealthWatch, type HealthWatch } from "./health/health-watch.ts";
 import { createExpectedStore, type ExpectedStore } from "./reconcile/expected-store.ts";
 import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
@@ -26,6 +28,7 @@ export interface Engine {
   readonly store: ExpectedStore;
   readonly reconciler: Reconciler;
   readonly usage: UsageSampler;
+  readonly guard: Guard;
   readonly node: Pick<NodeSampler, "latest">;
   readonly health: Pick<HealthWatch, "incidents" | "gaps">;
   readonly services: readonly Service[];
@@ -80,12 +83,26 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     },
   );
 
+  const guard = openGuard(context, {
+    expected: () => store.state().workloads,
+    units: () => reconciler.units(),
+    usageOf: (pid) => usage.of(pid),
+    wake: () => reconciler.wake({ reason: "guard", isLoud: false }),
+    notices,
+  });
+  const expected = () => guard.effective(store.state().workloads);
+
   // A process is started only after what expects it is on disk: one that is recorded and not expected was given up.
   const commit = async () => {
     await Promise.all([registry.commit(), expectedFile.commit()]);
   };
   const pump = createOutputPump(
-    { ...DEFAULT_PUMP_OPTIONS, logDirectory: logDir, agentLogName: basename(options.files.log) },
+    {
+      ...DEFAULT_PUMP_OPTIONS,
+      totalBytes: options.guard.logsBytes,
+      logDirectory: logDir,
+      agentLogName: basename(options.files.log),
+    },
     {
       clock,
       log: logFor("STREAM"),
@@ -101,6 +118,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       random,
       logFor,
       redactor,
+      room: guard,
       runtime: createProcessRuntime(
         { stateDir: options.files.stateDir },
         {
@@ -109,6 +127,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
           spawner: context.spawner,
           table: context.table,
           listPids: createPidLister({ table: context.table, clock, log: logFor("PID") }),
+          place: guard.place,
           signal: life,
         },
       ),
@@ -123,7 +142,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       newNonce: () => randomBytes(16).toString("hex"),
       boxId: options.box.id,
       bootId: parts.bootId,
-      expected: () => store.state().workloads,
+      expected,
       restraint: {
         failed: (failure) => health.incidents.failed(failure),
         turnInMs: (id) => health.incidents.turnInMs(id),
@@ -148,7 +167,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       gapFile: join(options.files.stateDir, "gaps.json"),
       driverOf,
       filesOf,
-      expected: () => store.state().workloads,
+      expected,
       units: reconciler.units,
       isRefused: (id) => reconciler.refusals().has(id),
       isBlocked: (id) => reconciler.blocked().has(id),
@@ -156,6 +175,8 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       disk: durability,
       wake: () => reconciler.wake({ reason: "health", isLoud: false }),
       hasten: reconciler.hasten,
+      holdOf: (id) => guard.holdOf(id)?.by,
+      breachOf: guard.breachOf,
     },
     notices,
   );
@@ -189,9 +210,11 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     usage,
     node,
     filesOf,
+    guard,
     services: [
       pump,
       health,
+      guard,
       { name: "usage", run: usage.run },
       { name: "node", run: node.run },
       pruner,

@@ -109,6 +109,7 @@ test("cleanup without an agent ends what proves to be ours, leaves the rest, and
     spawner: createSpawner({ ambient: process.env }, { clock: systemClock }),
     table,
     listPids: createPidLister({ table, clock: systemClock, log }),
+    place: () => undefined,
     signal: stop.signal,
   };
   const launch = (home: string, nonce: string): Promise<ProcessHandle> =>

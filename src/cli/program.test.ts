@@ -114,6 +114,7 @@ test("status shows what is wrong: held removals, a registry that is not on disk,
       lastBadEvent: "Unexpected token <",
     },
     report: { state: "failing", queued: 4, dropped: 1, reason: "503" },
+    guard: { limitsBy: "measuring", roots: [{ root: "/srv/rec", paused: "/srv/rec has 9 MiB free" }] },
     workloads: [],
   });
   await startAgent();
@@ -125,6 +126,7 @@ test("status shows what is wrong: held removals, a registry that is not on disk,
     held       removal of cam-1, cam-2, cam-3: a snapshot would stop 3 of 4; applies in 41 s
     registry   NOT on disk (ENOSPC): streams go on; an agent that starts now finds them by their marks
     report     failing, 4 queued, 1 dropped: 503
+    recording  paused: /srv/rec has 9 MiB free
     bad input  not-json 3, refused 2; last: Unexpected token <
 
     no workloads

@@ -64,6 +64,9 @@ function renderAgent(status: AgentStatus, paint: Paint, nowMs: number): string[]
     if (end !== undefined) continue;
     lines.push(`${label("incident")}${paint("bad", kind)} for ${formatAge(start, nowMs) ?? start}: ${oneLine(cause)}`);
   }
+  for (const { paused } of status.guard?.roots ?? []) {
+    if (paused !== undefined) lines.push(`${label("recording")}${paint("bad", "paused")}: ${oneLine(paused)}`);
+  }
   const bad = Object.entries({ ...link.badEvents, ...badInputs }).filter(([, times]) => times > 0);
   if (bad.length > 0) {
     const counts = bad.map(([kind, times]) => `${kind} ${times}`).join(", ");

@@ -5,12 +5,15 @@ import { boxIdSchema } from "../contract/identifier.ts";
 import { type AgentOption, type DefaultContext, derivedOption, option, unsetOption } from "./agent-option.ts";
 import {
   booleanValue,
+  bytesValue,
   choiceValue,
+  coresValue,
   countValue,
   httpAddressValue,
   labelsValue,
   listValue,
   loopbackListenValue,
+  memoryValue,
   outputTemplateValue,
   pathValue,
   programValue,
@@ -133,6 +136,46 @@ export const AGENT_OPTIONS = {
 
   "shutdown.streams": option(choiceValue(["keep", "stop"]), "keep", {
     help: "When the agent is told to stop: leave streams running for the next agent, or stop them all.",
+  }),
+
+  "guard.memory": unsetOption(memoryValue(), {
+    help: "Memory limit of a stream that names none.",
+  }),
+  "guard.cpu": unsetOption(coresValue(), {
+    help: "Limit, in processor cores, of a stream that names none.",
+  }),
+  "guard.maxMemory": unsetOption(memoryValue(), {
+    help: "Most memory that any stream may have, whatever the server says.",
+  }),
+  "guard.maxCpu": unsetOption(coresValue(), {
+    help: "Most processor cores that any stream may have, whatever the server says.",
+  }),
+  "guard.cgroups": option(choiceValue(["auto", "off"]), "auto", {
+    help: "Let the kernel hold streams to their limits, where the agent may make cgroups. Else limits are measured.",
+  }),
+  "guard.nice": option(countValue({ min: 0, max: 15 }), 5, {
+    help: "Niceness of a stream of priority 50; others get up to 5 more or less. 0: leave all as they are.",
+  }),
+  "guard.admissionCpuPercent": option(countValue({ min: 0, max: 100 }), 0, {
+    help: "While the box uses more of its processors than this, new streams wait. 0: off.",
+  }),
+  "guard.shedCpuPercent": option(countValue({ min: 0, max: 100 }), 0, {
+    help: "When the box uses more than this for a minute, the least important stream gives way, if others matter more. 0: off.",
+  }),
+  "guard.memoryFreePercent": option(countValue({ min: 0, max: 50 }), 3, {
+    help: "When less of the memory is available than this, the least important stream gives way; of equals the largest. 0: off.",
+  }),
+  "guard.diskFreeBytes": option(bytesValue({ min: 0, max: 2 ** 50 }), 268_435_456, {
+    help: "When a file root has less free space than this, nothing is recorded there. 0: off.",
+  }),
+  "guard.recordingsBytes": unsetOption(bytesValue({ min: 1_048_576, max: 2 ** 50 }), {
+    help: "Most that the recordings below each file root may take together.",
+  }),
+  "guard.deleteRecordings": option(booleanValue(), false, {
+    help: "Delete the oldest files that streams recorded, instead of recording no more, to stay within the two budgets.",
+  }),
+  "guard.logsBytes": option(bytesValue({ min: 1_048_576, max: 2 ** 40 }), 134_217_728, {
+    help: "Most that the logs of all streams may take together.",
   }),
 
   "policy.inputs": option(listValue(schemeSchema, "URL schemes, such as rtsp"), INPUT_SCHEMES, {

@@ -41,6 +41,7 @@ export interface AgentOptions {
   readonly boot: { readonly onReboot: "clear" | "resume"; readonly detectionThresholdMs: number };
   readonly reconcile: { readonly shrinkHoldMs: number; readonly intervalMs: number };
   readonly shutdown: { readonly streams: "keep" | "stop" };
+  readonly guard: GuardOptions;
   readonly policy: StreamPolicy;
   readonly files: {
     readonly stateDir: string;
@@ -53,6 +54,26 @@ export interface AgentOptions {
     readonly maxFileBytes: number;
     readonly keepFiles: number;
   };
+}
+
+/** What holds streams to their share of the box. A number that is 0 switches its rule off. */
+export interface GuardOptions {
+  /** For a workload that names no limit of its own. */
+  readonly memoryBytes: number | undefined;
+  readonly cpuCores: number | undefined;
+  /** Ceilings, whatever the hub says. */
+  readonly maxMemoryBytes: number | undefined;
+  readonly maxCpuCores: number | undefined;
+  readonly cgroups: "auto" | "off";
+  readonly nice: number;
+  readonly admissionCpuPercent: number;
+  readonly shedCpuPercent: number;
+  readonly memoryFreePercent: number;
+  /** Free space below which nothing is recorded below a file root. */
+  readonly diskFreeBytes: number;
+  readonly recordingsBytes: number | undefined;
+  readonly deleteRecordings: boolean;
+  readonly logsBytes: number;
 }
 
 /** What this box allows, whatever the hub says. */

@@ -1,5 +1,12 @@
 import { isAbsolute, resolve } from "node:path";
 import { z } from "zod";
+import {
+  CORES_ALLOWED,
+  coresQuantitySchema,
+  MEMORY_ALLOWED,
+  memoryQuantitySchema,
+  parseBytes,
+} from "../contract/quantity.ts";
 import { maskAddress } from "./mask-address.ts";
 
 /** One kind of option value: what it accepts, how it is written as text, and how it may be shown. */
@@ -122,6 +129,30 @@ export function countValue({ min, max }: Range): OptionValue<number> {
     schema: z.int().min(min).max(max),
     fromText: numberFromText,
   };
+}
+
+/** A number of bytes, or one with a unit; 0 where it is allowed. */
+export function bytesValue({ min, max }: Range): OptionValue<number> {
+  return {
+    allowed: `a number of bytes from ${min} to ${max}, also with a unit: 512Mi, 20Gi`,
+    placeholder: "bytes",
+    schema: z
+      .union([z.number(), z.string()])
+      .transform((given) => (typeof given === "number" ? given : (parseBytes(given) ?? Number.NaN)))
+      .pipe(z.int().min(min).max(max)),
+    fromText: asIs,
+  };
+}
+
+/** A limit on memory, as a workload's spec writes it. */
+export function memoryValue(): OptionValue<string> {
+  return { allowed: MEMORY_ALLOWED, placeholder: "memory", schema: memoryQuantitySchema, fromText: asIs };
+}
+
+/** A limit on processor time, as a workload's spec writes it. */
+export function coresValue(): OptionValue<string> {
+  const schema = z.union([z.number().transform(String), z.string()]).pipe(coresQuantitySchema);
+  return { allowed: CORES_ALLOWED, placeholder: "cores", schema, fromText: asIs };
 }
 
 export function choiceValue<const T extends string>(choices: readonly [T, ...T[]]): OptionValue<T> {

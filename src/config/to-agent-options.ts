@@ -1,3 +1,4 @@
+import { parseBytes, parseCores } from "../contract/quantity.ts";
 import type { AgentOptions } from "./agent-options.ts";
 import type { AgentOptionValues } from "./agent-options-table.ts";
 
@@ -35,6 +36,21 @@ export function toAgentOptions(values: AgentOptionValues, token: string | undefi
       intervalMs: toMs(values["reconcile.intervalSeconds"]),
     },
     shutdown: { streams: values["shutdown.streams"] },
+    guard: {
+      memoryBytes: parseBytes(values["guard.memory"] ?? ""),
+      cpuCores: parseCores(values["guard.cpu"] ?? ""),
+      maxMemoryBytes: parseBytes(values["guard.maxMemory"] ?? ""),
+      maxCpuCores: parseCores(values["guard.maxCpu"] ?? ""),
+      cgroups: values["guard.cgroups"],
+      nice: values["guard.nice"],
+      admissionCpuPercent: values["guard.admissionCpuPercent"],
+      shedCpuPercent: values["guard.shedCpuPercent"],
+      memoryFreePercent: values["guard.memoryFreePercent"],
+      diskFreeBytes: values["guard.diskFreeBytes"],
+      recordingsBytes: values["guard.recordingsBytes"],
+      deleteRecordings: values["guard.deleteRecordings"],
+      logsBytes: values["guard.logsBytes"],
+    },
     policy: {
       inputs: values["policy.inputs"],
       outputs: values["policy.outputs"],

@@ -6,6 +6,12 @@ import { WORKLOAD_STATES } from "./workload.ts";
 
 export const LINK_STATES = ["off", "connecting", "live", "waiting", "degraded"] as const;
 
+/**
+ * Why the resource guard holds a workload back: no room on the processors for a new one (`admission`), it gave way to
+ * others (`shed-cpu`, `shed-memory`), or the disk has no room for what it records (`disk`; `disk-partly`: for some of it).
+ */
+export const HOLDERS = ["admission", "shed-cpu", "shed-memory", "disk", "disk-partly"] as const;
+
 export const workloadStatusSchema = z.object({
   id: z.string(),
   kind: z.string(),
@@ -81,6 +87,18 @@ export const workloadStatusSchema = z.object({
     .optional(),
   cpuPercent: z.number().optional(),
   rssBytes: z.number().optional(),
+  /** 0 to 100: the lowest gives way first. */
+  priority: z.int().optional(),
+  /** What it may use, and who sees to that: the kernel, or the agent that measures it. */
+  limits: z
+    .object({
+      memoryBytes: z.number().optional(),
+      cpuCores: z.number().optional(),
+      by: z.enum(["cgroup", "measuring"]),
+    })
+    .optional(),
+  /** The resource guard keeps it from running, or (`disk-partly`) from recording. */
+  held: z.object({ by: z.enum(HOLDERS), reason: z.string() }).optional(),
 });
 export type WorkloadStatus = z.output<typeof workloadStatusSchema>;
 
@@ -130,6 +148,25 @@ export const agentStatusSchema = z.object({
   incidents: z
     .array(z.object({ kind: z.string(), cause: z.string(), start: z.string(), end: z.string().optional() }))
     .default([]),
+  /** What the resource guard sees of the box. */
+  guard: z
+    .object({
+      limitsBy: z.enum(["cgroup", "measuring"]),
+      /** Of all processors, over the last seconds; only where a rule needs it. */
+      cpuPercent: z.number().optional(),
+      memoryTotalBytes: z.number().optional(),
+      memoryAvailableBytes: z.number().optional(),
+      /** File roots that streams write to; `paused`: why nothing is recorded there. */
+      roots: z.array(
+        z.object({
+          root: z.string(),
+          freeBytes: z.number().optional(),
+          recordedBytes: z.number().optional(),
+          paused: z.string().optional(),
+        }),
+      ),
+    })
+    .optional(),
   /** Inputs that were refused or skipped since the start, by kind. */
   badInputs: z.record(z.string(), z.int()),
   workloads: z.array(workloadStatusSchema),

@@ -37,6 +37,8 @@ const streamFields = {
   video: z.unknown().optional(),
   audio: z.unknown().optional(),
   preview: z.unknown().optional(),
+  priority: z.unknown().optional(),
+  resources: z.unknown().optional(),
 };
 
 const streamSchema = z.object(streamFields);
@@ -128,11 +130,13 @@ function toWorkload(
 ): ParsedWorkload {
   const ends = findEndpoints(stream, outputTemplate, path);
   if ("problem" in ends) return { rejected: { id: stream.id, reason: ends.problem } };
-  const { name, video, audio, preview } = stream;
+  const { name, video, audio, preview, priority, resources } = stream;
   const candidate = {
     kind: "stream",
     id: ends.id,
     ...(name === undefined ? {} : { name }),
+    ...(priority === undefined ? {} : { priority }),
+    ...(resources === undefined ? {} : { resources }),
     spec: {
       input: ends.input,
       outputs: [ends.output],

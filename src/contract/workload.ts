@@ -1,13 +1,25 @@
 import { z } from "zod";
 import { workloadIdSchema } from "./identifier.ts";
+import { coresQuantitySchema, memoryQuantitySchema } from "./quantity.ts";
 import { streamSpecSchema } from "./stream-spec.ts";
 
-/** One thing a box must keep running. */
+/** What one workload may use at most; the box has defaults and ceilings of its own (`guard.*`). */
+export const resourcesSchema = z.object({
+  memory: memoryQuantitySchema.optional(),
+  cpu: coresQuantitySchema.optional(),
+});
+
+/** Who gives first when something must: the lowest. */
+export const DEFAULT_PRIORITY = 50;
+
+/** One thing a box must keep running. `priority` and `resources` are no part of its spec: a change restarts nothing. */
 export const workloadSchema = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("stream"),
     id: workloadIdSchema,
     name: z.string().max(200).optional(),
+    priority: z.int().min(0).max(100).optional(),
+    resources: resourcesSchema.optional(),
     spec: streamSpecSchema,
   }),
 ]);

@@ -1,5 +1,5 @@
 import { AppError } from "../../src/base/errors.ts";
-import { isOneLine } from "../sse/frame.ts";
+import { isOneLine } from "../../src/hub/events/frame.ts";
 import type { FaultArgument, FaultKind, FaultValues } from "./fault-catalog.ts";
 
 /** Checks what was given against the catalog and fills in the rest. Throws `invalid` naming the argument. */

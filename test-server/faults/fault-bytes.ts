@@ -1,5 +1,5 @@
 import type { Random } from "../../src/base/random.ts";
-import { encodeEvent } from "../sse/frame.ts";
+import { encodeEvent } from "../../src/hub/events/frame.ts";
 import type { FaultName, FaultValues } from "./fault-catalog.ts";
 
 /** Bytes that an instant fault puts on every connection, as they are. Empty for faults that send nothing. */

@@ -1,18 +1,11 @@
 import type { ServerResponse } from "node:http";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { isOneLine } from "../../src/hub/events/frame.ts";
+import { SSE_HEADERS } from "../../src/hub/events/sse-headers.ts";
 import type { ConnectAnswer } from "../faults/active-faults.ts";
 import type { Parts } from "../parts.ts";
 import type { Visitor } from "../sse/client-room.ts";
-import { isOneLine } from "../sse/frame.ts";
 import { EVENT_FORMS, type EventForm, eventsOnConnect } from "../sse/set-events.ts";
-
-/** Neither a proxy nor a compressor may hold events back. */
-export const SSE_HEADERS = {
-  "content-type": "text/event-stream; charset=utf-8",
-  "cache-control": "no-cache, no-transform",
-  "x-accel-buffering": "no",
-  connection: "keep-alive",
-} as const;
 
 /** `GET /events` and `GET /v1/boxes/:box/events`: `?form=typed|simple|starts`; the cursor is `Last-Event-ID` or `?lastEventId=`. */
 export function registerEventsRoute(app: FastifyInstance, parts: Parts): void {

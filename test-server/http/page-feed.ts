@@ -1,9 +1,9 @@
 import type { FastifyInstance } from "fastify";
 import type { Clock, Timer } from "../../src/base/clock.ts";
+import { encodeEvent } from "../../src/hub/events/frame.ts";
+import { SSE_HEADERS } from "../../src/hub/events/sse-headers.ts";
 import { isLoopback } from "../options.ts";
 import type { Parts } from "../parts.ts";
-import { encodeEvent } from "../sse/frame.ts";
-import { SSE_HEADERS } from "./events-route.ts";
 
 const COALESCE_MS = 100;
 /** Counters (bytes, frames, seconds left) move without anything happening. */

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import { AppError } from "../../src/base/errors.ts";
+import { encodeEvent, isOneLine } from "../../src/hub/events/frame.ts";
 import type { Parts } from "../parts.ts";
-import { encodeEvent, isOneLine } from "../sse/frame.ts";
 
 export interface SendEventAnswer {
   readonly success: true;

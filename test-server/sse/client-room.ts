@@ -1,7 +1,7 @@
 import type { ServerResponse } from "node:http";
 import type { Clock } from "../../src/base/clock.ts";
+import { encodeBeat } from "../../src/hub/events/frame.ts";
 import type { WritePlan } from "../faults/active-faults.ts";
-import { encodeBeat } from "./frame.ts";
 import { createOutbox, type Outbox } from "./outbox.ts";
 import type { EventForm } from "./set-events.ts";
 

@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 import type { Clock } from "../../src/base/clock.ts";
+import { createEventSink } from "../../src/hub/events/event-sink.ts";
 import type { WritePlan } from "../faults/active-faults.ts";
 
 /** Bytes that may wait for a client that does not read; beyond it the connection is cut. */
@@ -27,19 +28,11 @@ export function createOutbox(
   const waiting: { readonly bytes: Buffer; readonly plan: WritePlan }[] = [];
   let isWriting = false;
   let isMuted = false;
-  let bytesWritten = 0;
+  const sink = createEventSink(response, { maxWaitingBytes: MAX_WAITING_BYTES });
 
-  const isOpen = () => !isMuted && !response.destroyed && !response.writableEnded;
+  const isOpen = () => !isMuted && sink.isOpen();
   const write = (bytes: Buffer) => {
-    if (!isOpen()) return;
-    bytesWritten += bytes.length;
-    response.write(bytes);
-    if (response.writableLength > MAX_WAITING_BYTES) response.destroy();
-  };
-  /** The body ends, and the connection with it: a client must not ask again on it. */
-  const end = () => {
-    const { socket } = response;
-    response.end(() => socket?.end());
+    if (!isMuted) sink.send(bytes);
   };
   /** HTTP chunks keep the split visible even where the kernel joins segments. */
   const writeByteByByte = async (bytes: Buffer) => {
@@ -54,7 +47,7 @@ export function createOutbox(
       if (next.plan.delayMs > 0) await deps.clock.delay(next.plan.delayMs, deps.signal);
       if (next.plan.byteByByte) await writeByteByByte(next.bytes);
       else write(next.bytes);
-      if (next.plan.closeAfter && isOpen()) end();
+      if (next.plan.closeAfter && isOpen()) sink.close("end");
     }
     isWriting = false;
   };
@@ -73,11 +66,7 @@ export function createOutbox(
       isMuted = true;
     },
     isMuted: () => isMuted,
-    close: (how) => {
-      if (how === "reset") response.socket?.resetAndDestroy();
-      else if (how === "cut") response.destroy();
-      else end();
-    },
-    bytesWritten: () => bytesWritten,
+    close: sink.close,
+    bytesWritten: sink.bytesWritten,
   };
 }

@@ -1,6 +1,7 @@
 import type { Workload } from "../../src/contract/workload.ts";
+import { changeEvent, expectedEvent } from "../../src/hub/events/box-events.ts";
+import { encodeEvent } from "../../src/hub/events/frame.ts";
 import type { CatchUp, SetStep, Snapshot } from "../state/expected-set.ts";
-import { encodeEvent } from "./frame.ts";
 
 /**
  * How a connection is spoken to:
@@ -14,8 +15,8 @@ export type EventForm = (typeof EVENT_FORMS)[number];
 /** What a connection hears first. */
 export function eventsOnConnect(form: EventForm, catchUp: CatchUp, snapshot: Snapshot): string[] {
   if (form === "typed") {
-    if (catchUp.kind === "snapshot") return [expectedEvent(snapshot, false)];
-    return catchUp.changes.map((change) => changeEvent(snapshot.epoch, change));
+    if (catchUp.kind === "snapshot") return [expectedEvent(snapshot)];
+    return catchUp.changes.map((change) => changeEvent({ ...change, epoch: snapshot.epoch }));
   }
   const greeting = encodeEvent({ data: JSON.stringify({ type: "connection", message: "Connected to SSE" }) });
   if (form === "starts") return [greeting, ...snapshot.workloads.map(startEvent)];
@@ -25,21 +26,16 @@ export function eventsOnConnect(form: EventForm, catchUp: CatchUp, snapshot: Sna
 /** What a connection hears of one step. `snapshot` is the set after it. */
 export function eventsOfStep(form: EventForm, step: SetStep, snapshot: Snapshot): string[] {
   if (form === "typed") {
-    return [step.kind === "snapshot" ? expectedEvent(snapshot, step.confirm) : changeEvent(snapshot.epoch, step)];
+    const { epoch } = snapshot;
+    return [
+      step.kind === "snapshot"
+        ? expectedEvent({ ...snapshot, confirm: step.confirm })
+        : changeEvent({ ...step, epoch }),
+    ];
   }
   if (step.kind === "change") return [...step.put.map(startEvent), ...step.remove.map(stopEvent)];
   if (form === "starts") return snapshot.workloads.map(startEvent);
   return [simpleSnapshotEvent(snapshot, step.confirm)];
-}
-
-function expectedEvent({ epoch, revision, workloads }: Snapshot, confirm: boolean): string {
-  const data = JSON.stringify({ epoch, revision, workloads, ...(confirm ? { confirm } : {}) });
-  return encodeEvent({ event: "expected", id: `${epoch}.${revision}`, data });
-}
-
-function changeEvent(epoch: string, change: Extract<SetStep, { kind: "change" }>): string {
-  const data = JSON.stringify({ revision: change.revision, put: change.put, remove: change.remove });
-  return encodeEvent({ event: "change", id: `${epoch}.${change.revision}`, data });
 }
 
 /** All of a workload that the simple form can say: further outputs and raw arguments are not in it. */

@@ -10,6 +10,7 @@ import { type Unit, unitsOf } from "../reconcile/unit.ts";
 import { createGapFile } from "../registry/gap-file.ts";
 import type { Lane, WorkloadFiles } from "../runtime/process/process-runtime.ts";
 import type { WorkloadDriver } from "../workload/driver.ts";
+import type { Finding } from "./diagnose.ts";
 import { createGapLedger, type GapLedger } from "./gap-ledger.ts";
 import { explains, type IncidentFacts } from "./incident.ts";
 import { createIncidentBook, type IncidentBook } from "./incident-book.ts";
@@ -37,6 +38,9 @@ export interface HealthWatchParts {
   readonly link: () => LinkStatus;
   readonly disk: () => { readonly durable: boolean; readonly reason?: string };
   readonly wake: () => void;
+  /** Why the resource guard lets it not run. */
+  readonly holdOf: (id: string) => string | undefined;
+  readonly breachOf: (unit: Unit) => Finding | undefined;
   readonly hasten: (delayMsOf: (unit: Unit) => number | undefined) => void;
 }
 
@@ -122,6 +126,7 @@ export function createHealthWatch(context: AgentContext, parts: HealthWatchParts
       progress: context.progress.loop("monitor"),
       sockets: createProcessSockets(),
       waitsIn: readWaitChannel,
+      breachOf: parts.breachOf,
       onFinding: ({ id, finding }) => {
         if (finding !== undefined) notices.occurred({ kind: finding.cause, workloadId: id, text: finding.message });
         notices.changed();
@@ -132,7 +137,7 @@ export function createHealthWatch(context: AgentContext, parts: HealthWatchParts
         const [incident] = incidents.open().filter(({ kind }) => kind !== "clock-not-set");
         const units = parts.units();
         const ids = [...parts.expected().keys()].filter((id) => !parts.isRefused(id));
-        gaps.enter(new Map(ids.map((id) => [id, sight(id, incident?.kind)])));
+        gaps.enter(new Map(ids.map((id) => [id, sight(id, incident?.kind ?? parts.holdOf(id))])));
         // Only time tells that a successor is proved: nothing about it changes.
         if ([...units.values()].some(({ successor }) => successor?.phase === "running")) parts.wake();
       },

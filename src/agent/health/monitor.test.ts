@@ -55,6 +55,7 @@ async function createWorld() {
       progress: { advance: () => undefined, rest: () => undefined },
       sockets: { hasTrouble: () => false, read: () => new Map() },
       waitsIn: () => undefined,
+      breachOf: () => undefined,
       onFinding: ({ finding }) => {
         if (finding !== undefined) findings.push({ atMs: clock.monotonicMs(), cause: finding.cause });
       },

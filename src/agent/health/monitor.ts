@@ -6,7 +6,7 @@ import type { TcpSocket } from "../../base/tcp-table.ts";
 import { afterHealthy } from "../reconcile/restart-state.ts";
 import type { Unit } from "../reconcile/unit.ts";
 import type { MediaSample } from "../workload/driver.ts";
-import { diagnose, type HealthLimits } from "./diagnose.ts";
+import { diagnose, type Finding, type HealthLimits } from "./diagnose.ts";
 import { countedTime, observeMedia } from "./media-health.ts";
 import { NEW_PROCESS, observeProcess } from "./process-health.ts";
 import { isStrained, observeSockets } from "./socket-health.ts";
@@ -23,6 +23,8 @@ export interface MonitorDeps {
   readonly sockets: ProcessSockets;
   /** The kernel function a process sleeps in. */
   readonly waitsIn: (pid: number) => string | undefined;
+  /** A limit that the unit keeps breaking. */
+  readonly breachOf: (unit: Unit) => Finding | undefined;
   /** A unit's finding has changed, or it has done its first work. */
   readonly onFinding: (unit: Unit) => void;
   /** Every unit has been observed. */
@@ -61,10 +63,9 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
     unit.health = observeMedia(unit.health, { ...tick, sample, sampleAgeMs: ageOf(sample, deps.clock.wallMs()) });
     unit.process = stat === undefined ? NEW_PROCESS : observeProcess(unit.process, { ...stat, waitsIn }, tick);
     unit.sockets = observeSockets(unit.sockets, sockets, tick.countedMs);
-    unit.finding = diagnose(
-      { media: unit.health, process: unit.process, sockets: unit.sockets },
-      options.limitsOf(unit),
-    );
+    unit.finding =
+      deps.breachOf(unit) ??
+      diagnose({ media: unit.health, process: unit.process, sockets: unit.sockets }, options.limitsOf(unit));
     const { finding } = unit;
     unit.restart = afterHealthy(unit.restart, unit.health.healthyMs);
     const isNew = finding?.cause !== before.cause || finding?.needsRestart !== before.needsRestart;

@@ -20,6 +20,9 @@ export interface WorkloadView {
   readonly usage: { readonly cpuPercent: number; readonly rssBytes: number } | undefined;
   /** Its ledger; only the last of its gaps where there are many. */
   readonly proof: WorkloadStatus["proof"];
+  /** The resource guard keeps it from running, or from recording. */
+  readonly held: WorkloadStatus["held"];
+  readonly share: Pick<WorkloadStatus, "priority" | "limits">;
   /** What hits the whole box at the moment. */
   readonly incidents: AgentStatus["incidents"];
   readonly nowMs: number;
@@ -44,9 +47,10 @@ export function stateOf({ unit, refusal, blocked }: Pick<WorkloadView, "unit" | 
 
 export function toWorkloadStatus(view: WorkloadView): WorkloadStatus {
   const { unit, workload } = view;
-  const fault = faultOf(unit);
+  const fault = isHeldBack(view) ? undefined : faultOf(unit);
   const { blocked } = view;
-  const cause = unit?.finding?.message ?? view.refusal?.message ?? waitCause(view) ?? unit?.cause;
+  const trouble = view.refusal?.message ?? view.held?.reason ?? waitCause(view);
+  const cause = unit?.finding?.message ?? trouble ?? unit?.cause;
   const update = updateOf(unit, blocked, view.nowMs);
   return {
     id: view.id,
@@ -60,7 +64,7 @@ export function toWorkloadStatus(view: WorkloadView): WorkloadStatus {
     generation: unit?.generation ?? 0,
     restarts: unit?.restart.restarts ?? 0,
     since: toIso(unit?.sinceWallMs ?? view.nowWallMs),
-    ...(unit?.phase === "waiting" && unit.dueAtMs !== undefined
+    ...(unit?.phase === "waiting" && unit.dueAtMs !== undefined && !isHeldBack(view)
       ? { nextStartInSeconds: Math.max(0, (unit.dueAtMs - view.nowMs) / 1000) }
       : {}),
     ...(unit?.lastExit === undefined ? {} : { lastExit: toLastExit(unit.lastExit) }),
@@ -71,7 +75,14 @@ export function toWorkloadStatus(view: WorkloadView): WorkloadStatus {
       : { waitsFor: { what: `${blocked.claim.kind} ${blocked.claim.label}`, holder: blocked.holder } }),
     ...(view.proof === undefined ? {} : { proof: view.proof }),
     ...(view.usage ?? {}),
+    ...view.share,
+    ...(view.held === undefined ? {} : { held: view.held }),
   };
+}
+
+/** It waits for room, not for its next turn. */
+function isHeldBack({ held, unit }: WorkloadView): boolean {
+  return held !== undefined && held.by !== "disk-partly" && unit?.handle === undefined;
 }
 
 function waitCause({ id, unit, blocked }: WorkloadView): string | undefined {
@@ -123,6 +134,7 @@ export function explain(view: WorkloadView, source: string): Explanation {
   if (refusal !== undefined) because.push(`Refused by ${refusal.rule} on this box: ${refusal.message}.`);
   if (unit === undefined) because.push("Nothing of it runs.");
   else because.push(...whatRuns(unit), ...whatEnded(unit), ...whatIsNext(unit, view));
+  because.push(...whatHolds(view));
   because.push(...whatIsUpdated(view));
   because.push(...whatWasProved(view), ...view.incidents.map(incidentText));
   if (workload === undefined && unit === undefined) return { id: view.id, because };
@@ -154,8 +166,25 @@ function whatEnded(unit: Unit): string[] {
 
 function whatIsNext(unit: Unit, view: WorkloadView): string[] {
   if (unit.phase !== "waiting" || unit.dueAtMs === undefined || view.workload === undefined) return [];
+  if (isHeldBack(view)) return [];
   const seconds = Math.max(0, (unit.dueAtMs - view.nowMs) / 1000);
   return [`Next start in ${seconds.toFixed(1)} s (after ${unit.restart.failures} failures in a row).`];
+}
+
+function whatHolds({ held, share }: WorkloadView): string[] {
+  const lines: string[] = [];
+  if (held !== undefined) {
+    lines.push(`The resource guard holds it (${held.by}): ${held.reason}. It goes on by itself when there is room.`);
+  }
+  const { limits, priority } = share;
+  if (limits !== undefined) {
+    const memory =
+      limits.memoryBytes === undefined ? [] : [`${Math.round(limits.memoryBytes / 2 ** 20)} MiB of memory`];
+    const cpu = limits.cpuCores === undefined ? [] : [`${limits.cpuCores} cores`];
+    const keeper = limits.by === "cgroup" ? "the kernel sees to that" : "the agent measures it";
+    lines.push(`It may use ${[...memory, ...cpu].join(" and ")} (${keeper}); its priority is ${priority}.`);
+  }
+  return lines;
 }
 
 function whatIsUpdated({ id, unit, blocked, nowMs }: WorkloadView): string[] {

@@ -5,6 +5,7 @@ import type { Random } from "../../base/random.ts";
 import type { Redactor } from "../../base/redact.ts";
 import type { Occurrence } from "../../contract/report.ts";
 import type { Workload } from "../../contract/workload.ts";
+import type { RoomKeeper } from "../guard/room-keeper.ts";
 import type { Restraint } from "../health/incident-book.ts";
 import type { RegistryRecord } from "../registry/record.ts";
 import type { Lane, ProcessRuntime, WorkloadFiles } from "../runtime/process/process-runtime.ts";
@@ -50,6 +51,8 @@ export interface EngineDeps {
   readonly expected: () => ReadonlyMap<string, Workload>;
   /** What hits the whole box is held against no workload. */
   readonly restraint: Restraint;
+  /** Whether there is room for what is due, and what must give way. */
+  readonly room: RoomKeeper;
   /** The stored set was read whole: what it leaves out was left out on purpose. */
   readonly isStoredSetWhole: boolean;
   /** The set is what the server wants now, or it has had its time to say so. */

@@ -42,6 +42,8 @@ export interface ExpectedWorkload {
   readonly specHash: string;
   /** The box does not run it, whatever the hub says. */
   readonly isRefused: boolean;
+  /** The box has no room for it: it is stopped, and not started. */
+  readonly isShed?: boolean;
   /** What it uses that serves one at a time. */
   readonly claims?: readonly Claim[];
   /** It may run beside its old self for a while. */

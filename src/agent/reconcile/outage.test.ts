@@ -3,6 +3,7 @@ import { createFakeClock } from "../../base/clock.fake.ts";
 import { createMemoryLog } from "../../base/log.ts";
 import { createRedactor } from "../../base/redact.ts";
 import type { Workload } from "../../contract/workload.ts";
+import { ROOM_FOR_ALL } from "../guard/room-keeper.fake.ts";
 import { explains } from "../health/incident.ts";
 import { createIncidentBook } from "../health/incident-book.ts";
 import { createFakeProcessRuntime } from "../runtime/process/process-runtime.fake.ts";
@@ -73,6 +74,7 @@ function createBox(count: number) {
       bootId: "boot-1",
       expected: () => expected,
       restraint: book,
+      room: ROOM_FOR_ALL,
       isStoredSetWhole: true,
       isExpectedConfirmed: () => true,
       onChange: () => undefined,

@@ -36,6 +36,30 @@ const CASES: readonly {
     kept: ["a"],
   },
   {
+    title: "stops what must give way",
+    observed: seen("running"),
+    expected: { ...wanted(), isShed: true },
+    steps: [{ kind: "stop", id: "a", reason: "shed" }],
+  },
+  {
+    title: "ends the launch of what must give way",
+    observed: seen("launching"),
+    expected: { ...wanted("h2"), isShed: true },
+    steps: [{ kind: "stop", id: "a", reason: "shed" }],
+  },
+  {
+    title: "starts nothing that has given way, however long it is due",
+    observed: seen("waiting", { dueAtMs: 0 }),
+    expected: { ...wanted(), isShed: true },
+    steps: [],
+  },
+  {
+    title: "starts nothing new that would have to give way",
+    observed: undefined,
+    expected: { ...wanted(), isShed: true },
+    steps: [],
+  },
+  {
     title: "stops what nothing expects",
     observed: seen("running"),
     expected: undefined,
@@ -297,3 +321,31 @@ function processesOf(seen: ObservedWorkload): readonly ObservedProcess[] {
   const all = [seen, seen.successor, seen.predecessor];
   return all.filter((process): process is ObservedProcess => process !== undefined && process.phase !== "waiting");
 }
+
+describe("who has given way", () => {
+  test("ends with its successor", () => {
+    const successor = { ...seen("running", { specHash: "h2" }), isProven: false, proveByMs: 9000 };
+    const plan = planReconcile(
+      new Map([["a", seen("running", { successor })]]),
+      new Map([["a", { ...wanted("h2"), isShed: true }]]),
+      0,
+    );
+    expect(plan.steps).toEqual([
+      { kind: "abandon", id: "a", reason: "shed" },
+      { kind: "stop", id: "a", reason: "shed" },
+    ]);
+  });
+
+  test("claims nothing that another waits for", () => {
+    const claims = [{ kind: "publishing point", key: "point:x", label: "x", isExclusive: true }] as const;
+    const plan = planReconcile(
+      new Map([["a", seen("waiting", { dueAtMs: 0 })]]),
+      new Map([
+        ["a", { ...wanted(), isShed: true, claims }],
+        ["b", { ...wanted(), claims }],
+      ]),
+      0,
+    );
+    expect(plan.steps).toEqual([{ kind: "start", id: "b", isChanged: false }]);
+  });
+});

@@ -12,6 +12,8 @@ export type StopReason =
   | "refused"
   | "changed"
   | "unhealthy"
+  /** The box has no room for it. */
+  | "shed"
   /** Its successor has taken over. */
   | "replaced"
   /** A successor that another one, or none, is wanted instead of. */
@@ -47,7 +49,9 @@ export function planReconcile(
   expected: ReadonlyMap<string, ExpectedWorkload>,
   nowMs: number,
 ): Plan {
-  const { blocked } = allocate(observed, expected);
+  // Who has given way claims nothing.
+  const present = new Map([...expected].filter(([, { isShed }]) => isShed !== true));
+  const { blocked } = allocate(observed, present.size === expected.size ? expected : present);
   const yielding = breakCircles(blocked);
   const draft: Draft = { stops: [], starts: [], kept: [], nextDueAtMs: Number.POSITIVE_INFINITY, nowMs };
 
@@ -62,6 +66,10 @@ export function planReconcile(
     if (wanted.isRefused) continue;
     const block = blocked.get(id);
     const seen = observed.get(id);
+    if (wanted.isShed === true) {
+      if (seen !== undefined) planStop(draft, { id, seen, reason: "shed" });
+      continue;
+    }
     if (seen === undefined) {
       if (block === undefined) draft.starts.push({ kind: "start", id, isChanged: false });
       continue;
@@ -89,19 +97,27 @@ interface Draft {
   readonly nowMs: number;
 }
 
-/** Nothing of it may go on. */
-function planEnd(
-  draft: Draft,
-  { id, seen, reason }: { readonly id: string; readonly seen: ObservedWorkload; readonly reason: StopReason },
-): void {
-  const { successor, predecessor } = seen;
+interface End {
+  readonly id: string;
+  readonly seen: ObservedWorkload;
+  readonly reason: StopReason;
+}
+
+/** Nothing of it may go on, and nothing is to be remembered of it. */
+function planEnd(draft: Draft, end: End): void {
+  const { id, seen } = end;
+  planStop(draft, end);
+  if (seen.phase === "waiting" && seen.successor === undefined && seen.predecessor === undefined) {
+    draft.stops.push({ kind: "forget", id });
+  }
+}
+
+function planStop(draft: Draft, { id, seen, reason }: End): void {
+  const { successor } = seen;
   if (successor?.phase === "running" || successor?.phase === "launching") {
     draft.stops.push({ kind: "abandon", id, reason });
   }
   if (seen.phase === "running" || seen.phase === "launching") draft.stops.push({ kind: "stop", id, reason });
-  if (seen.phase === "waiting" && successor === undefined && predecessor === undefined) {
-    draft.stops.push({ kind: "forget", id });
-  }
 }
 
 interface Kept {

@@ -4,6 +4,8 @@ import { AppError } from "../../base/errors.ts";
 import { createMemoryLog } from "../../base/log.ts";
 import { createRedactor } from "../../base/redact.ts";
 import type { Workload } from "../../contract/workload.ts";
+import { ROOM_FOR_ALL } from "../guard/room-keeper.fake.ts";
+import type { RoomKeeper } from "../guard/room-keeper.ts";
 import type { RegistryRecord } from "../registry/record.ts";
 import { createFakeProcessRuntime } from "../runtime/process/process-runtime.fake.ts";
 import type { ProcessMark } from "../runtime/process/process-runtime.ts";
@@ -21,6 +23,7 @@ interface WorldOptions {
   readonly random?: number;
   /** The stored set was lost. */
   readonly isSetLost?: boolean;
+  readonly room?: Partial<RoomKeeper>;
 }
 
 function createWorld(options: WorldOptions = {}) {
@@ -83,6 +86,7 @@ function createWorld(options: WorldOptions = {}) {
       boxId: "box",
       bootId: "boot-1",
       expected: () => expected,
+      room: { ...ROOM_FOR_ALL, ...options.room },
       restraint: { failed: () => false, turnInMs: () => 0 },
       isStoredSetWhole: options.isSetLost !== true,
       isExpectedConfirmed: () => server.isHeard,
@@ -371,5 +375,57 @@ describe("the end of the agent", () => {
     await done;
     expect(world.running()).toEqual([]);
     expect(world.records.size).toBe(0);
+  });
+});
+
+describe("room on the box", () => {
+  test("who finds no room waits without a process, and starts at the next lap in which there is some", async () => {
+    let isFull = true;
+    const asked: unknown[] = [];
+    const admit: RoomKeeper["admit"] = (due) => {
+      if (due.length > 0) asked.push(due);
+      const admitted = due.filter(({ isNew }) => !isFull || !isNew).map(({ id }) => id);
+      return { admitted, held: new Map() };
+    };
+    const world = createWorld({ room: { admit } });
+    world.expectStreams(stream("a"));
+    await world.settle();
+    expect(world.running()).toEqual([]);
+    isFull = false;
+    await world.settle();
+    expect(world.running()).toEqual(["a"]);
+    expect(asked).toEqual([[{ id: "a", isNew: true }], [{ id: "a", isNew: true }]]);
+    isFull = true;
+    world.runtime.end(world.pidOf("a"));
+    await world.clock.advance(300);
+    expect(world.running()).toEqual(["a"]);
+    expect(asked.at(-1)).toEqual([{ id: "a", isNew: false }]);
+  });
+
+  test("who must give way is stopped without a debt, and comes back when it need not any more", async () => {
+    const shed = new Map<string, string>();
+    const world = createWorld({ room: { shed: () => shed } });
+    world.expectStreams(stream("a"), stream("b"));
+    await world.settle();
+    shed.set("a", "the box runs out of memory");
+    await world.settle();
+    await world.clock.advance(60_000);
+    expect(world.running()).toEqual(["b"]);
+    const unit = world.reconciler.units().get("a");
+    expect(unit).toMatchObject({ phase: "waiting", cause: "the box runs out of memory", restart: { failures: 0 } });
+    shed.clear();
+    await world.settle();
+    expect(world.running()).toEqual(["a", "b"]);
+  });
+
+  test("a kill at the memory limit is named as what it is, and counts", async () => {
+    const world = createWorld({ room: { wasKilledForMemory: ({ generation }) => generation === 1 } });
+    world.expectStreams(stream("a"));
+    await world.settle();
+    world.runtime.end(world.pidOf("a"), { code: null, signal: "SIGKILL" });
+    await world.clock.advance(0);
+    const unit = world.reconciler.units().get("a");
+    expect(unit?.lastExit?.class).toBe("oom-killed");
+    expect(unit?.restart.failures).toBe(1);
   });
 });

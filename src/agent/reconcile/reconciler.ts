@@ -9,6 +9,7 @@ import type { Blocked } from "./allocate.ts";
 import { blockedText } from "./blocked-text.ts";
 import type { EngineDeps } from "./engine-deps.ts";
 import { createJudge } from "./judge.ts";
+import type { ExpectedWorkload } from "./observed.ts";
 import { planReconcile, type Step } from "./plan.ts";
 import { createSuccession } from "./succession.ts";
 import { createTransitions } from "./transitions.ts";
@@ -156,6 +157,14 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
     return held;
   };
 
+  /** Starts for which there is room, the most important first; who finds none is asked for again when there is. */
+  const admit = (steps: readonly Step[]): readonly Step[] => {
+    const starts = new Map(steps.flatMap((step) => (step.kind === "start" ? [[step.id, step]] : [])));
+    const due = [...starts.keys()].map((id) => ({ id, isNew: (units.get(id)?.generation ?? 0) === 0 }));
+    const { admitted } = deps.room.admit(due);
+    return [...steps.filter(({ kind }) => kind !== "start"), ...admitted.flatMap((id) => starts.get(id) ?? [])];
+  };
+
   const lap = async (): Promise<void> => {
     if (mode === "closed") return;
     const loud = isLoud;
@@ -171,10 +180,12 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
       if (unit.failedUpdate?.specHash !== specHash || unit.specHash === specHash) unit.failedUpdate = undefined;
     }
     const observed = new Map([...units].map(([id, unit]) => [id, toObserved(unit, options)]));
-    const plan = planReconcile(observed, wanted.expected, deps.clock.monotonicMs());
+    const plan = planReconcile(observed, markShed(wanted.expected, deps.room.shed()), deps.clock.monotonicMs());
     blocked = reportBlocked(blocked, plan.blocked, deps);
     const heldUntilMs = holdBack(plan.steps);
-    const steps = plan.steps.filter(({ kind, id }) => (kind !== "start" && kind !== "succeed") || !heldUntilMs.has(id));
+    const steps = admit(
+      plan.steps.filter(({ kind, id }) => (kind !== "start" && kind !== "succeed") || !heldUntilMs.has(id)),
+    );
     for (const step of steps) apply(step, expected);
 
     lastResult = {
@@ -289,6 +300,14 @@ const DEFAULT_LADDER = [
   { signal: "SIGTERM", graceMs: 5000, toGroup: false },
   { signal: "SIGKILL", graceMs: 3000, toGroup: true },
 ] as const;
+
+function markShed(
+  expected: ReadonlyMap<string, ExpectedWorkload>,
+  shed: ReadonlyMap<string, string>,
+): ReadonlyMap<string, ExpectedWorkload> {
+  if (shed.size === 0) return expected;
+  return new Map([...expected].map(([id, wanted]) => [id, shed.has(id) ? { ...wanted, isShed: true } : wanted]));
+}
 
 /** Says each refusal once. */
 function reportRefusals(

@@ -4,6 +4,7 @@ import { AppError } from "../../base/errors.ts";
 import { createMemoryLog } from "../../base/log.ts";
 import { createRedactor } from "../../base/redact.ts";
 import type { Workload } from "../../contract/workload.ts";
+import { ROOM_FOR_ALL } from "../guard/room-keeper.fake.ts";
 import { NEW_HEALTH } from "../health/media-health.ts";
 import type { RegistryRecord } from "../registry/record.ts";
 import { createFakeProcessRuntime } from "../runtime/process/process-runtime.fake.ts";
@@ -69,6 +70,7 @@ function createBox() {
         boxId: "box",
         bootId: "boot-1",
         expected: () => expected,
+        room: ROOM_FOR_ALL,
         restraint: { failed: () => false, turnInMs: () => 0 },
         isStoredSetWhole: true,
         isExpectedConfirmed: () => true,

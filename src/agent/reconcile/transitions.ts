@@ -73,7 +73,9 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
   const ended = (unit: Unit, exit: ProcessExit, driver: WorkloadDriver | undefined) => {
     const name = laneName(unit.id, unit.lane);
     deps.pump.flush(name);
-    const verdict = driver?.classifyExit(exit, deps.pump.tail(name), deps.expected().get(unit.id)) ?? UNKNOWN_VERDICT;
+    const verdict = deps.room.wasKilledForMemory({ workloadId: unit.id, generation: unit.generation })
+      ? OOM_VERDICT
+      : (driver?.classifyExit(exit, deps.pump.tail(name), deps.expected().get(unit.id)) ?? UNKNOWN_VERDICT);
     const pid = unit.handle?.identity.pid;
     const { stopReason, finding } = unit;
     release(unit);
@@ -99,6 +101,17 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
         unit.dueAtMs = clock.monotonicMs();
         enter(unit, "waiting", "its settings changed");
         break;
+      case "shed": {
+        const reason = deps.room.shed().get(unit.id) ?? "there was no room for it";
+        log.warn(`Stopped ${unit.id} (pid ${pid}, ${exitText(exit)}): ${reason}`);
+        if (unit.role !== "main") {
+          hooks.drop(unit);
+          break;
+        }
+        unit.dueAtMs = clock.monotonicMs();
+        enter(unit, "waiting", reason);
+        break;
+      }
       case "unproven":
         wait(unit, { class: "unproven", retry: "backoff" }, STOP_CAUSE.unproven(unit));
         break;
@@ -229,12 +242,20 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
   };
 }
 
+/** The kernel's own count, which no exit status tells. */
+const OOM_VERDICT: ExitVerdict = {
+  class: "oom-killed",
+  retry: "backoff",
+  evidence: "the kernel ended it at its memory limit",
+};
+
 const UNKNOWN_VERDICT: ExitVerdict = { class: "unknown", retry: "backoff" };
 
 const STOP_CAUSE: Readonly<Record<StopReason, (unit: Unit) => string>> = {
   "not-expected": () => "nothing expects it any more",
   refused: () => "the box's policy refuses it",
   changed: () => "its settings changed",
+  shed: () => "there is no room for it",
   unhealthy: (unit) => unit.finding?.message ?? "unhealthy",
   replaced: () => "its new process has taken over",
   superseded: () => "something else is wanted by now",

@@ -51,6 +51,37 @@ test("tell workloads by state, and the counters and rates of each", async () => 
   expect(lines.filter((line) => line.startsWith("sluice_workload_fps"))).toHaveLength(1);
 });
 
+test("tell what the resource guard sees and whom it holds back", async () => {
+  const lines = await linesOf({
+    guard: {
+      limitsBy: "cgroup",
+      cpuPercent: 42,
+      memoryAvailableBytes: 1e9,
+      roots: [
+        { root: "/srv/a", freeBytes: 5e9, recordedBytes: 2e9 },
+        { root: "/srv/b", freeBytes: 1e6, paused: "/srv/b has 1 MiB free, and the floor is 256 MiB" },
+      ],
+    },
+    workloads: [
+      sampleWorkload({ limits: { memoryBytes: 268_435_456, cpuCores: 0.5, by: "cgroup" } }),
+      sampleWorkload({ id: "cam-2", held: { by: "disk", reason: "no room" } }),
+    ],
+  });
+  expect(lines).toEqual(
+    expect.arrayContaining([
+      "sluice_box_cpu_ratio 0.42",
+      "sluice_box_memory_available_bytes 1000000000",
+      'sluice_recordings_free_bytes{root="/srv/a"} 5000000000',
+      'sluice_recordings_bytes{root="/srv/a"} 2000000000',
+      'sluice_recordings_paused{root="/srv/a"} 0',
+      'sluice_recordings_paused{root="/srv/b"} 1',
+      'sluice_workload_memory_limit_bytes{id="cam-1"} 268435456',
+      'sluice_workload_cpu_limit_ratio{id="cam-1"} 0.5',
+      'sluice_workload_held{id="cam-2",by="disk"} 1',
+    ]),
+  );
+});
+
 test("tell of each stream what was expected, what was proved, and the gaps by cause", async () => {
   const start = "2026-01-15T10:30:45.000Z";
   const gaps = [{ start, end: "2026-01-15T10:30:55.000Z", seconds: 10, cause: "network" }];

@@ -46,6 +46,10 @@ export async function renderMetrics(status: AgentStatus, process: ProcessFacts):
   gauge("sluice_reports_queued", "Reports that wait for the server").set(status.report.queued);
   counter("sluice_reports_dropped_total", "Reports that were given up, for want of room").inc(status.report.dropped);
 
+  if (status.guard !== undefined) guardMetrics(status.guard, gauge);
+  const held = gauge("sluice_workload_held", "1 while the resource guard holds it back", "id", "by");
+  for (const { id, held: hold } of status.workloads) if (hold !== undefined) held.set({ id, by: hold.by }, 1);
+
   const restarts = counter("sluice_workload_restarts_total", "Starts after the first one", "id");
   for (const { id, restarts: count } of status.workloads) restarts.inc({ id }, count);
   for (const { name, help, isCounter, read } of WORKLOAD_METRICS) {
@@ -63,6 +67,27 @@ export async function renderMetrics(status: AgentStatus, process: ProcessFacts):
   }
   addGaps(status.workloads, counter);
   return (await Promise.all(registers.map((registry) => registry.metrics()))).join("");
+}
+
+function guardMetrics(
+  guard: NonNullable<AgentStatus["guard"]>,
+  gauge: (name: string, help: string, ...labelNames: "root"[]) => Gauge<"root">,
+): void {
+  const { cpuPercent, memoryAvailableBytes, roots } = guard;
+  if (cpuPercent !== undefined) {
+    gauge("sluice_box_cpu_ratio", "Share of all processors in use over the last seconds").set(cpuPercent / 100);
+  }
+  if (memoryAvailableBytes !== undefined) {
+    gauge("sluice_box_memory_available_bytes", "Memory that programs can still get").set(memoryAvailableBytes);
+  }
+  const free = gauge("sluice_recordings_free_bytes", "Free space below a file root", "root");
+  const taken = gauge("sluice_recordings_bytes", "What streams have recorded below a file root", "root");
+  const paused = gauge("sluice_recordings_paused", "1 while nothing is recorded below a file root", "root");
+  for (const { root, freeBytes, recordedBytes, paused: reason } of roots) {
+    if (freeBytes !== undefined) free.set({ root }, freeBytes);
+    if (recordedBytes !== undefined) taken.set({ root }, recordedBytes);
+    paused.set({ root }, reason === undefined ? 0 : 1);
+  }
 }
 
 /** A stream has at most nine causes (`stream-ledger.ts`), so that its series have an end. */
@@ -166,6 +191,18 @@ const WORKLOAD_METRICS: readonly WorkloadMetric[] = [
     help: "Share of one processor",
     isCounter: false,
     read: ({ cpuPercent }) => (cpuPercent === undefined ? undefined : cpuPercent / 100),
+  },
+  {
+    name: "sluice_workload_memory_limit_bytes",
+    help: "Memory that it may hold",
+    isCounter: false,
+    read: ({ limits }) => limits?.memoryBytes,
+  },
+  {
+    name: "sluice_workload_cpu_limit_ratio",
+    help: "Processors that it may use",
+    isCounter: false,
+    read: ({ limits }) => limits?.cpuCores,
   },
   {
     name: "sluice_workload_resident_memory_bytes",

@@ -24,7 +24,7 @@ export function statusCommand(context: CommandContext, finish: Finish): Command 
 States of a workload:
   running     proved to do its work            degraded    works, but slower than real time
   starting    launched, no media seen yet      stalled     its process lives and nothing moves
-  waiting     not running; the next start is due at the time shown
+  waiting     not running; the next start is due at the time shown, or when the resource guard finds room
   stopping    told to stop, not yet gone       unkillable  survived SIGKILL; nothing is started in its place
   refused     this box's policy or the spec itself does not allow it
 

@@ -25,16 +25,23 @@ export interface Route<Shape extends RouteShape = RouteShape> {
   readonly answer?: Shape["answer"];
   /** Of a success; 200 when left out, 204 without an answer. */
   readonly status?: number;
-  readonly handle: (call: Call<Shape>) => Promise<z.input<NonNullable<Shape["answer"]>> | undefined>;
-  /** Instead of `handle`'s answer: writes to the connection itself (event streams, logs). Resolves when it is over. */
+  /** Whether `If-Match` is honoured. Left out: a request that has one is refused, because ignoring it would be a lie. */
+  readonly conditional?: "optional" | "required";
+  /** An answer with a whole `revision` carries it as `ETag` too. Fields that `answer` does not name are left out. */
+  readonly handle?: (call: Call<Shape>) => Promise<z.input<NonNullable<Shape["answer"]>> | undefined>;
+  /**
+   * Writes to the connection itself (event streams, logs), and reads the body itself: `call.body` is `undefined`. Resolves
+   * when it is over; it must end when `call.signal` aborts. With `handle` beside it, this is for who accepts
+   * `text/event-stream` or does not ask for `application/json`.
+   */
   readonly stream?: (call: Call<Shape>, wire: Wire) => Promise<void>;
 }
 
 export interface RouteShape {
-  readonly params?: z.ZodObject;
-  readonly query?: z.ZodObject;
-  readonly body?: z.ZodType;
-  readonly answer?: z.ZodType;
+  readonly params?: z.ZodObject | undefined;
+  readonly query?: z.ZodObject | undefined;
+  readonly body?: z.ZodType | undefined;
+  readonly answer?: z.ZodType | undefined;
 }
 
 export interface Call<Shape extends RouteShape = RouteShape> {
@@ -44,15 +51,15 @@ export interface Call<Shape extends RouteShape = RouteShape> {
   readonly caller: Caller;
   /** From `Idempotency-Key`, with a hash over method, path and body. */
   readonly request: { readonly id: string; readonly bodyHash: string } | undefined;
-  /** From `If-Match: "7"`. */
+  /** From `If-Match: "7"`; `undefined` for `*`. */
   readonly expectedRevision: number | undefined;
   readonly lastEventId: string | undefined;
   readonly address: string;
-  /** Ends with the connection, and with the hub. */
+  /** Ends with the connection, with the hub, and within 5 s of the end of the caller's right to it. */
   readonly signal: AbortSignal;
 }
 
-type Parsed<Schema> = Schema extends z.ZodType ? z.output<Schema> : undefined;
+type Parsed<Schema> = [Schema] extends [never] ? undefined : Schema extends z.ZodType ? z.output<Schema> : undefined;
 
 export type Caller =
   | { readonly kind: "operator"; readonly tokenId: string; readonly name: string; readonly role: OperatorRole }
@@ -66,6 +73,22 @@ export interface Wire {
 }
 
 /** Keeps the schemas of a route together with the types of its handler. */
-export function route<const Shape extends RouteShape>(definition: Route<Shape>): Route {
+export function route<
+  Params extends z.ZodObject | undefined = undefined,
+  Query extends z.ZodObject | undefined = undefined,
+  Body extends z.ZodType | undefined = undefined,
+  Answer extends z.ZodType | undefined = undefined,
+>(definition: Definition<Params, Query, Body, Answer>): Route {
   return definition as unknown as Route;
 }
+
+/** Each schema in a place of its own, so that the compiler finds its type there. */
+type Definition<Params, Query, Body, Answer> = Omit<
+  Route<{
+    params: Extract<Params, z.ZodObject>;
+    query: Extract<Query, z.ZodObject>;
+    body: Extract<Body, z.ZodType>;
+    answer: Extract<Answer, z.ZodType>;
+  }>,
+  "params" | "query" | "body" | "answer"
+> & { readonly params?: Params; readonly query?: Query; readonly body?: Body; readonly answer?: Answer };

@@ -128,7 +128,7 @@ describe("adopt", () => {
        const [stateDir, mark, launch, files] = process.argv.slice(2).map((text) => JSON.parse(text));
        const table = createProcessTable();
        const spawner = createSpawner({ ambient: process.env }, { clock });
-       const deps = { clock, log: createMemoryLog(), spawner, table, listPids: async () => table.pids(), signal: new AbortController().signal };
+       const deps = { clock, log: createMemoryLog(), spawner, table, listPids: async () => table.pids(), place: () => undefined, signal: new AbortController().signal };
        const handle = await createProcessRuntime({ stateDir }, deps).start(mark, launch, files);
        console.log(JSON.stringify({ ...handle.identity, agentPid: process.pid }));
        process.kill(process.pid, "SIGKILL");`,

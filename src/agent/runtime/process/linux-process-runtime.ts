@@ -1,4 +1,4 @@
-import { closeSync, constants, mkdirSync, openSync, realpathSync, writeFileSync } from "node:fs";
+import { closeSync, constants, mkdirSync, openSync, realpathSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { Clock } from "../../../base/clock.ts";
 import { errnoOf } from "../../../base/errors.ts";
@@ -26,6 +26,8 @@ export interface ProcessRuntimeDeps {
   readonly spawner: Pick<Spawner, "spawnDetached">;
   readonly table: ProcessTable;
   readonly listPids: ListPids;
+  /** Gives a process that was just started its place on the box. Must not throw. */
+  readonly place: (pid: number, mark: ProcessMark) => void;
   /** Ends the watching, not the processes. */
   readonly signal: AbortSignal;
 }
@@ -34,8 +36,6 @@ export interface ProcessRuntimeDeps {
 export const UNKNOWN_BOOT_ID = "unknown";
 
 const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
-/** Of -1000 (never) to 1000 (first). */
-const WORKLOAD_OOM_SCORE = 300;
 const DISK_REFUSALS: ReadonlySet<string | undefined> = new Set(["ENOSPC", "EDQUOT", "EROFS", "EIO"]);
 /** The exit status of a process that is not our child goes to its parent. */
 const UNKNOWN_STATUS: ExitStatus = { code: null, signal: null };
@@ -69,6 +69,8 @@ export function createProcessRuntime(options: ProcessRuntimeOptions, deps: Proce
         table,
         launch: { ...launch, env: { ...markEnvironment, ...launch.env, ...markEnvironment } },
       });
+      // Our own child, not yet reaped: the number cannot be another's.
+      if (kept !== undefined) deps.place(child.pid, mark);
       const stat = kept?.stat();
       if (kept === undefined || stat === undefined) {
         kept?.close();
@@ -131,7 +133,6 @@ async function launchInto(files: WorkloadFiles, { spawner, table, launch }: Laun
     open.push(stderrFd);
     const child = await spawner.spawnDetached({ ...launch, stdoutFd, stderrFd });
     const kept = openOrKill(table, child.pid);
-    if (kept !== undefined) offerToOomKiller(child.pid);
     return { child, kept };
   } catch (thrown) {
     if (thrown instanceof Error && "syscall" in thrown) {
@@ -140,18 +141,6 @@ async function launchInto(files: WorkloadFiles, { spawner, table, launch }: Laun
     throw thrown;
   } finally {
     for (const fd of open) closeSync(fd);
-  }
-}
-
-/**
- * Out of memory, the kernel takes one workload before the agent, whose lower score a child inherits. Raising needs no
- * privilege. Our own child, not yet reaped: the number cannot be another's.
- */
-function offerToOomKiller(pid: number): void {
-  try {
-    writeFileSync(`/proc/${pid}/oom_score_adj`, String(WORKLOAD_OOM_SCORE));
-  } catch {
-    // It has ended already, or this kernel hides the file: the score is a preference, not a condition.
   }
 }
 

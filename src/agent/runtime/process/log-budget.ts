@@ -31,6 +31,13 @@ export function planRemovals(
   return removals;
 }
 
+/** Current logs are never removed: so many of them share half of the budget, and their rotated files the rest. */
+export function fileShareBytes(maxFileBytes: number, totalBytes: number, files: number): number {
+  return Math.min(maxFileBytes, Math.max(LEAST_FILE_BYTES, Math.floor(totalBytes / 2 / Math.max(1, files))));
+}
+
+const LEAST_FILE_BYTES = 65_536;
+
 export interface LogBudgetOptions {
   readonly directory: string;
   readonly totalBytes: number;

@@ -19,7 +19,7 @@ import { createRedactor } from "../../../base/redact.ts";
 import { createSpawner } from "../../../base/spawn.ts";
 import { createFloodGate } from "./flood-gate.ts";
 import { createLineSplitter } from "./line-splitter.ts";
-import { planRemovals } from "./log-budget.ts";
+import { fileShareBytes, planRemovals } from "./log-budget.ts";
 import { createOutputPump, DEFAULT_PUMP_OPTIONS, type OutputPumpOptions } from "./output-pump.ts";
 import { fakeFfmpeg, openRuntimeWorld, until } from "./runtime-world.fake.ts";
 
@@ -86,6 +86,15 @@ test("the log budget takes rotated files first, oldest first, and never a log th
   expect(planRemovals(files, 50, isIdle)).toEqual([]);
   expect(planRemovals(files, 35, isIdle)).toEqual(["b.log.2", "b.log.1"]);
   expect(planRemovals(files, 0, isIdle)).toEqual(["b.log.2", "b.log.1", "a.log.1", "b.log"]);
+});
+
+test.each([
+  { files: 1, shareBytes: 1_048_576 },
+  { files: 64, shareBytes: 1_048_576 },
+  { files: 200, shareBytes: 335_544 },
+  { files: 100_000, shareBytes: 65_536 },
+])("$files current logs of a budget of 128 MiB may take $shareBytes bytes each", ({ files, shareBytes }) => {
+  expect(fileShareBytes(1_048_576, 128 * 1_048_576, files)).toBe(shareBytes);
 });
 
 describe("the output pump", () => {

@@ -9,7 +9,7 @@ import { createRotatingFile, type RotatingFile } from "../../../base/rotating-fi
 import type { Service } from "../../../base/service.ts";
 import { createFloodGate, type FloodGate } from "./flood-gate.ts";
 import { createLineSplitter, type LineSplitter, type SplitLine } from "./line-splitter.ts";
-import { enforceLogBudget } from "./log-budget.ts";
+import { enforceLogBudget, fileShareBytes } from "./log-budget.ts";
 import type { WorkloadFiles } from "./process-runtime.ts";
 import { createRawOutput, type RawOutput } from "./raw-output.ts";
 
@@ -48,7 +48,7 @@ export interface OutputPumpOptions {
   readonly intervalMs: number;
   readonly maxLineBytes: number;
   readonly tailLines: number;
-  /** For each workload's log. */
+  /** For each workload's log; less where many of them share the total. */
   readonly maxFileBytes: number;
   readonly keepFiles: number;
   /** For all workload logs together. */
@@ -131,7 +131,9 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
     if (known !== undefined) return known;
     const file = createRotatingFile({
       path,
-      maxFileBytes: options.maxFileBytes,
+      get maxFileBytes() {
+        return fileShareBytes(options.maxFileBytes, options.totalBytes, followed.size);
+      },
       keepFiles: options.keepFiles,
       maxQueuedBytes: MAX_QUEUED_BYTES,
       lostLine: (lines) => stamp(`… ${lines} lines lost: the disk did not take them`),

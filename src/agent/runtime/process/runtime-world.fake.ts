@@ -40,7 +40,7 @@ export function openRuntimeWorld(): RuntimeWorld {
     stops.push(stop);
     const spawner = createSpawner({ ambient: process.env }, { clock });
     const listPids = createPidLister({ table, clock, log });
-    const deps = { clock, log, spawner, table, listPids, signal: stop.signal };
+    const deps = { clock, log, spawner, table, listPids, place: () => undefined, signal: stop.signal };
     return { runtime: createProcessRuntime({ stateDir }, deps), stop };
   };
 

@@ -1,0 +1,60 @@
+import type { Clock } from "../../base/clock.ts";
+import { boxPathSchema } from "../../contract/fleet/box-view.ts";
+import { type Route, route } from "../http/route.ts";
+import { newConnection } from "./box-connection.ts";
+import type { BoxRoom } from "./box-room.ts";
+import type { ConnectGate } from "./connect-gate.ts";
+import { createEventSink } from "./event-sink.ts";
+
+export interface BoxEventsRouteDeps {
+  readonly room: BoxRoom;
+  readonly clock: Clock;
+  readonly gate: ConnectGate;
+}
+
+/** One event is at most 1 MiB; a set of many workloads and its changes may wait together. */
+const MAX_WAITING_BYTES = 4 * 1024 * 1024;
+const MAX_CURSOR_LENGTH = 200;
+
+export function createBoxEventsRoute(deps: BoxEventsRouteDeps): Route {
+  const { clock, gate } = deps;
+  let lastId = 0;
+  return route({
+    method: "GET",
+    path: "/v1/boxes/{box}/events",
+    access: "box-any-state",
+    summary: "What the box should run and do, as server-sent events with replay after Last-Event-ID",
+    params: boxPathSchema,
+    stream: async (call, { response }) => {
+      const retryAfter = gate.knock();
+      if (retryAfter !== undefined) {
+        response.writeHead(503, { "retry-after": String(retryAfter), "content-type": "application/json" });
+        response.end(
+          JSON.stringify({ error: { code: "unavailable", message: "many boxes connect at this moment", retryAfter } }),
+        );
+        return;
+      }
+      const sink = createEventSink(response, { maxWaitingBytes: MAX_WAITING_BYTES });
+      const connection = newConnection({
+        boxId: call.params.box,
+        id: String(++lastId),
+        address: call.address,
+        sink,
+        sinceMs: clock.monotonicMs(),
+        keySlot: call.caller.kind === "box" ? call.caller.keySlot : "current",
+        cursor:
+          call.lastEventId === undefined || call.lastEventId.length > MAX_CURSOR_LENGTH ? undefined : call.lastEventId,
+      });
+      await new Promise<void>((resolve) => {
+        response.once("close", () => {
+          deps.room.leave(connection);
+          resolve();
+        });
+        response.on("error", () => response.destroy());
+        call.signal.addEventListener("abort", () => deps.room.dismiss(connection), { once: true });
+        sink.open();
+        deps.room.enter(connection);
+      });
+    },
+  });
+}
