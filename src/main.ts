@@ -205,6 +205,33 @@ async function main(): Promise<number> {
         stop,
       );
     },
+    runHub: async ({ options, warnings }, stop) => {
+      if (options.store.kind === "redis" && options.store.password !== undefined) {
+        redactor.addSecret(options.store.password);
+      }
+      for (const warning of warnings) createConsoleLog(io).warn(warning);
+      const { startHub } = await import("./start-hub.ts");
+      await startHub(
+        options,
+        {
+          clock,
+          redactor,
+          runProgram: spawner.runProgram,
+          version: readVersion(),
+          hostname: hostname(),
+          console: { form: isUnderJournal() ? "journal" : "plain", stream: process.stdout },
+          write: io.write,
+        },
+        stop,
+      );
+    },
+    enrol: async ({ files, link }, wish, stop) => {
+      const { enrolHere } = await import("./agent/enrol/enrol-here.ts");
+      const log = createConsoleLog(io);
+      const ca = link.caFile === undefined ? undefined : await readFile(link.caFile, "utf8");
+      const deps = { clock, fetch: createHttpFetch({ ca }), redactor, pid: process.pid, log };
+      return enrolHere({ ...wish, stateDir: files.stateDir }, deps, stop);
+    },
     cleanupWithoutAgent: (options, wanted) => cleanUp(options, wanted, { log: createConsoleLog(io), signal }),
     runProgram: spawner.runProgram,
     readFfmpeg: readFfmpegCapabilities,

@@ -13,7 +13,6 @@ import { createTokenRoutes } from "./auth/token-routes.ts";
 import { createAuditRoute } from "./fleet/audit-route.ts";
 import { createBoxReader } from "./fleet/box-reader.ts";
 import { createBoxRoutes } from "./fleet/box-routes.ts";
-import { createBoxStates } from "./fleet/box-states.ts";
 import { createEnrolmentRoutes } from "./fleet/enrolment-routes.ts";
 import { createExpectedRoutes } from "./fleet/expected-routes.ts";
 import { createOverviewRoutes } from "./fleet/overview-routes.ts";
@@ -21,6 +20,7 @@ import { createHealthRoutes } from "./http/health-routes.ts";
 import { type HttpServer, startHttpServer } from "./http/http-server.ts";
 import type { Route } from "./http/route.ts";
 import type { HubContext } from "./hub-context.ts";
+import { createLive, LIVE_DEFAULTS } from "./live.ts";
 import { createMaintenance } from "./maintenance.ts";
 import { openStore } from "./open-store.ts";
 import { loadServerIdentity } from "./tls/server-identity.ts";
@@ -97,15 +97,16 @@ interface Parts {
 
 /** Everything that this hub does, as routes and as services. */
 export function createParts(
-  options: Pick<HubOptions, "enrolment">,
+  options: Pick<HubOptions, "enrolment" | "store">,
   deps: {
     readonly context: HubContext;
     readonly hub: () => { readonly url: string; readonly caSha256: string | undefined };
   },
 ): Parts {
   const { context, hub } = deps;
-  const states = createBoxStates();
-  const reader = createBoxReader(context, states);
+  const manyHubs = options.store.kind === "redis";
+  const live = createLive({ ...LIVE_DEFAULTS, manyHubs, advertisedUrl: () => hub().url }, context);
+  const reader = createBoxReader(context, live.boxStates);
   const approve = options.enrolment.approval === "automatic";
   return {
     routes: [
@@ -116,8 +117,9 @@ export function createParts(
       ...createExpectedRoutes(context),
       ...createEnrolmentRoutes(context, { approve, hub }, { reader }),
       createAuditRoute(context),
+      ...live.routes,
     ],
-    services: [createMaintenance(context)],
+    services: [createMaintenance(context), ...live.services],
   };
 }
 

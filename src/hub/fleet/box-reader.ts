@@ -21,7 +21,7 @@ export interface BoxReader {
 
 const UNWELL: ReadonlySet<string> = new Set(["waiting", "degraded", "stalled", "unkillable", "refused"]);
 
-export function createBoxReader({ store, clock }: HubContext, states: BoxStates): BoxReader {
+export function createBoxReader({ store }: Pick<HubContext, "store">, states: BoxStates): BoxReader {
   return {
     read: async (box) => {
       const [set, report, contact, history] = await Promise.all([
@@ -31,7 +31,7 @@ export function createBoxReader({ store, clock }: HubContext, states: BoxStates)
         store.history.get(box.id),
       ]);
       const lastContactMs = contact?.lastContactMs ?? report?.receivedMs;
-      const connection = states.connectionOf({ boxId: box.id, lastContactMs, report }, clock.wallMs());
+      const connection = states.connectionOf({ boxId: box.id });
       const incidents = history.incidents.filter(({ endMs }) => endMs === undefined);
       return { view: viewOf(box, { set, report, connection, lastContactMs, incidents }), set, report };
     },
