@@ -22,6 +22,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/agent.ts")).agentCommand,
   },
   {
+    name: "hub",
+    summary: "run a hub: hold what every box should run, and show what it does",
+    group: "On a hub's machine:",
+    load: async () => (await import("./commands/hub.ts")).hubCommand,
+  },
+  {
     name: "enrol",
     summary: "make this box one of a hub's, with a one-time token",
     group: "On a box:",
@@ -56,6 +62,60 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "check what streams need here, and the way to the server",
     group: "On a box:",
     load: async () => (await import("./commands/doctor.ts")).doctorCommand,
+  },
+  {
+    name: "login",
+    summary: "keep the address and the token of a hub",
+    group: "A fleet, through its hub:",
+    load: async () => (await import("./commands/login.ts")).loginCommand,
+  },
+  {
+    name: "context",
+    summary: "show and choose among the hubs that were logged in to",
+    group: "A fleet, through its hub:",
+    load: async () => (await import("./commands/context.ts")).contextCommand,
+  },
+  {
+    name: "box",
+    summary: "the boxes of the fleet: look, label, drain, approve, revoke, enrol",
+    group: "A fleet, through its hub:",
+    load: async () => (await import("./commands/box.ts")).boxCommand,
+  },
+  {
+    name: "stream",
+    summary: "the streams of the fleet: look, start, stop, hibernate, explain",
+    group: "A fleet, through its hub:",
+    load: async () => (await import("./commands/stream.ts")).streamCommand,
+  },
+  {
+    name: "rollout",
+    summary: "one stream on every box whose labels match",
+    group: "A fleet, through its hub:",
+    load: async () => (await import("./commands/rollout.ts")).rolloutCommand,
+  },
+  {
+    name: "events",
+    summary: "what happens in the fleet",
+    group: "A fleet, through its hub:",
+    load: async () => (await import("./commands/events.ts")).eventsCommand,
+  },
+  {
+    name: "alert",
+    summary: "alerts that fire, their rules and messages",
+    group: "A fleet, through its hub:",
+    load: async () => (await import("./commands/alert.ts")).alertCommand,
+  },
+  {
+    name: "token",
+    summary: "tokens of the people and programs that use the hub",
+    group: "A fleet, through its hub:",
+    load: async () => (await import("./commands/token.ts")).tokenCommand,
+  },
+  {
+    name: "audit",
+    summary: "who did what to what",
+    group: "A fleet, through its hub:",
+    load: async () => (await import("./commands/audit.ts")).auditCommand,
   },
   {
     name: "logs",

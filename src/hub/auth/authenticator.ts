@@ -176,7 +176,8 @@ function isSameRight(before: Identity, now: Identity): boolean {
   if (before.kind === "box" && now.kind === "box") {
     const blockedBefore = "blocked" in before ? before.blocked : undefined;
     const blockedNow = "blocked" in now ? now.blocked : undefined;
-    return before.boxId === now.boxId && blockedBefore === blockedNow;
+    // What is freed from waiting keeps its connection.
+    return before.boxId === now.boxId && (blockedNow === undefined || blockedBefore !== undefined);
   }
   return (
     before.kind === "operator" && now.kind === "operator" && before.tokenId === now.tokenId && before.role === now.role
