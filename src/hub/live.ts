@@ -13,6 +13,7 @@ import { createPeopleFeed } from "./events/people-feed.ts";
 import type { Route } from "./http/route.ts";
 import type { HubContext } from "./hub-context.ts";
 import { createCloneWatch } from "./life/clone-watch.ts";
+import { createConnectionEvents } from "./life/connection-events.ts";
 import { CONNECTION_LIMITS } from "./life/connection-state.ts";
 import { createPresence, type Presence } from "./life/presence.ts";
 import { createReportIntake } from "./life/report-intake.ts";
@@ -113,7 +114,17 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
   return {
     presence,
     boxStates: { connectionOf: ({ boxId }) => presence.of(boxId).connection },
-    services: [presence, room, feed, logs, samples, alerts, webhooks, ...metricsServices],
+    services: [
+      presence,
+      createConnectionEvents({ store, clock, log, hubId, presence }),
+      room,
+      feed,
+      logs,
+      samples,
+      alerts,
+      webhooks,
+      ...metricsServices,
+    ],
     routes: [
       createBoxEventsRoute({ room, clock, gate }),
       createReportRoute(intake),
