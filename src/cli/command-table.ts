@@ -94,6 +94,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/rollout.ts")).rolloutCommand,
   },
   {
+    name: "apply",
+    summary: "make the fleet what a file says: show what differs, ask, change only that",
+    group: "A fleet, through its hub:",
+    load: async () => (await import("./commands/apply.ts")).applyCommand,
+  },
+  {
     name: "events",
     summary: "what happens in the fleet",
     group: "A fleet, through its hub:",
