@@ -130,6 +130,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/logs.ts")).logsCommand,
   },
   {
+    name: "completion",
+    summary: "print a script that lets a shell complete commands and names",
+    group: "Everywhere:",
+    load: async () => (await import("./commands/completion.ts")).completionCommand,
+  },
+  {
     name: "version",
     summary: "print the version of Sluice and of the Node it runs on",
     group: "Everywhere:",
