@@ -25,6 +25,7 @@ export const FOLDERS: readonly FolderRule[] = [
   { folder: "src/router", mayImport: ["src/base", "src/contract", "src/client"], mayImportTypesOf: ["src/config"] },
   { folder: "src/cli", mayImport: ["src/base", "src/contract", "src/client", "src/config"] },
   { folder: "src/main.ts", mayImport: ["src"] },
+  { folder: "src/start-hub.ts", mayImport: ["src"] },
   { folder: "test-server", mayImport: ["src"] },
   { folder: "scripts", mayImport: ["src", "test-server"] },
   { folder: "public", mayImport: [] },

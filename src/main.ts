@@ -9,7 +9,7 @@ import { readFfmpegCapabilities } from "./agent/workload/stream/ffmpeg-capabilit
 import { STREAM_STOP_LADDER } from "./agent/workload/stream/stream-driver.ts";
 import { systemClock } from "./base/clock.ts";
 import { AppError, messageOf } from "./base/errors.ts";
-import { httpFetch } from "./base/http-fetch.ts";
+import { createHttpFetch, httpFetch } from "./base/http-fetch.ts";
 import { createJournalStreams, JOURNAL_SOCKET } from "./base/journal-streams.ts";
 import { formatLogLine, type Log } from "./base/log.ts";
 import { openNotifySocket } from "./base/notify-socket.ts";
@@ -184,6 +184,33 @@ async function main(): Promise<number> {
         },
         stop,
       );
+    },
+    runHub: async ({ options, warnings }, stop) => {
+      if (options.store.kind === "redis" && options.store.password !== undefined) {
+        redactor.addSecret(options.store.password);
+      }
+      for (const warning of warnings) createConsoleLog(io).warn(warning);
+      const { startHub } = await import("./start-hub.ts");
+      await startHub(
+        options,
+        {
+          clock,
+          redactor,
+          runProgram: spawner.runProgram,
+          version: readVersion(),
+          hostname: hostname(),
+          console: { form: isUnderJournal() ? "journal" : "plain", stream: process.stdout },
+          write: io.write,
+        },
+        stop,
+      );
+    },
+    enrol: async ({ files, link }, wish, stop) => {
+      const { enrolHere } = await import("./agent/enrol/enrol-here.ts");
+      const log = createConsoleLog(io);
+      const ca = link.caFile === undefined ? undefined : await readFile(link.caFile, "utf8");
+      const deps = { clock, fetch: createHttpFetch({ ca }), redactor, pid: process.pid, log };
+      return enrolHere({ ...wish, stateDir: files.stateDir }, deps, stop);
     },
     cleanupWithoutAgent: (options, wanted) => cleanUp(options, wanted, { log: createConsoleLog(io), signal }),
     runProgram: spawner.runProgram,

@@ -1,4 +1,5 @@
 import type { ChildProcess } from "node:child_process";
+import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { hashOfDirectory, runDirectoryCandidates } from "../../src/base/run-directory.ts";
@@ -121,12 +122,21 @@ function nodeSettings(): Readonly<Record<string, string>> {
   );
 }
 
+/** An address of this machine for each name: streams that send to one place take turns. */
+export function loopbackFor(name: string): string {
+  const [first = 0, second = 0, third = 0] = createHash("sha256").update(name).digest();
+  return `127.${first}.${second}.${(third % 253) + 2}`;
+}
+
 /** A stream that any program can stand in for. */
 export function idleStream(id: string): Workload {
   return {
     kind: "stream",
     id,
-    spec: { input: { url: "test://bars?tone=0" }, outputs: [{ url: `udp://127.0.0.1:9/?pkt_size=1316&id=${id}` }] },
+    spec: {
+      input: { url: "test://bars?tone=0" },
+      outputs: [{ url: `udp://${loopbackFor(id)}:9/?pkt_size=1316` }],
+    },
   };
 }
 

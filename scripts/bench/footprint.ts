@@ -2,7 +2,7 @@ import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import type { Workload } from "../../src/contract/workload.ts";
 import { makeClip } from "../../test-server/clip.ts";
-import { createAgentBox } from "./agent-box.ts";
+import { createAgentBox, loopbackFor } from "./agent-box.ts";
 import type { Lab } from "./lab.ts";
 import type { MeasureContext, Measurement, PeerFigure, Row } from "./measurement.ts";
 import { type ProcessFigures, readProcessFigures } from "./process-figures.ts";
@@ -122,7 +122,7 @@ function copyOf(path: string, port: number, index: number): Workload {
     id: `copy-${index}`,
     spec: {
       input: { url: path, loop: true },
-      outputs: [{ url: `udp://127.0.0.1:${port}?pkt_size=1316` }],
+      outputs: [{ url: `udp://${loopbackFor(`copy-${index}`)}:${port}?pkt_size=1316` }],
       audio: "none",
     },
   };
@@ -131,7 +131,8 @@ function copyOf(path: string, port: number, index: number): Workload {
 /** Takes what comes and throws it away. */
 async function openSink(): Promise<Disposable & { readonly port: number }> {
   const socket: Socket = createSocket("udp4");
-  socket.bind(0, "127.0.0.1");
+  // All of them: each copy sends to a loopback address of its own.
+  socket.bind(0, "0.0.0.0");
   await once(socket, "listening");
   return { port: socket.address().port, [Symbol.dispose]: () => socket.close() };
 }

@@ -11,6 +11,7 @@ import type { Redactor } from "../base/redact.ts";
 import type { Spawner } from "../base/spawn.ts";
 import type { AgentOptions } from "../config/agent-options.ts";
 import type { Occurrence } from "../contract/report.ts";
+import type { Enrolment } from "./enrol/enrolment.ts";
 
 /** What the agent is given of the world. */
 export interface AgentDeps {
@@ -38,6 +39,8 @@ export interface AgentDeps {
 /** What every part of a running agent is wired with. */
 export interface AgentContext extends AgentDeps {
   readonly options: AgentOptions;
+  /** Absent: this box goes to its server with what the configuration gives it. */
+  readonly enrolment: Enrolment | undefined;
   readonly table: ProcessTable;
   readonly progress: ProgressWatch;
   readonly logFor: (component: LogComponent) => Log;

@@ -31,6 +31,8 @@ export interface AgentViewDeps {
   readonly link: () => LinkStatus;
   readonly registry: () => AgentStatus["registry"];
   readonly report: () => AgentStatus["report"];
+  readonly hold: () => AgentStatus["hold"];
+  readonly enrolment: () => AgentStatus["enrolment"];
   readonly proofOf: (id: string, keepGaps: number) => WorkloadStatus["proof"];
   readonly incidents: () => AgentStatus["incidents"];
   readonly guard: Pick<Guard, "holdOf" | "shareOf" | "status">;
@@ -125,6 +127,8 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
         },
         registry: deps.registry(),
         report: deps.report(),
+        hold: deps.hold(),
+        enrolment: deps.enrolment(),
         incidents: deps.incidents(),
         guard: deps.guard.status(),
         badInputs: { ...deps.badInputs() },

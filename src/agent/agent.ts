@@ -16,6 +16,7 @@ import { createAgentView } from "./agent-view.ts";
 import { createBadInputs } from "./bad-inputs.ts";
 import { judgeBoot } from "./boot/boot-facts.ts";
 import { createEngine } from "./engine.ts";
+import { openUplink } from "./enrol/open-uplink.ts";
 import { createLocalApi } from "./local-api/local-api.ts";
 import { createLocalSource } from "./local-source.ts";
 import { createExpectedFile } from "./registry/expected-file.ts";
@@ -56,7 +57,8 @@ export async function runAgent(options: AgentOptions, deps: AgentDeps, signal: A
     const lock = await acquireStateLock(stateDir, { table, log: logFor("INIT"), pid: deps.pid, nowIso });
     try {
       const progress = createProgressWatch({ graceMs: LOOP_GRACE_MS }, { clock });
-      await runLocked({ ...deps, options, table, progress, logFor, life: life.signal }, signal);
+      const uplink = await openUplink(options, { ...deps, log: logFor("INIT") });
+      await runLocked({ ...deps, ...uplink, table, progress, logFor, life: life.signal }, signal);
     } finally {
       life.abort(new AppError("cancelled", "the agent has ended"));
       await lock.release();
@@ -103,6 +105,9 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       reporter.occurred({
         ...occurrence,
         text: redactor.redact(occurrence.text),
+        ...(occurrence.incident === undefined
+          ? {}
+          : { incident: { ...occurrence.incident, cause: redactor.redact(occurrence.incident.cause) } }),
         at: new Date(clock.wallMs()).toISOString(),
       }),
   };
@@ -134,8 +139,11 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       link: link.status,
       registry: engine.durability,
       report: reporter.status,
+      hold: link.hold,
+      enrolment: () => context.enrolment?.status(),
       proofOf: engine.health.gaps.of,
-      incidents: engine.health.incidents.status,
+      incidents: () =>
+        engine.health.incidents.status().map((incident) => ({ ...incident, cause: redactor.redact(incident.cause) })),
       badInputs: badInputs.counts,
       guard: engine.guard,
       node: engine.node.latest,
@@ -184,7 +192,8 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   if (isCleared || isUnsure) await store.moveCursor("");
   await boot.save();
   reconciler.wake({ reason: "boot", isLoud: true });
-  await runServices([...engine.services, localApi, metricsServer, reporter, link, serviceManager], signal);
+  const uplink = context.enrolment === undefined ? [reporter, link] : [context.enrolment, reporter, link];
+  await runServices([...engine.services, localApi, metricsServer, ...uplink, serviceManager], signal);
   await engine.commit();
   leaveRunDirectory(runDirectory);
   const { size } = reconciler.units();

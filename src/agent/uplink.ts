@@ -1,10 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
+import type { Service } from "../base/service.ts";
+import type { AgentStatus } from "../contract/local-status.ts";
 import type { AgentContext } from "./agent-context.ts";
 import type { BadInputs } from "./bad-inputs.ts";
 import { createCommandRunner } from "./command-runner.ts";
 import type { Engine } from "./engine.ts";
 import { readTokenFile } from "./link/credentials.ts";
+import { createHold } from "./link/hold.ts";
 import { createLink, type Link } from "./link/link.ts";
 import { createQueueFile } from "./report/queue-file.ts";
 import { createReporter, QUEUE_BOUNDS, type Reporter, type ReportPicture } from "./report/reporter.ts";
@@ -15,8 +18,8 @@ export const CAPABILITIES: readonly string[] = ["command:reconcile"];
 /** Tells the server what the box does. `picture` is asked for each report. */
 export function createUplinkReporter(context: AgentContext, picture: () => ReportPicture): Reporter {
   const { options } = context;
-  return createReporter(options.report, {
-    fetch: context.fetch,
+  const reporter = createReporter(options.report, {
+    fetch: context.enrolment?.fetch ?? context.fetch,
     clock: context.clock,
     random: context.random,
     log: context.logFor("REPORT"),
@@ -25,6 +28,16 @@ export function createUplinkReporter(context: AgentContext, picture: () => Repor
     session: randomBytes(8).toString("hex"),
     queueFile: createQueueFile(join(options.files.stateDir, "report-queue.jsonl"), 4 * QUEUE_BOUNDS.maxBytes),
   });
+  return { ...reporter, run: onceEnrolled(context, reporter.run) };
+}
+
+/** Nothing goes to a hub before this box is one of its own. */
+function onceEnrolled({ enrolment }: AgentContext, run: Service["run"]): Service["run"] {
+  if (enrolment === undefined) return run;
+  return async (signal) => {
+    await enrolment.enrolled(signal);
+    await run(signal);
+  };
 }
 
 /** Brings what the server says to the engine. */
@@ -32,7 +45,7 @@ export function createUplinkLink(
   context: AgentContext,
   engine: Pick<Engine, "store" | "reconciler">,
   tell: { readonly reporter: Reporter; readonly badInputs: BadInputs },
-): Link {
+): Link & { readonly hold: () => AgentStatus["hold"] } {
   const { clock, options } = context;
   const { store, reconciler } = engine;
   const { reporter, badInputs } = tell;
@@ -47,16 +60,20 @@ export function createUplinkLink(
     onResult: reporter.commandResult,
   });
 
+  const hold = createHold(options.box.id, { clock, log });
   const link = createLink(
     { ...options.link, outputTemplate: options.streams.outputTemplate },
     {
-      fetch: context.fetch,
+      fetch: context.enrolment?.fetch ?? context.fetch,
       clock,
       random: context.random,
       log,
       token: () => readToken(context),
       cursor: store.cursor,
       onEvent: async (event, eventId) => {
+        if (event.kind === "hold") return hold.begin(event.reason);
+        hold.end();
+        if (event.kind === "ready") return;
         if (event.kind === "command") return commands.run(event);
         for (const { id, reason } of "rejected" in event ? event.rejected : []) {
           badInputs.add("workload");
@@ -81,11 +98,12 @@ export function createUplinkLink(
       progress: context.progress.loop("link"),
     },
   );
-  return link;
+  return { ...link, hold: hold.status, run: onceEnrolled(context, link.run) };
 }
 
 /** Read anew each time, so that a rotated token needs no restart; known to the redactor before anything can tell it. */
-async function readToken({ options, redactor }: AgentContext): Promise<string | undefined> {
+async function readToken({ enrolment, options, redactor }: AgentContext): Promise<string | undefined> {
+  if (enrolment !== undefined) return enrolment.key();
   const { token, tokenFile } = options.link;
   const current = tokenFile === undefined ? token : await readTokenFile(tokenFile);
   if (current !== undefined) redactor.addSecret(current);

@@ -3,7 +3,7 @@ import type { Clock } from "./clock.ts";
 export const LOG_LEVELS = ["error", "warn", "info", "debug"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** The parts of the agent that speak in its log. */
+/** The parts of the agent and of the hub that speak in their logs. */
 export const LOG_COMPONENTS = [
   "INIT",
   "BOOT",
@@ -18,6 +18,7 @@ export const LOG_COMPONENTS = [
   "REPORT",
   "REMOTE",
   "TRANSFER",
+  "HUB",
 ] as const;
 export type LogComponent = (typeof LOG_COMPONENTS)[number];
 

@@ -3,6 +3,7 @@ import type { RunProgram } from "../base/spawn.ts";
 import type { LocalAgent } from "../client/local-agent.ts";
 import type { AgentOptions } from "../config/agent-options.ts";
 import type { LoadedOptions } from "../config/load-agent-options.ts";
+import type { LoadedHubOptions } from "../config/load-hub-options.ts";
 import type { Environment, HostFacts } from "../config/state-directory.ts";
 import type { CleanupResult } from "../contract/local-status.ts";
 import type { ReadFfmpeg } from "./doctor/check-media-tools.ts";
@@ -15,6 +16,23 @@ export interface CommandIo {
   readonly hasColour: boolean;
   /** Width of the terminal; undefined when it is none. */
   readonly columns: number | undefined;
+}
+
+export interface EnrolWish {
+  /** As a person carried it here. */
+  readonly token: string;
+  /** Where the hub is, when not where the token says. */
+  readonly hub: string | undefined;
+  readonly boxId: string;
+  readonly name: string | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface EnrolResult {
+  readonly state: "pending" | "approved" | "revoked";
+  readonly hub: string;
+  /** It runs, and knows nothing of this until it is started again. */
+  readonly mustRestartAgent: boolean;
 }
 
 /** Everything that commands get from outside. `main.ts` hands in the real ones. */
@@ -30,12 +48,16 @@ export interface CommandContext {
   readonly connectAgent: (socketPath: string) => LocalAgent;
   /** Resolves when the agent was told to stop and has. */
   readonly runAgent: (loaded: LoadedOptions, signal: AbortSignal) => Promise<void>;
+  /** Resolves when the hub was told to stop and has. */
+  readonly runHub: (loaded: LoadedHubOptions, signal: AbortSignal) => Promise<void>;
   /** Ends every process that proves to be ours while no agent runs, and clears the records. */
   readonly cleanupWithoutAgent: (
     options: AgentOptions,
     wanted: { readonly dryRun: boolean },
     signal: AbortSignal,
   ) => Promise<CleanupResult>;
+  /** Makes this machine a box of a hub: see `EnrolWish`. Rejects with `conflict` while an enrolled agent runs here. */
+  readonly enrol: (options: AgentOptions, wish: EnrolWish, signal: AbortSignal) => Promise<EnrolResult>;
   /** Runs short helper programs. */
   readonly runProgram: RunProgram;
   /** Rejects with `not-found` or `unavailable`. */

@@ -22,6 +22,18 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/agent.ts")).agentCommand,
   },
   {
+    name: "hub",
+    summary: "run a hub: hold what every box should run, and show what it does",
+    group: "On a hub's machine:",
+    load: async () => (await import("./commands/hub.ts")).hubCommand,
+  },
+  {
+    name: "enrol",
+    summary: "make this box one of a hub's, with a one-time token",
+    group: "On a box:",
+    load: async () => (await import("./commands/enrol.ts")).enrolCommand,
+  },
+  {
     name: "status",
     summary: "show the link, what is expected, and every workload with its state and cause",
     group: "On a box:",

@@ -54,6 +54,8 @@ function renderAgent(status: AgentStatus, paint: Paint, nowMs: number): string[]
     const when = `applies in ${formatDuration(appliesInSeconds)}`;
     lines.push(`${label("held")}${paint("warn", `removal of ${ids.join(", ")}: ${oneLine(reason)}; ${when}`)}`);
   }
+  if (status.hold !== undefined) lines.push(`${label("waits")}${renderHold(status.hold, paint, nowMs)}`);
+  if (status.enrolment !== undefined) lines.push(`${label("hub")}${renderEnrolment(status.enrolment, paint, nowMs)}`);
   lines.push(`${label("registry")}${registry.durable ? "on disk" : paint("bad", notDurable(registry.reason))}`);
   const queue = `${report.queued} queued${report.dropped === 0 ? "" : `, ${report.dropped} dropped`}`;
   const reportText = `${report.state}, ${queue}${report.reason === undefined ? "" : `: ${oneLine(report.reason)}`}`;
@@ -85,6 +87,28 @@ function renderLink(link: LinkStatus, paint: Paint, nowMs: number): string {
   if (link.attempts > 0) parts.push(`${count(link.attempts, "attempt")} without an event`);
   if (link.nextAttemptInSeconds !== undefined) parts.push(`next in ${formatDuration(link.nextAttemptInSeconds)}`);
   return parts.join(" · ");
+}
+
+function renderHold({ reason, since }: NonNullable<AgentStatus["hold"]>, paint: Paint, nowMs: number): string {
+  const words: Readonly<Record<string, string>> = {
+    pending: "for a person to approve this box on the hub",
+    quarantined: "in quarantine: another machine goes by the same identity; enrol the copy anew, then release this box",
+  };
+  return `${paint("bad", words[reason] ?? oneLine(reason))} · since ${formatAge(since, nowMs) ?? since}; streams stay as they are`;
+}
+
+function renderEnrolment(
+  { hub, state, reason, keySince }: NonNullable<AgentStatus["enrolment"]>,
+  paint: Paint,
+  nowMs: number,
+): string {
+  const age = keySince === undefined ? undefined : formatAge(keySince, nowMs);
+  return [
+    paint(state === "enrolled" ? "good" : "warn", state),
+    oneLine(hub),
+    ...(age === undefined ? [] : [`key ${age} old`]),
+    ...(reason === undefined ? [] : [paint("warn", oneLine(reason))]),
+  ].join(" · ");
 }
 
 function renderWorkloads(workloads: readonly WorkloadStatus[], paint: Paint, nowMs: number): string {

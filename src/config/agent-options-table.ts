@@ -9,6 +9,7 @@ import {
   choiceValue,
   coresValue,
   countValue,
+  enrolmentTokenValue,
   httpAddressValue,
   labelsValue,
   listValue,
@@ -53,7 +54,7 @@ export const AGENT_OPTIONS = {
   ),
 
   "link.endpoint": unsetOption(httpAddressValue(), {
-    help: "Address of the event stream (SSE). Without it the agent keeps what it last knew.",
+    help: "Address of the event stream (SSE), or of a hub (`https://hub.example:8443`). Without it an enrolled box goes to its hub, and any other keeps what it last knew.",
     oldNames: ["SSE_ENDPOINT"],
   }),
   "link.tokenFile": derivedOption<string, string | undefined>(pathValue(), {
@@ -66,6 +67,15 @@ export const AGENT_OPTIONS = {
   }),
   "link.caFile": unsetOption(pathValue(), {
     help: "Certificate authorities (PEM) to trust for the endpoint, beside the system's.",
+  }),
+  "link.enrolmentToken": unsetOption(enrolmentTokenValue(), {
+    help: "One-time token (`sluice1.…`) by which this box enrols with its hub, once. Better in a file, or by `sluice enrol`.",
+  }),
+  "link.enrolmentTokenFile": unsetOption(pathValue(), {
+    help: "File that holds the enrolment token; read only while the box is not enrolled.",
+  }),
+  "link.keyRotationDays": option(countValue({ min: 0, max: 3650 }), 90, {
+    help: "Age in days at which an enrolled box changes its key. 0: only when it is told to.",
   }),
   "link.retryDelaySeconds": option(secondsValue({ min: 0.05, max: 60 }), 5, {
     help: "Ceiling of the first wait between attempts; it doubles up to 60 s.",

@@ -2,6 +2,8 @@
 export interface AgentOptions {
   readonly box: {
     readonly id: string;
+    /** Somebody named it; else it is the host's name. */
+    readonly isIdGiven: boolean;
     readonly name: string | undefined;
     readonly labels: Readonly<Record<string, string>>;
   };
@@ -13,6 +15,11 @@ export interface AgentOptions {
     /** From the environment (`SLUICE_TOKEN`); never together with a file. A secret: the redactor must know it. */
     readonly token: string | undefined;
     readonly caFile: string | undefined;
+    /** By which this box enrols with a hub when it has no key yet. A secret. */
+    readonly enrolmentToken: string | undefined;
+    readonly enrolmentTokenFile: string | undefined;
+    /** Age at which the box changes its key. 0: never by itself. */
+    readonly keyRotationMs: number;
     /** First ceiling of the back-off between attempts. */
     readonly retryDelayMs: number;
     /** Attempts without an event after which the link is called degraded. Never stops it. */

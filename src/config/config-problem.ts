@@ -21,6 +21,8 @@ export function configError(problems: readonly ConfigProblem[]): AppError<"confi
 /** A value for a message: short, on one line, credentials masked. */
 export function showGiven(value: unknown): string {
   if (value === null || value === undefined) return "nothing";
+  // Nearly an enrolment token is still a secret.
+  if (typeof value === "string" && value.trimStart().startsWith("sluice1")) return '"sluice1.***"';
   if (typeof value === "string") return `${JSON.stringify(shorten(maskAddress(value)))}`;
   if (typeof value === "number" || typeof value === "boolean") return `${String(value)} (a ${typeof value})`;
   if (Array.isArray(value)) return `[${value.slice(0, 8).map(showGiven).join(", ")}${value.length > 8 ? ", …" : ""}]`;

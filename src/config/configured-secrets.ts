@@ -6,7 +6,7 @@ import type { AgentOptions } from "./agent-options.ts";
  */
 export function configuredSecrets({ link, report, streams }: AgentOptions): readonly string[] {
   const secrets = new Set<string>();
-  if (link.token !== undefined) secrets.add(link.token);
+  for (const token of [link.token, link.enrolmentToken]) if (token !== undefined) secrets.add(token);
   for (const address of [link.endpoint, report.endpoint, streams.outputTemplate]) {
     if (address === undefined || !URL.canParse(address)) continue;
     const { username, password, searchParams } = new URL(address);

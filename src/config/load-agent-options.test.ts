@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { AppError } from "../base/errors.ts";
+import { formatEnrolmentString } from "../contract/fleet/enrolment-string.ts";
 import type { AgentOptions } from "./agent-options.ts";
 import { AGENT_OPTION_KEYS, AGENT_OPTIONS, environmentNameOf, flagOf } from "./agent-options-table.ts";
 import { type ConfigSources, type LoadedOptions, loadAgentOptions } from "./load-agent-options.ts";
@@ -43,6 +44,9 @@ test("defaults need nothing and are all filled in", async () => {
     tokenFile: undefined,
     token: undefined,
     caFile: undefined,
+    enrolmentToken: undefined,
+    enrolmentTokenFile: undefined,
+    keyRotationMs: 7_776_000_000,
     retryDelayMs: 5000,
     maxRetries: 10,
     connectTimeoutMs: 10_000,
@@ -125,7 +129,7 @@ report:
 `,
     },
   });
-  expect(options.box).toEqual({ id: "north-1", name: "North gate", labels: { site: "north" } });
+  expect(options.box).toEqual({ id: "north-1", isIdGiven: true, name: "North gate", labels: { site: "north" } });
   expect(options.link.replayWindowMs).toBe(1500);
   expect(options.report.endpoint).toBe("https://hub.example/v1/boxes/north-1/report");
   expect(options.policy.inputs).toEqual(["rtsp", "test"]);
@@ -239,4 +243,12 @@ test("a name that looks like ours and means nothing is a warning", async () => {
 
 test("every key has help that ends as a sentence", () => {
   for (const key of AGENT_OPTION_KEYS) expect(AGENT_OPTIONS[key].help, key).toMatch(/\.$|off\.$/);
+});
+
+test("an enrolment token is checked, and no message repeats it", async () => {
+  const token = formatEnrolmentString({ hub: "https://hub.test", token: "a-secret-of-sixteen" });
+  expect((await load({ env: { SLUICE_LINK_ENROLMENT_TOKEN: token } })).options.link.enrolmentToken).toBe(token);
+  await expect(load({ env: { SLUICE_LINK_ENROLMENT_TOKEN: token.slice(0, -9) } })).rejects.toThrow(
+    'link.enrolmentToken was given "sluice1.***"; allowed: an enrolment token as the hub printed it',
+  );
 });

@@ -75,11 +75,12 @@ export async function loadAgentOptions(sources: ConfigSources): Promise<LoadedOp
 
   const tokenUse = decideToken(token, chosen.get("link.tokenFile")?.origin);
   if (tokenUse.token !== undefined) chosen.set("link.tokenFile", { value: undefined, origin: "SLUICE_TOKEN is used" });
+  const isIdGiven = chosen.has("box.id");
   await fillDefaults(chosen, sources);
   const values = toValues(chosen);
   const origins = Object.fromEntries([...chosen].map(([key, { origin }]) => [key, origin]));
   return {
-    options: toAgentOptions(values, tokenUse.token),
+    options: toAgentOptions(values, { token: tokenUse.token, isIdGiven }),
     values,
     origins: origins as Record<AgentOptionKey, string>,
     warnings: [...tokenUse.warnings, ...unknownNames(sources.env)],

@@ -1,5 +1,6 @@
 import { isAbsolute, resolve } from "node:path";
 import { z } from "zod";
+import { parseEnrolmentString } from "../contract/fleet/enrolment-string.ts";
 import {
   CORES_ALLOWED,
   coresQuantitySchema,
@@ -37,6 +38,17 @@ export function textValue(maxLength: number): OptionValue<string> {
 /** Text that a schema of the contract describes. */
 export function schemaValue(schema: z.ZodType<string>, allowed: string, placeholder: string): OptionValue<string> {
   return { allowed, placeholder, schema, fromText: asIs };
+}
+
+/** What a hub printed for a box that is to enrol. */
+export function enrolmentTokenValue(): OptionValue<string> {
+  return {
+    allowed: "an enrolment token as the hub printed it, from sluice1. to its end",
+    placeholder: "token",
+    schema: z.string().refine((text) => parseEnrolmentString(text) !== undefined),
+    fromText: asIs,
+    mask: () => "***",
+  };
 }
 
 /** The address of an HTTP server. */

@@ -38,6 +38,7 @@ test("reads back as the same configuration", async () => {
     SLUICE_BOX_LABELS: "site=north",
     SLUICE_POLICY_HOSTS: "*.example.com",
     SLUICE_BOX_NAME: "a: b",
+    SLUICE_BOX_ID: "gate",
   });
   const second = await load({}, printOptions(first));
   expect(second.options).toEqual(first.options);

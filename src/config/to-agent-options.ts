@@ -2,15 +2,23 @@ import { parseBytes, parseCores } from "../contract/quantity.ts";
 import type { AgentOptions } from "./agent-options.ts";
 import type { AgentOptionValues } from "./agent-options-table.ts";
 
+const DAY_MS = 86_400_000;
+
 /** From the table's flat keys and seconds to what the agent works with. */
-export function toAgentOptions(values: AgentOptionValues, token: string | undefined): AgentOptions {
+export function toAgentOptions(
+  values: AgentOptionValues,
+  { token, isIdGiven }: { readonly token: string | undefined; readonly isIdGiven: boolean },
+): AgentOptions {
   return {
-    box: { id: values["box.id"], name: values["box.name"], labels: values["box.labels"] },
+    box: { id: values["box.id"], isIdGiven, name: values["box.name"], labels: values["box.labels"] },
     link: {
       endpoint: values["link.endpoint"],
       tokenFile: values["link.tokenFile"],
       token,
       caFile: values["link.caFile"],
+      enrolmentToken: values["link.enrolmentToken"],
+      enrolmentTokenFile: values["link.enrolmentTokenFile"],
+      keyRotationMs: values["link.keyRotationDays"] * DAY_MS,
       retryDelayMs: toMs(values["link.retryDelaySeconds"]),
       maxRetries: values["link.maxRetries"],
       connectTimeoutMs: toMs(values["link.connectTimeoutSeconds"]),

@@ -30,6 +30,8 @@ export const ERROR_POLICY = {
   unavailable: { retry: "backoff", http: 503, grpc: 14, exit: 69, level: "warn" },
   /** The hub's store does not answer. What was asked may have been done or not: ask again with the same request id. */
   "store-unavailable": { retry: "backoff", http: 503, grpc: 14, exit: 69, level: "error" },
+  /** More was asked than this caller may ask in this time. */
+  "rate-limited": { retry: "after", http: 429, grpc: 8, exit: 75, level: "info" },
   timeout: { retry: "backoff", http: 504, grpc: 4, exit: 75, level: "warn" },
   /** Disk full, read-only, or refusing to write. */
   storage: { retry: "backoff", http: 507, grpc: 8, exit: 74, level: "error" },

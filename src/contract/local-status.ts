@@ -144,6 +144,17 @@ export const agentStatusSchema = z.object({
     dropped: z.int(),
     reason: z.string().optional(),
   }),
+  /** The hub knows this box and keeps it waiting: `pending` (a person has to approve it) or `quarantined`. */
+  hold: z.object({ reason: z.string(), since: z.string() }).optional(),
+  /** How this box came to its hub; absent where it goes to its server with no key of its own. */
+  enrolment: z
+    .object({
+      hub: z.string(),
+      state: z.enum(["enrolling", "enrolled"]),
+      reason: z.string().optional(),
+      keySince: z.string().optional(),
+    })
+    .optional(),
   /** What hits or has hit the whole box: open ones first, then those that ended last. */
   incidents: z
     .array(z.object({ kind: z.string(), cause: z.string(), start: z.string(), end: z.string().optional() }))

@@ -9,7 +9,7 @@ import { collectWorkloads, parseWorkload, unknownFields } from "./wire-event-wor
 export const WIRE_EVENT_VERSION = 1;
 
 /** Event names with a meaning. `message` is what an event without a name is called. */
-export const WIRE_EVENT_NAMES = ["expected", "change", "command", "message"] as const;
+export const WIRE_EVENT_NAMES = ["expected", "change", "command", "hold", "ready", "message"] as const;
 type WireEventName = (typeof WIRE_EVENT_NAMES)[number];
 
 export interface WireEventContext {
@@ -53,10 +53,14 @@ const commandSchema = z.object({
   deadline: z.iso.datetime({ offset: true, error: "a time such as 2026-01-15T10:30:45Z" }).optional(),
 });
 
+const holdSchema = z.object({ version, reason: z.string().min(1).max(64) });
+
 const PARSERS: Readonly<Record<WireEventName, (raw: unknown, context: WireEventContext) => ParsedWireEvent>> = {
   expected: parseExpected,
   change: parseChange,
   command: parseCommand,
+  hold: parseHold,
+  ready: () => ({ ok: { kind: "ready" }, unknownFields: [] }),
   message: (raw, context) => parseSimpleForm(raw, context.outputTemplate),
 };
 
@@ -115,6 +119,12 @@ function parseCommand(raw: unknown): ParsedWireEvent {
     ok: { kind: "command", id, name, args: args ?? {}, deadlineMs },
     unknownFields: unknownFields(raw, parsed.data),
   };
+}
+
+function parseHold(raw: unknown): ParsedWireEvent {
+  const parsed = holdSchema.safeParse(raw);
+  if (!parsed.success) return invalid(parsed.error, raw);
+  return { ok: { kind: "hold", reason: parsed.data.reason }, unknownFields: unknownFields(raw, parsed.data) };
 }
 
 function invalid(error: z.ZodError, raw: unknown): ParsedWireEvent {

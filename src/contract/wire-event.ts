@@ -31,6 +31,10 @@ export type WireEvent =
       /** Wall time, milliseconds since the epoch. */
       readonly deadlineMs: number | undefined;
     }
+  /** The box must wait (`pending`: for approval; `quarantined`: another machine goes by its identity). What it runs stays as it is. */
+  | { readonly kind: "hold"; readonly reason: string }
+  /** The box has all there is: the first event of a connection that brings nothing new. */
+  | { readonly kind: "ready" }
   /** The simple form, for home-made servers: no epoch, no revision. */
   | { readonly kind: "start"; readonly workload: Workload }
   | { readonly kind: "stop"; readonly workloadId: string }

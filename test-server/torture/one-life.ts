@@ -166,8 +166,11 @@ function registryIds(stateDir: string): string {
   }
 }
 
+const PORTS: Readonly<Record<string, number>> = { steady: 9, changing: 10, leaving: 11, late: 12 };
+
+/** Each has a publishing point of its own, the same in all versions: the new one starts when the old one has ended. */
 function stream(id: string, version: number): Workload {
-  const outputs = [{ url: `udp://127.0.0.1:9/?pkt_size=1316&id=${id}-${version}` }];
+  const outputs = [{ url: `udp://127.0.0.1:${PORTS[id] ?? 13}?pkt_size=1316&version=${version}` }];
   return { kind: "stream", id, spec: { input: { url: "test://bars?tone=0" }, outputs } };
 }
 

@@ -87,7 +87,7 @@ export async function restartManyTimes(count: number, deps: RestartDeps): Promis
     },
   });
   made.defer(() => agent.end("SIGKILL"));
-  server.putStreams(...Array.from({ length: STREAMS }, (_, index) => stream(`fast-${index}`)));
+  server.putStreams(...Array.from({ length: STREAMS }, (_, index) => stream(index)));
   agent.start();
 
   const startMs = clock.monotonicMs();
@@ -145,7 +145,7 @@ function tooMuch(what: string, found: number, allowed: number): readonly string[
   return found <= allowed ? [] : [`${found} ${what}; allowed: ${allowed}`];
 }
 
-function stream(id: string): Workload {
-  const outputs = [{ url: `udp://127.0.0.1:9/?pkt_size=1316&id=${id}` }];
-  return { kind: "stream", id, spec: { input: { url: "test://bars?tone=0" }, outputs } };
+function stream(index: number): Workload {
+  const outputs = [{ url: `udp://127.0.0.1:${9 + index}?pkt_size=1316` }];
+  return { kind: "stream", id: `fast-${index}`, spec: { input: { url: "test://bars?tone=0" }, outputs } };
 }

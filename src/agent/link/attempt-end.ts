@@ -1,7 +1,12 @@
 /** Why an attempt to connect, or the connection it led to, is over. */
 export type AttemptEnd =
-  /** An answer that is not 200. `retryAfterMs` as the server asked, not yet clamped. */
-  | { readonly kind: "status"; readonly status: number; readonly retryAfterMs: number | undefined }
+  /** An answer that is not 200. `retryAfterMs` as the server asked, not yet clamped; `problem`: what a hub said in its body. */
+  | {
+      readonly kind: "status";
+      readonly status: number;
+      readonly retryAfterMs: number | undefined;
+      readonly problem?: string | undefined;
+    }
   /** 200 with something else than an event stream. */
   | { readonly kind: "not-a-stream"; readonly contentType: string }
   /** The server closed an event stream in an orderly way. */
@@ -26,7 +31,7 @@ export const LONG_WAIT_STATUSES: ReadonlyMap<number, string> = new Map([
 export function describeEnd(end: AttemptEnd): string {
   switch (end.kind) {
     case "status": {
-      const meaning = LONG_WAIT_STATUSES.get(end.status);
+      const meaning = end.problem ?? LONG_WAIT_STATUSES.get(end.status);
       return `HTTP ${end.status}${meaning === undefined ? "" : `: ${meaning}`}`;
     }
     case "not-a-stream":

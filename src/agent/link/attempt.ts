@@ -6,8 +6,11 @@ import { WIRE_EVENT_NAMES } from "../../contract/parse-wire-event.ts";
 import type { AttemptEnd } from "./attempt-end.ts";
 import { dial } from "./dial.ts";
 import { createEventFramer, type FramedItem } from "./event-framer.ts";
+import { problemOf, readBoundedText } from "./problem-body.ts";
 import { parseRetryAfter } from "./retry-after.ts";
 import { beatSecondsOf, silenceLimitMs } from "./silence.ts";
+
+const MAX_PROBLEM_BYTES = 4096;
 
 /** What one connection brought, in the order of its stream. */
 export type Arrival =
@@ -143,7 +146,8 @@ export function startAttempt(options: AttemptOptions, deps: AttemptDeps): Attemp
     const { url, lastEventId } = options;
     const response = await dial({ url, authorization, lastEventId, signal: abort.signal }, deps.fetch);
     const refusal = judge(response, clock.wallMs());
-    if (refusal !== undefined) end(refusal);
+    if (refusal?.kind === "status") end({ ...refusal, problem: await problemIn(response) });
+    else if (refusal !== undefined) end(refusal);
     if (isOver) throw abort.signal.reason;
     connecting.clear();
     deps.onOpen();
@@ -189,6 +193,12 @@ function emptyBody(): ReadableStream<Uint8Array> {
 
 function isListenedTo(eventName: string): boolean {
   return eventName === "" || WIRE_EVENT_NAMES.some((name) => name === eventName);
+}
+
+/** What a hub says of its refusal. Ends with the attempt's own limit, as the dial does. */
+async function problemIn(response: HttpResponse): Promise<string | undefined> {
+  if (!/^\s*application\/(?:problem\+)?json\b/i.test(response.headers.get("content-type") ?? "")) return undefined;
+  return problemOf(await readBoundedText(response, MAX_PROBLEM_BYTES).catch(() => ""));
 }
 
 /** WHATWG: 200 and `text/event-stream`, whatever the parameters; everything else is no event stream. */

@@ -116,7 +116,10 @@ function ownDelayMs(state: LinkState, end: AttemptEnd, context: LinkStateContext
   const { random, retryDelayMs } = context;
   if (end.kind === "asked") return askedDelayMs(state.asks, random);
   if (end.kind === "ended" && state.hasEvent) return quickDelayMs(random);
-  if (state.refusals > 0) return longWaitMs(state.refusals, random);
+  if (state.refusals > 0) {
+    const askedMs = end.kind === "status" ? end.retryAfterMs : undefined;
+    return askedMs === undefined ? longWaitMs(state.refusals, random) : atLeastAsked(0, askedMs, random);
+  }
   const ownMs = backoffDelayMs(state.attempts, retryDelayMs, random);
   if (end.kind !== "status" || (end.status !== 429 && end.status !== 503)) return ownMs;
   return atLeastAsked(ownMs, end.retryAfterMs, random);

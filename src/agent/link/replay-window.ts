@@ -42,8 +42,12 @@ export function createReplayWindow(): ReplayWindow {
     },
     offer: (delivery) => {
       const { event } = delivery;
-      if (!isOpen || event.kind === "command") return [delivery];
+      if (!isOpen) return [delivery];
       switch (event.kind) {
+        case "command":
+        case "hold":
+        case "ready":
+          return [delivery];
         case "start":
           held = [...without(event.workload.id), delivery];
           return [];

@@ -47,8 +47,8 @@ export const EMPTY_EXPECTED: ExpectedState = {
   held: undefined,
 };
 
-/** A command changes no expectation and is not for this function. */
-export type ExpectationEvent = Exclude<WireEvent, { kind: "command" }>;
+/** Events that change no expectation are not for this function. */
+export type ExpectationEvent = Exclude<WireEvent, { kind: "command" | "hold" | "ready" }>;
 
 export function applyEvent(state: ExpectedState, event: ExpectationEvent, context: ApplyContext): Applied {
   switch (event.kind) {

@@ -1,7 +1,8 @@
 import type { Clock } from "../../base/clock.ts";
 import { AppError } from "../../base/errors.ts";
-import type { HttpFetch, HttpResponse } from "../../base/http-fetch.ts";
+import type { HttpFetch } from "../../base/http-fetch.ts";
 import type { Report } from "../../contract/report.ts";
+import { problemOf, readBoundedText } from "../link/problem-body.ts";
 import { parseRetryAfter } from "../link/retry-after.ts";
 
 export interface PostRequest {
@@ -15,9 +16,15 @@ export interface PostRequest {
 
 export type PostAnswer =
   | { readonly isDelivered: true }
-  | { readonly isDelivered: false; readonly status: number; readonly retryAfterMs: number | undefined };
+  | {
+      readonly isDelivered: false;
+      readonly status: number;
+      readonly retryAfterMs: number | undefined;
+      /** What a hub says is wrong. */
+      readonly problem: string | undefined;
+    };
 
-/** Nothing in an answer is needed; it is read, within this bound, so that the connection can be used again. */
+/** Of a good answer nothing is needed; it is read, within this bound, so that the connection can be used again. */
 const MAX_ANSWER_BYTES = 65_536;
 
 /** Sends one report. A redirect is not followed: it would carry the report to where nobody sent it. Rejects when no answer came. */
@@ -42,23 +49,13 @@ export async function postReport(
       redirect: "manual",
       signal: abort.signal,
     });
-    await discard(response);
+    const text = await readBoundedText(response, MAX_ANSWER_BYTES);
     if (response.ok) return { isDelivered: true };
     const { status, headers: given } = response;
-    return { isDelivered: false, status, retryAfterMs: parseRetryAfter(given, deps.clock.wallMs()) };
+    const retryAfterMs = parseRetryAfter(given, deps.clock.wallMs());
+    return { isDelivered: false, status, retryAfterMs, problem: problemOf(text) };
   } finally {
     timer.clear();
     request.signal.removeEventListener("abort", onAbort);
   }
-}
-
-async function discard(response: HttpResponse): Promise<void> {
-  const reader = response.body?.getReader();
-  if (reader === undefined) return;
-  for (let bytes = 0; bytes <= MAX_ANSWER_BYTES; ) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    bytes += value.length;
-  }
-  await reader.cancel();
 }

@@ -118,7 +118,8 @@ export function createReporter(options: ReporterOptions, deps: ReporterDeps): Re
     refusals = isRefusal ? refusals + 1 : 0;
     if (reason === undefined) log.warn(`Reports do not get through: ${message}. Attempts go on`);
     reason = message;
-    const ownMs = isRefusal ? longWaitMs(refusals, random) : backoffDelayMs(failures, RETRY_BASE_MS, random);
+    const longMs = retryAfterMs === undefined ? longWaitMs(refusals, random) : 0;
+    const ownMs = isRefusal ? longMs : backoffDelayMs(failures, RETRY_BASE_MS, random);
     return new AppError("unavailable", message, { retryAfterMs: atLeastAsked(ownMs, retryAfterMs, random) });
   };
 
@@ -136,7 +137,8 @@ export function createReporter(options: ReporterOptions, deps: ReporterDeps): Re
     hasChanged = false;
     const { dropped, entries: queued } = queue.view();
     const entries = queued.slice(0, entriesAReport);
-    const authorization = address === undefined ? undefined : authorizationFor(await deps.token(), address);
+    const token = await deps.token();
+    const authorization = address === undefined ? undefined : authorizationFor(token, address);
     const report: Report = {
       version: 1,
       sequence: ++sequence,
@@ -153,7 +155,10 @@ export function createReporter(options: ReporterOptions, deps: ReporterDeps): Re
       return;
     }
     if (BODY_REFUSED.includes(answer.status) && entries.length > 0) onBodyRefused(entries);
-    throw onFailure(`HTTP ${answer.status}`, answer.retryAfterMs, answer.status);
+    // The key was changed while this report was on its way with the old one.
+    if (answer.status === 401 && token !== (await deps.token())) return send(url, signal);
+    const said = answer.problem === undefined ? "" : `: ${answer.problem}`;
+    throw onFailure(`HTTP ${answer.status}${said}`, answer.retryAfterMs, answer.status);
   };
 
   const attempt = async (url: URL, signal: AbortSignal): Promise<void> => {

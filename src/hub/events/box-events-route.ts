@@ -1,40 +1,33 @@
-import { z } from "zod";
 import type { Clock } from "../../base/clock.ts";
-import type { Random } from "../../base/random.ts";
-import { boxIdSchema } from "../../contract/identifier.ts";
+import { boxPathSchema } from "../../contract/fleet/box-view.ts";
 import { type Route, route } from "../http/route.ts";
 import { newConnection } from "./box-connection.ts";
 import type { BoxRoom } from "./box-room.ts";
-import { type GateOptions, type GateState, knock, openGate } from "./connect-gate.ts";
+import type { ConnectGate } from "./connect-gate.ts";
 import { createEventSink } from "./event-sink.ts";
 
 export interface BoxEventsRouteDeps {
   readonly room: BoxRoom;
   readonly clock: Clock;
-  readonly random: Random;
-  readonly countTurnedAway: () => void;
+  readonly gate: ConnectGate;
 }
 
 /** One event is at most 1 MiB; a set of many workloads and its changes may wait together. */
 const MAX_WAITING_BYTES = 4 * 1024 * 1024;
 const MAX_CURSOR_LENGTH = 200;
 
-export function createBoxEventsRoute(options: GateOptions, deps: BoxEventsRouteDeps): Route {
-  const { clock, random } = deps;
-  let gate: GateState = openGate(options, clock.monotonicMs());
+export function createBoxEventsRoute(deps: BoxEventsRouteDeps): Route {
+  const { clock, gate } = deps;
   let lastId = 0;
   return route({
     method: "GET",
     path: "/v1/boxes/{box}/events",
     access: "box-any-state",
     summary: "What the box should run and do, as server-sent events with replay after Last-Event-ID",
-    params: z.object({ box: boxIdSchema }),
+    params: boxPathSchema,
     stream: async (call, { response }) => {
-      const answer = knock(gate, options, { nowMs: clock.monotonicMs(), random });
-      gate = answer.state;
-      if (!answer.admitted) {
-        deps.countTurnedAway();
-        const retryAfter = answer.retryAfterSeconds;
+      const retryAfter = gate.knock();
+      if (retryAfter !== undefined) {
         response.writeHead(503, { "retry-after": String(retryAfter), "content-type": "application/json" });
         response.end(
           JSON.stringify({ error: { code: "unavailable", message: "many boxes connect at this moment", retryAfter } }),
@@ -58,6 +51,7 @@ export function createBoxEventsRoute(options: GateOptions, deps: BoxEventsRouteD
           resolve();
         });
         response.on("error", () => response.destroy());
+        call.signal.addEventListener("abort", () => deps.room.dismiss(connection), { once: true });
         sink.open();
         deps.room.enter(connection);
       });

@@ -6,7 +6,7 @@ import type { Service } from "../../base/service.ts";
 import type { Store } from "../store/store.ts";
 import type { BoxConnection } from "./box-connection.ts";
 import { retryLine } from "./box-events.ts";
-import { takeBoxLap } from "./box-lap.ts";
+import { takeBoxLap, WAITING_BYTES } from "./box-lap.ts";
 import type { ConnectionMarks } from "./connection-marks.ts";
 import { encodeBeat } from "./frame.ts";
 import { createLapQueue } from "./lap-queue.ts";
@@ -16,6 +16,8 @@ export interface BoxRoom extends Service {
   /** Takes a connection whose headers are sent. Another one of the same box is closed: the newest counts. */
   enter(connection: BoxConnection): void;
   leave(connection: BoxConnection): void;
+  /** Ends it properly, with the time at which it may come back. */
+  dismiss(connection: BoxConnection): void;
   /** Closes what the box has open. Answers whether there was anything. */
   cut(boxId: string): boolean;
   has(boxId: string): boolean;
@@ -109,12 +111,11 @@ export function createBoxRoom(options: BoxRoomOptions, deps: BoxRoomDeps): BoxRo
     deps.onLink(connection.boxId, false);
   };
 
-  const sayGoodbye = () => {
+  const dismiss = ({ sink }: BoxConnection) => {
     const spreadMs = (connections.size / options.connectsPerSecond) * 1000;
-    for (const { sink } of connections.values()) {
-      if (spreadMs > 1000) sink.send(Buffer.from(retryLine(deps.random() * spreadMs)));
-      sink.close("end");
-    }
+    if (spreadMs > 1000) sink.send(Buffer.from(retryLine(deps.random() * spreadMs)));
+    // What it has not taken by now it gets from its cursor.
+    sink.close(sink.waitingBytes() > WAITING_BYTES ? "cut" : "end");
   };
 
   return {
@@ -136,6 +137,7 @@ export function createBoxRoom(options: BoxRoomOptions, deps: BoxRoomDeps): BoxRo
       laps.wake(connection);
     },
     leave,
+    dismiss,
     cut: (boxId) => {
       const connection = connections.get(boxId);
       connection?.sink.close("cut");
@@ -166,7 +168,7 @@ export function createBoxRoom(options: BoxRoomOptions, deps: BoxRoomDeps): BoxRo
       } finally {
         stopHints();
         retry?.clear();
-        sayGoodbye();
+        for (const connection of connections.values()) dismiss(connection);
       }
     },
   };

@@ -1,3 +1,4 @@
+import type { Clock } from "../../base/clock.ts";
 import type { Random } from "../../base/random.ts";
 
 /**
@@ -42,4 +43,29 @@ export function knock(state: GateState, options: GateOptions, now: { nowMs: numb
   const retryAfterSeconds = Math.max(1, Math.floor(waitMs / 1000 + random()));
   const lastSlotMs = waitMs >= MAX_WAIT_MS ? nowMs : slotMs;
   return { admitted: false, state: { tokens, countedMs: nowMs, lastSlotMs }, retryAfterSeconds };
+}
+
+export interface ConnectGate {
+  /** Seconds to wait, or `undefined` for who may come in. */
+  knock(): number | undefined;
+  /** Since the start. */
+  turnedAway(): number;
+}
+
+export function createConnectGate(
+  options: GateOptions,
+  { clock, random }: { readonly clock: Clock; readonly random: Random },
+): ConnectGate {
+  let state = openGate(options, clock.monotonicMs());
+  let turnedAway = 0;
+  return {
+    knock: () => {
+      const answer = knock(state, options, { nowMs: clock.monotonicMs(), random });
+      state = answer.state;
+      if (answer.admitted) return undefined;
+      turnedAway++;
+      return answer.retryAfterSeconds;
+    },
+    turnedAway: () => turnedAway,
+  };
 }

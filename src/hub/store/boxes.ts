@@ -41,8 +41,8 @@ export interface Enrolment {
 }
 
 export interface EnrolmentTokenStore {
-  /** Durable. `conflict` when the hash is there already. */
-  create(token: EnrolmentToken, context: WriteContext): Promise<void>;
+  /** Durable. The token that is there: for a repeated request the one of the first time. `conflict` when the hash is there already. */
+  create(token: EnrolmentToken, context: WriteContext): Promise<EnrolmentToken>;
   /** Also those that are taken or expired, until `maintain` has removed them a day after they expired. */
   list(page: PageRequest): Promise<Page<EnrolmentToken>>;
   /** By the id that people use. Answers whether there was one. */
@@ -125,7 +125,7 @@ export function createEnrolmentTokenStore(engine: Engine): EnrolmentTokenStore {
         }
         const expiresMs = token.expiresMs + TOKEN_KEPT_MS;
         return {
-          answer: undefined,
+          answer: token,
           puts: [putOf(keys[0], token, expiresMs), putOf(keys[1], { hash: token.hash }, expiresMs)],
         };
       });

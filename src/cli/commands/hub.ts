@@ -1,0 +1,89 @@
+import { Command } from "commander";
+import {
+  HUB_OPTION_KEYS,
+  type HubOptionKey,
+  hubEnvironmentName,
+  hubFlag,
+  hubOption,
+} from "../../config/hub-options-table.ts";
+import { loadHubOptions } from "../../config/load-hub-options.ts";
+import { printHubOptions } from "../../config/print-hub-options.ts";
+import type { CommandContext, Finish } from "../command-context.ts";
+
+export interface HubFlags {
+  readonly options: Readonly<Partial<Record<HubOptionKey, string>>>;
+  readonly config: string | undefined;
+  readonly printConfig: boolean;
+  readonly strayArguments: readonly string[];
+}
+
+export function hubCommand(context: CommandContext, finish: Finish): Command {
+  const command = new Command("hub")
+    .description("run a hub: hold what every box should run, and show what it does, until told to stop")
+    .option("--config <file>", "configuration file, YAML (SLUICE_HUB_CONFIG; else /etc/sluice/hub.yaml if it exists)")
+    .option("--print-config", "print the configuration in force and where each value came from, and exit");
+  for (const key of HUB_OPTION_KEYS) {
+    const { value, help, fallbackText } = hubOption(key);
+    const fallback = fallbackText.replaceAll("`", "");
+    command.option(
+      `${hubFlag(key)} <${value.placeholder}>`,
+      `${help} Default: ${fallback}. Environment: ${hubEnvironmentName(key)}.`,
+    );
+  }
+  return (
+    command
+      // Unknown flags join the other problems of the configuration, in its one message and with its exit status.
+      .allowUnknownOption()
+      .allowExcessArguments()
+      .addHelpText(
+        "after",
+        `
+Flags beat the environment, which beats the file, which beats the defaults (docs/hub-configuration.md).
+The first start of a new store prints the admin token, once. SIGTERM or Ctrl-C ends the hub; boxes keep streaming.
+A wrong configuration exits 78 with every problem named; a second hub on the same address or file exits 75.
+
+Example:
+  sluice hub --server-listen 127.0.0.1:8080 --tls-mode off --data-dir ./hub`,
+      )
+      .action(async (raw: Record<string, unknown>, parsed: Command) => {
+        finish(await runHubCommand(toHubFlags(raw, parsed.args), context));
+      })
+  );
+}
+
+export async function runHubCommand(flags: HubFlags, context: CommandContext): Promise<number> {
+  const { io, env, facts, readTextFile, signal } = context;
+  const loaded = await loadHubOptions({
+    flags: flags.options,
+    configFile: flags.config,
+    strayArguments: flags.strayArguments,
+    env,
+    facts,
+    readTextFile,
+  });
+  if (flags.printConfig) {
+    io.write(printHubOptions(loaded));
+    for (const warning of loaded.warnings) io.write(`# Warning: ${warning}\n`);
+    return 0;
+  }
+  await context.runHub(loaded, signal);
+  return 0;
+}
+
+function toHubFlags(raw: Readonly<Record<string, unknown>>, strayArguments: readonly string[]): HubFlags {
+  const options: Partial<Record<HubOptionKey, string>> = {};
+  for (const key of HUB_OPTION_KEYS) {
+    const name = hubFlag(key)
+      .slice(2)
+      .replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+    const text = raw[name];
+    if (typeof text === "string") options[key] = text;
+  }
+  const config = raw["config"];
+  return {
+    options,
+    config: typeof config === "string" ? config : undefined,
+    printConfig: raw["printConfig"] === true,
+    strayArguments,
+  };
+}

@@ -1,0 +1,53 @@
+/** The hub's options after parsing. Keys, defaults, environment names and flags: `hub-options-table.ts`. */
+export interface HubOptions {
+  readonly server: {
+    readonly host: string;
+    /** 0: a free one. */
+    readonly port: number;
+    /** Where boxes and people reach it. Absent: made from the address that it listens on and the host's name. */
+    readonly publicUrl: string | undefined;
+    readonly trustedProxies: readonly string[];
+    readonly drainMs: number;
+  };
+  readonly tls: {
+    readonly mode: "generated" | "files" | "off";
+    /** Both with `files`. */
+    readonly certFile: string | undefined;
+    readonly keyFile: string | undefined;
+    /** Names and addresses that a generated certificate holds, beside those of the host. */
+    readonly names: readonly string[];
+  };
+  readonly store: StoreOptions;
+  readonly enrolment: { readonly approval: "automatic" | "manual" };
+  readonly limits: {
+    readonly operatorPerSecond: number;
+    readonly boxPerSecond: number;
+    readonly addressPerSecond: number;
+  };
+  readonly files: { readonly dataDir: string };
+  readonly log: { readonly level: "error" | "warn" | "info" | "debug" };
+}
+
+export type StoreOptions =
+  | { readonly kind: "memory" }
+  | { readonly kind: "sqlite"; readonly path: string }
+  | {
+      readonly kind: "redis";
+      readonly host: string;
+      readonly port: number;
+      readonly username: string | undefined;
+      /** A secret. Of the address; a file beats it. */
+      readonly password: string | undefined;
+      readonly passwordFile: string | undefined;
+      readonly database: number;
+      readonly tls: boolean;
+      readonly caFile: string | undefined;
+      readonly sentinel: { readonly masterName: string; readonly nodes: readonly HostPort[] } | undefined;
+      readonly prefix: string;
+      readonly replicas: number;
+    };
+
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}

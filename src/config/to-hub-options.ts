@@ -1,0 +1,76 @@
+import { AppError } from "../base/errors.ts";
+import type { ConfigProblem } from "./config-problem.ts";
+import type { HubOptions, StoreOptions } from "./hub-options.ts";
+import { HUB_OPTIONS, type HubOptionKey } from "./hub-options-table.ts";
+import { hostPortOf, parseStoreAddress } from "./store-address.ts";
+
+type Values = ReadonlyMap<HubOptionKey, unknown>;
+
+/** Of values that have passed their rows' schemas. */
+export function toHubOptions(values: Values): HubOptions {
+  const text = (key: HubOptionKey): string | undefined => {
+    const value = values.get(key);
+    return value === undefined ? undefined : String(value);
+  };
+  const number = (key: HubOptionKey) => Number(values.get(key));
+  const list = (key: HubOptionKey): readonly string[] => {
+    const value = values.get(key);
+    return Array.isArray(value) ? value.map(String) : [];
+  };
+  const listen = hostPortOf(text("server.listen") ?? "", 0);
+  if (listen === undefined) throw new AppError("config", "server.listen: is no address with a port");
+  return {
+    server: {
+      ...listen,
+      publicUrl: text("server.publicUrl")?.replace(/\/+$/, ""),
+      trustedProxies: list("server.trustedProxies"),
+      drainMs: number("server.drainSeconds") * 1000,
+    },
+    tls: {
+      mode: HUB_OPTIONS["tls.mode"].value.schema.parse(values.get("tls.mode")),
+      certFile: text("tls.certFile"),
+      keyFile: text("tls.keyFile"),
+      names: list("tls.names"),
+    },
+    store: storeOf(values, text),
+    enrolment: { approval: HUB_OPTIONS["enrolment.approval"].value.schema.parse(values.get("enrolment.approval")) },
+    limits: {
+      operatorPerSecond: number("limits.operatorPerSecond"),
+      boxPerSecond: number("limits.boxPerSecond"),
+      addressPerSecond: number("limits.addressPerSecond"),
+    },
+    files: { dataDir: text("files.dataDir") ?? "" },
+    log: { level: HUB_OPTIONS["log.level"].value.schema.parse(values.get("log.level")) },
+  };
+}
+
+function storeOf(values: Values, text: (key: HubOptionKey) => string | undefined): StoreOptions {
+  const address = parseStoreAddress(text("store.url") ?? "");
+  if (address === undefined) throw new AppError("config", "store.url: is no address of a store");
+  if (address.kind !== "redis") return address;
+  return {
+    ...address,
+    passwordFile: text("store.passwordFile"),
+    caFile: text("store.caFile"),
+    prefix: text("store.prefix") ?? "",
+    replicas: Number(values.get("store.replicas")),
+  };
+}
+
+/** Options that only make sense together. Before defaults are filled in. */
+export function tlsProblems(values: Values, origins: ReadonlyMap<HubOptionKey, string>): ConfigProblem[] {
+  const isFiles = values.get("tls.mode") === "files";
+  return (["tls.certFile", "tls.keyFile"] as const).flatMap((key): ConfigProblem[] => {
+    const isGiven = values.has(key);
+    if (isFiles && !isGiven) {
+      const origin = origins.get("tls.mode") ?? "";
+      return [{ origin, key, message: "was given nothing; tls.mode files needs it" }];
+    }
+    if (!isFiles && isGiven) {
+      return [
+        { origin: origins.get(key) ?? "", key, message: "was given without tls.mode files, which alone uses it" },
+      ];
+    }
+    return [];
+  });
+}

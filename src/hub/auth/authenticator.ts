@@ -1,0 +1,185 @@
+import type { Clock } from "../../base/clock.ts";
+import { AppError } from "../../base/errors.ts";
+import type { Identity } from "../http/access.ts";
+import type { Box } from "../store/box.ts";
+import type { OperatorToken } from "../store/operator-tokens.ts";
+import type { Hint, Store } from "../store/store.ts";
+import { hashSecret, isSameHash } from "./secret-hash.ts";
+
+export interface Authenticator {
+  /** Who sent this token. `undefined`: nobody did. `unauthorized`: it opens nothing (any more). */
+  identify(token: string | undefined): Promise<Identity>;
+  /**
+   * A signal that aborts when the caller loses the right that it has now: revoked, expired, forgotten, blocked. The
+   * disposer ends the watch.
+   */
+  watch(token: string | undefined, identity: Identity): { readonly signal: AbortSignal; [Symbol.dispose](): void };
+  /** Tokens used since the last call, with the time. */
+  takeUses(): { readonly id: string; readonly atMs: number }[];
+  /** Looks again at what is open: for expiry, and for hints that never came. */
+  sweep(): Promise<void>;
+  close(): void;
+}
+
+export interface AuthenticatorDeps {
+  readonly store: Pick<Store, "boxes" | "operatorTokens" | "onHint">;
+  readonly clock: Clock;
+}
+
+/** What was looked up is believed this long even without any hint: with the sweep, a revocation cuts within 5 s. */
+const CACHE_MS = 3000;
+const MAX_CACHED = 20_000;
+
+interface Cached {
+  readonly identity: Identity;
+  readonly untilMs: number;
+}
+
+interface Watched {
+  readonly hash: string;
+  readonly identity: Identity;
+  readonly control: AbortController;
+}
+
+export function createAuthenticator({ store, clock }: AuthenticatorDeps): Authenticator {
+  const cache = new Map<string, Cached>();
+  const watched = new Map<string, Set<Watched>>();
+  const uses = new Map<string, number>();
+
+  const lookUp = async (hash: string): Promise<Identity> => {
+    const token = await store.operatorTokens.findByHash(hash);
+    if (token !== undefined && isSameHash(token.hash, hash)) return operatorOf(token, clock.wallMs());
+    const found = await store.boxes.findByKey(hash);
+    if (found === undefined) throw new AppError("unauthorized", "this token opens nothing");
+    const { slot } = found;
+    const key = slot === "next" ? found.box.nextKey : found.box.key;
+    if (key === undefined || !isSameHash(key.hash, hash))
+      throw new AppError("unauthorized", "this token opens nothing");
+    if (found.box.state === "revoked") throw new AppError("unauthorized", `box ${found.box.id} was revoked`);
+    if (slot === "current") return boxOf(found.box, "current");
+    // Its first use: from now on the old key opens nothing.
+    return boxOf(await store.boxes.promoteKey(found.box.id, hash, promotion(found.box, clock.wallMs())), "next");
+  };
+
+  const identifyHash = async (hash: string): Promise<Identity> => {
+    const held = cache.get(hash);
+    if (held !== undefined && held.untilMs > clock.monotonicMs()) return held.identity;
+    cache.delete(hash);
+    // The time is taken before the look: what changes during it is not believed for longer.
+    const untilMs = clock.monotonicMs() + CACHE_MS;
+    const identity = await lookUp(hash);
+    cache.set(hash, { identity, untilMs });
+    if (cache.size > MAX_CACHED) {
+      const [oldest] = cache.keys();
+      if (oldest !== undefined) cache.delete(oldest);
+    }
+    return identity;
+  };
+
+  const recheck = async (hash: string) => {
+    cache.delete(hash);
+    let reason: unknown = new AppError("unauthorized", "the right of this caller has changed; connect again");
+    let now: Identity | undefined;
+    try {
+      now = await identifyHash(hash);
+    } catch (thrown) {
+      // A store that is away takes nobody's right away: boxes keep their streams until it can tell.
+      if (!(thrown instanceof AppError) || thrown.code !== "unauthorized") return;
+      reason = thrown;
+    }
+    for (const one of [...(watched.get(hash) ?? [])]) {
+      if (now === undefined || !isSameRight(one.identity, now)) one.control.abort(reason);
+    }
+  };
+
+  const recheckThose = async (concerned: (identity: Identity) => boolean) => {
+    for (const [hash, { identity }] of cache) if (concerned(identity)) cache.delete(hash);
+    for (const [hash, some] of [...watched]) {
+      const [first] = some;
+      if (first !== undefined && concerned(first.identity)) await recheck(hash);
+    }
+  };
+
+  const stopListening = store.onHint((hint) => {
+    const concerned = concernedBy(hint);
+    if (concerned !== undefined) void recheckThose(concerned);
+  });
+
+  return {
+    identify: async (token) => {
+      if (token === undefined) return { kind: "anybody" };
+      const identity = await identifyHash(hashSecret(token));
+      if (identity.kind === "operator") uses.set(identity.tokenId, clock.wallMs());
+      return identity;
+    },
+    watch: (token, identity) => {
+      const control = new AbortController();
+      if (token === undefined) return { signal: control.signal, [Symbol.dispose]: () => undefined };
+      const hash = hashSecret(token);
+      const one: Watched = { hash, identity, control };
+      const some = watched.get(hash) ?? new Set();
+      some.add(one);
+      watched.set(hash, some);
+      return {
+        signal: control.signal,
+        [Symbol.dispose]: () => {
+          some.delete(one);
+          if (some.size === 0 && watched.get(hash) === some) watched.delete(hash);
+        },
+      };
+    },
+    takeUses: () => {
+      const taken = [...uses].map(([id, atMs]) => ({ id, atMs }));
+      uses.clear();
+      return taken;
+    },
+    sweep: () => recheckThose(({ kind }) => kind === "operator"),
+    close: stopListening,
+  };
+}
+
+/** Pure. Whose right a change may have touched; `undefined`: nobody's. */
+function concernedBy(hint: Hint): ((identity: Identity) => boolean) | undefined {
+  if (hint.kind === "all") return () => true;
+  if (hint.kind === "operators") return ({ kind }) => kind === "operator";
+  if (hint.kind === "box") return (identity) => identity.kind === "box" && identity.boxId === hint.boxId;
+  return undefined;
+}
+
+/** Pure. */
+export function operatorOf(token: OperatorToken, nowMs: number): Identity {
+  if (token.revokedMs !== undefined) throw new AppError("unauthorized", `token ${token.id} was revoked`);
+  if (token.expiresMs !== undefined && token.expiresMs <= nowMs) {
+    throw new AppError("unauthorized", `token ${token.id} has expired; ask for another`);
+  }
+  return { kind: "operator", tokenId: token.id, name: token.name, role: token.role };
+}
+
+function boxOf(box: Box, keySlot: "current" | "next"): Identity {
+  const blocked =
+    box.state === "approved" ? undefined : `box ${box.id} waits for approval: a person has to approve it on the hub`;
+  return { kind: "box", boxId: box.id, keySlot, blocked };
+}
+
+function promotion(box: Box, nowMs: number) {
+  const audit = {
+    actor: `box:${box.id}`,
+    action: "box.key-changed",
+    subject: `box/${box.id}`,
+    outcome: "done",
+  } as const;
+  return { nowMs, audit };
+}
+
+/** A key that moved from `next` to `current` is the same right. */
+function isSameRight(before: Identity, now: Identity): boolean {
+  if (before.kind === "box" && now.kind === "box") {
+    const blockedBefore = "blocked" in before ? before.blocked : undefined;
+    const blockedNow = "blocked" in now ? now.blocked : undefined;
+    // What is freed from waiting keeps its connection.
+    return before.boxId === now.boxId && (blockedNow === undefined || blockedBefore !== undefined);
+  }
+  return (
+    before.kind === "operator" && now.kind === "operator" && before.tokenId === now.tokenId && before.role === now.role
+  );
+}

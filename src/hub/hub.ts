@@ -1,0 +1,179 @@
+import { mkdir } from "node:fs/promises";
+import type { Clock } from "../base/clock.ts";
+import { AppError, messageOf } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
+import { runServices, type Service } from "../base/service.ts";
+import type { RunProgram } from "../base/spawn.ts";
+import type { HubOptions } from "../config/hub-options.ts";
+import { createAuthenticationService } from "./auth/authentication-service.ts";
+import { createAuthenticator } from "./auth/authenticator.ts";
+import { createFirstToken } from "./auth/first-token.ts";
+import { createTokenRoutes } from "./auth/token-routes.ts";
+import { createAuditRoute } from "./fleet/audit-route.ts";
+import { createBoxReader } from "./fleet/box-reader.ts";
+import { createBoxRoutes } from "./fleet/box-routes.ts";
+import { createEnrolmentRoutes } from "./fleet/enrolment-routes.ts";
+import { createExpectedRoutes } from "./fleet/expected-routes.ts";
+import { createOverviewRoutes } from "./fleet/overview-routes.ts";
+import { createHealthRoutes } from "./http/health-routes.ts";
+import { type HttpServer, startHttpServer } from "./http/http-server.ts";
+import type { Route } from "./http/route.ts";
+import type { HubContext } from "./hub-context.ts";
+import { createLive, LIVE_DEFAULTS } from "./live.ts";
+import { createMaintenance } from "./maintenance.ts";
+import { openStore } from "./open-store.ts";
+import { loadServerIdentity } from "./tls/server-identity.ts";
+
+export interface HubDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly runProgram: RunProgram;
+  readonly newId: () => string;
+  readonly newSecret: () => string;
+  readonly version: string;
+  readonly hostname: string;
+  /** Files of the dashboard, and packages whose files its pages load. */
+  readonly pages: readonly { readonly prefix: string; readonly directory: string }[];
+  readonly announce: (started: StartedHub) => void;
+}
+
+/** Told once, when the hub can be used. */
+export interface StartedHub {
+  /** Where it can be reached from outside, as far as it knows. */
+  readonly url: string;
+  readonly port: number;
+  readonly caSha256: string | undefined;
+  /** The token that opens everything; only at the first start of a store. */
+  readonly adminToken: string | undefined;
+}
+
+const BURST_SECONDS = 8;
+const BODY_TIMEOUT_MS = 15_000;
+
+/**
+ * Runs a hub until `stop` aborts. Rejects with `config`, with `conflict` when the address or the store's file is in use,
+ * and with the store's own error when it cannot be opened.
+ */
+export async function runHub(options: HubOptions, deps: HubDeps, stop: AbortSignal): Promise<void> {
+  const { clock, log } = deps;
+  await makeDirectory(options.files.dataDir);
+  const identity = await loadServerIdentity(options, deps);
+  const store = await openStore(options.store, deps);
+  const life = new AbortController();
+  const context: HubContext = {
+    hubId: deps.newId(),
+    version: deps.version,
+    store,
+    clock,
+    random: deps.random,
+    log,
+    newSecret: deps.newSecret,
+    life: life.signal,
+  };
+  let server: HttpServer | undefined;
+  try {
+    const url = () =>
+      options.server.publicUrl ?? guessUrl(options, { hostname: deps.hostname, port: server?.port ?? 0 });
+    const parts = createParts(options, { context, hub: () => ({ url: url(), caSha256: identity.caSha256 }) });
+    const authenticator = createAuthenticator(context);
+    const adminToken = await firstToken(context);
+    server = await startHttpServer(parts.routes, httpOptions(options, identity.tls, deps), { context, authenticator });
+    log.info(`The hub serves ${server.origin} as ${url()}, with its state in ${describeStore(options)}`);
+    deps.announce({ url: url(), port: server.port, caSha256: identity.caSha256, adminToken });
+    await runServices([createAuthenticationService(authenticator, context), ...parts.services], stop);
+  } finally {
+    life.abort(new AppError("cancelled", "the hub is ending"));
+    await server?.close();
+    await store.close();
+  }
+}
+
+interface Parts {
+  readonly routes: readonly Route[];
+  readonly services: readonly Service[];
+}
+
+/** Everything that this hub does, as routes and as services. */
+export function createParts(
+  options: Pick<HubOptions, "enrolment" | "store">,
+  deps: {
+    readonly context: HubContext;
+    readonly hub: () => { readonly url: string; readonly caSha256: string | undefined };
+  },
+): Parts {
+  const { context, hub } = deps;
+  const manyHubs = options.store.kind === "redis";
+  const live = createLive({ ...LIVE_DEFAULTS, manyHubs, advertisedUrl: () => hub().url }, context);
+  const reader = createBoxReader(context, live.boxStates);
+  const approve = options.enrolment.approval === "automatic";
+  return {
+    routes: [
+      ...createHealthRoutes(context),
+      ...createTokenRoutes(context),
+      ...createOverviewRoutes(context, { reader }),
+      ...createBoxRoutes(context, { reader }),
+      ...createExpectedRoutes(context),
+      ...createEnrolmentRoutes(context, { approve, hub }, { reader }),
+      createAuditRoute(context),
+      ...live.routes,
+    ],
+    services: [createMaintenance(context), ...live.services],
+  };
+}
+
+/** A store that cannot be asked must not keep the hub from starting: it says 503 until it can. The next start asks again. */
+async function firstToken(context: HubContext): Promise<string | undefined> {
+  try {
+    return await createFirstToken(context);
+  } catch (thrown) {
+    context.log.error(
+      `Whether this is the first start cannot be told, because the store does not answer: ${messageOf(thrown)}`,
+    );
+    return undefined;
+  }
+}
+
+function httpOptions(
+  options: HubOptions,
+  tls: { readonly cert: string; readonly key: string } | undefined,
+  deps: HubDeps,
+) {
+  const { operatorPerSecond, boxPerSecond, addressPerSecond } = options.limits;
+  const rate = (perSecond: number) => ({ perSecond, burst: perSecond * BURST_SECONDS });
+  return {
+    ...options.server,
+    tls,
+    rates: { operator: rate(operatorPerSecond), box: rate(boxPerSecond), address: rate(addressPerSecond) },
+    bodyTimeoutMs: BODY_TIMEOUT_MS,
+    pages: { directories: deps.pages, version: deps.version },
+  };
+}
+
+async function makeDirectory(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+  } catch (thrown) {
+    throw new AppError("config", `files.dataDir: ${directory} cannot be made: ${messageOf(thrown)}`, {
+      field: "files.dataDir",
+      cause: thrown,
+    });
+  }
+}
+
+function guessUrl(
+  { server, tls }: Pick<HubOptions, "server" | "tls">,
+  { hostname, port }: { readonly hostname: string; readonly port: number },
+): string {
+  const isAny = server.host === "0.0.0.0" || server.host === "::";
+  const host = isAny ? hostname : server.host.includes(":") ? `[${server.host}]` : server.host;
+  return `${tls.mode === "off" ? "http" : "https"}://${host}:${port}`;
+}
+
+function describeStore({ store }: Pick<HubOptions, "store">): string {
+  if (store.kind === "memory") return "memory";
+  return store.kind === "sqlite"
+    ? store.path
+    : `Redis at ${store.sentinel?.masterName ?? `${store.host}:${store.port}`}`;
+}

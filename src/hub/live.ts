@@ -1,0 +1,83 @@
+import type { Service } from "../base/service.ts";
+import type { BoxConnection } from "../contract/fleet/box-view.ts";
+import { createBoxEventsRoute } from "./events/box-events-route.ts";
+import { createBoxRoom } from "./events/box-room.ts";
+import { createConnectGate } from "./events/connect-gate.ts";
+import { createConnectionMarks } from "./events/connection-marks.ts";
+import { createPeopleEventsRoute } from "./events/people-events-route.ts";
+import { createPeopleFeed } from "./events/people-feed.ts";
+import type { Route } from "./http/route.ts";
+import type { HubContext } from "./hub-context.ts";
+import { createCloneWatch } from "./life/clone-watch.ts";
+import { CONNECTION_LIMITS } from "./life/connection-state.ts";
+import { createPresence, type Presence } from "./life/presence.ts";
+import { createReportIntake } from "./life/report-intake.ts";
+import { createReportRoute } from "./life/report-route.ts";
+
+export interface LiveOptions {
+  /** Several hubs share the store. */
+  readonly manyHubs: boolean;
+  /** Period of the comments that prove a connection. */
+  readonly beatMs: number;
+  /** Boxes that may connect each second, and at once. */
+  readonly connects: { readonly perSecond: number; readonly burst: number };
+  /** Where boxes reach this very hub, for what only this one of several hubs can take; `undefined`: where they reach any. */
+  readonly advertisedUrl: () => string | undefined;
+}
+
+export const LIVE_DEFAULTS: Omit<LiveOptions, "manyHubs" | "advertisedUrl"> = {
+  beatMs: 15_000,
+  connects: { perSecond: 500, burst: 500 },
+};
+
+/** What goes on between the hub, its boxes and those who watch. */
+export interface Live {
+  readonly routes: readonly Route[];
+  /** To be run for as long as the hub lives. */
+  readonly services: readonly Service[];
+  readonly presence: Presence;
+  /** For the views of boxes. */
+  readonly boxStates: { connectionOf(facts: { readonly boxId: string }): BoxConnection };
+}
+
+const FLUSH_MS = 5000;
+const REFRESH_MS = { shared: 10_000, own: 60_000 } as const;
+
+export function createLive(options: LiveOptions, context: HubContext): Live {
+  const { store, clock, random, log, hubId } = context;
+  const presence = createPresence(
+    {
+      limits: CONNECTION_LIMITS,
+      flushMs: FLUSH_MS,
+      refreshMs: options.manyHubs ? REFRESH_MS.shared : REFRESH_MS.own,
+    },
+    { store, clock, log, hubId },
+  );
+  const clones = createCloneWatch({ store, clock, log });
+  const intake = createReportIntake({ store, clock, log, presence, clones });
+  const room = createBoxRoom(
+    { beatMs: options.beatMs, connectsPerSecond: options.connects.perSecond },
+    {
+      store,
+      clock,
+      random,
+      log,
+      hubId,
+      marks: options.manyHubs ? createConnectionMarks({ store, clock, log, hubId }) : undefined,
+      onLink: presence.linked,
+      onTakeover: (older, newer) => clones.sawTakeover(newer.boxId, [older.address, newer.address]),
+    },
+  );
+  const gate = createConnectGate(options.connects, { clock, random });
+  const feed = createPeopleFeed({ beatMs: options.beatMs }, { store, clock, log });
+  return {
+    presence,
+    boxStates: { connectionOf: ({ boxId }) => presence.of(boxId).connection },
+    services: [presence, room, feed],
+    routes: [
+      createBoxEventsRoute({ room, clock, gate }),
+      createReportRoute(intake),
+      createPeopleEventsRoute({ store, feed }),
+    ],
+  };
+}
