@@ -22,8 +22,8 @@ export async function followEvents({ api, signal, onEvent, onState, onGap }) {
       for await (const event of readEvents(watchSilence(response.body, attempt))) {
         retryMs = MIN_RETRY_MS;
         if (event.id !== undefined) cursor = event.id;
-        if (event.name === "gone") onGap();
-        else handle(event, onEvent);
+        if (event.name === "reset") onGap();
+        else if (event.name === "message") handle(event, onEvent);
       }
     } catch (error) {
       if (error.status === 401) return;

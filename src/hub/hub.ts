@@ -18,6 +18,7 @@ import { createExpectedRoutes } from "./fleet/expected-routes.ts";
 import { createOverviewRoutes } from "./fleet/overview-routes.ts";
 import { createHealthRoutes } from "./http/health-routes.ts";
 import { type HttpServer, startHttpServer } from "./http/http-server.ts";
+import type { PageDirectory } from "./http/page-directories.ts";
 import type { Route } from "./http/route.ts";
 import type { HubContext } from "./hub-context.ts";
 import { createLive, LIVE_DEFAULTS } from "./live.ts";
@@ -35,7 +36,7 @@ export interface HubDeps {
   readonly version: string;
   readonly hostname: string;
   /** Files of the dashboard, and packages whose files its pages load. */
-  readonly pages: readonly { readonly prefix: string; readonly directory: string }[];
+  readonly pages: readonly PageDirectory[];
   readonly announce: (started: StartedHub) => void;
 }
 

@@ -4,6 +4,7 @@ import { hashOf } from "../address.js";
 import { drawTime } from "../time.js";
 
 const KEEP = 1000;
+const FIRST = 300;
 
 /** What happens in the fleet, newest first, as it happens. */
 export function createEventsView({ api, redraw }) {
@@ -16,17 +17,16 @@ export function createEventsView({ api, redraw }) {
     title: "Events",
     load: async (signal) => {
       for (;;) {
-        const page = await api.get(
-          "/v1/events",
-          { limit: 500, ...(cursor === undefined ? {} : { after: cursor }) },
-          signal,
-        );
-        if (page.gone !== undefined) items = [];
+        if (cursor === undefined) {
+          const now = await api.get("/v1/events", { limit: 1 }, signal);
+          cursor = stepBack(now.next, FIRST);
+        }
+        const page = await api.get("/v1/events", { limit: 500, after: cursor }, signal);
         items = [...page.items.toReversed(), ...items].slice(0, KEEP);
         cursor = page.next;
-        isRead = true;
-        if (page.items.length === 0) return;
+        if (page.items.length === 0 && page.gone === undefined) break;
       }
+      isRead = true;
     },
     hears: () => true,
     draw: () => {
@@ -51,4 +51,10 @@ export function createEventsView({ api, redraw }) {
       `;
     },
   };
+}
+
+/** Pure: the cursor of some events earlier. Cursors are `<epoch>.<number>`; one that is no more kept is answered with the next that is. */
+function stepBack(cursor, count) {
+  const dot = cursor.lastIndexOf(".");
+  return `${cursor.slice(0, dot)}.${Math.max(0, Number(cursor.slice(dot + 1)) - count)}`;
 }
