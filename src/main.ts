@@ -1,12 +1,14 @@
 #!/usr/bin/env node
 import { appendFileSync, existsSync, fstatSync, readFileSync, writeSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { homedir, hostname } from "node:os";
+import { dirname } from "node:path";
 import { cleanupWithoutAgent } from "./agent/local-api/cleanup-without-agent.ts";
 import { createRegistry } from "./agent/registry/registry.ts";
 import { createProcessRuntime } from "./agent/runtime/process/linux-process-runtime.ts";
 import { readFfmpegCapabilities } from "./agent/workload/stream/ffmpeg-capabilities.ts";
 import { STREAM_STOP_LADDER } from "./agent/workload/stream/stream-driver.ts";
+import { replaceFile } from "./base/atomic-file.ts";
 import { systemClock } from "./base/clock.ts";
 import { AppError, messageOf } from "./base/errors.ts";
 import { createHttpFetch, httpFetch } from "./base/http-fetch.ts";
@@ -80,6 +82,11 @@ function createIo(): CommandIo {
     isTerminal,
     hasColour: isTerminal && noColour === "" && process.env["TERM"] !== "dumb",
     columns: isTerminal ? process.stdout.columns : undefined,
+    ask:
+      isTerminal && process.stdin.isTTY === true
+        ? async (question, options) => (await import("./cli/terminal-input.ts")).askLine(question, options, process)
+        : undefined,
+    readInput: async () => (await import("./cli/terminal-input.ts")).readInput(process.stdin),
   };
 }
 
@@ -156,6 +163,19 @@ async function main(): Promise<number> {
     },
     clock,
     readTextFile: (path) => readFile(path, "utf8"),
+    writePrivateFile: async (path, text) => {
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      await replaceFile(path, text, false);
+    },
+    connectHub: async (endpoint) => {
+      redactor.addSecret(endpoint.token ?? "");
+      const { createHubClient } = await import("./client/hub-client.ts");
+      return createHubClient(endpoint, { fetch: createHttpFetch({ ca: endpoint.ca }), clock, random: systemRandom });
+    },
+    readCertificates: async (url, stop) => {
+      const { readCertificateChain } = await import("./base/certificate-chain.ts");
+      return readCertificateChain(url, stop);
+    },
     connectAgent: (socketPath) => createLocalAgent({ socketPath }),
     runAgent: async ({ options, warnings }, stop) => {
       crashLog.path = options.files.log;

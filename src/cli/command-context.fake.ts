@@ -1,6 +1,10 @@
-import { readFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { readCertificateChain } from "../base/certificate-chain.ts";
 import { systemClock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
+import { createHttpFetch } from "../base/http-fetch.ts";
+import { createHubClient } from "../client/hub-client.ts";
 import { createLocalAgent } from "../client/local-agent.ts";
 import type { CommandContext, CommandIo } from "./command-context.ts";
 
@@ -30,6 +34,8 @@ export function createTestContext(
       isTerminal: false,
       hasColour: false,
       columns: undefined,
+      ask: undefined,
+      readInput: () => Promise.resolve(""),
       ...terminal,
     },
     signal: new AbortController().signal,
@@ -37,6 +43,17 @@ export function createTestContext(
     facts: { hostname: "gate", isRoot: false, homeDirectory: stateDir, cwd: stateDir },
     clock: systemClock,
     readTextFile: (path) => readFile(path, "utf8"),
+    writePrivateFile: async (path, text) => {
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, text, { mode: 0o600 });
+    },
+    connectHub: async (endpoint) =>
+      createHubClient(endpoint, {
+        fetch: createHttpFetch({ ca: endpoint.ca }),
+        clock: systemClock,
+        random: () => 0.01,
+      }),
+    readCertificates: readCertificateChain,
     connectAgent: (socketPath) => createLocalAgent({ socketPath, timeoutMs: 5000 }),
     runAgent: refuse,
     runHub: refuse,

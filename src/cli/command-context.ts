@@ -1,5 +1,8 @@
+import type { SeenCertificate } from "../base/certificate-chain.ts";
 import type { Clock } from "../base/clock.ts";
 import type { RunProgram } from "../base/spawn.ts";
+import type { HubClient } from "../client/hub-client.ts";
+import type { HubEndpoint } from "../client/hub-transport.ts";
 import type { LocalAgent } from "../client/local-agent.ts";
 import type { AgentOptions } from "../config/agent-options.ts";
 import type { LoadedOptions } from "../config/load-agent-options.ts";
@@ -16,6 +19,10 @@ export interface CommandIo {
   readonly hasColour: boolean;
   /** Width of the terminal; undefined when it is none. */
   readonly columns: number | undefined;
+  /** Resolves with one line that a person types, without its end. Undefined when none sits at the terminal. */
+  readonly ask: ((question: string, options?: { readonly hidden?: boolean }) => Promise<string>) | undefined;
+  /** Everything on standard input, to its end. */
+  readonly readInput: () => Promise<string>;
 }
 
 export interface EnrolWish {
@@ -45,6 +52,11 @@ export interface CommandContext {
   readonly facts: HostFacts;
   readonly clock: Clock;
   readonly readTextFile: (path: string) => Promise<string>;
+  /** Puts `text` in the place of the file, whole or not at all; file and directory are for their owner only. */
+  readonly writePrivateFile: (path: string, text: string) => Promise<void>;
+  readonly connectHub: (endpoint: HubEndpoint) => Promise<HubClient>;
+  /** What a server shows of itself, unjudged. Rejects with the system's error. */
+  readonly readCertificates: (url: URL, signal: AbortSignal) => Promise<readonly SeenCertificate[]>;
   readonly connectAgent: (socketPath: string) => LocalAgent;
   /** Resolves when the agent was told to stop and has. */
   readonly runAgent: (loaded: LoadedOptions, signal: AbortSignal) => Promise<void>;

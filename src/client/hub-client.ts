@@ -50,6 +50,11 @@ export interface Condition {
   readonly ifRevision?: number | undefined;
 }
 
+export interface ExpectedCondition extends Condition {
+  /** Also touch what a rollout placed, and make it one's own. */
+  readonly takeOver?: boolean | undefined;
+}
+
 interface Page<Item> {
   readonly items: readonly Item[];
   readonly next?: string | undefined;
@@ -101,20 +106,37 @@ function workloadCalls(transport: HubTransport) {
     list: lister(transport, hubPath("workloads"), pageSchema(fleetWorkloadViewSchema)),
     get: (box: string, id: string, signal: AbortSignal) =>
       ask({ path: pathOf(box, id) }, expectedEntryViewSchema, signal),
-    put: (box: string, { body, ifRevision }: Condition & { readonly body: WorkloadPut }, signal: AbortSignal) =>
-      ask({ method: "PUT", path: pathOf(box, body.workload.id), body, ifRevision }, expectedChangeSchema, signal),
-    remove: (box: string, { id, ifRevision }: Condition & { readonly id: string }, signal: AbortSignal) =>
-      ask({ method: "DELETE", path: pathOf(box, id), ifRevision }, expectedChangeSchema, signal),
+    put: (
+      box: string,
+      { body, ifRevision, takeOver }: ExpectedCondition & { readonly body: WorkloadPut },
+      signal: AbortSignal,
+    ) => {
+      const path = pathOf(box, body.workload.id);
+      return ask({ method: "PUT", path, query: { takeOver }, body, ifRevision }, expectedChangeSchema, signal);
+    },
+    remove: (
+      box: string,
+      { id, ifRevision, takeOver }: ExpectedCondition & { readonly id: string },
+      signal: AbortSignal,
+    ) =>
+      ask({ method: "DELETE", path: pathOf(box, id), query: { takeOver }, ifRevision }, expectedChangeSchema, signal),
     turn: (
       box: string,
       { id, verb }: { readonly id: string; readonly verb: "hibernate" | "wake" },
       signal: AbortSignal,
     ) => ask({ method: "POST", path: pathOf(box, id, verb) }, expectedChangeSchema, signal),
-    putAll: (box: string, { body, ifRevision }: Condition & { readonly body: WorkloadSetPut }, signal: AbortSignal) =>
-      ask({ method: "PUT", path: pathOf(box), body, ifRevision }, expectedChangeSchema, signal),
+    putAll: (
+      box: string,
+      { body, ifRevision, takeOver }: ExpectedCondition & { readonly body: WorkloadSetPut },
+      signal: AbortSignal,
+    ) => ask({ method: "PUT", path: pathOf(box), query: { takeOver }, body, ifRevision }, expectedChangeSchema, signal),
     /** What `putAll` would do. */
-    compareAll: (box: string, body: WorkloadSetPut, signal: AbortSignal) =>
-      ask({ method: "PUT", path: pathOf(box), query: { dryRun: true }, body }, expectedDiffSchema, signal),
+    compareAll: (
+      box: string,
+      { body, ifRevision }: Condition & { readonly body: WorkloadSetPut },
+      signal: AbortSignal,
+    ) =>
+      ask({ method: "PUT", path: pathOf(box), query: { dryRun: true }, body, ifRevision }, expectedDiffSchema, signal),
   };
 }
 

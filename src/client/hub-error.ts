@@ -83,7 +83,7 @@ function codeOfStatus(status: number): ErrorCode {
     case 413:
       return "too-large";
     case 429:
-      return "unavailable";
+      return "rate-limited";
     default:
       return status >= 400 && status < 500 ? "invalid" : "unavailable";
   }

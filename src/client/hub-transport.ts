@@ -4,7 +4,7 @@ import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import type { HttpFetch, HttpResponse } from "../base/http-fetch.ts";
 import type { Random } from "../base/random.ts";
-import { ERROR_POLICY, toAppError } from "../contract/error-code.ts";
+import { type ErrorCode, toAppError } from "../contract/error-code.ts";
 import { toAnsweredError, toConnectionError } from "./hub-error.ts";
 import { createSseDecoder, type SseMessage } from "./sse-decoder.ts";
 
@@ -46,6 +46,8 @@ export interface HubTransport {
   listen(call: HubCall & { readonly lastEventId?: string }, signal: AbortSignal): AsyncGenerator<SseMessage>;
 }
 
+/** Of what a retry may mend, what is over soon. */
+const RETRIED: ReadonlySet<ErrorCode> = new Set(["unavailable", "store-unavailable", "rate-limited", "exhausted"]);
 const TRIES = 3;
 const RETRY = { baseMs: 400, maxMs: 2000 } as const;
 /** What a hub asks to wait longer for is told, not waited for: a person sits there. */
@@ -55,7 +57,7 @@ const MAX_ANSWER_CHARACTERS = 64 * 1024 * 1024;
 
 /**
  * Every change carries an `Idempotency-Key`, so that all calls may be sent again: after a connection that broke, and where
- * the hub says so (`retry` of the error's policy).
+ * the hub says that it could not.
  */
 export function createHubTransport({ hub, token }: HubEndpoint, deps: HubTransportDeps): HubTransport {
   const { fetch, clock, random } = deps;
@@ -108,7 +110,7 @@ export function createHubTransport({ hub, token }: HubEndpoint, deps: HubTranspo
           ? new AppError("timeout", `the hub at ${base} did not answer within ${ANSWER_TIMEOUT_MS / 1000} s`)
           : toAppError(thrown);
         const waitMs = Math.max(error.retryAfterMs ?? 0, fullJitterMs(tried - 1, RETRY, random));
-        const isWorthIt = ERROR_POLICY[error.code].retry === "backoff" && error.code !== "internal";
+        const isWorthIt = RETRIED.has(error.code);
         if (!isWorthIt || tried === TRIES || limit.aborted || waitMs > LONGEST_WAIT_MS) throw error;
         await clock.delay(waitMs, signal);
       }

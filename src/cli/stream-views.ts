@@ -1,0 +1,131 @@
+import { oneLine } from "../base/log.ts";
+import type { FleetWorkloadView } from "../contract/fleet/expected-view.ts";
+import { maskWorkload } from "../contract/mask-workload.ts";
+import type { Workload, WorkloadState } from "../contract/workload.ts";
+import { formatAge, formatDuration } from "./duration.ts";
+import type { View } from "./output.ts";
+import type { Tone } from "./paint.ts";
+import { type Column, renderTable } from "./render-table.ts";
+
+const STATE_TONES: Readonly<Record<WorkloadState | "hibernated" | "unknown", Tone>> = {
+  waiting: "warn",
+  starting: "warn",
+  running: "good",
+  degraded: "warn",
+  stalled: "bad",
+  stopping: "warn",
+  unkillable: "bad",
+  refused: "bad",
+  hibernated: "quiet",
+  unknown: "quiet",
+};
+
+/** What its box last said; `unknown` when it has said nothing of it. */
+export function streamState({ desired, status }: FleetWorkloadView): WorkloadState | "hibernated" | "unknown" {
+  if (desired === "hibernated") return "hibernated";
+  return status?.state ?? "unknown";
+}
+
+/** `rtsp://cam/1 → rtmp://host/live/***` */
+export function describeWorkload(workload: Workload): string {
+  const { input, outputs } = maskWorkload(workload).spec;
+  return `${input.url} → ${outputs.map(({ url }) => url).join(", ")}`;
+}
+
+export function renderStreams(
+  streams: readonly FleetWorkloadView[],
+  view: View & { readonly withBox: boolean },
+): string {
+  if (streams.length === 0) return "no stream\n";
+  const figure = (value: number | undefined, digits: number) => value?.toFixed(digits) ?? "";
+  const box: Column<FleetWorkloadView> = { head: "BOX", text: (stream) => stream.box, rank: 9, least: 8 };
+  const columns: readonly Column<FleetWorkloadView>[] = [
+    ...(view.withBox ? [box] : []),
+    { head: "STREAM", text: ({ workload }) => workload.id, rank: 9, least: 10 },
+    { head: "STATE", text: streamState, tone: (stream) => STATE_TONES[streamState(stream)], rank: 9 },
+    {
+      head: "FOR",
+      text: ({ status }) => (status === undefined ? "" : formatAge(status.since, view.nowMs)),
+      align: "right",
+      rank: 6,
+    },
+    { head: "FPS", text: ({ status }) => figure(status?.media?.fps, 1), align: "right", rank: 4 },
+    { head: "KBIT/S", text: ({ status }) => figure(status?.media?.bitrateKbit, 0), align: "right", rank: 4 },
+    { head: "RESTARTS", text: ({ status }) => status?.restarts, align: "right", rank: 3 },
+    { head: "OWNER", text: ({ owner }) => owner, rank: 1, least: 8 },
+    { head: "WHAT", text: whatOf, rank: 7, least: 16 },
+  ];
+  return renderTable(streams, columns, view);
+}
+
+/** Where something is wrong, that comes first. */
+function whatOf({ workload, status }: FleetWorkloadView): string {
+  const cause = status?.cause === undefined ? "" : `${status.cause} · `;
+  return `${cause}${describeWorkload(workload)}`;
+}
+
+/** Everything about one stream. */
+export function renderStream(stream: FleetWorkloadView, { paint, nowMs }: View): string {
+  const { workload, status, owner, desired } = stream;
+  const { spec } = maskWorkload(workload);
+  const state = streamState(stream);
+  const age = status === undefined ? undefined : formatAge(status.since, nowMs);
+  const asText = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));
+  const told: (readonly [string, string | undefined])[] = [
+    ["cause", status?.cause],
+    ["wanted", `${desired}${owner === undefined ? "" : `, by ${owner}`}`],
+    ["input", spec.input.url],
+    ...spec.outputs.map(({ url }) => ["output", url] as const),
+    ["video", spec.video === undefined ? undefined : asText(spec.video)],
+    ["audio", spec.audio === undefined ? undefined : asText(spec.audio)],
+    ["media", mediaOf(stream)],
+    ["proved", provedOf(stream)],
+    ["process", processOf(stream)],
+    ["last exit", lastExitOf(stream)],
+  ];
+  const line = (label: string, text: string) => `${label.padEnd(13)}${text}\n`;
+  return [
+    line("stream", `${paint("strong", `${stream.box}/${workload.id}`)}${nameOf(workload.name)}`),
+    line("state", `${paint(STATE_TONES[state], state)}${age === undefined ? "" : ` for ${age}`}`),
+    ...told.flatMap(([label, text]) => (text === undefined ? [] : [line(label, oneLine(text))])),
+  ].join("");
+}
+
+function nameOf(name: string | undefined): string {
+  return name === undefined ? "" : ` (${oneLine(name)})`;
+}
+
+function mediaOf({ status }: FleetWorkloadView): string | undefined {
+  const media = status?.media;
+  if (media === undefined) return undefined;
+  const parts = [
+    [media.fps, 1, "fps"],
+    [media.bitrateKbit, 0, "kbit/s"],
+    [media.speed, 2, "× real time"],
+    [media.droppedFrames, 0, "frames dropped"],
+  ] as const;
+  return parts
+    .flatMap(([value, digits, unit]) => (value === undefined ? [] : [`${value.toFixed(digits)} ${unit}`]))
+    .join(" · ");
+}
+
+function provedOf({ status }: FleetWorkloadView): string | undefined {
+  const proof = status?.proof;
+  if (proof === undefined) return undefined;
+  const gaps = proof.gapCount === 1 ? "1 gap" : `${proof.gapCount} gaps`;
+  return `media for ${proof.percent} % of ${formatDuration(proof.expectedSeconds)}, ${gaps}`;
+}
+
+function processOf({ status }: FleetWorkloadView): string | undefined {
+  if (status?.pid === undefined) return undefined;
+  const { pid, restarts, cpuPercent } = status;
+  const cpu = cpuPercent === undefined ? "" : `, ${Math.round(cpuPercent)} % of a core`;
+  return `pid ${pid}, ${restarts === 1 ? "1 restart" : `${restarts} restarts`}${cpu}`;
+}
+
+function lastExitOf({ status }: FleetWorkloadView): string | undefined {
+  const exit = status?.lastExit;
+  if (exit === undefined) return undefined;
+  const how = exit.signal === null ? `status ${exit.code ?? "unknown"}` : exit.signal;
+  return `${exit.class} (${how}) at ${exit.at}${exit.evidence === undefined ? "" : `: ${exit.evidence}`}`;
+}
