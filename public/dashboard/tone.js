@@ -5,7 +5,7 @@ const TONES = {
   online: "good",
   degraded: "warn",
   offline: "bad",
-  never: "warn",
+  "never heard": "warn",
   pending: "warn",
   revoked: "bad",
   running: "good",

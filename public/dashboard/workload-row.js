@@ -1,4 +1,5 @@
 import { html, nothing } from "/vendor/lit-html/lit-html.js";
+import { countText } from "../shared/quantity.js";
 import { hashOf } from "./address.js";
 import { kbitPerSecond, plain, times } from "./figure-text.js";
 import { drawState, isUnwell, stateOf } from "./tone.js";
@@ -18,7 +19,7 @@ export function drawWorkloadRow(entry, context) {
       ${media?.fps === undefined ? nothing : html`<span>${plain(media.fps)} fps</span>`}
       ${media?.bitrateKbit === undefined ? nothing : html`<span>${kbitPerSecond(media.bitrateKbit)}</span>`}
       ${media?.speed === undefined ? nothing : html`<span>${times(media.speed)}</span>`}
-      ${status === undefined ? nothing : html`<span>${status.restarts} restarts</span>`}
+      ${status === undefined ? nothing : html`<span>${countText(status.restarts, "restart")}</span>`}
     </div>
     ${drawWorkloadActions(entry, context)}
     ${isUnwell(entry) && status?.cause !== undefined ? html`<p class="cause" data-tone="bad">${status.cause}</p>` : nothing}

@@ -6,13 +6,12 @@ import { hashOfDirectory, runDirectoryCandidates } from "../../src/base/run-dire
 import { createLocalAgent } from "../../src/client/local-agent.ts";
 import type { AgentStatus } from "../../src/contract/local-status.ts";
 import type { Workload } from "../../src/contract/workload.ts";
+import { AGENT_ENVIRONMENT, AGENT_NODE_OPTIONS } from "../../test-server/agent-runtime.ts";
 import { createTestServer, type TestServer } from "../../test-server/server.ts";
 import { killQuietly, type Lab } from "./lab.ts";
 
 /** Compiled, as `scripts/sluice` runs it. */
 const MAIN = resolve(import.meta.dirname, "../../build/main.js");
-/** As `scripts/bootstrap.sh` has it for every launcher. */
-const MEMORY = { MALLOC_ARENA_MAX: "1", MALLOC_MMAP_THRESHOLD_: "32768" };
 const ANSWER_MS = 10_000;
 
 export interface AgentLine {
@@ -71,7 +70,7 @@ export async function createAgentBox(options: AgentBoxOptions, lab: Lab): Promis
     server,
     start: (nodeArguments = []) => {
       const spawnedAtMs = performance.now();
-      const child = lab.spawn(process.execPath, ["--max-semi-space-size=1", ...nodeArguments, MAIN, "agent"], {
+      const child = lab.spawn(process.execPath, [...AGENT_NODE_OPTIONS, ...nodeArguments, MAIN, "agent"], {
         stdio: "pipe",
         env: {
           SLUICE_CONFIG: "/dev/null",
@@ -82,7 +81,7 @@ export async function createAgentBox(options: AgentBoxOptions, lab: Lab): Promis
           SLUICE_STREAMS_FFMPEG_PATH: options.ffmpegPath,
           // A program that only sleeps shows no media, and is none the worse for it here.
           SLUICE_STREAMS_START_DEADLINE_SECONDS: "600",
-          ...MEMORY,
+          ...AGENT_ENVIRONMENT,
           ...nodeSettings(),
           ...(options.fileRoots === undefined ? {} : { SLUICE_POLICY_FILE_ROOTS: options.fileRoots.join(",") }),
         },
@@ -111,7 +110,7 @@ export async function createAgentBox(options: AgentBoxOptions, lab: Lab): Promis
   };
 }
 
-/** So that settings of Node can be compared: `NODE_OPTIONS=--max-semi-space-size=1 scripts/bench/run footprint`. */
+/** So that settings of Node can be compared: `NODE_OPTIONS=--max-old-space-size=64 scripts/bench/run footprint`. */
 function nodeSettings(): Readonly<Record<string, string>> {
   const names = ["NODE_OPTIONS", "NODE_COMPILE_CACHE"];
   return Object.fromEntries(

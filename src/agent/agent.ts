@@ -19,13 +19,14 @@ import { createEngine } from "./engine.ts";
 import { openUplink } from "./enrol/open-uplink.ts";
 import { createLocalApi } from "./local-api/local-api.ts";
 import { createLocalSource } from "./local-source.ts";
+import { openCommandJournal } from "./registry/command-journal.ts";
 import { createExpectedFile } from "./registry/expected-file.ts";
 import { createRegistry } from "./registry/registry.ts";
 import { UNKNOWN_BOOT_ID } from "./runtime/process/linux-process-runtime.ts";
 import { createServiceManager } from "./service-manager/service-manager.ts";
 import { statusLine } from "./service-manager/status-line.ts";
 import { createMetricsServer } from "./telemetry/metrics-server.ts";
-import { CAPABILITIES, createUplinkLink, createUplinkReporter } from "./uplink.ts";
+import { createUplinkLink, createUplinkReporter } from "./uplink.ts";
 import type { WorkloadDriver } from "./workload/driver.ts";
 import { systemStreamDisk } from "./workload/stream/stream-disk.ts";
 import { createStreamDriver } from "./workload/stream/stream-driver.ts";
@@ -98,7 +99,8 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   badInputs.add("stored-state", registry.problems.length + expectedFile.problems.length);
 
   const driverOf = createDrivers(context);
-  const reporter = createUplinkReporter(context, () => view.reportPicture());
+  const journal = openCommandJournal(join(stateDir, "commands.json"), fileDeps);
+  const reporter = createUplinkReporter(context, { journal, picture: () => view.reportPicture() });
   const notices: Notices = {
     changed: reporter.changed,
     occurred: (occurrence) =>
@@ -117,7 +119,12 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
     notices,
   );
   const { store, reconciler } = engine;
-  const link = createUplinkLink(context, engine, { reporter, badInputs });
+  const link = createUplinkLink(context, engine, {
+    reporter,
+    badInputs,
+    journal,
+    logFile: (id) => source.logFile(id),
+  });
   const view = createAgentView(
     {
       agentVersion: context.version,
@@ -147,7 +154,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       badInputs: badInputs.counts,
       guard: engine.guard,
       node: engine.node.latest,
-      capabilities: CAPABILITIES,
+      capabilities: link.capabilities,
     },
   );
   // Loaded by the first reader: most boxes have none, and the library holds 3 MB.
@@ -192,7 +199,8 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   if (isCleared || isUnsure) await store.moveCursor("");
   await boot.save();
   reconciler.wake({ reason: "boot", isLoud: true });
-  const uplink = context.enrolment === undefined ? [reporter, link] : [context.enrolment, reporter, link];
+  const enrolment = context.enrolment === undefined ? [] : [context.enrolment];
+  const uplink = [...enrolment, reporter, ...link.services, link];
   await runServices([...engine.services, localApi, metricsServer, ...uplink, serviceManager], signal);
   await engine.commit();
   leaveRunDirectory(runDirectory);

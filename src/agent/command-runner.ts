@@ -1,53 +1,100 @@
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import type { Report } from "../contract/report.ts";
+import { type Service, untilAborted } from "../base/service.ts";
 import type { WireEvent } from "../contract/wire-event.ts";
+import type { CommandJournal, CommandResult } from "./registry/command-journal.ts";
 
 type Command = Extract<WireEvent, { kind: "command" }>;
+
+/** Does it, and resolves with what to tell. The signal ends with the agent. */
+export type CommandAction = (args: Command["args"], signal: AbortSignal) => Promise<string>;
 
 export interface CommandRunnerDeps {
   readonly clock: Clock;
   readonly log: Log;
-  /** By name: does it, and resolves with what to tell. Must not wait for the network. */
-  readonly commands: Readonly<Record<string, (args: Command["args"]) => Promise<string>>>;
-  readonly onResult: (result: Report["commandResults"][number]) => void;
+  readonly commands: Readonly<Record<string, CommandAction>>;
+  readonly journal: CommandJournal;
+  /** Now, by the clock of who set the deadline: this machine's own may be years off. */
+  readonly serverNowMs: () => number;
+  readonly onResult: (result: CommandResult) => void;
 }
 
-/** A server that repeats itself does so soon: this many ids are remembered. */
-const REMEMBERED_IDS = 1000;
+/**
+ * Does what a server asks for: at most once for an id, whatever is repeated, reordered or cut off, never after its deadline, and
+ * always with an answer.
+ */
+export interface CommandRunner extends Service {
+  /** Resolves when the command is in the journal; what it does goes on behind that. */
+  take(command: Command): Promise<void>;
+}
 
-/** Does what a server asks for once: never twice for one id, never after its deadline, and always with an answer. */
-export function createCommandRunner(deps: CommandRunnerDeps): { run(command: Command): Promise<void> } {
-  const { clock } = deps;
-  const seen = new Set<string>();
+const MAX_RUNNING = 16;
+const MAX_TEXT_CHARACTERS = 4000;
+const EXPIRED = "it came after its deadline and was not done";
+const CUT_OFF = "the agent ended while it did this; whether it was done is not known, and it is not done again";
 
-  const answer = (command: Command, ok: boolean, text: string) => {
-    deps.log.info(`Command ${command.name} (${command.id}): ${ok ? "done" : text}`);
-    deps.onResult({ id: command.id, ok, text, finishedAt: new Date(clock.wallMs()).toISOString() });
+export function createCommandRunner(deps: CommandRunnerDeps): CommandRunner {
+  const { clock, commands, journal } = deps;
+  const life = new AbortController();
+  const running = new Map<string, Promise<void>>();
+
+  const answer = ({ id, name }: Pick<Command, "id" | "name">, ok: boolean, text: string) => {
+    deps.log.info(`Command ${name} (${id}): ${ok ? "done" : text}`);
+    const finishedAt = new Date(clock.wallMs()).toISOString();
+    const result = { id, ok, text: text.slice(0, MAX_TEXT_CHARACTERS), finishedAt };
+    journal.finish(result, name);
+    deps.onResult(result);
+  };
+
+  const isLate = ({ deadlineMs }: Command) => deadlineMs !== undefined && deadlineMs <= deps.serverNowMs();
+
+  /** Why it is not even begun. */
+  const refusalOf = (command: Command): string | undefined => {
+    if (isLate(command)) return EXPIRED;
+    if (!Object.hasOwn(commands, command.name)) {
+      return `name: this agent has no such command; it has ${Object.keys(commands).join(", ")}`;
+    }
+    return running.size < MAX_RUNNING ? undefined : `${MAX_RUNNING} commands are being done already; it takes no more`;
+  };
+
+  const act = async (command: Command) => {
+    try {
+      answer(command, true, (await commands[command.name]?.(command.args, life.signal)) ?? "");
+    } catch (thrown) {
+      // What the end of the agent cut off is answered by the next one: it cannot know more.
+      if (!life.signal.aborted) answer(command, false, messageOf(thrown));
+    } finally {
+      running.delete(command.id);
+    }
   };
 
   return {
-    run: async (command) => {
-      if (seen.has(command.id)) return;
-      const [oldest] = seen;
-      if (seen.size >= REMEMBERED_IDS && oldest !== undefined) seen.delete(oldest);
-      seen.add(command.id);
-      if (command.deadlineMs !== undefined && command.deadlineMs < clock.wallMs()) {
-        answer(command, false, "it came after its deadline");
+    name: "commands",
+    take: async (command) => {
+      const known = journal.get(command.id);
+      if (known !== undefined) {
+        // The answer may have been lost, and the hub asks no more once it has it.
+        if (known.result !== undefined) deps.onResult(known.result);
         return;
       }
-      const action = Object.hasOwn(deps.commands, command.name) ? deps.commands[command.name] : undefined;
-      if (action === undefined) {
-        const known = Object.keys(deps.commands).join(", ");
-        answer(command, false, `name: this agent has no such command; it has ${known}`);
-        return;
+      const refusal = refusalOf(command);
+      if (refusal !== undefined) return answer(command, false, refusal);
+      // Before anything is done: an agent that is killed in the middle must not begin it again.
+      await journal.begin(command.id, command.name);
+      // A slow disk may have taken until after it.
+      if (isLate(command)) return answer(command, false, EXPIRED);
+      running.set(command.id, act(command));
+    },
+    run: async (signal) => {
+      for (const { id, name, result, isTold } of journal.loaded) {
+        if (result === undefined) answer({ id, name }, false, CUT_OFF);
+        else if (!isTold) deps.onResult(result);
       }
-      try {
-        answer(command, true, await action(command.args));
-      } catch (thrown) {
-        answer(command, false, messageOf(thrown));
-      }
+      await untilAborted(signal);
+      life.abort(signal.reason);
+      await Promise.all(running.values());
+      await journal.commit();
     },
   };
 }

@@ -1,22 +1,27 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { Service } from "../base/service.ts";
+import { hubOfEvents } from "../contract/hub-address.ts";
 import type { AgentStatus } from "../contract/local-status.ts";
 import type { AgentContext } from "./agent-context.ts";
 import type { BadInputs } from "./bad-inputs.ts";
-import { createCommandRunner } from "./command-runner.ts";
+import { type CommandAction, createCommandRunner } from "./command-runner.ts";
 import type { Engine } from "./engine.ts";
+import type { Enrolment } from "./enrol/enrolment.ts";
 import { readTokenFile } from "./link/credentials.ts";
 import { createHold } from "./link/hold.ts";
 import { createLink, type Link } from "./link/link.ts";
+import { createServerClock } from "./link/server-clock.ts";
+import { createLogStreams, type LogStreams } from "./log-stream/log-streams.ts";
+import type { CommandJournal } from "./registry/command-journal.ts";
 import { createQueueFile } from "./report/queue-file.ts";
 import { createReporter, QUEUE_BOUNDS, type Reporter, type ReportPicture } from "./report/reporter.ts";
 
-/** Told in each report, so that a hub offers only what this agent can do. */
-export const CAPABILITIES: readonly string[] = ["command:reconcile"];
-
 /** Tells the server what the box does. `picture` is asked for each report. */
-export function createUplinkReporter(context: AgentContext, picture: () => ReportPicture): Reporter {
+export function createUplinkReporter(
+  context: AgentContext,
+  { picture, journal }: { readonly picture: () => ReportPicture; readonly journal: CommandJournal },
+): Reporter {
   const { options } = context;
   const reporter = createReporter(options.report, {
     fetch: context.enrolment?.fetch ?? context.fetch,
@@ -25,6 +30,7 @@ export function createUplinkReporter(context: AgentContext, picture: () => Repor
     log: context.logFor("REPORT"),
     token: () => readToken(context),
     snapshot: picture,
+    onAnswersDelivered: journal.told,
     session: randomBytes(8).toString("hex"),
     queueFile: createQueueFile(join(options.files.stateDir, "report-queue.jsonl"), 4 * QUEUE_BOUNDS.maxBytes),
   });
@@ -40,23 +46,47 @@ function onceEnrolled({ enrolment }: AgentContext, run: Service["run"]): Service
   };
 }
 
+export interface UplinkParts {
+  readonly reporter: Reporter;
+  readonly badInputs: BadInputs;
+  readonly journal: CommandJournal;
+  /** `agent` or the id of a workload; `undefined`: there is no such log. */
+  readonly logFile: (source: string) => string | undefined;
+}
+
+export interface UplinkLink extends Link {
+  readonly hold: () => AgentStatus["hold"];
+  /** Told in each report, so that a hub offers only what this agent can do. */
+  readonly capabilities: readonly string[];
+  /** What the server asked for, beside its expectations. */
+  readonly services: readonly Service[];
+}
+
 /** Brings what the server says to the engine. */
 export function createUplinkLink(
   context: AgentContext,
   engine: Pick<Engine, "store" | "reconciler">,
-  tell: { readonly reporter: Reporter; readonly badInputs: BadInputs },
-): Link & { readonly hold: () => AgentStatus["hold"] } {
-  const { clock, options } = context;
+  { reporter, badInputs, journal, logFile }: UplinkParts,
+): UplinkLink {
+  const { clock, enrolment, options } = context;
   const { store, reconciler } = engine;
-  const { reporter, badInputs } = tell;
   const log = context.logFor("SSE");
   const occurred = (kind: string, text: string) =>
     reporter.occurred({ kind, text: context.redactor.redact(text), at: new Date(clock.wallMs()).toISOString() });
 
+  const logStreams = createUplinkLogs(context, logFile);
+  const actions: Readonly<Record<string, CommandAction>> = {
+    reconcile: async () => JSON.stringify(await reconciler.reconcile()),
+    ...(logStreams === undefined ? {} : { logs: logStreams.open }),
+    ...(enrolment === undefined ? {} : { "rotate-key": rotation(enrolment) }),
+  };
+  const serverClock = createServerClock(clock);
   const commands = createCommandRunner({
     clock,
     log,
-    commands: { reconcile: async () => JSON.stringify(await reconciler.reconcile()) },
+    commands: actions,
+    journal,
+    serverNowMs: serverClock.nowMs,
     onResult: reporter.commandResult,
   });
 
@@ -74,7 +104,7 @@ export function createUplinkLink(
         if (event.kind === "hold") return hold.begin(event.reason);
         hold.end();
         if (event.kind === "ready") return;
-        if (event.kind === "command") return commands.run(event);
+        if (event.kind === "command") return commands.take(event);
         for (const { id, reason } of "rejected" in event ? event.rejected : []) {
           badInputs.add("workload");
           const text = `Rejected ${id ?? "a workload without a readable id"}: ${reason}`;
@@ -92,13 +122,46 @@ export function createUplinkLink(
       onConnected: () => {
         store.connected();
         reconciler.wake({ reason: "connect", isLoud: true });
+        logStreams?.linked(true);
         reporter.changed();
       },
-      onDisconnected: () => reporter.changed(),
+      onDisconnected: () => {
+        logStreams?.linked(false);
+        reporter.changed();
+      },
+      onServerDate: serverClock.heard,
       progress: context.progress.loop("link"),
     },
   );
-  return { ...link, hold: hold.status, run: onceEnrolled(context, link.run) };
+  return {
+    ...link,
+    hold: hold.status,
+    capabilities: Object.keys(actions).map((name) => `command:${name}`),
+    services: logStreams === undefined ? [commands] : [commands, logStreams],
+    run: onceEnrolled(context, link.run),
+  };
+}
+
+/** `undefined`: the server is not known to take logs. */
+function createUplinkLogs(context: AgentContext, logFile: UplinkParts["logFile"]): LogStreams | undefined {
+  const { clock, enrolment, options, redactor } = context;
+  const hub = hubOfEvents(options.link.endpoint ?? "");
+  if (hub === undefined) return undefined;
+  return createLogStreams(hub, {
+    clock,
+    log: context.logFor("REMOTE"),
+    redact: redactor.redact,
+    logFile,
+    token: () => readToken(context),
+    ca: () => enrolment?.ca(),
+  });
+}
+
+function rotation(enrolment: Enrolment): CommandAction {
+  return async (_args, signal) => {
+    await enrolment.rotate(signal);
+    return "the key was changed";
+  };
 }
 
 /** Read anew each time, so that a rotated token needs no restart; known to the redactor before anything can tell it. */

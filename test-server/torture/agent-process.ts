@@ -4,10 +4,9 @@ import { systemClock, type Timer } from "../../src/base/clock.ts";
 import { AppError, messageOf } from "../../src/base/errors.ts";
 import { createLocalAgent, type LocalAgent } from "../../src/client/local-agent.ts";
 import type { AgentStatus } from "../../src/contract/local-status.ts";
+import { AGENT_ENVIRONMENT, AGENT_NODE_OPTIONS } from "../agent-runtime.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
-/** As `scripts/bootstrap.sh` has it for every launcher. */
-const MEMORY = { MALLOC_ARENA_MAX: "1", MALLOC_MMAP_THRESHOLD_: "32768" };
 const ANSWER_MS = 3000;
 const END_MS = 20_000;
 const KEEP_OUTPUT_CHARACTERS = 64 * 1024;
@@ -72,7 +71,7 @@ export function createAgentProcess(options: AgentProcessOptions): AgentProcess {
         PATH: process.env["PATH"],
         HOME: options.home,
         NODE_COMPILE_CACHE: join(ROOT, "build/cache"),
-        ...MEMORY,
+        ...AGENT_ENVIRONMENT,
         SLUICE_CONFIG: "/dev/null",
         SLUICE_STATE_DIR: stateDir,
         SLUICE_BOX_ID: options.boxId,
@@ -130,5 +129,5 @@ export function createAgentProcess(options: AgentProcessOptions): AgentProcess {
 
 function argumentsWith(preload: Preload | undefined): readonly string[] {
   const preloading = preload === undefined ? [] : ["--import", preload.path];
-  return ["--max-semi-space-size=1", ...preloading, join(ROOT, "build/main.js"), "agent"];
+  return [...AGENT_NODE_OPTIONS, ...preloading, join(ROOT, "build/main.js"), "agent"];
 }

@@ -1,5 +1,6 @@
 import { repeat } from "/vendor/lit-html/directives/repeat.js";
 import { html, nothing } from "/vendor/lit-html/lit-html.js";
+import { countText } from "../../shared/quantity.js";
 import { hashOf } from "../address.js";
 import { createBoxQuery, unwellFirst } from "../box-query.js";
 import { drawLabels, percentText } from "../facts.js";
@@ -93,9 +94,9 @@ function drawCounts({ boxes, workloads, alerts }, filter, change) {
     <p class="soft">${workloads.running} of ${workloads.expected} workloads run${
       workloads.unwell > 0 ? html`, <b data-tone="bad">${workloads.unwell} unwell</b>` : ""
     }${workloads.hibernated > 0 ? `, ${workloads.hibernated} hibernated` : ""}${
-      boxes.pending > 0 ? html` · <a href="#/enrolment">${boxes.pending} wait for approval</a>` : ""
+      boxes.pending > 0 ? html` · <a href="#/enrolment">${boxes.pending} to approve</a>` : ""
     }${boxes.quarantined > 0 ? ` · ${boxes.quarantined} in quarantine` : ""}${
-      alerts.firing > 0 ? html` · <a href="#/alerts">${alerts.firing} alerts fire</a>` : ""
+      alerts.firing > 0 ? html` · <a href="#/alerts">${countText(alerts.firing, "alert")} firing</a>` : ""
     }</p>
   `;
 }
@@ -115,7 +116,7 @@ function drawList(boxes, nowMs) {
           <span>${box.workloads.running}/${box.workloads.total} run${
             box.workloads.unwell > 0 ? html`, <b data-tone="bad">${box.workloads.unwell} unwell</b>` : ""
           }</span>
-          <span>heard ${drawAgo(box.lastContactAt, nowMs)}</span>
+          <span>${box.lastContactAt === undefined ? "not heard yet" : html`heard ${drawAgo(box.lastContactAt, nowMs)}`}</span>
           ${box.node?.cpuPercent === undefined ? nothing : html`<span>CPU ${percentText(box.node.cpuPercent)}</span>`}
           ${box.node?.memoryPercent === undefined ? nothing : html`<span>memory ${percentText(box.node.memoryPercent)}</span>`}
         </div>
@@ -127,7 +128,7 @@ function drawList(boxes, nowMs) {
 }
 
 export function drawBoxStates({ connection, state, draining, quarantine }) {
-  return html`${drawState(connection)}${state === "approved" ? nothing : drawState(state)}${
+  return html`${drawState(connection === "never" ? "never heard" : connection)}${state === "approved" ? nothing : drawState(state)}${
     draining ? html`<span class="state" data-tone="busy">draining</span>` : nothing
   }${quarantine === undefined ? nothing : html`<span class="state" data-tone="bad">quarantine</span>`}`;
 }

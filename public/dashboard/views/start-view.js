@@ -57,7 +57,10 @@ export function createStartView({ api, query, redraw, notify }) {
     title: "Start a stream",
     load: async (signal) => {
       const page = await api.get("/v1/boxes", { state: "approved", limit: 1000 }, signal);
-      boxes = page.items;
+      // Those that can start it at once stand first.
+      boxes = page.items.toSorted(
+        (left, right) => Number(right.connection === "online") - Number(left.connection === "online"),
+      );
     },
     refreshMs: 30_000,
     draw: () => {

@@ -1,6 +1,6 @@
 import { html, nothing } from "/vendor/lit-html/lit-html.js";
 import { createPicture } from "../../shared/picture.js";
-import { bytesText, secondsText } from "../../shared/quantity.js";
+import { bytesText, countText, secondsText } from "../../shared/quantity.js";
 import { hashOf } from "../address.js";
 import { pathOf } from "../api.js";
 import { createChartGroup } from "../chart-group.js";
@@ -117,7 +117,7 @@ function factsOf({ box, status, workload }, nowMs) {
     ["memory", status?.rssBytes === undefined ? undefined : bytes(status.rssBytes)],
     [
       "media proved",
-      status?.proof === undefined ? undefined : `${status.proof.percent} %, ${status.proof.gapCount} gaps`,
+      status?.proof === undefined ? undefined : `${status.proof.percent} %, ${countText(status.proof.gapCount, "gap")}`,
     ],
   ];
 }

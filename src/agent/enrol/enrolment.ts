@@ -30,7 +30,9 @@ export interface Enrolment extends Service {
   enrolled(signal: AbortSignal): Promise<void>;
   /** What opens the hub now; `undefined` before the enrolment. */
   key(): string | undefined;
-  /** Trusts what the enrolment token named. */
+  /** The authority that the enrolment token named, PEM; `undefined`: whom the system trusts. */
+  ca(): string | undefined;
+  /** Trusts that authority. */
   readonly fetch: HttpFetch;
   /** Changes the key now. */
   rotate(signal: AbortSignal): Promise<void>;
@@ -126,6 +128,7 @@ export function createEnrolment(options: EnrolmentOptions, deps: EnrolmentDeps):
   return {
     name: "enrolment",
     fetch,
+    ca: () => file.current().current?.ca,
     rotate,
     key: () => {
       const { current } = file.current();

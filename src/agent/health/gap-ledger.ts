@@ -41,6 +41,8 @@ export function createGapLedger(deps: GapLedgerDeps): GapLedger {
   const ledgers = new Map<string, StreamLedger>();
   /** Expected at some time in this agent's life: when it no longer is, the server has removed it. */
   const seen = new Set<string>();
+  /** Of streams without an open gap, which is nearly all of them nearly always: when media was last proved. Newer than their ledgers. */
+  const proofs = new Map<string, number>();
 
   const file = deps.openFile(() => ({
     bootId: deps.bootId,
@@ -58,12 +60,20 @@ export function createGapLedger(deps: GapLedgerDeps): GapLedger {
       for (const id of seen) {
         if (sightings.has(id)) continue;
         seen.delete(id);
+        proofs.delete(id);
         hasTurned = ledgers.delete(id) || hasTurned;
       }
       const now = { nowMs: clock.monotonicMs(), wallMs: clock.wallMs() };
       for (const [id, sighting] of sightings) {
-        const known = ledgers.get(id);
         seen.add(id);
+        const held = ledgers.get(id);
+        if (sighting.media === "flowing" && held !== undefined && held.open === undefined) {
+          proofs.set(id, now.nowMs);
+          continue;
+        }
+        const proofMs = proofs.get(id);
+        const known = held === undefined || proofMs === undefined ? held : { ...held, lastProofMs: proofMs };
+        proofs.delete(id);
         const result = enterSighting(known ?? openLedger(now), { ...now, ...sighting });
         ledgers.set(id, result.ledger);
         hasTurned ||= result.hasTurned || known === undefined;

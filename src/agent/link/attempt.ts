@@ -33,6 +33,8 @@ export interface AttemptDeps {
   /** Asked once, at the start. A rejection ends the attempt. */
   readonly authorization: () => Promise<string | undefined>;
   readonly onOpen: () => void;
+  /** The answer's `Date`, and the monotonic time at which it was asked for. */
+  readonly onServerDate?: ((serverMs: number, askedAtMs: number) => void) | undefined;
   readonly onBytes: () => void;
   readonly onRetry: (ms: number) => void;
   readonly onArrival: (arrival: Arrival) => void;
@@ -144,7 +146,10 @@ export function startAttempt(options: AttemptOptions, deps: AttemptDeps): Attemp
     // Not before the next turn: the client calls this from its constructor.
     const authorization = await Promise.resolve().then(deps.authorization);
     const { url, lastEventId } = options;
+    const askedAtMs = clock.monotonicMs();
     const response = await dial({ url, authorization, lastEventId, signal: abort.signal }, deps.fetch);
+    const serverMs = Date.parse(response.headers.get("date") ?? "");
+    if (!Number.isNaN(serverMs)) deps.onServerDate?.(serverMs, askedAtMs);
     const refusal = judge(response, clock.wallMs());
     if (refusal?.kind === "status") end({ ...refusal, problem: await problemIn(response) });
     else if (refusal !== undefined) end(refusal);

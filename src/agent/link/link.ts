@@ -40,6 +40,8 @@ export interface LinkDeps extends LinkIntakeDeps {
   readonly onConnected?: () => void;
   /** A connection ended. Events that it brought may still be delivered after this, and before the next `onConnected`. */
   readonly onDisconnected?: (reason: string) => void;
+  /** The server's `Date` at an answer, and the monotonic time at which it was asked for. */
+  readonly onServerDate?: (serverMs: number, askedAtMs: number) => void;
   readonly progress?: LoopProgress | undefined;
 }
 
@@ -150,6 +152,7 @@ export function createLink(options: LinkOptions, deps: LinkDeps): Link {
         clock,
         authorization: async () => (address === undefined ? undefined : authorizationFor(await deps.token(), address)),
         onOpen,
+        onServerDate: deps.onServerDate,
         onBytes: () => {
           lastByteWallMs = clock.wallMs();
           deps.progress?.advance(LONGEST_SILENCE_MS);

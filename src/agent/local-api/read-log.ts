@@ -9,10 +9,15 @@ export interface ReadLogOptions {
   readonly lines: number;
   /** Goes on with what is written later, across truncation and rotation, until the signal aborts. */
   readonly follow: boolean;
+  /** Told when lines may be missing, and why. */
+  readonly onGap?: (reason: string) => void;
 }
 
 const POLL_MS = 250;
 const BLOCK_BYTES = 65_536;
+/** More than any log keeps (`log.keepFiles`). */
+const MAX_ROTATED_FILES = 100;
+const ROTATION_ATTEMPTS = 5;
 /** How far back the last lines are searched for. */
 const MAX_TAIL_BYTES = 8 * 1024 * 1024;
 
@@ -42,8 +47,10 @@ export async function* readLog(options: ReadLogOptions, clock: Clock, signal: Ab
       }
       if (!follow) break;
       const change = await changeOf(file, path, position);
-      if (change === "truncated") position = 0;
-      else if (change === "replaced") {
+      if (change === "truncated") {
+        options.onGap?.("the log was cut off while it was read");
+        position = 0;
+      } else if (change === "replaced") {
         // The writer may have added to the old file between our last read and its rotation.
         const last = file === undefined ? 0 : (await file.read(block, 0, BLOCK_BYTES, position)).bytesRead;
         if (last > 0) {
@@ -52,8 +59,12 @@ export async function* readLog(options: ReadLogOptions, clock: Clock, signal: Ab
           if (text !== "") yield text;
           continue;
         }
+        const next = await openNext(file, path);
+        if (file !== undefined && !next.isAdjacent) {
+          options.onGap?.("the log was rotated away faster than it was read");
+        }
         await file?.close();
-        file = await openIfThere(path);
+        file = next.file;
         position = 0;
       } else {
         await clock.delay(POLL_MS, signal).catch(() => undefined);
@@ -77,6 +88,35 @@ async function changeOf(
   const held = await file.stat();
   if (held.ino !== current.ino || held.dev !== current.dev) return "replaced";
   return held.size < position ? "truncated" : "none";
+}
+
+/**
+ * The file that was begun when `held` was full: a reader who falls behind finds it under a number of its own. Rotation may go
+ * on meanwhile, so what was opened counts only if `held` still stands beside it.
+ */
+async function openNext(
+  held: FileHandle | undefined,
+  path: string,
+): Promise<{ readonly file: FileHandle | undefined; readonly isAdjacent: boolean }> {
+  for (let attempt = 0; held !== undefined && attempt < ROTATION_ATTEMPTS; attempt++) {
+    const index = await rotatedIndexOf(held, path);
+    if (index === undefined) break;
+    const next = await openIfThere(index === 1 ? path : `${path}.${index - 1}`);
+    if ((await rotatedIndexOf(held, path)) === index) return { file: next, isAdjacent: true };
+    await next?.close();
+  }
+  return { file: await openIfThere(path), isAdjacent: false };
+}
+
+/** `undefined` when it has been removed, or never had a number. */
+async function rotatedIndexOf(held: FileHandle, path: string): Promise<number | undefined> {
+  const { ino, dev } = await held.stat();
+  for (let index = 1; index < MAX_ROTATED_FILES; index++) {
+    const found = await stat(`${path}.${index}`).catch(() => undefined);
+    if (found === undefined) return undefined;
+    if (found.ino === ino && found.dev === dev) return index;
+  }
+  return undefined;
 }
 
 /** What a log that was rotated a moment ago lacks is in its newest rotated file. */

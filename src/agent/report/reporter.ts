@@ -40,6 +40,8 @@ export interface ReporterDeps {
   /** New for each agent process. */
   readonly session: string;
   readonly queueFile: QueueFile;
+  /** These answers to commands have arrived. */
+  readonly onAnswersDelivered?: (ids: readonly string[]) => void;
 }
 
 export interface Reporter extends Service {
@@ -125,6 +127,8 @@ export function createReporter(options: ReporterOptions, deps: ReporterDeps): Re
 
   const onDelivered = (entries: readonly QueueEntry[], dropped: number) => {
     queue.delivered(entries, dropped);
+    const answered = entries.flatMap((entry) => (entry.kind === "command-result" ? [entry.value.id] : []));
+    if (answered.length > 0) deps.onAnswersDelivered?.(answered);
     entriesAReport = MAX_ENTRIES_A_REPORT;
     if (reason !== undefined) log.info("Reports get through again");
     reason = undefined;

@@ -54,7 +54,7 @@ export interface MediaSample {
   /** The program said that it has finished. */
   readonly isEnded: boolean;
   /** When the program wrote this down, on the wall clock: it tells how old a reading is, and nothing else. */
-  readonly writtenAtWallMs?: number;
+  readonly writtenAtWallMs?: number | undefined;
 }
 
 /** Reads a workload's counters where it left them. `undefined` until there are any. */

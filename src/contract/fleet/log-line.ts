@@ -32,6 +32,8 @@ export const logQuerySchema = z.object({
 /** Arguments of the command `logs` that asks a box to upload. */
 export const logCommandArgsSchema = z.object({
   stream: z.string(),
+  /** Where to upload to: the reader is at one of several hubs. Left out: the hub that the box talks to. */
+  url: z.url().optional(),
   workload: z.string().optional(),
   tail: z.int(),
   since: z.string().optional(),

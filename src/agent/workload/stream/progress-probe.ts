@@ -1,5 +1,5 @@
 import { errnoOf } from "../../../base/errors.ts";
-import type { MediaProbe, MediaSample } from "../driver.ts";
+import type { MediaProbe } from "../driver.ts";
 import { createProgressParser } from "./progress.ts";
 import type { ProgressDisk } from "./stream-disk.ts";
 
@@ -20,13 +20,7 @@ export function createProgressProbe(path: string, disk: ProgressDisk): MediaProb
   const parser = createProgressParser();
   let fd: number | undefined;
   let offset = 0;
-  let writtenAtWallMs: number | undefined;
   let isClosed = false;
-
-  const latest = (): MediaSample | undefined => {
-    const sample = parser.latest();
-    return sample === undefined || writtenAtWallMs === undefined ? sample : { ...sample, writtenAtWallMs };
-  };
 
   const close = () => {
     if (fd !== undefined) disk.close(fd);
@@ -44,7 +38,6 @@ export function createProgressProbe(path: string, disk: ProgressDisk): MediaProb
 
   const readNew = (file: number) => {
     const { sizeBytes, modifiedWallMs } = disk.stat(file);
-    if (sizeBytes > offset) writtenAtWallMs = modifiedWallMs;
     if (sizeBytes < offset) {
       // Somebody else emptied it.
       offset = 0;
@@ -53,7 +46,7 @@ export function createProgressProbe(path: string, disk: ProgressDisk): MediaProb
     while (offset < sizeBytes) {
       const count = disk.read(file, shared, offset);
       if (count === 0) break;
-      parser.feed(shared.subarray(0, count));
+      parser.feed(shared.subarray(0, count), modifiedWallMs);
       offset += count;
     }
     if (offset > MAX_PROGRESS_BYTES) {
@@ -66,7 +59,7 @@ export function createProgressProbe(path: string, disk: ProgressDisk): MediaProb
 
   return {
     sample: () => {
-      if (isClosed) return latest();
+      if (isClosed) return parser.latest();
       try {
         const file = open();
         if (file !== undefined) readNew(file);
@@ -74,7 +67,7 @@ export function createProgressProbe(path: string, disk: ProgressDisk): MediaProb
         if (errnoOf(thrown) === undefined) throw thrown;
         close();
       }
-      return latest();
+      return parser.latest();
     },
     close: () => {
       isClosed = true;

@@ -9,7 +9,8 @@ const DIGIT_ZERO = 0x30;
 
 /** Reads `-progress` blocks (`key=value` lines up to `progress=continue|end`), however the bytes are cut. */
 export interface ProgressParser {
-  feed(bytes: Uint8Array): void;
+  /** `writtenAtWallMs`: when the last of them were written. */
+  feed(bytes: Uint8Array, writtenAtWallMs?: number): void;
   /** Bytes are missing from here on: nothing counts until a block has ended. */
   resync(): void;
   /** The last whole block. */
@@ -27,6 +28,7 @@ export function createProgressParser(): ProgressParser {
   let truncations = 0;
   let counters: Counters = {};
   let latest: MediaSample | undefined;
+  let writtenAtMs: number | undefined;
 
   const endLine = () => {
     if (isOverlong) truncations++;
@@ -42,13 +44,14 @@ export function createProgressParser(): ProgressParser {
       counters[key.name] = counterAt(line, key.bytes.length, length);
       return;
     }
-    if (!isSkipping) latest = toSample(counters, line.toString("latin1", key.bytes.length, length).trim());
+    if (!isSkipping) latest = toSample(counters, isEnd(line, key.bytes.length, length), writtenAtMs);
     isSkipping = false;
     counters = {};
   };
 
   return {
-    feed: (bytes) => {
+    feed: (bytes, writtenAtWallMs) => {
+      writtenAtMs = writtenAtWallMs;
       for (const byte of bytes) {
         if (byte === LINE_FEED || byte === CARRIAGE_RETURN) endLine();
         else if (length < MAX_LINE_BYTES) line[length++] = byte;
@@ -80,15 +83,20 @@ function isKey(key: Uint8Array, line: Uint8Array, length: number): boolean {
   return true;
 }
 
-function toSample(counters: Counters, progress: string): MediaSample {
+function toSample(counters: Counters, isEnded: boolean, writtenAtWallMs: number | undefined): MediaSample {
   return {
     frames: counters.frame,
     // FFmpeg's `out_time_ms` is in microseconds too; older releases have only that.
     outTimeUs: counters.out_time_us ?? counters.out_time_ms,
     totalBytes: counters.total_size,
     droppedFrames: counters.drop_frames,
-    isEnded: progress === "end",
+    isEnded,
+    writtenAtWallMs,
   };
+}
+
+function isEnd(line: Buffer, from: number, to: number): boolean {
+  return to - from < 16 && line.toString("latin1", from, to).trim() === "end";
 }
 
 /** `N/A`, negative (before the first frame, or wrapped) and inexact numbers are unknown, not zero. */

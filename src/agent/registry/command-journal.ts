@@ -1,0 +1,77 @@
+import { z } from "zod";
+import { loadDocument } from "../../base/atomic-file.ts";
+import type { DocumentFormat } from "../../base/document.ts";
+import { createDocumentWriter } from "../../base/document-writer.ts";
+import { reportSchema } from "../../contract/report.ts";
+import type { RegistryDeps } from "./registry.ts";
+
+const FORMAT: DocumentFormat = { format: "sluice.commands", version: 1, minReader: 1 };
+/** A hub repeats itself soon, if ever: ids older than these many are forgotten once their answer has arrived. */
+const KEPT = 500;
+
+const resultSchema = reportSchema.shape.commandResults.element;
+export type CommandResult = z.output<typeof resultSchema>;
+
+const entrySchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  /** Absent: it was begun, and whether it was done is known only to the agent that began it. */
+  result: resultSchema.optional(),
+  isTold: z.boolean(),
+});
+export type JournalEntry = z.output<typeof entrySchema>;
+
+/** `commands.json`: every command that was begun here, so that none is begun twice, and what came of it. */
+export interface CommandJournal {
+  /** Of an earlier agent. */
+  readonly loaded: readonly JournalEntry[];
+  get(id: string): JournalEntry | undefined;
+  /** Resolves when it is durable that this command was begun, or when the disk has been given up on for now. Never rejects. */
+  begin(id: string, name: string): Promise<void>;
+  finish(result: CommandResult, name: string): void;
+  /** The hub has these answers. */
+  told(ids: readonly string[]): void;
+  /** Never rejects. */
+  commit(): Promise<void>;
+}
+
+/** Never throws, whatever stands in the file. */
+export function openCommandJournal(file: string, deps: RegistryDeps): CommandJournal {
+  const found = loadDocument(file, FORMAT, deps);
+  const loaded =
+    z
+      .array(entrySchema)
+      .max(10 * KEPT)
+      .safeParse(found.data ?? []).data ?? [];
+  const entries = new Map(loaded.map((entry) => [entry.id, entry]));
+  const writer = createDocumentWriter(
+    { ...FORMAT, path: file, isCurrentGood: found.isCurrentGood },
+    { ...deps, snapshot: () => [...entries.values()] },
+  );
+
+  const put = (entry: JournalEntry) => {
+    entries.set(entry.id, entry);
+    for (const [id, { isTold }] of entries) {
+      if (entries.size <= KEPT) break;
+      if (isTold) entries.delete(id);
+    }
+    writer.changed();
+  };
+
+  return {
+    loaded,
+    get: (id) => entries.get(id),
+    begin: (id, name) => {
+      put({ id, name, isTold: false });
+      return writer.commit();
+    },
+    finish: (result, name) => put({ id: result.id, name, result, isTold: false }),
+    told: (ids) => {
+      for (const id of ids) {
+        const entry = entries.get(id);
+        if (entry !== undefined && !entry.isTold) put({ ...entry, isTold: true });
+      }
+    },
+    commit: writer.commit,
+  };
+}
