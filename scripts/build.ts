@@ -17,11 +17,17 @@ const bundle = await rolldown({
   platform: "node",
   external: [/^node:/],
   // The global one would bring Node's HTTP client with it, which nothing here uses: 6 MB.
-  transform: { inject: { MessageEvent: [join(root, "src/agent/link/message-event.ts"), "MessageEvent"] } },
+  transform: {
+    inject: { MessageEvent: [join(root, "src/agent/link/message-event.ts"), "MessageEvent"] },
+    // The API page looks for its files beside its code.
+    define: { __dirname: "chunkDirectory" },
+  },
 });
 const { output } = await bundle.write({
   dir: directory,
   format: "esm",
+  chunkFileNames: "chunks/[name]-[hash].js",
+  intro: "const chunkDirectory = import.meta.dirname;",
   cleanDir: true,
   minify: { compress: true, mangle: false, codegen: true },
 });
@@ -35,6 +41,7 @@ const packages = new Set(
 );
 copyPages(join(directory, "pages"));
 writeFileSync(join(directory, "THIRD-PARTY-LICENCES.txt"), [...packages].sort().map(licenceOf).join("\n\n"));
+cpSync(join(root, "node_modules/@fastify/swagger-ui/static"), join(directory, "static"), { recursive: true });
 rmSync(join(directory, "cache"), { recursive: true, force: true });
 
 /** The dashboard and what its pages load of packages: a hub that was built needs nothing beside its program. */
