@@ -94,6 +94,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/rollout.ts")).rolloutCommand,
   },
   {
+    name: "apply",
+    summary: "make the fleet what a file says: show what differs, ask, change only that",
+    group: "A fleet, through its hub:",
+    load: async () => (await import("./commands/apply.ts")).applyCommand,
+  },
+  {
     name: "events",
     summary: "what happens in the fleet",
     group: "A fleet, through its hub:",
@@ -122,6 +128,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "print a workload's own output, or the agent's log",
     group: "Everywhere:",
     load: async () => (await import("./commands/logs.ts")).logsCommand,
+  },
+  {
+    name: "completion",
+    summary: "print a script that lets a shell complete commands and names",
+    group: "Everywhere:",
+    load: async () => (await import("./commands/completion.ts")).completionCommand,
   },
   {
     name: "version",

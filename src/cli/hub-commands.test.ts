@@ -27,7 +27,15 @@ beforeAll(async () => {
   hub = await new Promise<StartedHub>((resolve, reject) => {
     ended = runHub(
       {
-        server: { host: "127.0.0.1", port: 0, publicUrl: undefined, trustedProxies: [], drainMs: 200 },
+        server: {
+          host: "127.0.0.1",
+          port: 0,
+          publicUrl: undefined,
+          ownUrl: undefined,
+          trustedProxies: [],
+          drainMs: 200,
+        },
+        metrics: undefined,
         tls: { mode: "off", certFile: undefined, keyFile: undefined, names: [] },
         store: { kind: "memory" },
         enrolment: { approval: "manual" },
@@ -292,4 +300,77 @@ test("a wrong token, no token and a hub that is not there are told apart", async
     err: expect.stringContaining("nothing listens"),
   });
   expect(await login("ftp://x", "t")).toMatchObject({ exitCode: 64, err: expect.stringContaining("HUB: ") });
+});
+
+const FLEET = (key: string) => `
+boxes:
+  south-1:
+    name: Hall
+    labels: {site: south, role: hall}
+    streams:
+      - id: cam-a
+        spec: {input: rtsp://cam/a, outputs: ["rtmp://host/live/${key}"]}
+      - id: cam-b
+        spec: {input: rtsp://cam/b, outputs: ["rtmp://host/live/b"]}
+`;
+
+test("a fleet file is shown as a difference, asked for, applied, and then settled", async () => {
+  const file = join(home, "fleet.yaml");
+  await writeFile(file, FLEET("canary-3"));
+  await run(["stream", "start", "south-1/by-hand", "-i", "rtsp://cam/h", "-o", "rtmp://host/live/canary-4"]);
+  const dry = await run(["apply", "-f", file, "--dry-run"]);
+  expect(dry.err).toBe("");
+  expect(dry.out).toMatch(/~ box\/south-1\n {4}name: "Lobby" → "Hall"\n/);
+  expect(dry.out).toContain("+ stream/south-1/cam-a  rtsp://cam/a → rtmp://host/live/***\n");
+  expect(dry.out).toMatch(/\n3 changes: 2 to add, 1 to change\n$/);
+  expect(dry.out).not.toContain("canary");
+  expect(await run(["apply", "-f", file])).toMatchObject({ exitCode: 64, err: expect.stringContaining("say --yes") });
+  expect((await json("stream ls --box south-1")).items).toHaveLength(1);
+  expect((await run(["apply", "-f", file, "--yes"])).out).toMatch(/\n3 changes made\.\n$/);
+  expect((await run(["apply", "-f", file, "--dry-run"])).out).toBe("Nothing to change.\n");
+  await writeFile(file, FLEET("canary-5").replace("cam/b,", "cam/B,"));
+  const changed = await run(["apply", "-f", "-", "--prune", "--dry-run"], {
+    terminal: { readInput: () => readFile(file, "utf8") },
+  });
+  expect(changed.out).toBe(
+    `~ stream/south-1/cam-a  a secret that is not shown
+~ stream/south-1/cam-b
+    spec.input.url: "rtsp://cam/b" → "rtsp://cam/B"
+- stream/south-1/by-hand  rtsp://cam/h → rtmp://host/live/***
+3 changes: 2 to change, 1 to remove
+`,
+  );
+  expect((await run(["apply", "-f", file, "--prune", "--yes"])).exitCode).toBe(0);
+  expect((await json("stream ls --box south-1")).items).toHaveLength(2);
+});
+
+test("what someone else changed after the look is not overwritten", async () => {
+  const file = join(home, "fleet.yaml");
+  await writeFile(file, FLEET("other").replace("Hall", "Foyer"));
+  const ask = async () => {
+    await run(["stream", "start", "south-1/meanwhile", "-i", "rtsp://cam/m", "-o", "rtmp://host/live/m"]);
+    return "y";
+  };
+  expect(await run(["apply", "-f", file], { terminal: { ask } })).toMatchObject({
+    exitCode: 75,
+    err: expect.stringMatching(
+      /^sluice: the streams of south-1: it was changed meanwhile \(it is at revision \d+ now\); 1 of 2 steps were made before it; run it again/,
+    ),
+  });
+});
+
+test("a file that is wrong, or names a box that is not there, changes nothing", async () => {
+  const file = join(home, "fleet.yaml");
+  await writeFile(file, "boxes:\n  nowhere: {draining: true}\n  south-1: {draining: true}\n");
+  expect(await run(["apply", "-f", file, "--yes"])).toMatchObject({
+    exitCode: 66,
+    err: "sluice: there is no box nowhere: boxes join by enrolment, not by a file\n",
+  });
+  expect((await json("box show south-1")).draining).toBe(false);
+  await writeFile(file, "boxes:\n  south-1: {drain: true}\n");
+  expect(await run(["apply", "-f", file])).toMatchObject({
+    exitCode: 78,
+    err: expect.stringContaining(`${file}:2: boxes.south-1.drain`),
+  });
+  expect(await run(["apply", "-f", join(home, "none.yaml")])).toMatchObject({ exitCode: 64 });
 });

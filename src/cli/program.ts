@@ -14,7 +14,11 @@ Manual: docs/operations.md (a box: commands, states, what to do), docs/cli.md (e
 export async function runProgram(args: readonly string[], context: CommandContext): Promise<number> {
   let exitCode = 0;
   try {
-    const program = await createProgram(context, { named: new Set(args), finish: (code) => (exitCode = code) });
+    const program = await createProgram(context, {
+      // To complete a line is to know every command.
+      named: args[0] === "completion" ? "all" : new Set(args),
+      finish: (code) => (exitCode = code),
+    });
     await program.parseAsync([...args], { from: "user" });
     return exitCode;
   } catch (thrown) {

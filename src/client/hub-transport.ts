@@ -53,6 +53,7 @@ const RETRY = { baseMs: 400, maxMs: 2000 } as const;
 /** What a hub asks to wait longer for is told, not waited for: a person sits there. */
 const LONGEST_WAIT_MS = 5000;
 const ANSWER_TIMEOUT_MS = 30_000;
+const SILENCE_MS = 45_000;
 const MAX_ANSWER_CHARACTERS = 64 * 1024 * 1024;
 
 /**
@@ -135,13 +136,38 @@ export function createHubTransport({ hub, token }: HubEndpoint, deps: HubTranspo
       if (call.lastEventId !== undefined) headers["last-event-id"] = call.lastEventId;
       const decoder = createSseDecoder();
       const decode = new TextDecoder();
+      const silence = createSilenceLimit(clock, base);
       try {
-        const response = await attempt(call, headers, signal);
-        for await (const bytes of response.body ?? []) yield* decoder.push(decode.decode(bytes, { stream: true }));
+        const response = await attempt(call, headers, AbortSignal.any([signal, silence.signal]));
+        silence.heard();
+        for await (const bytes of response.body ?? []) {
+          silence.heard();
+          yield* decoder.push(decode.decode(bytes, { stream: true }));
+        }
       } catch (error) {
-        if (!signal.aborted) throw toConnectionError(error, base);
+        if (!signal.aborted) throw toConnectionError(silence.signal.aborted ? silence.signal.reason : error, base);
+      } finally {
+        silence.end();
       }
     },
+  };
+}
+
+/** A hub lets nobody wait for 15 s without a beat: a connection that is silent for so long is dead. */
+function createSilenceLimit(clock: Clock, base: string) {
+  const limit = new AbortController();
+  const arm = () =>
+    clock.timer(SILENCE_MS, () => {
+      limit.abort(new AppError("unavailable", `nothing was heard from ${base} for ${SILENCE_MS / 1000} s`));
+    });
+  let timer = arm();
+  return {
+    signal: limit.signal,
+    heard: () => {
+      timer.clear();
+      timer = arm();
+    },
+    end: () => timer.clear(),
   };
 }
 

@@ -1,0 +1,62 @@
+import { AppError } from "../../base/errors.ts";
+import type { HubClient } from "../../client/hub-client.ts";
+import type { FleetFile } from "../../config/fleet-file.ts";
+import { orNothing } from "../find-box.ts";
+import { collect } from "../output.ts";
+import { type FleetStep, planBox, planRollouts, planRules, planStreams, wantedStreams } from "./fleet-plan.ts";
+
+export interface PlanOptions {
+  readonly prune: boolean;
+  readonly onBox: (box: string) => void;
+}
+
+/**
+ * Looks at what the file names and says what differs. The order is that in which it can be carried out: an id that moves
+ * between a rollout and a person's own streams is free before it is taken. Rejects with `not-found` for boxes that are not there.
+ */
+export async function planFleet(
+  hub: HubClient,
+  file: FleetFile,
+  { options, signal }: { readonly options: PlanOptions; readonly signal: AbortSignal },
+): Promise<FleetStep[]> {
+  const boxSteps: FleetStep[] = [];
+  const streamSteps: FleetStep[] = [];
+  const missing: string[] = [];
+  for (const [id, wanted] of Object.entries(file.boxes ?? {})) {
+    options.onBox(id);
+    const box = await hub.boxes.get(id, signal).catch(orNothing);
+    if (box === undefined) {
+      missing.push(id);
+      continue;
+    }
+    const step = planBox(box, wanted);
+    if (step !== undefined) boxSteps.push(step);
+    if (wanted.streams === undefined) continue;
+    const held = await hub.boxes.expected(id, signal);
+    const body = wantedStreams(held, wanted.streams, options);
+    const differing = await hub.workloads.compareAll(id, { body, ifRevision: held.revision }, signal);
+    const streams = planStreams(id, held, { body, differing });
+    if (streams !== undefined) streamSteps.push(streams);
+  }
+  if (missing.length > 0) {
+    throw new AppError("not-found", `there is no box ${missing.join(", ")}: boxes join by enrolment, not by a file`, {
+      field: "boxes",
+    });
+  }
+  const rollouts =
+    file.rollouts === undefined
+      ? []
+      : planRollouts(await collect(hub.rollouts.list({}, signal)), file.rollouts, options);
+  const rules =
+    file.alertRules === undefined
+      ? []
+      : planRules(await collect(hub.alerts.rules({}, signal)), file.alertRules, options);
+  const isRemoval = ({ write }: FleetStep) => write.kind === "rollout-remove";
+  return [
+    ...rollouts.filter(isRemoval),
+    ...boxSteps,
+    ...streamSteps,
+    ...rollouts.filter((step) => !isRemoval(step)),
+    ...rules,
+  ];
+}
