@@ -51,7 +51,7 @@ async function startHub(port: number) {
   const { promise: started, resolve: announce } = Promise.withResolvers<StartedHub>();
   const done = runHub(
     {
-      server: { host: "127.0.0.1", port, publicUrl: undefined, trustedProxies: [], drainMs: 200 },
+      server: { host: "127.0.0.1", port, publicUrl: undefined, ownUrl: undefined, trustedProxies: [], drainMs: 200 },
       tls: { mode: "generated", certFile: undefined, keyFile: undefined, names: [] },
       store: { kind: "sqlite", path: join(directory, "hub.db") },
       enrolment: { approval: "manual" },
