@@ -13,6 +13,7 @@ import { createTokenRoutes } from "./auth/token-routes.ts";
 import { createAuditRoute } from "./fleet/audit-route.ts";
 import { createBoxReader } from "./fleet/box-reader.ts";
 import { createBoxRoutes } from "./fleet/box-routes.ts";
+import { createCommandRoutes } from "./fleet/command-routes.ts";
 import { createEnrolmentRoutes } from "./fleet/enrolment-routes.ts";
 import { createExpectedRoutes } from "./fleet/expected-routes.ts";
 import { createOverviewRoutes } from "./fleet/overview-routes.ts";
@@ -20,6 +21,7 @@ import { createRolloutRoutes } from "./fleet/rollout-routes.ts";
 import { createRolloutService } from "./fleet/rollout-service.ts";
 import { createHealthRoutes } from "./http/health-routes.ts";
 import { type HttpServer, startHttpServer } from "./http/http-server.ts";
+import type { PageDirectory } from "./http/page-directories.ts";
 import type { Route } from "./http/route.ts";
 import type { HubContext } from "./hub-context.ts";
 import { createLive, LIVE_DEFAULTS } from "./live.ts";
@@ -37,7 +39,7 @@ export interface HubDeps {
   readonly version: string;
   readonly hostname: string;
   /** Files of the dashboard, and packages whose files its pages load. */
-  readonly pages: readonly { readonly prefix: string; readonly directory: string }[];
+  readonly pages: readonly PageDirectory[];
   /** Makes an admin token at this start, although there were some. */
   readonly newAdminToken?: boolean;
   readonly announce: (started: StartedHub) => void;
@@ -78,9 +80,10 @@ export async function runHub(options: HubOptions, deps: HubDeps, stop: AbortSign
   };
   let server: HttpServer | undefined;
   try {
-    const url = () =>
-      options.server.publicUrl ?? guessUrl(options, { hostname: deps.hostname, port: server?.port ?? 0 });
-    const parts = createParts(options, { context, hub: () => ({ url: url(), caSha256: identity.caSha256 }) });
+    const listened = () => guessUrl(options, { hostname: deps.hostname, port: server?.port ?? 0 });
+    const ownUrl = () => options.server.ownUrl ?? (options.store.kind === "redis" ? listened() : url());
+    const url = () => options.server.publicUrl ?? listened();
+    const parts = createParts(options, { context, hub: () => ({ url: url(), caSha256: identity.caSha256 }), ownUrl });
     const authenticator = createAuthenticator(context);
     // Before anything is served, where the store answers: whoever starts a hub sees its token with its address.
     const first = await createFirstToken(context, { another: deps.newAdminToken === true }).then(
@@ -113,15 +116,17 @@ interface Parts {
 
 /** Everything that this hub does, as routes and as services. */
 export function createParts(
-  options: Pick<HubOptions, "enrolment" | "store">,
+  options: Pick<HubOptions, "enrolment" | "store"> & Partial<Pick<HubOptions, "metrics">>,
   deps: {
     readonly context: HubContext;
     readonly hub: () => { readonly url: string; readonly caSha256: string | undefined };
+    /** Where boxes reach this very hub. */
+    readonly ownUrl?: () => string;
   },
 ): Parts {
-  const { context, hub } = deps;
+  const { context, hub, ownUrl = () => hub().url } = deps;
   const manyHubs = options.store.kind === "redis";
-  const live = createLive({ ...LIVE_DEFAULTS, manyHubs, advertisedUrl: () => hub().url }, context);
+  const live = createLive({ ...LIVE_DEFAULTS, manyHubs, advertisedUrl: ownUrl, metrics: options.metrics }, context);
   const reader = createBoxReader(context, live.boxStates);
   const approve = options.enrolment.approval === "automatic";
   return {
@@ -131,6 +136,7 @@ export function createParts(
       ...createOverviewRoutes(context, { reader }),
       ...createBoxRoutes(context, { reader }),
       ...createExpectedRoutes(context),
+      ...createCommandRoutes(context),
       ...createRolloutRoutes(context),
       ...createEnrolmentRoutes(context, { approve, hub }, { reader }),
       createAuditRoute(context),
