@@ -11,7 +11,7 @@ type Rewrite = (text: string, place: Place) => string;
 
 interface Place {
   readonly role: UrlRole | "argument";
-  /** `outputs.0.url`: where in the spec it stands. */
+  /** `outputs[0]`: where in the spec it stands. */
   readonly path: string;
   /** The raw argument before it. */
   readonly before?: string | undefined;
@@ -72,7 +72,7 @@ function rewriteSpec<Body extends object>(workload: Body, rewrite: Rewrite): Bod
   const { outputs, rawArguments } = { outputs: spec["outputs"], rawArguments: spec["rawArguments"] };
   if (Array.isArray(outputs)) {
     next["outputs"] = outputs.map((output: unknown, index) =>
-      rewriteUrl(output, { role: "output", path: `outputs.${index}` }, rewrite),
+      rewriteUrl(output, { role: "output", path: `outputs[${index}]` }, rewrite),
     );
   }
   if (isObject(rawArguments)) {
@@ -95,7 +95,7 @@ function rewriteArguments(list: unknown, side: string, rewrite: Rewrite): unknow
   return list.map((argument: unknown, index) => {
     if (typeof argument !== "string") return argument;
     const before: unknown = list[index - 1];
-    const path = `rawArguments.${side}.${index}`;
+    const path = `rawArguments.${side}[${index}]`;
     return rewrite(argument, { role: "argument", path, before: typeof before === "string" ? before : undefined });
   });
 }

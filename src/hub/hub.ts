@@ -16,6 +16,8 @@ import { createBoxRoutes } from "./fleet/box-routes.ts";
 import { createEnrolmentRoutes } from "./fleet/enrolment-routes.ts";
 import { createExpectedRoutes } from "./fleet/expected-routes.ts";
 import { createOverviewRoutes } from "./fleet/overview-routes.ts";
+import { createRolloutRoutes } from "./fleet/rollout-routes.ts";
+import { createRolloutService } from "./fleet/rollout-service.ts";
 import { createHealthRoutes } from "./http/health-routes.ts";
 import { type HttpServer, startHttpServer } from "./http/http-server.ts";
 import type { Route } from "./http/route.ts";
@@ -115,11 +117,12 @@ export function createParts(
       ...createOverviewRoutes(context, { reader }),
       ...createBoxRoutes(context, { reader }),
       ...createExpectedRoutes(context),
+      ...createRolloutRoutes(context),
       ...createEnrolmentRoutes(context, { approve, hub }, { reader }),
       createAuditRoute(context),
       ...live.routes,
     ],
-    services: [createMaintenance(context), ...live.services],
+    services: [createMaintenance(context), createRolloutService(context), ...live.services],
   };
 }
 

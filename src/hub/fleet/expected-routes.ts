@@ -210,8 +210,8 @@ function entryOf(set: ExpectedSet, id: string): ExpectedEntry {
 /** With the secrets that its sender saw masked. */
 function revealed(asked: Workload, held: ExpectedEntry | undefined): Workload {
   const { workload, unknown } = unmaskWorkload(asked, held?.workload);
-  const [first] = unknown;
-  if (first === undefined) return workload;
+  if (unknown[0] === undefined) return workload;
+  const first = `workload.${unknown[0]}`;
   throw new AppError(
     "invalid",
     `${first}: given a masked value (***) that hides nothing the hub holds; give it whole`,

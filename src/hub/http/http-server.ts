@@ -55,7 +55,8 @@ export async function startHttpServer(
       ignoreTrailingSlash: false,
       ignoreDuplicateSlashes: false,
       caseSensitive: true,
-      maxParamLength: 256,
+      // How long a name may be is for its schema to say.
+      maxParamLength: 16_384,
     },
     serverFactory: (handler) => {
       const limits = {

@@ -1,0 +1,163 @@
+import { AppError, messageOf } from "../../base/errors.ts";
+import { type Service, untilAborted } from "../../base/service.ts";
+import type { HubContext } from "../hub-context.ts";
+import type { Box } from "../store/box.ts";
+import { createDirtyBoxes } from "./dirty-boxes.ts";
+import { type OwnerWrite, planBox, type Rollout, type Standing } from "./plan-rollouts.ts";
+import { listRollouts, MAX_FAILED_SHOWN, ROLLOUT_STATUS_KIND, type RolloutStatus } from "./rollout-objects.ts";
+
+const LEASE = "rollouts";
+const LEASE_MS = 15_000;
+/** Also what was missed by every hint is found by then. */
+const FULL_LAP_MS = 300_000;
+const RENEW_MS = 5000;
+const RETRY_MS = 1000;
+const BOXES_AT_ONCE = 16;
+const PAGE = 200;
+
+/**
+ * Makes every box run what the rollouts say of it. One hub at a time does it, by lease. Level-triggered: each lap goes
+ * from what is to what should be, so two hubs that both believe to hold the lease for a moment come to the same.
+ */
+export function createRolloutService({ store, clock, log, hubId }: HubContext): Service {
+  return {
+    name: "rollouts",
+    run: async (signal) => {
+      const dirty = createDirtyBoxes();
+      const stopListening = store.onHint(dirty.note);
+      const standings = new Map<string, ReadonlyMap<string, Standing>>();
+      const told = new Map<string, string>();
+      let fence: number | undefined;
+      let fullAtMs = 0;
+
+      const lap = async (): Promise<void> => {
+        const lease = await store.leases.acquire(LEASE, { holder: hubId, ttlMs: LEASE_MS, nowMs: clock.wallMs() });
+        if (!lease.held) {
+          fence = undefined;
+          return;
+        }
+        if (fence !== lease.lease.fence || clock.monotonicMs() >= fullAtMs) {
+          fence = lease.lease.fence;
+          fullAtMs = clock.monotonicMs() + FULL_LAP_MS;
+          told.clear();
+          dirty.markAll();
+        }
+        const wanted = dirty.take();
+        if (wanted.length === 0) return;
+        try {
+          await settle(wanted);
+        } catch (thrown) {
+          if (wanted === "all") dirty.markAll();
+          else for (const boxId of wanted) dirty.mark(boxId);
+          throw thrown;
+        }
+      };
+
+      const settle = async (wanted: "all" | readonly string[]): Promise<void> => {
+        const rollouts = await listRollouts(store);
+        if (wanted === "all") {
+          standings.clear();
+          for await (const boxes of allBoxes()) await each(boxes, (box) => settleBox(box, rollouts));
+        } else {
+          await each(wanted, async (boxId) => {
+            const box = await store.boxes.get(boxId);
+            if (box === undefined) standings.delete(boxId);
+            else await settleBox(box, rollouts);
+          });
+        }
+        for (const rollout of rollouts) await tell(rollout);
+      };
+
+      const settleBox = async (box: Box, rollouts: readonly Rollout[]): Promise<void> => {
+        const { entries } = await store.expected.get(box.id);
+        const plan = planBox(box, entries, rollouts);
+        standings.set(box.id, plan.standings);
+        for (const write of plan.writes) await carryOut(box.id, write);
+      };
+
+      const carryOut = async (boxId: string, { owner, entries }: OwnerWrite): Promise<void> => {
+        const nowMs = clock.wallMs();
+        const ids = entries.map(({ workload }) => workload.id).join(", ");
+        const text = ids === "" ? `${owner} took its workload from ${boxId}` : `${owner} put ${ids} on ${boxId}`;
+        const audit = {
+          actor: "hub",
+          action: "rollout.place",
+          subject: `box/${boxId}`,
+          outcome: "done",
+          detail: text,
+        } as const;
+        const event = { kind: "expected.changed", boxId, text };
+        try {
+          await store.expected.replace(boxId, { owner, entries }, { nowMs, audit, event });
+        } catch (thrown) {
+          const isRace = thrown instanceof AppError && (thrown.code === "conflict" || thrown.code === "not-found");
+          if (!isRace) throw thrown;
+          // Someone was quicker; the hint of their change brings the box round again.
+          dirty.mark(boxId);
+        }
+      };
+
+      const tell = async ({ id }: Rollout): Promise<void> => {
+        const status = statusOf(id, standings);
+        const text = JSON.stringify(status);
+        if (told.get(id) === text) return;
+        await store.objects.put({ kind: ROLLOUT_STATUS_KIND, id, body: status }, { nowMs: clock.wallMs() });
+        told.set(id, text);
+      };
+
+      async function* allBoxes(): AsyncGenerator<readonly Box[]> {
+        for (let after: string | undefined; ; ) {
+          const page = await store.boxes.list({}, { after, limit: PAGE });
+          yield page.items;
+          if (page.next === undefined) return;
+          after = page.next;
+        }
+      }
+
+      try {
+        while (!signal.aborted) {
+          let pauseMs = RENEW_MS;
+          try {
+            await lap();
+          } catch (thrown) {
+            log.warn(`Rollouts could not be carried out and are tried again: ${messageOf(thrown)}`);
+            pauseMs = RETRY_MS;
+          }
+          const rest = new AbortController();
+          const pause = clock.delay(pauseMs, AbortSignal.any([signal, rest.signal])).catch(() => undefined);
+          // While another hub holds the lease, hints are its business.
+          const woken = fence === undefined || pauseMs === RETRY_MS ? pause : dirty.untilSome();
+          await Promise.race([pause, woken, untilAborted(signal)]);
+          rest.abort();
+        }
+      } finally {
+        stopListening();
+        if (fence !== undefined) await store.leases.release(LEASE, fence).catch(() => undefined);
+      }
+    },
+  };
+}
+
+/** Pure. */
+export function statusOf(
+  rolloutId: string,
+  standings: ReadonlyMap<string, ReadonlyMap<string, Standing>>,
+): RolloutStatus {
+  const status = { matching: 0, placed: 0, failed: [] as { box: string; reason: string }[] };
+  for (const [box, byRollout] of standings) {
+    const standing = byRollout.get(rolloutId);
+    if (standing === undefined) continue;
+    status.matching++;
+    if (standing.kind === "placed") status.placed++;
+    else if (standing.kind === "failed" && status.failed.length < MAX_FAILED_SHOWN) {
+      status.failed.push({ box, reason: standing.reason });
+    }
+  }
+  return { ...status, failed: status.failed.sort((one, other) => (one.box < other.box ? -1 : 1)) };
+}
+
+async function each<Item>(items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> {
+  for (let from = 0; from < items.length; from += BOXES_AT_ONCE) {
+    await Promise.all(items.slice(from, from + BOXES_AT_ONCE).map(work));
+  }
+}
