@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { rolldown } from "rolldown";
 
@@ -16,11 +16,17 @@ const bundle = await rolldown({
   platform: "node",
   external: [/^node:/],
   // The global one would bring Node's HTTP client with it, which nothing here uses: 6 MB.
-  transform: { inject: { MessageEvent: [join(root, "src/agent/link/message-event.ts"), "MessageEvent"] } },
+  transform: {
+    inject: { MessageEvent: [join(root, "src/agent/link/message-event.ts"), "MessageEvent"] },
+    // The API page looks for its files beside its code.
+    define: { __dirname: "chunkDirectory" },
+  },
 });
 const { output } = await bundle.write({
   dir: directory,
   format: "esm",
+  chunkFileNames: "chunks/[name]-[hash].js",
+  intro: "const chunkDirectory = import.meta.dirname;",
   cleanDir: true,
   minify: { compress: true, mangle: false, codegen: true },
 });
@@ -29,6 +35,7 @@ await bundle.close();
 const modules = output.flatMap((part) => (part.type === "chunk" ? part.moduleIds : []));
 const packages = new Set(modules.flatMap((path) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? []));
 writeFileSync(join(directory, "THIRD-PARTY-LICENCES.txt"), [...packages].sort().map(licenceOf).join("\n\n"));
+cpSync(join(root, "node_modules/@fastify/swagger-ui/static"), join(directory, "static"), { recursive: true });
 rmSync(join(directory, "cache"), { recursive: true, force: true });
 
 /** What the licence of a package wants to be passed on with its code. */

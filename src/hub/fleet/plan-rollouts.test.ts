@@ -74,7 +74,7 @@ describe("a rollout", () => {
     const draining = box({ draining: true });
     expect(planBox(draining, [], [rollout()]).writes).toEqual([]);
     const held = settle([], planBox(box(), [], [rollout()]));
-    const changed = after(
+    const changed = settle(
       held,
       planBox(box({ draining: true, labels: { site: "north", camera: "10.0.0.8" } }), held, [rollout()]),
     );

@@ -12,6 +12,8 @@ export interface PageOptions {
   readonly version: string;
 }
 
+const LOGO = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>';
+
 /** The dashboard's files, and the API page at `/docs` with all that it needs: neither asks any other host for anything. */
 export async function registerPages(app: FastifyInstance, routes: readonly Route[], options: PageOptions) {
   const document = openApiOf(routes, { title: "Sluice hub", version: options.version });
@@ -34,6 +36,10 @@ export async function registerPages(app: FastifyInstance, routes: readonly Route
       // Their type knows the form of our document by its own names; it is read as it is.
       specification: { document: document as never },
     });
-    await pages.register(swaggerUi, { routePrefix: "/docs", uiConfig: { docExpansion: "none", deepLinking: true } });
+    await pages.register(swaggerUi, {
+      routePrefix: "/docs",
+      uiConfig: { docExpansion: "none", deepLinking: true },
+      logo: { type: "image/svg+xml", content: LOGO },
+    });
   });
 }
