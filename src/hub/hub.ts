@@ -20,6 +20,7 @@ import { createRolloutRoutes } from "./fleet/rollout-routes.ts";
 import { createRolloutService } from "./fleet/rollout-service.ts";
 import { createHealthRoutes } from "./http/health-routes.ts";
 import { type HttpServer, startHttpServer } from "./http/http-server.ts";
+import type { PageDirectory } from "./http/page-directories.ts";
 import type { Route } from "./http/route.ts";
 import type { HubContext } from "./hub-context.ts";
 import { createLive, LIVE_DEFAULTS } from "./live.ts";
@@ -37,7 +38,7 @@ export interface HubDeps {
   readonly version: string;
   readonly hostname: string;
   /** Files of the dashboard, and packages whose files its pages load. */
-  readonly pages: readonly { readonly prefix: string; readonly directory: string }[];
+  readonly pages: readonly PageDirectory[];
   readonly announce: (started: StartedHub) => void;
 }
 
