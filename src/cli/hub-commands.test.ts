@@ -385,3 +385,35 @@ template: {kind: stream, id: lobby, spec: {input: "rtsp://cam/{{box.id}}", outpu
   expect((await run("rollout rm lobby --yes")).out).toBe("lobby is removed\n");
   await expect.poll(async () => (await json("stream ls --text lobby")).items).toEqual([]);
 });
+
+test("rollouts and rules of alerts settle too: the hub compares their secrets, and nobody sees them", async () => {
+  const file = join(home, "fleet.yaml");
+  const fleet = (key: string, more = "") => `
+rollouts:
+  halls:
+    selector: site=nowhere
+    template: {kind: stream, id: hall, spec: {input: "rtsp://cam/1", outputs: ["rtmp://host/live/${key}"]}}
+alertRules:
+  offline: {condition: box-offline, forSeconds: 30, webhook: {url: "https://alerts.example/hook/${key}", secret: "sixteen-${key}-long"}${more}}
+`;
+  await writeFile(file, fleet("canary-6"));
+  const added = await run(["apply", "-f", file, "--yes"]);
+  expect(added.err).toBe("");
+  expect(added.out).toMatch(/\+ rollout\/halls .*rtmp:\/\/host\/live\/\*\*\*/);
+  expect(added.out).toMatch(/\+ alert-rule\/offline .*alerts\.example\/hook\/\*\*\*/);
+  expect(added.out).not.toContain("canary");
+  expect((await run(["apply", "-f", file, "--dry-run"])).out).toBe("Nothing to change.\n");
+  expect((await run("alert rule ls")).out).toMatch(/offline +box-offline +every box +30 s +yes +yes/);
+  await writeFile(file, fleet("canary-7", ", threshold: 80"));
+  expect((await run(["apply", "-f", file, "--dry-run"])).out).toBe(
+    "~ rollout/halls  a secret that is not shown\n~ alert-rule/offline\n    threshold: 90 → 80\n2 changes: 2 to change\n",
+  );
+  await writeFile(file, "rollouts: {}\nalertRules: {}\n");
+  expect((await run(["apply", "-f", file])).out).toBe("Nothing to change.\n");
+  expect((await json(["apply", "-f", file, "--prune", "--yes"])).changes).toMatchObject([
+    { subject: "rollout/halls", change: "remove" },
+    { subject: "alert-rule/offline", change: "remove" },
+  ]);
+  expect((await run("alert rule ls")).out).toBe("no rule\n");
+  expect((await run("alert ls")).out).toBe("no alert\n");
+});
