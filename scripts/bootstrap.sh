@@ -55,7 +55,7 @@ need_build() {
   local stamp=$sluice_root/build/.done
   (
     flock 9
-    [ -e "$stamp" ] && [ -z "$(find "$sluice_root/src" "$sluice_root"/scripts/b{uild.ts,ootstrap.sh} "$sluice_root/package-lock.json" -newer "$stamp" -print -quit)" ] && exit 0
+    [ -e "$stamp" ] && [ -z "$(find "$sluice_root/src" "$sluice_root/public" "$sluice_root"/scripts/b{uild.ts,ootstrap.sh} "$sluice_root/package-lock.json" -newer "$stamp" -print -quit)" ] && exit 0
     "$sluice_root/node_modules/.bin/node" "$sluice_root/scripts/build.ts" >&2 &&
       write_launcher "$sluice_root/build/sluice" "$sluice_root/node_modules/.bin/node" "$sluice_root/build/main.js" && touch "$stamp"
   ) 9<"$sluice_root/scripts/build.ts" || {

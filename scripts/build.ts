@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { rolldown } from "rolldown";
+import { OWN_PAGES, VENDOR, vendorDirectory } from "../src/hub/http/page-directories.ts";
 
 /**
  * Puts `src/` and what it needs of its packages into `build/`: one file for what every command loads, one more for each
@@ -33,10 +34,27 @@ const { output } = await bundle.write({
 await bundle.close();
 
 const modules = output.flatMap((part) => (part.type === "chunk" ? part.moduleIds : []));
-const packages = new Set(modules.flatMap((path) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? []));
+const packages = new Set(
+  [...modules, ...VENDOR.map((vendor) => vendorDirectory(vendor, import.meta.url))].flatMap(
+    (path) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? [],
+  ),
+);
+copyPages(join(directory, "pages"));
 writeFileSync(join(directory, "THIRD-PARTY-LICENCES.txt"), [...packages].sort().map(licenceOf).join("\n\n"));
 cpSync(join(root, "node_modules/@fastify/swagger-ui/static"), join(directory, "static"), { recursive: true });
 rmSync(join(directory, "cache"), { recursive: true, force: true });
+
+/** The dashboard and what its pages load of packages: a hub that was built needs nothing beside its program. */
+function copyPages(pages: string): void {
+  for (const { folder } of OWN_PAGES) cpSync(join(root, "public", folder), join(pages, folder), { recursive: true });
+  for (const vendor of VENDOR) {
+    for (const file of vendor.files) {
+      const target = join(pages, "vendor", vendor.name, file);
+      mkdirSync(dirname(target), { recursive: true });
+      cpSync(join(vendorDirectory(vendor, import.meta.url), file), target);
+    }
+  }
+}
 
 /** What the licence of a package wants to be passed on with its code. */
 function licenceOf(path: string): string {

@@ -1,6 +1,5 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { Writable } from "node:stream";
-import { fileURLToPath } from "node:url";
 import type { Clock } from "./base/clock.ts";
 import { systemRandom } from "./base/random.ts";
 import type { Redactor } from "./base/redact.ts";
@@ -8,6 +7,7 @@ import type { RunProgram } from "./base/spawn.ts";
 import { createWinstonLog } from "./base/winston-log.ts";
 import { renderHubStart } from "./cli/render-hub-start.ts";
 import type { HubOptions } from "./config/hub-options.ts";
+import { findPageDirectories } from "./hub/http/page-directories.ts";
 import { runHub } from "./hub/hub.ts";
 
 export interface HubProcess {
@@ -17,6 +17,7 @@ export interface HubProcess {
   readonly version: string;
   readonly hostname: string;
   readonly console: { readonly form: "plain" | "journal"; readonly stream: Writable };
+  readonly newAdminToken: boolean;
   /** For the person who starts it. The log never gets what is written here. */
   readonly write: (text: string) => void;
 }
@@ -40,7 +41,8 @@ export async function startHub(options: HubOptions, from: HubProcess, stop: Abor
         newSecret: () => randomBytes(32).toString("base64url"),
         version,
         hostname,
-        pages: [{ prefix: "/", directory: fileURLToPath(new URL("../public/", import.meta.url)) }],
+        pages: findPageDirectories(import.meta.url),
+        newAdminToken: from.newAdminToken,
         announce: (started) => from.write(renderHubStart(started)),
       },
       stop,

@@ -22,6 +22,8 @@ export interface AgentWorldOptions {
   /** Kept at the end; a fresh directory that is removed at the end unless given. */
   readonly stateDir?: string;
   readonly server?: Partial<TestServerOptions>;
+  /** The agents go to the hub with which this box is enrolled, and not to the test server. */
+  readonly goesToHub?: boolean;
   /** Path and query of the agent's endpoint on the test server; `/v1/boxes/<box>/events` unless given. */
   readonly eventsPath?: string;
   /** Further arguments of every agent of this world: `["--link-retry-delay", "0.2s"]`. */
@@ -153,8 +155,12 @@ export async function createAgentWorld(options: AgentWorldOptions = {}): Promise
           TZ: process.env["TZ"],
           SLUICE_STATE_DIR: stateDir,
           SLUICE_BOX_ID: boxId,
-          SSE_ENDPOINT: `${origin}${options.eventsPath ?? `/v1/boxes/${boxId}/events`}`,
-          SLUICE_REPORT_ENDPOINT: `${origin}/v1/boxes/${boxId}/report`,
+          ...(options.goesToHub === true
+            ? {}
+            : {
+                SSE_ENDPOINT: `${origin}${options.eventsPath ?? `/v1/boxes/${boxId}/events`}`,
+                SLUICE_REPORT_ENDPOINT: `${origin}/v1/boxes/${boxId}/report`,
+              }),
           SSE_RETRY_DELAY: "0.2",
           ...options.environment,
         },

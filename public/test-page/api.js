@@ -1,4 +1,4 @@
-import { showNotice } from "./notice.js";
+import { showNotice } from "../shared/notice.js";
 
 /** Calls the server and gives its answer, or shows why it refused and gives `undefined`. */
 export async function call(method, path, body) {

@@ -1,5 +1,5 @@
-import { byId, createKeyedList, element, setText } from "./element.js";
-import { ageSeconds, bytesText, secondsText } from "./quantity.js";
+import { byId, createKeyedList, element, setText } from "../shared/element.js";
+import { ageSeconds, bytesText, secondsText } from "../shared/quantity.js";
 
 /** Who is connected to the events, and what its agent last reported of itself. */
 export function createClientList() {

@@ -1,7 +1,7 @@
+import { byId, createKeyedList, element, setText } from "../shared/element.js";
+import { showNotice } from "../shared/notice.js";
+import { secondsText } from "../shared/quantity.js";
 import { call } from "./api.js";
-import { byId, createKeyedList, element, setText } from "./element.js";
-import { showNotice } from "./notice.js";
-import { secondsText } from "./quantity.js";
 
 /** Draws the buttons from the server's own catalog, and what is on with its countdown. */
 export async function createFaultPanel() {

@@ -1,5 +1,5 @@
-import { byId, element } from "./element.js";
-import { clockText } from "./quantity.js";
+import { byId, element } from "../shared/element.js";
+import { clockText } from "../shared/quantity.js";
 
 const KEEP_LINES = 500;
 

@@ -1,9 +1,9 @@
+import { byId, element, setText } from "../shared/element.js";
+import { showNotice } from "../shared/notice.js";
 import { createClientList } from "./client-list.js";
-import { byId, element, setText } from "./element.js";
 import { createFaultPanel } from "./fault-panel.js";
 import { openFeed } from "./feed.js";
 import { createLogView } from "./log-view.js";
-import { showNotice } from "./notice.js";
 import { createSendForm } from "./send-form.js";
 import { createStartForm } from "./start-form.js";
 import { createStreamList } from "./stream-list.js";

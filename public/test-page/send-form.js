@@ -1,6 +1,6 @@
+import { byId, setText } from "../shared/element.js";
+import { showNotice } from "../shared/notice.js";
 import { call } from "./api.js";
-import { byId, setText } from "./element.js";
-import { showNotice } from "./notice.js";
 
 const EXAMPLES = {
   data: '{"eventType":"stop","id":"cam-1"}',

@@ -1,6 +1,6 @@
+import { byId } from "../shared/element.js";
+import { showNotice } from "../shared/notice.js";
 import { call } from "./api.js";
-import { byId } from "./element.js";
-import { showNotice } from "./notice.js";
 
 const DEFAULT_INPUT = "test://bars?size=640x360&fps=25&tone=440";
 

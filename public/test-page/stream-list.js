@@ -1,7 +1,8 @@
+import { byId, createKeyedList, element, setText } from "../shared/element.js";
+import { createPicture } from "../shared/picture.js";
+import { ageSeconds, bytesText, secondsText } from "../shared/quantity.js";
 import { call } from "./api.js";
-import { byId, createKeyedList, element, setText } from "./element.js";
-import { createPicture } from "./picture.js";
-import { ageSeconds, bytesText, secondsText } from "./quantity.js";
+import { pictureSourceOf } from "./picture-source.js";
 import { headlineOf, joinStreams } from "./stream-model.js";
 
 /** The cards of all streams. `update` gets the page's whole state. */
@@ -69,7 +70,10 @@ function createCard(id) {
       setText(cause, [status?.cause, originOf(entry)].filter(Boolean).join(" · "));
       renderFacts(factsOf(entry, state));
       setText(stop, entry.expected === undefined && entry.boxes.length === 0 ? "Cut" : "Stop");
-      picture.update(entry.pictureKey, entry.publisher);
+      picture.update(
+        pictureSourceOf(entry.pictureKey, entry.publisher),
+        entry.pictureKey === undefined ? "Its output does not come here" : "No picture yet",
+      );
     },
     remove: picture.remove,
   };

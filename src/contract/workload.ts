@@ -12,7 +12,19 @@ export const resourcesSchema = z.object({
 /** Who gives first when something must: the lowest. */
 export const DEFAULT_PRIORITY = 50;
 
-/** One thing a box must keep running. `priority` and `resources` are no part of its spec: a change restarts nothing. */
+/**
+ * Where a browser can watch the workload live: FLV or MPEG-TS, over HTTP or a WebSocket. Whoever may see the workload sees it, so
+ * it carries no credentials.
+ */
+const pictureUrlSchema = z
+  .url({ protocol: /^(?:https?|wss?)$/, error: "must be an http, https, ws or wss address" })
+  .max(2000)
+  .refine((text) => {
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    return url === undefined || (url.username === "" && url.password === "");
+  }, "must not carry a user or a password");
+
+/** One thing a box must keep running. `priority`, `resources` and `pictureUrl` are no part of its spec: a change restarts nothing. */
 export const workloadSchema = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("stream"),
@@ -20,6 +32,7 @@ export const workloadSchema = z.discriminatedUnion("kind", [
     name: z.string().max(200).optional(),
     priority: z.int().min(0).max(100).optional(),
     resources: resourcesSchema.optional(),
+    pictureUrl: pictureUrlSchema.optional(),
     spec: streamSpecSchema,
   }),
 ]);

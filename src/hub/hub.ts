@@ -8,11 +8,12 @@ import type { RunProgram } from "../base/spawn.ts";
 import type { HubOptions } from "../config/hub-options.ts";
 import { createAuthenticationService } from "./auth/authentication-service.ts";
 import { createAuthenticator } from "./auth/authenticator.ts";
-import { createFirstToken } from "./auth/first-token.ts";
+import { createFirstToken, createFirstTokenService } from "./auth/first-token.ts";
 import { createTokenRoutes } from "./auth/token-routes.ts";
 import { createAuditRoute } from "./fleet/audit-route.ts";
 import { createBoxReader } from "./fleet/box-reader.ts";
 import { createBoxRoutes } from "./fleet/box-routes.ts";
+import { createCommandRoutes } from "./fleet/command-routes.ts";
 import { createEnrolmentRoutes } from "./fleet/enrolment-routes.ts";
 import { createExpectedRoutes } from "./fleet/expected-routes.ts";
 import { createOverviewRoutes } from "./fleet/overview-routes.ts";
@@ -20,6 +21,7 @@ import { createRolloutRoutes } from "./fleet/rollout-routes.ts";
 import { createRolloutService } from "./fleet/rollout-service.ts";
 import { createHealthRoutes } from "./http/health-routes.ts";
 import { type HttpServer, startHttpServer } from "./http/http-server.ts";
+import type { PageDirectory } from "./http/page-directories.ts";
 import type { Route } from "./http/route.ts";
 import type { HubContext } from "./hub-context.ts";
 import { createLive, LIVE_DEFAULTS } from "./live.ts";
@@ -37,11 +39,13 @@ export interface HubDeps {
   readonly version: string;
   readonly hostname: string;
   /** Files of the dashboard, and packages whose files its pages load. */
-  readonly pages: readonly { readonly prefix: string; readonly directory: string }[];
+  readonly pages: readonly PageDirectory[];
+  /** Makes an admin token at this start, although there were some. */
+  readonly newAdminToken?: boolean;
   readonly announce: (started: StartedHub) => void;
 }
 
-/** Told once, when the hub can be used. */
+/** Told when the hub can be used, and again with the first token where the store was away until then. */
 export interface StartedHub {
   /** Where it can be reached from outside, as far as it knows. */
   readonly url: string;
@@ -81,11 +85,23 @@ export async function runHub(options: HubOptions, deps: HubDeps, stop: AbortSign
     const url = () => options.server.publicUrl ?? listened();
     const parts = createParts(options, { context, hub: () => ({ url: url(), caSha256: identity.caSha256 }), ownUrl });
     const authenticator = createAuthenticator(context);
-    const adminToken = await firstToken(context);
+    // Before anything is served, where the store answers: whoever starts a hub sees its token with its address.
+    const first = await createFirstToken(context, { another: deps.newAdminToken === true }).then(
+      (adminToken) => ({ adminToken, isTold: true }),
+      (thrown: unknown) => {
+        log.error(`The store does not answer; the hub says 503 until it does: ${messageOf(thrown)}`);
+        return { adminToken: undefined, isTold: false };
+      },
+    );
     server = await startHttpServer(parts.routes, httpOptions(options, identity.tls, deps), { context, authenticator });
     log.info(`The hub serves ${server.origin} as ${url()}, with its state in ${describeStore(options)}`);
-    deps.announce({ url: url(), port: server.port, caSha256: identity.caSha256, adminToken });
-    await runServices([createAuthenticationService(authenticator, context), ...parts.services], stop);
+    const facts = { url: url(), port: server.port, caSha256: identity.caSha256 };
+    deps.announce({ ...facts, adminToken: first.adminToken });
+    const onToken = (adminToken: string) => deps.announce({ ...facts, adminToken });
+    const late = first.isTold
+      ? []
+      : [createFirstTokenService(context, { another: deps.newAdminToken === true, onToken })];
+    await runServices([createAuthenticationService(authenticator, context), ...late, ...parts.services], stop);
   } finally {
     life.abort(new AppError("cancelled", "the hub is ending"));
     await server?.close();
@@ -120,6 +136,7 @@ export function createParts(
       ...createOverviewRoutes(context, { reader }),
       ...createBoxRoutes(context, { reader }),
       ...createExpectedRoutes(context),
+      ...createCommandRoutes(context),
       ...createRolloutRoutes(context),
       ...createEnrolmentRoutes(context, { approve, hub }, { reader }),
       createAuditRoute(context),
@@ -127,18 +144,6 @@ export function createParts(
     ],
     services: [createMaintenance(context), createRolloutService(context), ...live.services],
   };
-}
-
-/** A store that cannot be asked must not keep the hub from starting: it says 503 until it can. The next start asks again. */
-async function firstToken(context: HubContext): Promise<string | undefined> {
-  try {
-    return await createFirstToken(context);
-  } catch (thrown) {
-    context.log.error(
-      `Whether this is the first start cannot be told, because the store does not answer: ${messageOf(thrown)}`,
-    );
-    return undefined;
-  }
 }
 
 function httpOptions(

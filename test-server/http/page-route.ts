@@ -1,9 +1,9 @@
 import { createRequire } from "node:module";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import fastifyStatic from "@fastify/static";
 import type { FastifyInstance } from "fastify";
 
-const PAGE_FOLDER = resolve(import.meta.dirname, "../../public/test-page");
+const PAGES = resolve(import.meta.dirname, "../../public");
 
 /** Nothing from elsewhere, nothing inline; the player feeds its video from a blob. */
 export const CONTENT_SECURITY_POLICY = [
@@ -18,7 +18,7 @@ export const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join("; ");
 
-/** The page at `/` and the player at `/vendor/mpegts.js`. */
+/** The page at `/`, what it shares with the hub's dashboard at `/shared`, and the player at `/vendor/mpegts.js`. */
 export async function registerPageRoute(app: FastifyInstance): Promise<void> {
   app.addHook("onSend", async (_request, reply) => {
     reply.header("content-security-policy", CONTENT_SECURITY_POLICY);
@@ -26,6 +26,12 @@ export async function registerPageRoute(app: FastifyInstance): Promise<void> {
     reply.header("referrer-policy", "no-referrer");
   });
   const player = createRequire(import.meta.url).resolve("mpegts.js/dist/mpegts.js");
-  await app.register(fastifyStatic, { root: PAGE_FOLDER, cacheControl: false });
+  await app.register(fastifyStatic, { root: join(PAGES, "test-page"), cacheControl: false });
+  await app.register(fastifyStatic, {
+    root: join(PAGES, "shared"),
+    prefix: "/shared/",
+    decorateReply: false,
+    cacheControl: false,
+  });
   app.get("/vendor/mpegts.js", (_request, reply) => reply.sendFile("mpegts.js", dirname(player)));
 }

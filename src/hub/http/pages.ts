@@ -3,12 +3,12 @@ import swagger from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
 import type { FastifyInstance } from "fastify";
 import { openApiOf } from "./open-api.ts";
+import type { PageDirectory } from "./page-directories.ts";
 import type { Route } from "./route.ts";
-import { PAGE_HEADERS } from "./security-headers.ts";
+import { API_PAGE_HEADERS, PAGE_HEADERS } from "./security-headers.ts";
 
 export interface PageOptions {
-  /** Files that anybody may read, below `prefix` of the address. */
-  readonly directories: readonly { readonly prefix: string; readonly directory: string }[];
+  readonly directories: readonly PageDirectory[];
   readonly version: string;
 }
 
@@ -18,9 +18,7 @@ const LOGO = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>';
 export async function registerPages(app: FastifyInstance, routes: readonly Route[], options: PageOptions) {
   const document = openApiOf(routes, { title: "Sluice hub", version: options.version });
   await app.register(async (pages) => {
-    pages.addHook("onSend", async (_request, reply) => {
-      for (const [name, value] of Object.entries(PAGE_HEADERS)) void reply.header(name, value);
-    });
+    sendAlways(pages, PAGE_HEADERS);
     for (const [index, { prefix, directory }] of options.directories.entries()) {
       await pages.register(fastifyStatic, {
         root: directory,
@@ -31,6 +29,9 @@ export async function registerPages(app: FastifyInstance, routes: readonly Route
         cacheControl: false,
       });
     }
+  });
+  await app.register(async (pages) => {
+    sendAlways(pages, API_PAGE_HEADERS);
     await pages.register(swagger, {
       mode: "static",
       // Their type knows the form of our document by its own names; it is read as it is.
@@ -41,5 +42,11 @@ export async function registerPages(app: FastifyInstance, routes: readonly Route
       uiConfig: { docExpansion: "none", deepLinking: true },
       logo: { type: "image/svg+xml", content: LOGO },
     });
+  });
+}
+
+function sendAlways(pages: FastifyInstance, headers: Readonly<Record<string, string>>): void {
+  pages.addHook("onSend", async (_request, reply) => {
+    for (const [name, value] of Object.entries(headers)) void reply.header(name, value);
   });
 }

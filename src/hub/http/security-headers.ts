@@ -14,21 +14,39 @@ export const API_HEADERS: Readonly<Record<string, string>> = {
   "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
 };
 
-/** Of pages: their own scripts only. Styles may be inline, because charts place their parts by them; media come from anywhere. */
+/**
+ * Of the dashboard: its own scripts and styles only, none of them inline. Live pictures come from wherever the receivers are,
+ * so media may be fetched from anywhere; nothing of it is ever run.
+ */
 export const PAGE_HEADERS: Readonly<Record<string, string>> = {
   ...SECURITY_HEADERS,
   "cache-control": "no-cache",
   "content-security-policy": [
-    "default-src 'self'",
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    "media-src 'self' blob:",
+    "connect-src 'self' http: https: ws: wss:",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join("; "),
+};
+
+/** Of the API page, which styles its parts inline. */
+export const API_PAGE_HEADERS: Readonly<Record<string, string>> = {
+  ...SECURITY_HEADERS,
+  "cache-control": "no-cache",
+  "content-security-policy": [
+    "default-src 'none'",
     "script-src 'self'",
     "style-src 'self' 'unsafe-inline'",
-    "img-src 'self' data: blob: http: https:",
-    "media-src 'self' blob: http: https:",
-    "connect-src 'self' http: https: ws: wss:",
-    "worker-src 'self' blob:",
-    "object-src 'none'",
+    "img-src 'self' data:",
+    "font-src 'self' data:",
+    "connect-src 'self'",
     "base-uri 'none'",
-    "form-action 'self'",
+    "form-action 'none'",
     "frame-ancestors 'none'",
   ].join("; "),
 };

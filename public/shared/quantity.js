@@ -7,6 +7,10 @@ export function bytesText(bytes) {
   return `${(bytes / 1e9).toFixed(2)} GB`;
 }
 
+export function countText(count, noun) {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 export function secondsText(seconds) {
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 60) return `${whole} s`;

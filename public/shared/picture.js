@@ -7,8 +7,8 @@ const LOOK_MS = 1000;
 const MAX_BEHIND_SECONDS = 3;
 
 /**
- * The live picture of one stream key. It follows the publisher by itself: waits for it, plays it muted, says that it ended,
- * and starts again after any failure.
+ * The live picture of one stream. It follows its source by itself: waits for it, plays it muted, says that it ended, and
+ * starts again after any failure.
  */
 export function createPicture() {
   const video = element("video", { playsinline: true, "aria-label": "Live picture" });
@@ -18,8 +18,8 @@ export function createPicture() {
   const badge = element("span", { class: "live-badge" }, "live");
   const node = element("div", { class: "picture", "data-picture": "none" }, video, cover, badge);
   let player;
-  let key;
-  let publisher;
+  let source;
+  let idleText = "No picture yet";
   let movedAtMs = 0;
   let lastTime = -1;
   let hadPicture = false;
@@ -36,19 +36,19 @@ export function createPicture() {
   const open = () => {
     close();
     movedAtMs = performance.now();
-    const url = new URL(`live/${key.split("/").map(encodeURIComponent).join("/")}.flv`, location.href);
-    // A WebSocket, because a browser opens only six HTTP connections to one server.
-    url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-    const hasAudio = publisher.audioCodec !== undefined;
-    const source = { type: "flv", isLive: true, url: url.href, hasVideo: publisher.video !== undefined, hasAudio };
-    player = window.mpegts.createPlayer(source, {
-      enableStashBuffer: false,
-      lazyLoad: false,
-      autoCleanupSourceBuffer: true,
-      liveBufferLatencyChasing: true,
-      liveBufferLatencyMaxLatency: MAX_BEHIND_SECONDS,
-      liveBufferLatencyMinRemain: 0.5,
-    });
+    const { url, hasVideo, hasAudio } = source;
+    const type = /\.(?:ts|m2ts)$/.test(new URL(url).pathname) ? "mpegts" : "flv";
+    player = window.mpegts.createPlayer(
+      { type, isLive: true, url, ...(hasVideo === undefined ? {} : { hasVideo, hasAudio }) },
+      {
+        enableStashBuffer: false,
+        lazyLoad: false,
+        autoCleanupSourceBuffer: true,
+        liveBufferLatencyChasing: true,
+        liveBufferLatencyMaxLatency: MAX_BEHIND_SECONDS,
+        liveBufferLatencyMinRemain: 0.5,
+      },
+    );
     const failed = player;
     const drop = () => {
       if (player === failed) close();
@@ -68,14 +68,14 @@ export function createPicture() {
       lastTime = video.currentTime;
       movedAtMs = nowMs;
     }
-    if (publisher?.publishing !== true) {
+    if (source?.isOn !== true) {
       close();
-      if (hadPicture || publisher !== undefined) show("ended", "The stream ended");
-      else show("none", key === undefined ? "Its output does not come here" : "No picture yet");
+      if (hadPicture || source !== undefined) show("ended", "The stream ended");
+      else show("none", idleText);
       return;
     }
-    if (publisher.video === undefined) {
-      show("none", publisher.audioCodec === undefined ? "Connected, waiting for media" : "Sound only");
+    if (source.hasVideo === false) {
+      show("none", source.hasAudio ? "Sound only" : "Connected, waiting for media");
       return;
     }
     const isMoving = video.readyState >= 2 && nowMs - movedAtMs < LOOK_MS * 2.5;
@@ -88,16 +88,20 @@ export function createPicture() {
 
   return {
     node,
-    /** `app/key`, where the stream comes to this server, and what the server says of its publisher. */
-    update: (nextKey, nextPublisher) => {
-      if (nextKey !== key) {
+    /**
+     * @param {{url: string, isOn: boolean, connects?: number, hasVideo?: boolean, hasAudio?: boolean} | undefined} next
+     *   `url`: FLV or MPEG-TS, over HTTP or a WebSocket; `connects`: connections of its publisher so far
+     * @param {string} [whyNone] said where there is no source
+     */
+    update: (next, whyNone = "No picture yet") => {
+      if (next?.url !== source?.url) {
         close();
         hadPicture = false;
       }
       // Another connection of the publisher: its clock starts anew, and so must the player.
-      else if (nextPublisher?.connects !== publisher?.connects) close();
-      key = nextKey;
-      publisher = nextPublisher;
+      else if (next?.connects !== source?.connects) close();
+      source = next;
+      idleText = whyNone;
       look();
     },
     remove: () => {

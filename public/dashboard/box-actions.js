@@ -1,0 +1,74 @@
+import { html, nothing } from "/vendor/lit-html/lit-html.js";
+import { confirmAction } from "./confirm.js";
+import { drawField } from "./field.js";
+import { createFormProblem } from "./form-problem.js";
+import { labelsText, parseLabels } from "./labels.js";
+
+/** What a person may do to a box itself. Viewers get nothing. */
+export function createBoxActions({ api, session, attempt, redraw, reload, notify }, path) {
+  const problem = createFormProblem(redraw);
+
+  const save = async (event, box) => {
+    event.preventDefault();
+    const form = event.currentTarget;
+    problem.clear();
+    try {
+      const body = { name: form.elements.name.value, labels: parseLabels(form.elements.labels.value) };
+      await api.patch(path, { body, revision: box.revision });
+      notify(`${box.id}: saved`);
+      void reload();
+    } catch (error) {
+      problem.show(error, form);
+    }
+  };
+  const drain = (box) =>
+    attempt(box.draining ? `${box.id} takes work again` : `${box.id} is draining`, () =>
+      api.patch(path, { body: { draining: !box.draining }, revision: box.revision }),
+    );
+  const approve = (box) => attempt(`${box.id} is approved`, () => api.post(`${path}/approve`));
+  const release = (box) => attempt(`${box.id} is out of quarantine`, () => api.post(`${path}/release`));
+  const revoke = async (box) => {
+    const agreed = await confirmAction({
+      title: `Revoke the key of ${box.id}?`,
+      text: "It is cut off within seconds and cannot come back without a new enrolment. Its streams go on as they are.",
+      action: "Revoke",
+    });
+    if (agreed) await attempt(`${box.id} is revoked`, () => api.post(`${path}/revoke`));
+  };
+  const forget = async (box) => {
+    const agreed = await confirmAction({
+      title: `Forget ${box.id}?`,
+      text: "What was expected of it, its history and its figures are gone for good.",
+      action: "Forget",
+    });
+    if (!agreed) return;
+    if (await attempt(`${box.id} is forgotten`, () => api.remove(path))) location.hash = "#/boxes";
+  };
+  const admin = (box) => html`
+    ${box.state === "pending" ? html`<button type="button" class="primary" @click=${() => approve(box)}>Approve</button>` : nothing}
+    ${box.quarantine === undefined ? nothing : html`<button type="button" @click=${() => release(box)}>Release from quarantine</button>`}
+    ${box.state === "revoked" ? nothing : html`<button type="button" class="danger" @click=${() => revoke(box)}>Revoke</button>`}
+    <button type="button" class="danger" @click=${() => forget(box)}>Forget</button>
+  `;
+
+  return {
+    draw: (box) => {
+      if (!session.may("operator")) return nothing;
+      return html`
+        <details class="more-actions">
+          <summary>Change this box</summary>
+          <form class="fields" @submit=${(event) => save(event, box)}>
+            ${drawField(problem, { name: "name", label: "Name", value: box.name, required: true })}
+            ${drawField(problem, { name: "labels", label: "Labels", value: labelsText(box.labels), placeholder: "site=north, gpu" })}
+            <div class="actions wrap"><button type="submit">Save</button></div>
+            ${problem.drawRest()}
+          </form>
+          <div class="actions wrap">
+            <button type="button" @click=${() => drain(box)}>${box.draining ? "Stop draining" : "Drain"}</button>
+            ${session.may("admin") ? admin(box) : nothing}
+          </div>
+        </details>
+      `;
+    },
+  };
+}

@@ -1,0 +1,57 @@
+import { createAlertsView } from "./views/alerts-view.js";
+import { createAuditView } from "./views/audit-view.js";
+import { createBoxView } from "./views/box-view.js";
+import { createBoxesView } from "./views/boxes-view.js";
+import { createEnrolmentView } from "./views/enrolment-view.js";
+import { createEventsView } from "./views/events-view.js";
+import { createLogsView } from "./views/logs-view.js";
+import { createRolloutsView } from "./views/rollouts-view.js";
+import { createStartView } from "./views/start-view.js";
+import { createTokensView } from "./views/tokens-view.js";
+import { createWorkloadView } from "./views/workload-view.js";
+import { createWorkloadsView } from "./views/workloads-view.js";
+
+/** What the address may name, as data: `:name` stands for one encoded part. `nav`: its place in the menu. */
+export const ROUTES = [
+  { path: "/boxes", nav: "Boxes", role: "viewer", create: createBoxesView },
+  { path: "/workloads", nav: "Workloads", role: "viewer", create: createWorkloadsView },
+  { path: "/start", nav: "Start a stream", role: "operator", create: createStartView },
+  { path: "/rollouts", nav: "Rollouts", role: "viewer", create: createRolloutsView },
+  { path: "/events", nav: "Events", role: "viewer", create: createEventsView },
+  { path: "/alerts", nav: "Alerts", role: "viewer", create: createAlertsView },
+  { path: "/enrolment", nav: "Enrolment", role: "operator", create: createEnrolmentView },
+  { path: "/tokens", nav: "Tokens", role: "admin", create: createTokensView },
+  { path: "/audit", nav: "Audit", role: "admin", create: createAuditView },
+  { path: "/boxes/:box", role: "viewer", create: createBoxView },
+  { path: "/boxes/:box/logs", role: "viewer", create: createLogsView },
+  { path: "/boxes/:box/workloads/:id", role: "viewer", create: createWorkloadView },
+];
+
+/**
+ * @param {string} hash `#/boxes/north-1?tab=logs`
+ * @returns {{route: object, params: Record<string, string>, query: URLSearchParams} | undefined}
+ */
+export function findRoute(hash) {
+  const [path = "", search = ""] = hash.replace(/^#/, "").split("?", 2);
+  const parts = path.split("/");
+  for (const route of ROUTES) {
+    const names = route.path.split("/");
+    if (names.length !== parts.length) continue;
+    const params = {};
+    const matches = names.every((name, index) => {
+      if (!name.startsWith(":")) return name === parts[index];
+      params[name.slice(1)] = decodePart(parts[index]);
+      return params[name.slice(1)] !== "";
+    });
+    if (matches) return { route, params, query: new URLSearchParams(search) };
+  }
+  return undefined;
+}
+
+function decodePart(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,38 @@
+import { html } from "/vendor/lit-html/lit-html.js";
+
+/** How a word is coloured. The word itself is always there: colour says nothing alone. */
+const TONES = {
+  online: "good",
+  degraded: "warn",
+  offline: "bad",
+  "never heard": "warn",
+  pending: "warn",
+  revoked: "bad",
+  running: "good",
+  starting: "busy",
+  stopping: "busy",
+  waiting: "warn",
+  stalled: "bad",
+  refused: "bad",
+  unkillable: "bad",
+  firing: "bad",
+  clearing: "warn",
+  done: "good",
+  sent: "good",
+  failed: "bad",
+  "given-up": "bad",
+};
+
+export function drawState(word) {
+  return html`<span class="state" data-tone=${TONES[word] ?? "neutral"}>${word}</span>`;
+}
+
+/** The word for an entry of the expected set: what its box says of it, or why nobody says anything. */
+export function stateOf({ desired, status }) {
+  if (status !== undefined && !(desired === "hibernated" && status.state === "waiting")) return status.state;
+  return desired === "hibernated" ? "hibernated" : "not reported";
+}
+
+export function isUnwell({ desired, status }) {
+  return desired === "running" && (status === undefined || !["running", "starting"].includes(status.state));
+}

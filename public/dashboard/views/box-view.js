@@ -1,0 +1,102 @@
+import { html, nothing } from "/vendor/lit-html/lit-html.js";
+import { hashOf } from "../address.js";
+import { pathOf } from "../api.js";
+import { createBoxActions } from "../box-actions.js";
+import { createChartGroup } from "../chart-group.js";
+import { drawFacts, drawLabels, percentText } from "../facts.js";
+import { bytesPerSecond, celsius, percent } from "../figure-text.js";
+import { drawHistory } from "../history.js";
+import { drawAgo } from "../time.js";
+import { drawWorkloadRow } from "../workload-row.js";
+import { drawBoxStates } from "./boxes-view.js";
+
+const CHARTS = [
+  { title: "Processors", names: [{ name: "node.cpuPercent", label: "in use" }], format: percent, max: 100 },
+  { title: "Memory", names: [{ name: "node.memoryPercent", label: "in use" }], format: percent, max: 100 },
+  { title: "Disk", names: [{ name: "node.diskPercent", label: "in use" }], format: percent, max: 100 },
+  {
+    title: "Network",
+    names: [
+      { name: "node.sentBytesPerSecond", label: "sent" },
+      { name: "node.receivedBytesPerSecond", label: "received" },
+    ],
+    format: bytesPerSecond,
+  },
+  { title: "Temperature", names: [{ name: "node.temperatureC", label: "hottest sensor" }], format: celsius },
+];
+
+/** One box: what it is, what it runs, how it fares, and what went wrong. */
+export function createBoxView(context) {
+  const { api, params, session, reload } = context;
+  const path = pathOf("v1", "boxes", params.box);
+  const charts = createChartGroup({ api, path: `${path}/telemetry`, charts: CHARTS, reload });
+  const actions = createBoxActions(context, path);
+  let box;
+  let expected;
+  let history;
+
+  return {
+    title: () => box?.name ?? params.box,
+    load: async (signal) => {
+      [box, expected, history] = await Promise.all([
+        api.get(path, {}, signal),
+        api.get(`${path}/workloads`, {}, signal),
+        api.get(`${path}/history`, {}, signal),
+      ]);
+      await charts.load(signal);
+    },
+    hears: (event) => event.box === params.box,
+    close: charts.close,
+    draw: () => {
+      if (box === undefined) return html`<p class="empty">Asking the hub…</p>`;
+      const nowMs = api.nowMs();
+      return html`
+        <section class="card" aria-label="About this box">
+          <div class="section-head">
+            <div class="row-states">${drawBoxStates(box)}</div>
+            <div class="actions wrap">
+              <a class="button" href=${hashOf("boxes", box.id, "logs")}>Agent's log</a>
+              ${session.may("operator") ? html`<a class="button primary" href=${`#/start?box=${encodeURIComponent(box.id)}`}>Start a stream</a>` : nothing}
+            </div>
+          </div>
+          ${box.quarantine === undefined ? nothing : html`<p class="cause" data-tone="bad">In quarantine: ${box.quarantine.reason}</p>`}
+          ${drawFacts(factsOf(box, nowMs))}
+          <div class="row-labels">${drawLabels(box.labels)}</div>
+          ${actions.draw(box)}
+        </section>
+        ${drawIncidents(box, nowMs)}
+        <section aria-labelledby="workloads-title">
+          <h2 id="workloads-title">Workloads</h2>
+          ${expected.items.length === 0 ? html`<p class="empty card">Nothing is expected of this box.</p>` : nothing}
+          <ul class="rows">${expected.items.map((entry) => drawWorkloadRow({ ...entry, box: box.id }, context))}</ul>
+        </section>
+        <section aria-label="Charts of the box">${charts.draw()}</section>
+        ${drawHistory(history, nowMs)}
+      `;
+    },
+  };
+}
+
+function factsOf(box, nowMs) {
+  const applied = box.applied?.revision;
+  const isBehind = applied !== box.expectedRevision;
+  return [
+    ["id", html`<code>${box.id}</code>`],
+    ["last contact", drawAgo(box.lastContactAt, nowMs)],
+    ["agent", box.agentVersion],
+    ["last start", box.verdict],
+    ["revision", isBehind ? `${applied ?? "none"} applied of ${box.expectedRevision}` : String(applied)],
+    ["processors", percentText(box.node?.cpuPercent)],
+    ["memory", percentText(box.node?.memoryPercent)],
+    ["disk", percentText(box.node?.diskPercent)],
+    ["temperature", box.node?.temperatureC === undefined ? undefined : celsius(box.node.temperatureC)],
+    ["enrolled", drawAgo(box.createdAt, nowMs)],
+  ];
+}
+
+function drawIncidents({ incidents }, nowMs) {
+  if (incidents.length === 0) return nothing;
+  return html`<section class="card problem" aria-label="Incidents that go on" role="status">
+    ${incidents.map(({ kind, cause, start }) => html`<p><b>${kind}</b>: ${cause}, since ${drawAgo(start, nowMs)}</p>`)}
+  </section>`;
+}

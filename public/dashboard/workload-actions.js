@@ -1,0 +1,28 @@
+import { html, nothing } from "/vendor/lit-html/lit-html.js";
+import { pathOf } from "./api.js";
+import { confirmAction } from "./confirm.js";
+
+/** Hibernate, wake and stop. What a rollout owns is changed at the rollout. */
+export function drawWorkloadActions({ workload, box, desired, owner }, { api, session, attempt }, onStopped) {
+  if (!session.may("operator")) return nothing;
+  const { id } = workload;
+  const path = pathOf("v1", "boxes", box, "workloads", id);
+  const stop = async () => {
+    const agreed = await confirmAction({
+      title: `Stop ${id} on ${box}?`,
+      text: "It is taken out of what the box should run. To have it back, start it again.",
+      action: "Stop",
+    });
+    if (agreed && (await attempt(`${id}: asked to stop`, () => api.remove(path)))) onStopped?.();
+  };
+  const sleep = () => attempt(`${id}: asked to hibernate`, () => api.post(`${path}/hibernate`));
+  const wake = () => attempt(`${id}: asked to wake`, () => api.post(`${path}/wake`));
+  return html`<div class="actions row-actions">
+    ${
+      desired === "running"
+        ? html`<button type="button" aria-label=${`Hibernate ${id}`} @click=${sleep}>Hibernate</button>`
+        : html`<button type="button" class="primary" aria-label=${`Wake ${id}`} @click=${wake}>Wake</button>`
+    }
+    ${owner === undefined ? html`<button type="button" aria-label=${`Stop ${id}`} @click=${stop}>Stop</button>` : nothing}
+  </div>`;
+}

@@ -1,0 +1,38 @@
+import { html, nothing } from "/vendor/lit-html/lit-html.js";
+import { countText } from "../shared/quantity.js";
+import { hashOf } from "./address.js";
+import { kbitPerSecond, plain, times } from "./figure-text.js";
+import { drawState, isUnwell, stateOf } from "./tone.js";
+import { drawWorkloadActions } from "./workload-actions.js";
+
+/** One workload in a list: its state and cause, and what is counted of it. */
+export function drawWorkloadRow(entry, context) {
+  const { workload, box, boxName, status, owner } = entry;
+  const media = status?.media;
+  return html`<li class="card row-card" data-workload=${workload.id} data-state=${stateOf(entry)}>
+    <div class="row-name">
+      <a href=${hashOf("boxes", box, "workloads", workload.id)}><b>${workload.name ?? workload.id}</b></a>
+      ${boxName === undefined ? nothing : html`<span class="soft">on <a href=${hashOf("boxes", box)}>${boxName}</a></span>`}
+    </div>
+    <div class="row-states">${drawState(stateOf(entry))}${owner === undefined ? nothing : html`<span class="state">${owner}</span>`}</div>
+    <div class="row-facts">
+      ${media?.fps === undefined ? nothing : html`<span>${plain(media.fps)} fps</span>`}
+      ${media?.bitrateKbit === undefined ? nothing : html`<span>${kbitPerSecond(media.bitrateKbit)}</span>`}
+      ${media?.speed === undefined ? nothing : html`<span>${times(media.speed)}</span>`}
+      ${status === undefined ? nothing : html`<span>${countText(status.restarts, "restart")}</span>`}
+    </div>
+    ${drawWorkloadActions(entry, context)}
+    ${isUnwell(entry) && status?.cause !== undefined ? html`<p class="cause" data-tone="bad">${status.cause}</p>` : nothing}
+    <p class="route">${routeOf(entry)}</p>
+  </li>`;
+}
+
+export function routeOf({ workload, status }) {
+  if (status !== undefined && status.description !== "") return status.description;
+  const { input, outputs } = workload.spec;
+  return `${addressOf(input)} → ${outputs.map(addressOf).join(", ")}`;
+}
+
+function addressOf(end) {
+  return typeof end === "string" ? end : end.url;
+}

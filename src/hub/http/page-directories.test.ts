@@ -1,0 +1,50 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, posix, resolve } from "node:path";
+import { expect, test } from "vitest";
+import { findPageDirectories, VENDOR } from "./page-directories.ts";
+
+const PUBLIC = resolve(import.meta.dirname, "../../../public");
+const directories = findPageDirectories(new URL("../../start-hub.ts", import.meta.url).href);
+
+/** Where an address of the hub is read from: the longest prefix wins. */
+function fileOf(path: string): string | undefined {
+  const [found] = directories
+    .filter(({ prefix }) => path.startsWith(prefix))
+    .sort((left, right) => right.prefix.length - left.prefix.length);
+  return found === undefined ? undefined : join(found.directory, path.slice(found.prefix.length));
+}
+
+function addressesIn(file: string, at: string): string[] {
+  const text = readFileSync(file, "utf8");
+  const named = [...text.matchAll(/(?:from|import|src=|href=)\s*"((?:\.{1,2})?\/[^"#?]+\.(?:js|css|svg))"/g)];
+  return named.flatMap(([, name]) => (name === undefined ? [] : [posix.resolve(posix.dirname(at), name)]));
+}
+
+test("every file that a page of the dashboard loads is served, and from the hub itself", () => {
+  const queue = ["/index.html"];
+  for (const path of queue) {
+    const file = fileOf(path);
+    expect(file !== undefined && existsSync(file), path).toBe(true);
+    if (file === undefined) continue;
+    for (const address of addressesIn(file, path)) if (!queue.includes(address)) queue.push(address);
+  }
+  expect(queue).toContain("/vendor/uplot/uPlot.esm.js");
+  expect(queue).toContain("/views/box-view.js");
+});
+
+test("every package's file that is loaded is one that a built program carries", () => {
+  const carried = VENDOR.flatMap(({ name, files }) => files.map((file) => `/vendor/${name}/${file}`));
+  const loaded = readdirSync(join(PUBLIC, "dashboard"), { recursive: true, encoding: "utf8" })
+    .filter((file) => /\.(?:js|html)$/.test(file))
+    .flatMap((file) => [...readFileSync(join(PUBLIC, "dashboard", file), "utf8").matchAll(/"(\/vendor\/[^"]+)"/g)])
+    .map(([, address]) => address ?? "");
+  expect(new Set(loaded).size).toBeGreaterThan(3);
+  for (const address of loaded) expect(carried).toContain(address);
+  for (const address of carried.filter((path) => path.endsWith(".js"))) {
+    const file = fileOf(address);
+    const text = file === undefined ? "" : readFileSync(file, "utf8");
+    for (const [, name = ""] of text.matchAll(/(?:from|import)"(\.[^"]+)"/g)) {
+      expect(carried).toContain(posix.join(dirname(address), name));
+    }
+  }
+});
