@@ -114,6 +114,8 @@ async function measure(world: World, seconds: number, signal: AbortSignal): Prom
   });
   say(`all connected after ${Math.round(connectMs)} ms; reporting for ${seconds} s`);
   const reporting = startReporting(boxes, hub.port);
+  // Whatever ends the run ends its reports: nothing else would.
+  using _ended = { [Symbol.dispose]: reporting.stop };
   await systemClock.delay(15_000, signal);
   reporting.latenciesMs.length = 0;
   const before = readProcessFigures(hub.pid());
@@ -126,7 +128,6 @@ async function measure(world: World, seconds: number, signal: AbortSignal): Prom
   const all = await changeAll(world, signal);
   say("killing the hub");
   const storm = await stormOf(world, signal);
-  reporting.stop();
   return [
     { what: `connect ${count} boxes`, unit: "ms", samples: [connectMs] },
     { what: "heartbeat (a report and its answer)", unit: "ms", samples: heartbeats },
@@ -158,7 +159,7 @@ async function changeSome(world: World, signal: AbortSignal): Promise<number[]> 
     const heard = Promise.withResolvers<void>();
     world.watch(workload, () => heard.resolve());
     const startedMs = systemClock.monotonicMs();
-    await callHub(world, `/v1/boxes/${box.id}/workloads/${workload}`, streamOf(workload));
+    await callHub(world, `/v1/boxes/${box.id}/workloads/${workload}`, { workload: streamOf(workload) });
     await Promise.race([heard.promise, systemClock.delay(10_000, signal)]);
     samples.push(systemClock.monotonicMs() - startedMs);
   }
