@@ -37,7 +37,7 @@ export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   execa: ["src/base"],
   "ps-list": ["src/base"],
   pidusage: ["src/base"],
-  "prom-client": ["src/agent/telemetry"],
+  "prom-client": ["src/agent/telemetry", "src/hub/metrics"],
   "proper-lockfile": ["src/base"],
   winston: ["src/base"],
   "winston-transport": ["src/base"],

@@ -27,7 +27,15 @@ beforeAll(async () => {
   hub = await new Promise<StartedHub>((resolve, reject) => {
     ended = runHub(
       {
-        server: { host: "127.0.0.1", port: 0, publicUrl: undefined, trustedProxies: [], drainMs: 200 },
+        server: {
+          host: "127.0.0.1",
+          port: 0,
+          publicUrl: undefined,
+          ownUrl: undefined,
+          trustedProxies: [],
+          drainMs: 200,
+        },
+        metrics: undefined,
         tls: { mode: "off", certFile: undefined, keyFile: undefined, names: [] },
         store: { kind: "memory" },
         enrolment: { approval: "manual" },

@@ -53,6 +53,11 @@ export const HUB_OPTIONS = {
     "Where boxes and people reach the hub: it goes into enrolment tokens. Behind a balancer: the balancer's address.",
     "the host's name and the port that it listens on",
   ),
+  "server.ownUrl": unset(
+    httpAddressValue(),
+    "Where boxes reach this very hub, when several share a store: the log that somebody reads here is uploaded there.",
+    "with one hub server.publicUrl, with several the host's name and the port that it listens on",
+  ),
   "server.trustedProxies": option(
     listValue(proxySchema, "addresses or networks, such as 10.0.0.0/8"),
     [],
@@ -62,6 +67,16 @@ export const HUB_OPTIONS = {
     secondsValue({ min: 0, max: 300 }),
     5,
     "How long answers under way may take when the hub is told to stop.",
+  ),
+
+  "metrics.listen": unset(
+    {
+      allowed: "an address with a port, for example 127.0.0.1:9464",
+      placeholder: "address:port",
+      schema: z.string().refine((text) => /:\d+$/.test(text) && hostPortOf(text, 0) !== undefined),
+      fromText: (text) => text,
+    },
+    "Where /metrics is served without a token, beside the API's own /metrics that needs one.",
   ),
 
   "tls.mode": option(

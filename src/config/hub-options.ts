@@ -6,9 +6,13 @@ export interface HubOptions {
     readonly port: number;
     /** Where boxes and people reach it. Absent: made from the address that it listens on and the host's name. */
     readonly publicUrl: string | undefined;
+    /** Where boxes reach this very hub of several. Absent: with one hub as `publicUrl`, with several made from what it listens on. */
+    readonly ownUrl?: string | undefined;
     readonly trustedProxies: readonly string[];
     readonly drainMs: number;
   };
+  /** Where the metrics are served without a token. */
+  readonly metrics?: HostPort | undefined;
   readonly tls: {
     readonly mode: "generated" | "files" | "off";
     /** Both with `files`. */

@@ -23,9 +23,11 @@ export function toHubOptions(values: Values): HubOptions {
     server: {
       ...listen,
       publicUrl: text("server.publicUrl")?.replace(/\/+$/, ""),
+      ownUrl: text("server.ownUrl")?.replace(/\/+$/, ""),
       trustedProxies: list("server.trustedProxies"),
       drainMs: number("server.drainSeconds") * 1000,
     },
+    metrics: hostPortOf(text("metrics.listen") ?? "", 0),
     tls: {
       mode: HUB_OPTIONS["tls.mode"].value.schema.parse(values.get("tls.mode")),
       certFile: text("tls.certFile"),

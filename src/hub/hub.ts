@@ -77,9 +77,10 @@ export async function runHub(options: HubOptions, deps: HubDeps, stop: AbortSign
   };
   let server: HttpServer | undefined;
   try {
-    const url = () =>
-      options.server.publicUrl ?? guessUrl(options, { hostname: deps.hostname, port: server?.port ?? 0 });
-    const parts = createParts(options, { context, hub: () => ({ url: url(), caSha256: identity.caSha256 }) });
+    const listened = () => guessUrl(options, { hostname: deps.hostname, port: server?.port ?? 0 });
+    const ownUrl = () => options.server.ownUrl ?? (options.store.kind === "redis" ? listened() : url());
+    const url = () => options.server.publicUrl ?? listened();
+    const parts = createParts(options, { context, hub: () => ({ url: url(), caSha256: identity.caSha256 }), ownUrl });
     const authenticator = createAuthenticator(context);
     const adminToken = await firstToken(context);
     server = await startHttpServer(parts.routes, httpOptions(options, identity.tls, deps), { context, authenticator });
@@ -100,15 +101,17 @@ interface Parts {
 
 /** Everything that this hub does, as routes and as services. */
 export function createParts(
-  options: Pick<HubOptions, "enrolment" | "store">,
+  options: Pick<HubOptions, "enrolment" | "store"> & Partial<Pick<HubOptions, "metrics">>,
   deps: {
     readonly context: HubContext;
     readonly hub: () => { readonly url: string; readonly caSha256: string | undefined };
+    /** Where boxes reach this very hub. */
+    readonly ownUrl?: () => string;
   },
 ): Parts {
-  const { context, hub } = deps;
+  const { context, hub, ownUrl = () => hub().url } = deps;
   const manyHubs = options.store.kind === "redis";
-  const live = createLive({ ...LIVE_DEFAULTS, manyHubs, advertisedUrl: () => hub().url }, context);
+  const live = createLive({ ...LIVE_DEFAULTS, manyHubs, advertisedUrl: ownUrl, metrics: options.metrics }, context);
   const reader = createBoxReader(context, live.boxStates);
   const approve = options.enrolment.approval === "automatic";
   return {

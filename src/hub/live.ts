@@ -1,5 +1,9 @@
+import { createHttpFetch } from "../base/http-fetch.ts";
 import type { Service } from "../base/service.ts";
 import type { BoxConnection } from "../contract/fleet/box-view.ts";
+import { createAlertKeeper } from "./alerts/alert-keeper.ts";
+import { createAlertRoutes } from "./alerts/alert-routes.ts";
+import { createWebhookSender } from "./alerts/webhook-sender.ts";
 import { createBoxEventsRoute } from "./events/box-events-route.ts";
 import { createBoxRoom } from "./events/box-room.ts";
 import { createConnectGate } from "./events/connect-gate.ts";
@@ -9,10 +13,18 @@ import { createPeopleFeed } from "./events/people-feed.ts";
 import type { Route } from "./http/route.ts";
 import type { HubContext } from "./hub-context.ts";
 import { createCloneWatch } from "./life/clone-watch.ts";
+import { createConnectionEvents } from "./life/connection-events.ts";
 import { CONNECTION_LIMITS } from "./life/connection-state.ts";
 import { createPresence, type Presence } from "./life/presence.ts";
 import { createReportIntake } from "./life/report-intake.ts";
 import { createReportRoute } from "./life/report-route.ts";
+import { createLogRoutes } from "./logs/log-routes.ts";
+import { createLogStreams } from "./logs/log-streams.ts";
+import { createHubMetrics } from "./metrics/hub-metrics.ts";
+import { createMetricsRoute } from "./metrics/metrics-route.ts";
+import { createMetricsServer } from "./metrics/metrics-server.ts";
+import { createSampleBook } from "./telemetry/sample-book.ts";
+import { createTelemetryRoute } from "./telemetry/telemetry-route.ts";
 
 export interface LiveOptions {
   /** Several hubs share the store. */
@@ -23,6 +35,8 @@ export interface LiveOptions {
   readonly connects: { readonly perSecond: number; readonly burst: number };
   /** Where boxes reach this very hub, for what only this one of several hubs can take; `undefined`: where they reach any. */
   readonly advertisedUrl: () => string | undefined;
+  /** Where the metrics are served without a token as well. */
+  readonly metrics?: { readonly host: string; readonly port: number } | undefined;
 }
 
 export const LIVE_DEFAULTS: Omit<LiveOptions, "manyHubs" | "advertisedUrl"> = {
@@ -70,14 +84,55 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
   );
   const gate = createConnectGate(options.connects, { clock, random });
   const feed = createPeopleFeed({ beatMs: options.beatMs }, { store, clock, log });
+  const samples = createSampleBook({ store, clock, log });
+  const alerts = createAlertKeeper({ store, clock, log, hubId, presence });
+  const webhooks = createWebhookSender({
+    store,
+    clock,
+    random,
+    log,
+    fetch: createHttpFetch(),
+    version: context.version,
+  });
+  intake.onReport(samples.note);
+  intake.onReport(alerts.onReport);
+  const logs = createLogStreams(options, { store, clock, presence, newSecret: context.newSecret });
+  const metrics = createHubMetrics({
+    connections: presence.counts,
+    openStreams: room.count,
+    behind: room.behind,
+    viewers: feed.count,
+    logReaders: logs.count,
+    reports: intake.counts,
+    turnedAway: gate.turnedAway,
+    cutSlow: room.cutSlow,
+    droppedSamples: samples.dropped,
+    deliveries: webhooks.counts,
+    alerts: alerts.firing,
+  });
+  const metricsServices = options.metrics === undefined ? [] : [createMetricsServer(options.metrics, metrics)];
   return {
     presence,
     boxStates: { connectionOf: ({ boxId }) => presence.of(boxId).connection },
-    services: [presence, room, feed],
+    services: [
+      presence,
+      createConnectionEvents({ store, clock, log, hubId, presence }),
+      room,
+      feed,
+      logs,
+      samples,
+      alerts,
+      webhooks,
+      ...metricsServices,
+    ],
     routes: [
       createBoxEventsRoute({ room, clock, gate }),
       createReportRoute(intake),
       createPeopleEventsRoute({ store, feed }),
+      ...createLogRoutes(logs),
+      createTelemetryRoute({ store, clock }),
+      createMetricsRoute(metrics),
+      ...createAlertRoutes({ store, clock }),
     ],
   };
 }

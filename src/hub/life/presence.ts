@@ -27,6 +27,8 @@ export interface Presence extends Service {
   linked(boxId: string, isLinked: boolean): void;
   of(boxId: string): PresenceView;
   counts(): Readonly<Record<BoxConnection, number>>;
+  /** Ids of the boxes that are offline. */
+  offline(): readonly string[];
   /** Resolves when what is in the store was read once. */
   readonly ready: Promise<void>;
   onChange(listener: (change: ConnectionChange) => void): void;
@@ -189,6 +191,7 @@ export function createPresence(
       for (const { state } of entries.values()) counts[state.name]++;
       return counts;
     },
+    offline: () => [...entries].filter(([, { state }]) => state.name === "offline").map(([boxId]) => boxId),
     onChange: (listener) => void listeners.add(listener),
     run: async (signal) => {
       let flushAtMs = clock.monotonicMs() + options.flushMs;
