@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -107,6 +107,23 @@ test("the owner is never written through a link", async () => {
   await (await acquire()).release();
   expect(readFileSync(precious, "utf8")).toBe("somebody else's");
   expect(readFileSync(join(stateDir, "agent.lock.owner"), "utf8")).toContain(`"pid":${process.pid}`);
+});
+
+const canMount =
+  process.getuid?.() === 0 && spawnSync("mount", ["-t", "tmpfs", "none", tmpdir(), "--fake"]).status === 0;
+
+test.skipIf(!canMount)("a disk that turned read-only under a lock whose owner is lost keeps nobody out", async () => {
+  const mount = (...args: string[]) => expect(spawnSync("mount", args).status).toBe(0);
+  mount("-t", "tmpfs", "none", stateDir);
+  try {
+    mkdirSync(join(stateDir, "agent.lock"));
+    mount("-o", "remount,ro", stateDir);
+    const held = await acquire();
+    await expect(acquire()).rejects.toMatchObject({ code: "conflict" });
+    await held.release();
+  } finally {
+    expect(spawnSync("umount", [stateDir]).status).toBe(0);
+  }
 });
 
 test("of many that start together exactly one wins", async () => {

@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+// Its synchronous sister names no errno for a read-only disk.
+import { rm } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { lock } from "proper-lockfile";
@@ -65,14 +67,14 @@ async function lockDirectory(stateDir: string, deps: StateLockDeps): Promise<() 
   if (!isDead && owner.pid !== deps.pid) throw inUse(stateDir, owner);
   try {
     // Whatever it is: what stands there may not have been made by an agent.
-    if (isDead) rmSync(join(stateDir, LOCK_NAME), { recursive: true, force: true });
+    if (isDead) await rm(join(stateDir, LOCK_NAME), { recursive: true, force: true });
     const release = await lock(stateDir, {
       lockfilePath: join(stateDir, LOCK_NAME),
       realpath: false,
       stale: STALE_MS,
       onCompromised: (error) => deps.log.warn(`The lock in ${stateDir} was tampered with: ${error.message}`),
     });
-    writeOwner(stateDir, deps);
+    await writeOwner(stateDir, deps);
     return async () => {
       await release().catch((thrown: unknown) => deps.log.debug(`The lock was gone already: ${messageOf(thrown)}`));
     };
@@ -115,7 +117,7 @@ function isAlive(owner: Owner, table: ProcessTable): boolean {
   return isLive(stat) && stat.startTicks === owner.startTicks;
 }
 
-function writeOwner(stateDir: string, deps: StateLockDeps): void {
+async function writeOwner(stateDir: string, deps: StateLockDeps): Promise<void> {
   const owner: Owner = {
     pid: deps.pid,
     startTicks: deps.table.stat(deps.pid)?.startTicks ?? 0,
@@ -124,14 +126,14 @@ function writeOwner(stateDir: string, deps: StateLockDeps): void {
   };
   const path = join(stateDir, OWNER_NAME);
   const temporary = `${path}.tmp`;
-  rmSync(temporary, { recursive: true, force: true });
+  await rm(temporary, { recursive: true, force: true });
   // A new file in the place of what is there: through a link it would be another's file that is written.
   writeFileSync(temporary, JSON.stringify(owner), { mode: 0o600, flag: "wx" });
   try {
     renameSync(temporary, path);
   } catch (thrown) {
     if (errnoOf(thrown) !== "EISDIR") throw thrown;
-    rmSync(path, { recursive: true, force: true });
+    await rm(path, { recursive: true, force: true });
     renameSync(temporary, path);
   }
 }

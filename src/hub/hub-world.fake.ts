@@ -47,7 +47,7 @@ const HIGH = { operatorPerSecond: 100_000, boxPerSecond: 100_000, addressPerSeco
 
 export function testHubOptions(dataDir: string, wish: Partial<HubOptions> = {}): HubOptions {
   return {
-    server: { host: "127.0.0.1", port: 0, publicUrl: undefined, trustedProxies: [], drainMs: 1000 },
+    server: { host: "127.0.0.1", port: 0, publicUrl: undefined, ownUrl: undefined, trustedProxies: [], drainMs: 1000 },
     tls: { mode: "off", certFile: undefined, keyFile: undefined, names: [] },
     store: { kind: "memory" },
     enrolment: { approval: "automatic" },

@@ -13,6 +13,7 @@ import { createTokenRoutes } from "./auth/token-routes.ts";
 import { createAuditRoute } from "./fleet/audit-route.ts";
 import { createBoxReader } from "./fleet/box-reader.ts";
 import { createBoxRoutes } from "./fleet/box-routes.ts";
+import { createCommandRoutes } from "./fleet/command-routes.ts";
 import { createEnrolmentRoutes } from "./fleet/enrolment-routes.ts";
 import { createExpectedRoutes } from "./fleet/expected-routes.ts";
 import { createOverviewRoutes } from "./fleet/overview-routes.ts";
@@ -121,6 +122,7 @@ export function createParts(
       ...createOverviewRoutes(context, { reader }),
       ...createBoxRoutes(context, { reader }),
       ...createExpectedRoutes(context),
+      ...createCommandRoutes(context),
       ...createRolloutRoutes(context),
       ...createEnrolmentRoutes(context, { approve, hub }, { reader }),
       createAuditRoute(context),

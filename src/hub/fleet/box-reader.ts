@@ -5,6 +5,7 @@ import type { HubContext } from "../hub-context.ts";
 import type { Box } from "../store/box.ts";
 import type { BoxReport } from "../store/box-report.ts";
 import type { ExpectedSet } from "../store/expected-set.ts";
+import { nodeFigures } from "../telemetry/sample-of-report.ts";
 import type { BoxStates } from "./box-states.ts";
 import { isoOf } from "./write-of.ts";
 
@@ -77,8 +78,15 @@ export function viewOf(box: Box, parts: ViewParts): z.input<typeof boxViewSchema
 }
 
 function reportedOf({ report }: BoxReport) {
-  const { agentVersion, verdict, bootId, applied } = report;
-  return { agentVersion, verdict, bootId, applied };
+  const { agentVersion, verdict, bootId, applied, node } = report;
+  const { cpuPercent, memoryPercent, diskPercent, temperatureC } = nodeFigures(node);
+  return {
+    agentVersion,
+    verdict,
+    bootId,
+    applied,
+    ...(node === undefined ? {} : { node: { cpuPercent, memoryPercent, diskPercent, temperatureC } }),
+  };
 }
 
 export function statusesOf(report: BoxReport | undefined): ReadonlyMap<string, WorkloadStatus> {

@@ -1,0 +1,90 @@
+import { boxPathSchema } from "../../contract/fleet/box-view.ts";
+import {
+  type CommandView,
+  commandCreateSchema,
+  commandPathSchema,
+  commandViewSchema,
+} from "../../contract/fleet/command-view.ts";
+import { pageQuerySchema, pageSchema } from "../../contract/fleet/page.ts";
+import { type Route, route } from "../http/route.ts";
+import type { HubContext } from "../hub-context.ts";
+import type { Command } from "../store/command-list.ts";
+import { notFound } from "../store/store-error.ts";
+import { isoOf, writeOf } from "./write-of.ts";
+
+/** What a box is asked to do once: at most once, and never after its deadline. */
+export function createCommandRoutes({ store, clock, newSecret }: HubContext): readonly Route[] {
+  const listOf = async (boxId: string) => {
+    if ((await store.boxes.get(boxId)) === undefined) throw notFound("box", boxId);
+    return store.commands.list(boxId, clock.wallMs());
+  };
+
+  return [
+    route({
+      method: "POST",
+      path: "/v1/boxes/{box}/commands",
+      access: "operator",
+      summary: "Ask a box to do something once; its answer is in the command",
+      params: boxPathSchema,
+      body: commandCreateSchema,
+      answer: commandViewSchema,
+      status: 201,
+      handle: async (call) => {
+        const { box } = call.params;
+        const { name, args, deadlineSeconds } = call.body;
+        const id = `c-${newSecret().slice(0, 16)}`;
+        const context = writeOf(call, clock, { action: "command.create", subject: `box/${box}`, detail: name });
+        const deadlineMs = clock.wallMs() + deadlineSeconds * 1000;
+        return commandView(await store.commands.create(box, { id, name, args, deadlineMs }, context));
+      },
+    }),
+    route({
+      method: "GET",
+      path: "/v1/boxes/{box}/commands",
+      access: "viewer",
+      summary: "Commands of a box, newest first: all that are open, and the last that are finished",
+      params: boxPathSchema,
+      query: pageQuerySchema,
+      answer: pageSchema(commandViewSchema),
+      handle: async ({ params, query }) => {
+        const newestFirst = [...(await listOf(params.box))].sort((one, other) => other.generation - one.generation);
+        const from = newestFirst.findIndex(({ id }) => id === query.after) + 1;
+        const items = newestFirst.slice(from, from + query.limit);
+        const last = items.at(-1);
+        const isMore = from + items.length < newestFirst.length && last !== undefined;
+        return { items: items.map(commandView), ...(isMore ? { next: last.id } : {}) };
+      },
+    }),
+    route({
+      method: "GET",
+      path: "/v1/boxes/{box}/commands/{id}",
+      access: "viewer",
+      summary: "One command, with its answer when it has one",
+      params: commandPathSchema,
+      answer: commandViewSchema,
+      handle: async ({ params }) => {
+        const command = (await listOf(params.box)).find(({ id }) => id === params.id);
+        if (command === undefined) throw notFound(`command of box ${params.box}`, params.id);
+        return commandView(command);
+      },
+    }),
+  ];
+}
+
+/** Pure. */
+export function commandView(command: Command): CommandView {
+  const { id, boxId, name, args, generation, state, createdMs, deadlineMs, takenMs, finishedMs, answer } = command;
+  return {
+    id,
+    box: boxId,
+    name,
+    args: { ...args },
+    generation,
+    state,
+    createdAt: isoOf(createdMs),
+    deadline: isoOf(deadlineMs),
+    ...(takenMs === undefined ? {} : { takenAt: isoOf(takenMs) }),
+    ...(finishedMs === undefined ? {} : { finishedAt: isoOf(finishedMs) }),
+    ...(answer === undefined ? {} : { answer }),
+  };
+}
