@@ -205,7 +205,7 @@ async function main(): Promise<number> {
         stop,
       );
     },
-    runHub: async ({ options, warnings }, stop) => {
+    runHub: async ({ options, warnings }, { newAdminToken }, stop) => {
       if (options.store.kind === "redis" && options.store.password !== undefined) {
         redactor.addSecret(options.store.password);
       }
@@ -221,6 +221,7 @@ async function main(): Promise<number> {
           hostname: hostname(),
           console: { form: isUnderJournal() ? "journal" : "plain", stream: process.stdout },
           write: io.write,
+          newAdminToken,
         },
         stop,
       );

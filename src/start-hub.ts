@@ -17,6 +17,7 @@ export interface HubProcess {
   readonly version: string;
   readonly hostname: string;
   readonly console: { readonly form: "plain" | "journal"; readonly stream: Writable };
+  readonly newAdminToken: boolean;
   /** For the person who starts it. The log never gets what is written here. */
   readonly write: (text: string) => void;
 }
@@ -41,6 +42,7 @@ export async function startHub(options: HubOptions, from: HubProcess, stop: Abor
         version,
         hostname,
         pages: findPageDirectories(import.meta.url),
+        newAdminToken: from.newAdminToken,
         announce: (started) => from.write(renderHubStart(started)),
       },
       stop,

@@ -61,7 +61,11 @@ export interface CommandContext {
   /** Resolves when the agent was told to stop and has. */
   readonly runAgent: (loaded: LoadedOptions, signal: AbortSignal) => Promise<void>;
   /** Resolves when the hub was told to stop and has. */
-  readonly runHub: (loaded: LoadedHubOptions, signal: AbortSignal) => Promise<void>;
+  readonly runHub: (
+    loaded: LoadedHubOptions,
+    wish: { readonly newAdminToken: boolean },
+    signal: AbortSignal,
+  ) => Promise<void>;
   /** Ends every process that proves to be ours while no agent runs, and clears the records. */
   readonly cleanupWithoutAgent: (
     options: AgentOptions,

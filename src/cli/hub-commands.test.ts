@@ -11,6 +11,7 @@ import { createHubClient, type HubClient } from "../client/hub-client.ts";
 import { parseEnrolmentString } from "../contract/fleet/enrolment-string.ts";
 import { hashSecret } from "../hub/auth/secret-hash.ts";
 import { runHub, type StartedHub } from "../hub/hub.ts";
+import { testHubOptions } from "../hub/hub-world.fake.ts";
 import { createTestContext } from "./command-context.fake.ts";
 import { runProgram } from "./program.ts";
 
@@ -26,23 +27,7 @@ beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "sluice-hub-cli-"));
   hub = await new Promise<StartedHub>((resolve, reject) => {
     ended = runHub(
-      {
-        server: {
-          host: "127.0.0.1",
-          port: 0,
-          publicUrl: undefined,
-          ownUrl: undefined,
-          trustedProxies: [],
-          drainMs: 200,
-        },
-        metrics: undefined,
-        tls: { mode: "off", certFile: undefined, keyFile: undefined, names: [] },
-        store: { kind: "memory" },
-        enrolment: { approval: "manual" },
-        limits: { operatorPerSecond: 1e6, boxPerSecond: 1e6, addressPerSecond: 1e6 },
-        files: { dataDir: join(directory, "data") },
-        log: { level: "error" },
-      },
+      testHubOptions(join(directory, "data"), { enrolment: { approval: "manual" } }),
       {
         clock: systemClock,
         random: systemRandom,
@@ -373,4 +358,62 @@ test("a file that is wrong, or names a box that is not there, changes nothing", 
     err: expect.stringContaining(`${file}:2: boxes.south-1.drain`),
   });
   expect(await run(["apply", "-f", join(home, "none.yaml")])).toMatchObject({ exitCode: 64 });
+});
+
+test("a rollout is applied from a file, shown with the boxes it reaches, and removed", async () => {
+  const file = join(home, "lobby.yaml");
+  await writeFile(
+    file,
+    `selector: site=north
+template: {kind: stream, id: lobby, spec: {input: "rtsp://cam/{{box.id}}", outputs: ["rtmp://host/live/{{box.id}}"]}}
+`,
+  );
+  expect((await run(["rollout", "apply", "lobby", "-f", file])).out).toMatch(/^lobby is made \(revision 1\)\. How far/);
+  await expect.poll(async () => (await json("rollout show lobby")).boxes.placed).toBe(2);
+  expect((await run("rollout ls")).out).toMatch(/lobby +2\/2 +yes +site=north +lobby/);
+  expect((await json("stream show north-2/lobby")).owner).toBe("rollout/lobby");
+  expect(await run("stream stop north-2/lobby")).toMatchObject({
+    exitCode: 75,
+    err: expect.stringContaining("rollout"),
+  });
+  expect(await run(["rollout", "apply", "x y", "-f", file])).toMatchObject({ exitCode: 64 });
+  await writeFile(file, "selector: 'a b'\ntemplate: {kind: stream, id: x, spec: {}}\n");
+  expect(await run(["rollout", "apply", "lobby", "-f", file])).toMatchObject({
+    exitCode: 78,
+    err: expect.stringContaining(`${file}:1: selector: `),
+  });
+  expect((await run("rollout rm lobby --yes")).out).toBe("lobby is removed\n");
+  await expect.poll(async () => (await json("stream ls --text lobby")).items).toEqual([]);
+});
+
+test("rollouts and rules of alerts settle too: the hub compares their secrets, and nobody sees them", async () => {
+  const file = join(home, "fleet.yaml");
+  const fleet = (key: string, more = "") => `
+rollouts:
+  halls:
+    selector: site=nowhere
+    template: {kind: stream, id: hall, spec: {input: "rtsp://cam/1", outputs: ["rtmp://host/live/${key}"]}}
+alertRules:
+  offline: {condition: box-offline, forSeconds: 30, webhook: {url: "https://alerts.example/hook/${key}", secret: "sixteen-${key}-long"}${more}}
+`;
+  await writeFile(file, fleet("canary-6"));
+  const added = await run(["apply", "-f", file, "--yes"]);
+  expect(added.err).toBe("");
+  expect(added.out).toMatch(/\+ rollout\/halls .*rtmp:\/\/host\/live\/\*\*\*/);
+  expect(added.out).toMatch(/\+ alert-rule\/offline .*alerts\.example\/hook\/\*\*\*/);
+  expect(added.out).not.toContain("canary");
+  expect((await run(["apply", "-f", file, "--dry-run"])).out).toBe("Nothing to change.\n");
+  expect((await run("alert rule ls")).out).toMatch(/offline +box-offline +every box +30 s +yes +yes/);
+  await writeFile(file, fleet("canary-7", ", threshold: 80"));
+  expect((await run(["apply", "-f", file, "--dry-run"])).out).toBe(
+    "~ rollout/halls  a secret that is not shown\n~ alert-rule/offline\n    threshold: 90 → 80\n2 changes: 2 to change\n",
+  );
+  await writeFile(file, "rollouts: {}\nalertRules: {}\n");
+  expect((await run(["apply", "-f", file])).out).toBe("Nothing to change.\n");
+  expect((await json(["apply", "-f", file, "--prune", "--yes"])).changes).toMatchObject([
+    { subject: "rollout/halls", change: "remove" },
+    { subject: "alert-rule/offline", change: "remove" },
+  ]);
+  expect((await run("alert rule ls")).out).toBe("no rule\n");
+  expect((await run("alert ls")).out).toBe("no alert\n");
 });

@@ -10,13 +10,13 @@ export function renderHubStart(started: {
   if (adminToken === undefined) return `${lines.join("\n")}\n`;
   lines.push(
     "",
-    "This is the first start. The admin token opens everything and is shown this once; keep it safe:",
+    "This admin token opens everything and is shown this once; keep it safe:",
     "",
     `  ${adminToken}`,
     "",
     "What to do next:",
     `  1. Open ${url}/ in a browser and paste the token, or run: sluice login ${url}`,
-    "  2. Make a one-time token for a box: sluice box enrol-token",
+    "  2. Make a one-time token for a box: sluice box enrol-token create",
     "  3. On the box: sluice enrol <that token>",
     `  4. The API is described at ${url}/docs`,
   );

@@ -6,6 +6,7 @@ import {
 } from "../contract/fleet/alert.ts";
 import { auditViewSchema } from "../contract/fleet/audit-view.ts";
 import { type BoxPatchBody, boxHistoryViewSchema, boxViewSchema, overviewSchema } from "../contract/fleet/box-view.ts";
+import { changePreviewSchema } from "../contract/fleet/change-preview.ts";
 import { type CommandCreate, commandViewSchema } from "../contract/fleet/command-view.ts";
 import {
   expectedChangeSchema,
@@ -54,6 +55,8 @@ export interface ExpectedCondition extends Condition {
   /** Also touch what a rollout placed, and make it one's own. */
   readonly takeOver?: boolean | undefined;
 }
+
+const DRY_RUN: HubQuery = { dryRun: true };
 
 interface Page<Item> {
   readonly items: readonly Item[];
@@ -135,8 +138,7 @@ function workloadCalls(transport: HubTransport) {
       box: string,
       { body, ifRevision }: Condition & { readonly body: WorkloadSetPut },
       signal: AbortSignal,
-    ) =>
-      ask({ method: "PUT", path: pathOf(box), query: { dryRun: true }, body, ifRevision }, expectedDiffSchema, signal),
+    ) => ask({ method: "PUT", path: pathOf(box), query: DRY_RUN, body, ifRevision }, expectedDiffSchema, signal),
   };
 }
 
@@ -147,6 +149,9 @@ function rolloutCalls(transport: HubTransport) {
     get: (id: string, signal: AbortSignal) => ask({ path: hubPath("rollouts", id) }, rolloutViewSchema, signal),
     put: (id: string, { body, ifRevision }: Condition & { readonly body: RolloutPut }, signal: AbortSignal) =>
       ask({ method: "PUT", path: hubPath("rollouts", id), body, ifRevision }, rolloutViewSchema, signal),
+    /** What `put` would do. */
+    compare: (id: string, body: RolloutPut, signal: AbortSignal) =>
+      ask({ method: "PUT", path: hubPath("rollouts", id), query: DRY_RUN, body }, changePreviewSchema, signal),
     remove: (id: string, { ifRevision }: Condition, signal: AbortSignal) =>
       tell({ method: "DELETE", path: hubPath("rollouts", id), ifRevision }, signal),
   };
@@ -181,6 +186,9 @@ function alertCalls(transport: HubTransport) {
     rules: lister(transport, hubPath("alert-rules"), pageSchema(alertRuleViewSchema)),
     putRule: (id: string, { body, ifRevision }: Condition & { readonly body: AlertRulePut }, signal: AbortSignal) =>
       ask({ method: "PUT", path: rule(id), body, ifRevision }, alertRuleViewSchema, signal),
+    /** What `putRule` would do. */
+    compareRule: (id: string, body: AlertRulePut, signal: AbortSignal) =>
+      ask({ method: "PUT", path: rule(id), query: DRY_RUN, body }, changePreviewSchema, signal),
     removeRule: (id: string, { ifRevision }: Condition, signal: AbortSignal) =>
       tell({ method: "DELETE", path: rule(id), ifRevision }, signal),
   };

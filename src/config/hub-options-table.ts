@@ -169,12 +169,10 @@ export function hubOption(key: HubOptionKey): AnyHubOption {
   return HUB_OPTIONS[key] as unknown as AnyHubOption;
 }
 
-/** `server.publicUrl` → `SLUICE_HUB_SERVER_PUBLIC_URL`. */
+/** `server.publicUrl` → `SLUICE_HUB_SERVER_PUBLIC_URL`; `files.dataDir` → `SLUICE_HUB_DATA_DIR`. */
 export function hubEnvironmentName(key: string): string {
-  return `SLUICE_HUB_${key
-    .replace(/([a-z])([A-Z])/g, "$1_$2")
-    .replaceAll(".", "_")
-    .toUpperCase()}`;
+  const name = key.replace(/^files\./, "").replace(/([a-z])([A-Z])/g, "$1_$2");
+  return `SLUICE_HUB_${name.replaceAll(".", "_").toUpperCase()}`;
 }
 
 /** `server.publicUrl` → `--server-public-url`; `files.dataDir` → `--data-dir`. */

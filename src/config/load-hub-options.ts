@@ -103,7 +103,7 @@ function unknownKeyMessage(key: string): string {
 }
 
 function strayProblems(strayArguments: readonly string[]): ConfigProblem[] {
-  const flags = ["--config", "--print-config", "--help", ...HUB_OPTION_KEYS.map(hubFlag)];
+  const flags = ["--config", "--print-config", "--new-admin-token", "--help", ...HUB_OPTION_KEYS.map(hubFlag)];
   return strayArguments.flatMap((argument, index) => {
     // What follows an unknown flag is taken for its value: it is no problem of its own.
     if (!argument.startsWith("-") && /^--[^=]*$/.test(strayArguments[index - 1] ?? "")) return [];

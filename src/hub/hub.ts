@@ -8,7 +8,7 @@ import type { RunProgram } from "../base/spawn.ts";
 import type { HubOptions } from "../config/hub-options.ts";
 import { createAuthenticationService } from "./auth/authentication-service.ts";
 import { createAuthenticator } from "./auth/authenticator.ts";
-import { createFirstToken } from "./auth/first-token.ts";
+import { createFirstToken, createFirstTokenService } from "./auth/first-token.ts";
 import { createTokenRoutes } from "./auth/token-routes.ts";
 import { createAuditRoute } from "./fleet/audit-route.ts";
 import { createBoxReader } from "./fleet/box-reader.ts";
@@ -40,10 +40,12 @@ export interface HubDeps {
   readonly hostname: string;
   /** Files of the dashboard, and packages whose files its pages load. */
   readonly pages: readonly PageDirectory[];
+  /** Makes an admin token at this start, although there were some. */
+  readonly newAdminToken?: boolean;
   readonly announce: (started: StartedHub) => void;
 }
 
-/** Told once, when the hub can be used. */
+/** Told when the hub can be used, and again with the first token where the store was away until then. */
 export interface StartedHub {
   /** Where it can be reached from outside, as far as it knows. */
   readonly url: string;
@@ -83,11 +85,23 @@ export async function runHub(options: HubOptions, deps: HubDeps, stop: AbortSign
     const url = () => options.server.publicUrl ?? listened();
     const parts = createParts(options, { context, hub: () => ({ url: url(), caSha256: identity.caSha256 }), ownUrl });
     const authenticator = createAuthenticator(context);
-    const adminToken = await firstToken(context);
+    // Before anything is served, where the store answers: whoever starts a hub sees its token with its address.
+    const first = await createFirstToken(context, { another: deps.newAdminToken === true }).then(
+      (adminToken) => ({ adminToken, isTold: true }),
+      (thrown: unknown) => {
+        log.error(`The store does not answer; the hub says 503 until it does: ${messageOf(thrown)}`);
+        return { adminToken: undefined, isTold: false };
+      },
+    );
     server = await startHttpServer(parts.routes, httpOptions(options, identity.tls, deps), { context, authenticator });
     log.info(`The hub serves ${server.origin} as ${url()}, with its state in ${describeStore(options)}`);
-    deps.announce({ url: url(), port: server.port, caSha256: identity.caSha256, adminToken });
-    await runServices([createAuthenticationService(authenticator, context), ...parts.services], stop);
+    const facts = { url: url(), port: server.port, caSha256: identity.caSha256 };
+    deps.announce({ ...facts, adminToken: first.adminToken });
+    const onToken = (adminToken: string) => deps.announce({ ...facts, adminToken });
+    const late = first.isTold
+      ? []
+      : [createFirstTokenService(context, { another: deps.newAdminToken === true, onToken })];
+    await runServices([createAuthenticationService(authenticator, context), ...late, ...parts.services], stop);
   } finally {
     life.abort(new AppError("cancelled", "the hub is ending"));
     await server?.close();
@@ -130,18 +144,6 @@ export function createParts(
     ],
     services: [createMaintenance(context), createRolloutService(context), ...live.services],
   };
-}
-
-/** A store that cannot be asked must not keep the hub from starting: it says 503 until it can. The next start asks again. */
-async function firstToken(context: HubContext): Promise<string | undefined> {
-  try {
-    return await createFirstToken(context);
-  } catch (thrown) {
-    context.log.error(
-      `Whether this is the first start cannot be told, because the store does not answer: ${messageOf(thrown)}`,
-    );
-    return undefined;
-  }
 }
 
 function httpOptions(

@@ -2,6 +2,7 @@ import type { FleetFile, FleetFileBox, FleetFileStream } from "../../config/flee
 import type { AlertRuleView } from "../../contract/fleet/alert.ts";
 import type { BoxPatchBody, BoxView } from "../../contract/fleet/box-view.ts";
 import type { ExpectedDiffView, ExpectedView, WorkloadSetPut } from "../../contract/fleet/expected-view.ts";
+import { maskWebhook } from "../../contract/fleet/mask-webhook.ts";
 import type { RolloutView } from "../../contract/fleet/rollout.ts";
 import { maskWorkload } from "../../contract/mask-workload.ts";
 import { diffValues, type FieldChange } from "./diff-values.ts";
@@ -10,8 +11,7 @@ import { diffValues, type FieldChange } from "./diff-values.ts";
 export interface PlannedChange {
   /** `box/north-1`, `stream/north-1/cam-1`, `rollout/lobby`, `alert-rule/offline`. */
   readonly subject: string;
-  /** `resend`: it holds secrets, which cannot be compared. */
-  readonly change: "add" | "change" | "remove" | "resend";
+  readonly change: "add" | "change" | "remove";
   readonly fields: readonly FieldChange[];
   /** For `add` and `remove`: what it is. */
   readonly summary?: string | undefined;
@@ -101,21 +101,19 @@ function streamChange(box: string, id: string, held: ExpectedView, body: Workloa
   const shown = after === undefined ? undefined : { ...maskWorkload(after.workload), desired: after.desired };
   const before = held.items.find(({ workload }) => workload.id === id);
   if (before === undefined) return { subject, change: "add", fields: [], summary: summaryOf(after?.workload) };
-  const fields = diffValues({ ...before.workload, desired: before.desired }, shown);
-  return {
-    subject,
-    change: "change",
-    fields,
-    ...(fields.length === 0 ? { summary: "a secret that is not shown" } : {}),
-  };
+  return changed(subject, diffValues({ ...before.workload, desired: before.desired }, shown));
 }
 
-/** Rollouts of the file; with `prune` those that it does not name go. */
-export function planRollouts(
-  held: readonly RolloutView[],
-  wanted: Readonly<Record<string, FileRollout>>,
-  { prune }: { readonly prune: boolean },
-): FleetStep[] {
+/** What the hub holds, what the file says, and which of it the hub finds to differ, secrets included. */
+export interface Compared<Held, Wanted> {
+  readonly held: readonly Held[];
+  readonly wanted: Readonly<Record<string, Wanted>>;
+  readonly differing: ReadonlySet<string>;
+  /** What the file does not name goes. */
+  readonly prune: boolean;
+}
+
+export function planRollouts({ held, wanted, differing, prune }: Compared<RolloutView, FileRollout>): FleetStep[] {
   const gone = prune ? held.filter(({ id }) => !Object.hasOwn(wanted, id)) : [];
   return [
     ...gone.map(({ id, revision, template }): FleetStep => {
@@ -123,23 +121,16 @@ export function planRollouts(
       return { write: { kind: "rollout-remove", id, ifRevision: revision }, changes: [change] };
     }),
     ...Object.entries(wanted).flatMap(([id, body]): FleetStep[] => {
+      if (!differing.has(id)) return [];
       const before = held.find((rollout) => rollout.id === id);
-      const template = maskWorkload(body.template);
-      const hidesSome = JSON.stringify(template) !== JSON.stringify(body.template);
       const seen = before && { selector: before.selector, template: before.template, enabled: before.enabled };
-      const change = changeOf(`rollout/${id}`, { seen, shown: { ...body, template }, hidesSome });
-      if (change === undefined) return [];
+      const change = changeOf(`rollout/${id}`, seen, { ...body, template: maskWorkload(body.template) });
       return [{ write: { kind: "rollout", id, ifRevision: before?.revision, body }, changes: [change] }];
     }),
   ];
 }
 
-/** Rules of the file; with `prune` those that it does not name go. */
-export function planRules(
-  held: readonly AlertRuleView[],
-  wanted: Readonly<Record<string, FileRule>>,
-  { prune }: { readonly prune: boolean },
-): FleetStep[] {
+export function planRules({ held, wanted, differing, prune }: Compared<AlertRuleView, FileRule>): FleetStep[] {
   const gone = prune ? held.filter(({ id }) => !Object.hasOwn(wanted, id)) : [];
   return [
     ...gone.map(({ id, revision, condition }): FleetStep => {
@@ -147,9 +138,8 @@ export function planRules(
       return { write: { kind: "rule-remove", id, ifRevision: revision }, changes: [change] };
     }),
     ...Object.entries(wanted).flatMap(([id, body]): FleetStep[] => {
+      if (!differing.has(id)) return [];
       const before = held.find((rule) => rule.id === id);
-      const url = withoutCredentials(body.webhook.url);
-      const shown = { ...body, webhook: { url } };
       const seen = before && {
         condition: before.condition,
         selector: before.selector,
@@ -159,22 +149,24 @@ export function planRules(
         enabled: before.enabled,
         webhook: { url: before.webhook.url },
       };
-      const hidesSome = body.webhook.secret !== undefined || url !== body.webhook.url;
-      const change = changeOf(`alert-rule/${id}`, { seen, shown, hidesSome });
-      if (change === undefined) return [];
+      const change = changeOf(`alert-rule/${id}`, seen, { ...body, webhook: { url: maskWebhook(body.webhook.url) } });
       return [{ write: { kind: "rule", id, ifRevision: before?.revision, body }, changes: [change] }];
     }),
   ];
 }
 
-function changeOf(
-  subject: string,
-  { seen, shown, hidesSome }: { readonly seen: unknown; readonly shown: object; readonly hidesSome: boolean },
-): PlannedChange | undefined {
+function changeOf(subject: string, seen: object | undefined, shown: object): PlannedChange {
   if (seen === undefined) return { subject, change: "add", fields: [], summary: JSON.stringify(shown) };
-  const fields = diffValues(seen, shown);
-  if (fields.length > 0) return { subject, change: "change", fields };
-  return hidesSome ? { subject, change: "resend", fields: [] } : undefined;
+  return changed(subject, diffValues(seen, shown));
+}
+
+function changed(subject: string, fields: readonly FieldChange[]): PlannedChange {
+  return {
+    subject,
+    change: "change",
+    fields,
+    ...(fields.length === 0 ? { summary: "a secret that is not shown" } : {}),
+  };
 }
 
 /** `rtsp://cam/1 → rtmp://host/live/***`, for whatever has an input and outputs. */
@@ -190,12 +182,4 @@ function summaryOf(workload: object | undefined): string | undefined {
 function addressOf(end: unknown): string {
   if (typeof end === "string") return end;
   return typeof end === "object" && end !== null && "url" in end ? String(end.url) : "?";
-}
-
-function withoutCredentials(text: string): string {
-  const url = URL.parse(text);
-  if (url === null || (url.username === "" && url.password === "")) return text;
-  url.username = "";
-  url.password = "";
-  return url.href;
 }

@@ -43,14 +43,19 @@ export async function planFleet(
       field: "boxes",
     });
   }
-  const rollouts =
-    file.rollouts === undefined
-      ? []
-      : planRollouts(await collect(hub.rollouts.list({}, signal)), file.rollouts, options);
-  const rules =
-    file.alertRules === undefined
-      ? []
-      : planRules(await collect(hub.alerts.rules({}, signal)), file.alertRules, options);
+  const { prune } = options;
+  const rollouts: FleetStep[] = [];
+  if (file.rollouts !== undefined) {
+    const differing = await differingOf(file.rollouts, (id, body) => hub.rollouts.compare(id, body, signal));
+    const held = await collect(hub.rollouts.list({}, signal));
+    rollouts.push(...planRollouts({ held, wanted: file.rollouts, differing, prune }));
+  }
+  const rules: FleetStep[] = [];
+  if (file.alertRules !== undefined) {
+    const differing = await differingOf(file.alertRules, (id, body) => hub.alerts.compareRule(id, body, signal));
+    const held = await collect(hub.alerts.rules({}, signal));
+    rules.push(...planRules({ held, wanted: file.alertRules, differing, prune }));
+  }
   const isRemoval = ({ write }: FleetStep) => write.kind === "rollout-remove";
   return [
     ...rollouts.filter(isRemoval),
@@ -59,4 +64,14 @@ export async function planFleet(
     ...rollouts.filter((step) => !isRemoval(step)),
     ...rules,
   ];
+}
+
+/** Ids of what the hub would change. */
+async function differingOf<Wanted>(
+  wanted: Readonly<Record<string, Wanted>>,
+  compare: (id: string, body: Wanted) => Promise<{ readonly changed: boolean }>,
+): Promise<ReadonlySet<string>> {
+  const differing = new Set<string>();
+  for (const [id, body] of Object.entries(wanted)) if ((await compare(id, body)).changed) differing.add(id);
+  return differing;
 }

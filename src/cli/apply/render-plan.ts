@@ -7,7 +7,6 @@ const SIGNS: Readonly<Record<PlannedChange["change"], readonly [string, Tone]>> 
   add: ["+", "good"],
   change: ["~", "warn"],
   remove: ["-", "bad"],
-  resend: ["?", "quiet"],
 };
 
 /** What would change, thing by thing and field by field, and the sum of it. */
@@ -16,8 +15,7 @@ export function renderPlan(steps: readonly FleetStep[], { paint }: Pick<View, "p
   if (changes.length === 0) return "Nothing to change.\n";
   const lines = changes.flatMap(({ subject, change, fields, summary }) => {
     const [sign, tone] = SIGNS[change];
-    const note = change === "resend" ? "its secrets cannot be compared and are sent again" : summary;
-    const head = paint(tone, `${sign} ${subject}`) + (note === undefined ? "" : `  ${oneLine(note)}`);
+    const head = paint(tone, `${sign} ${subject}`) + (summary === undefined ? "" : `  ${oneLine(summary)}`);
     return [head, ...fields.map((field) => `    ${renderField(field)}`)];
   });
   return `${lines.join("\n")}\n${countChanges(changes)}\n`;
@@ -30,7 +28,6 @@ export function countChanges(changes: readonly PlannedChange[]): string {
       ["add", "to add"],
       ["change", "to change"],
       ["remove", "to remove"],
-      ["resend", "to send again"],
     ] as const
   ).flatMap(([kind, text]) => {
     const amount = changes.filter(({ change }) => change === kind).length;

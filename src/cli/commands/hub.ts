@@ -14,6 +14,7 @@ export interface HubFlags {
   readonly options: Readonly<Partial<Record<HubOptionKey, string>>>;
   readonly config: string | undefined;
   readonly printConfig: boolean;
+  readonly newAdminToken: boolean;
   readonly strayArguments: readonly string[];
 }
 
@@ -21,7 +22,8 @@ export function hubCommand(context: CommandContext, finish: Finish): Command {
   const command = new Command("hub")
     .description("run a hub: hold what every box should run, and show what it does, until told to stop")
     .option("--config <file>", "configuration file, YAML (SLUICE_HUB_CONFIG; else /etc/sluice/hub.yaml if it exists)")
-    .option("--print-config", "print the configuration in force and where each value came from, and exit");
+    .option("--print-config", "print the configuration in force and where each value came from, and exit")
+    .option("--new-admin-token", "make another admin token at this start and print it, for when the others are lost");
   for (const key of HUB_OPTION_KEYS) {
     const { value, help, fallbackText } = hubOption(key);
     const fallback = fallbackText.replaceAll("`", "");
@@ -66,7 +68,7 @@ export async function runHubCommand(flags: HubFlags, context: CommandContext): P
     for (const warning of loaded.warnings) io.write(`# Warning: ${warning}\n`);
     return 0;
   }
-  await context.runHub(loaded, signal);
+  await context.runHub(loaded, { newAdminToken: flags.newAdminToken }, signal);
   return 0;
 }
 
@@ -84,6 +86,7 @@ function toHubFlags(raw: Readonly<Record<string, unknown>>, strayArguments: read
     options,
     config: typeof config === "string" ? config : undefined,
     printConfig: raw["printConfig"] === true,
+    newAdminToken: raw["newAdminToken"] === true,
     strayArguments,
   };
 }

@@ -83,7 +83,10 @@ export async function runRolloutApply(id: string, flags: ApplyFlags, context: Co
   const held = await hub.rollouts.get(id, signal).catch(orNothing);
   const rollout = await hub.rollouts.put(id, { body, ifRevision: held?.revision }, signal);
   if (flags.json === true) printJson(io, rollout);
-  else io.write(`${id} ${held === undefined ? "is made" : "is changed"}: ${reachOf(rollout)}\n`);
+  else {
+    const done = held === undefined ? "is made" : "is changed";
+    io.write(`${id} ${done} (revision ${rollout.revision}). How far it is: sluice rollout show ${id} --watch\n`);
+  }
   return 0;
 }
 

@@ -7,7 +7,9 @@ import {
   alertViewSchema,
   deliveryViewSchema,
 } from "../../contract/fleet/alert.ts";
+import { changePreviewSchema, dryRunQuerySchema } from "../../contract/fleet/change-preview.ts";
 import { pageQuerySchema, pageSchema } from "../../contract/fleet/page.ts";
+import { previewOf } from "../fleet/preview-of.ts";
 import { isoOf, writeOf } from "../fleet/write-of.ts";
 import { type Route, route } from "../http/route.ts";
 import type { StoredObject } from "../store/objects.ts";
@@ -65,15 +67,17 @@ export function createAlertRoutes({
       access: "operator",
       summary: "Make or change a rule",
       params: alertRulePathSchema,
+      query: dryRunQuerySchema,
       body: alertRulePutSchema,
       conditional: "optional",
-      answer: alertRuleViewSchema,
+      answer: z.union([alertRuleViewSchema, changePreviewSchema]),
       handle: async (call) => {
         const { id } = call.params;
         const held = await store.objects.get(ALERT_RULE, id);
         const secret = call.body.webhook.secret ?? (held === undefined ? undefined : ruleOf(held)?.webhook.secret);
         const { url } = call.body.webhook;
         const body = { ...call.body, webhook: secret === undefined ? { url } : { url, secret } };
+        if (call.query.dryRun === true) return previewOf(held, body);
         const stored = await store.objects.put(
           { kind: ALERT_RULE, id, body },
           {

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import { alertRulePutSchema, type alertRuleViewSchema } from "../../contract/fleet/alert.ts";
+import { maskWebhook } from "../../contract/fleet/mask-webhook.ts";
 import { type LabelRequirement, parseSelector } from "../../contract/fleet/selector.ts";
 import { matchesLabels } from "../store/box.ts";
 import type { StoredObject } from "../store/objects.ts";
@@ -40,15 +41,8 @@ export function viewOfRule(rule: AlertRule, stored: StoredObject): z.input<typeo
     clearAfterSeconds,
     threshold,
     enabled,
-    webhook: { url: withoutSecrets(webhook.url), signed: webhook.secret !== undefined },
+    webhook: { url: maskWebhook(webhook.url), signed: webhook.secret !== undefined },
     createdAt: new Date(stored.createdMs).toISOString(),
     updatedAt: new Date(stored.updatedMs).toISOString(),
   };
-}
-
-/** Pure. Addresses of webhooks often hold a token: only where they lead to is shown. */
-export function withoutSecrets(address: string): string {
-  const url = new URL(address);
-  const more = url.search !== "" || url.username !== "" || url.pathname.split("/").length > 2;
-  return `${url.origin}/${url.pathname.split("/")[1] ?? ""}${more ? "/***" : ""}`;
 }

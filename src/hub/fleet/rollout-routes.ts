@@ -1,4 +1,6 @@
+import { z } from "zod";
 import { AppError } from "../../base/errors.ts";
+import { changePreviewSchema, dryRunQuerySchema } from "../../contract/fleet/change-preview.ts";
 import { pageQuerySchema, pageSchema } from "../../contract/fleet/page.ts";
 import { rolloutPathSchema, rolloutPutSchema, rolloutViewSchema } from "../../contract/fleet/rollout.ts";
 import { maskWorkload, unmaskWorkload } from "../../contract/mask-workload.ts";
@@ -7,6 +9,7 @@ import type { HubContext } from "../hub-context.ts";
 import type { StoredObject } from "../store/objects.ts";
 import { notFound } from "../store/store-error.ts";
 import { requireKnownPlaceholders } from "./fill-template.ts";
+import { previewOf } from "./preview-of.ts";
 import { ROLLOUT_KIND, ROLLOUT_STATUS_KIND, rolloutStatusSchema } from "./rollout-objects.ts";
 import { isoOf, writeOf } from "./write-of.ts";
 
@@ -61,8 +64,9 @@ export function createRolloutRoutes({ store, clock }: HubContext): readonly Rout
       summary: "Have every box whose labels match run this workload, with the box's facts filled in",
       conditional: "optional",
       params: rolloutPathSchema,
+      query: dryRunQuerySchema,
       body: rolloutPutSchema,
-      answer: rolloutViewSchema,
+      answer: z.union([rolloutViewSchema, changePreviewSchema]),
       handle: async (call) => {
         const { id } = call.params;
         requireKnownPlaceholders(call.body.template);
@@ -76,9 +80,10 @@ export function createRolloutRoutes({ store, clock }: HubContext): readonly Rout
             { field: `template.${unknown[0]}` },
           );
         }
+        const body = { ...call.body, template };
+        if (call.query.dryRun === true) return previewOf(held, body);
         const event = { kind: "rollout.changed", text: `Rollout ${id} was changed` };
         const context = writeOf(call, clock, { action: "rollout.put", subject: `rollout/${id}`, event });
-        const body = { ...call.body, template };
         const { expectedRevision } = call;
         return view(await store.objects.put({ kind: ROLLOUT_KIND, id, body }, { ...context, expectedRevision }));
       },

@@ -1,0 +1,58 @@
+import { describe, expect, test } from "vitest";
+import { maskWorkload, unmaskWorkload } from "./mask-workload.ts";
+
+const HELD = {
+  kind: "stream",
+  id: "cam-1",
+  spec: {
+    input: { url: "rtsp://admin:s3cret@cam/1", loop: true },
+    outputs: ["rtmp://ingest/live/key-1", { url: "file:///srv/a.ts", needsAudio: true }],
+    rawArguments: { input: ["-headers", "X-Token: abc", "-re"], output: ["-f", "flv", "rtmp://b/live/key-2"] },
+  },
+};
+
+describe("a masked workload", () => {
+  test("hides what opens something, and nothing else", () => {
+    expect(maskWorkload(HELD)).toEqual({
+      kind: "stream",
+      id: "cam-1",
+      spec: {
+        input: { url: "rtsp://admin:***@cam/1", loop: true },
+        outputs: ["rtmp://ingest/live/***", { url: "file:///srv/a.ts", needsAudio: true }],
+        rawArguments: { input: ["-headers", "***", "-re"], output: ["-f", "flv", "rtmp://b/live/***"] },
+      },
+    });
+  });
+
+  test("keeps the placeholders of a template readable", () => {
+    const template = {
+      kind: "stream",
+      id: "x",
+      spec: { input: "rtsp://u:pw@{{label.cam}}/{{box.id}}", outputs: ["rtmp://h/live/{{box.id}}"] },
+    };
+    expect(maskWorkload(template).spec).toEqual({
+      input: "rtsp://u:***@{{label.cam}}/{{box.id}}",
+      outputs: ["rtmp://h/live/***"],
+    });
+  });
+
+  test("sent back unchanged is what is held, whichever way its URLs are written", () => {
+    expect(unmaskWorkload(maskWorkload(HELD), HELD)).toEqual({ workload: HELD, unknown: [] });
+    const short = { ...HELD, spec: { input: "rtsp://admin:***@cam/1", outputs: [{ url: "rtmp://ingest/live/***" }] } };
+    expect(unmaskWorkload(short, HELD).workload.spec).toEqual({
+      input: "rtsp://admin:s3cret@cam/1",
+      outputs: [{ url: "rtmp://ingest/live/key-1" }],
+    });
+  });
+
+  test("gives no secret to another place than its own", () => {
+    const moved = {
+      ...HELD,
+      spec: { input: "rtsp://admin:***@evil/1", outputs: ["file:///x", "rtmp://ingest/live/***"] },
+    };
+    const { workload, unknown } = unmaskWorkload(moved, HELD);
+    expect(unknown).toEqual(["spec.input", "spec.outputs[1]"]);
+    expect(JSON.stringify(workload)).not.toMatch(/s3cret|key-1/);
+    expect(unmaskWorkload(maskWorkload(HELD), undefined).unknown).toHaveLength(4);
+  });
+});
