@@ -7,7 +7,7 @@ export interface BoxWorld {
   port: number;
   readonly onUp: (box: SimulatedBox) => void;
   readonly onDown: (box: SimulatedBox) => void;
-  /** `workload`: of a change or a whole set that names one with this id. */
+  /** `block`: the event as it came. */
   readonly onEvent: (box: SimulatedBox, name: string, block: string) => void;
   readonly onRefused: (status: number) => void;
 }
@@ -36,8 +36,11 @@ export function createSimulatedBox(
   let isUp = false;
   let isStopped = false;
   let rest = "";
+  /** What the hub asked for when it turned the box away. */
+  let askedMs = 0;
+  let isHeadDone = false;
 
-  const again = (askedMs: number) => {
+  const again = () => {
     if (isStopped) return;
     const ceilingMs = Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(attempts, 6));
     const ownMs = Math.max(250, Math.random() * ceilingMs);
@@ -53,13 +56,10 @@ export function createSimulatedBox(
     if (status === 200) return text.slice(end + 4);
     world.onRefused(status);
     const after = /^retry-after: (\d+)/im.exec(text)?.[1];
-    end && socket?.destroy();
-    pendingMs = after === undefined ? 0 : Number(after) * 1000;
+    socket?.destroy();
+    askedMs = after === undefined ? 0 : Number(after) * 1000;
     return undefined;
   };
-  let pendingMs = 0;
-  let isHeadDone = false;
-
   const takeBlock = (block: string) => {
     const retry = /^retry: (\d+)/m.exec(block)?.[1];
     if (retry !== undefined) serverRetryMs = Number(retry);
@@ -78,7 +78,7 @@ export function createSimulatedBox(
     timer = undefined;
     if (isStopped) return;
     isHeadDone = false;
-    pendingMs = 0;
+    askedMs = 0;
     rest = "";
     const one = connect({ host: world.host, port: world.port, localAddress });
     socket = one;
@@ -108,7 +108,7 @@ export function createSimulatedBox(
         isUp = false;
         world.onDown(box);
       }
-      again(pendingMs);
+      again();
     });
   };
 
