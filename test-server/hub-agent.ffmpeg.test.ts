@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { readFileSync, rmSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -252,6 +252,34 @@ test("the hub is away: the stream goes on, and the hub that comes back knows wha
   await until(async () => (await box()).workloads.running === 1, "the hub sees it running");
   expect(workloadPids()).toEqual(before);
 });
+
+test("a copied identity puts both machines in quarantine, which both say, and no stream is touched", async () => {
+  const before = workloadPids();
+  const copy = join(directory, "copy");
+  await mkdir(copy, { mode: 0o700 });
+  await copyFile(join(stateDir, "identity.json"), join(copy, "identity.json"));
+  const args = ["--no-warnings", MAIN, "agent", "--report-interval-seconds", "1", "--shutdown-streams", "stop"];
+  const child = spawn(process.execPath, args, {
+    env: { ...environment(), SLUICE_STATE_DIR: copy, SSE_RETRY_DELAY: "0.2" },
+    stdio: "ignore",
+  });
+  try {
+    await until(async () => (await box()).quarantine !== undefined, "the hub has seen two machines", 40_000);
+    await until(async () => (await status()).hold?.reason === "quarantined", "the box says so", 30_000);
+    expect((await sluice("status")).stdout).toContain("another machine goes by the same identity");
+    expect(agent?.output()).toContain(`sluice box release ${BOX}`);
+    expect(workloadPids()).toEqual(expect.arrayContaining(before));
+  } finally {
+    const exited = new Promise((done) => child.once("exit", done));
+    child.kill("SIGTERM");
+    await exited;
+    const runDirectory = openRunDirectory({ stateDir: copy, userId: process.getuid?.() ?? 0 }).path;
+    rmSync(runDirectory, { recursive: true, force: true });
+  }
+  await client.boxes.act(BOX, "release", never());
+  await until(async () => (await status()).hold === undefined, "the box works again", 30_000);
+  expect(workloadPids()).toEqual(before);
+}, 120_000);
 
 test("a box that is revoked is cut, says so, and its stream goes on", async () => {
   const before = workloadPids();

@@ -97,7 +97,22 @@ test.skipIf(mountRefusal !== undefined)(
       expect(agent.output()).toMatch(/registry\.json cannot be written \(ENOSPC\): going on from memory/);
       expect((await runSluice(world, ["status"])).text).toContain("NOT on disk (ENOSPC)");
       expect((await world.workload("cam-1"))?.pid).toBe(pid);
-
+      await world.until(
+        () => {
+          const { registry, node } = world.server.reports.latestOf(world.boxId)?.report ?? {};
+          const isFull = node?.disks?.some(({ usedBytes, totalBytes }) => usedBytes > 0.95 * totalBytes);
+          return registry?.durable === false && isFull;
+        },
+        "reports go on, and say that the disk is full",
+        35_000,
+      );
+      world.server.putStreams(bars(world, "cam-3"));
+      await world.untilRunning("cam-3");
+      world.server.set.remove(["cam-3"]);
+      await world.until(
+        async () => (await world.workload("cam-3")) === undefined,
+        "a stream is stopped with a full disk too",
+      );
       await world.killAgent("SIGKILL");
       const next = await world.startAgent();
       expect(await world.workload("cam-2")).toMatchObject({ pid: added.pid });
@@ -118,5 +133,5 @@ test.skipIf(mountRefusal !== undefined)(
       execFileSync("umount", ["--lazy", world.stateDir]);
     }
   },
-  90_000,
+  120_000,
 );

@@ -1,4 +1,5 @@
-import { mkdir } from "node:fs/promises";
+import { chown, mkdir, stat } from "node:fs/promises";
+import { replaceFile } from "../../base/atomic-file.ts";
 import { AppError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { createProcessTable } from "../../base/process-table.ts";
@@ -33,7 +34,7 @@ export async function enrolHere(
     throw thrown;
   });
   try {
-    const enrolDeps = createEnrolDeps(stateDir, deps);
+    const enrolDeps = createEnrolDeps(stateDir, { ...deps, replace: asOwnerOf(stateDir) });
     if (lock === undefined && enrolDeps.file.current().current !== undefined) {
       throw new AppError(
         "conflict",
@@ -46,4 +47,13 @@ export async function enrolHere(
   } finally {
     await lock?.release();
   }
+}
+
+/** root enrols for an agent of another user, who must be able to read what it finds. */
+function asOwnerOf(directory: string): typeof replaceFile {
+  return async (path, text, keepsPrevious) => {
+    await replaceFile(path, text, keepsPrevious);
+    const [owner, written] = await Promise.all([stat(directory), stat(path)]);
+    if (owner.uid !== written.uid || owner.gid !== written.gid) await chown(path, owner.uid, owner.gid);
+  };
 }

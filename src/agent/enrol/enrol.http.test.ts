@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { chown, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -8,9 +8,11 @@ import { systemClock } from "../../base/clock.ts";
 import { AppError } from "../../base/errors.ts";
 import { httpFetch } from "../../base/http-fetch.ts";
 import { createMemoryLog } from "../../base/log.ts";
+import { createRedactor } from "../../base/redact.ts";
 import { formatEnrolmentString } from "../../contract/fleet/enrolment-string.ts";
 import { openIdentityFile } from "../registry/identity-file.ts";
 import { type EnrolDeps, enrolBox, hashOf } from "./enrol-box.ts";
+import { enrolHere } from "./enrol-here.ts";
 import { type FakeHub, startFakeHub } from "./hub.fake.ts";
 import { rotateKey } from "./rotate-key.ts";
 
@@ -210,4 +212,22 @@ test("an identity that is damaged is put aside, and the box says that it has to 
   const log = createMemoryLog();
   expect(openIdentityFile(stateDir, { clock: systemClock, log }).current()).toEqual({});
   expect(log.lines.join()).toContain("identity.json cannot be used");
+});
+
+test.skipIf(process.getuid?.() !== 0)("what root enrols belongs to the user whose agent will read it", async () => {
+  await chown(stateDir, 65_534, 65_534);
+  const deps = {
+    clock: systemClock,
+    fetch: httpFetch,
+    redactor: createRedactor(),
+    pid: process.pid,
+    log: createMemoryLog(),
+  };
+  expect(await enrolHere({ ...wish(), stateDir }, deps, never)).toEqual({
+    state: "pending",
+    hub: hub.url,
+    mustRestartAgent: false,
+  });
+  const { uid, gid, mode } = await stat(join(stateDir, "identity.json"));
+  expect({ uid, gid, mode: mode & 0o777 }).toEqual({ uid: 65_534, gid: 65_534, mode: 0o600 });
 });

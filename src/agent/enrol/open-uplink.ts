@@ -6,7 +6,7 @@ import type { AgentOptions } from "../../config/agent-options.ts";
 import { parseEnrolmentString } from "../../contract/fleet/enrolment-string.ts";
 import type { AgentDeps } from "../agent-context.ts";
 import { readTokenFile } from "../link/credentials.ts";
-import { openIdentityFile } from "../registry/identity-file.ts";
+import { type IdentityFileDeps, openIdentityFile } from "../registry/identity-file.ts";
 import type { EnrolDeps } from "./enrol-box.ts";
 import { createEnrolment, type Enrolment } from "./enrolment.ts";
 import { resolveUplink } from "./resolve-uplink.ts";
@@ -47,10 +47,11 @@ export async function openUplink(options: AgentOptions, deps: AgentDeps & { read
 
 export function createEnrolDeps(
   stateDir: string,
-  { clock, fetch, redactor, log }: Pick<AgentDeps, "clock" | "fetch" | "redactor"> & { readonly log: Log },
+  deps: Pick<AgentDeps, "clock" | "fetch" | "redactor"> & Omit<IdentityFileDeps, "clock">,
 ): EnrolDeps {
+  const { clock, fetch, redactor } = deps;
   return {
-    file: openIdentityFile(stateDir, { clock, log }),
+    file: openIdentityFile(stateDir, deps),
     fetchTrusting: (ca) => (ca === undefined ? fetch : createHttpFetch({ ca })),
     clock,
     newKey: () => randomBytes(32).toString("base64url"),

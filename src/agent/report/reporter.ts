@@ -11,6 +11,7 @@ import { LONG_WAIT_STATUSES } from "../link/attempt-end.ts";
 import { authorizationFor, parseAddress } from "../link/credentials.ts";
 import { atLeastAsked, backoffDelayMs, longWaitMs } from "../link/retry-delay.ts";
 import { createDurableQueue } from "./durable-queue.ts";
+import { fitReport, MAX_REPORT_BYTES, MIN_REPORT_BYTES } from "./fit-report.ts";
 import { postReport } from "./post-report.ts";
 import type { QueueFile } from "./queue-file.ts";
 import type { QueueEntry } from "./report-queue.ts";
@@ -74,6 +75,8 @@ export function createReporter(options: ReporterOptions, deps: ReporterDeps): Re
   let failures = 0;
   let refusals = 0;
   let entriesAReport = MAX_ENTRIES_A_REPORT;
+  /** A hub, or something on the way to it, may take less: it is asked no more than once for each size. */
+  let maxBytes = MAX_REPORT_BYTES;
 
   const changed = () => {
     hasChanged = true;
@@ -143,7 +146,7 @@ export function createReporter(options: ReporterOptions, deps: ReporterDeps): Re
     const entries = queued.slice(0, entriesAReport);
     const token = await deps.token();
     const authorization = address === undefined ? undefined : authorizationFor(token, address);
-    const report: Report = {
+    const whole: Report = {
       version: 1,
       sequence: ++sequence,
       session: deps.session,
@@ -153,11 +156,13 @@ export function createReporter(options: ReporterOptions, deps: ReporterDeps): Re
       dropped,
       commandResults: entries.flatMap((entry) => (entry.kind === "command-result" ? [entry.value] : [])),
     };
+    const report = fitReport(whole, maxBytes);
     const answer = await postReport({ url, authorization, report, timeoutMs: TIMEOUT_MS, signal }, deps);
     if (answer.isDelivered) {
       onDelivered(entries, dropped);
       return;
     }
+    if (answer.status === 413) maxBytes = Math.max(MIN_REPORT_BYTES, Math.floor(maxBytes / 2));
     if (BODY_REFUSED.includes(answer.status) && entries.length > 0) onBodyRefused(entries);
     // The key was changed while this report was on its way with the old one.
     if (answer.status === 401 && token !== (await deps.token())) return send(url, signal);
