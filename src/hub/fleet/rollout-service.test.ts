@@ -80,7 +80,7 @@ test("a store that is away is waited for, and nothing is forgotten meanwhile", a
     isAway ? Promise.reject(storeUnavailable("gone")) : whole.expected.replace(...asked);
   const hub = run({ ...whole, expected: { ...whole.expected, replace } }, "hub-1", clock);
   await clock.advance(3500);
-  expect(hub.log.lines.filter((line) => line.includes("tried again")).length).toBeGreaterThan(1);
+  expect(hub.log.lines).toEqual(["[WARN] Rollouts cannot be carried out, which is tried until it can: gone"]);
   isAway = false;
   await clock.advance(2000);
   expect(await entriesOf(whole, "b-1")).toBe(1);

@@ -28,6 +28,7 @@ export function createRolloutService({ store, clock, log, hubId }: HubContext): 
       const standings = new Map<string, ReadonlyMap<string, Standing>>();
       const told = new Map<string, string>();
       let fence: number | undefined;
+      let isFailing = false;
       let renewAtMs = 0;
       let fullAtMs = Number.NEGATIVE_INFINITY;
 
@@ -122,8 +123,11 @@ export function createRolloutService({ store, clock, log, hubId }: HubContext): 
           let pauseMs = RENEW_MS;
           try {
             await lap();
+            isFailing = false;
           } catch (thrown) {
-            log.warn(`Rollouts could not be carried out and are tried again: ${messageOf(thrown)}`);
+            if (!isFailing)
+              log.warn(`Rollouts cannot be carried out, which is tried until it can: ${messageOf(thrown)}`);
+            isFailing = true;
             pauseMs = RETRY_MS;
           }
           const rest = new AbortController();
