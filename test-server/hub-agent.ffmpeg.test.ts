@@ -182,6 +182,8 @@ test("until a person approves it the box waits and says so, without a flood; the
   await startAgent();
   await until(async () => (await status()).hold?.reason === "pending", "the box says that it waits");
   expect((await sluice("status")).stdout).toContain("for a person to approve this box on the hub");
+  const doctor = await sluice("doctor").catch((thrown: { stdout: string }) => thrown);
+  expect(doctor.stdout).toMatch(/fail {2}hub +https:\S+, enrolled, link live: pending/);
   const before = agent?.output().split("\n").length ?? 0;
   await systemClock.delay(3000);
   expect((agent?.output().split("\n").length ?? 0) - before).toBeLessThan(4);
@@ -278,6 +280,11 @@ test("a copied identity puts both machines in quarantine, which both say, and no
   }
   await client.boxes.act(BOX, "release", never());
   await until(async () => (await status()).hold === undefined, "the box works again", 30_000);
+  const contact = async () => Date.parse((await box()).lastContactAt ?? "");
+  const releasedAtMs = await contact();
+  await until(async () => (await contact()) > releasedAtMs + 5000, "it goes on reporting");
+  expect((await box()).quarantine).toBeUndefined();
+  expect(await command("reconcile")).toMatchObject({ state: "done" });
   expect(workloadPids()).toEqual(before);
 }, 120_000);
 

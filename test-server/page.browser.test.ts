@@ -3,22 +3,10 @@ import { existsSync } from "node:fs";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
+import { CHROMIUM } from "./chromium.ts";
 import { FAULTS } from "./faults/fault-catalog.ts";
 import { createTestServer, type TestServer } from "./server.ts";
 
-const CHROMIUM = {
-  executablePath: "/usr/bin/chromium",
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-  ],
-};
 /** Without Chromium these tests are skipped: Ubuntu has it only as a snap. */
 const hasBrowser = existsSync(CHROMIUM.executablePath);
 const SMALL_INPUT = "test://bars?size=160x120&fps=10&tone=440";

@@ -1,13 +1,17 @@
 import { readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock } from "../src/base/clock.ts";
 import { AppError, messageOf } from "../src/base/errors.ts";
+import { boxViewSchema } from "../src/contract/fleet/box-view.ts";
+import { expectedEntryViewSchema } from "../src/contract/fleet/expected-view.ts";
 import type { AgentWorld } from "./agent-world.ts";
+import type { HubWorld } from "./hub-world.ts";
 
 /** One thing that the tour makes happen; resolves with what was seen. */
 interface Step {
   readonly title: string;
-  run(world: AgentWorld): Promise<string>;
+  run(hubWorld: HubWorld): Promise<string>;
 }
 
 const ID = "demo";
@@ -16,30 +20,27 @@ const WITHOUT_AGENT_MS = 3000;
 
 const STEPS: readonly Step[] = [
   {
-    title: "the agent connects",
-    run: async (world) => {
+    title: "the box enrols with the hub, and its agent connects",
+    run: async (hubWorld) => {
+      const { hub, world } = hubWorld;
+      await hubWorld.enrol();
       const agent = await world.startAgent();
-      await world.until(() => world.server.room.count() === 1, "the server sees the agent");
-      return `pid ${agent.pid}, connected to ${world.server.eventsUrl}`;
+      await world.until(async () => (await boxOf(hubWorld)).connection === "online", "the hub sees the box online");
+      return `pid ${agent.pid}, online at ${hub.origin}`;
     },
   },
   {
-    title: "an SSE event starts a stream",
-    run: async (world) => {
-      await post(world, "/send-event", {
-        eventType: "start",
-        id: ID,
-        input: "test://bars?size=640x360&fps=25&tone=440",
-        output: `${world.server.rtmp?.url}/${ID}`,
-      });
-      const { pid } = await world.untilRunning(ID);
+    title: "one command starts a stream",
+    run: async (hubWorld) => {
+      await startStream(hubWorld);
+      const { pid } = await hubWorld.world.untilRunning(ID);
       return `FFmpeg pid ${pid}`;
     },
   },
-  { title: "media really arrives at the RTMP server", run: async (world) => describeMedia(world) },
+  { title: "media really arrives at the RTMP server", run: describeMedia },
   {
     title: "FFmpeg is killed and comes back by itself",
-    run: async (world) => {
+    run: async ({ world }) => {
       const before = await pidOf(world);
       const connects = connectsOf(world);
       process.kill(before, "SIGKILL");
@@ -56,7 +57,7 @@ const STEPS: readonly Step[] = [
   },
   {
     title: "the agent is killed with -9, media never stops, the next agent adopts the same FFmpeg",
-    run: async (world) => {
+    run: async ({ world }) => {
       const before = await pidOf(world);
       const connects = connectsOf(world);
       await world.killAgent("SIGKILL");
@@ -70,15 +71,17 @@ const STEPS: readonly Step[] = [
     },
   },
   {
-    title: "the SSE connection is cut, the stream goes on, the reconnect reconciles",
-    run: async (world) => {
+    title: "the way to the hub is cut, the stream goes on, the reconnect reconciles",
+    run: async (hubWorld) => {
+      const { relay, world } = hubWorld;
       const before = await pidOf(world);
       const reconciliations = countLines(world, "Reconciliation completed");
-      world.server.fault("refuse", { status: 503, seconds: 2 });
+      relay.cut();
       await world.until(
         () => countLines(world, "Connection lost, retrying in") > 0,
         "the agent says that it is cut off",
       );
+      relay.mend();
       await world.until(() => countLines(world, "Reconnected to SSE endpoint") > 0, "the agent says that it is back");
       await world.until(() => countLines(world, "Reconciliation completed") > reconciliations, "it reconciles");
       const after = await pidOf(world);
@@ -87,9 +90,25 @@ const STEPS: readonly Step[] = [
     },
   },
   {
-    title: "a stop event ends the stream and leaves nothing",
-    run: async (world) => {
-      await post(world, "/send-event", { eventType: "stop", id: ID });
+    title: "the hub serves its page, and tells of the stream what the box tells",
+    run: async (hubWorld) => {
+      const { hub, world } = hubWorld;
+      const page = await fetch(`${hub.origin}/`);
+      if (!page.ok || !(await page.text()).includes("dashboard.js"))
+        throw new AppError("internal", "the hub serves no page");
+      const status = await world.until(async () => {
+        const path = `/v1/boxes/${world.boxId}/workloads/${ID}`;
+        const entry = expectedEntryViewSchema.parse(await hub.call("GET", path));
+        return entry.status?.state === "running" && entry.status.media?.fps !== undefined ? entry.status : undefined;
+      }, "the hub shows the stream running");
+      const { fps = 0, bitrateKbit = 0 } = status.media ?? {};
+      return `${status.state}, pid ${status.pid}, ${fps.toFixed(1)} fps, ${Math.round(bitrateKbit)} kbit/s`;
+    },
+  },
+  {
+    title: "a stop at the hub ends the stream and leaves nothing",
+    run: async ({ hub, world }) => {
+      await hub.call("DELETE", `/v1/boxes/${world.boxId}/workloads/${ID}`);
       await world.until(() => world.workloadPids().length === 0, "the process is gone");
       await world.until(() => recordsOnDisk(world) === 0, "registry.json is empty");
       await world.until(
@@ -102,7 +121,7 @@ const STEPS: readonly Step[] = [
 ];
 
 /** Goes through every step, saying what was seen. False as soon as one fails. */
-export async function runTour(world: AgentWorld, say: (line: string) => void): Promise<boolean> {
+export async function runTour(world: HubWorld, say: (line: string) => void): Promise<boolean> {
   const startMs = systemClock.monotonicMs();
   for (const [index, step] of STEPS.entries()) {
     const stepMs = systemClock.monotonicMs();
@@ -119,22 +138,28 @@ export async function runTour(world: AgentWorld, say: (line: string) => void): P
   return true;
 }
 
-export async function post(world: AgentWorld, path: string, body: unknown): Promise<void> {
-  const answer = await fetch(`${world.server.origin}${path}`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  if (!answer.ok) throw new AppError("unavailable", `POST ${path}: ${answer.status} ${await answer.text()}`);
+/** With the command line, as an operator would. */
+export async function startStream({ world, sluice, pictureUrl }: HubWorld): Promise<void> {
+  const file = join(world.stateDir, `${ID}.json`);
+  const spec = {
+    input: "test://bars?size=640x360&fps=25&tone=440",
+    outputs: [`${world.server.rtmp?.url}/${ID}`],
+  };
+  await writeFile(file, JSON.stringify({ kind: "stream", id: ID, pictureUrl: pictureUrl(ID), spec }));
+  await sluice("stream", "start", `${world.boxId}/${ID}`, "--file", file);
 }
 
-export async function describeMedia(world: AgentWorld, id = ID): Promise<string> {
+export async function boxOf({ hub, world }: HubWorld) {
+  return boxViewSchema.parse(await hub.call("GET", `/v1/boxes/${world.boxId}`));
+}
+
+export async function describeMedia({ world }: HubWorld): Promise<string> {
   const { rtmp } = world.server;
   if (rtmp === undefined) throw new AppError("internal", "this test server has no RTMP receiver");
-  const firstBytes = rtmp.mediaBytes(id);
-  await world.until(() => rtmp.mediaBytes(id) > firstBytes + 50_000, "50 kB of media arrive");
+  const firstBytes = rtmp.mediaBytes(ID);
+  await world.until(() => rtmp.mediaBytes(ID) > firstBytes + 50_000, "50 kB of media arrive");
   const publisher = await world.until(() => {
-    const found = rtmp.publishers().find(({ key }) => key === id);
+    const found = rtmp.publishers().find(({ key }) => key === ID);
     return found?.bitrateKbit === undefined || found.bitrateKbit === 0 ? undefined : found;
   }, "the receiver measures a bitrate");
   const { video } = publisher;

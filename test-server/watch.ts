@@ -1,10 +1,11 @@
 import { systemClock } from "../src/base/clock.ts";
-import type { AgentWorld } from "./agent-world.ts";
+import type { HubWorld } from "./hub-world.ts";
+import { boxOf } from "./tour.ts";
 
 const LOOK_MS = 500;
 
 /** Says each thing about agents, streams and received media when it is first seen, and again when it has changed. */
-export async function watchWorld(world: AgentWorld, say: (line: string) => void, signal: AbortSignal): Promise<void> {
+export async function watchWorld(world: HubWorld, say: (line: string) => void, signal: AbortSignal): Promise<void> {
   const seen = new Map<string, string>();
   const note = (topic: string, text: string) => {
     if (seen.get(topic) === text) return;
@@ -17,9 +18,10 @@ export async function watchWorld(world: AgentWorld, say: (line: string) => void,
   }
 }
 
-async function look(world: AgentWorld, note: (topic: string, text: string) => void): Promise<void> {
-  const clients = world.server.room.count();
-  note("clients", `${clients} SSE ${clients === 1 ? "client" : "clients"} connected to the test server`);
+async function look(hubWorld: HubWorld, note: (topic: string, text: string) => void): Promise<void> {
+  const { world } = hubWorld;
+  const box = await boxOf(hubWorld).catch(() => undefined);
+  note("hub", box === undefined ? "no hub answers" : `the hub sees the box ${box.id} ${box.connection}`);
   const status = await world.status().catch(() => undefined);
   note(
     "agent",

@@ -17,14 +17,15 @@ export function createChartGroup({ api, path, charts: definitions, reload }) {
   return {
     load: async (signal) => {
       const nowMs = api.nowMs();
-      const from = new Date(nowMs - range.ms).toISOString();
+      const fromMs = nowMs - range.ms;
+      const from = new Date(fromMs).toISOString();
       const { points } = await api.get(
         path,
         { step: range.step, from, to: new Date(nowMs).toISOString(), names },
         signal,
       );
       isEmpty = points.length === 0;
-      for (const chart of charts) chart.update(points);
+      for (const chart of charts) chart.update(points, [fromMs, nowMs]);
     },
     draw: () => html`
       <div class="section-head">

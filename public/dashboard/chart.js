@@ -5,7 +5,7 @@ const HEIGHT = 150;
 const COLOURS = ["--accent", "--busy", "--good"];
 
 /**
- * One chart over time. `update` gets points as the hub tells them; the figures that are drawn are `names`, in this order.
+ * One chart over time. `update` gets points as the hub tells them, and from when to when (ms); the figures that are drawn are `names`, in this order.
  *
  * @param {{title: string, names: readonly {name: string, label: string}[], format: (value: number) => string, min?: number,
  *   max?: number}} options
@@ -19,7 +19,11 @@ export function createChart({ title, names, format, min, max }) {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   let plot;
   let data = [[], ...names.map(() => [])];
+  /** Seconds since 1970: from where to where time goes. */
+  let span = [0, 1];
 
+  /** Of more than two days, the day stands with the time. */
+  const axisText = (seconds) => (span[1] - span[0] > 2 * 86_400 ? dayText(seconds) : timeText(seconds));
   const draw = () => {
     plot?.destroy();
     plot = undefined;
@@ -33,10 +37,10 @@ export function createChart({ title, names, format, min, max }) {
         height: HEIGHT,
         legend: { show: false },
         cursor: { y: false, drag: { x: false, y: false } },
-        scales: { y: { range: (_plot, low, high) => rangeOf({ low, high, min, max }) } },
+        scales: { x: { range: () => span }, y: { range: (_plot, low, high) => rangeOf({ low, high, min, max }) } },
         axes: [
-          { ...axis, values: (_plot, times) => times.map(timeText), space: 70 },
-          { ...axis, size: 62, values: (_plot, values) => values.map(format) },
+          { ...axis, values: (_plot, times) => times.map(axisText), space: 70, size: 28 },
+          { ...axis, size: 78, values: (_plot, values) => values.map(format) },
         ],
         series: [
           {},
@@ -77,7 +81,8 @@ export function createChart({ title, names, format, min, max }) {
 
   return {
     node,
-    update: (points) => {
+    update: (points, [from, to]) => {
+      span = [from / 1000, to / 1000];
       data = [
         points.map(({ at }) => Date.parse(at) / 1000),
         ...names.map(({ name }) => points.map(({ values }) => values[name]?.mean ?? null)),
@@ -121,4 +126,8 @@ function resolveColour(node, text) {
 
 function timeText(seconds) {
   return new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
+}
+
+function dayText(seconds) {
+  return new Date(seconds * 1000).toLocaleDateString([], { month: "short", day: "numeric" });
 }

@@ -12,22 +12,24 @@ export function drawField(problem, field) {
   const described = [hint === undefined ? "" : `hint-${name}`, problem.isAt(name) ? `problem-${name}` : ""]
     .join(" ")
     .trim();
-  return html`<label class="field">${label}
-    <input name=${name} type=${type} ?required=${required} autocomplete="off" spellcheck="false"
+  return html`<div class="field">
+    <label for=${`field-${name}`}>${label}</label>
+    <input id=${`field-${name}`} name=${name} type=${type} ?required=${required} autocomplete="off" spellcheck="false"
       placeholder=${placeholder ?? nothing} list=${list ?? nothing} inputmode=${inputmode ?? nothing} .defaultValue=${value ?? ""}
       aria-invalid=${problem.isAt(name) ? "true" : nothing} aria-describedby=${described === "" ? nothing : described}
       @input=${onInput === undefined ? nothing : (event) => onInput(event.target.value)}>
     ${hint === undefined ? nothing : html`<span class="hint" id=${`hint-${name}`}>${hint}</span>`}
     ${problem.draw(name)}
-  </label>`;
+  </div>`;
 }
 
 export function drawSelect(problem, { name, label, options, value, onChange }) {
-  return html`<label class="field narrow">${label}
-    <select name=${name} aria-invalid=${problem.isAt(name) ? "true" : nothing}
+  return html`<div class="field narrow">
+    <label for=${`field-${name}`}>${label}</label>
+    <select id=${`field-${name}`} name=${name} aria-invalid=${problem.isAt(name) ? "true" : nothing}
       @change=${onChange === undefined ? nothing : (event) => onChange(event.target.value)}>
       ${options.map(([key, text]) => html`<option value=${key} ?selected=${key === value}>${text}</option>`)}
     </select>
     ${problem.draw(name)}
-  </label>`;
+  </div>`;
 }

@@ -4,7 +4,6 @@ import { bytesText } from "../shared/quantity.js";
 export const percent = (value) => `${round(value)} %`;
 export const celsius = (value) => `${round(value)} °C`;
 export const bytes = (value) => bytesText(Math.round(value));
-export const bytesPerSecond = (value) => `${bytesText(Math.round(value))}/s`;
 export const kbitPerSecond = (value) =>
   value >= 10_000 ? `${round(value / 1000)} Mbit/s` : `${Math.round(value)} kbit/s`;
 export const times = (value) => `${Math.round(value * 100) / 100}×`;

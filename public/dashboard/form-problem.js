@@ -13,9 +13,13 @@ export function createFormProblem(redraw) {
     /** @param {HTMLFormElement} form gets the focus where the problem is */
     show: (error, form) => {
       const names = [...form.elements].map((input) => input.name).filter((name) => name !== undefined && name !== "");
-      problem = { message: error.message, name: nearestName(error.field, names) };
+      const name = nearestName(error.field, names);
+      problem = { name, message: name === undefined ? error.message : withoutField(error) };
       redraw();
-      form.elements[problem.name]?.focus?.();
+      const input = form.elements[name];
+      const folded = input?.closest?.("details");
+      if (folded) folded.open = true;
+      input?.focus?.();
     },
     /** For `aria-invalid` and `aria-describedby`. */
     isAt: (name) => problem?.name === name,
@@ -48,6 +52,12 @@ export function nearestName(field, names) {
     if (best === undefined || common > best.common) best = { name, common };
   }
   return best?.name;
+}
+
+/** The hub's messages begin with the field, which a person sees already. */
+function withoutField({ message, field }) {
+  const prefix = `${field}: `;
+  return message.startsWith(prefix) ? message.slice(prefix.length) : message;
 }
 
 function partsOf(field) {

@@ -5,6 +5,8 @@ const KEEP_LINES = 5000;
 /** Nearer to the end than this counts as being at the end. */
 const END_PIXELS = 40;
 
+const LINE_TIME = /^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] /;
+
 /** Lines of a log, newest last. It follows the end unless a person has scrolled away from it. */
 export function createLogLines() {
   const list = element("ol", {
@@ -68,7 +70,8 @@ function toItem(record) {
 
 /** A gap says how much is missing and why: a log that hides its holes is worse than none. */
 function textOf(record) {
-  if (record.type === "line") return record.text;
+  // The agent's lines bear their time in the text too.
+  if (record.type === "line") return record.at === undefined ? record.text : record.text.replace(LINE_TIME, "");
   if (record.type === "end") return `— end: ${record.reason} —`;
   const amount = [
     ...(record.lines === undefined ? [] : [`${record.lines} lines`]),

@@ -31,7 +31,7 @@ export function createUplinkReporter(
     token: () => readToken(context),
     snapshot: picture,
     onAnswersDelivered: journal.told,
-    session: randomBytes(8).toString("hex"),
+    session: newSession(),
     queueFile: createQueueFile(join(options.files.stateDir, "report-queue.jsonl"), 4 * QUEUE_BOUNDS.maxBytes),
   });
   return { ...reporter, run: onceEnrolled(context, reporter.run) };
@@ -102,6 +102,8 @@ export function createUplinkLink(
       cursor: store.cursor,
       onEvent: async (event, eventId) => {
         if (event.kind === "hold") return hold.begin(event.reason);
+        // While it was in quarantine the hub may have heard its copy, and takes this agent for one of the past.
+        if (hold.status()?.reason === "quarantined") reporter.renewSession(newSession());
         hold.end();
         if (event.kind === "ready") return;
         if (event.kind === "command") return commands.take(event);
@@ -155,6 +157,10 @@ function createUplinkLogs(context: AgentContext, logFile: UplinkParts["logFile"]
     token: () => readToken(context),
     ca: () => enrolment?.ca(),
   });
+}
+
+function newSession(): string {
+  return randomBytes(8).toString("hex");
 }
 
 function rotation(enrolment: Enrolment): CommandAction {

@@ -80,6 +80,8 @@ function renderAgent(status: AgentStatus, paint: Paint, nowMs: number): string[]
 
 function renderLink(link: LinkStatus, paint: Paint, nowMs: number): string {
   const state = paint(LINK_TONES[link.state], link.state);
+  if (link.state === "off" && link.endpoint !== "")
+    return `${state} · ${oneLine(link.endpoint)} · begins once this box is enrolled`;
   if (link.state === "off") return `${state} · no endpoint is configured: the last known set is kept`;
   const parts = [state, oneLine(link.endpoint), `since ${formatAge(link.since, nowMs) ?? link.since}`];
   if (link.state === "live") parts.push(count(link.events, "event"));

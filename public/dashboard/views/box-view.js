@@ -4,7 +4,7 @@ import { pathOf } from "../api.js";
 import { createBoxActions } from "../box-actions.js";
 import { createChartGroup } from "../chart-group.js";
 import { drawFacts, drawLabels, percentText } from "../facts.js";
-import { bytesPerSecond, celsius, percent } from "../figure-text.js";
+import { celsius, kbitPerSecond, percent } from "../figure-text.js";
 import { drawHistory } from "../history.js";
 import { drawAgo } from "../time.js";
 import { drawWorkloadRow } from "../workload-row.js";
@@ -17,10 +17,10 @@ const CHARTS = [
   {
     title: "Network",
     names: [
-      { name: "node.sentBytesPerSecond", label: "sent" },
-      { name: "node.receivedBytesPerSecond", label: "received" },
+      { name: "node.sentKbit", label: "sent" },
+      { name: "node.receivedKbit", label: "received" },
     ],
-    format: bytesPerSecond,
+    format: kbitPerSecond,
   },
   { title: "Temperature", names: [{ name: "node.temperatureC", label: "hottest sensor" }], format: celsius },
 ];

@@ -270,6 +270,30 @@ describe("reporter", () => {
     expect(queueFile.writes).toBe(0);
   });
 
+  it("goes on as another agent process when it is told to", async () => {
+    await using world = await startWorld();
+    await world.clock.advance(250);
+    world.reporter.renewSession("session-2");
+    await world.clock.advance(250);
+    expect(world.reports.map(({ session, sequence }) => [session, sequence])).toEqual([
+      ["session-1", 1],
+      ["session-2", 1],
+    ]);
+  });
+
+  it("sends again at once when its key was changed while a report was on its way", async () => {
+    const tokens = ["old", "new", "new"];
+    await using world = await startWorld({ token: async () => tokens.shift() ?? "new" });
+    world.answerNext(fails(401));
+    await world.clock.advance(250);
+    expect(world.requests.map(({ init }) => new Headers(init?.headers).get("authorization"))).toEqual([
+      "Bearer old",
+      "Bearer new",
+    ]);
+    expect(world.reporter.status()).toMatchObject({ state: "ok" });
+    expect(world.log.lines).toEqual([]);
+  });
+
   it("stops while it waits, sends or backs off, and leaves no timer", async () => {
     for (const prepare of [() => undefined, fails(500), () => new Promise<Response>(() => undefined)]) {
       const world = await startWorld({

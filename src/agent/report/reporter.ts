@@ -38,7 +38,7 @@ export interface ReporterDeps {
   /** Read for each report. */
   readonly token: () => Promise<string | undefined>;
   readonly snapshot: () => ReportPicture;
-  /** New for each agent process. */
+  /** To begin with; new for each agent process. */
   readonly session: string;
   readonly queueFile: QueueFile;
   /** These answers to commands have arrived. */
@@ -51,6 +51,8 @@ export interface Reporter extends Service {
   /** Kept until a report with it got through, across restarts. */
   occurred(occurrence: Occurrence): void;
   commandResult(result: CommandResult): void;
+  /** Goes on as another agent process would: a hub that had taken another machine for this box listens again. */
+  renewSession(session: string): void;
   status(): AgentStatus["report"];
 }
 
@@ -68,6 +70,7 @@ export function createReporter(options: ReporterOptions, deps: ReporterDeps): Re
   const { clock, log, random } = deps;
   const address = options.endpoint === undefined ? undefined : parseAddress(options.endpoint, "report.endpoint");
   const queue = createDurableQueue(QUEUE_BOUNDS, deps.queueFile, log);
+  let { session } = deps;
   let sequence = 0;
   let hasChanged = true;
   let wake: (() => void) | undefined;
@@ -149,7 +152,7 @@ export function createReporter(options: ReporterOptions, deps: ReporterDeps): Re
     const whole: Report = {
       version: 1,
       sequence: ++sequence,
-      session: deps.session,
+      session,
       sentAt: new Date(clock.wallMs()).toISOString(),
       ...deps.snapshot(),
       occurrences: entries.flatMap((entry) => (entry.kind === "occurrence" ? [entry.value] : [])),
@@ -185,6 +188,11 @@ export function createReporter(options: ReporterOptions, deps: ReporterDeps): Re
     changed,
     occurred: (value) => keep({ kind: "occurrence", value }),
     commandResult: (value) => keep({ kind: "command-result", value }),
+    renewSession: (next) => {
+      session = next;
+      sequence = 0;
+      changed();
+    },
     status: () => {
       const { entries, dropped } = queue.view();
       const state = address === undefined ? "off" : reason === undefined ? "ok" : "failing";

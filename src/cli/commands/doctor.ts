@@ -60,7 +60,7 @@ async function collectChecks(flags: DoctorFlags, context: CommandContext): Promi
     ...(await checkStateDirectory(options.files.stateDir)),
     await checkRunDirectory(runDirectories(options.files.stateDir, context)),
     ...host,
-    ...(await checkLink(options, context)),
+    ...((await checkHub(flags, context)) ?? (await checkLink(options, context))),
     await checkAgent(flags, context),
   ];
 }
@@ -73,6 +73,21 @@ function runDirectories(stateDir: string, { env, facts }: CommandContext): reado
     userId: facts.isRoot ? 0 : -1,
   };
   return runDirectoryCandidates(options, hashOfDirectory(stateDir));
+}
+
+/** `undefined` when the agent goes to its server with no key of its own, or does not answer. */
+async function checkHub(flags: DoctorFlags, context: CommandContext): Promise<Check[] | undefined> {
+  const status = await (await findAgent(flags, context)).status(context.signal).catch(() => undefined);
+  if (status?.enrolment === undefined) return undefined;
+  const { enrolment, hold, link } = status;
+  const clock =
+    (await checkClockSynchronised()) ??
+    warn("clock", "nothing says whether it is synchronised", "Compare: date -u; timedatectl");
+  const reason = hold?.reason ?? enrolment.reason ?? link.reason;
+  if (link.state === "live" && hold === undefined)
+    return [clock, ok("hub", `${enrolment.hub}, ${enrolment.state}, live`)];
+  const found = `${enrolment.hub}, ${enrolment.state}, link ${link.state}${reason === undefined ? "" : `: ${reason}`}`;
+  return [clock, fail("hub", found, "sluice status says what the box waits for; streams stay as they are meanwhile.")];
 }
 
 async function checkLink({ link }: AgentOptions, context: CommandContext): Promise<Check[]> {

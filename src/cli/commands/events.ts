@@ -21,7 +21,7 @@ export function eventsCommand(context: CommandContext, finish: Finish): Command 
     .description("what happens in the fleet: boxes that come and go, changes, incidents, alerts")
     .option("-f, --follow", "go on with what happens from now on, until Ctrl-C")
     .option("--after <cursor>", "go on after this event, as --json shows its cursor")
-    .option("--limit <number>", "at most so many of those that are kept", "100")
+    .option("--limit <number>", "without --follow: the last so many; after a cursor, the next", "100")
     .addHelpText(
       "after",
       `
@@ -36,7 +36,7 @@ export async function runEvents(flags: EventFlags, context: CommandContext): Pro
   const hub = await openHub(flags, context);
   const { io, signal } = context;
   if (flags.follow !== true) {
-    const page = await hub.events.page({ after: flags.after, limit }, signal);
+    const page = await hub.events.page({ after: flags.after, limit, recent: true }, signal);
     if (flags.json === true) printJson(io, page);
     else for (const event of page.items) io.write(line(event, context));
     return 0;

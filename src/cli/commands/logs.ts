@@ -111,17 +111,15 @@ async function printRemote(
       ? undefined
       : nameOfWorkload(wanted.workload, box.id, (await hub.boxes.expected(box.id, signal)).items);
   const query = { workload, tail: wanted.tail, since, follow: flags.follow === true };
-  let hasEnded = false;
   for await (const record of hub.logs(box.id, query, signal)) {
     if (flags.json === true) printJsonLine(io, record);
     else printRecord(record, context);
-    hasEnded = record.type === "end";
-    if (hasEnded && query.follow && !signal.aborted) {
-      if (record.type === "end") io.writeError(`sluice: the log of ${box.id} ends here: ${oneLine(record.reason)}\n`);
-      return ERROR_POLICY.unavailable.exit;
-    }
+    if (record.type !== "end") continue;
+    if (signal.aborted || (!query.follow && record.failed !== true)) return 0;
+    io.writeError(`sluice: the log of ${box.id} ends here: ${oneLine(record.reason)}\n`);
+    return ERROR_POLICY.unavailable.exit;
   }
-  if (hasEnded || signal.aborted) return 0;
+  if (signal.aborted) return 0;
   throw new AppError("unavailable", `the hub broke off the log of ${box.id}`);
 }
 

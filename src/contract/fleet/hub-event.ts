@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { instantSchema, pageQuerySchema } from "./page.ts";
+import { flagSchema, instantSchema, pageQuerySchema } from "./page.ts";
 
 /** Something that people who watch the fleet want to see. */
 export const hubEventSchema = z.object({
@@ -23,4 +23,6 @@ export const hubEventPageSchema = z.object({
 });
 export type HubEventPage = z.output<typeof hubEventPageSchema>;
 
-export const hubEventQuerySchema = pageQuerySchema;
+export const hubEventQuerySchema = pageQuerySchema.extend({
+  recent: flagSchema.optional().describe("As JSON, without `after`: the last events, not those from now on."),
+});

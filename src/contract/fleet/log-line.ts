@@ -18,7 +18,12 @@ export const logRecordSchema = z.discriminatedUnion("type", [
     bytes: z.int().optional(),
     reason: z.string(),
   }),
-  z.object({ type: z.literal("end"), reason: z.string() }),
+  z.object({
+    type: z.literal("end"),
+    reason: z.string(),
+    /** Said by the hub: what was asked for did not come, or not to its end. */
+    failed: z.literal(true).optional(),
+  }),
 ]);
 export type LogRecord = z.output<typeof logRecordSchema>;
 

@@ -42,6 +42,8 @@ export async function takeBoxLap(connection: BoxConnection, deps: BoxLapDeps): P
     connection.held = standing.reason;
     return;
   }
+  // Even when there is nothing new for it, it must hear that it need not wait any more.
+  if (connection.held !== undefined) connection.greeted = false;
   connection.held = undefined;
   connection.served = true;
   const isUpToDate = await sendSet(connection, deps);

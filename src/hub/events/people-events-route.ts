@@ -17,7 +17,12 @@ export function createPeopleEventsRoute(deps: { readonly store: Store; readonly 
     query: hubEventQuerySchema,
     answer: hubEventPageSchema,
     handle: async ({ query, lastEventId }) => {
-      const answer = await deps.store.events.after(query.after ?? lastEventId, query.limit);
+      const after = query.after ?? lastEventId;
+      if (after === undefined && query.recent === true) {
+        const { events, cursor } = await deps.store.events.recent(query.limit);
+        return { items: events.map(viewOfEvent), next: cursor };
+      }
+      const answer = await deps.store.events.after(after, query.limit);
       if (answer.kind === "gone") return { items: [], next: answer.cursor, gone: answer.reason };
       return { items: answer.events.map(viewOfEvent), next: answer.cursor };
     },

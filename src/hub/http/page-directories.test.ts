@@ -1,5 +1,7 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join, posix, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
 import { findPageDirectories, VENDOR } from "./page-directories.ts";
 
@@ -46,5 +48,19 @@ test("every package's file that is loaded is one that a built program carries", 
     for (const [, name = ""] of text.matchAll(/(?:from|import)"(\.[^"]+)"/g)) {
       expect(carried).toContain(posix.join(dirname(address), name));
     }
+  }
+});
+
+test("a built program serves what was built beside it, from each of its files", () => {
+  const build = mkdtempSync(join(tmpdir(), "sluice-pages-"));
+  try {
+    mkdirSync(join(build, "pages"));
+    for (const program of ["main.js", "chunks/start-hub.js"]) {
+      const found = findPageDirectories(pathToFileURL(join(build, program)).href);
+      expect(found).toContainEqual({ prefix: "/", directory: join(build, "pages/dashboard") });
+      expect(found).toContainEqual({ prefix: "/vendor/lit-html/", directory: join(build, "pages/vendor/lit-html") });
+    }
+  } finally {
+    rmSync(build, { recursive: true });
   }
 });

@@ -33,8 +33,9 @@ export const OWN_PAGES = [
  * @param program `import.meta.url` of a file in `build/` or `src/`
  */
 export function findPageDirectories(program: string): PageDirectory[] {
-  const built = fileURLToPath(new URL("pages/", program));
-  if (existsSync(built)) {
+  // A built program is cut into files of `build/` and of `build/chunks/`.
+  const built = ["pages/", "../pages/"].map((path) => fileURLToPath(new URL(path, program))).find(existsSync);
+  if (built !== undefined) {
     return [
       ...OWN_PAGES.map(({ prefix, folder }) => ({ prefix, directory: join(built, folder) })),
       ...VENDOR.map(({ name }) => ({ prefix: `/vendor/${name}/`, directory: join(built, "vendor", name) })),

@@ -51,6 +51,8 @@ interface OpenStream {
   onRoom: () => void;
 }
 
+type StreamEnd = Omit<Extract<LogRecord, { readonly type: "end" }>, "type">;
+
 const ANSWER_MS = 20_000;
 const LOOK_MS = 1000;
 const STREAMS = { aHub: 256, aBox: 8 } as const;
@@ -64,13 +66,13 @@ export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDep
   const streams = new Map<string, OpenStream>();
   const beat = Buffer.from(encodeBeat(options.beatMs));
 
-  const close = (id: string, reason: string) => {
+  const close = (id: string, end: StreamEnd) => {
     const stream = streams.get(id);
     if (stream === undefined) return;
     streams.delete(id);
-    send(stream.reader, { type: "end", reason });
+    send(stream.reader, { type: "end", ...end });
     stream.reader.close("end");
-    stream.life.abort(new AppError("cancelled", reason));
+    stream.life.abort(new AppError("cancelled", end.reason));
   };
 
   const requireRoom = (boxId: string) => {
@@ -97,9 +99,11 @@ export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDep
       await clock.delay(LOOK_MS, stream.life.signal);
       if (stream.upload !== undefined) return;
       const refusal = await refusalOf(id, stream.boxId);
-      if (refusal !== undefined) return close(id, refusal);
+      if (refusal !== undefined) return close(id, { reason: refusal, failed: true });
     }
-    if (stream.upload === undefined) close(id, `the box sent nothing within ${ANSWER_MS / 1000} s`);
+    if (stream.upload === undefined) {
+      close(id, { reason: `the box sent nothing within ${ANSWER_MS / 1000} s`, failed: true });
+    }
   };
 
   /** Reads on when the reader has taken what waits; `stuck` when it never does. */
@@ -118,25 +122,25 @@ export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDep
     return outcome;
   };
 
-  const pipe = async (id: string, stream: OpenStream, request: IncomingMessage): Promise<string> => {
+  const pipe = async (id: string, stream: OpenStream, request: IncomingMessage): Promise<StreamEnd> => {
     const reader = createRecordReader();
     for await (const chunk of request) {
       for (const record of reader.push(Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk)))) {
-        if (record.type === "end") return record.reason;
+        if (record.type === "end") return { reason: record.reason };
         send(stream.reader, record);
       }
       // While this waits nothing is read, and TCP makes the box wait.
       if (stream.reader.waitingBytes() > WAITING_BYTES && (await waitForRoom(stream)) === "stuck") {
         stream.reader.close("cut");
-        return "the reader takes nothing";
+        return { reason: "the reader takes nothing", failed: true };
       }
-      if (!streams.has(id)) return "the reader is gone";
+      if (!streams.has(id)) return { reason: "the reader is gone", failed: true };
     }
     for (const record of reader.end()) {
-      if (record.type === "end") return record.reason;
+      if (record.type === "end") return { reason: record.reason };
       send(stream.reader, record);
     }
-    return "the box has sent all";
+    return { reason: "the box has sent all" };
   };
 
   return {
@@ -186,22 +190,23 @@ export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDep
       stream.upload = request;
       const stop = () => void request.destroy();
       stream.life.signal.addEventListener("abort", stop, { once: true });
-      let reason = "the upload broke off";
+      let end: StreamEnd = { reason: "the upload broke off", failed: true };
       try {
         await stream.ready;
-        reason = await pipe(id, stream, request);
+        end = await pipe(id, stream, request);
       } catch (thrown) {
-        if (streams.has(id)) send(stream.reader, { type: "gap", reason });
+        if (streams.has(id)) send(stream.reader, { type: "gap", reason: end.reason });
         if (!streams.has(id)) throw new AppError("not-found", "the reader is gone", { cause: thrown });
       } finally {
         stream.life.signal.removeEventListener("abort", stop);
-        close(id, reason);
+        close(id, end);
       }
     },
     run: async (signal) => {
       presence.onChange(({ boxId, to }) => {
         if (to !== "offline") return;
-        for (const [id, stream] of streams) if (stream.boxId === boxId) close(id, "the box is offline");
+        for (const [id, stream] of streams)
+          if (stream.boxId === boxId) close(id, { reason: "the box is offline", failed: true });
       });
       try {
         for (;;) {
@@ -211,7 +216,7 @@ export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDep
       } catch (thrown) {
         if (!signal.aborted) throw thrown;
       } finally {
-        for (const id of streams.keys()) close(id, "the hub stops");
+        for (const id of streams.keys()) close(id, { reason: "the hub stops", failed: true });
       }
     },
   };

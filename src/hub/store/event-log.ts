@@ -1,4 +1,4 @@
-import { type Append, collection, type Engine, keyOf, type Log, putOf } from "./engine.ts";
+import { type Append, collection, type Engine, keyOf, type Log, type LogEntry, putOf } from "./engine.ts";
 
 /** Something that people who watch the fleet want to see: the source of `/v1/events`. */
 export interface NewEvent {
@@ -30,6 +30,8 @@ export interface EventLog {
    * holds on every other. Of the log the last `EVENTS_KEPT` are there.
    */
   after(cursor: string | undefined, limit: number): Promise<EventsAfter>;
+  /** The last events, oldest first, and the cursor of the last of them. */
+  recent(limit: number): Promise<{ readonly events: readonly HubEvent[]; readonly cursor: string }>;
 }
 
 export const EVENTS_KEPT = 20_000;
@@ -66,14 +68,20 @@ export function createEventLog(engine: Engine, newId: () => string): EventLog {
       if (from === undefined || from.epoch !== epoch) return { kind: "gone", reason: "other-store", cursor: now };
       if (from.sequence > slice.last) return { kind: "gone", reason: "ahead", cursor: now };
       if (from.sequence < slice.first - 1) return { kind: "gone", reason: "too-old", cursor: now };
-      const events = slice.entries.map(({ sequence, atMs, body }) => ({
-        ...body,
-        cursor: `${epoch}.${sequence}`,
-        atMs,
-      }));
+      const events = slice.entries.map((entry) => toEvent(epoch, entry));
       return { kind: "events", events, cursor: events.at(-1)?.cursor ?? cursor };
     },
+    recent: async (limit) => {
+      const epoch = await readEpoch();
+      const entries = await engine.readLogBack(log, Number.MAX_SAFE_INTEGER, limit);
+      const events = entries.map((entry) => toEvent(epoch, entry)).reverse();
+      return { events, cursor: events.at(-1)?.cursor ?? `${epoch}.0` };
+    },
   };
+}
+
+function toEvent(epoch: string, { sequence, atMs, body }: LogEntry<NewEvent>): HubEvent {
+  return { ...body, cursor: `${epoch}.${sequence}`, atMs };
 }
 
 export interface Cursor {

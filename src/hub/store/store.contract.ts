@@ -623,6 +623,10 @@ export function describeStore(name: string, open: () => Promise<StoreWorld>): vo
         { nowMs: NOW, event: { kind: "box.drain", boxId: "b", text: "b drains" } },
       );
       await other.events.append({ kind: "x", text: "two" }, NOW + 1);
+      expect(await store.events.recent(1)).toMatchObject({ events: [{ text: "two", atMs: NOW + 1 }] });
+      const recent = await store.events.recent(100);
+      expect(recent.events.slice(-2).map(({ text }) => text)).toEqual(["b drains", "two"]);
+      expect(await store.events.after(recent.cursor, 10)).toMatchObject({ events: [], cursor: recent.cursor });
       const after = await other.events.after(start.cursor, 1);
       expect(after).toMatchObject({ kind: "events", events: [{ kind: "box.drain", boxId: "b" }] });
       expect(await store.events.after(after.cursor, 10)).toMatchObject({ events: [{ text: "two", atMs: NOW + 1 }] });

@@ -1,0 +1,240 @@
+import { existsSync } from "node:fs";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { systemClock } from "../src/base/clock.ts";
+import { tokenCreatedSchema } from "../src/contract/fleet/token.ts";
+import { CHROMIUM } from "./chromium.ts";
+import { startHubProcess } from "./hub-process.ts";
+import { createHubWorld } from "./hub-world.ts";
+
+/** Without Chromium these tests are skipped: Ubuntu has it only as a snap. */
+const hasBrowser = existsSync(CHROMIUM.executablePath);
+const SMALL_INPUT = "test://bars?size=160x120&fps=10&tone=440";
+
+let browser: Browser;
+beforeAll(async () => {
+  if (hasBrowser) browser = await chromium.launch(CHROMIUM);
+});
+afterAll(() => (hasBrowser ? browser.close() : undefined));
+
+interface Visit {
+  readonly page: Page;
+  /** What scripts threw or the browser refused, and requests to anybody but the hub. */
+  readonly complaints: string[];
+}
+
+async function visit(origin: string, width = 1280): Promise<Visit> {
+  const page = await browser.newPage({ viewport: { width, height: 900 } });
+  const complaints: string[] = [];
+  page.setDefaultTimeout(20_000);
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("console", (message) => {
+    if (/Content Security Policy|Refused to/.test(message.text())) complaints.push(message.text());
+  });
+  page.on("request", (request) => {
+    if (new URL(request.url()).protocol !== "blob:" && !request.url().startsWith(origin))
+      complaints.push(request.url());
+    if (/slo_/.test(request.url())) complaints.push("a token in an address");
+  });
+  await page.goto(origin);
+  return { page, complaints };
+}
+
+async function signIn(page: Page, token: string): Promise<void> {
+  await page.getByLabel("Operator token").fill(token);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("heading", { name: "Boxes", level: 1 }).waitFor();
+  await page.getByText("live", { exact: true }).waitFor();
+}
+
+async function go(page: Page, name: string): Promise<void> {
+  await page.getByRole("navigation", { name: "Main" }).getByRole("link", { name, exact: true }).click();
+}
+
+test.skipIf(!hasBrowser)(
+  "an operator enrols a box, starts a stream, watches it, freezes it, sees the cause, reads the logs and stops it",
+  { timeout: 180_000 },
+  async () => {
+    await using hubWorld = await createHubWorld({ world: { agentArguments: ["--report-interval-seconds", "1"] } });
+    const { hub, world, sluice } = hubWorld;
+    const { page, complaints } = await visit(hub.origin);
+    await signIn(page, hub.adminToken);
+
+    await go(page, "Enrolment");
+    await page.getByLabel("Labels that the box gets").fill("site=north, gpu");
+    await page.getByLabel("The box works").selectOption("after approval");
+    await page.getByRole("button", { name: "Make a token" }).click();
+    const command = (await page.locator("[data-secret]").textContent()) ?? "";
+    expect(command).toMatch(/^sluice enrol sluice1\./);
+    await sluice(...command.split(" ").slice(1));
+    await world.startAgent();
+    await page.getByRole("button", { name: `Approve ${world.boxId}` }).click();
+    await go(page, "Boxes");
+    const row = page.locator(`[data-box="${world.boxId}"]`);
+    await row.getByText("online", { exact: true }).waitFor();
+    await row.getByText("site=north").waitFor();
+
+    await go(page, "Start a stream");
+    await page.getByLabel("Input", { exact: true }).fill("gopher");
+    await page.getByLabel("Output", { exact: true }).fill(`${world.server.rtmp?.url}/cam-1`);
+    await page.getByLabel("Live picture (may stay empty)").fill("no address");
+    await page.getByRole("button", { name: "Start", exact: true }).click();
+    await page.locator(".field-problem").getByText("allowed: an http, https, ws or wss address").waitFor();
+    expect(await page.locator('[aria-invalid="true"]').getAttribute("name")).toBe("workload.pictureUrl");
+    await page.getByLabel("Input", { exact: true }).fill(SMALL_INPUT);
+    await page.getByLabel("Live picture (may stay empty)").fill(hubWorld.pictureUrl("cam-1"));
+    await page.getByRole("button", { name: "Start", exact: true }).click();
+
+    await page.locator('[data-workload="cam-1"][data-state="running"]').waitFor();
+    await page.locator('[data-picture="live"] video').waitFor();
+    await untilVideoMoves(page);
+    const frames = page.locator('[data-chart="Frames a second"]');
+    await frames.locator("canvas").waitFor();
+    await expect.poll(() => frames.locator("figcaption").textContent()).toMatch(/\d/);
+
+    const { pid } = await world.untilRunning("cam-1");
+    if (pid === undefined) throw new Error("cam-1 runs without a pid");
+    process.kill(pid, "SIGSTOP");
+    // The agent ends a frozen process at once: what stays to be read is the gap with its cause.
+    await page.getByRole("region", { name: "Gaps in media" }).getByRole("cell", { name: "stopped" }).waitFor();
+    await page.locator('[data-workload="cam-1"][data-state="running"]').waitFor({ timeout: 60_000 });
+    await untilVideoMoves(page);
+
+    await page.getByRole("link", { name: "Log", exact: true }).click();
+    await page.getByRole("heading", { name: `Log of cam-1 on ${world.boxId}` }).waitFor();
+    await page.getByRole("combobox", { name: /^Log of/ }).selectOption("the agent");
+    const lines = page.getByRole("log");
+    await lines
+      .getByText(/Started cam-1/)
+      .first()
+      .waitFor();
+
+    await page.getByRole("link", { name: `back to ${world.boxId}` }).click();
+    await page.getByRole("button", { name: "Hibernate cam-1" }).click();
+    await page.locator('[data-workload="cam-1"][data-state="hibernated"]').waitFor();
+    await world.until(() => world.workloadPids().length === 0, "the process of cam-1 is gone");
+    await page.getByRole("button", { name: "Wake cam-1" }).click();
+    await page.locator('[data-workload="cam-1"][data-state="running"]').waitFor();
+    await page.getByRole("button", { name: "Stop cam-1" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Stop", exact: true }).click();
+    await page.locator('[data-workload="cam-1"]').waitFor({ state: "detached" });
+    await world.until(() => world.workloadPids().length === 0, "the process of cam-1 is gone");
+
+    await go(page, "Audit");
+    await page.getByRole("cell", { name: "box.approve" }).waitFor();
+    await page.close();
+    expect(complaints.filter((text) => !text.startsWith("ws:"))).toEqual([]);
+  },
+);
+
+test.skipIf(!hasBrowser)("a viewer sees everything and is offered nothing to change", async () => {
+  await using hub = await startHubProcess();
+  const viewer = tokenCreatedSchema.parse(
+    await hub.call("POST", "/v1/tokens", { name: "night watch", role: "viewer" }),
+  );
+  const { page, complaints } = await visit(hub.origin);
+  await signIn(page, viewer.token ?? "");
+  const nav = page.getByRole("navigation", { name: "Main" }).getByRole("link");
+  expect(await nav.allTextContents()).toEqual(["Boxes", "Workloads", "Rollouts", "Events", "Alerts"]);
+  for (const name of ["Rollouts", "Alerts"]) {
+    await go(page, name);
+    await page.getByRole("heading", { name, level: 1 }).waitFor();
+    expect(await page.getByRole("button").allTextContents()).toEqual(["Sign out"]);
+  }
+  await page.goto(`${hub.origin}/#/tokens`);
+  await page.getByText("This needs a token with the role admin.").waitFor();
+  await page.close();
+  expect(complaints).toEqual([]);
+});
+
+test.skipIf(!hasBrowser)(
+  "a token stays in the tab, opens nothing once revoked, and is named wrong in words",
+  async () => {
+    await using hub = await startHubProcess();
+    const made = tokenCreatedSchema.parse(await hub.call("POST", "/v1/tokens", { name: "short", role: "viewer" }));
+    const { page, complaints } = await visit(hub.origin);
+    await page.getByLabel("Operator token").fill("slo_not-a-token-of-this-hub");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("alert").getByText("The hub does not know this token.").waitFor();
+
+    await signIn(page, made.token ?? "");
+    await page.reload();
+    await page.getByRole("heading", { name: "Boxes", level: 1 }).waitFor();
+    const stored = await page.evaluate("JSON.stringify([{...localStorage}, document.cookie])");
+    expect(stored).toBe('[{},""]');
+    await hub.call("DELETE", `/v1/tokens/${made.id}`);
+    await page.getByLabel("Operator token").waitFor({ timeout: 15_000 });
+    expect(await page.evaluate("sessionStorage.length")).toBe(0);
+    await page.close();
+    expect(complaints).toEqual([]);
+  },
+);
+
+test.skipIf(!hasBrowser)(
+  "what comes from outside is text, nothing is wider than a phone, and keys alone do",
+  async () => {
+    await using hub = await startHubProcess();
+    const evil = '<img src=x onerror="document.title=1">';
+    await hub.call("POST", "/v1/tokens", { name: evil, role: "viewer" });
+    await hub.call("POST", "/v1/enrolments", { labels: { ["x".repeat(63)]: "y".repeat(63) } });
+    const { page, complaints } = await visit(hub.origin, 360);
+    await page.getByLabel("Operator token").fill(hub.adminToken);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Boxes", level: 1 }).waitFor();
+
+    await page.keyboard.press("Tab");
+    await page.getByRole("link", { name: "Tokens", exact: true }).focus();
+    await page.keyboard.press("Enter");
+    await page.getByText(evil).waitFor();
+    expect(await page.locator("img[src=x]").count()).toBe(0);
+    await expect.poll(() => page.evaluate("document.activeElement.id")).toBe("title");
+
+    for (const name of [
+      "Boxes",
+      "Workloads",
+      "Start a stream",
+      "Rollouts",
+      "Events",
+      "Alerts",
+      "Enrolment",
+      "Tokens",
+      "Audit",
+    ]) {
+      await go(page, name);
+      await page.locator("nav [aria-current=page]").getByText(name, { exact: true }).waitFor();
+      await systemClock.delay(300);
+      const unnamed = await page.evaluate(UNNAMED_CONTROLS);
+      expect(unnamed, name).toEqual([]);
+      expect(await page.evaluate("document.documentElement.scrollWidth"), name).toBeLessThanOrEqual(360);
+    }
+    await page.close();
+    expect(complaints).toEqual([]);
+  },
+);
+
+test.skipIf(!hasBrowser)(
+  "the page says that the hub is gone, keeps what it showed, and comes back with it",
+  async () => {
+    const first = await startHubProcess();
+    const { page } = await visit(first.origin);
+    await signIn(page, first.adminToken);
+    await first[Symbol.asyncDispose]();
+    await page.getByText("hub not heard, retrying").waitFor();
+    await page.getByRole("alert").getByText("The hub cannot be reached").waitFor();
+    await page.getByRole("heading", { name: "Boxes", level: 1 }).waitFor();
+    await page.close();
+  },
+);
+
+/** Controls that a screen reader could not name. */
+const UNNAMED_CONTROLS = `[...document.querySelectorAll("button, a, input, select, textarea, summary")]
+  .filter((node) => !(node.ariaLabel || node.textContent.trim() || node.labels?.length))
+  .map((node) => node.outerHTML)`;
+
+/** Resolves when the video's clock goes on. */
+async function untilVideoMoves(page: Page): Promise<void> {
+  const video = page.locator('[data-picture="live"] video');
+  const seconds = () => video.evaluate(({ currentTime }: { currentTime: number }) => currentTime);
+  const before = await seconds();
+  await expect.poll(seconds, { timeout: 30_000 }).toBeGreaterThan(before + 0.3);
+}
