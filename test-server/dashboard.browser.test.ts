@@ -212,19 +212,16 @@ test.skipIf(!hasBrowser)(
   },
 );
 
-test.skipIf(!hasBrowser)(
-  "the page says that the hub is gone, keeps what it showed, and comes back with it",
-  async () => {
-    const first = await startHubProcess();
-    const { page } = await visit(first.origin);
-    await signIn(page, first.adminToken);
-    await first[Symbol.asyncDispose]();
-    await page.getByText("hub not heard, retrying").waitFor();
-    await page.getByRole("alert").getByText("The hub cannot be reached").waitFor();
-    await page.getByRole("heading", { name: "Boxes", level: 1 }).waitFor();
-    await page.close();
-  },
-);
+test.skipIf(!hasBrowser)("the page says that the hub is gone and keeps what it showed", async () => {
+  const first = await startHubProcess();
+  const { page } = await visit(first.origin);
+  await signIn(page, first.adminToken);
+  await first[Symbol.asyncDispose]();
+  await page.getByText("hub not heard, retrying").waitFor();
+  await page.getByRole("alert").getByText("The hub cannot be reached").waitFor();
+  await page.getByRole("heading", { name: "Boxes", level: 1 }).waitFor();
+  await page.close();
+});
 
 /** Controls that a screen reader could not name. */
 const UNNAMED_CONTROLS = `[...document.querySelectorAll("button, a, input, select, textarea, summary")]

@@ -1,4 +1,5 @@
 import { html, nothing } from "/vendor/lit-html/lit-html.js";
+import { nearestName } from "./nearest-name.js";
 
 /**
  * Shows the hub's own message at the input it is about. An input is known by its name, which is where its value stands in the
@@ -35,34 +36,8 @@ export function createFormProblem(redraw) {
   };
 }
 
-/**
- * Pure: the name that stands closest to the field, or `undefined`.
- *
- * @param {string | undefined} field `body.workload.spec.outputs[0].url`
- * @param {readonly string[]} names
- */
-export function nearestName(field, names) {
-  if (field === undefined) return undefined;
-  const wanted = partsOf(field);
-  let best;
-  for (const name of names) {
-    const parts = partsOf(name);
-    const common = Math.min(parts.length, wanted.length);
-    if (!parts.slice(0, common).every((part, index) => part === wanted[index])) continue;
-    if (best === undefined || common > best.common) best = { name, common };
-  }
-  return best?.name;
-}
-
 /** The hub's messages begin with the field, which a person sees already. */
 function withoutField({ message, field }) {
   const prefix = `${field}: `;
   return message.startsWith(prefix) ? message.slice(prefix.length) : message;
-}
-
-function partsOf(field) {
-  return field
-    .replace(/\[(\d+)\]/g, ".$1")
-    .split(".")
-    .filter((part) => part !== "" && part !== "body");
 }

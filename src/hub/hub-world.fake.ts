@@ -17,6 +17,7 @@ export interface TestHub extends AsyncDisposable {
   readonly tokens: Readonly<Record<"admin" | "operator" | "viewer", string>>;
   readonly log: MemoryLog;
   readonly dataDir: string;
+  readonly options: HubOptions;
   ask(method: string, path: string, asked?: Asked): Promise<Answer>;
   /** Enrols a box through the API and gives its key. */
   enrol(
@@ -65,8 +66,9 @@ export async function startTestHub(wish: Partial<HubOptions> & { readonly admin?
   const stop = new AbortController();
   const log = createMemoryLog();
   const { promise: started, resolve: announce, reject } = Promise.withResolvers<StartedHub>();
+  const options = testHubOptions(dataDir, given);
   const ended = runHub(
-    testHubOptions(dataDir, given),
+    options,
     {
       clock: systemClock,
       random: systemRandom,
@@ -119,7 +121,7 @@ export async function startTestHub(wish: Partial<HubOptions> & { readonly admin?
     await ended.catch(() => undefined);
     if (ownDir !== undefined) await rm(ownDir, { recursive: true, force: true });
   };
-  return { origin, tokens, log, dataDir, ask, enrol, close, [Symbol.asyncDispose]: close };
+  return { origin, tokens, log, dataDir, options, ask, enrol, close, [Symbol.asyncDispose]: close };
 }
 
 export function sha256(text: string): string {

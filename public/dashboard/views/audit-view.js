@@ -5,7 +5,7 @@ import { drawTime } from "../time.js";
 const TYPING_MS = 250;
 
 /** Who did what to what, newest first. */
-export function createAuditView({ api, redraw, reload }) {
+export function createAuditView({ api, redraw, reload, notify }) {
   const filter = { actor: "", action: "", subject: "" };
   let items;
   let next;
@@ -66,7 +66,7 @@ export function createAuditView({ api, redraw, reload }) {
               shown: items.length,
             })
       }
-      ${next === undefined ? nothing : html`<button type="button" @click=${more}>Show more</button>`}
+      ${next === undefined ? nothing : html`<button type="button" @click=${() => more().catch((error) => notify(error.message, "error"))}>Show more</button>`}
     `,
   };
 }

@@ -17,7 +17,7 @@ const COUNTS = [
 const TYPING_MS = 250;
 
 /** All boxes, those that are unwell first. */
-export function createBoxesView({ api, query, redraw, reload }) {
+export function createBoxesView({ api, query, redraw, reload, notify }) {
   const filter = createBoxQuery(query);
   let overview;
   let boxes;
@@ -77,7 +77,7 @@ export function createBoxesView({ api, query, redraw, reload }) {
       </form>
       ${boxes === undefined ? html`<p class="empty">Asking the hub…</p>` : drawList(boxes, api.nowMs())}
       ${boxes?.length === 0 ? drawNone(filter) : nothing}
-      ${next === undefined || boxes === undefined ? nothing : html`<button type="button" @click=${more}>Show more (${boxes.length} shown)</button>`}
+      ${next === undefined || boxes === undefined ? nothing : html`<button type="button" @click=${() => more().catch((error) => notify(error.message, "error"))}>Show more (${boxes.length} shown)</button>`}
     `,
   };
 }

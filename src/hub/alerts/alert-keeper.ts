@@ -1,7 +1,7 @@
 import type { Clock } from "../../base/clock.ts";
 import { AppError, messageOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
-import type { Service } from "../../base/service.ts";
+import { type Service, untilAborted } from "../../base/service.ts";
 import type { Report } from "../../contract/report.ts";
 import type { Presence } from "../life/presence.ts";
 import type { AlertState } from "../store/alerts.ts";
@@ -213,7 +213,8 @@ export function createAlertKeeper(deps: AlertKeeperDeps): AlertKeeper {
         void enqueue(refresh);
       });
       try {
-        await presence.ready;
+        // It may never be: a store that is away must not keep the hub from ending.
+        await Promise.race([presence.ready, untilAborted(signal)]);
         while (!signal.aborted) {
           await enqueue(tick);
           await clock.delay(TICK_MS, signal);

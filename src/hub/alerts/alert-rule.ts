@@ -1,8 +1,7 @@
 import type { z } from "zod";
 import { alertRulePutSchema, type alertRuleViewSchema } from "../../contract/fleet/alert.ts";
 import { maskWebhook } from "../../contract/fleet/mask-webhook.ts";
-import { type LabelRequirement, parseSelector } from "../../contract/fleet/selector.ts";
-import { matchesLabels } from "../store/box.ts";
+import { type LabelRequirement, matchesSelector, parseSelector } from "../../contract/fleet/selector.ts";
 import type { StoredObject } from "../store/objects.ts";
 
 /** The kind of object that a rule is in the store. */
@@ -26,7 +25,7 @@ export function ruleOf({ id, body }: Pick<StoredObject, "id" | "body">): AlertRu
 
 /** Pure. */
 export function concerns(rule: AlertRule, labels: Readonly<Record<string, string>>): boolean {
-  return matchesLabels(labels, rule.requirements);
+  return matchesSelector(labels, rule.requirements);
 }
 
 /** Pure. As people see it: no secret, and no credentials in the address. */

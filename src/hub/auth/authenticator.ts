@@ -46,19 +46,28 @@ export function createAuthenticator({ store, clock }: AuthenticatorDeps): Authen
   const watched = new Map<string, Set<Watched>>();
   const uses = new Map<string, number>();
 
-  const lookUp = async (hash: string): Promise<Identity> => {
+  const findOperator = async (hash: string): Promise<Identity | undefined> => {
     const token = await store.operatorTokens.findByHash(hash);
-    if (token !== undefined && isSameHash(token.hash, hash)) return operatorOf(token, clock.wallMs());
+    return token !== undefined && isSameHash(token.hash, hash) ? operatorOf(token, clock.wallMs()) : undefined;
+  };
+
+  const findBox = async (hash: string): Promise<Identity | undefined> => {
     const found = await store.boxes.findByKey(hash);
-    if (found === undefined) throw new AppError("unauthorized", "this token opens nothing");
-    const { slot } = found;
-    const key = slot === "next" ? found.box.nextKey : found.box.key;
-    if (key === undefined || !isSameHash(key.hash, hash))
-      throw new AppError("unauthorized", "this token opens nothing");
-    if (found.box.state === "revoked") throw new AppError("unauthorized", `box ${found.box.id} was revoked`);
-    if (slot === "current") return boxOf(found.box, "current");
+    if (found === undefined) return undefined;
+    const { box, slot } = found;
+    const key = slot === "next" ? box.nextKey : box.key;
+    if (key === undefined || !isSameHash(key.hash, hash)) return undefined;
+    if (box.state === "revoked") throw new AppError("unauthorized", `box ${box.id} was revoked`);
+    if (slot === "current") return boxOf(box, "current");
     // Its first use: from now on the old key opens nothing.
-    return boxOf(await store.boxes.promoteKey(found.box.id, hash, promotion(found.box, clock.wallMs())), "next");
+    return boxOf(await store.boxes.promoteKey(box.id, hash, promotion(box, clock.wallMs())), "next");
+  };
+
+  /** Boxes first: they are many and ask all the time. */
+  const lookUp = async (hash: string): Promise<Identity> => {
+    const identity = (await findBox(hash)) ?? (await findOperator(hash));
+    if (identity === undefined) throw new AppError("unauthorized", "this token opens nothing");
+    return identity;
   };
 
   const identifyHash = async (hash: string): Promise<Identity> => {

@@ -7,10 +7,10 @@ import {
   boxViewSchema,
 } from "../../contract/fleet/box-view.ts";
 import { pageSchema } from "../../contract/fleet/page.ts";
-import { parseSelector } from "../../contract/fleet/selector.ts";
+import { type LabelRequirement, parseSelector } from "../../contract/fleet/selector.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 import type { HubContext } from "../hub-context.ts";
-import type { Box, BoxPatch, LabelRequirement } from "../store/box.ts";
+import type { Box, BoxPatch } from "../store/box.ts";
 import { notFound } from "../store/store-error.ts";
 import type { BoxReader } from "./box-reader.ts";
 import { choosePage } from "./fleet-pages.ts";

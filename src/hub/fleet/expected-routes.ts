@@ -6,6 +6,7 @@ import {
   expectedDiffSchema,
   expectedEntryViewSchema,
   expectedViewSchema,
+  MAX_WORKLOADS_A_BOX,
   workloadPathSchema,
   workloadPutSchema,
   workloadSetPutSchema,
@@ -126,6 +127,7 @@ export function createExpectedRoutes({ store, clock }: HubContext): readonly Rou
         return edit(call, box, {
           decide: (set) => {
             const held = set.entries.find((entry) => entry.workload.id === id);
+            if (held === undefined) requireRoom(set);
             const put = [{ workload: revealed(workload, held), desired: desired ?? held?.desired ?? "running" }];
             return { put, takeOver: call.query.takeOver };
           },
@@ -205,6 +207,11 @@ function entryOf(set: ExpectedSet, id: string): ExpectedEntry {
   const entry = set.entries.find(({ workload }) => workload.id === id);
   if (entry === undefined) throw notFound(`workload on box ${set.boxId}`, id);
   return entry;
+}
+
+function requireRoom({ boxId, entries }: ExpectedSet): void {
+  if (entries.length < MAX_WORKLOADS_A_BOX) return;
+  throw new AppError("exhausted", `box ${boxId} has ${entries.length} workloads already; it takes no more`);
 }
 
 /** With the secrets that its sender saw masked. */

@@ -5,9 +5,10 @@ import {
   fleetWorkloadViewSchema,
 } from "../../contract/fleet/expected-view.ts";
 import { pageSchema } from "../../contract/fleet/page.ts";
+import { matchesSelector } from "../../contract/fleet/selector.ts";
 import { type Route, route } from "../http/route.ts";
 import type { HubContext } from "../hub-context.ts";
-import { type Box, matchesLabels } from "../store/box.ts";
+import type { Box } from "../store/box.ts";
 import type { BoxReader } from "./box-reader.ts";
 import { statusesOf } from "./box-reader.ts";
 import { requirementsOf } from "./box-routes.ts";
@@ -116,7 +117,7 @@ export function createOverviewRoutes(
           return { items, ...(last === undefined ? {} : { next: `${last.box}/${last.workload.id}` }) };
         };
         const first = afterBox === "" ? undefined : await store.boxes.get(afterBox);
-        const isFirstWanted = first !== undefined && matchesLabels(first.labels, requirementsOf(query.labels));
+        const isFirstWanted = first !== undefined && matchesSelector(first.labels, requirementsOf(query.labels));
         if (isFirstWanted && (await collect(first, afterId))) return more();
         for await (const box of allBoxes(query.labels, afterBox === "" ? undefined : afterBox)) {
           if (await collect(box, "")) return more();

@@ -28,16 +28,20 @@ export function createRolloutService({ store, clock, log, hubId }: HubContext): 
       const standings = new Map<string, ReadonlyMap<string, Standing>>();
       const told = new Map<string, string>();
       let fence: number | undefined;
-      let fullAtMs = 0;
+      let isFailing = false;
+      let renewAtMs = 0;
+      let fullAtMs = Number.NEGATIVE_INFINITY;
 
       const lap = async (): Promise<void> => {
-        const lease = await store.leases.acquire(LEASE, { holder: hubId, ttlMs: LEASE_MS, nowMs: clock.wallMs() });
-        if (!lease.held) {
-          fence = undefined;
-          return;
+        if (fence === undefined || clock.monotonicMs() >= renewAtMs) {
+          renewAtMs = clock.monotonicMs() + RENEW_MS;
+          const answer = await store.leases.acquire(LEASE, { holder: hubId, ttlMs: LEASE_MS, nowMs: clock.wallMs() });
+          const held = answer.held ? answer.lease.fence : undefined;
+          if (held !== fence) fullAtMs = Number.NEGATIVE_INFINITY;
+          fence = held;
         }
-        if (fence !== lease.lease.fence || clock.monotonicMs() >= fullAtMs) {
-          fence = lease.lease.fence;
+        if (fence === undefined) return;
+        if (clock.monotonicMs() >= fullAtMs) {
           fullAtMs = clock.monotonicMs() + FULL_LAP_MS;
           told.clear();
           dirty.markAll();
@@ -119,8 +123,11 @@ export function createRolloutService({ store, clock, log, hubId }: HubContext): 
           let pauseMs = RENEW_MS;
           try {
             await lap();
+            isFailing = false;
           } catch (thrown) {
-            log.warn(`Rollouts could not be carried out and are tried again: ${messageOf(thrown)}`);
+            if (!isFailing)
+              log.warn(`Rollouts cannot be carried out, which is tried until it can: ${messageOf(thrown)}`);
+            isFailing = true;
             pauseMs = RETRY_MS;
           }
           const rest = new AbortController();

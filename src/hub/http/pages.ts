@@ -39,7 +39,7 @@ export async function registerPages(app: FastifyInstance, routes: readonly Route
     });
     await pages.register(swaggerUi, {
       routePrefix: "/docs",
-      uiConfig: { docExpansion: "none", deepLinking: true },
+      uiConfig: { docExpansion: "list", deepLinking: true },
       logo: { type: "image/svg+xml", content: LOGO },
     });
   });

@@ -1,3 +1,5 @@
+import { type LabelRequirement, matchesSelector } from "../../contract/fleet/selector.ts";
+
 /** What the hub holds of a box. Times are wall time in milliseconds. */
 export interface Box {
   readonly id: string;
@@ -62,29 +64,12 @@ export interface BoxFilter {
   readonly text?: string | undefined;
 }
 
-export interface LabelRequirement {
-  readonly key: string;
-  readonly operator: "in" | "not-in" | "exists" | "absent";
-  /** For `in` and `not-in`. A box without the label is `not-in`. */
-  readonly values?: readonly string[] | undefined;
-}
-
-export function matchesLabels(labels: Readonly<Record<string, string>>, wanted: readonly LabelRequirement[]): boolean {
-  return wanted.every(({ key, operator, values = [] }) => {
-    const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
-    if (operator === "exists") return value !== undefined;
-    if (operator === "absent") return value === undefined;
-    const isIn = value !== undefined && values.includes(value);
-    return operator === "in" ? isIn : !isIn;
-  });
-}
-
 export function matchesBox(box: Box, filter: BoxFilter): boolean {
   const text = filter.text?.toLowerCase();
   return (
     (filter.state === undefined || box.state === filter.state) &&
     (filter.draining === undefined || box.draining === filter.draining) &&
     (text === undefined || box.id.toLowerCase().includes(text) || box.name.toLowerCase().includes(text)) &&
-    matchesLabels(box.labels, filter.labels ?? [])
+    matchesSelector(box.labels, filter.labels ?? [])
   );
 }

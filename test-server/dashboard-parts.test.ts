@@ -1,0 +1,132 @@
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { workloadPutSchema } from "../src/contract/fleet/expected-view.ts";
+import { workloadSchema } from "../src/contract/workload.ts";
+
+/** A module of the page, as the browser loads it. */
+function load(file: string) {
+  return import(pathToFileURL(resolve(import.meta.dirname, "../public/dashboard", file)).href);
+}
+const { readEvents } = await load("read-events.js");
+const { nearestName } = await load("nearest-name.js");
+const { toWorkload } = await load("stream-form.js");
+const { unwellFirst } = await load("box-query.js");
+const { parseLabels, labelsText } = await load("labels.js");
+
+async function eventsOf(bytes: Uint8Array, cuts: readonly number[]) {
+  const edges = [...new Set([0, ...cuts.map((cut) => cut % (bytes.length + 1)), bytes.length])].sort((a, b) => a - b);
+  const pieces = edges.slice(1).map((edge, index) => bytes.slice(edges[index], edge));
+  const events = [];
+  for await (const event of readEvents(ReadableStream.from(pieces))) events.push(event);
+  return events;
+}
+
+test("events are the same wherever the network cuts them, even inside a line's end or a character", async () => {
+  const text =
+    ': beat\r\nid: e.1\r\nevent: line\r\ndata: {"a":"é🎥"}\r\n\r\ndata: one\rdata: two\r\rretry: 50\ndata:three\n\ndata: lost';
+  const bytes = new TextEncoder().encode(text);
+  const whole = await eventsOf(bytes, []);
+  expect(whole).toEqual([
+    { name: "line", data: '{"a":"é🎥"}', id: "e.1", retryMs: undefined },
+    { name: "message", data: "one\ntwo", id: "e.1", retryMs: undefined },
+    { name: "message", data: "three", id: "e.1", retryMs: 50 },
+  ]);
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.nat(), { maxLength: 12 }), async (cuts) => {
+      expect(await eventsOf(bytes, cuts)).toEqual(whole);
+    }),
+  );
+});
+
+test.each([
+  ["workload.spec.outputs[0].url", "workload.spec.outputs[0].url"],
+  ["body.workload.pictureUrl", "workload.pictureUrl"],
+  ["workload.spec.input", "workload.spec.input.url"],
+  ["workload.spec.outputs[0].url.scheme", "workload.spec.outputs[0].url"],
+  ["If-Match", undefined],
+  [undefined, undefined],
+])("a message about %s is shown at %s", (field, name) => {
+  const names = [
+    "box",
+    "workload.id",
+    "workload.spec.input.url",
+    "workload.spec.outputs[0].url",
+    "workload.pictureUrl",
+  ];
+  expect(nearestName(field, names)).toBe(name);
+});
+
+test("what the form says is a workload that the hub takes, without what was left empty", () => {
+  const form = new FormData();
+  form.set("workload.id", "cam-1");
+  form.set("workload.name", " ");
+  form.set("workload.priority", "70");
+  form.set("workload.pictureUrl", "wss://media.example/live/cam-1.flv");
+  form.set("workload.spec.input.url", "rtsp://camera/1");
+  form.set("workload.spec.outputs[0].url", "rtmp://h/live/k");
+  form.set("workload.spec.video", "encode");
+  form.set("workload.spec.video.encoder", "libx264");
+  form.set("workload.spec.video.fps", "12.5");
+  form.set("needsAudio", "on");
+  const workload = toWorkload(form);
+  expect(workloadPutSchema.parse({ workload, desired: "running" }).workload).toEqual(workloadSchema.parse(workload));
+  expect(workload).toEqual({
+    kind: "stream",
+    id: "cam-1",
+    priority: 70,
+    pictureUrl: "wss://media.example/live/cam-1.flv",
+    spec: {
+      input: { url: "rtsp://camera/1" },
+      outputs: [{ url: "rtmp://h/live/k", needsAudio: true }],
+      video: { encoder: "libx264", fps: 12.5 },
+    },
+  });
+});
+
+test("boxes that need a person stand first, each once, and revoked ones last", () => {
+  const box = (id: string, more: object = {}) => ({
+    id,
+    name: id,
+    state: "approved",
+    connection: "online",
+    workloads: { unwell: 0 },
+    incidents: [],
+    ...more,
+  });
+  const boxes = [
+    box("b10"),
+    box("b9"),
+    box("gone", { state: "revoked", connection: "offline" }),
+    box("new", { state: "pending", connection: "never" }),
+    box("sick", { workloads: { unwell: 1 } }),
+    box("off", { connection: "offline" }),
+    box("copy", { quarantine: {} }),
+    box("off", { connection: "offline" }),
+  ];
+  expect(unwellFirst(boxes).map(({ id }: { id: string }) => id)).toEqual([
+    "copy",
+    "off",
+    "sick",
+    "new",
+    "b9",
+    "b10",
+    "gone",
+  ]);
+});
+
+test("labels are written as they are read", () => {
+  const labels = { site: "north", gpu: "" };
+  expect(labelsText(labels)).toBe("site=north, gpu");
+  expect(parseLabels(labelsText(labels))).toEqual(labels);
+  expect(() => parseLabels("=x")).toThrow('"=x" has no key');
+});
+
+test.each(["ftp://media/1.flv", "wss://user:secret@media/1.flv", "no address"])(
+  "%s is no place for a live picture",
+  (pictureUrl) => {
+    const workload = { kind: "stream", id: "a", pictureUrl, spec: { input: "test://bars", outputs: ["rtmp://h/l/k"] } };
+    expect(workloadSchema.safeParse(workload).error?.issues[0]?.path).toEqual(["pictureUrl"]);
+  },
+);
