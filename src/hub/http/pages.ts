@@ -1,7 +1,7 @@
 import fastifyStatic from "@fastify/static";
 import swagger from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyPluginAsync } from "fastify";
 import { openApiOf } from "./open-api.ts";
 import type { PageDirectory } from "./page-directories.ts";
 import type { Route } from "./route.ts";
@@ -17,7 +17,7 @@ const LOGO = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>';
 /** The dashboard's files, and the API page at `/docs` with all that it needs: neither asks any other host for anything. */
 export async function registerPages(app: FastifyInstance, routes: readonly Route[], options: PageOptions) {
   const document = openApiOf(routes, { title: "Sluice hub", version: options.version });
-  await app.register(async (pages) => {
+  const files: FastifyPluginAsync = async (pages) => {
     sendAlways(pages, PAGE_HEADERS);
     for (const [index, { prefix, directory }] of options.directories.entries()) {
       await pages.register(fastifyStatic, {
@@ -29,8 +29,8 @@ export async function registerPages(app: FastifyInstance, routes: readonly Route
         cacheControl: false,
       });
     }
-  });
-  await app.register(async (pages) => {
+  };
+  const apiPage: FastifyPluginAsync = async (pages) => {
     sendAlways(pages, API_PAGE_HEADERS);
     await pages.register(swagger, {
       mode: "static",
@@ -42,7 +42,9 @@ export async function registerPages(app: FastifyInstance, routes: readonly Route
       uiConfig: { docExpansion: "list", deepLinking: true },
       logo: { type: "image/svg+xml", content: LOGO },
     });
-  });
+  };
+  await app.register(files);
+  await app.register(apiPage);
 }
 
 function sendAlways(pages: FastifyInstance, headers: Readonly<Record<string, string>>): void {
