@@ -10,6 +10,7 @@ import {
 import { loadAgentOptions } from "../../config/load-agent-options.ts";
 import { printOptions } from "../../config/print-options.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
+import { givenOptions } from "../given-options.ts";
 
 export interface AgentFlags {
   readonly options: Readonly<Partial<Record<AgentOptionKey, string>>>;
@@ -73,11 +74,7 @@ export async function runAgentCommand(flags: AgentFlags, context: CommandContext
 }
 
 function toAgentFlags(raw: Readonly<Record<string, unknown>>, strayArguments: readonly string[]): AgentFlags {
-  const options: Partial<Record<AgentOptionKey, string>> = {};
-  for (const key of AGENT_OPTION_KEYS) {
-    const text = raw[attributeOf(flagOf(key))];
-    if (typeof text === "string") options[key] = text;
-  }
+  const options = givenOptions(raw, AGENT_OPTION_KEYS, flagOf);
   if (raw["stopStreamsOnExit"] === true) options["shutdown.streams"] ??= "stop";
   const config = raw["config"];
   return {
@@ -86,9 +83,4 @@ function toAgentFlags(raw: Readonly<Record<string, unknown>>, strayArguments: re
     printConfig: raw["printConfig"] === true,
     strayArguments,
   };
-}
-
-/** The name under which commander keeps a flag: `--state-dir` → `stateDir`. */
-function attributeOf(flag: string): string {
-  return flag.slice(2).replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }

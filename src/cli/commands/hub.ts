@@ -9,6 +9,7 @@ import {
 import { loadHubOptions } from "../../config/load-hub-options.ts";
 import { printHubOptions } from "../../config/print-hub-options.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
+import { givenOptions } from "../given-options.ts";
 
 export interface HubFlags {
   readonly options: Readonly<Partial<Record<HubOptionKey, string>>>;
@@ -73,14 +74,7 @@ export async function runHubCommand(flags: HubFlags, context: CommandContext): P
 }
 
 function toHubFlags(raw: Readonly<Record<string, unknown>>, strayArguments: readonly string[]): HubFlags {
-  const options: Partial<Record<HubOptionKey, string>> = {};
-  for (const key of HUB_OPTION_KEYS) {
-    const name = hubFlag(key)
-      .slice(2)
-      .replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
-    const text = raw[name];
-    if (typeof text === "string") options[key] = text;
-  }
+  const options = givenOptions(raw, HUB_OPTION_KEYS, hubFlag);
   const config = raw["config"];
   return {
     options,
