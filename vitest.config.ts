@@ -6,7 +6,8 @@ export default defineConfig({
     include: ["src/**/*.test.ts", "test-server/**/*.test.ts", "scripts/**/*.test.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    maxWorkers: 2,
+    // Many tests wait for real programs: with one more than cores they wait together.
+    maxWorkers: 3,
     pool: "forks",
   },
 });

@@ -45,7 +45,10 @@ test.skipIf(problem !== undefined)(
         "postrm",
         "prerm",
       ]);
-      expect(readFileSync(join(tree, "DEBIAN/conffiles"), "utf8").trim()).toBe("/etc/sluice/agent.yaml");
+      expect(readFileSync(join(tree, "DEBIAN/conffiles"), "utf8").trim().split("\n")).toEqual([
+        "/etc/sluice/agent.yaml",
+        "/etc/sluice/hub.yaml",
+      ]);
       // What the program needs of its packages is in it.
       expect(existsSync(join(tree, "usr/lib/sluice/node_modules"))).toBe(false);
       execFileSync("md5sum", ["--quiet", "--check", "DEBIAN/md5sums"], { cwd: tree });

@@ -38,7 +38,7 @@ if (patterns.length === 0) {
   await check("tour", [join(root, "scripts/try"), "--check"]);
   const torture = join(root, "scripts/torture");
   await check("torture", [torture, "--minutes", "2", "--seed", "1"]);
-  await check("kill -9 at the effects of an agent", [torture, "--effects", ...(isLong ? [] : ["--every", "3"])]);
+  await check("kill -9 at the effects of an agent", [torture, "--effects", ...(isLong ? [] : ["--every", "6"])]);
   await check("many restarts", [torture, "--restarts", isLong ? "10000" : "300"]);
 }
 await runVitest();

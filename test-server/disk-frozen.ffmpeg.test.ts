@@ -14,7 +14,8 @@ function mountDisk() {
   const discard = () => rmSync(at, { recursive: true, force: true });
   try {
     writeFileSync(join(at, "image"), "");
-    truncateSync(join(at, "image"), 64 * 1024 * 1024);
+    // Above the floor at which recording is paused. The file has holes: it takes what is written.
+    truncateSync(join(at, "image"), 1024 * 1024 * 1024);
     run("mkfs.ext4", "-q", "-F", join(at, "image"));
     mkdirSync(path);
     run("mount", "-o", "loop", join(at, "image"), path);

@@ -142,13 +142,11 @@ test("whatever is there, a second lap has nothing to do, and what people put the
       const held = world.entries.map(({ id, owner }): ExpectedEntry => ({ ...stream(id), owner }));
       const rollouts = world.rollouts.map((given) => rollout(given));
       const first = settle(held, planBox(on, held, rollouts));
-      const second = settle(first, planBox(on, first, rollouts));
-      const third = planBox(on, second, rollouts);
-      expect(third.writes).toEqual([]);
+      expect(planBox(on, first, rollouts).writes).toEqual([]);
       const byPeople = (entries: readonly ExpectedEntry[]) => entries.filter(({ owner }) => owner === undefined);
-      expect(byPeople(second).length).toBe(byPeople(held).length);
+      expect(byPeople(first).length).toBe(byPeople(held).length);
       const live = new Set(rollouts.map(({ id }) => ownerOf(id)));
-      expect(second.filter(({ owner }) => owner !== undefined && !live.has(owner))).toEqual([]);
+      expect(first.filter(({ owner }) => owner !== undefined && !live.has(owner))).toEqual([]);
     }),
   );
 });

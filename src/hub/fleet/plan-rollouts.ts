@@ -42,8 +42,25 @@ export function ownerOf(rolloutId: string): string {
  * - A rollout that is off places nothing and takes nothing away. One that is gone takes away what it placed.
  * - Hibernated stays hibernated: that is a person's word about one box.
  * - Of two rollouts with the same workload id the one that is there already, else the first by id, has the place.
+ * - A place that one rollout leaves is there for the next one at once: writes are in the order in which they can be done.
  */
 export function planBox(box: Box, entries: readonly ExpectedEntry[], rollouts: readonly Rollout[]): BoxPlan {
+  const writes: OwnerWrite[] = [];
+  let held = entries;
+  // Each round but the last gives at least one rollout its last place.
+  for (let round = 0; ; round++) {
+    const plan = planRound(box, held, rollouts);
+    writes.push(...plan.writes);
+    if (plan.writes.length === 0 || round > rollouts.length) return { writes, standings: plan.standings };
+    held = plan.writes.reduce(afterWrite, held);
+  }
+}
+
+function afterWrite(held: readonly ExpectedEntry[], { owner, entries }: OwnerWrite): readonly ExpectedEntry[] {
+  return [...held.filter((entry) => entry.owner !== owner), ...entries];
+}
+
+function planRound(box: Box, entries: readonly ExpectedEntry[], rollouts: readonly Rollout[]): BoxPlan {
   const writes: OwnerWrite[] = [];
   const standings = new Map<string, Standing>();
   const ownerById = new Map(entries.map(({ workload, owner }) => [workload.id, owner]));
