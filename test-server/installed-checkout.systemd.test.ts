@@ -9,7 +9,7 @@ const ROOT = resolve(import.meta.dirname, "..");
 const CHECKOUT = "opt/sluice";
 const INSTALL = `/${CHECKOUT}/scripts/install`;
 /** What `scripts/install` needs of a checkout, beside the npm packages. */
-const TREE = ["src", "scripts", "packaging", "package.json", "package-lock.json", "tsconfig.json"];
+const TREE = ["src", "scripts", "packaging", "public", "package.json", "package-lock.json", "tsconfig.json"];
 const SETUP_MS = 180_000;
 
 const problem = systemdBoxProblem();

@@ -23,6 +23,7 @@ export interface AgentFacts {
 export interface AgentViewDeps {
   readonly clock: { wallMs(): number; monotonicMs(): number };
   readonly expected: () => ExpectedState;
+  readonly stored: () => Pick<ExpectedState, "epoch" | "revision">;
   readonly units: () => ReadonlyMap<string, Unit>;
   readonly refusals: () => ReadonlyMap<string, Refusal>;
   readonly blocked: () => ReadonlyMap<string, Blocked>;
@@ -78,11 +79,6 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
       .sort()
       .map((id) => toWorkloadStatus(viewOf(id)));
 
-  const applied = () => {
-    const { epoch, revision } = deps.expected();
-    return { ...(epoch === undefined ? {} : { epoch }), ...(revision === undefined ? {} : { revision }) };
-  };
-
   return {
     explain: (id) => explain(viewOf(id, KEPT_GAPS), sourceOf(deps.expected(), id)),
     reportPicture: () => ({
@@ -92,7 +88,8 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
       verdict: facts.verdict,
       startedAt: toIso(facts.startedWallMs),
       capabilities: [...deps.capabilities],
-      applied: applied(),
+      // A server takes what it reads here for done: a power cut must not take it back.
+      applied: positionOf(deps.stored()),
       link: deps.link(),
       registry: deps.registry(),
       node: deps.node(),
@@ -113,7 +110,7 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
         bootId: facts.bootId,
         link: deps.link(),
         expected: {
-          ...applied(),
+          ...positionOf(expected),
           workloads: expected.workloads.size,
           ...(held === undefined
             ? {}
@@ -136,6 +133,10 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
       };
     },
   };
+}
+
+function positionOf({ epoch, revision }: Pick<ExpectedState, "epoch" | "revision">): ReportPicture["applied"] {
+  return { ...(epoch === undefined ? {} : { epoch }), ...(revision === undefined ? {} : { revision }) };
 }
 
 function sourceOf(expected: ExpectedState, id: string): string {

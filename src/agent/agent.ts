@@ -138,6 +138,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
     {
       clock,
       expected: store.state,
+      stored: store.stored,
       units: reconciler.units,
       refusals: reconciler.refusals,
       blocked: reconciler.blocked,

@@ -71,7 +71,8 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       running: () => new Set(processes().map(({ id }) => id)),
       save: (document) => {
         expectedFile.save(document);
-        return expectedFile.commit();
+        // What is told of it waits for this.
+        return expectedFile.commit().then(notices.changed);
       },
       onPut: (workloads) => {
         for (const workload of workloads) teachSecrets(context, driverOf(workload.kind)?.secrets(workload));

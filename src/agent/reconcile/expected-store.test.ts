@@ -105,3 +105,20 @@ test("the set is confirmed by the server's whole set, or by its silence after it
   expect(silent.store.isConfirmed()).toBe(true);
   expect(silent.order.filter((step) => step !== "put")).toEqual(["change"]);
 });
+
+test("nothing is told as done before it is stored", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const store = createExpectedStore({ shrinkHoldMs: 60_000 }, undefined, {
+    clock: createFakeClock(),
+    log: createMemoryLog(),
+    running: () => new Set(),
+    save: () => promise,
+    onPut: () => undefined,
+    onChange: () => undefined,
+  });
+  const applying = store.apply(whole(7, ["a"]), "e.7");
+  expect([store.state().revision, store.stored().revision]).toEqual([7, undefined]);
+  resolve();
+  await applying;
+  expect(store.stored()).toEqual({ epoch: "e", revision: 7 });
+});

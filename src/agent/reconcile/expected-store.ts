@@ -29,6 +29,8 @@ export interface ExpectedStoreDeps {
 /** The expected set of this box, its cursor, and the hold of the shrink guard. */
 export interface ExpectedStore {
   state(): ExpectedState;
+  /** How far what was applied is also stored: what may be told to a server as done. */
+  stored(): Pick<ExpectedState, "epoch" | "revision">;
   /** Id of the last event that was applied and stored. */
   cursor(): string | undefined;
   /** The server has named the whole set since the start, or has had `shrinkHoldMs` for it since it was first reached. */
@@ -51,6 +53,7 @@ export function createExpectedStore(
 ): ExpectedStore {
   let state: ExpectedState = EMPTY_EXPECTED;
   let cursor = loaded?.lastEventId;
+  let stored: Pick<ExpectedState, "epoch" | "revision"> = { epoch: loaded?.epoch, revision: loaded?.revision };
   let cancelHold = () => {};
   let isConfirmed = options.isConfirmed ?? false;
   let confirmation: Timer | undefined;
@@ -60,14 +63,11 @@ export function createExpectedStore(
     isConfirmed = true;
   };
 
-  const save = () =>
-    deps.save({
-      epoch: state.epoch,
-      revision: state.revision,
-      lastEventId: cursor,
-      workloads: [...state.workloads.values()],
-      heldIds: state.held?.ids,
-    });
+  const save = async () => {
+    const { epoch, revision, workloads, held } = state;
+    await deps.save({ epoch, revision, lastEventId: cursor, workloads: [...workloads.values()], heldIds: held?.ids });
+    stored = { epoch, revision };
+  };
 
   const become = (next: ExpectedState) => {
     const before = state;
@@ -113,6 +113,7 @@ export function createExpectedStore(
 
   return {
     state: () => state,
+    stored: () => stored,
     cursor: () => cursor,
     isConfirmed: () => isConfirmed,
     connected: () => {
