@@ -1,27 +1,16 @@
 import Table from "cli-table3";
 import { oneLine } from "../base/log.ts";
 import type { AgentStatus, LinkStatus, WorkloadStatus } from "../contract/local-status.ts";
-import type { WorkloadState } from "../contract/workload.ts";
 import { formatAge, formatDuration } from "./duration.ts";
 import { createPaint, type Paint, type Tone } from "./paint.ts";
 import { PLAIN_BORDERS } from "./plain-borders.ts";
+import { WORKLOAD_TONES } from "./workload-tones.ts";
 
 export interface RenderOptions {
   readonly hasColour: boolean;
   /** Wall time, for ages. */
   readonly nowMs: number;
 }
-
-const STATE_TONES: Readonly<Record<WorkloadState, Tone>> = {
-  waiting: "warn",
-  starting: "warn",
-  running: "good",
-  degraded: "warn",
-  stalled: "bad",
-  stopping: "warn",
-  unkillable: "bad",
-  refused: "bad",
-};
 
 const LINK_TONES: Readonly<Record<LinkStatus["state"], Tone>> = {
   off: "quiet",
@@ -124,7 +113,7 @@ function renderWorkloads(workloads: readonly WorkloadStatus[], paint: Paint, now
   for (const workload of workloads) {
     table.push([
       workload.id,
-      paint(STATE_TONES[workload.state], workload.state),
+      paint(WORKLOAD_TONES[workload.state], workload.state),
       formatAge(workload.since, nowMs) ?? "",
       workload.pid ?? "",
       workload.restarts,

@@ -4,21 +4,10 @@ import { maskWorkload } from "../contract/mask-workload.ts";
 import type { Workload, WorkloadState } from "../contract/workload.ts";
 import { formatAge, formatDuration } from "./duration.ts";
 import type { View } from "./output.ts";
-import type { Tone } from "./paint.ts";
 import { type Column, renderTable } from "./render-table.ts";
+import { WORKLOAD_TONES } from "./workload-tones.ts";
 
-const STATE_TONES: Readonly<Record<WorkloadState | "hibernated" | "unknown", Tone>> = {
-  waiting: "warn",
-  starting: "warn",
-  running: "good",
-  degraded: "warn",
-  stalled: "bad",
-  stopping: "warn",
-  unkillable: "bad",
-  refused: "bad",
-  hibernated: "quiet",
-  unknown: "quiet",
-};
+const STATE_TONES = { ...WORKLOAD_TONES, hibernated: "quiet", unknown: "quiet" } as const;
 
 /** What its box last said; `unknown` when it has said nothing of it. */
 export function streamState({ desired, status }: FleetWorkloadView): WorkloadState | "hibernated" | "unknown" {

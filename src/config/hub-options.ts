@@ -1,3 +1,4 @@
+import type { HostPort, RedisAddress, StoreAddress } from "./store-address.ts";
 /** The hub's options after parsing. Keys, defaults, environment names and flags: `hub-options-table.ts`. */
 export interface HubOptions {
   readonly server: {
@@ -33,25 +34,11 @@ export interface HubOptions {
 }
 
 export type StoreOptions =
-  | { readonly kind: "memory" }
-  | { readonly kind: "sqlite"; readonly path: string }
-  | {
-      readonly kind: "redis";
-      readonly host: string;
-      readonly port: number;
-      readonly username: string | undefined;
-      /** A secret. Of the address; a file beats it. */
-      readonly password: string | undefined;
+  | Exclude<StoreAddress, RedisAddress>
+  | (RedisAddress & {
+      /** It beats the password of the address. */
       readonly passwordFile: string | undefined;
-      readonly database: number;
-      readonly tls: boolean;
       readonly caFile: string | undefined;
-      readonly sentinel: { readonly masterName: string; readonly nodes: readonly HostPort[] } | undefined;
       readonly prefix: string;
       readonly replicas: number;
-    };
-
-export interface HostPort {
-  readonly host: string;
-  readonly port: number;
-}
+    });

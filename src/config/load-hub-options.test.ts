@@ -3,7 +3,7 @@ import { type HubConfigSources, loadHubOptions } from "./load-hub-options.ts";
 import { printHubOptions } from "./print-hub-options.ts";
 import { parseStoreAddress } from "./store-address.ts";
 
-const facts = { hostname: "hub", isRoot: true, homeDirectory: "/root", cwd: "/work" };
+const facts = { hostname: "hub", isRoot: true, homeDirectory: "/root", cwd: "/srv/hub" };
 
 function load(given: Partial<HubConfigSources> & { readonly file?: string } = {}) {
   const { file, ...sources } = given;
@@ -38,8 +38,8 @@ describe("the hub's configuration", () => {
       file: "server:\n  listen: 1.1.1.1:2\n  drainSeconds: 9\nlog: {level: debug}\n",
     });
     expect(loaded.options.server).toMatchObject({ host: "::1", port: 9000, drainMs: 9000 });
-    expect(loaded.options.files.dataDir).toBe("/work/data");
-    expect(loaded.options.store).toEqual({ kind: "sqlite", path: "/work/data/hub.db" });
+    expect(loaded.options.files.dataDir).toBe("/srv/hub/data");
+    expect(loaded.options.store).toEqual({ kind: "sqlite", path: "/srv/hub/data/hub.db" });
     expect(loaded.warnings).toEqual([
       "SLUICE_HUB_DATA_DIRS is set and names no option; did you mean SLUICE_HUB_DATA_DIR?",
     ]);

@@ -1,19 +1,24 @@
 import { isAbsolute } from "node:path";
-import type { HostPort } from "./hub-options.ts";
+
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface RedisAddress extends HostPort {
+  readonly kind: "redis";
+  readonly username: string | undefined;
+  /** A secret. */
+  readonly password: string | undefined;
+  readonly database: number;
+  readonly tls: boolean;
+  readonly sentinel: { readonly masterName: string; readonly nodes: readonly HostPort[] } | undefined;
+}
 
 export type StoreAddress =
   | { readonly kind: "memory" }
   | { readonly kind: "sqlite"; readonly path: string }
-  | {
-      readonly kind: "redis";
-      readonly host: string;
-      readonly port: number;
-      readonly username: string | undefined;
-      readonly password: string | undefined;
-      readonly database: number;
-      readonly tls: boolean;
-      readonly sentinel: { readonly masterName: string; readonly nodes: readonly HostPort[] } | undefined;
-    };
+  | RedisAddress;
 
 export const STORE_FORMS =
   "memory:, sqlite:/absolute/path, redis://[user[:password]@]host[:port][/database], rediss://… for TLS, or redis+sentinel://host:port,host:port/master-name";

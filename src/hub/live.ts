@@ -1,4 +1,5 @@
 import { createHttpFetch } from "../base/http-fetch.ts";
+import { createMetricsServer } from "../base/metrics-server.ts";
 import type { Service } from "../base/service.ts";
 import type { BoxConnection } from "../contract/fleet/box-view.ts";
 import { createAlertKeeper } from "./alerts/alert-keeper.ts";
@@ -22,7 +23,6 @@ import { createLogRoutes } from "./logs/log-routes.ts";
 import { createLogStreams } from "./logs/log-streams.ts";
 import { createHubMetrics } from "./metrics/hub-metrics.ts";
 import { createMetricsRoute } from "./metrics/metrics-route.ts";
-import { createMetricsServer } from "./metrics/metrics-server.ts";
 import { createSampleBook } from "./telemetry/sample-book.ts";
 import { createTelemetryRoute } from "./telemetry/telemetry-route.ts";
 
@@ -110,7 +110,11 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
     deliveries: webhooks.counts,
     alerts: alerts.firing,
   });
-  const metricsServices = options.metrics === undefined ? [] : [createMetricsServer(options.metrics, metrics)];
+  // The same figures on a port of their own, without a token: for a collector in the hub's own network.
+  const metricsServer = createMetricsServer(
+    { listen: options.metrics },
+    { render: () => metrics.text(), clock, random, log },
+  );
   return {
     presence,
     boxStates: { connectionOf: ({ boxId }) => presence.of(boxId).connection },
@@ -123,7 +127,7 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
       samples,
       alerts,
       webhooks,
-      ...metricsServices,
+      metricsServer,
     ],
     routes: [
       createBoxEventsRoute({ room, clock, gate }),

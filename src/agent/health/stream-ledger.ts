@@ -67,6 +67,8 @@ export const KEPT_CAUSES = 8;
 const OTHER_CAUSE = "other";
 /** A silence shorter than this is how counters come, not a gap. */
 const SILENCE_MS = 3000;
+/** By less than this wall and monotonic time part by rounding and slewing. */
+const CLOCK_SET_MS = 1000;
 
 export function openLedger({ nowMs, wallMs }: { readonly nowMs: number; readonly wallMs: number }): StreamLedger {
   return {
@@ -117,7 +119,14 @@ export function enterSighting(
 
 function closeGap(ledger: StreamLedger, open: OpenGap, { nowMs, wallMs }: LedgerSighting): StreamLedger {
   const durationMs = Math.max(0, nowMs - open.startMs);
-  const gap = { startWallMs: wallMs - durationMs, endWallMs: wallMs, durationMs, cause: open.cause };
+  const startWallMs = wallMs - durationMs;
+  const gap = {
+    // The start that was told while it was open, so that it stays the same gap; unless the clock was set meanwhile.
+    startWallMs: Math.abs(startWallMs - open.startWallMs) < CLOCK_SET_MS ? open.startWallMs : startWallMs,
+    endWallMs: wallMs,
+    durationMs,
+    cause: open.cause,
+  };
   return {
     ...ledger,
     gaps: [...ledger.gaps, gap].slice(-KEPT_GAPS),

@@ -4,9 +4,9 @@ import { afterEach, expect, test } from "vitest";
 import { createFakeClock } from "../../base/clock.fake.ts";
 import { systemClock } from "../../base/clock.ts";
 import { createMemoryLog } from "../../base/log.ts";
+import { createMetricsServer } from "../../base/metrics-server.ts";
 import { sampleStatus, sampleWorkload } from "../local-api/local-api.fake.ts";
 import { renderMetrics } from "./metrics.ts";
-import { createMetricsServer } from "./metrics-server.ts";
 
 const PROCESS = { rssBytes: 64_000_000, startedWallMs: 1_768_473_045_000 };
 const stops: AbortController[] = [];

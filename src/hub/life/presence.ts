@@ -108,7 +108,6 @@ export function createPresence(
   };
 
   const flush = async () => {
-    if (unwritten.size === 0) return;
     const batch = [...unwritten.values()];
     unwritten.clear();
     try {
@@ -204,7 +203,8 @@ export function createPresence(
             refreshAtMs = nowMs + options.refreshMs;
           }
           if (nowMs >= flushAtMs) {
-            await guarded(flush);
+            // Nothing to write asks the store nothing, and says nothing of it.
+            if (unwritten.size > 0) await guarded(flush);
             flushAtMs = nowMs + options.flushMs;
           }
           for (const [boxId, entry] of entries) judge(boxId, entry);
@@ -214,7 +214,7 @@ export function createPresence(
         if (!signal.aborted) throw thrown;
       } finally {
         isReady();
-        await guarded(flush);
+        if (unwritten.size > 0) await guarded(flush);
       }
     },
   };

@@ -1,12 +1,12 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { fullJitterMs } from "../../base/backoff.ts";
-import type { Clock } from "../../base/clock.ts";
-import { messageOf } from "../../base/errors.ts";
-import type { Log } from "../../base/log.ts";
-import type { Random } from "../../base/random.ts";
-import { type Service, untilAborted } from "../../base/service.ts";
+import { fullJitterMs } from "./backoff.ts";
+import type { Clock } from "./clock.ts";
+import { messageOf } from "./errors.ts";
+import type { Log } from "./log.ts";
+import type { Random } from "./random.ts";
+import { type Service, untilAborted } from "./service.ts";
 
 export interface MetricsServerOptions {
   /** A loopback address. Absent: nothing listens. */
