@@ -1,5 +1,5 @@
 import { AppError, messageOf } from "../../base/errors.ts";
-import { type Service, untilAborted } from "../../base/service.ts";
+import type { Service } from "../../base/service.ts";
 import type { HubContext } from "../hub-context.ts";
 import type { Box } from "../store/box.ts";
 import { createDirtyBoxes } from "./dirty-boxes.ts";
@@ -134,7 +134,7 @@ export function createRolloutService({ store, clock, log, hubId }: HubContext): 
           const pause = clock.delay(pauseMs, AbortSignal.any([signal, rest.signal])).catch(() => undefined);
           // While another hub holds the lease, hints are its business.
           const woken = fence === undefined || pauseMs === RETRY_MS ? pause : dirty.untilSome();
-          await Promise.race([pause, woken, untilAborted(signal)]);
+          await Promise.race([pause, woken]);
           rest.abort();
         }
       } finally {
