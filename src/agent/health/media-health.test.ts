@@ -148,3 +148,12 @@ describe("ratesOf", () => {
     });
   });
 });
+
+test("an encoder so slow that its bytes come only every third second is named as soon as any other", () => {
+  // A twentieth of real time: the counters move, then stand still for two readings.
+  const gusts = Array.from({ length: 12 }, (_, index) => sampleAt(1 + Math.floor(index / 3) * 0.15));
+  const { findings } = run({ health: NEW_HEALTH, nowMs: 0, findings: [] }, gusts);
+  const namedAt = findings.findIndex((finding) => finding !== undefined);
+  expect(findings[namedAt]).toMatchObject({ cause: "encoder-slow", needsRestart: false });
+  expect(namedAt).toBeLessThanOrEqual(9);
+});

@@ -13,7 +13,7 @@ export interface MediaHealth {
   readonly idleMs: number;
   /** Counted milliseconds of uninterrupted movement. */
   readonly healthyMs: number;
-  /** Counted milliseconds at less than `SLOW_SPEED`. */
+  /** Counted milliseconds at less than `SLOW_SPEED`, pauses in between included: a very slow encoder's bytes come in gusts. */
   readonly slowMs: number;
   readonly hasMoved: boolean;
   /** Oldest first; spans `RATE_WINDOW_MS`. */
@@ -60,7 +60,7 @@ export function observeMedia(health: MediaHealth, { nowMs, countedMs, sample, sa
   return {
     idleMs,
     healthyMs: hasMoved ? health.healthyMs + countedMs : idleMs < PAUSE_MS ? health.healthyMs : 0,
-    slowMs: isSlow ? health.slowMs + countedMs : hasMoved ? 0 : health.slowMs,
+    slowMs: isSlow || (!hasMoved && health.slowMs > 0) ? health.slowMs + countedMs : 0,
     hasMoved: health.hasMoved || hasMoved,
     window,
   };

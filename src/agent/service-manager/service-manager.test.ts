@@ -44,7 +44,16 @@ test("says READY with the main PID only once the agent is ready", async () => {
   expect(sent).toEqual([]);
   resolve();
   await clock.advance(0);
-  expect(sent[0]).toEqual({ READY: "1", MAINPID: "42" });
+  expect(sent[0]).toEqual({ READY: "1", MAINPID: "42", STATUS: "no workloads; link live", WATCHDOG: "1" });
+});
+
+test("repeats READY and the status until they are delivered", async () => {
+  const { clock, sent, world } = start(60_000);
+  world.fails = true;
+  await clock.advance(25_000);
+  world.fails = false;
+  await clock.advance(20_000);
+  expect(sent).toEqual([{ READY: "1", MAINPID: "42", STATUS: "no workloads; link live", WATCHDOG: "1" }]);
 });
 
 test("feeds the watchdog three times in its time, and repeats the status only when it changes", async () => {
@@ -52,8 +61,8 @@ test("feeds the watchdog three times in its time, and repeats the status only wh
   await clock.advance(39_000);
   world.line = "1 workload: 1 running; link live";
   await clock.advance(21_000);
-  expect(sent.slice(1)).toEqual([
-    { STATUS: "no workloads; link live", WATCHDOG: "1" },
+  expect(sent).toEqual([
+    { READY: "1", MAINPID: "42", STATUS: "no workloads; link live", WATCHDOG: "1" },
     { WATCHDOG: "1" },
     { STATUS: "1 workload: 1 running; link live", WATCHDOG: "1" },
     { WATCHDOG: "1" },

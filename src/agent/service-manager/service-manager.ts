@@ -30,7 +30,7 @@ export function createServiceManager(deps: ServiceManagerDeps): Service {
   let isFailing = false;
   let saidOverdue = "";
 
-  const send = async (to: NotifySocket, assignments: Readonly<Record<string, string>>) => {
+  const send = async (to: NotifySocket, assignments: Readonly<Record<string, string>>): Promise<boolean> => {
     try {
       await to.send(assignments);
       isFailing = false;
@@ -38,6 +38,7 @@ export function createServiceManager(deps: ServiceManagerDeps): Service {
       if (!isFailing) log.warn(`The service manager cannot be told how the agent is: ${messageOf(thrown)}`);
       isFailing = true;
     }
+    return !isFailing;
   };
 
   const sayOverdue = (overdue: readonly OverdueLoop[]) => {
@@ -49,17 +50,22 @@ export function createServiceManager(deps: ServiceManagerDeps): Service {
 
   const watch = async (to: NotifySocket, signal: AbortSignal) => {
     const periodMs = to.watchdogMs === undefined ? STATUS_PERIOD_MS : to.watchdogMs / 3;
+    let isReadySaid = false;
     let saidStatus = "";
     while (!signal.aborted) {
       const overdue = deps.progress.overdue();
       sayOverdue(overdue);
       const status = overdue.length === 0 ? deps.statusLine() : overdueText(overdue);
+      // What could not be delivered is said again; readiness comes with the state, so that who finds the unit active finds both.
       const assignments = {
+        ...(isReadySaid ? {} : { READY: "1", MAINPID: String(deps.pid) }),
         ...(status === saidStatus ? {} : { STATUS: status }),
         ...(to.watchdogMs === undefined || overdue.length > 0 ? {} : { WATCHDOG: "1" }),
       };
-      saidStatus = status;
-      if (Object.keys(assignments).length > 0) await send(to, assignments);
+      if (Object.keys(assignments).length > 0 && (await send(to, assignments))) {
+        isReadySaid = true;
+        saidStatus = status;
+      }
       await clock.delay(periodMs, signal).catch(() => undefined);
     }
   };
@@ -73,7 +79,6 @@ export function createServiceManager(deps: ServiceManagerDeps): Service {
         return;
       }
       await Promise.race([deps.ready, ended]);
-      if (!signal.aborted) await send(socket, { READY: "1", MAINPID: String(deps.pid) });
       await watch(socket, signal);
       await send(socket, { STOPPING: "1", STATUS: "Stopping" });
     },
