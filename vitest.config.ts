@@ -1,13 +1,33 @@
 import { defineConfig } from "vitest/config";
 
+/** Tests that hold something to a time in seconds, with real programs: they run after all others, with less beside them. */
+const TIMED = [
+  "test-server/health.nginx.test.ts",
+  "test-server/disk-frozen.ffmpeg.test.ts",
+  "test-server/uplink.ffmpeg.test.ts",
+  "src/agent/frozen-server.nginx.test.ts",
+  "src/agent/survive-kill.ffmpeg.test.ts",
+];
+
 /** A test file's suffix names the world it needs; `scripts/test` installs those worlds before it runs them. */
 export default defineConfig({
   test: {
-    include: ["src/**/*.test.ts", "test-server/**/*.test.ts", "scripts/**/*.test.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // Many tests wait for real programs: with one more than cores they wait together.
-    maxWorkers: 3,
     pool: "forks",
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "plain",
+          include: ["src/**/*.test.ts", "test-server/**/*.test.ts", "scripts/**/*.test.ts"],
+          exclude: TIMED,
+          // Many tests wait for real programs: with one more than cores they wait together.
+          maxWorkers: 3,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      { extends: true, test: { name: "timed", include: TIMED, maxWorkers: 2, sequence: { groupOrder: 1 } } },
+    ],
   },
 });

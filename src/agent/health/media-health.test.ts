@@ -157,3 +157,10 @@ test("an encoder so slow that its bytes come only every third second is named as
   expect(findings[namedAt]).toMatchObject({ cause: "encoder-slow", needsRestart: false });
   expect(namedAt).toBeLessThanOrEqual(9);
 });
+
+test("a stream that was slow at its start and is then stopped is not called slow", () => {
+  const slowStart = [0.3, 0.5, 0.7, 0.9].map((seconds) => sampleAt(seconds));
+  const stopped = Array.from({ length: 6 }, () => sampleAt(0.9));
+  const { findings } = run({ health: NEW_HEALTH, nowMs: 0, findings: [] }, [...slowStart, ...stopped]);
+  expect(findings.every((finding) => finding === undefined)).toBe(true);
+});

@@ -13,7 +13,7 @@ export interface MediaHealth {
   readonly idleMs: number;
   /** Counted milliseconds of uninterrupted movement. */
   readonly healthyMs: number;
-  /** Counted milliseconds at less than `SLOW_SPEED`, pauses in between included: a very slow encoder's bytes come in gusts. */
+  /** Counted milliseconds at less than `SLOW_SPEED`, short pauses in between included: a very slow encoder's bytes come in gusts. */
   readonly slowMs: number;
   readonly hasMoved: boolean;
   /** Oldest first; spans `RATE_WINDOW_MS`. */
@@ -40,6 +40,8 @@ export const NEW_HEALTH: MediaHealth = { idleMs: 0, healthyMs: 0, slowMs: 0, has
 const RATE_WINDOW_MS = 5000;
 /** Media seconds a second below which a live stream falls behind. */
 const SLOW_SPEED = 0.95;
+/** A pause between two gusts of a slow encoder is no longer than this. */
+const GUST_MS = 3000;
 /** A pause shorter than this does not interrupt health: counters come twice a second, readings once. */
 const PAUSE_MS = 2000;
 
@@ -60,10 +62,15 @@ export function observeMedia(health: MediaHealth, { nowMs, countedMs, sample, sa
   return {
     idleMs,
     healthyMs: hasMoved ? health.healthyMs + countedMs : idleMs < PAUSE_MS ? health.healthyMs : 0,
-    slowMs: isSlow || (!hasMoved && health.slowMs > 0) ? health.slowMs + countedMs : 0,
+    slowMs: isSlow ? health.slowMs + countedMs + pauseBetween(health) : hasMoved ? 0 : health.slowMs,
     hasMoved: health.hasMoved || hasMoved,
     window,
   };
+}
+
+/** Time without movement between two slow readings. Known to be that only once it is over: it may have been a stall. */
+function pauseBetween({ slowMs, idleMs }: MediaHealth): number {
+  return slowMs > 0 && idleMs <= GUST_MS ? idleMs : 0;
 }
 
 function isKnown({ frames, outTimeUs, totalBytes }: MediaSample): boolean {

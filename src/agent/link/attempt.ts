@@ -25,6 +25,8 @@ export interface AttemptOptions {
   readonly lastEventId: string | undefined;
   readonly connectTimeoutMs: number;
   readonly maxEventBytes: number;
+  /** What the last connection announced: until this one says otherwise, it is held to the same. */
+  readonly beatSeconds?: number | undefined;
 }
 
 export interface AttemptDeps {
@@ -37,6 +39,7 @@ export interface AttemptDeps {
   readonly onServerDate?: ((serverMs: number, askedAtMs: number) => void) | undefined;
   readonly onBytes: () => void;
   readonly onRetry: (ms: number) => void;
+  readonly onBeat?: ((seconds: number) => void) | undefined;
   readonly onArrival: (arrival: Arrival) => void;
   /** Nothing is read from the connection until it resolves. */
   readonly hasRoom: () => Promise<void>;
@@ -61,7 +64,7 @@ export function startAttempt(options: AttemptOptions, deps: AttemptDeps): Attemp
   const pending: FramedItem[] = [];
   let isOver = false;
   let idle: Timer | undefined;
-  let beatSeconds: number | undefined;
+  let { beatSeconds } = options;
   let blockId: string | undefined;
 
   const end = (reason: AttemptEnd) => {
@@ -84,9 +87,16 @@ export function startAttempt(options: AttemptOptions, deps: AttemptDeps): Attemp
   const takeFramed = (items: readonly FramedItem[]) => {
     for (const item of items) {
       if (item.kind === "retry") deps.onRetry(item.ms);
-      else if (item.kind === "comment") beatSeconds = beatSecondsOf(item.text) ?? beatSeconds;
+      else if (item.kind === "comment") takeComment(item.text);
       else pending.push(item);
     }
+  };
+
+  const takeComment = (text: string) => {
+    const announced = beatSecondsOf(text);
+    if (announced === undefined) return;
+    beatSeconds = announced;
+    deps.onBeat?.(announced);
   };
 
   /** The next block for the SSE client; what is none of its business is passed on here, in its place in the stream. */

@@ -143,6 +143,23 @@ describe("link", () => {
     expect(world.told.at(-1)).toBe("disconnected: no byte for 10 s");
   });
 
+  it("holds the next connection to the beats of the last one, once: another server may stand there by then", async () => {
+    await using world = await startLinkWorld();
+    world.connection().send(": beat 4\n");
+    await world.settle();
+    world.connection().fail("cut");
+    await world.untilDialled();
+    await world.settle();
+    await world.clock.advance(10_100);
+    expect(world.told.at(-1)).toBe("disconnected: no byte for 10 s");
+    await world.untilDialled();
+    await world.settle();
+    await world.clock.advance(44_000);
+    expect(world.link.status().state).toBe("live");
+    await world.clock.advance(1000);
+    expect(world.told.at(-1)).toBe("disconnected: no byte for 45 s");
+  });
+
   it("gives up a dial that brings no headers in time", async () => {
     await using world = await startLinkWorld({ connectTimeoutMs: 3000 });
     world.server.answerNext(() => new Promise(() => undefined));

@@ -69,6 +69,8 @@ export function createLink(options: LinkOptions, deps: LinkDeps): Link {
   let state = INITIAL_LINK_STATE;
   let sinceWallMs = clock.wallMs();
   let lastByteWallMs: number | undefined;
+  /** As the server announced last: a connection that was dead from the start is found out as soon as any other. */
+  let beatSeconds: number | undefined;
   let connects = 0;
   let needsSnapshot = false;
   let attempt: Attempt | undefined;
@@ -145,15 +147,20 @@ export function createLink(options: LinkOptions, deps: LinkDeps): Link {
     await intake.idle();
     step({ kind: "dial" });
     const cursor = needsSnapshot ? undefined : deps.cursor();
+    let hasSpoken = false;
     const current = startAttempt(
-      { url, lastEventId: cursor, connectTimeoutMs: options.connectTimeoutMs, maxEventBytes },
+      { url, lastEventId: cursor, connectTimeoutMs: options.connectTimeoutMs, maxEventBytes, beatSeconds },
       {
         fetch: deps.fetch,
         clock,
         authorization: async () => (address === undefined ? undefined : authorizationFor(await deps.token(), address)),
         onOpen,
         onServerDate: deps.onServerDate,
+        onBeat: (seconds) => {
+          beatSeconds = seconds;
+        },
         onBytes: () => {
+          hasSpoken = true;
           lastByteWallMs = clock.wallMs();
           deps.progress?.advance(LONGEST_SILENCE_MS);
         },
@@ -172,6 +179,8 @@ export function createLink(options: LinkOptions, deps: LinkDeps): Link {
     const end = await current.ended;
     signal.removeEventListener("abort", onAbort);
     attempt = undefined;
+    // Another server may stand there now, one that beats more slowly or not at all.
+    if (end.kind === "silent" && !hasSpoken) beatSeconds = undefined;
     return end;
   };
 
