@@ -2,9 +2,8 @@ import { describe, expect, test } from "vitest";
 import type { Box } from "./box.ts";
 import type { ExpectedEntry, ExpectedSet } from "./expected-set.ts";
 import { SETTLED_AT_ONCE } from "./settle-boxes.ts";
-import type { StoreWorld } from "./store.contract.ts";
 import { enrol, NOW, stream } from "./store.fake.ts";
-import type { Hint } from "./store.ts";
+import type { Hint, Store } from "./store.ts";
 
 const OWNER = "rollout/doors";
 
@@ -23,7 +22,7 @@ function place(entry: (box: Box, set: ExpectedSet) => ExpectedEntry) {
 }
 
 /** The sets of many boxes in one step, whatever the store is made of. */
-export function describeSettling(begin: () => Promise<StoreWorld>): void {
+export function describeSettling(begin: () => Promise<{ readonly store: Store; readonly other: Store }>): void {
   describe("the sets of many boxes in one step", () => {
     test("each box gets revision, log, event, audit entry and hint of its own, planned from its own record and set", async () => {
       const { store, other } = await begin();
