@@ -87,8 +87,9 @@ export function createSqliteEngine(db: DatabaseSync, path: string): Engine {
       }),
     readLog: <Body>({ name }: Log<Body>, after: number, limit: number) =>
       guarded(() => {
-        const last = numberOf(sql.logLast.get(name), "last");
-        const first = numberOf(sql.first.get(name), "first");
+        const bounds = sql.bounds.get(name);
+        const last = numberOf(bounds, "last");
+        const first = numberOf(bounds, "first");
         const entries = sql.after.all(name, after, limit).map((row) => entryOf<Body>(row));
         return { entries, first: first === 0 ? last + 1 : first, last };
       }),
