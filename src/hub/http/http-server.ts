@@ -4,6 +4,7 @@ import Fastify, { type FastifyInstance } from "fastify";
 import { AppError, errnoOf, messageOf } from "../../base/errors.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { HubContext } from "../hub-context.ts";
+import { createOpenStreams } from "./open-streams.ts";
 import { type PageOptions, registerPages } from "./pages.ts";
 import { createRateLimiter } from "./rate-limit.ts";
 import type { Route } from "./route.ts";
@@ -85,6 +86,7 @@ export async function startHttpServer(
     limiter: createRateLimiter({ clock: context.clock }),
     rates: options.rates,
     bodyTimeoutMs: options.bodyTimeoutMs,
+    streams: createOpenStreams(context.life),
   };
   for (const route of routes) {
     app.route({ method: route.method, url: toPattern(route.path), handler: serveRoute(route, serveDeps) });

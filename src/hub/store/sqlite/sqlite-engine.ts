@@ -45,6 +45,8 @@ export function createSqliteEngine(db: DatabaseSync, path: string): Engine {
     }
     for (const [name, { last, keep, hasGaps }] of ends) {
       sql.setLogLast.run(name, last);
+      // Sequences begin at 1: a log has no more entries than its last one says.
+      if (last <= keep) continue;
       if (hasGaps) sql.keep.run(name, keep);
       else sql.trim.run(name, last - keep);
     }
