@@ -67,7 +67,11 @@ function hold(
     });
     response.on("error", () => response.destroy());
     signal.addEventListener("abort", () => room.dismiss(connection), { once: true });
+    // The head and the first beat leave together.
+    const { socket } = response;
+    socket?.cork();
     connection.sink.open();
     room.enter(connection);
+    socket?.uncork();
   });
 }

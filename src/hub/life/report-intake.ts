@@ -69,15 +69,14 @@ export function createReportIntake(deps: ReportIntakeDeps): ReportIntake {
     take: async (boxId, report) => {
       requireScope(boxId, report);
       presence.heard(boxId, report.link.state === "live");
-      const held = await store.reports.get(boxId);
-      const answer = await store.reports.put(boxId, report, clock.wallMs());
+      const { answer, before } = await store.reports.put(boxId, report, clock.wallMs());
       counts[answer]++;
       if (answer === "unknown-box") throw new AppError("not-found", `there is no box ${boxId}`, { field: "box" });
       if (answer === "superseded") await clones.sawLateReport(boxId, report);
       if (answer !== "accepted") return answer;
       await completeCommands(boxId, report);
       await noteHistory(boxId, report);
-      await append(eventsOf(boxId, held?.report, report));
+      await append(eventsOf(boxId, before, report));
       for (const listener of listeners) listener(boxId, report);
       return answer;
     },

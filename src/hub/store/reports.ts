@@ -4,9 +4,15 @@ import { type BoxContact, type BoxReport, followReport, judgeReport, type Report
 import { type Engine, keyOf, type Outcome, type Put, putOf } from "./engine.ts";
 import { type Page, type PageRequest, readPage } from "./page.ts";
 
+export interface ReportTaken {
+  readonly answer: ReportAnswer;
+  readonly before?: Report | undefined;
+}
+
 /** What boxes say of themselves. Relaxed durability: a box says it again within seconds. */
 export interface ReportStore {
-  put(boxId: string, report: Report, nowMs: number): Promise<ReportAnswer>;
+  /** Answers also with the report that was the latest until then, whatever became of this one. */
+  put(boxId: string, report: Report, nowMs: number): Promise<ReportTaken>;
   get(boxId: string): Promise<BoxReport | undefined>;
   list(page: PageRequest): Promise<Page<BoxReport>>;
   /**
@@ -23,12 +29,12 @@ const CONTACTS_AT_ONCE = 250;
 export function createReportStore(engine: Engine): ReportStore {
   return {
     put: (boxId, report, nowMs) =>
-      engine.transact([keyOf(boxes, boxId), keyOf(reports, boxId)], ([box, held]): Outcome<ReportAnswer> => {
-        if (box === undefined) return { answer: "unknown-box" };
-        const answer = judgeReport(held, report);
-        if (answer !== "accepted") return { answer };
+      engine.transact([keyOf(boxes, boxId), keyOf(reports, boxId)], ([box, held]): Outcome<ReportTaken> => {
+        if (box === undefined) return { answer: { answer: "unknown-box" } };
+        const taken = { answer: judgeReport(held, report), before: held?.report };
+        if (taken.answer !== "accepted") return { answer: taken };
         const body = followReport(held, { boxId, receivedMs: nowMs, report });
-        return { answer, puts: [putOf(keyOf(reports, boxId), body)], durability: "relaxed" };
+        return { answer: taken, puts: [putOf(keyOf(reports, boxId), body)], durability: "relaxed" };
       }),
     get: async (boxId) => (await engine.read([keyOf(reports, boxId)]))[0],
     list: (page) => readPage(engine, reports, { ...page, pick: (report) => report }),

@@ -26,6 +26,7 @@ export function randomSteps(seed: number, count: number): readonly Step[] {
     const audit = { actor: "a", action: "x.y", subject: `box/${box}`, outcome: "done" } as const;
     const input = `rtsp://camera/${below(4)}`;
     const number = below(9);
+    const session = `s${below(3)}`;
     const steps: readonly Step[] = [
       { name: "enrol", run: (store) => enrol(store, box) },
       {
@@ -67,7 +68,7 @@ export function randomSteps(seed: number, count: number): readonly Step[] {
       { name: "list", run: (store) => store.boxes.list({ text: number > 4 ? "b2" : undefined }, { limit: 2 }) },
       { name: "stage", run: (store) => store.boxes.stageKey(box, `k${number}`, { nowMs: now }) },
       { name: "promote", run: (store) => store.boxes.promoteKey(box, `k${number}`, { nowMs: now }) },
-      { name: "report", run: (store) => store.reports.put(box, reportOf(box, `s${below(3)}`, number + 1), now) },
+      { name: "report", run: (store) => store.reports.put(box, reportOf(box, session, number + 1), now) },
       {
         name: "create",
         run: (store) =>

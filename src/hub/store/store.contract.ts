@@ -213,7 +213,7 @@ export function describeStore(name: string, open: () => Promise<StoreWorld>): vo
         expect(await store.reports.get("b")).toBeUndefined();
         expect(await store.reports.contact("b")).toBeUndefined();
         expect(await store.commands.list("b", NOW)).toEqual([]);
-        expect(await store.reports.put("b", reportOf("b", "s", 2), NOW)).toBe("unknown-box");
+        expect(await store.reports.put("b", reportOf("b", "s", 2), NOW)).toMatchObject({ answer: "unknown-box" });
         await store.enrolmentTokens.create(
           { hash: "again", id: "again", createdMs: NOW, expiresMs: NOW + DAY, labels: {}, approve: true },
           { nowMs: NOW },
@@ -377,11 +377,11 @@ export function describeStore(name: string, open: () => Promise<StoreWorld>): vo
       test("a report that is not newer is refused, and an agent that was followed by another stays so", async () => {
         const { store, other } = await begin();
         await enrol(store, "b");
-        expect(await store.reports.put("b", reportOf("b", "s1", 2), NOW)).toBe("accepted");
-        expect(await other.reports.put("b", reportOf("b", "s1", 2), NOW)).toBe("stale");
-        expect(await other.reports.put("b", reportOf("b", "s1", 1), NOW)).toBe("stale");
-        expect(await other.reports.put("b", reportOf("b", "s2", 1), NOW + 5)).toBe("accepted");
-        expect(await store.reports.put("b", reportOf("b", "s1", 3), NOW + 6)).toBe("superseded");
+        expect(await store.reports.put("b", reportOf("b", "s1", 2), NOW)).toMatchObject({ answer: "accepted" });
+        expect(await other.reports.put("b", reportOf("b", "s1", 2), NOW)).toMatchObject({ answer: "stale" });
+        expect(await other.reports.put("b", reportOf("b", "s1", 1), NOW)).toMatchObject({ answer: "stale" });
+        expect(await other.reports.put("b", reportOf("b", "s2", 1), NOW + 5)).toMatchObject({ answer: "accepted" });
+        expect(await store.reports.put("b", reportOf("b", "s1", 3), NOW + 6)).toMatchObject({ answer: "superseded" });
         const held = await store.reports.get("b");
         expect(held).toMatchObject({ receivedMs: NOW + 5, report: { session: "s2" }, pastSessions: ["s1"] });
         expect(held?.starts.map(({ session }) => session)).toEqual(["s2", "s1"]);
