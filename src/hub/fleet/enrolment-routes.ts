@@ -11,8 +11,8 @@ import {
   keyAnswerSchema,
   keyPutSchema,
 } from "../../contract/fleet/token.ts";
-import { ENROLMENT_TOKEN_PREFIX, hashSecret } from "../auth/secret-hash.ts";
 import { ENROL_PATH } from "../../contract/hub-address.ts";
+import { ENROLMENT_TOKEN_PREFIX, hashSecret } from "../auth/secret-hash.ts";
 import { type Caller, type Route, route } from "../http/route.ts";
 import type { HubContext } from "../hub-context.ts";
 import type { EnrolmentToken } from "../store/box.ts";
