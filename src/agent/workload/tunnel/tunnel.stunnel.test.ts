@@ -176,7 +176,7 @@ test("a pinned certificate outside its days is refused, so that ours have no end
     const { files, spec } = tunnel.producer;
     const path = join(files.directory, "own-1.pem");
     redate(path, days, files.directory);
-    const pem = /-----BEGIN CERT[^]*/.exec(readFileSync(path, "utf8"))?.[0] ?? "";
+    const pem = /-----BEGIN CERT.*/s.exec(readFileSync(path, "utf8"))?.[0] ?? "";
     if (tunnel.consumer.spec.security.kind !== "cert") throw new RangeError("a tunnel of certificates");
     const security = { ...tunnel.consumer.spec.security, peerCertificates: [pem] };
     const consumerSpec = { ...tunnel.consumer.spec, security };
