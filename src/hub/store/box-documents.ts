@@ -55,3 +55,13 @@ export function boxTopic(boxId: string): string {
 export function boxOfTopic(topic: string): string | undefined {
   return topic.startsWith(TOPIC) ? topic.slice(TOPIC.length) : undefined;
 }
+
+const TUNNEL_TOPIC = "tunnel-facts/";
+
+export function tunnelTopic(boxId: string): string {
+  return `${TUNNEL_TOPIC}${boxId}`;
+}
+
+export function boxOfTunnelTopic(topic: string): string | undefined {
+  return topic.startsWith(TUNNEL_TOPIC) ? topic.slice(TUNNEL_TOPIC.length) : undefined;
+}

@@ -56,6 +56,8 @@ export interface Store {
 
 export type Hint =
   | { readonly kind: "box"; readonly boxId: string }
+  /** A box has told something new of its ends of tunnels. */
+  | { readonly kind: "tunnel-facts"; readonly boxId: string }
   | { readonly kind: "objects"; readonly of: string }
   | { readonly kind: "operators" }
   | { readonly kind: "events" }
