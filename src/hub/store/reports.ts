@@ -1,9 +1,9 @@
 import type { Report } from "../../contract/report.ts";
 import { boxes, contacts, reports, tunnelTopic } from "./box-documents.ts";
 import { type BoxContact, type BoxReport, followReport, judgeReport, type ReportAnswer } from "./box-report.ts";
-import { tunnelDigest } from "./tunnel-digest.ts";
 import { type Engine, keyOf, type Outcome, type Put, putOf } from "./engine.ts";
 import { type Page, type PageRequest, readPage } from "./page.ts";
+import { tunnelDigest } from "./tunnel-digest.ts";
 
 /**
  * What boxes say of themselves. Relaxed durability: a box says it again within seconds. A report that tells something new of the

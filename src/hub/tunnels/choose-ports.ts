@@ -36,7 +36,12 @@ const EVERY_ADDRESS: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
  */
 export function choosePorts(
   wishes: readonly PortWish[],
-  on: { readonly boxId: string; readonly range: PortRange | undefined; readonly taken: readonly Taken[]; readonly from?: number },
+  on: {
+    readonly boxId: string;
+    readonly range: PortRange | undefined;
+    readonly taken: readonly Taken[];
+    readonly from?: number;
+  },
 ): readonly Listen[] {
   const { boxId, range, taken } = on;
   const asked: { readonly listen: Listen; readonly field: string }[] = [];
@@ -81,14 +86,22 @@ function* freePorts(
 
 function tooFew(
   wishes: readonly PortWish[],
-  { boxId, range, taken }: { readonly boxId: string; readonly range: PortRange | undefined; readonly taken: readonly Taken[] },
+  {
+    boxId,
+    range,
+    taken,
+  }: { readonly boxId: string; readonly range: PortRange | undefined; readonly taken: readonly Taken[] },
   field: string,
 ): AppError {
   const needed = wishes.filter(({ port }) => port === undefined).length;
   if (range === undefined) {
-    return new AppError("conflict", `${field}: left out, and box ${boxId} has not told its range of ports (tunnels.ports)`, {
-      field,
-    });
+    return new AppError(
+      "conflict",
+      `${field}: left out, and box ${boxId} has not told its range of ports (tunnels.ports)`,
+      {
+        field,
+      },
+    );
   }
   const inRange = new Set(taken.map(({ port }) => port).filter((port) => port >= range.from && port <= range.to));
   const free = Math.max(0, range.to - range.from + 1 - inRange.size);
@@ -101,9 +114,13 @@ function tooFew(
 
 export function requireUnprivileged(port: number, field: string): void {
   if (port >= FIRST_FREE_PORT) return;
-  throw new AppError("invalid", `${field}: given ${port}; allowed: ${FIRST_FREE_PORT} to 65535, because an agent has no rights to listen below`, {
-    field,
-  });
+  throw new AppError(
+    "invalid",
+    `${field}: given ${port}; allowed: ${FIRST_FREE_PORT} to 65535, because an agent has no rights to listen below`,
+    {
+      field,
+    },
+  );
 }
 
 function isSamePlace(one: Listen, other: Listen): boolean {

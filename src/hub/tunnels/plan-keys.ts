@@ -90,7 +90,8 @@ export function knownCertificates(
   const needed = [keys.generation, keys.generation + 1];
   const told = status?.certificates ?? [];
   const next = needed.flatMap((generation) => {
-    const one = told.find((held) => held.generation === generation) ?? known.find((held) => held.generation === generation);
+    const one =
+      told.find((held) => held.generation === generation) ?? known.find((held) => held.generation === generation);
     return one === undefined ? [] : [one];
   });
   const isSame = next.length === known.length && next.every(({ pem }, index) => pem === known[index]?.pem);

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { formatPoint } from "../../contract/describe-spec.ts";
 import type { BoxConnection } from "../../contract/fleet/box-view.ts";
 import { TUNNEL_PHASES } from "../../contract/fleet/tunnel.ts";
 import type { WorkloadStatus } from "../../contract/local-status.ts";
@@ -9,10 +10,9 @@ import type { BoxReport } from "../store/box-report.ts";
 import type { NewEvent } from "../store/event-log.ts";
 import type { ExpectedEntry, ExpectedSet } from "../store/expected-set.ts";
 import { knownCertificates, nextKeys } from "./plan-keys.ts";
-import { pointText } from "./point-text.ts";
 import { type EndView, phaseOf } from "./tunnel-phase.ts";
 import { boxOf, firstState, ownerOf, type Tunnel, type TunnelState, workloadIdOf } from "./tunnel-record.ts";
-import { specOf } from "./tunnel-specs.ts";
+import { legsOf, specOf } from "./tunnel-specs.ts";
 
 /** What the hub knows of the box at one end. */
 export interface EndFacts {
@@ -96,19 +96,25 @@ export function planTunnel(
 }
 
 /** The last word of the end in the form that it has now. */
-export function statusOf(tunnel: Tunnel, role: TunnelRole, { report }: Pick<EndFacts, "report">): TunnelStatus | undefined {
+export function statusOf(
+  tunnel: Tunnel,
+  role: TunnelRole,
+  { report }: Pick<EndFacts, "report">,
+): TunnelStatus | undefined {
   const status = workloadOf(tunnel, role, { report })?.tunnel;
   if (status === undefined || status.role !== role || status.minTls !== tunnel.wish.minTls) return undefined;
-  if (status.legs.length !== tunnel.ways.length) return undefined;
-  const listens = tunnel.ways.map(({ entry, gateway }) => pointText(role === "producer" ? gateway : entry));
-  const connects = tunnel.ways.map(({ source, dial }) => pointText(role === "producer" ? source : dial));
-  const isThis = status.legs.every(
-    ({ listen, connect }, index) => listen === listens[index] && connect === connects[index],
-  );
-  return isThis ? status : undefined;
+  const legs = legsOf(tunnel, role).map(({ listen, connect }) => ({
+    listen: formatPoint(listen.address, listen.port),
+    connect: formatPoint(connect.host, connect.port),
+  }));
+  return isDeepStrictEqual(status.legs, legs) ? status : undefined;
 }
 
-function workloadOf(tunnel: Tunnel, role: TunnelRole, { report }: Pick<EndFacts, "report">): WorkloadStatus | undefined {
+function workloadOf(
+  tunnel: Tunnel,
+  role: TunnelRole,
+  { report }: Pick<EndFacts, "report">,
+): WorkloadStatus | undefined {
   const id = workloadIdOf(tunnel.uid, role);
   return report?.report.workloads.find((workload) => workload.id === id);
 }
@@ -117,7 +123,10 @@ function workloadOf(tunnel: Tunnel, role: TunnelRole, { report }: Pick<EndFacts,
 function nextTurn(
   tunnel: Tunnel,
   state: TunnelState,
-  { seen, statuses }: {
+  {
+    seen,
+    statuses,
+  }: {
     readonly seen: Readonly<Record<TunnelRole, EndFacts>> & { readonly nowMs: number };
     readonly statuses: Readonly<Record<TunnelRole, TunnelStatus | undefined>>;
   },
@@ -234,7 +243,8 @@ function busyOf(
     const busy = new Set(statuses[role]?.busy?.map(({ listen }) => listen));
     return ways.flatMap(({ entry, gateway }, way) => {
       const isAsked = role === "producer" ? wish.via?.port !== undefined : wish.entries[way]?.port !== undefined;
-      return !isAsked && busy.has(pointText(role === "producer" ? gateway : entry)) ? [{ role, way }] : [];
+      const { address, port } = role === "producer" ? gateway : entry;
+      return !isAsked && busy.has(formatPoint(address, port)) ? [{ role, way }] : [];
     });
   });
 }

@@ -98,7 +98,11 @@ export function createPortBook({
         requireRoom(boxId, claim, others);
         const listens = choosePorts(claim.ports, { ...claim, boxId, taken: takenOf(others) });
         const { rateMbit } = claim;
-        const next = { atMs: own?.atMs ?? clock.wallMs(), listens: [...listens], ...(rateMbit === undefined ? {} : { rateMbit }) };
+        const next = {
+          atMs: own?.atMs ?? clock.wallMs(),
+          listens: [...listens],
+          ...(rateMbit === undefined ? {} : { rateMbit }),
+        };
         const isSame = JSON.stringify(own) === JSON.stringify(next);
         return { sheet: isSame ? sheet : { tunnels: { ...others, [claim.uid]: next } }, answer: listens };
       }),
@@ -112,7 +116,9 @@ export function createPortBook({
         const page = await store.objects.list(TUNNEL_PORTS_KIND, { after, limit: 100 });
         for (const { id: boxId, body } of page.items) {
           const parsed = sheetSchema.safeParse(body);
-          const old = Object.entries(parsed.data?.tunnels ?? {}).filter(([, { atMs }]) => clock.wallMs() - atMs > ORPHAN_MS);
+          const old = Object.entries(parsed.data?.tunnels ?? {}).filter(
+            ([, { atMs }]) => clock.wallMs() - atMs > ORPHAN_MS,
+          );
           const orphans: string[] = [];
           for (const [uid] of old) if (!(await isKnown(uid))) orphans.push(uid);
           if (orphans.length > 0) {

@@ -47,9 +47,13 @@ export function resolveWish(
   if (first !== undefined) {
     requireUnprivileged(first, "via.port");
     if (first + ways - 1 > 65_535) {
-      throw new AppError("invalid", `via.port: given ${first}; ${ways} ports follow from it; allowed: up to ${65_536 - ways}`, {
-        field: "via.port",
-      });
+      throw new AppError(
+        "invalid",
+        `via.port: given ${first}; ${ways} ports follow from it; allowed: up to ${65_536 - ways}`,
+        {
+          field: "via.port",
+        },
+      );
     }
   }
   return { entries, gateways, gatewayAddress, dialHost };

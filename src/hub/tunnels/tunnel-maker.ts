@@ -5,11 +5,19 @@ import type { TunnelFacts } from "../../contract/tunnel-status.ts";
 import type { HubContext } from "../hub-context.ts";
 import { notFound } from "../store/store-error.ts";
 import type { WriteContext } from "../store/write-context.ts";
-import { nearNames } from "./near-names.ts";
 import type { Listen } from "./choose-ports.ts";
+import { nearNames } from "./near-names.ts";
 import type { PortBook } from "./port-book.ts";
 import { resolveWish, waysOf } from "./resolve-wish.ts";
-import { recordOf, TUNNEL_KIND, TUNNEL_STATE_KIND, type Tunnel, type TunnelRecord, toState, toTunnel } from "./tunnel-record.ts";
+import {
+  recordOf,
+  TUNNEL_KIND,
+  TUNNEL_STATE_KIND,
+  type Tunnel,
+  type TunnelRecord,
+  toState,
+  toTunnel,
+} from "./tunnel-record.ts";
 
 /** Writes what people want of tunnels. Everything that a tunnel needs is reserved before it is written, and released if it is not. */
 export interface TunnelMaker {
@@ -41,11 +49,16 @@ export function createTunnelMaker(
 
   const save = async (uid: string, body: TunnelRecord, context: PutContext): Promise<Tunnel> => {
     const saved = toTunnel(await store.objects.put({ kind: TUNNEL_KIND, id: uid, body }, context));
-    if (saved === undefined) throw new AppError("internal", `tunnel ${uid} was written in a form that is not understood`);
+    if (saved === undefined)
+      throw new AppError("internal", `tunnel ${uid} was written in a form that is not understood`);
     return saved;
   };
 
-  const requireBox = async (boxId: string, field: "producer" | "consumer", isNew: boolean): Promise<TunnelFacts | undefined> => {
+  const requireBox = async (
+    boxId: string,
+    field: "producer" | "consumer",
+    isNew: boolean,
+  ): Promise<TunnelFacts | undefined> => {
     const [box, report] = await Promise.all([store.boxes.get(boxId), store.reports.get(boxId)]);
     if (box === undefined) {
       const near = nearNames(boxId, await boxNames());
@@ -100,7 +113,12 @@ export function createTunnelMaker(
       const resolved = resolveWish(wish, { producer, held });
       const { rateMbit } = wish;
       try {
-        const claim = (facts: TunnelFacts | undefined) => ({ uid, range: facts?.ports, rateMbit, uplinkMbit: facts?.uplinkMbit });
+        const claim = (facts: TunnelFacts | undefined) => ({
+          uid,
+          range: facts?.ports,
+          rateMbit,
+          uplinkMbit: facts?.uplinkMbit,
+        });
         const [entries, gateways] = await both(
           ports.reserve(wish.consumer, { ...claim(consumer), ports: resolved.entries }),
           ports.reserve(wish.producer, { ...claim(producer), ports: resolved.gateways }),
@@ -208,7 +226,11 @@ function sharedKey(newSecret: () => string): string {
 }
 
 /** The same lifetime again does not begin anew. */
-function endOf(held: Tunnel | undefined, { lifetimeSeconds }: TunnelWish, nowMs: number): Pick<TunnelRecord, "endsAtMs"> {
+function endOf(
+  held: Tunnel | undefined,
+  { lifetimeSeconds }: TunnelWish,
+  nowMs: number,
+): Pick<TunnelRecord, "endsAtMs"> {
   if (lifetimeSeconds === undefined) return {};
   const kept = held?.wish.lifetimeSeconds === lifetimeSeconds ? held.endsAtMs : undefined;
   return { endsAtMs: kept ?? nowMs + lifetimeSeconds * 1000 };

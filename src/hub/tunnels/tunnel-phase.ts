@@ -26,20 +26,24 @@ export interface PhaseOfTunnel {
 }
 
 /** How far an end is on its way up. */
-const PROGRESS = ["preparing", "prepared", "linked", "up"] as const;
-type Progress = (typeof PROGRESS)[number];
-const PHASES: Readonly<Record<Progress, TunnelPhase>> = {
+const PROGRESS: readonly TunnelEndPhase[] = ["preparing", "prepared", "linked", "up"];
+const PHASES: Readonly<Record<TunnelEndPhase, TunnelPhase>> = {
   preparing: "requested",
   prepared: "prepared",
   linked: "linked",
   up: "up",
+  degraded: "degraded",
+  down: "down",
 };
 
 /**
  * Pure. The phase of the whole is that of its worse end; the reason is that end's, with the name of its box. A tunnel that was
  * up once and whose end begins anew is `down` until that end serves again.
  */
-export function phaseOf(ends: readonly EndView[], before: { readonly phase: TunnelPhase; readonly wasUp: boolean }): PhaseOfTunnel {
+export function phaseOf(
+  ends: readonly EndView[],
+  before: { readonly phase: TunnelPhase; readonly wasUp: boolean },
+): PhaseOfTunnel {
   const unheard = ends.find(({ connection }) => connection === "offline" || connection === "never");
   if (unheard !== undefined) {
     return { phase: before.wasUp ? "down" : "requested", reason: unheardReason(unheard) };
@@ -51,15 +55,11 @@ export function phaseOf(ends: readonly EndView[], before: { readonly phase: Tunn
     const bad = judged.find((one) => one.phase === phase);
     if (bad !== undefined) return { phase, reason: reasonOf(bad.end) };
   }
-  const [first] = judged.toSorted((one, other) => progressOf(one.phase) - progressOf(other.phase));
+  const [first] = judged.toSorted((one, other) => PROGRESS.indexOf(one.phase) - PROGRESS.indexOf(other.phase));
   if (first === undefined || first.phase === "up") return { phase: "up" };
-  const phase = PHASES[PROGRESS[progressOf(first.phase)] ?? "preparing"];
+  const phase = PHASES[first.phase];
   const isLost = before.wasUp && (phase === "requested" || phase === "prepared");
   return { phase: isLost ? "down" : phase, reason: reasonOf(first.end) };
-}
-
-function progressOf(phase: TunnelEndPhase): number {
-  return PROGRESS.findIndex((one) => one === phase);
 }
 
 function endPhaseOf({ status, workload, obstacle }: EndView): TunnelEndPhase {

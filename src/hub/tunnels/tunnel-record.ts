@@ -101,7 +101,13 @@ export function toTunnel({ id, revision, createdMs, updatedMs, body }: StoredObj
   return parsed.success ? { ...parsed.data, uid: id, revision, createdMs, updatedMs } : undefined;
 }
 
-export function recordOf({ uid: _uid, revision: _revision, createdMs: _created, updatedMs: _updated, ...record }: Tunnel) {
+export function recordOf({
+  uid: _uid,
+  revision: _revision,
+  createdMs: _created,
+  updatedMs: _updated,
+  ...record
+}: Tunnel) {
   return record satisfies TunnelRecord;
 }
 
@@ -124,12 +130,18 @@ export function firstState({ createdMs }: Pick<Tunnel, "createdMs">): TunnelStat
   };
 }
 
-export async function listTunnels(store: Pick<Store, "objects">): Promise<readonly Tunnel[]> {
+/** `known`: as listed before; what has not changed since is not parsed again. */
+export async function listTunnels(
+  store: Pick<Store, "objects">,
+  known?: ReadonlyMap<string, Tunnel>,
+): Promise<readonly Tunnel[]> {
   const tunnels: Tunnel[] = [];
   for (let after: string | undefined; ; ) {
     const page = await store.objects.list(TUNNEL_KIND, { after, limit: 1000 });
     for (const object of page.items) {
-      const tunnel = toTunnel(object);
+      const before = known?.get(object.id);
+      const isSame = before?.revision === object.revision && before.createdMs === object.createdMs;
+      const tunnel = isSame ? before : toTunnel(object);
       if (tunnel !== undefined) tunnels.push(tunnel);
     }
     if (page.next === undefined) return tunnels;

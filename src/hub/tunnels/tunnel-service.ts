@@ -4,8 +4,8 @@ import type { TunnelRole } from "../../contract/tunnel-spec.ts";
 import type { HubContext } from "../hub-context.ts";
 import type { Presence } from "../life/presence.ts";
 import type { Hint } from "../store/store.ts";
-import type { PortBook } from "./port-book.ts";
 import { type EndFacts, planTunnel, type TunnelPlan } from "./plan-tunnel.ts";
+import type { PortBook } from "./port-book.ts";
 import { claimExactly, type TunnelMaker } from "./tunnel-maker.ts";
 import {
   boxOf,
@@ -93,7 +93,7 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
         mustList = false;
         try {
           const before = tunnels;
-          tunnels = new Map((await listTunnels(store)).map((tunnel) => [tunnel.uid, tunnel]));
+          tunnels = new Map((await listTunnels(store, before)).map((tunnel) => [tunnel.uid, tunnel]));
           for (const { uid, revision } of tunnels.values()) if (before.get(uid)?.revision !== revision) dirty.add(uid);
         } catch (thrown) {
           mustList = true;
@@ -167,7 +167,10 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
           isWritten = true;
         }
         if (plan.end !== undefined) {
-          await maker.end(tunnel, plan.end, { nowMs, ...spoken(tunnel, "tunnel.end", `Tunnel ${uid} ends: ${plan.end}`) });
+          await maker.end(tunnel, plan.end, {
+            nowMs,
+            ...spoken(tunnel, "tunnel.end", `Tunnel ${uid} ends: ${plan.end}`),
+          });
           return true;
         }
         const changes = await Promise.all(plan.writes.map((write) => carryOut(tunnel, write)));
@@ -186,13 +189,16 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
         return { box, report, set, ...presence.of(boxId) };
       };
 
-      const carryOut = async (
-        { uid }: Tunnel,
-        { boxId, entries }: TunnelPlan["writes"][number],
-      ): Promise<boolean> => {
+      const carryOut = async ({ uid }: Tunnel, { boxId, entries }: TunnelPlan["writes"][number]): Promise<boolean> => {
         const owner = ownerOf(uid);
         const text = entries.length === 0 ? `${owner} took its end from ${boxId}` : `${owner} put its end on ${boxId}`;
-        const audit = { actor: "hub", action: "tunnel.place", subject: `box/${boxId}`, outcome: "done", detail: text } as const;
+        const audit = {
+          actor: "hub",
+          action: "tunnel.place",
+          subject: `box/${boxId}`,
+          outcome: "done",
+          detail: text,
+        } as const;
         const event = { kind: "expected.changed", boxId, text };
         const context = { nowMs: clock.wallMs(), audit, event };
         return (await store.expected.replace(boxId, { owner, entries }, context)).changed;
@@ -234,7 +240,9 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
         if (listen === undefined) return;
         const ways = tunnel.ways.map((one, index) => {
           if (index !== way) return one;
-          return role === "consumer" ? { ...one, entry: listen } : { ...one, gateway: listen, dial: { ...one.dial, port: listen.port } };
+          return role === "consumer"
+            ? { ...one, entry: listen }
+            : { ...one, gateway: listen, dial: { ...one.dial, port: listen.port } };
         });
         const text = `Port ${busy.port} of ${boxId} is taken: tunnel ${tunnel.uid} uses ${listen.port}`;
         const body = { ...recordOf(tunnel), ways };
@@ -257,7 +265,8 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
             await lap();
             isFailing = false;
           } catch (thrown) {
-            if (!isFailing) log.warn(`Tunnels cannot be carried out, which is tried until it can: ${messageOf(thrown)}`);
+            if (!isFailing)
+              log.warn(`Tunnels cannot be carried out, which is tried until it can: ${messageOf(thrown)}`);
             isFailing = true;
             pauseMs = RETRY_MS;
           }

@@ -1,10 +1,10 @@
 import type { z } from "zod";
+import { formatPoint } from "../../contract/describe-spec.ts";
 import type { TunnelPhase, tunnelViewSchema } from "../../contract/fleet/tunnel.ts";
 import type { TunnelRole } from "../../contract/tunnel-spec.ts";
 import type { BoxReport } from "../store/box-report.ts";
 import type { Store } from "../store/store.ts";
 import { statusOf } from "./plan-tunnel.ts";
-import { pointText } from "./point-text.ts";
 import { firstState, listTunnels, TUNNEL_STATE_KIND, type Tunnel, type TunnelState, toState } from "./tunnel-record.ts";
 
 export type TunnelViewInput = z.input<typeof tunnelViewSchema>;
@@ -53,10 +53,10 @@ export function viewOf(
     since: iso(ending === undefined ? state.sinceMs : ending.sinceMs),
     steps: state.steps,
     ways: ways.map(({ entry, dial, gateway, source }) => ({
-      entry: pointText(entry),
-      gateway: pointText(dial),
-      gatewayListen: pointText(gateway),
-      source: pointText(source),
+      entry: formatPoint(entry.address, entry.port),
+      gateway: formatPoint(dial.host, dial.port),
+      gatewayListen: formatPoint(gateway.address, gateway.port),
+      source: formatPoint(source.host, source.port),
     })),
     security: wish.security,
     minTls: wish.minTls,
