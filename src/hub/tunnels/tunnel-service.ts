@@ -26,6 +26,8 @@ export interface TunnelServiceDeps {
   readonly maker: TunnelMaker;
 }
 
+type BoxFacts = Pick<EndFacts, "box" | "report" | "set">;
+
 const LEASE = "tunnels";
 /** Short: two hubs that both believe to hold it come to the same, so only work done twice is at stake. */
 const LEASE_MS = 6000;
@@ -57,6 +59,8 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
       let renewAtMs = 0;
       let fullAtMs = Number.NEGATIVE_INFINITY;
       let isFailing = false;
+      /** Read once a lap, and again after a write: a hundred tunnels between two boxes are two boxes. */
+      const boxesSeen = new Map<string, Promise<BoxFacts>>();
 
       const markBox = (boxId: string) => {
         for (const { uid, wish } of tunnels.values()) {
@@ -116,6 +120,7 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
         for (const [uid, due] of dueAtMs) if (due <= nowMs) dirty.add(uid);
         const wanted = [...dirty];
         dirty.clear();
+        boxesSeen.clear();
         try {
           for (let from = 0; from < wanted.length; from += TUNNELS_AT_ONCE) {
             await Promise.all(wanted.slice(from, from + TUNNELS_AT_ONCE).map((uid) => settle(uid, isFull)));
@@ -184,9 +189,15 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
 
       const readEnd = async (tunnel: Tunnel, role: TunnelRole): Promise<EndFacts> => {
         const boxId = boxOf(tunnel, role);
+        const facts = boxesSeen.get(boxId) ?? readBox(boxId);
+        boxesSeen.set(boxId, facts);
+        return { ...(await facts), ...presence.of(boxId) };
+      };
+
+      const readBox = async (boxId: string): Promise<BoxFacts> => {
         const [box, report] = await Promise.all([store.boxes.get(boxId), store.reports.get(boxId)]);
         const set = box === undefined ? undefined : await store.expected.get(boxId).catch(unlessGone);
-        return { box, report, set, ...presence.of(boxId) };
+        return { box, report, set };
       };
 
       const carryOut = async ({ uid }: Tunnel, { boxId, entries }: TunnelPlan["writes"][number]): Promise<boolean> => {
@@ -201,7 +212,10 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
         } as const;
         const event = { kind: "expected.changed", boxId, text };
         const context = { nowMs: clock.wallMs(), audit, event };
-        return (await store.expected.replace(boxId, { owner, entries }, context)).changed;
+        boxesSeen.delete(boxId);
+        const { changed } = await store.expected.replace(boxId, { owner, entries }, context);
+        boxesSeen.delete(boxId);
+        return changed;
       };
 
       /** In this order: what is left by a hub that dies in between is found by its tunnel. */
