@@ -53,6 +53,8 @@ export const tunnelStatusSchema = z.object({
   since: z.string(),
   minTls: z.enum(TLS_VERSIONS),
   legs: z.array(z.object({ listen: z.string(), connect: z.string() })),
+  /** Own listening points that something else has, each as in `legs`, with who has it where the box can tell. */
+  busy: z.array(z.object({ listen: z.string(), holder: z.string().optional() })).optional(),
   /** Own certificates, one a generation. */
   certificates: z.array(z.object({ generation: z.int(), sha256: z.string(), pem: certificateSchema })).optional(),
   /** What the running process has loaded: the certificate (SHA-256) or key (identity) it presents, and those it accepts. */

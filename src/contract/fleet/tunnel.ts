@@ -28,6 +28,8 @@ export const TUNNEL_SECURITIES = ["cert", "psk"] as const;
 
 /** `POST /v1/tunnels`, and `PUT /v1/tunnels/{uid}` for who chooses the uid. */
 export const tunnelCreateSchema = z.strictObject({
+  /** For people. */
+  name: z.string().trim().min(1).max(100).optional(),
   /** The box beside the sources. */
   producer: boxIdSchema,
   /** The box whose entry points the consumers use. */
@@ -78,6 +80,7 @@ export const tunnelWaySchema = z.object({
 
 export const tunnelViewSchema = z.object({
   uid: tunnelUidSchema,
+  name: z.string().optional(),
   revision: z.int(),
   producer: boxIdSchema,
   consumer: boxIdSchema,
