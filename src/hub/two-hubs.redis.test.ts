@@ -180,7 +180,7 @@ test.skipIf(redisRefusal !== undefined)(
         .toBe(202);
       await store.expected.change("b", { put: [stream("cam", `rtsp://camera/${sequence}`)] }, now());
       await box.until(({ name, id }) => name === "change" && id?.endsWith(`.${sequence}`) === true, {
-        timeoutMs: 15_000,
+        timeoutMs: 30_000,
       });
     }
     expect(box.events.map(({ name }) => name)).toEqual(["expected", "change", "change"]);

@@ -1,7 +1,8 @@
 import type { Clock } from "../../src/base/clock.ts";
 import { AppError } from "../../src/base/errors.ts";
+import { seededRandom } from "../../src/base/random.ts";
 import { type HubProcess, type HubProcessOptions, startHubProcess } from "../hub-process.ts";
-import type { Chance } from "../torture/draw-action.ts";
+import { type Chance, createChance } from "../torture/draw-action.ts";
 
 /** Two hubs on one store, each of which can be killed and replaced. */
 export interface HubPair extends AsyncDisposable {
@@ -46,29 +47,28 @@ export async function startHubPair(options: HubProcessOptions): Promise<HubPair>
   };
 }
 
-const LIVES_MS = { least: 500, most: 3000 };
+const LIVES_MS = { least: 500, most: 5000 };
 const AWAY_MS = { least: 0, most: 1500 };
-/** Of a hundred kills so many take both hubs. */
-const BOTH = 15;
 
-/** Kills one of them, sometimes both, at random moments until `signal` aborts; resolves with both alive. */
+/**
+ * Kills each of them again and again at random moments, so that now and then both are away, until `signal` aborts; resolves
+ * with both alive.
+ */
 export async function killAtRandom(
   pair: HubPair,
   chance: Chance,
-  { clock, signal, say }: { readonly clock: Clock; readonly signal: AbortSignal; readonly say: (line: string) => void },
+  deps: { readonly clock: Clock; readonly signal: AbortSignal; readonly say: (line: string) => void },
 ): Promise<void> {
-  while (!signal.aborted) {
-    try {
-      await clock.delay(chance.between(LIVES_MS.least, LIVES_MS.most), signal);
-    } catch {
-      return;
+  const { clock, signal, say } = deps;
+  const killOne = async (place: number, own: Chance) => {
+    for (;;) {
+      await clock.delay(own.between(LIVES_MS.least, LIVES_MS.most), signal).catch(() => undefined);
+      if (signal.aborted) return;
+      await pair.kill(place);
+      await clock.delay(own.between(AWAY_MS.least, AWAY_MS.most));
+      await pair.replace(place);
+      say(`kill -9 of hub ${place}, and a new one (kill ${pair.kills()})`);
     }
-    const places = chance.below(100) < BOTH ? [0, 1] : [chance.below(2)];
-    await Promise.all(places.map((place) => pair.kill(place)));
-    await clock.delay(chance.between(AWAY_MS.least, AWAY_MS.most));
-    await Promise.all(places.map((place) => pair.replace(place)));
-    say(
-      `kill -9 of ${places.length === 2 ? "both hubs" : `hub ${places[0]}`}, and ${places.length === 2 ? "new ones" : "a new one"}`,
-    );
-  }
+  };
+  await Promise.all([0, 1].map((place) => killOne(place, createChance(seededRandom(chance.below(2 ** 31))))));
 }
