@@ -15,6 +15,8 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: "forks",
+    // Of tests that run at a time within one file.
+    maxConcurrency: 3,
     projects: [
       {
         extends: true,
