@@ -73,7 +73,7 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
         wake();
       };
       const stopListening = store.onHint((hint: Hint) => {
-        if (hint.kind === "box" || hint.kind === "tunnel-facts") markBox(hint.boxId);
+        if (hint.kind === "box" || hint.kind === "expected" || hint.kind === "tunnel-facts") markBox(hint.boxId);
         if (hint.kind === "all") markAll();
         if (hint.kind === "objects" && hint.of === TUNNEL_KIND) {
           mustList = true;
