@@ -29,6 +29,11 @@ import { createHubMetrics } from "./metrics/hub-metrics.ts";
 import { createMetricsRoute } from "./metrics/metrics-route.ts";
 import { createSampleBook } from "./telemetry/sample-book.ts";
 import { createTelemetryRoute } from "./telemetry/telemetry-route.ts";
+import { createPortBook } from "./tunnels/port-book.ts";
+import { createTunnelMaker } from "./tunnels/tunnel-maker.ts";
+import { createTunnelRoutes } from "./tunnels/tunnel-routes.ts";
+import { createTunnelService } from "./tunnels/tunnel-service.ts";
+import { countTunnels } from "./tunnels/tunnel-view.ts";
 
 export interface LiveOptions {
   /** Several hubs share the store. */
@@ -119,12 +124,15 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
     droppedSamples: samples.dropped,
     deliveries: webhooks.counts,
     alerts: alerts.firing,
+    tunnels: () => countTunnels(store),
   });
   // The same figures on a port of their own, without a token: for a collector in the hub's own network.
   const metricsServer = createMetricsServer(
     { listen: options.metrics },
     { render: () => metrics.text(), clock, random, log },
   );
+  const ports = createPortBook({ store, clock, random });
+  const maker = createTunnelMaker(context, { ports });
   return {
     presence,
     boxStates: { connectionOf: ({ boxId }) => presence.of(boxId).connection },
@@ -139,6 +147,7 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
       alerts,
       createRuleSealer(context),
       webhooks,
+      createTunnelService({ context, presence, ports, maker }),
       metricsServer,
     ],
     routes: [
@@ -149,6 +158,7 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
       createTelemetryRoute({ store, clock }),
       createMetricsRoute(metrics),
       ...createAlertRoutes({ store, clock, secrets, mayReach }),
+      ...createTunnelRoutes(context, { maker }),
     ],
   };
 }

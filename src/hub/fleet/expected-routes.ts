@@ -216,6 +216,11 @@ function requireRoom({ boxId, entries }: ExpectedSet): void {
 
 /** With the secrets that its sender saw masked. */
 function revealed(asked: Workload, held: ExpectedEntry | undefined): Workload {
+  if (asked.kind === "tunnel") {
+    throw new AppError("invalid", "workload.kind: given tunnel, one end of which is none; declare it at /v1/tunnels", {
+      field: "workload.kind",
+    });
+  }
   const { workload, unknown } = unmaskWorkload(asked, held?.workload);
   if (unknown[0] === undefined) return workload;
   const first = `workload.${unknown[0]}`;
