@@ -4,7 +4,7 @@ import type { Workload, WorkloadState } from "../../contract/workload.ts";
 import { ratesOf } from "../health/media-health.ts";
 import type { Refusal, WorkloadDriver } from "../workload/driver.ts";
 import type { Blocked } from "./allocate.ts";
-import { blockedText } from "./blocked-text.ts";
+import { blockedText, whatOf } from "./blocked-text.ts";
 import { updateOf, updateTrouble } from "./describe-update.ts";
 import { exitText } from "./transitions.ts";
 import type { Unit } from "./unit.ts";
@@ -72,7 +72,7 @@ export function toWorkloadStatus(view: WorkloadView): WorkloadStatus {
     ...(update === undefined ? {} : { update }),
     ...(blocked === undefined
       ? {}
-      : { waitsFor: { what: `${blocked.claim.kind} ${blocked.claim.label}`, holder: blocked.holder } }),
+      : { waitsFor: { what: whatOf(blocked), holder: blocked.holder } }),
     ...(view.proof === undefined ? {} : { proof: view.proof }),
     ...(view.usage ?? {}),
     ...view.share,
