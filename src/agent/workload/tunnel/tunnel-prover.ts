@@ -5,8 +5,7 @@ import type { TunnelProof } from "../../../contract/tunnel-status.ts";
 import type { Finding } from "../../health/diagnose.ts";
 import { type ListenPoint, showPoint } from "./port-check.ts";
 import type { TunnelFiles } from "./tunnel-files.ts";
-import type { ShakeHands } from "./tunnel-handshake.ts";
-import type { ProveTunnel } from "./tunnel-proof.ts";
+import type { ProofDeps, ProofRequest, ProofVerdict } from "./tunnel-proof.ts";
 import { readTunnelTraffic, type TunnelTraffic } from "./tunnel-traffic.ts";
 
 export interface TunnelProverOptions {
@@ -17,11 +16,24 @@ export interface TunnelProverOptions {
   readonly proofPeriodMs: number;
 }
 
+/** What one handshake of the consumer's end with its peer shows. */
+export interface PeerCheck {
+  readonly isTrusted: boolean;
+  readonly latencyMs?: number;
+  /** Why it is not. */
+  readonly reason?: string;
+}
+
 export interface TunnelProverDeps {
   readonly clock: Clock;
   readonly runProgram: RunProgram;
-  readonly prove: ProveTunnel;
-  readonly shakeHands: ShakeHands;
+  /** The whole proof: attacks, and at the consumer's end the way to the source. Rejects only with the signal's reason. */
+  readonly prove: (request: ProofRequest, deps: ProofDeps) => Promise<ProofVerdict>;
+  /** Rejects only with the signal's reason. */
+  readonly checkPeer: (
+    request: { readonly spec: TunnelSpec; readonly files: TunnelFiles; readonly leg: number },
+    signal: AbortSignal,
+  ) => Promise<PeerCheck>;
 }
 
 export interface TunnelFigures {
@@ -64,7 +76,8 @@ export function createTunnelProver(options: TunnelProverOptions, deps: TunnelPro
   const startedMs = clock.monotonicMs();
   let dueAtMs = startedMs;
   let wholeDueAtMs = startedMs;
-  let round = 0;
+  let proofs = 0;
+  let checks = 0;
   let tries = 0;
   let isProved: boolean | undefined;
   let reason: string | undefined;
@@ -112,11 +125,10 @@ export function createTunnelProver(options: TunnelProverOptions, deps: TunnelPro
       return false;
     }
     if (spec.role === "producer") return true;
-    const request = { spec, files: options.files, leg: round++ % spec.legs.length };
-    const hands = await deps.shakeHands(request, { clock, signal });
-    latencyMs = hands.latencyMs ?? latencyMs;
-    if (hands.isTrusted && hands.isSourceReached !== false) return true;
-    fail(hands.reason ?? (hands.isTrusted ? "the source takes no connection" : "the other end is not proved"), false);
+    const peer = await deps.checkPeer({ spec, files: options.files, leg: checks++ % spec.legs.length }, signal);
+    latencyMs = peer.latencyMs ?? latencyMs;
+    if (peer.isTrusted) return true;
+    fail(peer.reason ?? "the other end is not proved", false);
     return false;
   };
 
@@ -127,7 +139,7 @@ export function createTunnelProver(options: TunnelProverOptions, deps: TunnelPro
         if (clock.monotonicMs() < wholeDueAtMs) succeed();
         else {
           const { stunnelPath, files, pid } = options;
-          const request = { spec, files, pid, stunnelPath, round: round++ };
+          const request = { spec, files, pid, stunnelPath, round: proofs++ };
           const verdict = await deps.prove(request, { clock, runProgram: deps.runProgram, signal });
           proof = verdict.proof;
           latencyMs = verdict.latencyMs ?? latencyMs;
