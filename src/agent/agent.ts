@@ -32,8 +32,8 @@ import { createUplinkLink, createUplinkReporter } from "./uplink.ts";
 import type { WorkloadDriver } from "./workload/driver.ts";
 import { systemStreamDisk } from "./workload/stream/stream-disk.ts";
 import { createStreamDriver } from "./workload/stream/stream-driver.ts";
-import { createTunnelFacts } from "./workload/tunnel/tunnel-facts.ts";
 import { createTunnelDriver, type TunnelDriverDeps } from "./workload/tunnel/tunnel-driver.ts";
+import { createTunnelFacts } from "./workload/tunnel/tunnel-facts.ts";
 
 /** How late a loop may be on a busy machine before the watchdog goes hungry. */
 const LOOP_GRACE_MS = 30_000;

@@ -20,11 +20,11 @@ import type { Lane, WorkloadFiles } from "./runtime/process/process-runtime.ts";
 import { discardLaneFiles, discardWorkloadFiles, filesOfWorkload } from "./runtime/process/workload-files.ts";
 import { createNodeSampler, type NodeSampler } from "./telemetry/node-sampler.ts";
 import { createUsageSampler, type UsageSampler } from "./telemetry/usage-sampler.ts";
-import { openTunnels } from "./workload/tunnel/open-tunnels.ts";
-import type { TunnelKeeper } from "./workload/tunnel/tunnel-keeper.ts";
 import type { WorkloadDriver, WorkloadSecrets } from "./workload/driver.ts";
 import { createRecordingPruner } from "./workload/stream/recording-pruner.ts";
 import { systemStreamDisk } from "./workload/stream/stream-disk.ts";
+import { openTunnels } from "./workload/tunnel/open-tunnels.ts";
+import type { TunnelKeeper } from "./workload/tunnel/tunnel-keeper.ts";
 
 /** What makes expected streams run: the expected set, the reconciler, and what watches over both. */
 export interface Engine {

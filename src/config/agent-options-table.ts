@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { LOG_LEVELS } from "../base/log.ts";
-import { hostSchema as hostNameSchema } from "../contract/tunnel-spec.ts";
 import { boxIdSchema } from "../contract/identifier.ts";
+import { hostSchema as hostNameSchema } from "../contract/tunnel-spec.ts";
 import { type AgentOption, type DefaultContext, derivedOption, option, unsetOption } from "./agent-option.ts";
 import {
   booleanValue,
@@ -17,8 +17,8 @@ import {
   loopbackListenValue,
   memoryValue,
   outputTemplateValue,
-  portRangeValue,
   pathValue,
+  portRangeValue,
   programValue,
   schemaValue,
   secondsValue,

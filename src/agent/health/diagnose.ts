@@ -1,4 +1,5 @@
 import type { HealthCause } from "../../contract/health-cause.ts";
+import type { Finding } from "./finding.ts";
 import { type MediaHealth, ratesOf } from "./media-health.ts";
 import type { ProcessHealth } from "./process-health.ts";
 import { type SocketHealth, stuckSocket, type WatchedSocket } from "./socket-health.ts";
@@ -16,14 +17,6 @@ export interface HealthLimits {
   readonly hasFollowers: boolean;
   /** Every output is a file on this box. */
   readonly writesFilesOnly: boolean;
-}
-
-/** Why a workload does not do its work, and whether a new process would help. */
-export interface Finding {
-  readonly cause: HealthCause;
-  /** The evidence, in words. */
-  readonly message: string;
-  readonly needsRestart: boolean;
 }
 
 /** The three witnesses. */

@@ -10,7 +10,7 @@ import { type Unit, unitsOf } from "../reconcile/unit.ts";
 import { createGapFile } from "../registry/gap-file.ts";
 import type { Lane, WorkloadFiles } from "../runtime/process/process-runtime.ts";
 import type { WorkloadDriver } from "../workload/driver.ts";
-import type { Finding } from "./diagnose.ts";
+import type { Finding } from "./finding.ts";
 import { createGapLedger, type GapLedger } from "./gap-ledger.ts";
 import { explains, type IncidentFacts } from "./incident.ts";
 import { createIncidentBook, type IncidentBook } from "./incident-book.ts";

@@ -72,9 +72,7 @@ export function toWorkloadStatus(view: WorkloadView): WorkloadStatus {
     ...(unit?.lastExit === undefined ? {} : { lastExit: toLastExit(unit.lastExit) }),
     ...(unit?.phase === "running" && hasMedia(view) ? { media: toMedia(unit) } : {}),
     ...(update === undefined ? {} : { update }),
-    ...(blocked === undefined
-      ? {}
-      : { waitsFor: { what: whatOf(blocked), holder: blocked.holder } }),
+    ...(blocked === undefined ? {} : { waitsFor: { what: whatOf(blocked), holder: blocked.holder } }),
     ...(view.tunnel === undefined ? {} : { tunnel: view.tunnel }),
     ...(view.proof === undefined ? {} : { proof: view.proof }),
     ...(view.usage ?? {}),

@@ -1,5 +1,5 @@
 import type { Workload } from "../../contract/workload.ts";
-import type { Finding } from "../health/diagnose.ts";
+import type { Finding } from "../health/finding.ts";
 import type { Launch, ProcessExit, StopLadder, WorkloadFiles } from "../runtime/process/process-runtime.ts";
 
 /** Why this box does not run a workload: the rule that says so and what it says. */

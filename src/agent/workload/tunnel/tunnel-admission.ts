@@ -51,7 +51,8 @@ function refuseKeys({ security }: TunnelSpec): Refusal | undefined {
   if (security.kind === "cert") {
     const unread = security.peerCertificates.findIndex((pem) => !isCertificate(pem));
     if (unread >= 0) return spec(`security.peerCertificates[${unread}]: is no certificate; allowed: X.509 in PEM form`);
-    if (security.nextKeyGeneration === undefined || security.nextKeyGeneration > security.keyGeneration) return undefined;
+    if (security.nextKeyGeneration === undefined || security.nextKeyGeneration > security.keyGeneration)
+      return undefined;
     return spec(
       `security.nextKeyGeneration: given ${security.nextKeyGeneration}; allowed: more than keyGeneration, which is ${security.keyGeneration}`,
     );
@@ -73,7 +74,9 @@ function isCertificate(pem: string): boolean {
 
 function refuseSources({ role, legs }: TunnelSpec, { tunnelSources }: TunnelPolicy): Refusal | undefined {
   if (role !== "producer" || tunnelSources.length === 0) return undefined;
-  const index = legs.findIndex(({ connect }) => !tunnelSources.some((pattern) => isHostMatch(pattern, connect.host.toLowerCase())));
+  const index = legs.findIndex(
+    ({ connect }) => !tunnelSources.some((pattern) => isHostMatch(pattern, connect.host.toLowerCase())),
+  );
   const host = legs[index]?.connect.host;
   if (host === undefined) return undefined;
   return {

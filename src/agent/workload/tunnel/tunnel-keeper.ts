@@ -109,7 +109,15 @@ export function createTunnelKeeper(options: TunnelKeeperOptions, deps: TunnelKee
     }
     one.reason = reason;
     const { certificates, presents, accepts, busy, proof } = one.tender.status();
-    const now = JSON.stringify([phase, reason, certificates?.map(({ sha256 }) => sha256), presents, accepts, busy, proof]);
+    const now = JSON.stringify([
+      phase,
+      reason,
+      certificates?.map(({ sha256 }) => sha256),
+      presents,
+      accepts,
+      busy,
+      proof,
+    ]);
     if (now === one.told) return;
     one.told = now;
     deps.onChange();

@@ -2,7 +2,7 @@ import type { Clock } from "../../../base/clock.ts";
 import type { RunProgram } from "../../../base/spawn.ts";
 import type { TunnelSpec } from "../../../contract/tunnel-spec.ts";
 import type { TunnelProof } from "../../../contract/tunnel-status.ts";
-import type { Finding } from "../../health/diagnose.ts";
+import type { Finding } from "../../health/finding.ts";
 import { type ListenPoint, showPoint } from "./port-check.ts";
 import type { TunnelFiles } from "./tunnel-files.ts";
 import type { ProofDeps, ProofRequest, ProofVerdict } from "./tunnel-proof.ts";

@@ -38,8 +38,13 @@ export async function reloadTunnel(
 function judgeReload(lines: readonly string[]): ReloadOutcome | undefined {
   const failed = lines.findIndex((line) => /Failed to reload the configuration file/.test(line));
   if (failed >= 0) {
-    const said = lines.slice(0, failed).findLast((line) => /LOG[0-3]\[/.test(line) && !/Configuration failed/.test(line));
-    return { kind: "rejected", evidence: (said ?? "it does not say why").replace(/^[\d.]+ [\d:]+ LOG\d\[[^\]]*\]: /, "") };
+    const said = lines
+      .slice(0, failed)
+      .findLast((line) => /LOG[0-3]\[/.test(line) && !/Configuration failed/.test(line));
+    return {
+      kind: "rejected",
+      evidence: (said ?? "it does not say why").replace(/^[\d.]+ [\d:]+ LOG\d\[[^\]]*\]: /, ""),
+    };
   }
   return lines.some((line) => /Configuration successful/.test(line)) ? { kind: "loaded" } : undefined;
 }
@@ -49,7 +54,8 @@ export function newLines(before: readonly string[], after: readonly string[]): r
   for (let count = 0; count < after.length; count++) {
     const kept = after.slice(0, after.length - count);
     const tail = before.slice(before.length - kept.length);
-    if (kept.length <= before.length && kept.every((line, index) => line === tail[index])) return after.slice(kept.length);
+    if (kept.length <= before.length && kept.every((line, index) => line === tail[index]))
+      return after.slice(kept.length);
   }
   return after;
 }

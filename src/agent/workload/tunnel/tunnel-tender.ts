@@ -176,7 +176,10 @@ export function createTunnelTender(options: TunnelTenderOptions, deps: TunnelTen
     await remember(process.nonce, wanted);
     if (spec.security.kind === "cert") {
       const { keyGeneration, nextKeyGeneration } = spec.security;
-      await removeTunnelKeysExcept(files, [keyGeneration, ...(nextKeyGeneration === undefined ? [] : [nextKeyGeneration])]);
+      await removeTunnelKeysExcept(files, [
+        keyGeneration,
+        ...(nextKeyGeneration === undefined ? [] : [nextKeyGeneration]),
+      ]);
       keys = await readTunnelKeys(files);
     }
   };
@@ -216,11 +219,11 @@ export function createTunnelTender(options: TunnelTenderOptions, deps: TunnelTen
       poke();
     },
     facts: () => {
-      const { handle, generation, absence } = deps.unit();
+      const { handle, generation, isIdle, absence } = deps.unit();
       return {
         isPrepared: unprepared === undefined,
         unprepared,
-        process: handle !== undefined ? "running" : generation > 0 ? "gone" : "none",
+        process: handle !== undefined ? "running" : isIdle && generation > 0 ? "gone" : "none",
         absence,
         isProved: current?.isProved(),
         doubt: current?.reason() ?? stale,
