@@ -11,7 +11,7 @@ function load(file: string) {
 }
 const { readEvents } = await load("read-events.js");
 const { nearestName } = await load("nearest-name.js");
-const { toWorkload } = await load("stream-form.js");
+const { differencesOf, toWorkload, unshownOf } = await load("stream-form.js");
 const { unwellFirst } = await load("box-query.js");
 const { parseLabels, labelsText } = await load("labels.js");
 
@@ -69,7 +69,7 @@ test("what the form says is a workload that the hub takes, without what was left
   form.set("workload.spec.video", "encode");
   form.set("workload.spec.video.encoder", "libx264");
   form.set("workload.spec.video.fps", "12.5");
-  form.set("needsAudio", "on");
+  form.set("workload.spec.outputs[0].needsAudio", "on");
   const workload = toWorkload(form);
   expect(workloadPutSchema.parse({ workload, desired: "running" }).workload).toEqual(workloadSchema.parse(workload));
   expect(workload).toEqual({
@@ -83,6 +83,77 @@ test("what the form says is a workload that the hub takes, without what was left
       video: { encoder: "libx264", fps: 12.5 },
     },
   });
+});
+
+const HELD = {
+  kind: "stream",
+  id: "cam-1",
+  pictureUrl: "wss://media.example/live/cam-1.flv",
+  spec: {
+    input: { url: "rtsp://u:***@camera/1", rtspTransport: "udp" },
+    outputs: [
+      { url: "rtmp://h/live/***", needsAudio: true },
+      { url: "/media/%Y.mkv", segmentSeconds: 60 },
+    ],
+    video: { encoder: "libx264", profile: "high", fps: 25 },
+    update: "replace",
+  },
+};
+
+function formOf(fields: Record<string, string>) {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) form.set(name, value);
+  return form;
+}
+
+test("changing a stream keeps what the form does not show, and drops what was emptied in it", () => {
+  const form = formOf({
+    "workload.spec.input.url": "rtsp://u:***@camera/1",
+    "workload.spec.outputs[0].url": "rtmp://h/live/***",
+    "from[0]": "0",
+    "workload.spec.outputs[1].url": "/media/%Y.mkv",
+    "from[1]": "1",
+    "workload.spec.video": "encode",
+    "workload.spec.video.encoder": "libx264",
+    "workload.spec.video.fps": "",
+  });
+  expect(toWorkload(form, HELD)).toEqual({
+    kind: "stream",
+    id: "cam-1",
+    spec: {
+      input: { url: "rtsp://u:***@camera/1", rtspTransport: "udp" },
+      outputs: [{ url: "rtmp://h/live/***" }, { url: "/media/%Y.mkv", segmentSeconds: 60 }],
+      video: { encoder: "libx264", profile: "high" },
+      update: "replace",
+    },
+  });
+  expect(unshownOf(HELD)).toEqual(["input.rtspTransport", "outputs[1].segmentSeconds", "video.profile", "update"]);
+});
+
+test("a masked secret that would come to mean another output's is refused at its field", () => {
+  const moved = formOf({
+    "workload.spec.input.url": "rtsp://camera/1",
+    "workload.spec.outputs[0].url": "rtmp://h/live/***",
+    "from[0]": "1",
+  });
+  expect(() => toWorkload(moved, HELD)).toThrow(
+    expect.objectContaining({ field: "workload.spec.outputs[0].url", message: expect.stringContaining("whole") }),
+  );
+});
+
+test("two forms of a workload differ where a person would see it", () => {
+  const other = { ...HELD, priority: 70, spec: { ...HELD.spec, update: undefined, outputs: [HELD.spec.outputs[1]] } };
+  const found = differencesOf(HELD, other).map(({ path }: { path: string }) => path);
+  expect(found.toSorted()).toEqual([
+    "priority",
+    "spec.outputs[0].needsAudio",
+    "spec.outputs[0].segmentSeconds",
+    "spec.outputs[0].url",
+    "spec.outputs[1].segmentSeconds",
+    "spec.outputs[1].url",
+    "spec.update",
+  ]);
+  expect(differencesOf(HELD, structuredClone(HELD))).toEqual([]);
 });
 
 test("boxes that need a person stand first, each once, and revoked ones last", () => {

@@ -1,14 +1,12 @@
-import { existsSync } from "node:fs";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { systemClock } from "../src/base/clock.ts";
 import { tokenCreatedSchema } from "../src/contract/fleet/token.ts";
 import { CHROMIUM } from "./chromium.ts";
+import { go, hasBrowser, signIn, visit } from "./dashboard-visit.ts";
 import { startHubProcess } from "./hub-process.ts";
 import { createHubWorld } from "./hub-world.ts";
 
-/** Without Chromium these tests are skipped: Ubuntu has it only as a snap. */
-const hasBrowser = existsSync(CHROMIUM.executablePath);
 const SMALL_INPUT = "test://bars?size=160x120&fps=10&tone=440";
 
 let browser: Browser;
@@ -17,47 +15,13 @@ beforeAll(async () => {
 });
 afterAll(() => (hasBrowser ? browser.close() : undefined));
 
-interface Visit {
-  readonly page: Page;
-  /** What scripts threw or the browser refused, and requests to anybody but the hub. */
-  readonly complaints: string[];
-}
-
-async function visit(origin: string, width = 1280): Promise<Visit> {
-  const page = await browser.newPage({ viewport: { width, height: 900 } });
-  const complaints: string[] = [];
-  page.setDefaultTimeout(20_000);
-  page.on("pageerror", (error) => complaints.push(error.message));
-  page.on("console", (message) => {
-    if (/Content Security Policy|Refused to/.test(message.text())) complaints.push(message.text());
-  });
-  page.on("request", (request) => {
-    if (new URL(request.url()).protocol !== "blob:" && !request.url().startsWith(origin))
-      complaints.push(request.url());
-    if (/slo_/.test(request.url())) complaints.push("a token in an address");
-  });
-  await page.goto(origin);
-  return { page, complaints };
-}
-
-async function signIn(page: Page, token: string): Promise<void> {
-  await page.getByLabel("Operator token").fill(token);
-  await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByRole("heading", { name: "Boxes", level: 1 }).waitFor();
-  await page.getByText("live", { exact: true }).waitFor();
-}
-
-async function go(page: Page, name: string): Promise<void> {
-  await page.getByRole("navigation", { name: "Main" }).getByRole("link", { name, exact: true }).click();
-}
-
 test.skipIf(!hasBrowser)(
   "an operator enrols a box, starts a stream, watches it, freezes it, sees the cause, reads the logs and stops it",
   { timeout: 180_000 },
   async () => {
     await using hubWorld = await createHubWorld({ world: { agentArguments: ["--report-interval-seconds", "1"] } });
     const { hub, world, sluice } = hubWorld;
-    const { page, complaints } = await visit(hub.origin);
+    const { page, complaints } = await visit(browser, hub.origin);
     await signIn(page, hub.adminToken);
 
     await go(page, "Enrolment");
@@ -132,7 +96,7 @@ test.skipIf(!hasBrowser)("a viewer sees everything and is offered nothing to cha
   const viewer = tokenCreatedSchema.parse(
     await hub.call("POST", "/v1/tokens", { name: "night watch", role: "viewer" }),
   );
-  const { page, complaints } = await visit(hub.origin);
+  const { page, complaints } = await visit(browser, hub.origin);
   await signIn(page, viewer.token ?? "");
   const nav = page.getByRole("navigation", { name: "Main" }).getByRole("link");
   expect(await nav.allTextContents()).toEqual(["Boxes", "Workloads", "Rollouts", "Events", "Alerts"]);
@@ -152,7 +116,7 @@ test.skipIf(!hasBrowser)(
   async () => {
     await using hub = await startHubProcess();
     const made = tokenCreatedSchema.parse(await hub.call("POST", "/v1/tokens", { name: "short", role: "viewer" }));
-    const { page, complaints } = await visit(hub.origin);
+    const { page, complaints } = await visit(browser, hub.origin);
     await page.getByLabel("Operator token").fill("slo_not-a-token-of-this-hub");
     await page.getByRole("button", { name: "Sign in" }).click();
     await page.getByRole("alert").getByText("The hub does not know this token.").waitFor();
@@ -177,7 +141,7 @@ test.skipIf(!hasBrowser)(
     const evil = '<img src=x onerror="document.title=1">';
     await hub.call("POST", "/v1/tokens", { name: evil, role: "viewer" });
     await hub.call("POST", "/v1/enrolments", { labels: { ["x".repeat(63)]: "y".repeat(63) } });
-    const { page, complaints } = await visit(hub.origin, 360);
+    const { page, complaints } = await visit(browser, hub.origin, { width: 360 });
     await page.getByLabel("Operator token").fill(hub.adminToken);
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: "Boxes", level: 1 }).waitFor();
@@ -214,7 +178,7 @@ test.skipIf(!hasBrowser)(
 
 test.skipIf(!hasBrowser)("the page says that the hub is gone and keeps what it showed", async () => {
   const first = await startHubProcess();
-  const { page } = await visit(first.origin);
+  const { page } = await visit(browser, first.origin);
   await signIn(page, first.adminToken);
   await first[Symbol.asyncDispose]();
   await page.getByText("hub not heard, retrying").waitFor();

@@ -2,6 +2,7 @@ import { createAlertsView } from "./views/alerts-view.js";
 import { createAuditView } from "./views/audit-view.js";
 import { createBoxView } from "./views/box-view.js";
 import { createBoxesView } from "./views/boxes-view.js";
+import { createEditView } from "./views/edit-view.js";
 import { createEnrolmentView } from "./views/enrolment-view.js";
 import { createEventsView } from "./views/events-view.js";
 import { createLogsView } from "./views/logs-view.js";
@@ -25,6 +26,7 @@ export const ROUTES = [
   { path: "/boxes/:box", role: "viewer", create: createBoxView },
   { path: "/boxes/:box/logs", role: "viewer", create: createLogsView },
   { path: "/boxes/:box/workloads/:id", role: "viewer", create: createWorkloadView },
+  { path: "/boxes/:box/workloads/:id/edit", role: "operator", create: createEditView },
 ];
 
 /**

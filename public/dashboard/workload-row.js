@@ -29,6 +29,7 @@ export function drawWorkloadRow(entry, context) {
 
 export function routeOf({ workload, status }) {
   if (status !== undefined && status.description !== "") return status.description;
+  if (workload.kind !== "stream") return workload.kind;
   const { input, outputs } = workload.spec;
   return `${addressOf(input)} → ${outputs.map(addressOf).join(", ")}`;
 }
