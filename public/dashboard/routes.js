@@ -9,6 +9,8 @@ import { createLogsView } from "./views/logs-view.js";
 import { createRolloutsView } from "./views/rollouts-view.js";
 import { createStartView } from "./views/start-view.js";
 import { createTokensView } from "./views/tokens-view.js";
+import { createTunnelView } from "./views/tunnel-view.js";
+import { createTunnelsView } from "./views/tunnels-view.js";
 import { createWorkloadView } from "./views/workload-view.js";
 import { createWorkloadsView } from "./views/workloads-view.js";
 
@@ -17,12 +19,14 @@ export const ROUTES = [
   { path: "/boxes", nav: "Boxes", role: "viewer", create: createBoxesView },
   { path: "/workloads", nav: "Workloads", role: "viewer", create: createWorkloadsView },
   { path: "/start", nav: "Start a stream", role: "operator", create: createStartView },
+  { path: "/tunnels", nav: "Tunnels", role: "viewer", create: createTunnelsView },
   { path: "/rollouts", nav: "Rollouts", role: "viewer", create: createRolloutsView },
   { path: "/events", nav: "Events", role: "viewer", create: createEventsView },
   { path: "/alerts", nav: "Alerts", role: "viewer", create: createAlertsView },
   { path: "/enrolment", nav: "Enrolment", role: "operator", create: createEnrolmentView },
   { path: "/tokens", nav: "Tokens", role: "admin", create: createTokensView },
   { path: "/audit", nav: "Audit", role: "admin", create: createAuditView },
+  { path: "/tunnels/:uid", role: "viewer", create: createTunnelView },
   { path: "/boxes/:box", role: "viewer", create: createBoxView },
   { path: "/boxes/:box/logs", role: "viewer", create: createLogsView },
   { path: "/boxes/:box/workloads/:id", role: "viewer", create: createWorkloadView },
