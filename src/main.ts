@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { randomUUID } from "node:crypto";
 import { appendFileSync, existsSync, fstatSync, readFileSync, writeSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { homedir, hostname } from "node:os";
@@ -225,6 +226,21 @@ async function main(): Promise<number> {
         },
         stop,
       );
+    },
+    inspectBackup: async (path) => (await import("./hub/store/sqlite/inspect-backup.ts")).inspectBackup(path),
+    restoreHub: async ({ options }, from) => {
+      if (options.store.kind !== "sqlite") {
+        throw new AppError(
+          "unsupported",
+          `--restore: the store is ${options.store.kind}; allowed: an SQLite file. Restore Redis by its own means`,
+          { field: "--restore" },
+        );
+      }
+      const { path } = options.store;
+      const { restoreStore } = await import("./hub/store/sqlite/restore-store.ts");
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      const nowIso = () => new Date(clock.wallMs()).toISOString();
+      return { path, ...restoreStore({ from, path }, { newId: randomUUID, nowIso }) };
     },
     enrol: async ({ files, link }, wish, stop) => {
       const { enrolHere } = await import("./agent/enrol/enrol-here.ts");

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
-import type { Workload } from "../src/contract/workload.ts";
+import type { StreamWorkload } from "../src/contract/workload.ts";
 import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
 
 const directories: string[] = [];
@@ -16,7 +16,7 @@ function makeRoot(): string {
   return directory;
 }
 
-function small(world: AgentWorld, id: string, extra: Partial<Workload> = {}, file?: string): Workload {
+function small(world: AgentWorld, id: string, extra: Partial<StreamWorkload> = {}, file?: string): StreamWorkload {
   const input = { url: "test://bars?size=160x120&fps=10" };
   const live = { url: `${world.server.rtmp?.url}/${id}` };
   const outputs = file === undefined ? [live] : [live, { url: `file://${file}` }];

@@ -4,7 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { systemClock } from "../src/base/clock.ts";
 import { AppError, messageOf } from "../src/base/errors.ts";
 import { type AgentStatus, agentStatusSchema, type WorkloadStatus } from "../src/contract/local-status.ts";
-import type { Workload } from "../src/contract/workload.ts";
+import type { StreamWorkload } from "../src/contract/workload.ts";
 import type { TestServer } from "./server.ts";
 import type { SystemdBox } from "./systemd-box.ts";
 
@@ -103,7 +103,7 @@ export function createInstalledAgent(box: SystemdBox): InstalledAgent {
 }
 
 /** A small test picture to the server's RTMP. */
-export function smallStream(server: TestServer, id: string): Workload {
+export function smallStream(server: TestServer, id: string): StreamWorkload {
   const input = { url: "test://bars?size=160x120&fps=10" };
   return { kind: "stream", id, spec: { input, outputs: [{ url: `${server.rtmp?.url}/${id}` }] } };
 }

@@ -29,9 +29,14 @@ export function drawWorkloadRow(entry, context) {
 
 export function routeOf({ workload, status }) {
   if (status !== undefined && status.description !== "") return status.description;
-  if (workload.kind !== "stream") return workload.kind;
-  const { input, outputs } = workload.spec;
+  const { input, outputs, legs } = workload.spec;
+  if (legs !== undefined)
+    return legs.map(({ listen, connect }) => `${pointOf(listen)} → ${pointOf(connect)}`).join(", ");
   return `${addressOf(input)} → ${outputs.map(addressOf).join(", ")}`;
+}
+
+function pointOf({ address, host = address, port }) {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 function addressOf(end) {

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 import { type AgentWorld, createAgentWorld } from "../../test-server/agent-world.ts";
 import { type OneSessionCamera, startOneSessionCamera } from "../../test-server/one-session-camera.ts";
-import type { Workload } from "../contract/workload.ts";
+import type { StreamWorkload } from "../contract/workload.ts";
 
-function soundOf(camera: OneSessionCamera, world: AgentWorld, [id, key]: readonly [string, string]): Workload {
+function soundOf(camera: OneSessionCamera, world: AgentWorld, [id, key]: readonly [string, string]): StreamWorkload {
   const outputs = [{ url: `${world.server.rtmp?.url}/${key}` }];
   const audio = { encoder: "aac", sampleRateHz: 44_100 };
   return { kind: "stream", id, spec: { input: { url: camera.url }, outputs, video: "none", audio } };
@@ -68,7 +68,7 @@ test("streams of a camera that its spec calls exclusive never meet there", async
   await using camera = await startOneSessionCamera();
   await using world = await createAgentWorld();
   await world.startAgent();
-  const exclusive = ([id, key]: readonly [string, string]): Workload => {
+  const exclusive = ([id, key]: readonly [string, string]): StreamWorkload => {
     const workload = soundOf(camera, world, [id, key]);
     return { ...workload, spec: { ...workload.spec, input: { ...workload.spec.input, exclusive: true } } };
   };

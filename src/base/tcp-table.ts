@@ -33,7 +33,7 @@ export function parseTcpTable(text: string, wanted: ReadonlySet<number>): Readon
     const [transmit, receive] = hexPair(fields[FIELD.queues]);
     const [timer] = hexPair(fields[FIELD.timer]);
     const state = Number.parseInt(fields[FIELD.state] ?? "", 16);
-    const remote = readAddress(fields[FIELD.remote] ?? "");
+    const remote = readSocketAddress(fields[FIELD.remote] ?? "");
     if (remote === undefined || [transmit, receive, timer, state].some((value) => !Number.isInteger(value))) continue;
     found.set(inode, {
       inode,
@@ -55,8 +55,11 @@ function hexPair(text: string | undefined): readonly [number, number] {
   return [Number.parseInt(first, 16), Number.parseInt(second, 16)];
 }
 
-/** The kernel prints each 32-bit word in the byte order of the machine: little-endian on all that Sluice runs on. */
-function readAddress(text: string): string | undefined {
+/**
+ * `10.0.0.5:1935`, `[::1]:443`. The kernel prints each 32-bit word in the byte order of the machine: little-endian on all
+ * that Sluice runs on.
+ */
+export function readSocketAddress(text: string): string | undefined {
   const match = /^((?:[0-9A-F]{8}){1,4}):([0-9A-F]{4})$/.exec(text);
   if (match === null) return undefined;
   const [, hex = "", portHex = ""] = match;

@@ -6,6 +6,7 @@ import { AppError } from "../base/errors.ts";
 import { createHttpFetch } from "../base/http-fetch.ts";
 import { createHubClient } from "../client/hub-client.ts";
 import { createLocalAgent } from "../client/local-agent.ts";
+import { inspectBackup } from "../hub/store/sqlite/inspect-backup.ts";
 import type { CommandContext, CommandIo } from "./command-context.ts";
 
 /** A context for tests: real files, clock and socket; output is collected; what no test asks for is refused. */
@@ -57,6 +58,8 @@ export function createTestContext(
     connectAgent: (socketPath) => createLocalAgent({ socketPath, timeoutMs: 5000 }),
     runAgent: refuse,
     runHub: refuse,
+    inspectBackup: async (path) => inspectBackup(path),
+    restoreHub: refuse,
     cleanupWithoutAgent: refuse,
     enrol: refuse,
     runProgram: refuse,

@@ -42,6 +42,13 @@ export interface EnrolResult {
   readonly mustRestartAgent: boolean;
 }
 
+export interface RestoreResult {
+  readonly path: string;
+  readonly boxes: number;
+  /** The store that was there before. */
+  readonly keptAs: string | undefined;
+}
+
 /** Everything that commands get from outside. `main.ts` hands in the real ones. */
 export interface CommandContext {
   readonly version: string;
@@ -66,6 +73,10 @@ export interface CommandContext {
     wish: { readonly newAdminToken: boolean },
     signal: AbortSignal,
   ) => Promise<void>;
+  /** Proves that a file is a whole backup of a hub. Rejects with `storage` or `config`. */
+  readonly inspectBackup: (path: string) => Promise<{ readonly boxes: number }>;
+  /** Puts a backup in the place of the store that the options name, while no hub runs there. */
+  readonly restoreHub: (loaded: LoadedHubOptions, from: string) => Promise<RestoreResult>;
   /** Ends every process that proves to be ours while no agent runs, and clears the records. */
   readonly cleanupWithoutAgent: (
     options: AgentOptions,

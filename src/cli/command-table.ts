@@ -124,6 +124,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/audit.ts")).auditCommand,
   },
   {
+    name: "backup",
+    summary: "fetch the hub's whole store into a file",
+    group: "A fleet, through its hub:",
+    load: async () => (await import("./commands/backup.ts")).backupCommand,
+  },
+  {
     name: "logs",
     summary: "print a workload's own output, or the agent's log",
     group: "Everywhere:",

@@ -1,4 +1,5 @@
 import { oneLine } from "../base/log.ts";
+import { describeWorkload } from "../contract/describe-spec.ts";
 import type { FleetWorkloadView } from "../contract/fleet/expected-view.ts";
 import { maskWorkload } from "../contract/mask-workload.ts";
 import type { Workload, WorkloadState } from "../contract/workload.ts";
@@ -13,12 +14,6 @@ const STATE_TONES = { ...WORKLOAD_TONES, hibernated: "quiet", unknown: "quiet" }
 export function streamState({ desired, status }: FleetWorkloadView): WorkloadState | "hibernated" | "unknown" {
   if (desired === "hibernated") return "hibernated";
   return status?.state ?? "unknown";
-}
-
-/** `rtsp://cam/1 → rtmp://host/live/***` */
-export function describeWorkload(workload: Workload): string {
-  const { input, outputs } = maskWorkload(workload).spec;
-  return `${input.url} → ${outputs.map(({ url }) => url).join(", ")}`;
 }
 
 export function renderStreams(
@@ -56,17 +51,12 @@ function whatOf({ workload, status }: FleetWorkloadView): string {
 /** Everything about one stream. */
 export function renderStream(stream: FleetWorkloadView, { paint, nowMs }: View): string {
   const { workload, status, owner, desired } = stream;
-  const { spec } = maskWorkload(workload);
   const state = streamState(stream);
   const age = status === undefined ? undefined : formatAge(status.since, nowMs);
-  const asText = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));
   const told: (readonly [string, string | undefined])[] = [
     ["cause", status?.cause],
     ["wanted", `${desired}${owner === undefined ? "" : `, by ${owner}`}`],
-    ["input", spec.input.url],
-    ...spec.outputs.map(({ url }) => ["output", url] as const),
-    ["video", spec.video === undefined ? undefined : asText(spec.video)],
-    ["audio", spec.audio === undefined ? undefined : asText(spec.audio)],
+    ...specOf(workload),
     ["media", mediaOf(stream)],
     ["proved", provedOf(stream)],
     ["process", processOf(stream)],
@@ -78,6 +68,19 @@ export function renderStream(stream: FleetWorkloadView, { paint, nowMs }: View):
     line("state", `${paint(STATE_TONES[state], state)}${age === undefined ? "" : ` for ${age}`}`),
     ...told.flatMap(([label, text]) => (text === undefined ? [] : [line(label, oneLine(text))])),
   ].join("");
+}
+
+function specOf(workload: Workload): readonly (readonly [string, string | undefined])[] {
+  if (workload.kind !== "stream") return [["what", describeWorkload(workload)]];
+  const { spec } = maskWorkload(workload);
+  const asText = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));
+  return [
+    ["input", spec.input.url],
+    ...spec.outputs.map(({ url }) => ["output", url] as const),
+    ["video", spec.video === undefined ? undefined : asText(spec.video)],
+    ["audio", spec.audio === undefined ? undefined : asText(spec.audio)],
+    ["via", spec.via === undefined ? undefined : `tunnel ${spec.via}`],
+  ];
 }
 
 function nameOf(name: string | undefined): string {

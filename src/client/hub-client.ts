@@ -75,6 +75,7 @@ export function createHubClient(endpoint: HubEndpoint, deps: HubTransportDeps) {
     enrolments: enrolmentCalls(transport),
     tokens: tokenCalls(transport),
     alerts: alertCalls(transport),
+    backup: (signal: AbortSignal) => transport.download({ path: hubPath("backup") }, signal),
     audit: lister(transport, hubPath("audit"), pageSchema(auditViewSchema)),
     events: eventCalls(transport),
     logs: (box: string, query: HubQuery, signal: AbortSignal) => readLogs(transport, { box, query }, signal),

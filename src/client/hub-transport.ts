@@ -42,8 +42,17 @@ export interface HubTransport {
   ask<T>(call: HubCall, schema: AnswerSchema<T>, signal: AbortSignal): Promise<T>;
   /** For answers without a body. */
   tell(call: HubCall, signal: AbortSignal): Promise<void>;
+  /** A file: what its head says of it, and its bytes, which reject when they end before their time or the hub falls silent. */
+  download(call: HubCall, signal: AbortSignal): Promise<Download>;
   /** The messages of one event stream, until it ends, breaks off (`unavailable`) or the signal aborts (it then ends). */
   listen(call: HubCall & { readonly lastEventId?: string }, signal: AbortSignal): AsyncGenerator<SseMessage>;
+}
+
+export interface Download {
+  /** As promised; undefined when the hub did not say. */
+  readonly bytes: number | undefined;
+  readonly header: (name: string) => string | undefined;
+  readonly chunks: AsyncIterable<Uint8Array>;
 }
 
 /** Of what a retry may mend, what is over soon. */
@@ -54,6 +63,8 @@ const RETRY = { baseMs: 400, maxMs: 2000 } as const;
 const LONGEST_WAIT_MS = 5000;
 const ANSWER_TIMEOUT_MS = 30_000;
 const SILENCE_MS = 45_000;
+/** To the first byte of a file that is made when it is asked for. */
+const DOWNLOAD_WAIT_MS = 600_000;
 const MAX_ANSWER_CHARACTERS = 64 * 1024 * 1024;
 
 /**
@@ -131,6 +142,26 @@ export function createHubTransport({ hub, token }: HubEndpoint, deps: HubTranspo
     async tell(call, signal) {
       await send(call, signal);
     },
+    async download(call, signal) {
+      const silence = createSilenceLimit(clock, base, DOWNLOAD_WAIT_MS);
+      const life = AbortSignal.any([signal, silence.signal]);
+      const explain = (thrown: unknown) => {
+        silence.end();
+        if (signal.aborted) return new AppError("cancelled", "interrupted", { cause: thrown });
+        return toConnectionError(silence.signal.aborted ? silence.signal.reason : thrown, base);
+      };
+      try {
+        const { headers, body } = await attempt(call, headersOf(call, "*/*"), life);
+        const length = headers.get("content-length");
+        return {
+          bytes: length === null ? undefined : Number(length),
+          header: (name) => headers.get(name) ?? undefined,
+          chunks: heard(body, { silence, explain }),
+        };
+      } catch (thrown) {
+        throw explain(thrown);
+      }
+    },
     async *listen(call, signal) {
       const headers = headersOf(call, "text/event-stream");
       if (call.lastEventId !== undefined) headers["last-event-id"] = call.lastEventId;
@@ -153,14 +184,32 @@ export function createHubTransport({ hub, token }: HubEndpoint, deps: HubTranspo
   };
 }
 
+type SilenceLimit = ReturnType<typeof createSilenceLimit>;
+
+async function* heard(
+  body: HttpResponse["body"],
+  { silence, explain }: { readonly silence: SilenceLimit; readonly explain: (thrown: unknown) => AppError },
+): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const bytes of body ?? []) {
+      silence.heard();
+      yield bytes;
+    }
+  } catch (thrown) {
+    throw explain(thrown);
+  } finally {
+    silence.end();
+  }
+}
+
 /** A hub lets nobody wait for 15 s without a beat: a connection that is silent for so long is dead. */
-function createSilenceLimit(clock: Clock, base: string) {
+function createSilenceLimit(clock: Clock, base: string, firstMs = SILENCE_MS) {
   const limit = new AbortController();
-  const arm = () =>
-    clock.timer(SILENCE_MS, () => {
-      limit.abort(new AppError("unavailable", `nothing was heard from ${base} for ${SILENCE_MS / 1000} s`));
+  const arm = (ms = SILENCE_MS) =>
+    clock.timer(ms, () => {
+      limit.abort(new AppError("unavailable", `nothing was heard from ${base} for ${ms / 1000} s`));
     });
-  let timer = arm();
+  let timer = arm(firstMs);
   return {
     signal: limit.signal,
     heard: () => {

@@ -28,7 +28,7 @@ test("a fleet file says boxes with their streams, rollouts and rules of alerts",
     ["stream", "cam-1", undefined],
     ["stream", "cam-2", "hibernated"],
   ]);
-  expect(fleet.boxes?.["north-1"]?.streams?.[0]?.spec.input).toEqual({ url: "rtsp://cam/1" });
+  expect(fleet.boxes?.["north-1"]?.streams?.[0]?.spec).toMatchObject({ input: { url: "rtsp://cam/1" } });
   expect(fleet.rollouts?.["lobby"]?.enabled).toBe(true);
   expect(fleet.alertRules?.["offline"]?.forSeconds).toBe(60);
 });

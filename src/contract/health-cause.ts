@@ -6,6 +6,8 @@
  * - `network-slow`: the way to the peer takes less than is sent;
  * - `peer-stalled`: the receiver answers and takes nothing (its window is shut);
  * - `network-lost`: what is sent is not answered at all (a black hole);
+ * - `not-listening`: nothing accepts where its process should listen;
+ * - `unproven`: a tunnel serves, and the last proof of it failed;
  * - `over-memory`, `over-cpu`: it used more than its limit for some time, where no cgroup holds it;
  * - `disk-blocked`: the kernel waits for a disk or a device;
  * - `stopped`: a signal has stopped the process;
@@ -19,6 +21,8 @@ export const HEALTH_CAUSES = [
   "network-slow",
   "peer-stalled",
   "network-lost",
+  "not-listening",
+  "unproven",
   "over-memory",
   "over-cpu",
   "disk-blocked",

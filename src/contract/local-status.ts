@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { HEALTH_CAUSES } from "./health-cause.ts";
+import { tunnelStatusSchema } from "./tunnel-status.ts";
 import { WORKLOAD_STATES } from "./workload.ts";
 
 /** Answers of the agent's local API (`agent.sock`) and the parts of a report. Times are ISO 8601 wall time; ages are seconds. */
@@ -66,8 +67,10 @@ export const workloadStatusSchema = z.object({
       nextTryInSeconds: z.number().optional(),
     })
     .optional(),
-  /** Who has what it needs. */
+  /** Who has what it needs, or who must bring it. */
   waitsFor: z.object({ what: z.string(), holder: z.string() }).optional(),
+  /** Of a tunnel's end. */
+  tunnel: tunnelStatusSchema.optional(),
   /** Media that was proved, against the time since the first start in which it was expected. */
   proof: z
     .object({

@@ -45,6 +45,24 @@ describe("a masked workload", () => {
     });
   });
 
+  test("hides the keys of a tunnel, and gives each back to the key of that name", () => {
+    const keys = [
+      { identity: "t-1.1", secret: "ab".repeat(32) },
+      { identity: "t-1.2", secret: "cd".repeat(32) },
+    ];
+    const tunnel = { kind: "tunnel", id: "t-1.producer", spec: { uid: "t-1", security: { kind: "psk", keys } } };
+    const masked = maskWorkload(tunnel);
+    expect(masked.spec.security.keys.map(({ secret }) => secret)).toEqual(["***", "***"]);
+    expect(unmaskWorkload(masked, tunnel)).toEqual({ workload: tunnel, unknown: [] });
+    const turned = {
+      ...masked,
+      spec: { ...masked.spec, security: { kind: "psk", keys: [...masked.spec.security.keys].reverse() } },
+    };
+    expect(unmaskWorkload(turned, tunnel).workload.spec.security.keys).toEqual([...keys].reverse());
+    const renamed = { ...masked, spec: { security: { kind: "psk", keys: [{ identity: "t-2.1", secret: "***" }] } } };
+    expect(unmaskWorkload(renamed, tunnel).unknown).toEqual(["spec.security.keys[t-2.1].secret"]);
+  });
+
   test("gives no secret to another place than its own", () => {
     const moved = {
       ...HELD,

@@ -10,7 +10,7 @@ type Json = Readonly<Record<string, unknown>>;
 type Rewrite = (text: string, place: Place) => string;
 
 interface Place {
-  readonly role: UrlRole | "argument";
+  readonly role: UrlRole | "argument" | "secret";
   /** `outputs[0]`: where in the spec it stands. */
   readonly path: string;
   /** The raw argument before it. */
@@ -52,6 +52,7 @@ export function unmaskWorkload<Body extends object>(
 }
 
 function maskText(text: string, { role, before }: Place): string {
+  if (role === "secret") return MASK;
   if (role !== "argument") return maskPlaceholderUrl(text, role);
   if (before !== undefined && SECRET_OPTIONS.test(before)) return MASK;
   return text.includes("://") ? maskPlaceholderUrl(text, "output") : text;
@@ -80,7 +81,22 @@ function rewriteSpec<Body extends object>(workload: Body, rewrite: Rewrite): Bod
       Object.entries(rawArguments).map(([side, list]) => [side, rewriteArguments(list, side, rewrite)]),
     );
   }
+  if (isObject(spec["security"])) next["security"] = rewriteKeys(spec["security"], rewrite);
   return { ...workload, spec: next };
+}
+
+/** Keys that both ends of a tunnel hold, each told by its identity: a rotation puts another one into the same place. */
+function rewriteKeys(security: Json, rewrite: Rewrite): Json {
+  const { keys } = security;
+  if (!Array.isArray(keys)) return security;
+  return {
+    ...security,
+    keys: keys.map((key: unknown, index) => {
+      if (!isObject(key) || typeof key["secret"] !== "string") return key;
+      const name = typeof key["identity"] === "string" ? key["identity"] : `${index}`;
+      return { ...key, secret: rewrite(key["secret"], { role: "secret", path: `security.keys[${name}].secret` }) };
+    }),
+  };
 }
 
 /** A URL as a text and as an object are the same place. */

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { linkStatusSchema, workloadStatusSchema } from "./local-status.ts";
+import { tunnelFactsSchema } from "./tunnel-status.ts";
 
 /** What the machine itself has and uses. A field that this machine cannot tell is left out. */
 export const nodeTelemetrySchema = z.object({
@@ -51,6 +52,7 @@ export const reportSchema = z.object({
   /** `durable: false`: what the agent knows would not survive it, as on a full disk. */
   registry: z.object({ durable: z.boolean(), reason: z.string().optional() }).optional(),
   node: nodeTelemetrySchema.optional(),
+  tunnels: tunnelFactsSchema.optional(),
   /** What hits or has hit the whole box: open ones first, then the last that ended. */
   incidents: z.array(incidentSchema).optional(),
   workloads: z.array(workloadStatusSchema),

@@ -43,6 +43,29 @@ describe("the simple form", () => {
     });
   });
 
+  it("starts one end of a tunnel whose spec it gives whole, under the id that a hub would give it", () => {
+    const tunnel = {
+      uid: "t-1",
+      role: "producer",
+      legs: [{ listen: { address: "10.0.0.1", port: 20_000 }, connect: { host: "127.0.0.1", port: 1935 } }],
+      security: { kind: "psk", keys: [{ identity: "t-1.1", secret: "ab".repeat(32) }] },
+    };
+    const workload = { kind: "tunnel", id: "t-1.producer", spec: tunnel };
+    expect(parseSimpleForm({ eventType: "start", tunnel }, undefined)).toEqual({
+      ok: { kind: "start", workload },
+      unknownFields: [],
+    });
+    expect(parseSimpleForm({ eventType: "stop", tunnel: { uid: "t-1", role: "producer" } }, undefined)).toMatchObject({
+      ok: { kind: "stop", workloadId: "t-1.producer" },
+    });
+    const streams = [{ tunnel }, { input: "rtsp://c", output: "rtmp://h/live/a", via: "t-1" }];
+    expect(parseSimpleForm({ eventType: "snapshot", streams }, undefined)).toMatchObject({
+      ok: { workloads: [workload, { kind: "stream", spec: { via: "t-1" } }], rejected: [] },
+    });
+    const wrong = parseSimpleForm({ eventType: "start", tunnel: { ...tunnel, role: "middle" } }, undefined);
+    expect(wrong).toMatchObject({ bad: "invalid", message: expect.stringContaining("spec.role") });
+  });
+
   it("starts from a camera and a key when a template says where the key belongs", () => {
     const event = { eventType: "start", cameraUrl: "rtsp://cam/1", streamKey: "court 1/a?b#c%d" };
     const output = "rtmp://ingest.test/live/court%201%2Fa%3Fb%23c%25d";

@@ -39,6 +39,9 @@ const streamFields = {
   preview: z.unknown().optional(),
   priority: z.unknown().optional(),
   resources: z.unknown().optional(),
+  via: z.unknown().optional(),
+  /** One end of a tunnel, whole, instead of addresses. */
+  tunnel: z.looseObject({ uid: z.string(), role: z.string() }).optional(),
 };
 
 const streamSchema = z.object(streamFields);
@@ -100,6 +103,9 @@ function parseStart(raw: unknown, stream: SimpleStream, outputTemplate: string |
 function parseStop(raw: unknown, stream: SimpleStream, outputTemplate: string | undefined): SimpleFormResult {
   const unknown = unknownFields(raw, { ...stream, eventType: "stop" });
   if (stream.id !== undefined) return { ok: { kind: "stop", workloadId: stream.id }, unknownFields: unknown };
+  if (stream.tunnel !== undefined) {
+    return { ok: { kind: "stop", workloadId: tunnelEndId(stream.tunnel) }, unknownFields: unknown };
+  }
   const ends = findEndpoints(stream, outputTemplate, []);
   if ("problem" in ends) return invalid(ends.problem);
   return { ok: { kind: "stop", workloadId: ends.id }, unknownFields: unknown };
@@ -128,24 +134,36 @@ function toWorkload(
   outputTemplate: string | undefined,
   path: readonly PropertyKey[],
 ): ParsedWorkload {
-  const ends = findEndpoints(stream, outputTemplate, path);
-  if ("problem" in ends) return { rejected: { id: stream.id, reason: ends.problem } };
-  const { name, video, audio, preview, priority, resources } = stream;
-  const candidate = {
-    kind: "stream",
-    id: ends.id,
+  const { name, video, audio, preview, priority, resources, via, tunnel } = stream;
+  const common = {
     ...(name === undefined ? {} : { name }),
     ...(priority === undefined ? {} : { priority }),
     ...(resources === undefined ? {} : { resources }),
+  };
+  if (tunnel !== undefined) {
+    return parseWorkload({ kind: "tunnel", id: stream.id ?? tunnelEndId(tunnel), ...common, spec: tunnel }, path);
+  }
+  const ends = findEndpoints(stream, outputTemplate, path);
+  if ("problem" in ends) return { rejected: { id: stream.id, reason: ends.problem } };
+  const candidate = {
+    kind: "stream",
+    id: ends.id,
+    ...common,
     spec: {
       input: ends.input,
       outputs: [ends.output],
       ...(video === undefined ? {} : { video }),
       ...(audio === undefined ? {} : { audio }),
       ...(preview === undefined ? {} : { preview }),
+      ...(via === undefined ? {} : { via }),
     },
   };
   return parseWorkload(candidate, path);
+}
+
+/** `t-1.producer`: as a hub calls the two ends. */
+function tunnelEndId({ uid, role }: { readonly uid: string; readonly role: string }): string {
+  return `${uid}.${role}`;
 }
 
 function findEndpoints(

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { tunnelUidSchema } from "./tunnel-spec.ts";
 
 /**
  * What an operator asks of one stream. Optional fields stay absent: defaults are filled in where the command line is
@@ -73,6 +74,8 @@ export const streamSpecSchema = z.object({
    * or always stop the old one first (`replace`). Absent: `auto`.
    */
   update: z.enum(["auto", "replace"]).optional(),
+  /** The tunnel it goes through: it is started while this box's end of it is `up`, and no failure counts while it is not. */
+  via: tunnelUidSchema.optional(),
   /** A small JPEG of what is streamed, renewed every so often. */
   preview: z
     .object({ everySeconds: z.number().min(1).max(3600).optional(), widthPixels: z.int().min(16).max(1920).optional() })

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { MASK } from "../base/redact.ts";
 import { IDENTIFIER_PATTERN } from "./identifier.ts";
 
 /** What one end of a tunnel must know. The other end's box has a spec of its own with the other role. */
@@ -50,8 +51,8 @@ export const preSharedKeySchema = z.object({
   identity: z
     .string()
     .regex(/^[A-Za-z0-9_.-]{1,128}$/, "must be 1 to 128 letters, digits, dots, dashes or underscores"),
-  /** 256 bits. */
-  secret: z.string().regex(/^[0-9a-f]{64}$/, "must be 64 hexadecimal digits"),
+  /** 256 bits. The mask stands for what is held; no box takes it for a key. */
+  secret: z.union([z.literal(MASK), z.string().regex(/^[0-9a-f]{64}$/)], "must be 64 hexadecimal digits"),
 });
 
 /**

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { workloadIdSchema } from "./identifier.ts";
 import { coresQuantitySchema, memoryQuantitySchema } from "./quantity.ts";
 import { streamSpecSchema } from "./stream-spec.ts";
+import { tunnelSpecSchema } from "./tunnel-spec.ts";
 
 /** What one workload may use at most; the box has defaults and ceilings of its own (`guard.*`). */
 export const resourcesSchema = z.object({
@@ -24,28 +25,35 @@ const pictureUrlSchema = z
     return url === undefined || (url.username === "" && url.password === "");
   }, "must not carry a user or a password");
 
+const commonFields = {
+  id: workloadIdSchema,
+  name: z.string().max(200).optional(),
+  priority: z.int().min(0).max(100).optional(),
+  resources: resourcesSchema.optional(),
+};
+
 /** One thing a box must keep running. `priority`, `resources` and `pictureUrl` are no part of its spec: a change restarts nothing. */
 export const workloadSchema = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("stream"),
-    id: workloadIdSchema,
-    name: z.string().max(200).optional(),
-    priority: z.int().min(0).max(100).optional(),
-    resources: resourcesSchema.optional(),
+    ...commonFields,
     pictureUrl: pictureUrlSchema.optional(),
     spec: streamSpecSchema,
   }),
+  z.object({ kind: z.literal("tunnel"), ...commonFields, spec: tunnelSpecSchema }),
 ]);
 
 export type Workload = z.output<typeof workloadSchema>;
 export type WorkloadKind = Workload["kind"];
+export type StreamWorkload = Extract<Workload, { readonly kind: "stream" }>;
+export type TunnelWorkload = Extract<Workload, { readonly kind: "tunnel" }>;
 
 /**
  * Where a workload stands on its box:
  * - `waiting`: not running, the next start is due at a known time;
- * - `starting`: launched, not yet proved (a stream: no media yet);
+ * - `starting`: launched, not yet proved (a stream: no media yet; a tunnel: not yet proved);
  * - `running`: proved to do its work;
- * - `degraded`: running, but not as it should (a stream: slower than real time);
+ * - `degraded`: running, but not as it should (a stream: slower than real time; a tunnel: its last proof failed);
  * - `stalled`: its process lives and does nothing useful;
  * - `stopping`: told to stop, not yet gone;
  * - `unkillable`: survived SIGKILL (uninterruptible sleep); nothing is started in its place;

@@ -11,6 +11,7 @@ import { createAuthenticator } from "./auth/authenticator.ts";
 import { createFirstToken, createFirstTokenService } from "./auth/first-token.ts";
 import { createTokenRoutes } from "./auth/token-routes.ts";
 import { createAuditRoute } from "./fleet/audit-route.ts";
+import { createBackupRoute } from "./fleet/backup-route.ts";
 import { createBoxReader } from "./fleet/box-reader.ts";
 import { createBoxRoutes } from "./fleet/box-routes.ts";
 import { createCommandRoutes } from "./fleet/command-routes.ts";
@@ -140,6 +141,7 @@ export function createParts(
       ...createRolloutRoutes(context),
       ...createEnrolmentRoutes(context, { approve, hub }, { reader }),
       createAuditRoute(context),
+      createBackupRoute(context),
       ...live.routes,
     ],
     services: [createMaintenance(context), createRolloutService(context), ...live.services],

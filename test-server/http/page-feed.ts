@@ -1,5 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import type { Clock, Timer } from "../../src/base/clock.ts";
+import { describeWorkload } from "../../src/contract/describe-spec.ts";
+import type { Workload } from "../../src/contract/workload.ts";
 import { encodeEvent } from "../../src/hub/events/frame.ts";
 import { SSE_HEADERS } from "../../src/hub/events/sse-headers.ts";
 import { isLoopback } from "../options.ts";
@@ -84,18 +86,28 @@ function sectionsOf(parts: Parts): Sections {
       rtmp: parts.rtmp?.url,
       beatSeconds: parts.options.beatMs / 1000,
     },
-    streams: workloads.map(({ id, name, spec }) => ({
-      id,
-      name,
-      input: spec.input.url,
-      outputs: spec.outputs.map(({ url }) => url),
-      pictures: spec.outputs.flatMap(({ url }) => pictureKey(url, parts.rtmp?.port) ?? []),
-    })),
+    streams: workloads.map((workload) => {
+      const { input, outputs } = endsOf(workload);
+      return {
+        id: workload.id,
+        name: workload.name,
+        input,
+        outputs,
+        pictures: outputs.flatMap((url) => pictureKey(url, parts.rtmp?.port) ?? []),
+      };
+    }),
     clients: parts.room.views(),
     reports: parts.reports.latest(),
     publishers: parts.rtmp?.publishers() ?? [],
     faults: parts.board.active(),
   };
+}
+
+function endsOf(workload: Workload): { readonly input: string; readonly outputs: readonly string[] } {
+  if (workload.kind === "stream") {
+    return { input: workload.spec.input.url, outputs: workload.spec.outputs.map(({ url }) => url) };
+  }
+  return { input: `tunnel ${workload.spec.uid}`, outputs: [describeWorkload(workload)] };
 }
 
 /** `app/key` for an address of our own RTMP server. */

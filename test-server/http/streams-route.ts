@@ -1,5 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { AppError } from "../../src/base/errors.ts";
+import { describeWorkload } from "../../src/contract/describe-spec.ts";
 import type { Workload } from "../../src/contract/workload.ts";
 import type { Parts } from "../parts.ts";
 import { parseStreamRequest, type StreamDefaults } from "./stream-request.ts";
@@ -64,6 +65,8 @@ function freeId(workloads: readonly Workload[]): string {
   return `stream-${number}`;
 }
 
-function describe({ spec }: Workload): string {
-  return `${spec.input.url} → ${spec.outputs.map(({ url }) => url).join(", ")}`;
+function describe(workload: Workload): string {
+  if (workload.kind !== "stream") return describeWorkload(workload);
+  const { input, outputs } = workload.spec;
+  return `${input.url} → ${outputs.map(({ url }) => url).join(", ")}`;
 }

@@ -14,7 +14,7 @@ export function rootOf(output: StreamOutput, roots: readonly string[], disk: Pat
 }
 
 export function writesFiles(workload: Workload): boolean {
-  return workload.spec.outputs.some((output) => filePathOf(output) !== undefined);
+  return outputsOf(workload).some((output) => filePathOf(output) !== undefined);
 }
 
 /** The workload with those outputs only that go elsewhere; undefined when none does. The same object when all do. */
@@ -23,6 +23,7 @@ export function withoutRoots(
   paused: readonly string[],
   place: { readonly roots: readonly string[]; readonly disk: PathLookup },
 ): Workload | undefined {
+  if (workload.kind !== "stream") return workload;
   const outputs = workload.spec.outputs.filter((output) => {
     const root = rootOf(output, place.roots, place.disk);
     return root === undefined || !paused.includes(root);
@@ -37,13 +38,17 @@ export function recordingsOf(
   roots: readonly string[],
   disk: PathLookup,
 ): { readonly root: string; readonly recording: RecordingPath }[] {
-  return workload.spec.outputs.flatMap((output) => {
+  return outputsOf(workload).flatMap((output) => {
     const parsed = parseStreamUrl(output.url);
     const root = rootOf(output, roots, disk);
     if (!parsed.ok || root === undefined || outputKindOf(parsed.url) !== "recording") return [];
     const path = parseRecordingPath(parsed.url.path);
     return path.ok ? [{ root, recording: path.recording }] : [];
   });
+}
+
+function outputsOf(workload: Workload): readonly StreamOutput[] {
+  return workload.kind === "stream" ? workload.spec.outputs : [];
 }
 
 function filePathOf({ url }: StreamOutput): string | undefined {

@@ -4,7 +4,7 @@ import { createMemoryLog } from "../../base/log.ts";
 import type { ProcessUsage } from "../../base/process-usage.ts";
 import type { GuardOptions } from "../../config/agent-options.ts";
 import type { Occurrence } from "../../contract/report.ts";
-import type { Workload } from "../../contract/workload.ts";
+import type { StreamWorkload, Workload } from "../../contract/workload.ts";
 import { createUnit, type Unit } from "../reconcile/unit.ts";
 import { createFakeProcessRuntime } from "../runtime/process/process-runtime.fake.ts";
 import { createDiskWatch } from "./disk-watch.ts";
@@ -28,7 +28,11 @@ const OPTIONS: GuardOptions = {
   logsBytes: 128 * MIB,
 };
 
-const stream = (id: string, extra: Partial<Workload> = {}, outputs = [`rtmp://host/live/${id}`]): Workload => ({
+const stream = (
+  id: string,
+  extra: Partial<StreamWorkload> = {},
+  outputs = [`rtmp://host/live/${id}`],
+): StreamWorkload => ({
   kind: "stream",
   id,
   spec: { input: { url: "test://bars" }, outputs: outputs.map((url) => ({ url })) },
@@ -255,7 +259,7 @@ test("below the floor recordings pause: what only records gives way, the others 
   await box.clock.advance(12_000);
   const left = box.guard.effective(box.expected);
   expect(left.get("live")).toBe(live);
-  expect(left.get("both")?.spec.outputs).toEqual([{ url: "rtmp://host/live/both" }]);
+  expect(left.get("both")?.spec).toMatchObject({ outputs: [{ url: "rtmp://host/live/both" }] });
   // The same object each time, or the reconciler would see a change in each lap.
   expect(box.guard.effective(box.expected).get("both")).toBe(left.get("both"));
   const reason = "/srv/rec has 50 MiB free, and the floor is 100 MiB";

@@ -72,6 +72,7 @@ const GUESSED_CORES = 0.5;
 export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
   const { clock, log, cgroups, disks } = deps;
   const readsCpu = options.admissionCpuPercent > 0 || options.shedCpuPercent > 0;
+  const hasLimits = [options.memoryBytes, options.cpuCores, options.maxMemoryBytes, options.maxCpuCores].some(Boolean);
   let window: CpuWindow = [];
   let shedState: ShedState = NOTHING_SHED;
   let reservations: Reservations = [];
@@ -142,7 +143,10 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
   const observe = (countedMs: number): void => {
     const expected = deps.expected();
     if (expected.size === 0 && shedState.shed.length === 0) return;
-    const present = [...expected].filter(([id]) => !shedState.shed.some((one) => one.id === id));
+    const highestPriority = () => {
+      const present = [...expected].filter(([id]) => !shedState.shed.some((one) => one.id === id));
+      return Math.max(0, ...present.map(([, workload]) => priorityOf(workload)));
+    };
     const { state, gave, returned } = observePressure(
       shedState,
       {
@@ -151,8 +155,13 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
         cpuPercent: cpuPercentOf(window),
         cpuPressurePercent: options.shedCpuPercent > 0 ? deps.host.cpuPressurePercent() : undefined,
         memory: options.memoryFreePercent > 0 ? deps.host.memory() : undefined,
-        runners: runners(),
-        highestPriority: Math.max(0, ...present.map(([, workload]) => priorityOf(workload))),
+        // Asked for only when something must give or may come back.
+        get runners() {
+          return runners();
+        },
+        get highestPriority() {
+          return highestPriority();
+        },
         isExpected: (id) => expected.has(id),
       },
       options,
@@ -183,7 +192,9 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
   /** Only those with a limit that nothing else holds them to are read. */
   const measure = (unit: Unit, elapsedMs: number): void => {
     const { id, generation, handle } = unit;
-    const limits = limitsOf(workloadOf(id), options);
+    const workload = workloadOf(id);
+    if (!hasLimits && workload?.resources === undefined && !uses.has(unit)) return;
+    const limits = limitsOf(workload, options);
     const isLimited = limits.memoryBytes !== undefined || limits.cpuCores !== undefined;
     const isMeasured = isLimited && !cgroups.isHeld({ workloadId: id, generation });
     const stat = isMeasured ? handle?.stat() : undefined;

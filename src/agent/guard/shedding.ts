@@ -42,6 +42,7 @@ export interface PressureFacts {
   /** Undefined where the kernel does not tell. */
   readonly cpuPressurePercent: number | undefined;
   readonly memory: HostMemory | undefined;
+  /** Of these two, which cost something to say, only what is needed is asked. */
   readonly runners: readonly Runner[];
   /** Of all that should run, whether or not it does at the moment. */
   readonly highestPriority: number;
@@ -117,9 +118,9 @@ function isMemoryShort({ memory }: PressureFacts, { memoryFreePercent }: ShedLim
 }
 
 function whoGives(state: ShedState, facts: PressureFacts, limits: ShedLimits): Shed | undefined {
-  const { runners, memory, cpuPercent } = facts;
+  const { memory, cpuPercent } = facts;
   if (state.memoryOverMs >= MEMORY_OVER_MS && state.settlingMs >= MEMORY_SETTLE_MS && memory !== undefined) {
-    const worthwhile = runners.filter(({ rssBytes }) => rssBytes >= memory.totalBytes * LEAST_MEMORY_SHARE);
+    const worthwhile = facts.runners.filter(({ rssBytes }) => rssBytes >= memory.totalBytes * LEAST_MEMORY_SHARE);
     const [first] = worthwhile.sort((left, right) => left.priority - right.priority || right.rssBytes - left.rssBytes);
     if (first !== undefined) {
       const left = `${mebibytes(memory.availableBytes)} of ${mebibytes(memory.totalBytes)} are left`;
@@ -128,7 +129,7 @@ function whoGives(state: ShedState, facts: PressureFacts, limits: ShedLimits): S
     }
   }
   if (state.cpuOverMs < CPU_OVER_MS || state.settlingMs < CPU_SETTLE_MS) return undefined;
-  const [first] = runners
+  const [first] = facts.runners
     .filter(({ priority }) => priority < facts.highestPriority)
     .sort((left, right) => left.priority - right.priority || right.cpuCores - left.cpuCores);
   if (first === undefined) return undefined;
@@ -148,11 +149,11 @@ function hasRoomFor(one: Shed, facts: PressureFacts, limits: ShedLimits): boolea
   return withIt <= limits.shedCpuPercent - CPU_MARGIN_PERCENT || busyPercent <= limits.shedCpuPercent / 2;
 }
 
-function whoReturns(state: ShedState, { highestPriority }: PressureFacts): Shed | undefined {
+function whoReturns(state: ShedState, facts: PressureFacts): Shed | undefined {
   const [first] = [...state.shed].sort((left, right) => right.priority - left.priority);
   if (first === undefined) return undefined;
   // Whom it gave way to has gone.
-  if (first.by === "shed-cpu" && highestPriority <= first.priority) return first;
+  if (first.by === "shed-cpu" && facts.highestPriority <= first.priority) return first;
   const neededMs = Math.min(LONGEST_ROOM_MS, ROOM_MS * 2 ** ((state.times.get(first.id) ?? 1) - 1));
   return first.roomMs >= neededMs && state.settlingMs >= MEMORY_SETTLE_MS ? first : undefined;
 }

@@ -32,6 +32,8 @@ export interface MonitorDeps {
   readonly progress: LoopProgress;
 }
 
+type SocketsOfProcesses = ReturnType<ProcessSockets["read"]> | undefined;
+
 interface Tick {
   readonly nowMs: number;
   readonly elapsedMs: number;
@@ -40,11 +42,13 @@ interface Tick {
 
 /** Counters come once a second: one reading without movement is nothing. */
 const SUSPECT_IDLE_MS = 1500;
+/** Who has done well for this long is looked at every other time. */
+const CALM_MS = 30_000;
 
 /**
  * Asks the witnesses about every running workload once a period and judges what they say. One loop for all.
  *
- * The counters are asked each time. What costs more is asked of those only whose counters stand still or fall behind, and the
+ * The counters of calm workloads are asked every other time, those of all others each time. What costs more is asked of those only whose counters stand still or fall behind, and the
  * kernel's table of sockets also while any connection of the box is in trouble, and while a successor has to be proved: counters
  * look perfect while a frozen peer's bytes pile up in kernel buffers.
  */
@@ -76,6 +80,17 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
     if (isNew || unit.health.hasMoved !== before.hasMoved) deps.onFinding(unit);
   };
 
+  const lookedAtMs = new WeakMap<Unit, number>();
+  /** Each is held to the time since it was looked at itself. */
+  const look = (unit: Unit, at: { readonly nowMs: number; readonly lastMs: number }, sockets: SocketsOfProcesses) => {
+    const { nowMs } = at;
+    const elapsedMs = nowMs - (lookedAtMs.get(unit) ?? at.lastMs);
+    if (sockets === undefined && isCalm(unit) && elapsedMs < 1.5 * options.periodMs) return;
+    lookedAtMs.set(unit, nowMs);
+    const tick = { nowMs, elapsedMs, countedMs: countedTime(elapsedMs, options.periodMs) };
+    observe(unit, tick, sockets?.get(unit.handle?.identity.pid ?? -1));
+  };
+
   return {
     run: async (signal) => {
       let lastMs = deps.clock.monotonicMs();
@@ -84,15 +99,13 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
         await deps.clock.delay(options.periodMs, signal).catch(() => undefined);
         if (signal.aborted) return;
         const nowMs = deps.clock.monotonicMs();
-        const elapsedMs = nowMs - lastMs;
-        const tick = { nowMs, elapsedMs, countedMs: countedTime(elapsedMs, options.periodMs) };
         const units = deps.units().filter(({ phase }) => phase === "running");
         const pids = units.flatMap(({ handle }) => handle?.identity.pid ?? []);
         const mustRead =
           deps.sockets.hasTrouble(pids) ||
           units.some((unit) => unit.role === "successor" || isSuspect(unit) || isStrained(unit.sockets));
         const sockets = mustRead ? deps.sockets.read(pids) : undefined;
-        for (const unit of units) observe(unit, tick, sockets?.get(unit.handle?.identity.pid ?? -1));
+        for (const unit of units) look(unit, { nowMs, lastMs }, sockets);
         deps.onTick();
         lastMs = nowMs;
       }
@@ -102,6 +115,10 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
 
 function isSuspect({ health, finding }: Unit): boolean {
   return finding !== undefined || health.slowMs > 0 || health.idleMs >= SUSPECT_IDLE_MS;
+}
+
+function isCalm({ role, health, finding }: Unit): boolean {
+  return role === "main" && finding === undefined && health.healthyMs >= CALM_MS && health.slowMs + health.idleMs === 0;
 }
 
 /** A step of the wall clock between writing and reading must not count for more than a program's own beat. */

@@ -20,7 +20,9 @@ export function traitsOf(workload: Workload | undefined): WorkloadTraits {
   return traits;
 }
 
-function readTraits({ spec: { input, outputs } }: Workload): WorkloadTraits {
+function readTraits(workload: Workload): WorkloadTraits {
+  if (workload.kind !== "stream") return UNKNOWN;
+  const { input, outputs } = workload.spec;
   return {
     hasFollowers: outputs.length > 1,
     writesFilesOnly: outputs.every(({ url }) => isFile(url)),

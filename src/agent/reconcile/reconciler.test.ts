@@ -3,7 +3,7 @@ import { createFakeClock } from "../../base/clock.fake.ts";
 import { AppError } from "../../base/errors.ts";
 import { createMemoryLog } from "../../base/log.ts";
 import { createRedactor } from "../../base/redact.ts";
-import type { Workload } from "../../contract/workload.ts";
+import type { StreamWorkload, Workload } from "../../contract/workload.ts";
 import { ROOM_FOR_ALL } from "../guard/room-keeper.fake.ts";
 import type { RoomKeeper } from "../guard/room-keeper.ts";
 import type { RegistryRecord } from "../registry/record.ts";
@@ -12,7 +12,7 @@ import type { ProcessMark } from "../runtime/process/process-runtime.ts";
 import type { ExitVerdict, WorkloadDriver } from "../workload/driver.ts";
 import { createReconciler } from "./reconciler.ts";
 
-const stream = (id: string, url = `rtsp://camera/${id}`): Workload => ({
+const stream = (id: string, url = `rtsp://camera/${id}`): StreamWorkload => ({
   kind: "stream",
   id,
   spec: { input: { url }, outputs: [{ url: `rtmp://host/live/${id}` }] },
@@ -37,7 +37,7 @@ function createWorld(options: WorldOptions = {}) {
   let nonces = 0;
   let verdict: ExitVerdict = { class: "network", retry: "backoff", evidence: "Connection refused" };
   const gates = new Map<string, Promise<void>>();
-  const driver: WorkloadDriver = {
+  const driver: WorkloadDriver<StreamWorkload> = {
     kind: "stream",
     stopLadder: [
       { signal: "SIGTERM", graceMs: 4000, toGroup: false },

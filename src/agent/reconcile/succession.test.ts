@@ -3,7 +3,7 @@ import { createFakeClock } from "../../base/clock.fake.ts";
 import { AppError } from "../../base/errors.ts";
 import { createMemoryLog } from "../../base/log.ts";
 import { createRedactor } from "../../base/redact.ts";
-import type { Workload } from "../../contract/workload.ts";
+import type { StreamWorkload, Workload } from "../../contract/workload.ts";
 import { ROOM_FOR_ALL } from "../guard/room-keeper.fake.ts";
 import { NEW_HEALTH } from "../health/media-health.ts";
 import type { RegistryRecord } from "../registry/record.ts";
@@ -12,7 +12,7 @@ import { filesOfWorkload, laneName } from "../runtime/process/workload-files.ts"
 import type { WorkloadDriver } from "../workload/driver.ts";
 import { createReconciler } from "./reconciler.ts";
 
-const DRIVER: WorkloadDriver = {
+const DRIVER: WorkloadDriver<StreamWorkload> = {
   kind: "stream",
   stopLadder: [{ signal: "SIGKILL", graceMs: 3000, toGroup: true }],
   startDeadlineMs: 20_000,

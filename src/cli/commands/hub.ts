@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { Command } from "commander";
 import {
   HUB_OPTION_KEYS,
@@ -16,6 +17,8 @@ export interface HubFlags {
   readonly config: string | undefined;
   readonly printConfig: boolean;
   readonly newAdminToken: boolean;
+  /** A backup to put in the place of the store, instead of running. */
+  readonly restore: string | undefined;
   readonly strayArguments: readonly string[];
 }
 
@@ -24,7 +27,8 @@ export function hubCommand(context: CommandContext, finish: Finish): Command {
     .description("run a hub: hold what every box should run, and show what it does, until told to stop")
     .option("--config <file>", "configuration file, YAML (SLUICE_HUB_CONFIG; else /etc/sluice/hub.yaml if it exists)")
     .option("--print-config", "print the configuration in force and where each value came from, and exit")
-    .option("--new-admin-token", "make another admin token at this start and print it, for when the others are lost");
+    .option("--new-admin-token", "make another admin token at this start and print it, for when the others are lost")
+    .option("--restore <file>", "put a backup (sluice backup) in the place of the store while no hub runs, and exit");
   for (const key of HUB_OPTION_KEYS) {
     const { value, help, fallbackText } = hubOption(key);
     const fallback = fallbackText.replaceAll("`", "");
@@ -69,6 +73,15 @@ export async function runHubCommand(flags: HubFlags, context: CommandContext): P
     for (const warning of loaded.warnings) io.write(`# Warning: ${warning}\n`);
     return 0;
   }
+  if (flags.restore !== undefined) {
+    for (const warning of loaded.warnings) io.writeError(`sluice: ${warning}\n`);
+    const { path, boxes, keptAs } = await context.restoreHub(loaded, resolve(facts.cwd, flags.restore));
+    io.write(
+      `${path} is now what ${flags.restore} holds (boxes: ${boxes}). Start the hub: every box gets its whole set afresh.\n`,
+    );
+    if (keptAs !== undefined) io.write(`What was there before is kept as ${keptAs}\n`);
+    return 0;
+  }
   await context.runHub(loaded, { newAdminToken: flags.newAdminToken }, signal);
   return 0;
 }
@@ -76,11 +89,13 @@ export async function runHubCommand(flags: HubFlags, context: CommandContext): P
 function toHubFlags(raw: Readonly<Record<string, unknown>>, strayArguments: readonly string[]): HubFlags {
   const options = givenOptions(raw, HUB_OPTION_KEYS, hubFlag);
   const config = raw["config"];
+  const restore = raw["restore"];
   return {
     options,
     config: typeof config === "string" ? config : undefined,
     printConfig: raw["printConfig"] === true,
     newAdminToken: raw["newAdminToken"] === true,
+    restore: typeof restore === "string" ? restore : undefined,
     strayArguments,
   };
 }

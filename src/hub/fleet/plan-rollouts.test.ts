@@ -78,7 +78,7 @@ describe("a rollout", () => {
       held,
       planBox(box({ draining: true, labels: { site: "north", camera: "10.0.0.8" } }), held, [rollout()]),
     );
-    expect(changed[0]?.workload.spec.input.url).toBe("rtsp://10.0.0.8/1");
+    expect(changed[0]?.workload.spec).toMatchObject({ input: { url: "rtsp://10.0.0.8/1" } });
   });
 
   test("keeps a hibernated workload hibernated", () => {

@@ -55,6 +55,7 @@ const EXPECTED: Readonly<Record<string, Route["access"]>> = {
   "POST /v1/tokens": "admin",
   "DELETE /v1/tokens/{id}": "admin",
   "GET /v1/audit": "admin",
+  "GET /v1/backup": "admin",
 };
 
 const CALLERS = ["nobody", "stranger", "viewer", "operator", "admin", "itself", "other box", "waiting box"] as const;

@@ -9,6 +9,7 @@ import type { LeaseStore } from "./leases.ts";
 import type { ObjectStore } from "./objects.ts";
 import type { OperatorTokenStore } from "./operator-tokens.ts";
 import type { ReportStore } from "./reports.ts";
+import type { StoreBackup } from "./store-backup.ts";
 import type { TelemetryStore } from "./telemetry.ts";
 
 /**
@@ -48,6 +49,11 @@ export interface Store {
   onHint(listener: (hint: Hint) => void): () => void;
   /** Removes what has expired at `nowMs`, in small steps. Any hub may, at any time; once a minute is enough. */
   maintain(nowMs: number): Promise<{ readonly removed: number }>;
+  /**
+   * A copy of everything, while verbs go on. Absent where the store is not a file of this hub's own. `conflict`: another copy is
+   * open; `storage`: it could not be written.
+   */
+  openBackup?(): Promise<StoreBackup>;
   /** Rejects with `store-unavailable` and the reason when verbs would. */
   ping(): Promise<void>;
   /** A verb under way is carried out or rejects; verbs after it reject with `store-unavailable`. */

@@ -89,6 +89,9 @@ const LONGEST_SECRET_BYTES = 1024;
 const READ_BUFFER_BYTES = 65_536;
 const MAX_BYTES_A_READING = 1_048_576;
 const MAX_QUEUED_BYTES = 524_288;
+/** Who has said nothing for so many readings is read in every third lap only: most streams never say a word. */
+const SILENT_READINGS = 10;
+const LAPS_OF_SILENT = 3;
 /** A disk that hangs must not hold up the end of the agent. */
 const LAST_WRITE_LIMIT_MS = 2000;
 
@@ -100,6 +103,8 @@ interface Followed {
   readonly file: RotatingFile;
   readonly logPath: string;
   tail: string[];
+  /** Readings in a row that brought nothing. */
+  silentReadings: number;
 }
 
 export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDeps): OutputPump {
@@ -168,9 +173,13 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
   };
 
   const pump = (one: Followed) => {
+    one.silentReadings++;
     try {
       one.raw.read({
-        take: (bytes) => carry(one, one.lines.push(bytes)),
+        take: (bytes) => {
+          one.silentReadings = 0;
+          carry(one, one.lines.push(bytes));
+        },
         skip: (count) => {
           one.lines.skip();
           stats.skippedBytes += count;
@@ -226,6 +235,7 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
         file: fileFor(logPath),
         logPath,
         tail: [],
+        silentReadings: 0,
       });
     },
     detach,
@@ -237,10 +247,15 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
     stats: () => ({ ...stats, failure: failure() }),
     run: async (signal) => {
       enforceBudget();
+      let lap = 0;
       while (!signal.aborted) {
         deps.progress?.advance(options.intervalMs);
         await deps.clock.delay(options.intervalMs, signal).catch(() => undefined);
-        for (const one of followed.values()) pump(one);
+        lap++;
+        for (const one of followed.values()) {
+          if (one.silentReadings < SILENT_READINGS || lap % LAPS_OF_SILENT === 0) pump(one);
+          else one.silentReadings++;
+        }
         sayFailure();
       }
       const writers = [...files.values()];

@@ -8,6 +8,8 @@ export const MAX_PROGRESS_BYTES = 256 * 1024;
 const READ_BYTES = 32 * 1024;
 /** What an adopted process wrote long ago does not matter: enough for several blocks is read from the end. */
 const TAIL_BYTES = 8 * 1024;
+/** Begins the last line of a block. */
+const BLOCK_END = "\nprogress=";
 
 /** One read buffer serves all probes: reads are synchronous and leave nothing in it. */
 const shared = Buffer.alloc(READ_BYTES);
@@ -46,7 +48,9 @@ export function createProgressProbe(path: string, disk: ProgressDisk): MediaProb
     while (offset < sizeBytes) {
       const count = disk.read(file, shared, offset);
       if (count === 0) break;
-      parser.feed(shared.subarray(0, count), modifiedWallMs);
+      const start = offset + count < sizeBytes ? 0 : lastBlockStart(shared.subarray(0, count));
+      if (start > 0) parser.skipToBlock();
+      parser.feed(shared.subarray(start, count), modifiedWallMs);
       offset += count;
     }
     if (offset > MAX_PROGRESS_BYTES) {
@@ -74,4 +78,12 @@ export function createProgressProbe(path: string, disk: ProgressDisk): MediaProb
       close();
     },
   };
+}
+
+/** Only the newest of several blocks counts. 0 where none ends before the last one. */
+function lastBlockStart(bytes: Buffer): number {
+  const last = bytes.lastIndexOf(BLOCK_END);
+  const before = last < 0 ? -1 : bytes.lastIndexOf(BLOCK_END, last - 1);
+  const lineEnd = before < 0 ? -1 : bytes.indexOf("\n", before + BLOCK_END.length);
+  return lineEnd < 0 || lineEnd > last ? 0 : lineEnd + 1;
 }

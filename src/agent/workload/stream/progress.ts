@@ -13,6 +13,8 @@ export interface ProgressParser {
   feed(bytes: Uint8Array, writtenAtWallMs?: number): void;
   /** Bytes are missing from here on: nothing counts until a block has ended. */
   resync(): void;
+  /** Bytes are left out up to here, where a block begins. */
+  skipToBlock(): void;
   /** The last whole block. */
   latest(): MediaSample | undefined;
   /** Lines that were too long. */
@@ -49,6 +51,13 @@ export function createProgressParser(): ProgressParser {
     counters = {};
   };
 
+  const forget = () => {
+    isSkipping = false;
+    length = 0;
+    isOverlong = false;
+    counters = {};
+  };
+
   return {
     feed: (bytes, writtenAtWallMs) => {
       writtenAtMs = writtenAtWallMs;
@@ -59,11 +68,10 @@ export function createProgressParser(): ProgressParser {
       }
     },
     resync: () => {
+      forget();
       isSkipping = true;
-      length = 0;
-      isOverlong = false;
-      counters = {};
     },
+    skipToBlock: forget,
     latest: () => latest,
     truncations: () => truncations,
   };

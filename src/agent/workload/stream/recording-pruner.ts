@@ -4,7 +4,7 @@ import type { Log } from "../../../base/log.ts";
 import type { Service } from "../../../base/service.ts";
 import type { StreamSpec } from "../../../contract/stream-spec.ts";
 import { parseStreamUrl } from "../../../contract/stream-url.ts";
-import type { Workload } from "../../../contract/workload.ts";
+import type { StreamWorkload, Workload } from "../../../contract/workload.ts";
 import { outputKindOf } from "./output-kind.ts";
 import { parseRecordingPath, recordingNameMatcher } from "./recording-name.ts";
 import type { FoundFile, RecordingDisk } from "./stream-disk.ts";
@@ -44,7 +44,7 @@ export interface RecordingPrunerDeps {
 
 /** Keeps recordings within their number while they run; each start prunes too. */
 export function createRecordingPruner(options: { readonly intervalMs: number }, deps: RecordingPrunerDeps): Service {
-  const prune = (workload: Workload) => {
+  const prune = (workload: StreamWorkload) => {
     try {
       pruneRecordings(workload.spec, deps.disk);
     } catch (thrown) {

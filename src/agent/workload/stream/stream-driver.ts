@@ -1,10 +1,11 @@
 import { AppError } from "../../../base/errors.ts";
 import type { RunProgram } from "../../../base/spawn.ts";
 import type { AgentOptions, StreamPolicy } from "../../../config/agent-options.ts";
-import { maskUrl, streamSecrets } from "../../../contract/stream-secrets.ts";
+import { describeStream } from "../../../contract/describe-spec.ts";
+import { streamSecrets } from "../../../contract/stream-secrets.ts";
 import type { StreamSpec } from "../../../contract/stream-spec.ts";
 import { parseStreamUrl } from "../../../contract/stream-url.ts";
-import type { Workload } from "../../../contract/workload.ts";
+import type { StreamWorkload } from "../../../contract/workload.ts";
 import type { StopLadder } from "../../runtime/process/process-runtime.ts";
 import type { WorkloadDriver } from "../driver.ts";
 import { classifyExit } from "./exit-class.ts";
@@ -29,8 +30,6 @@ export interface StreamDriverDeps {
   readonly runProgram: RunProgram;
   readonly disk: StreamDisk;
 }
-
-export type StreamWorkload = Extract<Workload, { readonly kind: "stream" }>;
 
 /**
  * FFmpeg writes its trailer and exits 255 on the first signal. One that is blocked in a write ignores the first and obeys
@@ -129,13 +128,9 @@ export function createStreamDriver(
 }
 
 /** The spec without what says only how it is handled: that must not restart a stream. */
-function whatRuns({ update: _update, ...spec }: StreamSpec): StreamSpec {
+function whatRuns({ update: _update, via: _via, ...spec }: StreamSpec): StreamSpec {
   const { exclusive: _exclusive, ...input } = spec.input;
   return { ...spec, input };
-}
-
-function describeStream({ input, outputs }: StreamSpec): string {
-  return `${maskUrl(input.url, "input")} → ${outputs.map(({ url }) => maskUrl(url, "output")).join(", ")}`;
 }
 
 function missingEncoder(

@@ -6,9 +6,9 @@ import { systemClock } from "../../../base/clock.ts";
 import { createSpawner, type DetachedChild } from "../../../base/spawn.ts";
 import type { StreamPolicy } from "../../../config/agent-options.ts";
 import { streamSpecSchema } from "../../../contract/stream-spec.ts";
+import type { StreamWorkload } from "../../../contract/workload.ts";
 import type { WorkloadFiles } from "../../runtime/process/process-runtime.ts";
 import { systemStreamDisk } from "./stream-disk.ts";
-import type { StreamWorkload } from "./stream-driver.ts";
 import { createStreamDriver } from "./stream-driver.ts";
 
 export const OPEN_POLICY: StreamPolicy = {

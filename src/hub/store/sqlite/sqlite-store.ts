@@ -1,10 +1,14 @@
-import { closeSync, fsyncSync, openSync, renameSync, rmSync } from "node:fs";
+import { closeSync, openSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { backup, DatabaseSync } from "node:sqlite";
 import { AppError, messageOf } from "../../../base/errors.ts";
+import { syncFile } from "../../../base/sync-file.ts";
 import { createStore, type StoreDeps } from "../create-store.ts";
 import type { Store } from "../store.ts";
+import type { StoreBackup } from "../store-backup.ts";
+import { openBackupFile } from "./backup-file.ts";
 import { migrate } from "./migrations.ts";
+import { renewEpochs } from "./renew-epochs.ts";
 import { createSqliteEngine } from "./sqlite-engine.ts";
 import { openError } from "./sqlite-error.ts";
 
@@ -15,6 +19,8 @@ export interface SqliteStore extends Store {
    * could not be written; nothing is left behind then.
    */
   backup(target: string): Promise<void>;
+  /** The same copy to be read; it takes room beside the store's file until it is closed. */
+  openBackup(): Promise<StoreBackup>;
 }
 
 export interface SqliteOptions {
@@ -32,7 +38,26 @@ const LOCK_WAIT_MS = 500;
 export function createSqliteStore({ path }: SqliteOptions, deps: StoreDeps): SqliteStore {
   const db = openDatabase(path);
   const store = createStore(createSqliteEngine(db, path), deps);
-  return { ...store, backup: (target) => copyTo(db, target, deps.newId()) };
+  const backup = (target: string) => copyTo(db, target, deps.newId());
+  // Beside the file, which this hub alone holds: so what a killed hub has left there is ours to remove.
+  const copy = `${path}.backup`;
+  removeCopy(copy);
+  let isCopyOpen = false;
+  const openBackup = async () => {
+    if (isCopyOpen) {
+      throw new AppError("conflict", "another backup of this hub is being made; ask again when it is done");
+    }
+    isCopyOpen = true;
+    try {
+      await backup(copy);
+      return await openBackupFile(copy, { onClose: () => (isCopyOpen = false) });
+    } catch (thrown) {
+      isCopyOpen = false;
+      removeCopy(copy);
+      throw thrown;
+    }
+  };
+  return { ...store, backup, openBackup };
 }
 
 function openDatabase(path: string): DatabaseSync {
@@ -57,39 +82,24 @@ function openDatabase(path: string): DatabaseSync {
 async function copyTo(db: DatabaseSync, target: string, epoch: string): Promise<void> {
   const part = `${target}.part`;
   try {
-    rmSync(part, { force: true });
+    removePart(part);
     closeSync(openSync(part, "wx", 0o600));
     await backup(db, part);
     renewEpochs(part, epoch);
-    syncPath(part);
+    syncFile(part);
     renameSync(part, target);
-    syncPath(dirname(target));
+    syncFile(dirname(target));
   } catch (thrown) {
-    for (const name of [part, `${part}-wal`, `${part}-shm`, `${part}-journal`]) rmSync(name, { force: true });
+    removePart(part);
     throw new AppError("storage", `the backup ${target} could not be written: ${messageOf(thrown)}`, { cause: thrown });
   }
 }
 
-/** What is restored begins a life of its own: a cursor of the life after the copy must never be taken for one of it. */
-function renewEpochs(path: string, epoch: string): void {
-  const copy = new DatabaseSync(path);
-  try {
-    copy.exec("PRAGMA journal_mode = DELETE");
-    copy
-      .prepare(
-        "UPDATE document SET body = json_set(body, '$.epoch', ?) WHERE collection IN ('expected', 'store-epoch')",
-      )
-      .run(epoch);
-  } finally {
-    copy.close();
-  }
+function removeCopy(path: string): void {
+  rmSync(path, { force: true });
+  removePart(`${path}.part`);
 }
 
-function syncPath(path: string): void {
-  const descriptor = openSync(path, "r");
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
+function removePart(part: string): void {
+  for (const name of [part, `${part}-wal`, `${part}-shm`, `${part}-journal`]) rmSync(name, { force: true });
 }

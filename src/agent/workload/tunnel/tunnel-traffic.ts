@@ -1,0 +1,50 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { readLocalSockets, socketInodes } from "../../../base/local-sockets.ts";
+import type { TunnelSpec } from "../../../contract/tunnel-spec.ts";
+import type { ListenPoint } from "./port-check.ts";
+
+export interface TunnelTraffic {
+  /**
+   * Payload since the process started, both ways together, within a few per cent: what the process read and wrote, halved,
+   * for every byte comes in on one side and leaves on the other. TLS adds 22 bytes to each record of at most 16 KiB, each
+   * handshake some 3 KB, and the start 40 KB. It counts on through a restart of the agent.
+   */
+  readonly bytes: number | undefined;
+  /** Open ones, by the side that they came in on. */
+  readonly connections: number;
+  /** Everything that the process listens on. */
+  readonly listens: readonly ListenPoint[];
+}
+
+/** What the kernel tells of a running stunnel, from outside. `undefined` when it is gone or not ours to look into. */
+export function readTunnelTraffic(
+  pid: number,
+  { legs }: Pick<TunnelSpec, "legs">,
+  procRoot = "/proc",
+): TunnelTraffic | undefined {
+  const inodes = socketInodes(pid, procRoot);
+  if (inodes === undefined) return undefined;
+  const sockets = readLocalSockets(pid, procRoot).filter(({ inode }) => inodes.has(inode));
+  const ports = new Set(legs.map(({ listen }) => listen.port));
+  return {
+    bytes: readBytes(pid, procRoot),
+    connections: sockets.filter(({ isEstablished, port }) => isEstablished && ports.has(port)).length,
+    listens: sockets.filter(({ isListening }) => isListening).map(({ address, port }) => ({ address, port })),
+  };
+}
+
+/** Every read and write of stunnel's is a read(2) or write(2), which the kernel counts; that of its sockets too. */
+function readBytes(pid: number, procRoot: string): number | undefined {
+  try {
+    const text = readFileSync(join(procRoot, String(pid), "io"), "utf8");
+    const [read, written] = ["rchar", "wchar"].map((name) =>
+      Number(new RegExp(`^${name}: (\\d+)$`, "m").exec(text)?.[1]),
+    );
+    if (read === undefined || written === undefined) return undefined;
+    const sum = (read + written) / 2;
+    return Number.isFinite(sum) ? Math.round(sum) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,27 @@
+import { mkdir } from "node:fs/promises";
+import { replaceFile } from "../../../base/atomic-file.ts";
+import { fromSystemError } from "../../../base/system-error.ts";
+import type { TunnelSpec } from "../../../contract/tunnel-spec.ts";
+import { stunnelConfig } from "./stunnel-config.ts";
+import type { TunnelFiles } from "./tunnel-files.ts";
+
+/**
+ * Lays down all that stunnel reads but its own key, each file whole or not at all, the configuration last: it is what
+ * names the others. Rejects with `storage`, `refused` or `internal`.
+ */
+export async function writeTunnelFiles(spec: TunnelSpec, files: TunnelFiles): Promise<void> {
+  try {
+    await mkdir(files.directory, { recursive: true, mode: 0o700 });
+    if (spec.security.kind === "cert") {
+      const peers = spec.security.peerCertificates.map((pem) => `${pem.trim()}\n`);
+      await replaceFile(files.peersPath, peers.join(""), false);
+    } else {
+      await mkdir(files.nobodyPath, { recursive: true, mode: 0o700 });
+      const lines = spec.security.keys.map(({ identity, secret }) => `${identity}:${secret}\n`);
+      await replaceFile(files.secretsPath, lines.join(""), false);
+    }
+    await replaceFile(files.configPath, stunnelConfig(spec, files), false);
+  } catch (thrown) {
+    throw fromSystemError(thrown, `cannot write the files of tunnel ${spec.uid} in ${files.directory}`);
+  }
+}
