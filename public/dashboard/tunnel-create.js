@@ -37,15 +37,14 @@ export function createTunnelForm({ api, redraw, onMade }) {
     isBusy = false;
     redraw();
   };
-  /** A form that makes a tunnel must not turn one that is there into another. */
+  /** Only where there is none: a form that makes a tunnel must not turn another one into it. */
   const putNew = async (uid, body) => {
-    const path = pathOf("v1", "tunnels", uid);
-    const held = await api.get(path).catch((error) => {
-      if (error.status !== 404) throw error;
-      return undefined;
-    });
-    if (held === undefined) return api.put(path, { body });
-    throw Object.assign(new Error(`${uid} is there already; choose another, or leave it empty`), { field: "uid" });
+    try {
+      return await api.put(pathOf("v1", "tunnels", uid), { body, revision: 0 });
+    } catch (error) {
+      if (error.currentRevision === undefined) throw error;
+      throw Object.assign(new Error(`${uid} is there already; choose another, or leave it empty`), { field: "uid" });
+    }
   };
 
   return {
