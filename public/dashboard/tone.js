@@ -42,3 +42,10 @@ export function stateOf({ desired, status }) {
 export function isUnwell({ desired, status }) {
   return desired === "running" && (status === undefined || !["running", "starting"].includes(status.state));
 }
+
+/** A workload's state, as it is said aloud when it changes. */
+export function sayState(entry) {
+  const { workload, status } = entry;
+  const why = isUnwell(entry) && status?.cause !== undefined ? `: ${status.cause}` : "";
+  return `${workload.name ?? workload.id} is ${stateOf(entry)}${why}`;
+}
