@@ -246,7 +246,10 @@ async function main(): Promise<number> {
       const { enrolHere } = await import("./agent/enrol/enrol-here.ts");
       const log = createConsoleLog(io);
       const ca = link.caFile === undefined ? undefined : await readFile(link.caFile, "utf8");
-      const deps = { clock, fetch: createHttpFetch({ ca }), redactor, pid: process.pid, log };
+      const { readsClientCertificate } = await import("./agent/enrol/client-certificate.ts");
+      const clientCertificate = readsClientCertificate(link);
+      const fetch = createHttpFetch({ ca, certificate: clientCertificate });
+      const deps = { clock, fetch, clientCertificate, redactor, pid: process.pid, log };
       return enrolHere({ ...wish, stateDir: files.stateDir }, deps, stop);
     },
     cleanupWithoutAgent: (options, wanted) => cleanUp(options, wanted, { log: createConsoleLog(io), signal }),

@@ -3,6 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { AppError, messageOf } from "../base/errors.ts";
+import { createHttpFetch } from "../base/http-fetch.ts";
 import type { LogComponent } from "../base/log.ts";
 import { createMetricsServer } from "../base/metrics-server.ts";
 import { createProcessTable } from "../base/process-table.ts";
@@ -17,6 +18,7 @@ import { createAgentView } from "./agent-view.ts";
 import { createBadInputs } from "./bad-inputs.ts";
 import { judgeBoot } from "./boot/boot-facts.ts";
 import { createEngine } from "./engine.ts";
+import { readsClientCertificate } from "./enrol/client-certificate.ts";
 import { openUplink } from "./enrol/open-uplink.ts";
 import { createLocalApi } from "./local-api/local-api.ts";
 import { createLocalSource } from "./local-source.ts";
@@ -40,8 +42,13 @@ const READY_LIMIT_MS = 5000;
  * Runs the agent until the signal, and resolves when it has let go of everything but its streams. Rejects with `conflict`
  * when another agent holds the state directory, and with `config` for what only a look at the disk can show to be wrong.
  */
-export async function runAgent(options: AgentOptions, deps: AgentDeps, signal: AbortSignal): Promise<void> {
-  const { clock, redactor } = deps;
+export async function runAgent(options: AgentOptions, given: AgentDeps, signal: AbortSignal): Promise<void> {
+  const { clock, redactor } = given;
+  const certificate = readsClientCertificate(options.link);
+  const deps: AgentDeps =
+    certificate === undefined
+      ? given
+      : { ...given, clientCertificate: certificate, fetch: createHttpFetch({ certificate }) };
   const { stateDir } = options.files;
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   await mkdir(dirname(options.files.log), { recursive: true, mode: 0o700 });

@@ -30,18 +30,29 @@ export interface HttpHeaders {
 export interface HttpTrust {
   /** PEM certificates that a server's must lead to; the system's own authorities when left out. */
   readonly ca?: string | undefined;
+  /** What we show of ourselves to a server that asks for it. Asked for each request; it may throw. */
+  readonly certificate?: (() => ClientCertificate) | undefined;
+}
+
+/** PEM: a certificate with its chain, and its private key. */
+export interface ClientCertificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
+export function tlsOf({ ca, certificate }: HttpTrust): { ca?: string; cert?: string; key?: string } {
+  return { ...(ca === undefined ? {} : { ca }), ...certificate?.() };
 }
 
 /**
  * Over Node's own HTTP: the client behind the global `fetch` holds 10 MB, and ends a body that is silent for 300 s. Rejects with
  * the system's error, or the signal's reason.
  */
-export function createHttpFetch({ ca }: HttpTrust = {}): HttpFetch {
-  const trust = ca === undefined ? {} : { ca };
+export function createHttpFetch(trust: HttpTrust = {}): HttpFetch {
   return (url, { method = "GET", headers, body, signal }) =>
     new Promise((resolve, reject) => {
       const send = url.protocol === "https:" ? requestHttps : requestHttp;
-      const request = send(url, { method, headers, signal, ...trust }, (message) => {
+      const request = send(url, { method, headers, signal, ...tlsOf(trust) }, (message) => {
         const encoding = message.headers["content-encoding"] ?? "identity";
         if (encoding === "identity") return resolve(toResponse(message));
         request.destroy();

@@ -68,6 +68,12 @@ export const AGENT_OPTIONS = {
   "link.caFile": unsetOption(pathValue(), {
     help: "Certificate authorities (PEM) to trust for the endpoint, beside the system's.",
   }),
+  "link.certFile": unsetOption(pathValue(), {
+    help: "Certificate (PEM, with its chain) that this box shows to a hub that asks for one. Read for each request. Needs link.keyFile.",
+  }),
+  "link.keyFile": unsetOption(pathValue(), {
+    help: "Private key (PEM) of link.certFile.",
+  }),
   "link.enrolmentToken": unsetOption(enrolmentTokenValue(), {
     help: "One-time token (`sluice1.…`) by which this box enrols with its hub, once. Better in a file, or by `sluice enrol`.",
   }),

@@ -15,6 +15,9 @@ export interface AgentOptions {
     /** From the environment (`SLUICE_TOKEN`); never together with a file. A secret: the redactor must know it. */
     readonly token: string | undefined;
     readonly caFile: string | undefined;
+    /** Both or neither: what this box shows to a hub that takes boxes by certificate. */
+    readonly certFile?: string | undefined;
+    readonly keyFile?: string | undefined;
     /** By which this box enrols with a hub when it has no key yet. A secret. */
     readonly enrolmentToken: string | undefined;
     readonly enrolmentTokenFile: string | undefined;

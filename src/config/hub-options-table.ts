@@ -91,6 +91,15 @@ export const HUB_OPTIONS = {
     [],
     "Names that a generated certificate holds, beside localhost, the host's name and that of server.publicUrl.",
   ),
+  "tls.clientCaFile": unset(
+    pathValue(),
+    "Authorities (PEM) that sign certificates of boxes: mutual TLS. A box shows one beside its key (link.certFile on the box); people and programs need none.",
+  ),
+  "tls.clientCertificates": option(
+    choiceValue(["required", "asked"]),
+    "required",
+    "With tls.clientCaFile: `required`: no box without a good certificate. `asked`: one that is shown must be good, for the time until all boxes have one.",
+  ),
 
   "store.url": {
     value: {

@@ -21,6 +21,10 @@ export interface HubOptions {
     readonly keyFile: string | undefined;
     /** Names and addresses that a generated certificate holds, beside those of the host. */
     readonly names: readonly string[];
+    /** Authorities whose client certificates boxes show. */
+    readonly clientCaFile?: string | undefined;
+    /** Of boxes, with `clientCaFile`: whether one without is let in. */
+    readonly clientCertificates?: "required" | "asked";
   };
   readonly store: StoreOptions;
   readonly enrolment: { readonly approval: "automatic" | "manual" };

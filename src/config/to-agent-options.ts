@@ -16,6 +16,8 @@ export function toAgentOptions(
       tokenFile: values["link.tokenFile"],
       token,
       caFile: values["link.caFile"],
+      certFile: values["link.certFile"],
+      keyFile: values["link.keyFile"],
       enrolmentToken: values["link.enrolmentToken"],
       enrolmentTokenFile: values["link.enrolmentTokenFile"],
       keyRotationMs: values["link.keyRotationDays"] * DAY_MS,

@@ -28,6 +28,7 @@ import type { HubContext } from "./hub-context.ts";
 import { createLive, LIVE_DEFAULTS } from "./live.ts";
 import { createMaintenance } from "./maintenance.ts";
 import { openStore } from "./open-store.ts";
+import { loadClientCertificates } from "./tls/client-certificates.ts";
 import { loadServerIdentity } from "./tls/server-identity.ts";
 
 export interface HubDeps {
@@ -67,6 +68,7 @@ export async function runHub(options: HubOptions, deps: HubDeps, stop: AbortSign
   const { clock, log } = deps;
   await makeDirectory(options.files.dataDir);
   const identity = await loadServerIdentity(options, deps);
+  const clientCertificates = await loadClientCertificates(options, deps);
   const store = await openStore(options.store, deps);
   const life = new AbortController();
   const context: HubContext = {
@@ -94,7 +96,8 @@ export async function runHub(options: HubOptions, deps: HubDeps, stop: AbortSign
         return { adminToken: undefined, isTold: false };
       },
     );
-    server = await startHttpServer(parts.routes, httpOptions(options, identity.tls, deps), { context, authenticator });
+    const http = { ...httpOptions(options, identity.tls, deps), clientCertificates };
+    server = await startHttpServer(parts.routes, http, { context, authenticator });
     log.info(`The hub serves ${server.origin} as ${url()}, with its state in ${describeStore(options)}`);
     const facts = { url: url(), port: server.port, caSha256: identity.caSha256 };
     deps.announce({ ...facts, adminToken: first.adminToken });

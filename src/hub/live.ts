@@ -14,6 +14,7 @@ import { createPeopleFeed } from "./events/people-feed.ts";
 import type { Route } from "./http/route.ts";
 import type { HubContext } from "./hub-context.ts";
 import { createCloneWatch } from "./life/clone-watch.ts";
+import { createCommandDeadlines } from "./life/command-deadlines.ts";
 import { createConnectionEvents } from "./life/connection-events.ts";
 import { CONNECTION_LIMITS } from "./life/connection-state.ts";
 import { createPresence, type Presence } from "./life/presence.ts";
@@ -121,6 +122,7 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
     services: [
       presence,
       createConnectionEvents({ store, clock, log, hubId, presence }),
+      createCommandDeadlines(context),
       room,
       feed,
       logs,

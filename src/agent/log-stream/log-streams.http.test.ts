@@ -57,7 +57,7 @@ beforeEach(async () => {
       redact: (text) => text.replaceAll("canary", "***"),
       logFile: (source) => (source === "cam-1" ? path : undefined),
       token: async () => "key-of-the-box",
-      ca: () => undefined,
+      trust: () => ({}),
     },
   );
   life = new AbortController();

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { AppError, messageOf } from "../../base/errors.ts";
+import type { ClientCertificate } from "../../base/http-fetch.ts";
 import { hashOfDirectory, runDirectoryCandidates } from "../../base/run-directory.ts";
 import type { AgentOptions } from "../../config/agent-options.ts";
 import { loadAgentOptions } from "../../config/load-agent-options.ts";
@@ -113,7 +114,17 @@ async function checkLink({ link }: AgentOptions, context: CommandContext): Promi
       checks.push(fail("certificate authorities", messageOf(error), "Check link.caFile and who may read it."));
     }
   }
-  const request = { url: link.endpoint, token, ca, timeoutMs: link.connectTimeoutMs };
+  let certificate: ClientCertificate | undefined;
+  if (link.certFile !== undefined && link.keyFile !== undefined) {
+    try {
+      certificate = { cert: await readTextFile(link.certFile), key: await readTextFile(link.keyFile) };
+    } catch (error) {
+      checks.push(
+        fail("client certificate", messageOf(error), "Check link.certFile, link.keyFile and who may read them."),
+      );
+    }
+  }
+  const request = { url: link.endpoint, token, ca, certificate, timeoutMs: link.connectTimeoutMs };
   const probe: EndpointProbe = await probeEndpoint(request, { clock, signal });
   const clockCheck = synchronised ?? judgeClockAgainst(probe.answer, clock.wallMs()) ?? clockUnknown;
   return [clockCheck, ...checks, ...judgeEndpoint(link.endpoint, probe)];

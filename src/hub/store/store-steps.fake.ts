@@ -26,6 +26,8 @@ export function randomSteps(seed: number, count: number): readonly Step[] {
     const audit = { actor: "a", action: "x.y", subject: `box/${box}`, outcome: "done" } as const;
     const input = `rtsp://camera/${below(4)}`;
     const number = below(9);
+    // Drawn here: a step is run on two stores, and must be the same on both.
+    const session = `s${below(3)}`;
     const steps: readonly Step[] = [
       { name: "enrol", run: (store) => enrol(store, box) },
       {
@@ -56,7 +58,7 @@ export function randomSteps(seed: number, count: number): readonly Step[] {
       { name: "list", run: (store) => store.boxes.list({ text: number > 4 ? "b2" : undefined }, { limit: 2 }) },
       { name: "stage", run: (store) => store.boxes.stageKey(box, `k${number}`, { nowMs: now }) },
       { name: "promote", run: (store) => store.boxes.promoteKey(box, `k${number}`, { nowMs: now }) },
-      { name: "report", run: (store) => store.reports.put(box, reportOf(box, `s${below(3)}`, number + 1), now) },
+      { name: "report", run: (store) => store.reports.put(box, reportOf(box, session, number + 1), now) },
       {
         name: "create",
         run: (store) =>
@@ -64,6 +66,7 @@ export function randomSteps(seed: number, count: number): readonly Step[] {
       },
       { name: "take", run: (store) => store.commands.take(box, id, { taker: `t${number % 2}`, nowMs: now }) },
       { name: "complete", run: (store) => store.commands.complete(box, id, { ok: true, text: "", nowMs: now }) },
+      { name: "expireDue", run: (store) => store.commands.expireDue(now, 1 + (number % 3)) },
       { name: "commands", run: (store) => store.commands.list(box, now) },
       {
         name: "acquire",

@@ -484,6 +484,36 @@ export function describeStore(name: string, open: () => Promise<StoreWorld>): vo
         expect(await store.commands.expire("b", NOW + 5000)).toEqual([]);
       });
 
+      test("a deadline that passes unanswered is one event, by whichever hub and verb it is seen first", async () => {
+        const { store, other } = await begin();
+        await enrol(store, "b");
+        await enrol(store, "d");
+        const { cursor } = await store.events.after(undefined, 1);
+        for (const [boxId, id, ms] of [
+          ["b", "sent", 1000],
+          ["b", "waits", 2000],
+          ["d", "done", 1000],
+          ["d", "seen", 3000],
+        ] as const) {
+          await store.commands.create(boxId, { ...command(id), deadlineMs: NOW + ms }, { nowMs: NOW });
+        }
+        await store.commands.take("b", "sent", { taker: "t", nowMs: NOW });
+        await store.commands.complete("d", "done", { ok: true, text: "", nowMs: NOW + 10 });
+        expect(await store.commands.expireDue(NOW + 999, 10)).toBe(0);
+        await Promise.all([store, other, store, other].map((hub) => hub.commands.expireDue(NOW + 2000, 10)));
+        // Another verb of the box comes before anybody looks.
+        await other.commands.create("d", { ...command("late"), deadlineMs: NOW + 9000 }, { nowMs: NOW + 3500 });
+        await store.commands.expireDue(NOW + 4000, 10);
+        expect(await store.commands.expireDue(NOW + 4000, 10)).toBe(0);
+        const answer = await other.events.after(cursor, 50);
+        const told = answer.kind === "events" ? answer.events.filter(({ kind }) => kind === "command.expired") : [];
+        expect(told.map(({ boxId, data, text, atMs }) => [boxId, data, text, atMs - NOW])).toEqual([
+          ["b", { id: "sent", name: "restart", wasSent: true }, expect.stringContaining("no answer"), 1000],
+          ["b", { id: "waits", name: "restart", wasSent: false }, expect.stringContaining("not sent"), 2000],
+          ["d", { id: "seen", name: "restart", wasSent: false }, expect.stringContaining("not sent"), 3000],
+        ]);
+      });
+
       test("a later command for the same thing replaces one that still waits", async () => {
         const { store } = await begin();
         await enrol(store, "b");
