@@ -50,17 +50,26 @@ test.skipIf(!hasBrowser)(
     await page.getByRole("button", { name: "Start", exact: true }).click();
 
     await page.locator('[data-workload="cam-1"][data-state="running"]').waitFor();
-    await page.locator('[data-picture="live"] video').waitFor();
+    await pictureOf(page).waitFor();
     await untilVideoMoves(page);
+    const elsewhere = new URL(world.server.origin);
+    expect(await page.evaluate(`fetch("${elsewhere.origin}/log").catch((error) => error.message)`)).toBe(
+      "Failed to fetch",
+    );
+    expect(complaints.splice(0).join()).toContain(
+      `Refused to connect because it violates the document's Content Security Policy`,
+    );
     const frames = page.locator('[data-chart="Frames a second"]');
     await frames.locator("canvas").waitFor();
     await expect.poll(() => frames.locator("figcaption").textContent()).toMatch(/\d/);
 
-    const { pid } = await world.untilRunning("cam-1");
-    if (pid === undefined) throw new Error("cam-1 runs without a pid");
-    process.kill(pid, "SIGSTOP");
-    // The agent ends a frozen process at once: what stays to be read is the gap with its cause.
-    await page.getByRole("region", { name: "Gaps in media" }).getByRole("cell", { name: "stopped" }).waitFor();
+    world.server.fault("freeze", { seconds: 0 });
+    // The kernel takes in what nobody reads for a while; then the agent names the receiver and tries a new connection.
+    await page.locator('[data-workload="cam-1"]:not([data-state="running"])').waitFor({ timeout: 60_000 });
+    const gaps = page.getByRole("region", { name: "Gaps in media" });
+    await gaps.getByRole("cell", { name: "peer-stalled" }).waitFor({ timeout: 60_000 });
+    await page.frameLocator("iframe").locator('[data-picture="waiting"]').waitFor();
+    world.server.board.clear("freeze");
     await page.locator('[data-workload="cam-1"][data-state="running"]').waitFor({ timeout: 60_000 });
     await untilVideoMoves(page);
 
@@ -192,9 +201,14 @@ const UNNAMED_CONTROLS = `[...document.querySelectorAll("button, a, input, selec
   .filter((node) => !(node.ariaLabel || node.textContent.trim() || node.labels?.length))
   .map((node) => node.outerHTML)`;
 
+/** The picture that plays, in its frame. */
+function pictureOf(page: Page) {
+  return page.frameLocator("iframe").locator('[data-picture="live"] video');
+}
+
 /** Resolves when the video's clock goes on. */
 async function untilVideoMoves(page: Page): Promise<void> {
-  const video = page.locator('[data-picture="live"] video');
+  const video = pictureOf(page);
   const seconds = () => video.evaluate(({ currentTime }: { currentTime: number }) => currentTime);
   const before = await seconds();
   await expect.poll(seconds, { timeout: 30_000 }).toBeGreaterThan(before + 0.3);

@@ -1,11 +1,11 @@
 import { html, nothing } from "/vendor/lit-html/lit-html.js";
-import { createPicture } from "../../shared/picture.js";
 import { bytesText, countText, secondsText } from "../../shared/quantity.js";
 import { hashOf } from "../address.js";
 import { pathOf } from "../api.js";
 import { createChartGroup } from "../chart-group.js";
 import { drawFacts } from "../facts.js";
 import { bytes, kbitPerSecond, percent, plain, times } from "../figure-text.js";
+import { createFramedPicture } from "../framed-picture.js";
 import { drawTable } from "../history.js";
 import { drawAgo, drawTime, spanText } from "../time.js";
 import { drawState, isUnwell, sayState, stateOf } from "../tone.js";
@@ -31,7 +31,7 @@ export function createWorkloadView(context) {
       { title: "Memory", names: [{ name: `${id}/rssBytes`, label: "resident" }], format: bytes },
     ],
   });
-  const picture = createPicture();
+  const picture = createFramedPicture(params);
   let entry;
   let isGone = false;
 
@@ -54,10 +54,7 @@ export function createWorkloadView(context) {
     },
     hears: (event) => event.box === box,
     announces: () => (entry === undefined ? [] : [[id, isGone ? `${id} is not expected any more` : sayState(entry)]]),
-    close: () => {
-      picture.remove();
-      charts.close();
-    },
+    close: charts.close,
     draw: () => {
       if (isGone) return drawGone(box, id);
       if (entry === undefined) return html`<p class="empty">Asking the hub…</p>`;
