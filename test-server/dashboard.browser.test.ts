@@ -68,7 +68,7 @@ test.skipIf(!hasBrowser)(
     await page.locator('[data-workload="cam-1"]:not([data-state="running"])').waitFor({ timeout: 60_000 });
     const gaps = page.getByRole("region", { name: "Gaps in media" });
     await gaps.getByRole("cell", { name: "peer-stalled" }).waitFor({ timeout: 60_000 });
-    await page.frameLocator("iframe").locator('[data-picture="waiting"]').waitFor();
+    await page.frameLocator("iframe").locator('.picture:not([data-picture="live"])').waitFor();
     world.server.board.clear("freeze");
     await page.locator('[data-workload="cam-1"][data-state="running"]').waitFor({ timeout: 60_000 });
     await untilVideoMoves(page);
