@@ -24,7 +24,7 @@ afterEach(() => {
 
 async function openPage(server: TestServer, width = 1280): Promise<Page> {
   const page = await browser.newPage({ viewport: { width, height: 900 } });
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(40_000);
   page.on("pageerror", (error) => complaints.push(error.message));
   page.on("console", (message) => {
     // The browser's and the player's own notes of an answer such as 404, or of a picture that ended: the page expects

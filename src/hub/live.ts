@@ -26,6 +26,11 @@ import { createHubMetrics } from "./metrics/hub-metrics.ts";
 import { createMetricsRoute } from "./metrics/metrics-route.ts";
 import { createSampleBook } from "./telemetry/sample-book.ts";
 import { createTelemetryRoute } from "./telemetry/telemetry-route.ts";
+import { createPortBook } from "./tunnels/port-book.ts";
+import { createTunnelMaker } from "./tunnels/tunnel-maker.ts";
+import { createTunnelRoutes } from "./tunnels/tunnel-routes.ts";
+import { createTunnelService } from "./tunnels/tunnel-service.ts";
+import { countTunnels } from "./tunnels/tunnel-view.ts";
 
 export interface LiveOptions {
   /** Several hubs share the store. */
@@ -110,12 +115,15 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
     droppedSamples: samples.dropped,
     deliveries: webhooks.counts,
     alerts: alerts.firing,
+    tunnels: () => countTunnels(store),
   });
   // The same figures on a port of their own, without a token: for a collector in the hub's own network.
   const metricsServer = createMetricsServer(
     { listen: options.metrics },
     { render: () => metrics.text(), clock, random, log },
   );
+  const ports = createPortBook({ store, clock, random });
+  const maker = createTunnelMaker(context, { ports });
   return {
     presence,
     boxStates: { connectionOf: ({ boxId }) => presence.of(boxId).connection },
@@ -129,6 +137,7 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
       samples,
       alerts,
       webhooks,
+      createTunnelService({ context, presence, ports, maker }),
       metricsServer,
     ],
     routes: [
@@ -139,6 +148,7 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
       createTelemetryRoute({ store, clock }),
       createMetricsRoute(metrics),
       ...createAlertRoutes({ store, clock }),
+      ...createTunnelRoutes(context, { maker }),
     ],
   };
 }

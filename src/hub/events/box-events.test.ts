@@ -198,15 +198,18 @@ test("A5: a command whose deadline passed while the box was away is never sent, 
 });
 
 test("A11: a storm is let in at the hub's rate, and the others are told times that lie apart", async () => {
-  const made = await hub({ options: { connects: { perSecond: 5, burst: 10 } } });
+  const made = await hub({ options: { connects: { perSecond: 1, burst: 10 } } });
   const keys = await Promise.all(Array.from({ length: 40 }, (_one, at) => addBox(made.store, `b${at}`)));
+  const beganMs = systemClock.monotonicMs();
   const clients = await Promise.all(keys.map((key, at) => connect(made, `b${at}`, { token: key })));
+  const seconds = (systemClock.monotonicMs() - beganMs) / 1000;
   const turnedAway = clients.filter(({ status }) => status === 503);
-  expect(clients.filter(({ status }) => status === 200).length).toBeLessThan(20);
+  expect(clients.filter(({ status }) => status === 200).length).toBeLessThanOrEqual(10 + seconds);
   const waits = turnedAway.map(({ headers }) => Number(headers["retry-after"]));
   expect(Math.max(...waits)).toBeGreaterThanOrEqual(3);
   const perSecond = Map.groupBy(waits, (wait) => wait);
-  expect(Math.max(...[...perSecond.values()].map(({ length }) => length))).toBeLessThan(20);
+  // One a second, and chance decides between two of them.
+  expect(Math.max(...[...perSecond.values()].map(({ length }) => length))).toBeLessThanOrEqual(3 + seconds);
 });
 
 test("a hub that stops ends its streams properly and tells many boxes to come back one after the other", async () => {
@@ -238,8 +241,8 @@ test("A13: a box that takes nothing is cut without costing the hub its memory, a
     }));
     await store.expected.change("slow", { put: many }, now());
   }
-  await expect.poll(() => made.live.presence.of("slow").connection, { timeout: 15_000 }).toBe("online");
-  await expect.poll(() => made.log.lines.join("\n"), { timeout: 15_000 }).toContain("takes nothing");
+  expect(made.live.presence.of("slow").connection).toBe("online");
+  await expect.poll(() => made.log.lines.join("\n"), { timeout: 30_000 }).toContain("takes nothing");
   slow.close();
   expect(process.memoryUsage.rss() - startedBytes).toBeLessThan(200 * 1024 * 1024);
   const again = await connect(made, "slow", { token: key, lastEventId: first.id });
