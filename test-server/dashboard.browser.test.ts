@@ -108,7 +108,7 @@ test.skipIf(!hasBrowser)("a viewer sees everything and is offered nothing to cha
   const { page, complaints } = await visit(browser, hub.origin);
   await signIn(page, viewer.token ?? "");
   const nav = page.getByRole("navigation", { name: "Main" }).getByRole("link");
-  expect(await nav.allTextContents()).toEqual(["Boxes", "Workloads", "Rollouts", "Events", "Alerts"]);
+  expect(await nav.allTextContents()).toEqual(["Boxes", "Workloads", "Tunnels", "Rollouts", "Events", "Alerts"]);
   for (const name of ["Rollouts", "Alerts"]) {
     await go(page, name);
     await page.getByRole("heading", { name, level: 1 }).waitFor();
@@ -166,6 +166,7 @@ test.skipIf(!hasBrowser)(
       "Boxes",
       "Workloads",
       "Start a stream",
+      "Tunnels",
       "Rollouts",
       "Events",
       "Alerts",

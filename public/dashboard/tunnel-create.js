@@ -66,8 +66,8 @@ export function createTunnelForm({ api, redraw, onMade }) {
       };
       return html`<form class="card stack" @submit=${submit} novalidate aria-label="New tunnel">
         <div class="fields">
-          ${drawSelect(problem, { name: "producer", label: "Producer: the box beside the sources", options, value: options[0][0] })}
-          ${drawSelect(problem, { name: "consumer", label: "Consumer: the box with the entry points", options, value: options[1][0] })}
+          ${drawSelect(problem, { name: "producer", label: "Producer", hint: "The box beside the sources", options, value: options[0][0] })}
+          ${drawSelect(problem, { name: "consumer", label: "Consumer", hint: "The box with the entry points", options, value: options[1][0] })}
         </div>
         <div class="fields">
           ${field({ name: "sources", label: "Sources", required: true, placeholder: "10.0.0.5:554, 10.0.0.6:554", hint: "What the producer's box reaches: HOST:PORT, several with commas" })}
