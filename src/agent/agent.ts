@@ -28,10 +28,14 @@ import { createRegistry } from "./registry/registry.ts";
 import { UNKNOWN_BOOT_ID } from "./runtime/process/linux-process-runtime.ts";
 import { createServiceManager } from "./service-manager/service-manager.ts";
 import { statusLine } from "./service-manager/status-line.ts";
+import { cleanupWithAgent } from "./sessions/cleanup-with-agent.ts";
+import { createSessionMarks } from "./sessions/session-marks.ts";
 import { createUplinkLink, createUplinkReporter } from "./uplink.ts";
 import type { WorkloadDriver } from "./workload/driver.ts";
 import { systemStreamDisk } from "./workload/stream/stream-disk.ts";
 import { createStreamDriver } from "./workload/stream/stream-driver.ts";
+import { createTunnelDriver, type TunnelDriverDeps } from "./workload/tunnel/tunnel-driver.ts";
+import { createTunnelFacts } from "./workload/tunnel/tunnel-facts.ts";
 
 /** How late a loop may be on a busy machine before the watchdog goes hungry. */
 const LOOP_GRACE_MS = 30_000;
@@ -103,9 +107,14 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   if (boot.verdict === "reboot") registry.clear();
   const isCleared = boot.verdict === "reboot" && options.boot.onReboot === "clear";
   const badInputs = createBadInputs();
+  const tunnelFacts = createTunnelFacts(options.tunnels, { runProgram: context.spawner.runProgram, clock });
   badInputs.add("stored-state", registry.problems.length + expectedFile.problems.length);
 
-  const driverOf = createDrivers(context);
+  const driverOf = createDrivers(context, {
+    runProgram: context.spawner.runProgram,
+    healthOf: (id) => engine.tunnels.healthOf(id),
+    onWritten: (id, spec) => engine.tunnels.written(id, spec),
+  });
   const journal = openCommandJournal(join(stateDir, "commands.json"), fileDeps);
   const reporter = createUplinkReporter(context, { journal, picture: () => view.reportPicture() });
   const notices: Notices = {
@@ -163,6 +172,8 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       guard: engine.guard,
       node: engine.node.latest,
       capabilities: link.capabilities,
+      tunnelOf: engine.tunnels.statusOf,
+      tunnelFacts: tunnelFacts.read,
     },
   );
   // Loaded by the first reader: most boxes have none, and the library holds 3 MB.
@@ -170,12 +181,18 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
     const { renderMetrics } = await import("./telemetry/metrics.ts");
     return renderMetrics(view.status(), { rssBytes: context.rssBytes(), startedWallMs });
   };
+  const marks = createSessionMarks(stateDir);
+  const startTicks = table.stat(context.pid)?.startTicks ?? 0;
+  const at = new Date(startedWallMs).toISOString();
+  await marks.open({ kind: "agent", id: "agent", at, pid: context.pid, startTicks, bootId });
+  const isExpected = (id: string) => store.state().workloads.has(id);
   const source = createLocalSource({
     view,
     metrics,
     reconciler,
+    cleanup: (wish) => cleanupWithAgent({ reconciler, marks, isExpected, startTicks }, wish),
     filesOf: engine.filesOf,
-    isExpected: (id) => store.state().workloads.has(id),
+    isExpected,
     agentLog: options.files.log,
   });
   const serving = Promise.withResolvers<void>();
@@ -220,12 +237,16 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   );
 }
 
-function createDrivers({ options, spawner }: AgentContext): (kind: string) => WorkloadDriver | undefined {
+function createDrivers(
+  { options, spawner }: AgentContext,
+  tunnels: TunnelDriverDeps,
+): (kind: string) => WorkloadDriver | undefined {
   const drivers: readonly WorkloadDriver[] = [
     createStreamDriver(
       { streams: options.streams, policy: options.policy },
       { runProgram: spawner.runProgram, disk: systemStreamDisk },
     ),
+    createTunnelDriver({ stunnelPath: options.tunnels.stunnelPath, policy: options.policy }, tunnels),
   ];
   return (kind) => drivers.find((driver) => driver.kind === kind);
 }
