@@ -164,7 +164,7 @@ describe.skipIf(problem !== undefined)(title, () => {
     const downMs = systemClock.monotonicMs();
     await Promise.all(opened.map((tunnel) => tunnel.down()));
     console.log(`ten tunnels: nothing left after ${Math.round(systemClock.monotonicMs() - downMs)} ms`);
-  }, 120_000);
+  }, 240_000);
 
   test(
     `keep a connection on which nothing is said for ${IDLE_MS / 1000} s`,
