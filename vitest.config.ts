@@ -21,6 +21,8 @@ export default defineConfig({
     // How long a condition is waited for that must come; a second, the default, is little for real programs on a busy machine.
     expect: { poll: { timeout: 20_000, interval: 50 } },
     pool: "forks",
+    // Of tests that run at a time within one file.
+    maxConcurrency: 3,
     projects: [
       {
         extends: true,

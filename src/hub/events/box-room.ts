@@ -149,7 +149,7 @@ export function createBoxRoom(options: BoxRoomOptions, deps: BoxRoomDeps): BoxRo
     cutSlow: () => cutSlow,
     run: async (signal) => {
       const stopHints = deps.store.onHint((hint) => {
-        if (hint.kind === "box") {
+        if (hint.kind === "box" || hint.kind === "expected") {
           const connection = connections.get(hint.boxId);
           if (connection !== undefined) laps.wake(connection);
         } else if (hint.kind === "all") {

@@ -28,7 +28,7 @@ export function createDirtyBoxes(): DirtyBoxes {
     markAll,
     mark,
     note: (hint) => {
-      if (hint.kind === "box") mark(hint.boxId);
+      if (hint.kind === "box" || hint.kind === "expected") mark(hint.boxId);
       if (hint.kind === "all" || (hint.kind === "objects" && hint.of === ROLLOUT_KIND)) markAll();
     },
     take: () => {

@@ -1,7 +1,9 @@
-import { AppError, messageOf } from "../../base/errors.ts";
+import { type AppError, messageOf } from "../../base/errors.ts";
 import type { Service } from "../../base/service.ts";
 import type { HubContext } from "../hub-context.ts";
 import type { Box } from "../store/box.ts";
+import type { ExpectedSet } from "../store/expected-set.ts";
+import { type PlannedWrite, SETTLED_AT_ONCE } from "../store/settle-boxes.ts";
 import { createDirtyBoxes } from "./dirty-boxes.ts";
 import { type OwnerWrite, planBox, type Rollout, type Standing } from "./plan-rollouts.ts";
 import { listRollouts, MAX_FAILED_SHOWN, ROLLOUT_STATUS_KIND, type RolloutStatus } from "./rollout-objects.ts";
@@ -12,8 +14,6 @@ const LEASE_MS = 15_000;
 const FULL_LAP_MS = 300_000;
 const RENEW_MS = 5000;
 const RETRY_MS = 1000;
-const BOXES_AT_ONCE = 16;
-const PAGE = 200;
 
 /**
  * Makes every box run what the rollouts say of it. One hub at a time does it, by lease. Level-triggered: each lap goes
@@ -59,46 +59,36 @@ export function createRolloutService({ store, clock, log, hubId }: HubContext): 
 
       const settle = async (wanted: "all" | readonly string[]): Promise<void> => {
         const rollouts = await listRollouts(store);
-        if (wanted === "all") {
-          standings.clear();
-          for await (const boxes of allBoxes()) await each(boxes, (box) => settleBox(box, rollouts));
-        } else {
-          await each(wanted, async (boxId) => {
-            const box = await store.boxes.get(boxId);
-            if (box === undefined) standings.delete(boxId);
-            else await settleBox(box, rollouts);
-          });
+        if (wanted === "all") standings.clear();
+        let failed: AppError | undefined;
+        for await (const boxIds of wanted === "all" ? allBoxIds() : slicesOf(wanted)) {
+          const error = await settleSome(boxIds, rollouts);
+          failed ??= error;
+          // The boxes of this step hear of it, and others are answered, before the next one begins.
+          await new Promise((resolve) => setImmediate(resolve));
+          signal.throwIfAborted();
         }
         for (const rollout of rollouts) await tell(rollout);
+        if (failed !== undefined) throw failed;
       };
 
-      const settleBox = async (box: Box, rollouts: readonly Rollout[]): Promise<void> => {
-        const { entries } = await store.expected.get(box.id);
-        const plan = planBox(box, entries, rollouts);
-        standings.set(box.id, plan.standings);
-        for (const write of plan.writes) await carryOut(box.id, write);
-      };
-
-      const carryOut = async (boxId: string, { owner, entries }: OwnerWrite): Promise<void> => {
-        const nowMs = clock.wallMs();
-        const ids = entries.map(({ workload }) => workload.id).join(", ");
-        const text = ids === "" ? `${owner} took its workload from ${boxId}` : `${owner} put ${ids} on ${boxId}`;
-        const audit = {
-          actor: "hub",
-          action: "rollout.place",
-          subject: `box/${boxId}`,
-          outcome: "done",
-          detail: text,
-        } as const;
-        const event = { kind: "expected.changed", boxId, text };
-        try {
-          await store.expected.replace(boxId, { owner, entries }, { nowMs, audit, event });
-        } catch (thrown) {
-          const isRace = thrown instanceof AppError && (thrown.code === "conflict" || thrown.code === "not-found");
-          if (!isRace) throw thrown;
-          // Someone was quicker; the hint of their change brings the box round again.
-          dirty.mark(boxId);
+      /** Answers why boxes could not be settled, where some could not. */
+      const settleSome = async (
+        boxIds: readonly string[],
+        rollouts: readonly Rollout[],
+      ): Promise<AppError | undefined> => {
+        const plan = (box: Box, { entries }: ExpectedSet) => {
+          const { writes, standings: placed } = planBox(box, entries, rollouts);
+          return { placed, writes: writes.map((write) => withRecords(box.id, write)) };
+        };
+        const settled = await store.expected.settle(boxIds, plan, clock.wallMs());
+        let failed: AppError | undefined;
+        for (const one of settled) {
+          if ("plan" in one) standings.set(one.boxId, one.plan.placed);
+          else if (one.error.code === "not-found") standings.delete(one.boxId);
+          else failed ??= one.error;
         }
+        return failed;
       };
 
       const tell = async ({ id }: Rollout): Promise<void> => {
@@ -109,10 +99,10 @@ export function createRolloutService({ store, clock, log, hubId }: HubContext): 
         told.set(id, text);
       };
 
-      async function* allBoxes(): AsyncGenerator<readonly Box[]> {
+      async function* allBoxIds(): AsyncGenerator<readonly string[]> {
         for (let after: string | undefined; ; ) {
-          const page = await store.boxes.list({}, { after, limit: PAGE });
-          yield page.items;
+          const page = await store.boxes.list({}, { after, limit: SETTLED_AT_ONCE });
+          yield page.items.map(({ id }) => id);
           if (page.next === undefined) return;
           after = page.next;
         }
@@ -125,6 +115,7 @@ export function createRolloutService({ store, clock, log, hubId }: HubContext): 
             await lap();
             isFailing = false;
           } catch (thrown) {
+            if (signal.aborted) break;
             if (!isFailing)
               log.warn(`Rollouts cannot be carried out, which is tried until it can: ${messageOf(thrown)}`);
             isFailing = true;
@@ -163,8 +154,19 @@ export function statusOf(
   return { ...status, failed: status.failed.sort((one, other) => (one.box < other.box ? -1 : 1)) };
 }
 
-async function each<Item>(items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> {
-  for (let from = 0; from < items.length; from += BOXES_AT_ONCE) {
-    await Promise.all(items.slice(from, from + BOXES_AT_ONCE).map(work));
-  }
+function* slicesOf(boxIds: readonly string[]): Generator<readonly string[]> {
+  for (let from = 0; from < boxIds.length; from += SETTLED_AT_ONCE) yield boxIds.slice(from, from + SETTLED_AT_ONCE);
+}
+
+/** Pure. What people and the audit hear of a write. */
+function withRecords(boxId: string, { owner, entries }: OwnerWrite): PlannedWrite {
+  const ids = entries.map(({ workload }) => workload.id).join(", ");
+  const text = ids === "" ? `${owner} took its workload from ${boxId}` : `${owner} put ${ids} on ${boxId}`;
+  const subject = `box/${boxId}`;
+  return {
+    owner,
+    entries,
+    audit: { actor: "hub", action: "rollout.place", subject, outcome: "done", detail: text },
+    event: { kind: "expected.changed", boxId, text },
+  };
 }

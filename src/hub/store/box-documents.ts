@@ -46,12 +46,33 @@ export function boxLogs(boxId: string): readonly Log<unknown>[] {
   return [expectedLog(boxId), ...SERIES_STEPS.map((step) => seriesLog(boxId, step))];
 }
 
-const TOPIC = "box/";
+const BOX_TOPIC = "box/";
+const SET_TOPIC = "set/";
 
+/** The record of the box, or its commands. */
 export function boxTopic(boxId: string): string {
-  return `${TOPIC}${boxId}`;
+  return `${BOX_TOPIC}${boxId}`;
 }
 
 export function boxOfTopic(topic: string): string | undefined {
-  return topic.startsWith(TOPIC) ? topic.slice(TOPIC.length) : undefined;
+  return topic.startsWith(BOX_TOPIC) ? topic.slice(BOX_TOPIC.length) : undefined;
+}
+
+/** What the box should run. */
+export function setTopic(boxId: string): string {
+  return `${SET_TOPIC}${boxId}`;
+}
+
+export function boxOfSetTopic(topic: string): string | undefined {
+  return topic.startsWith(SET_TOPIC) ? topic.slice(SET_TOPIC.length) : undefined;
+}
+
+const TUNNEL_TOPIC = "tunnel-facts/";
+
+export function tunnelTopic(boxId: string): string {
+  return `${TUNNEL_TOPIC}${boxId}`;
+}
+
+export function boxOfTunnelTopic(topic: string): string | undefined {
+  return topic.startsWith(TUNNEL_TOPIC) ? topic.slice(TUNNEL_TOPIC.length) : undefined;
 }

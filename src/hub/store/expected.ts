@@ -1,22 +1,23 @@
-import { boxes, boxTopic, expectedLog, expectedSets } from "./box-documents.ts";
-import { type Engine, keyOf, type Outcome, putOf } from "./engine.ts";
+import type { Box } from "./box.ts";
+import { boxes, expectedLog, expectedSets, setTopic } from "./box-documents.ts";
+import { type Engine, keyOf, putOf } from "./engine.ts";
 import { parseCursor } from "./event-log.ts";
 import {
-  applyDiff,
   decideChange,
   decideReplacement,
   type ExpectedChange,
   type ExpectedDiff,
-  type ExpectedEntry,
   type ExpectedSet,
 } from "./expected-set.ts";
+import { type ChangeAnswer, type ExpectedReplacement, emptySet, outcomeOf } from "./expected-write.ts";
+import { type BoxWrites, type Settled, settleBoxes } from "./settle-boxes.ts";
 import { notFound, requireRevision } from "./store-error.ts";
 import { change, type WriteContext } from "./write-context.ts";
 
 /**
  * What each box should run. A change is one step: set, revision, the box's event, audit entry and request record are
  * written together and durably, or not at all; of two changes at the same time one follows the other. Every change wakes
- * `{kind: "box"}` on every hub.
+ * `{kind: "expected"}` on every hub.
  */
 export interface ExpectedStore {
   /** An untouched set, with its epoch, for a box that nobody has asked anything of. `not-found`: no such box. */
@@ -25,6 +26,18 @@ export interface ExpectedStore {
   change(boxId: string, asked: ExpectedChange, context: ExpectedWrite): Promise<ChangeAnswer>;
   /** Makes the owner's part of the set exactly `entries`; with `takeOver` the whole set. Errors as `change`. */
   replace(boxId: string, asked: ExpectedReplacement, context: ExpectedWrite): Promise<ChangeAnswer>;
+  /**
+   * Plans for many boxes, and writes what comes of it in one step: all of it is durable when this resolves, or none. What
+   * holds for `replace` holds for each write of each box: revision, log, event, audit entry and hint of its own. `plan` gets
+   * each box and its set as they stand in that step; it must be pure, and may be called again. A box that is not there, or
+   * whose writes are a `conflict` or `invalid`, has an error and keeps what it has; the others are not held up by it.
+   * `boxIds`: at most `SETTLED_AT_ONCE`, each once; `invalid` otherwise.
+   */
+  settle<Plan extends BoxWrites>(
+    boxIds: readonly string[],
+    plan: (box: Box, set: ExpectedSet) => Plan,
+    nowMs: number,
+  ): Promise<readonly Settled<Plan>[]>;
   /**
    * Changes after a cursor `<epoch>.<revision>`, oldest first and without a hole; or word that the cursor is of no use,
    * and the whole set is needed. Of a box the last `CHANGES_KEPT` changes are there. `ahead`: the box has seen what this
@@ -39,17 +52,6 @@ export interface ExpectedWrite extends WriteContext {
   readonly expectedRevision?: number | undefined;
 }
 
-export interface ExpectedReplacement extends Pick<ExpectedChange, "owner" | "takeOver"> {
-  readonly entries: readonly ExpectedEntry[];
-}
-
-export interface ChangeAnswer {
-  readonly epoch: string;
-  /** The revision of now. */
-  readonly revision: number;
-  readonly changed: boolean;
-}
-
 /** The step from `revision - 1` to `revision`. */
 export interface LoggedChange extends ExpectedDiff {
   readonly revision: number;
@@ -61,8 +63,6 @@ export type ChangesAfter =
   | { readonly kind: "snapshot"; readonly reason: SnapshotReason; readonly set: ExpectedSet };
 
 export type SnapshotReason = "no-cursor" | "other-epoch" | "too-old" | "ahead";
-
-export const CHANGES_KEPT = 256;
 
 export function createExpectedStore(engine: Engine, newId: () => string): ExpectedStore {
   const write = (boxId: string, context: ExpectedWrite, decide: (set: ExpectedSet) => ExpectedDiff) => {
@@ -95,6 +95,7 @@ export function createExpectedStore(engine: Engine, newId: () => string): Expect
     change: (boxId, asked, context) => write(boxId, context, ({ entries }) => decideChange(entries, asked)),
     replace: (boxId, asked, context) =>
       write(boxId, context, ({ entries }) => decideReplacement(entries, asked.entries, asked)),
+    settle: (boxIds, plan, nowMs) => settleBoxes(engine, { boxIds, plan, nowMs, epoch: newId() }),
     after: async (boxId, cursor, limit) => {
       const from = parseCursor(cursor);
       // The log is read before the set: whatever comes between is in the set too, never only in the log.
@@ -115,26 +116,8 @@ export function createExpectedStore(engine: Engine, newId: () => string): Expect
         if (box === undefined) throw notFound("box", boxId);
         if (held !== undefined && held.epoch !== from) return { answer: held };
         const set = { ...(held ?? emptySet(boxId, epoch)), epoch };
-        return { answer: set, puts: [putOf(keys[1], set)], wakes: [boxTopic(boxId)] };
+        return { answer: set, puts: [putOf(keys[1], set)], wakes: [setTopic(boxId)] };
       });
     },
-  };
-}
-
-function emptySet(boxId: string, epoch: string): ExpectedSet {
-  return { boxId, epoch, revision: 0, entries: [] };
-}
-
-function outcomeOf(set: ExpectedSet, diff: ExpectedDiff, nowMs: number): Outcome<ChangeAnswer> {
-  const { boxId, epoch } = set;
-  if (diff.put.length + diff.remove.length === 0) {
-    return { answer: { epoch, revision: set.revision, changed: false } };
-  }
-  const next = { ...set, revision: set.revision + 1, entries: applyDiff(set.entries, diff) };
-  return {
-    answer: { epoch, revision: next.revision, changed: true },
-    puts: [putOf(keyOf(expectedSets, boxId), next)],
-    appends: [{ log: expectedLog(boxId), body: diff, atMs: nowMs, sequence: next.revision, keep: CHANGES_KEPT }],
-    wakes: [boxTopic(boxId)],
   };
 }

@@ -1,10 +1,14 @@
 import type { Report } from "../../contract/report.ts";
-import { boxes, contacts, reports } from "./box-documents.ts";
+import { boxes, contacts, reports, tunnelTopic } from "./box-documents.ts";
 import { type BoxContact, type BoxReport, followReport, judgeReport, type ReportAnswer } from "./box-report.ts";
 import { type Engine, keyOf, type Outcome, type Put, putOf } from "./engine.ts";
 import { type Page, type PageRequest, readPage } from "./page.ts";
+import { tunnelDigest } from "./tunnel-digest.ts";
 
-/** What boxes say of themselves. Relaxed durability: a box says it again within seconds. */
+/**
+ * What boxes say of themselves. Relaxed durability: a box says it again within seconds. A report that tells something new of the
+ * box's ends of tunnels wakes `{kind: "tunnel-facts"}` on every hub.
+ */
 export interface ReportStore {
   put(boxId: string, report: Report, nowMs: number): Promise<ReportAnswer>;
   get(boxId: string): Promise<BoxReport | undefined>;
@@ -28,7 +32,9 @@ export function createReportStore(engine: Engine): ReportStore {
         const answer = judgeReport(held, report);
         if (answer !== "accepted") return { answer };
         const body = followReport(held, { boxId, receivedMs: nowMs, report });
-        return { answer, puts: [putOf(keyOf(reports, boxId), body)], durability: "relaxed" };
+        const isNews = tunnelDigest(held?.report) !== tunnelDigest(report);
+        const wakes = isNews ? [tunnelTopic(boxId)] : [];
+        return { answer, puts: [putOf(keyOf(reports, boxId), body)], wakes, durability: "relaxed" };
       }),
     get: async (boxId) => (await engine.read([keyOf(reports, boxId)]))[0],
     list: (page) => readPage(engine, reports, { ...page, pick: (report) => report }),

@@ -42,6 +42,17 @@ export function randomSteps(seed: number, count: number): readonly Step[] {
         name: "replace",
         run: (store) => store.expected.replace(box, { entries: [stream(id, input)], owner }, context),
       },
+      {
+        name: "settle",
+        run: (store) =>
+          store.expected.settle(
+            ["b1", "b2", "b3"].slice(number % 3),
+            (_box, { entries }) => ({
+              writes: number > 6 && entries.length > 2 ? [] : [{ entries: [stream(id, input)], owner, audit }],
+            }),
+            now,
+          ),
+      },
       { name: "get", run: (store) => store.expected.get(box) },
       {
         name: "after",

@@ -2,9 +2,10 @@ import { randomUUID } from "node:crypto";
 import { afterEach, describe, expect, test } from "vitest";
 import { AppError } from "../../base/errors.ts";
 import { OPEN_COMMANDS } from "./command-list.ts";
-import { CHANGES_KEPT } from "./expected.ts";
+import { CHANGES_KEPT } from "./expected-write.ts";
 import { createMemoryStore } from "./memory/memory-store.ts";
 import type { OperatorToken } from "./operator-tokens.ts";
+import { describeSettling } from "./settle.contract.ts";
 import { enrol, NOW, reportOf, stream } from "./store.fake.ts";
 import type { Hint, Store } from "./store.ts";
 import { answerOf, randomSteps } from "./store-steps.fake.ts";
@@ -370,6 +371,8 @@ export function describeStore(name: string, open: () => Promise<StoreWorld>): vo
       });
     });
 
+    describeSettling(begin);
+
     describe("reports", () => {
       test("a report that is not newer is refused, and an agent that was followed by another stays so", async () => {
         const { store, other } = await begin();
@@ -691,6 +694,8 @@ export function describeStore(name: string, open: () => Promise<StoreWorld>): vo
       await other.ping();
       await enrol(store, "b");
       await expect.poll(() => seen).toContainEqual({ kind: "box", boxId: "b" });
+      await store.expected.change("b", { put: [stream("a")] }, { nowMs: NOW });
+      await expect.poll(() => seen).toContainEqual({ kind: "expected", boxId: "b" });
       await store.objects.put({ kind: "rollout", id: "r", body: 1 }, { nowMs: NOW });
       await expect.poll(() => seen).toContainEqual({ kind: "objects", of: "rollout" });
       await store.events.append({ kind: "x", text: "" }, NOW);

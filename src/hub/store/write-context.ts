@@ -71,8 +71,8 @@ export async function change<const Keys extends readonly DocumentKey<unknown>[],
   });
 }
 
-/** An outcome that changes nothing is not audited and makes no event. */
-function withContext<Answer>(outcome: Outcome<Answer>, context: WriteContext): Outcome<Answer> {
+/** Pure. An outcome that changes nothing is not audited and makes no event. */
+export function withContext<Answer>(outcome: Outcome<Answer>, context: Omit<WriteContext, "request">): Outcome<Answer> {
   const isWrite = [outcome.puts, outcome.deletes, outcome.appends].some((writes) => (writes?.length ?? 0) > 0);
   if (!isWrite) return outcome;
   const appends: Append[] = [...(outcome.appends ?? [])];

@@ -72,7 +72,7 @@ function security({ security: how, minTls = DEFAULT_MIN_TLS, role }: TunnelSpec,
   return [
     ...common,
     `ciphers = ${SHARED_KEY_CIPHERS}`,
-    `CApath = ${files.nobodyPath}`,
+    `CAfile = ${files.peersPath}`,
     `PSKsecrets = ${files.secretsPath}`,
     ...(role === "consumer" && first !== undefined ? [`PSKidentity = ${first.identity}`] : []),
   ];

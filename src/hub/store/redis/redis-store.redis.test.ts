@@ -180,6 +180,40 @@ describe.skipIf(redisRefusal !== undefined)("with a real Redis", () => {
     expect(hints).toContain("all");
   });
 
+  test("a Redis that is killed while many boxes are changed in one step has changed all of them, or none", async () => {
+    await using server = await startRedis({ durable: true });
+    await using hub = useStore({ port: server.port });
+    const ids = Array.from({ length: 20 }, (_, n) => `m-${n}`);
+    for (const id of ids) await enrol(hub.store, id);
+    const deadline = performance.now() + 3000;
+    let acknowledged = 0;
+    const write = async () => {
+      for (let n = 0; performance.now() < deadline; n++) {
+        const writes = [{ entries: [stream(`s-${n % 20}`, `rtsp://camera/${n}`)] }];
+        try {
+          const [one] = await hub.store.expected.settle(ids, () => ({ writes }), NOW);
+          if (one !== undefined && "answer" in one) acknowledged = one.answer.revision;
+        } catch (thrown) {
+          expect(thrown).toMatchObject({ code: "store-unavailable" });
+          await systemClock.delay(20);
+        }
+      }
+    };
+    const kill = async () => {
+      for (let n = 0; n < 3; n++) {
+        await systemClock.delay(600);
+        await server.kill();
+        await server.start();
+      }
+    };
+    await Promise.all([write(), kill()]);
+    await expect.poll(() => codeOf(hub.store.ping()), { timeout: 10_000 }).toBe("resolved");
+    const sets = await Promise.all(ids.map((id) => hub.store.expected.get(id)));
+    expect(new Set(sets.map(({ revision }) => revision)).size).toBe(1);
+    expect(acknowledged).toBeGreaterThan(20);
+    expect(sets[0]?.revision).toBeGreaterThanOrEqual(acknowledged);
+  });
+
   test("Sentinel leads to the new master after a failover, and what the replica had acknowledged is there", async () => {
     const password = "open-sesame";
     await using master = await startRedis({ password, durable: true });

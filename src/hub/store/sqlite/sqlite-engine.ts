@@ -2,13 +2,14 @@ import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
 import type { Append, Bodies, DocumentKey, Durability, Engine, Log, LogEntry, Outcome } from "../engine.ts";
 import { storeUnavailable } from "../store-error.ts";
 import { createWakeBus } from "../wake-bus.ts";
+import { createGroupCommit } from "./group-commit.ts";
 import { verbError } from "./sqlite-error.ts";
 import { prepareStatements } from "./sqlite-statements.ts";
 
 /**
- * Each verb is one synchronous transaction, so no other comes between its reading and its writing. A durable one has
- * waited for `fsync` of the write-ahead log when it answers; a relaxed one has not, and is carried to the disk by the next
- * that has, or by a checkpoint.
+ * A verb reads, decides and writes without a pause, so no other comes between. Those that wait together share a transaction
+ * (`group-commit.ts`). A durable one has waited for `fsync` of the write-ahead log when it answers; a relaxed one has not,
+ * and is carried to the disk by the next that has, or by a checkpoint.
  */
 export function createSqliteEngine(db: DatabaseSync, path: string): Engine {
   const sql = prepareStatements(db);
@@ -34,12 +35,19 @@ export function createSqliteEngine(db: DatabaseSync, path: string): Engine {
     const bodies = keys.map(({ collection, id }) => parseBody(sql.get.get(collection.name, id)));
     return bodies as unknown as Bodies<Keys>;
   };
-  const append = ({ log, body, atMs, sequence, keep }: Append) => {
-    const next = sequence ?? numberOf(sql.logLast.get(log.name), "last") + 1;
-    sql.append.run(log.name, next, atMs, JSON.stringify(body));
-    sql.setLogLast.run(log.name, next);
-    if (sequence === undefined) sql.trim.run(log.name, next - keep);
-    else sql.keep.run(log.name, keep);
+  const appendAll = (entries: readonly Append[]) => {
+    /** The last entry that was appended to each log: its ends are set and trimmed once. */
+    const ends = new Map<string, { readonly last: number; readonly keep: number; readonly hasGaps: boolean }>();
+    for (const { log, body, atMs, sequence, keep } of entries) {
+      const last = sequence ?? (ends.get(log.name)?.last ?? numberOf(sql.logLast.get(log.name), "last")) + 1;
+      sql.append.run(log.name, last, atMs, JSON.stringify(body));
+      ends.set(log.name, { last, keep, hasGaps: sequence !== undefined });
+    }
+    for (const [name, { last, keep, hasGaps }] of ends) {
+      sql.setLogLast.run(name, last);
+      if (hasGaps) sql.keep.run(name, keep);
+      else sql.trim.run(name, last - keep);
+    }
   };
   const write = (outcome: Outcome<unknown>) => {
     for (const { collection, id } of outcome.deletes ?? []) sql.remove.run(collection.name, id);
@@ -50,24 +58,26 @@ export function createSqliteEngine(db: DatabaseSync, path: string): Engine {
       sql.dropEntries.run(name);
       sql.dropLog.run(name);
     }
-    for (const entry of outcome.appends ?? []) append(entry);
+    appendAll(outcome.appends ?? []);
   };
-  const inTransaction = (durability: Durability, run: () => void) => {
+  const begin = (durability: Durability) => {
     setDurability(durability);
     sql.begin.run();
-    run();
-    sql.commit.run();
   };
+  const commits = createGroupCommit({
+    begin,
+    write,
+    commit: () => void sql.commit.run(),
+    rollback: () => {
+      if (db.isTransaction) sql.rollback.run();
+    },
+    wake: bus.wake,
+    errorOf: (thrown) => verbError(path, thrown),
+  });
 
   return {
     transact: (keys, decide) =>
-      guarded(() => {
-        // Nothing else runs between these lines: one thread, one connection, one process holds the file.
-        const outcome = decide(load(keys));
-        if (isWrite(outcome)) inTransaction(outcome.durability ?? "durable", () => write(outcome));
-        bus.wake(outcome.wakes ?? []);
-        return outcome.answer;
-      }),
+      db.isOpen ? commits.submit(() => decide(load(keys))) : Promise.reject(storeUnavailable("the store is closed")),
     read: (keys) => guarded(() => load(keys)),
     list: <Body>({ name }: { readonly name: string }, { prefix = "", after = "", limit }: ListBounds) =>
       guarded(() => {
@@ -86,16 +96,17 @@ export function createSqliteEngine(db: DatabaseSync, path: string): Engine {
       guarded(() => sql.before.all(name, before, limit).map((row) => entryOf<Body>(row))),
     expire: (nowMs, limit) =>
       guarded(() => {
-        let removed = 0;
-        inTransaction("relaxed", () => {
-          removed = Number(sql.expire.run(nowMs, limit).changes);
-        });
+        begin("relaxed");
+        const removed = Number(sql.expire.run(nowMs, limit).changes);
+        sql.commit.run();
         return removed;
       }),
     onWake: bus.onWake,
     ping: () => guarded(() => void sql.logLast.get("")),
     close: async () => {
-      if (db.isOpen) db.close();
+      if (!db.isOpen) return;
+      commits.flush();
+      db.close();
     },
   };
 }
@@ -107,10 +118,6 @@ interface ListBounds {
 }
 
 type Row = Record<string, SQLOutputValue>;
-
-function isWrite(outcome: Outcome<unknown>): boolean {
-  return [outcome.puts, outcome.deletes, outcome.drops, outcome.appends].some((writes) => (writes?.length ?? 0) > 0);
-}
 
 /** What lies in the file was written by this folder's verbs, and the file's version says so. */
 function parseBody(row: Row | undefined): unknown {

@@ -42,12 +42,12 @@ async function close(store: SqliteStore): Promise<void> {
   stores.delete(store);
 }
 
-function startHub(): {
+function startHub(many = 0): {
   readonly child: ChildProcess;
   readonly lines: () => readonly string[];
   readonly errors: () => string;
 } {
-  const child = spawn(process.execPath, [WRITING_HUB, path], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, [WRITING_HUB, path, String(many)], { stdio: ["ignore", "pipe", "pipe"] });
   children.add(child);
   let output = "";
   let errors = "";
@@ -77,6 +77,61 @@ test("a hub that is killed at any write loses nothing that it had acknowledged, 
     await close(store);
   }
   expect(last).toBeGreaterThan(40);
+});
+
+test("a hub that is killed while it changes many boxes in one step has changed all of them, or none", async () => {
+  const ids = Array.from({ length: 20 }, (_, n) => `m-${n}`);
+  let last = 0;
+  for (let round = 0; round < 6; round++) {
+    const hub = startHub(ids.length);
+    await expect.poll(() => hub.lines().length, { timeout: 20_000, interval: 5 }).toBeGreaterThan(3);
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 120));
+    const gone = once(hub.child, "close");
+    hub.child.kill("SIGKILL");
+    await gone;
+    last = Math.max(last, ...hub.lines().slice(1).map(Number));
+    const store = open();
+    const sets = await Promise.all(ids.map((id) => store.expected.get(id)));
+    const revision = sets[0]?.revision ?? 0;
+    expect(new Set(sets.map((set) => set.revision))).toEqual(new Set([revision]));
+    expect([last, last + 1]).toContain(revision);
+    expect((await store.audit.list({}, { limit: 1 })).items[0]?.sequence).toBe(revision * ids.length);
+    for (const { boxId, epoch } of sets) {
+      const after = await store.expected.after(boxId, `${epoch}.${Math.max(0, revision - 256)}`, 1000);
+      expect(after.kind === "changes" && after.changes.at(-1)?.revision).toBe(revision);
+    }
+    await close(store);
+  }
+  expect(last).toBeGreaterThan(15);
+});
+
+test("verbs that wait together are one transaction, and one that cannot be written takes no other with it", async () => {
+  const db = new DatabaseSync(path);
+  migrate(db, path);
+  const store = createStore(createSqliteEngine(db, path), { newId: randomUUID });
+  for (const id of ["a", "b", "c"]) await enrol(store, id);
+  db.exec(
+    "CREATE TRIGGER refuse BEFORE INSERT ON entry WHEN new.log = 'expected/b' BEGIN SELECT RAISE(FAIL, 'no'); END",
+  );
+  const change = (id: string, n: number) => store.expected.change(id, { put: [stream(`s-${n}`)] }, { nowMs: NOW });
+  const results = await Promise.allSettled(["a", "b", "c", "a", "nobody"].map((id, n) => change(id, n)));
+  expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled", "fulfilled", "rejected"]);
+  expect(results[1]).toMatchObject({ reason: { code: "store-unavailable" } });
+  expect(results[4]).toMatchObject({ reason: { code: "not-found" } });
+  expect([await store.expected.get("a"), await store.expected.get("b")]).toMatchObject([
+    { revision: 2 },
+    { revision: 0 },
+  ]);
+  await store.close();
+});
+
+test("verbs that wait when the store is closed are carried out", async () => {
+  const store = open();
+  await enrol(store, "b");
+  const changed = store.expected.change("b", { put: [stream("a")] }, { nowMs: NOW });
+  await close(store);
+  expect(await changed).toMatchObject({ revision: 1 });
+  expect(await open().expected.get("b")).toMatchObject({ revision: 1 });
 });
 
 test("a second hub on the same file is refused, whoever starts it, and told what to do", async () => {

@@ -10,7 +10,7 @@ import { openBackupFile } from "./backup-file.ts";
 import { migrate } from "./migrations.ts";
 import { renewEpochs } from "./renew-epochs.ts";
 import { createSqliteEngine } from "./sqlite-engine.ts";
-import { openError } from "./sqlite-error.ts";
+import { openError, sqliteCodeOf } from "./sqlite-error.ts";
 
 export interface SqliteStore extends Store {
   /**
@@ -30,6 +30,7 @@ export interface SqliteOptions {
 
 /** How long to wait for a hub that is just ending to let go of the file. */
 const LOCK_WAIT_MS = 500;
+const COPY_ATTEMPTS = 50;
 
 /**
  * Opens or makes the file and holds it alone until `close`. Errors: `conflict` (another hub has it), `version` (a newer
@@ -70,7 +71,7 @@ function openDatabase(path: string): DatabaseSync {
     db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
     // Taken now, not with the first write: a second hub must learn it when it starts.
     db.exec("BEGIN EXCLUSIVE; COMMIT");
-    db.exec("PRAGMA journal_size_limit = 67108864");
+    db.exec("PRAGMA journal_size_limit = 67108864; PRAGMA secure_delete = FAST");
     migrate(db, path);
     return db;
   } catch (thrown) {
@@ -84,7 +85,7 @@ async function copyTo(db: DatabaseSync, target: string, epoch: string): Promise<
   try {
     removePart(part);
     closeSync(openSync(part, "wx", 0o600));
-    await backup(db, part);
+    await copyPages(db, part);
     renewEpochs(part, epoch);
     syncFile(part);
     renameSync(part, target);
@@ -92,6 +93,21 @@ async function copyTo(db: DatabaseSync, target: string, epoch: string): Promise<
   } catch (thrown) {
     removePart(part);
     throw new AppError("storage", `the backup ${target} could not be written: ${messageOf(thrown)}`, { cause: thrown });
+  }
+}
+
+/**
+ * A copy whose first step meets a write of the hub ends with SQLite's code for "no error" and nothing copied: it has only to
+ * be begun again.
+ */
+async function copyPages(db: DatabaseSync, part: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await backup(db, part);
+      return;
+    } catch (thrown) {
+      if (sqliteCodeOf(thrown) !== 0 || attempt >= COPY_ATTEMPTS) throw thrown;
+    }
   }
 }
 
