@@ -7,27 +7,38 @@ const TIMED = [
   "test-server/uplink.ffmpeg.test.ts",
   "src/agent/frozen-server.nginx.test.ts",
   "src/agent/survive-kill.ffmpeg.test.ts",
+  "test-server/hub-agent.ffmpeg.test.ts",
+  "test-server/tunnel.stunnel.test.ts",
+  "test-server/tunnel-faults.stunnel.test.ts",
 ];
+
+/** Tests that need all of the machine: each runs alone, after all others. */
+const HEAVY = ["test-server/hub-torture/hub-torture.redis.test.ts"];
 
 /** A test file's suffix names the world it needs; `scripts/test` installs those worlds before it runs them. */
 export default defineConfig({
   test: {
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // How long a condition is waited for that must come; a second, the default, is little for real programs on a busy machine.
+    expect: { poll: { timeout: 20_000, interval: 50 } },
     pool: "forks",
+    // Of tests that run at a time within one file.
+    maxConcurrency: 3,
     projects: [
       {
         extends: true,
         test: {
           name: "plain",
           include: ["src/**/*.test.ts", "test-server/**/*.test.ts", "scripts/**/*.test.ts"],
-          exclude: TIMED,
+          exclude: [...TIMED, ...HEAVY],
           // Many tests wait for real programs: with one more than cores they wait together.
           maxWorkers: 3,
           sequence: { groupOrder: 0 },
         },
       },
       { extends: true, test: { name: "timed", include: TIMED, maxWorkers: 2, sequence: { groupOrder: 1 } } },
+      { extends: true, test: { name: "heavy", include: HEAVY, maxWorkers: 1, sequence: { groupOrder: 2 } } },
     ],
   },
 });

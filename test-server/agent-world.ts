@@ -82,7 +82,7 @@ export async function createAgentWorld(options: AgentWorldOptions = {}): Promise
   const status = () => local.status(AbortSignal.timeout(ANSWER_MS));
   const workload = async (id: string) => (await status()).workloads.find((candidate) => candidate.id === id);
 
-  const until: AgentWorld["until"] = async (predicate, what, timeoutMs = 20_000) => {
+  const until: AgentWorld["until"] = async (predicate, what, timeoutMs = 40_000) => {
     const endMs = systemClock.monotonicMs() + timeoutMs;
     let last: unknown;
     for (;;) {

@@ -5,7 +5,10 @@ import { join, resolve } from "node:path";
 import { systemClock } from "../src/base/clock.ts";
 import { AppError } from "../src/base/errors.ts";
 
-const MAIN = resolve(import.meta.dirname, "../src/main.ts");
+const MAIN = {
+  source: resolve(import.meta.dirname, "../src/main.ts"),
+  built: resolve(import.meta.dirname, "../build/main.js"),
+};
 const START_MS = 30_000;
 const STOP_MS = 15_000;
 const POLL_MS = 50;
@@ -18,14 +21,25 @@ export interface HubProcessOptions {
   readonly port?: number;
   /** What enrolment tokens name as the hub's address; the hub's own unless given. */
   readonly publicUrl?: string;
+  /** `redis://…`; a file in the data directory unless given. */
+  readonly storeUrl?: string;
+  /** Of a store that was started before: the hub does not print it again. */
+  readonly adminToken?: string;
+  /** Further flags. */
+  readonly flags?: readonly string[];
+  /** Runs what `scripts/build.ts` made of the sources, and not the sources. */
+  readonly isBuilt?: boolean;
 }
 
-/** `sluice hub` as a real process over plain HTTP on loopback, with its store in one file. */
+/** `sluice hub` as a real process over plain HTTP on loopback. */
 export interface HubProcess extends AsyncDisposable {
   readonly origin: string;
+  readonly port: number;
   readonly pid: number;
-  /** Printed at the first start of the store. */
   readonly adminToken: string;
+  signal(name: NodeJS.Signals): void;
+  /** SIGKILL, to its end. */
+  kill(): Promise<void>;
   output(): string;
   /** Calls the API as the admin. Gives the answer; rejects with what the hub said when it refused. */
   call(method: string, path: string, body?: unknown): Promise<unknown>;
@@ -34,9 +48,15 @@ export interface HubProcess extends AsyncDisposable {
 /** Resolves when the hub answers. Rejects with its output when it ends before that. */
 export async function startHubProcess(options: HubProcessOptions = {}): Promise<HubProcess> {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), "sluice-hub-")));
-  const flags = ["--server-listen", `127.0.0.1:${options.port ?? 0}`, "--tls-mode", "off", "--data-dir", dataDir];
-  const publicUrl = options.publicUrl === undefined ? [] : ["--server-public-url", options.publicUrl];
-  const child = spawn(process.execPath, ["--no-warnings", MAIN, "hub", ...flags, ...publicUrl], {
+  const { publicUrl, storeUrl, isBuilt = false } = options;
+  const flags = [
+    ...["--server-listen", `127.0.0.1:${options.port ?? 0}`, "--tls-mode", "off", "--data-dir", dataDir],
+    ...(publicUrl === undefined ? [] : ["--server-public-url", publicUrl]),
+    ...(storeUrl === undefined ? [] : ["--store-url", storeUrl]),
+    ...(options.flags ?? []),
+  ];
+  const main = isBuilt ? MAIN.built : MAIN.source;
+  const child = spawn(process.execPath, ["--no-warnings", main, "hub", ...flags], {
     env: { PATH: process.env["PATH"], HOME: dataDir, TZ: process.env["TZ"], SLUICE_HUB_CONFIG: "/dev/null" },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -55,7 +75,10 @@ export async function startHubProcess(options: HubProcessOptions = {}): Promise<
     });
   });
   const dispose = async () => {
-    if (!isOver) child.kill("SIGTERM");
+    if (!isOver) {
+      child.kill("SIGCONT");
+      child.kill("SIGTERM");
+    }
     const limit = new AbortController();
     const kill = systemClock.delay(STOP_MS, limit.signal).then(
       () => child.kill("SIGKILL"),
@@ -67,13 +90,19 @@ export async function startHubProcess(options: HubProcessOptions = {}): Promise<
     if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true, maxRetries: 5 });
   };
   try {
-    const { origin, adminToken } = await untilStarted(() => {
+    const { origin, adminToken } = await untilStarted(options.adminToken, () => {
       if (isOver) throw new AppError("unavailable", `the hub ended while it started:\n${output}`);
       return output;
     });
     return {
       origin,
+      port: Number(new URL(origin).port),
       adminToken,
+      signal: (name) => void child.kill(name),
+      kill: async () => {
+        child.kill("SIGKILL");
+        await exited;
+      },
       pid: child.pid ?? -1,
       output: () => output,
       call: (method, path, body) => callHub({ origin, token: adminToken }, { method, path, body }),
@@ -85,12 +114,15 @@ export async function startHubProcess(options: HubProcessOptions = {}): Promise<
   }
 }
 
-async function untilStarted(read: () => string): Promise<{ readonly origin: string; readonly adminToken: string }> {
+async function untilStarted(
+  knownToken: string | undefined,
+  read: () => string,
+): Promise<{ readonly origin: string; readonly adminToken: string }> {
   const endMs = systemClock.monotonicMs() + START_MS;
   for (;;) {
     const text = read();
     const origin = /The hub serves (http:\/\/\S+)/.exec(text)?.[1];
-    const adminToken = /keep it safe:\s+(\S+)/.exec(text)?.[1];
+    const adminToken = knownToken ?? /keep it safe:\s+(\S+)/.exec(text)?.[1];
     if (origin !== undefined && adminToken !== undefined) return { origin, adminToken };
     if (systemClock.monotonicMs() > endMs) throw new AppError("timeout", `the hub did not start; it said:\n${text}`);
     await systemClock.delay(POLL_MS);

@@ -1,6 +1,6 @@
 import type { Writable } from "node:stream";
 import type { Clock } from "../base/clock.ts";
-import type { HttpFetch } from "../base/http-fetch.ts";
+import type { ClientCertificate, HttpFetch } from "../base/http-fetch.ts";
 import type { JournalStreams } from "../base/journal-streams.ts";
 import type { Log, LogComponent } from "../base/log.ts";
 import type { NotifySocket } from "../base/notify-socket.ts";
@@ -18,6 +18,8 @@ export interface AgentDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly fetch: HttpFetch;
+  /** Of this box, for a hub that asks for one; read anew for each request. */
+  readonly clientCertificate?: (() => ClientCertificate) | undefined;
   readonly redactor: Redactor;
   readonly spawner: Spawner;
   readonly version: string;

@@ -3,6 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { AppError, messageOf } from "../base/errors.ts";
+import { createHttpFetch } from "../base/http-fetch.ts";
 import type { LogComponent } from "../base/log.ts";
 import { createMetricsServer } from "../base/metrics-server.ts";
 import { createProcessTable } from "../base/process-table.ts";
@@ -17,6 +18,7 @@ import { createAgentView } from "./agent-view.ts";
 import { createBadInputs } from "./bad-inputs.ts";
 import { judgeBoot } from "./boot/boot-facts.ts";
 import { createEngine } from "./engine.ts";
+import { readsClientCertificate } from "./enrol/client-certificate.ts";
 import { openUplink } from "./enrol/open-uplink.ts";
 import { createLocalApi } from "./local-api/local-api.ts";
 import { createLocalSource } from "./local-source.ts";
@@ -26,10 +28,14 @@ import { createRegistry } from "./registry/registry.ts";
 import { UNKNOWN_BOOT_ID } from "./runtime/process/linux-process-runtime.ts";
 import { createServiceManager } from "./service-manager/service-manager.ts";
 import { statusLine } from "./service-manager/status-line.ts";
+import { cleanupWithAgent } from "./sessions/cleanup-with-agent.ts";
+import { createSessionMarks } from "./sessions/session-marks.ts";
 import { createUplinkLink, createUplinkReporter } from "./uplink.ts";
 import type { WorkloadDriver } from "./workload/driver.ts";
 import { systemStreamDisk } from "./workload/stream/stream-disk.ts";
 import { createStreamDriver } from "./workload/stream/stream-driver.ts";
+import { createTunnelDriver, type TunnelDriverDeps } from "./workload/tunnel/tunnel-driver.ts";
+import { createTunnelFacts } from "./workload/tunnel/tunnel-facts.ts";
 
 /** How late a loop may be on a busy machine before the watchdog goes hungry. */
 const LOOP_GRACE_MS = 30_000;
@@ -40,8 +46,13 @@ const READY_LIMIT_MS = 5000;
  * Runs the agent until the signal, and resolves when it has let go of everything but its streams. Rejects with `conflict`
  * when another agent holds the state directory, and with `config` for what only a look at the disk can show to be wrong.
  */
-export async function runAgent(options: AgentOptions, deps: AgentDeps, signal: AbortSignal): Promise<void> {
-  const { clock, redactor } = deps;
+export async function runAgent(options: AgentOptions, given: AgentDeps, signal: AbortSignal): Promise<void> {
+  const { clock, redactor } = given;
+  const certificate = readsClientCertificate(options.link);
+  const deps: AgentDeps =
+    certificate === undefined
+      ? given
+      : { ...given, clientCertificate: certificate, fetch: createHttpFetch({ certificate }) };
   const { stateDir } = options.files;
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   await mkdir(dirname(options.files.log), { recursive: true, mode: 0o700 });
@@ -96,9 +107,14 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   if (boot.verdict === "reboot") registry.clear();
   const isCleared = boot.verdict === "reboot" && options.boot.onReboot === "clear";
   const badInputs = createBadInputs();
+  const tunnelFacts = createTunnelFacts(options.tunnels, { runProgram: context.spawner.runProgram, clock });
   badInputs.add("stored-state", registry.problems.length + expectedFile.problems.length);
 
-  const driverOf = createDrivers(context);
+  const driverOf = createDrivers(context, {
+    runProgram: context.spawner.runProgram,
+    healthOf: (id) => engine.tunnels.healthOf(id),
+    onWritten: (id, spec) => engine.tunnels.written(id, spec),
+  });
   const journal = openCommandJournal(join(stateDir, "commands.json"), fileDeps);
   const reporter = createUplinkReporter(context, { journal, picture: () => view.reportPicture() });
   const notices: Notices = {
@@ -156,6 +172,8 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       guard: engine.guard,
       node: engine.node.latest,
       capabilities: link.capabilities,
+      tunnelOf: engine.tunnels.statusOf,
+      tunnelFacts: tunnelFacts.read,
     },
   );
   // Loaded by the first reader: most boxes have none, and the library holds 3 MB.
@@ -163,12 +181,18 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
     const { renderMetrics } = await import("./telemetry/metrics.ts");
     return renderMetrics(view.status(), { rssBytes: context.rssBytes(), startedWallMs });
   };
+  const marks = createSessionMarks(stateDir);
+  const startTicks = table.stat(context.pid)?.startTicks ?? 0;
+  const at = new Date(startedWallMs).toISOString();
+  await marks.open({ kind: "agent", id: "agent", at, pid: context.pid, startTicks, bootId });
+  const isExpected = (id: string) => store.state().workloads.has(id);
   const source = createLocalSource({
     view,
     metrics,
     reconciler,
+    cleanup: (wish) => cleanupWithAgent({ reconciler, marks, isExpected, startTicks }, wish),
     filesOf: engine.filesOf,
-    isExpected: (id) => store.state().workloads.has(id),
+    isExpected,
     agentLog: options.files.log,
   });
   const serving = Promise.withResolvers<void>();
@@ -213,12 +237,16 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   );
 }
 
-function createDrivers({ options, spawner }: AgentContext): (kind: string) => WorkloadDriver | undefined {
+function createDrivers(
+  { options, spawner }: AgentContext,
+  tunnels: TunnelDriverDeps,
+): (kind: string) => WorkloadDriver | undefined {
   const drivers: readonly WorkloadDriver[] = [
     createStreamDriver(
       { streams: options.streams, policy: options.policy },
       { runProgram: spawner.runProgram, disk: systemStreamDisk },
     ),
+    createTunnelDriver({ stunnelPath: options.tunnels.stunnelPath, policy: options.policy }, tunnels),
   ];
   return (kind) => drivers.find((driver) => driver.kind === kind);
 }

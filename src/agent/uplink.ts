@@ -155,7 +155,7 @@ function createUplinkLogs(context: AgentContext, logFile: UplinkParts["logFile"]
     redact: redactor.redact,
     logFile,
     token: () => readToken(context),
-    ca: () => enrolment?.ca(),
+    trust: () => ({ ca: enrolment?.ca(), certificate: context.clientCertificate }),
   });
 }
 

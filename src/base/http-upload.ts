@@ -1,12 +1,12 @@
 import { request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { Readable } from "node:stream";
+import { type HttpTrust, tlsOf } from "./http-fetch.ts";
 
 export interface HttpUpload {
   readonly url: URL;
   readonly headers: Record<string, string>;
-  /** PEM certificates that the server's must lead to; the system's own authorities when left out. */
-  readonly ca: string | undefined;
+  readonly trust: HttpTrust;
   /** Given the signal that ends with the connection; pulled one piece at a time, as fast as the other side takes them. */
   readonly body: (signal: AbortSignal) => AsyncIterable<string>;
   /** The other side has taken nothing for so long: it is gone. */
@@ -30,7 +30,7 @@ export async function httpUpload(upload: HttpUpload): Promise<number> {
     agent: false,
     signal: life,
     timeout: upload.stuckMs,
-    ...(upload.ca === undefined ? {} : { ca: upload.ca }),
+    ...tlsOf(upload.trust),
   });
   request.on("timeout", () => request.destroy(new TypeError("the other side takes nothing")));
   const answered = new Promise<number>((resolve, reject) => {

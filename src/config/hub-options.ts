@@ -21,8 +21,20 @@ export interface HubOptions {
     readonly keyFile: string | undefined;
     /** Names and addresses that a generated certificate holds, beside those of the host. */
     readonly names: readonly string[];
+    /** Authorities whose client certificates boxes show. */
+    readonly clientCaFile?: string | undefined;
+    /** Of boxes, with `clientCaFile`: whether one without is let in. */
+    readonly clientCertificates?: "required" | "asked";
   };
   readonly store: StoreOptions;
+  readonly secrets?: {
+    /** Encrypts secrets in the store. Absent: the hub's own file, where it has a store of its own; else none. */
+    readonly keyFile: string | undefined;
+  };
+  readonly webhooks?: {
+    /** Special ranges that webhooks may lead to all the same. */
+    readonly allowedNetworks: readonly string[];
+  };
   readonly enrolment: { readonly approval: "automatic" | "manual" };
   readonly limits: {
     readonly operatorPerSecond: number;

@@ -71,6 +71,7 @@ export async function loadAgentOptions(sources: ConfigSources): Promise<LoadedOp
       message: "must be 1 to 4096 printable characters without spaces",
     });
   }
+  problems.push(...pairProblems(chosen));
   if (problems.length > 0) throw configError(problems);
 
   const tokenUse = decideToken(token, chosen.get("link.tokenFile")?.origin);
@@ -99,6 +100,16 @@ export async function loadStateDirectory(sources: ConfigSources): Promise<string
   const parsed = AGENT_OPTIONS[key].value.schema.safeParse(candidate.value);
   if (!parsed.success) throw configError([badValue(key, candidate)]);
   return parsed.data;
+}
+
+function pairProblems(chosen: ReadonlyMap<AgentOptionKey, Candidate>): ConfigProblem[] {
+  const pair = ["link.certFile", "link.keyFile"] as const;
+  return pair.flatMap((key, index): ConfigProblem[] => {
+    const other = pair[1 - index] ?? key;
+    const given = chosen.get(other);
+    if (given === undefined || chosen.has(key)) return [];
+    return [{ origin: given.origin, key, message: `was given nothing; ${other} needs it` }];
+  });
 }
 
 /** What was given for one key, the strongest first. */

@@ -33,8 +33,14 @@ export function toHubOptions(values: Values): HubOptions {
       certFile: text("tls.certFile"),
       keyFile: text("tls.keyFile"),
       names: list("tls.names"),
+      clientCaFile: text("tls.clientCaFile"),
+      clientCertificates: HUB_OPTIONS["tls.clientCertificates"].value.schema.parse(
+        values.get("tls.clientCertificates"),
+      ),
     },
     store: storeOf(values, text),
+    secrets: { keyFile: text("secrets.keyFile") },
+    webhooks: { allowedNetworks: list("webhooks.allowedNetworks") },
     enrolment: { approval: HUB_OPTIONS["enrolment.approval"].value.schema.parse(values.get("enrolment.approval")) },
     limits: {
       operatorPerSecond: number("limits.operatorPerSecond"),
@@ -61,18 +67,20 @@ function storeOf(values: Values, text: (key: HubOptionKey) => string | undefined
 
 /** Options that only make sense together. Before defaults are filled in. */
 export function tlsProblems(values: Values, origins: ReadonlyMap<HubOptionKey, string>): ConfigProblem[] {
-  const isFiles = values.get("tls.mode") === "files";
-  return (["tls.certFile", "tls.keyFile"] as const).flatMap((key): ConfigProblem[] => {
-    const isGiven = values.has(key);
-    if (isFiles && !isGiven) {
-      const origin = origins.get("tls.mode") ?? "";
-      return [{ origin, key, message: "was given nothing; tls.mode files needs it" }];
-    }
-    if (!isFiles && isGiven) {
-      return [
-        { origin: origins.get(key) ?? "", key, message: "was given without tls.mode files, which alone uses it" },
-      ];
-    }
-    return [];
+  const unused = (key: HubOptionKey, message: string): ConfigProblem[] =>
+    values.has(key) ? [{ origin: origins.get(key) ?? "", key, message }] : [];
+  const mode = values.get("tls.mode");
+  const modeOrigin = origins.get("tls.mode") ?? "";
+  const files = (["tls.certFile", "tls.keyFile"] as const).flatMap((key): ConfigProblem[] => {
+    if (mode !== "files") return unused(key, "was given without tls.mode files, which alone uses it");
+    return values.has(key) ? [] : [{ origin: modeOrigin, key, message: "was given nothing; tls.mode files needs it" }];
   });
+  const ca = "tls.clientCaFile";
+  const ended = "was given with tls.mode off; what ends TLS in front of the hub has to ask for certificates";
+  const alone = `was given without ${ca}, which alone uses it`;
+  return [
+    ...files,
+    ...(mode === "off" ? unused(ca, ended) : []),
+    ...(values.has(ca) ? [] : unused("tls.clientCertificates", alone)),
+  ];
 }

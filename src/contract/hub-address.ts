@@ -1,6 +1,9 @@
 /** What a hub answers about one box, below its base address. */
 export type BoxPath = "events" | "report" | "key" | `log-streams/${string}`;
 
+/** Where a machine becomes a box. */
+export const ENROL_PATH = "/v1/enrol";
+
 /** `https://hub.example:8443` and `north-1` → `https://hub.example:8443/v1/boxes/north-1/events`. `hub` must be a URL. */
 export function boxAddress(hub: string, boxId: string, path: BoxPath): string {
   return hubAddress(hub, `/v1/boxes/${encodeURIComponent(boxId)}/${path}`);

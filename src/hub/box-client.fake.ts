@@ -1,12 +1,16 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
 import { AppError } from "../base/errors.ts";
 import type { Report } from "../contract/report.ts";
+import type { ReportDelta } from "../contract/report-delta.ts";
 
 export interface SeenEvent {
   readonly name: string;
   readonly id: string | undefined;
   readonly data: unknown;
 }
+
+/** How long an event is waited for that must come: on a machine with much else to do all of it may be needed. */
+const PATIENCE_MS = 30_000;
 
 /** One event stream as a client sees it. */
 export interface EventClient extends Disposable {
@@ -82,14 +86,20 @@ export async function openEvents(
     resume: () => void response.resume(),
     close: () => void request.destroy(),
     [Symbol.dispose]: () => void request.destroy(),
-    until: (fits, { from = 0, timeoutMs = 8000 } = {}) =>
+    until: (fits, { from = 0, timeoutMs = PATIENCE_MS } = {}) =>
       new Promise((resolve, reject) => {
+        let next = from;
         const stop = () => {
           clearTimeout(timer);
           lookers.delete(looker);
         };
         const looker = () => {
-          const found = events.slice(from).find(fits);
+          // Each event is looked at once, however many come.
+          let found: SeenEvent | undefined;
+          while (found === undefined && next < events.length) {
+            const event = events[next++];
+            if (event !== undefined && fits(event)) found = event;
+          }
           if (found === undefined && isOpen) return;
           stop();
           if (found === undefined) reject(new AppError("unavailable", `closed after ${JSON.stringify(events)}`));
@@ -163,6 +173,6 @@ function parsed(text: string): unknown {
   }
 }
 
-export function sendReport(origin: string, key: string, report: Report): Promise<Answer> {
+export function sendReport(origin: string, key: string, report: Report | ReportDelta): Promise<Answer> {
   return call(`${origin}/v1/boxes/${report.boxId}/report`, { method: "POST", token: key, body: report });
 }

@@ -9,6 +9,7 @@ import type { HubOptions } from "../config/hub-options.ts";
 import { createAuthenticationService } from "./auth/authentication-service.ts";
 import { createAuthenticator } from "./auth/authenticator.ts";
 import { createFirstToken, createFirstTokenService } from "./auth/first-token.ts";
+import { loadSecretBox } from "./auth/load-secret-box.ts";
 import { createTokenRoutes } from "./auth/token-routes.ts";
 import { createAuditRoute } from "./fleet/audit-route.ts";
 import { createBackupRoute } from "./fleet/backup-route.ts";
@@ -18,6 +19,7 @@ import { createCommandRoutes } from "./fleet/command-routes.ts";
 import { createEnrolmentRoutes } from "./fleet/enrolment-routes.ts";
 import { createExpectedRoutes } from "./fleet/expected-routes.ts";
 import { createOverviewRoutes } from "./fleet/overview-routes.ts";
+import { createPictureRoute } from "./fleet/picture-route.ts";
 import { createRolloutRoutes } from "./fleet/rollout-routes.ts";
 import { createRolloutService } from "./fleet/rollout-service.ts";
 import { createHealthRoutes } from "./http/health-routes.ts";
@@ -28,6 +30,7 @@ import type { HubContext } from "./hub-context.ts";
 import { createLive, LIVE_DEFAULTS } from "./live.ts";
 import { createMaintenance } from "./maintenance.ts";
 import { openStore } from "./open-store.ts";
+import { loadClientCertificates } from "./tls/client-certificates.ts";
 import { loadServerIdentity } from "./tls/server-identity.ts";
 
 export interface HubDeps {
@@ -67,6 +70,8 @@ export async function runHub(options: HubOptions, deps: HubDeps, stop: AbortSign
   const { clock, log } = deps;
   await makeDirectory(options.files.dataDir);
   const identity = await loadServerIdentity(options, deps);
+  const clientCertificates = await loadClientCertificates(options, deps);
+  const secrets = await loadSecretBox(options, deps);
   const store = await openStore(options.store, deps);
   const life = new AbortController();
   const context: HubContext = {
@@ -77,6 +82,7 @@ export async function runHub(options: HubOptions, deps: HubDeps, stop: AbortSign
     random: deps.random,
     log,
     newSecret: deps.newSecret,
+    secrets,
     life: life.signal,
   };
   let server: HttpServer | undefined;
@@ -94,7 +100,8 @@ export async function runHub(options: HubOptions, deps: HubDeps, stop: AbortSign
         return { adminToken: undefined, isTold: false };
       },
     );
-    server = await startHttpServer(parts.routes, httpOptions(options, identity.tls, deps), { context, authenticator });
+    const http = { ...httpOptions(options, identity.tls, deps), clientCertificates };
+    server = await startHttpServer(parts.routes, http, { context, authenticator });
     log.info(`The hub serves ${server.origin} as ${url()}, with its state in ${describeStore(options)}`);
     const facts = { url: url(), port: server.port, caSha256: identity.caSha256 };
     deps.announce({ ...facts, adminToken: first.adminToken });
@@ -117,7 +124,7 @@ interface Parts {
 
 /** Everything that this hub does, as routes and as services. */
 export function createParts(
-  options: Pick<HubOptions, "enrolment" | "store"> & Partial<Pick<HubOptions, "metrics">>,
+  options: Pick<HubOptions, "enrolment" | "store"> & Partial<Pick<HubOptions, "metrics" | "webhooks">>,
   deps: {
     readonly context: HubContext;
     readonly hub: () => { readonly url: string; readonly caSha256: string | undefined };
@@ -127,7 +134,9 @@ export function createParts(
 ): Parts {
   const { context, hub, ownUrl = () => hub().url } = deps;
   const manyHubs = options.store.kind === "redis";
-  const live = createLive({ ...LIVE_DEFAULTS, manyHubs, advertisedUrl: ownUrl, metrics: options.metrics }, context);
+  const webhookNetworks = options.webhooks?.allowedNetworks ?? [];
+  const { metrics } = options;
+  const live = createLive({ ...LIVE_DEFAULTS, manyHubs, advertisedUrl: ownUrl, metrics, webhookNetworks }, context);
   const reader = createBoxReader(context, live.boxStates);
   const approve = options.enrolment.approval === "automatic";
   return {
@@ -137,6 +146,7 @@ export function createParts(
       ...createOverviewRoutes(context, { reader }),
       ...createBoxRoutes(context, { reader }),
       ...createExpectedRoutes(context),
+      createPictureRoute(context),
       ...createCommandRoutes(context),
       ...createRolloutRoutes(context),
       ...createEnrolmentRoutes(context, { approve, hub }, { reader }),

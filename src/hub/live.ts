@@ -1,9 +1,12 @@
+import type { MayReach } from "../base/guarded-lookup.ts";
 import { createHttpFetch } from "../base/http-fetch.ts";
 import { createMetricsServer } from "../base/metrics-server.ts";
+import { isSpecialAddress, parseNetworks } from "../base/network-range.ts";
 import type { Service } from "../base/service.ts";
 import type { BoxConnection } from "../contract/fleet/box-view.ts";
 import { createAlertKeeper } from "./alerts/alert-keeper.ts";
 import { createAlertRoutes } from "./alerts/alert-routes.ts";
+import { createRuleSealer } from "./alerts/seal-rules.ts";
 import { createWebhookSender } from "./alerts/webhook-sender.ts";
 import { createBoxEventsRoute } from "./events/box-events-route.ts";
 import { createBoxRoom } from "./events/box-room.ts";
@@ -14,6 +17,7 @@ import { createPeopleFeed } from "./events/people-feed.ts";
 import type { Route } from "./http/route.ts";
 import type { HubContext } from "./hub-context.ts";
 import { createCloneWatch } from "./life/clone-watch.ts";
+import { createCommandDeadlines } from "./life/command-deadlines.ts";
 import { createConnectionEvents } from "./life/connection-events.ts";
 import { CONNECTION_LIMITS } from "./life/connection-state.ts";
 import { createPresence, type Presence } from "./life/presence.ts";
@@ -25,6 +29,11 @@ import { createHubMetrics } from "./metrics/hub-metrics.ts";
 import { createMetricsRoute } from "./metrics/metrics-route.ts";
 import { createSampleBook } from "./telemetry/sample-book.ts";
 import { createTelemetryRoute } from "./telemetry/telemetry-route.ts";
+import { createPortBook } from "./tunnels/port-book.ts";
+import { createTunnelMaker } from "./tunnels/tunnel-maker.ts";
+import { createTunnelRoutes } from "./tunnels/tunnel-routes.ts";
+import { createTunnelService } from "./tunnels/tunnel-service.ts";
+import { countTunnels } from "./tunnels/tunnel-view.ts";
 
 export interface LiveOptions {
   /** Several hubs share the store. */
@@ -35,6 +44,8 @@ export interface LiveOptions {
   readonly connects: { readonly perSecond: number; readonly burst: number };
   /** Where boxes reach this very hub, for what only this one of several hubs can take; `undefined`: where they reach any. */
   readonly advertisedUrl: () => string | undefined;
+  /** Private, loopback and link-local networks that webhooks may lead to; parsed before. */
+  readonly webhookNetworks: readonly string[];
   /** Where the metrics are served without a token as well. */
   readonly metrics?: { readonly host: string; readonly port: number } | undefined;
 }
@@ -42,6 +53,7 @@ export interface LiveOptions {
 export const LIVE_DEFAULTS: Omit<LiveOptions, "manyHubs" | "advertisedUrl"> = {
   beatMs: 15_000,
   connects: { perSecond: 500, burst: 500 },
+  webhookNetworks: [],
 };
 
 /** What goes on between the hub, its boxes and those who watch. */
@@ -58,7 +70,9 @@ const FLUSH_MS = 5000;
 const REFRESH_MS = { shared: 10_000, own: 60_000 } as const;
 
 export function createLive(options: LiveOptions, context: HubContext): Live {
-  const { store, clock, random, log, hubId } = context;
+  const { store, clock, random, log, hubId, secrets } = context;
+  const isAllowed = parseNetworks(options.webhookNetworks);
+  const mayReach: MayReach = (address) => !isSpecialAddress(address) || isAllowed?.(address) === true;
   const presence = createPresence(
     {
       limits: CONNECTION_LIMITS,
@@ -91,7 +105,8 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
     clock,
     random,
     log,
-    fetch: createHttpFetch(),
+    fetch: createHttpFetch({ mayReach }),
+    secrets,
     version: context.version,
   });
   intake.onReport(samples.note);
@@ -109,24 +124,30 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
     droppedSamples: samples.dropped,
     deliveries: webhooks.counts,
     alerts: alerts.firing,
+    tunnels: () => countTunnels(store),
   });
   // The same figures on a port of their own, without a token: for a collector in the hub's own network.
   const metricsServer = createMetricsServer(
     { listen: options.metrics },
     { render: () => metrics.text(), clock, random, log },
   );
+  const ports = createPortBook({ store, clock, random });
+  const maker = createTunnelMaker(context, { ports });
   return {
     presence,
     boxStates: { connectionOf: ({ boxId }) => presence.of(boxId).connection },
     services: [
       presence,
       createConnectionEvents({ store, clock, log, hubId, presence }),
+      createCommandDeadlines(context),
       room,
       feed,
       logs,
       samples,
       alerts,
+      createRuleSealer(context),
       webhooks,
+      createTunnelService({ context, presence, ports, maker }),
       metricsServer,
     ],
     routes: [
@@ -136,7 +157,8 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
       ...createLogRoutes(logs),
       createTelemetryRoute({ store, clock }),
       createMetricsRoute(metrics),
-      ...createAlertRoutes({ store, clock }),
+      ...createAlertRoutes({ store, clock, secrets, mayReach }),
+      ...createTunnelRoutes(context, { maker }),
     ],
   };
 }

@@ -7,6 +7,7 @@ import type { AgentStatus } from "../../src/contract/local-status.ts";
 import { AGENT_ENVIRONMENT, AGENT_NODE_OPTIONS } from "../agent-runtime.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
+const SOURCE = join(ROOT, "src/main.ts");
 const ANSWER_MS = 3000;
 const END_MS = 20_000;
 const KEEP_OUTPUT_CHARACTERS = 64 * 1024;
@@ -16,7 +17,7 @@ export interface AgentEnd {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** The compiled agent in a process of its own, started the way `scripts/sluice` starts it. */
+/** An agent in a process of its own, started the way `scripts/sluice` starts it. */
 export interface AgentProcess {
   readonly stateDir: string;
   /** Starts the next one. */
@@ -52,6 +53,8 @@ export interface AgentProcessOptions {
   readonly boxId: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly preload?: Preload;
+  /** The sources as they are, and not what was built of them. */
+  readonly fromSource?: boolean;
 }
 
 export function createAgentProcess(options: AgentProcessOptions): AgentProcess {
@@ -62,7 +65,9 @@ export function createAgentProcess(options: AgentProcessOptions): AgentProcess {
   let starts = 0;
 
   const launch = (preload: Preload | undefined) => {
-    const child = spawn(process.execPath, argumentsWith(preload), {
+    const main = options.fromSource === true ? ["--no-warnings", SOURCE] : [join(ROOT, "build/main.js")];
+    const preloading = preload === undefined ? [] : ["--import", preload.path];
+    const child = spawn(process.execPath, [...AGENT_NODE_OPTIONS, ...preloading, ...main, "agent"], {
       cwd: options.home,
       // Ctrl-C in a terminal goes to the whole group: this agent is ended by its harness alone.
       detached: true,
@@ -125,9 +130,4 @@ export function createAgentProcess(options: AgentProcessOptions): AgentProcess {
     output: () => output,
     starts: () => starts,
   };
-}
-
-function argumentsWith(preload: Preload | undefined): readonly string[] {
-  const preloading = preload === undefined ? [] : ["--import", preload.path];
-  return [...AGENT_NODE_OPTIONS, ...preloading, join(ROOT, "build/main.js"), "agent"];
 }

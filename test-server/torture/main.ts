@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { systemClock } from "../../src/base/clock.ts";
 import { AppError, messageOf } from "../../src/base/errors.ts";
 import { systemRandom } from "../../src/base/random.ts";
+import { tortureHubs } from "../hub-torture/hub-torture.ts";
 import { FEWEST_STREAMS } from "./draw-action.ts";
 import { killAtEveryEffect } from "./effect-kills.ts";
 import { restartManyTimes } from "./restarts.ts";
@@ -32,6 +33,7 @@ function parse(args: readonly string[]) {
         streams: { type: "string", default: "6" },
         restarts: { type: "string" },
         effects: { type: "boolean", default: false },
+        hubs: { type: "boolean", default: false },
         every: { type: "string", default: "1" },
         json: { type: "string" },
       },
@@ -53,6 +55,13 @@ async function run(values: ReturnType<typeof parse>, signal: AbortSignal): Promi
   }
   const seed = numberOf("--seed", values.seed, 0);
   const minutes = numberOf("--minutes", values.minutes, 0);
+  if (values.hubs) {
+    say(`seed ${seed}, ${minutes} minutes, two hubs`);
+    const summary = await tortureHubs({ seed, minutes, isBuilt: true }, deps);
+    const again = `to try again: scripts/torture --hubs --seed ${seed} --minutes ${minutes}`;
+    const failures = summary.failure === undefined ? [] : [`"${summary.failure.invariant}" did not hold; ${again}`];
+    return { summary, failures };
+  }
   const streams = numberOf("--streams", values.streams, FEWEST_STREAMS);
   say(`seed ${seed}, ${minutes} minutes, ${streams} streams`);
   const summary = await torture({ seed, minutes, streams }, deps);

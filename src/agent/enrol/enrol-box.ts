@@ -7,7 +7,7 @@ import { AppError } from "../../base/errors.ts";
 import type { HttpFetch } from "../../base/http-fetch.ts";
 import { BOX_STATES } from "../../contract/fleet/box-view.ts";
 import { type EnrolmentContent, parseEnrolmentString } from "../../contract/fleet/enrolment-string.ts";
-import { hubAddress } from "../../contract/hub-address.ts";
+import { ENROL_PATH, hubAddress } from "../../contract/hub-address.ts";
 import type { HubIdentity, IdentityFile } from "../registry/identity-file.ts";
 import { askHub } from "./hub-request.ts";
 
@@ -60,7 +60,7 @@ export async function enrolBox(wish: EnrolWish, deps: EnrolDeps, signal: AbortSi
   const answer = await askHub(
     {
       method: "POST",
-      url: hubAddress(hub, "/v1/enrol"),
+      url: hubAddress(hub, ENROL_PATH),
       key: undefined,
       body: {
         token: content.token,

@@ -20,7 +20,7 @@ export interface EnrolHere {
  */
 export async function enrolHere(
   { stateDir, ...wish }: EnrolWish & { readonly stateDir: string },
-  deps: Pick<AgentDeps, "clock" | "fetch" | "redactor" | "pid"> & { readonly log: Log },
+  deps: Pick<AgentDeps, "clock" | "fetch" | "redactor" | "pid" | "clientCertificate"> & { readonly log: Log },
   signal: AbortSignal,
 ): Promise<EnrolHere> {
   await mkdir(stateDir, { recursive: true, mode: 0o700 });

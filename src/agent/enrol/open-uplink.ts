@@ -47,12 +47,12 @@ export async function openUplink(options: AgentOptions, deps: AgentDeps & { read
 
 export function createEnrolDeps(
   stateDir: string,
-  deps: Pick<AgentDeps, "clock" | "fetch" | "redactor"> & Omit<IdentityFileDeps, "clock">,
+  deps: Pick<AgentDeps, "clock" | "fetch" | "redactor" | "clientCertificate"> & Omit<IdentityFileDeps, "clock">,
 ): EnrolDeps {
-  const { clock, fetch, redactor } = deps;
+  const { clock, fetch, redactor, clientCertificate: certificate } = deps;
   return {
     file: openIdentityFile(stateDir, deps),
-    fetchTrusting: (ca) => (ca === undefined ? fetch : createHttpFetch({ ca })),
+    fetchTrusting: (ca) => (ca === undefined ? fetch : createHttpFetch({ ca, certificate })),
     clock,
     newKey: () => randomBytes(32).toString("base64url"),
     addSecret: redactor.addSecret,

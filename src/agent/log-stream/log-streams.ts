@@ -1,5 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
 import { AppError, messageOf } from "../../base/errors.ts";
+import type { HttpTrust } from "../../base/http-fetch.ts";
 import { httpUpload } from "../../base/http-upload.ts";
 import type { Log } from "../../base/log.ts";
 import type { Service } from "../../base/service.ts";
@@ -22,7 +23,7 @@ export interface LogStreamsDeps {
   readonly logFile: (source: string) => string | undefined;
   /** What opens the hub. */
   readonly token: () => Promise<string | undefined>;
-  readonly ca: () => string | undefined;
+  readonly trust: () => HttpTrust;
 }
 
 /** Uploads of logs that somebody reads at the hub, each for as long as its reader stays. */
@@ -63,7 +64,7 @@ export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDep
         "content-type": "application/x-ndjson",
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       },
-      ca: deps.ca(),
+      trust: deps.trust(),
       body: (life) => ndjson(args, path, deps, life),
       stuckMs: STUCK_MS,
       signal,

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { AppError, messageOf } from "../../base/errors.ts";
+import type { ClientCertificate } from "../../base/http-fetch.ts";
 import { hashOfDirectory, runDirectoryCandidates } from "../../base/run-directory.ts";
 import type { AgentOptions } from "../../config/agent-options.ts";
 import { loadAgentOptions } from "../../config/load-agent-options.ts";
@@ -13,6 +14,7 @@ import {
   checkTokenFile,
 } from "../doctor/check-host.ts";
 import { checkFfmpeg, checkFfprobe } from "../doctor/check-media-tools.ts";
+import { checkOpenssl, checkStunnel } from "../doctor/check-tunnel-tools.ts";
 import { judgeClockAgainst, judgeEndpoint } from "../doctor/judge-endpoint.ts";
 import { type EndpointProbe, probeEndpoint } from "../doctor/probe-endpoint.ts";
 import { addPlaceFlags, findAgent, type PlaceFlags, toSources } from "../find-agent.ts";
@@ -29,7 +31,7 @@ export function doctorCommand(context: CommandContext, finish: Finish): Command 
     .addHelpText(
       "after",
       `
-Checks the configuration, FFmpeg and ffprobe, the state directory and its disk, the boot id, the clock, the token, and the
+Checks the configuration, FFmpeg and ffprobe, stunnel and openssl, the state directory and its disk, the boot id, the clock, the token, and the
 way to the endpoint: name, TCP, TLS, HTTP, event stream. It changes nothing. Exits 1 when a check fails.`,
     )
     .action(async (flags: DoctorFlags) => finish(await runDoctor(flags, context)));
@@ -57,6 +59,8 @@ async function collectChecks(flags: DoctorFlags, context: CommandContext): Promi
     ok("configuration", `of box ${options.box.id}`),
     await checkFfmpeg(options.streams.ffmpegPath, context),
     await checkFfprobe(options.streams.ffprobePath, context),
+    await checkStunnel(options.tunnels.stunnelPath, context),
+    await checkOpenssl(context),
     ...(await checkStateDirectory(options.files.stateDir)),
     await checkRunDirectory(runDirectories(options.files.stateDir, context)),
     ...host,
@@ -113,7 +117,17 @@ async function checkLink({ link }: AgentOptions, context: CommandContext): Promi
       checks.push(fail("certificate authorities", messageOf(error), "Check link.caFile and who may read it."));
     }
   }
-  const request = { url: link.endpoint, token, ca, timeoutMs: link.connectTimeoutMs };
+  let certificate: ClientCertificate | undefined;
+  if (link.certFile !== undefined && link.keyFile !== undefined) {
+    try {
+      certificate = { cert: await readTextFile(link.certFile), key: await readTextFile(link.keyFile) };
+    } catch (error) {
+      checks.push(
+        fail("client certificate", messageOf(error), "Check link.certFile, link.keyFile and who may read them."),
+      );
+    }
+  }
+  const request = { url: link.endpoint, token, ca, certificate, timeoutMs: link.connectTimeoutMs };
   const probe: EndpointProbe = await probeEndpoint(request, { clock, signal });
   const clockCheck = synchronised ?? judgeClockAgainst(probe.answer, clock.wallMs()) ?? clockUnknown;
   return [clockCheck, ...checks, ...judgeEndpoint(link.endpoint, probe)];

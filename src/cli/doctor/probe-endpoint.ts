@@ -3,12 +3,15 @@ import { request as httpsRequest } from "node:https";
 import { rootCertificates } from "node:tls";
 import type { Clock } from "../../base/clock.ts";
 import { AppError, errnoOf, messageOf } from "../../base/errors.ts";
+import type { ClientCertificate } from "../../base/http-fetch.ts";
 
 export interface EndpointRequest {
   readonly url: string;
   readonly token: string | undefined;
   /** More certificate authorities, PEM. */
   readonly ca: string | undefined;
+  /** What the box shows of itself. */
+  readonly certificate?: ClientCertificate | undefined;
   readonly timeoutMs: number;
 }
 
@@ -73,11 +76,12 @@ interface Dial {
   readonly onSecure: () => void;
 }
 
-function dial(url: URL, { token, ca }: EndpointRequest, { signal, ...on }: Dial): Promise<EndpointAnswer> {
+function dial(url: URL, { token, ca, certificate }: EndpointRequest, { signal, ...on }: Dial): Promise<EndpointAnswer> {
   return new Promise((resolve, reject) => {
     const options = {
       agent: false as const,
       signal,
+      ...certificate,
       headers: {
         accept: "text/event-stream",
         "cache-control": "no-cache",

@@ -2,6 +2,7 @@ import { afterEach, expect, test } from "vitest";
 import { systemClock } from "../../base/clock.ts";
 import { hashSecret } from "../auth/secret-hash.ts";
 import { type EventClient, openEvents, sendReport } from "../box-client.fake.ts";
+import { startCursorAgent } from "../cursor-agent.fake.ts";
 import { addBox, type LiveHub, type LiveHubWish, memoryStore, startLiveHub } from "../live-hub.fake.ts";
 import { reportOf, stream } from "../store/store.fake.ts";
 
@@ -146,6 +147,43 @@ test("A10: the connection of a key that was replaced ends, and the new key goes 
   expect((await sendReport(made.origin, "the-next-key", reportOf("b", "s", 3))).status).toBe(202);
 });
 
+test("A10: a key that is changed again and again under load costs no report and no revision", async () => {
+  const made = await hub();
+  const { store, origin } = made;
+  let key = await addBox(store, "b");
+  const agent = startCursorAgent({ boxId: "b", key: () => key, origins: () => [origin] });
+  const statuses = new Map<number, number>();
+  let isOver = false;
+  let revision = 0;
+  const reporting = (async () => {
+    for (let sequence = 1; !isOver; sequence++) {
+      const { status } = await sendReport(origin, key, reportOf("b", "s", sequence));
+      statuses.set(status, (statuses.get(status) ?? 0) + 1);
+    }
+  })();
+  const writing = (async () => {
+    while (!isOver) {
+      await store.expected.change("b", { put: [stream("cam", `rtsp://camera/${++revision}`)] }, now());
+      await systemClock.delay(5);
+    }
+  })();
+  for (let round = 0; round < 5; round++) {
+    await expect.poll(() => agent.connections()).toBeGreaterThan(round);
+    const next = `key-of-round-${round}`;
+    await store.boxes.stageKey("b", hashSecret(next), now());
+    // From here on the box holds both, and the next one is good from its first use.
+    key = next;
+  }
+  await expect.poll(() => agent.connections()).toBeGreaterThan(5);
+  isOver = true;
+  await Promise.all([reporting, writing]);
+  const { epoch } = await store.expected.get("b");
+  await expect.poll(() => agent.cursor()).toBe(`${epoch}.${revision}`);
+  await agent.stop();
+  expect([...statuses.keys()]).toEqual([202]);
+  expect(agent.faults).toEqual([]);
+});
+
 test("of two connections of one box the newest stays", async () => {
   const made = await hub();
   const key = await addBox(made.store, "b");
@@ -198,15 +236,18 @@ test("A5: a command whose deadline passed while the box was away is never sent, 
 });
 
 test("A11: a storm is let in at the hub's rate, and the others are told times that lie apart", async () => {
-  const made = await hub({ options: { connects: { perSecond: 5, burst: 10 } } });
+  const made = await hub({ options: { connects: { perSecond: 1, burst: 10 } } });
   const keys = await Promise.all(Array.from({ length: 40 }, (_one, at) => addBox(made.store, `b${at}`)));
+  const beganMs = systemClock.monotonicMs();
   const clients = await Promise.all(keys.map((key, at) => connect(made, `b${at}`, { token: key })));
+  const seconds = (systemClock.monotonicMs() - beganMs) / 1000;
   const turnedAway = clients.filter(({ status }) => status === 503);
-  expect(clients.filter(({ status }) => status === 200).length).toBeLessThan(20);
+  expect(clients.filter(({ status }) => status === 200).length).toBeLessThanOrEqual(10 + seconds);
   const waits = turnedAway.map(({ headers }) => Number(headers["retry-after"]));
   expect(Math.max(...waits)).toBeGreaterThanOrEqual(3);
   const perSecond = Map.groupBy(waits, (wait) => wait);
-  expect(Math.max(...[...perSecond.values()].map(({ length }) => length))).toBeLessThan(20);
+  // One a second, and chance decides between two of them.
+  expect(Math.max(...[...perSecond.values()].map(({ length }) => length))).toBeLessThanOrEqual(3 + seconds);
 });
 
 test("a hub that stops ends its streams properly and tells many boxes to come back one after the other", async () => {
@@ -238,8 +279,8 @@ test("A13: a box that takes nothing is cut without costing the hub its memory, a
     }));
     await store.expected.change("slow", { put: many }, now());
   }
-  await expect.poll(() => made.live.presence.of("slow").connection, { timeout: 15_000 }).toBe("online");
-  await expect.poll(() => made.log.lines.join("\n"), { timeout: 15_000 }).toContain("takes nothing");
+  expect(made.live.presence.of("slow").connection).toBe("online");
+  await expect.poll(() => made.log.lines.join("\n"), { timeout: 30_000 }).toContain("takes nothing");
   slow.close();
   expect(process.memoryUsage.rss() - startedBytes).toBeLessThan(200 * 1024 * 1024);
   const again = await connect(made, "slow", { token: key, lastEventId: first.id });

@@ -11,6 +11,7 @@ import {
   keyAnswerSchema,
   keyPutSchema,
 } from "../../contract/fleet/token.ts";
+import { ENROL_PATH } from "../../contract/hub-address.ts";
 import { ENROLMENT_TOKEN_PREFIX, hashSecret } from "../auth/secret-hash.ts";
 import { type Caller, type Route, route } from "../http/route.ts";
 import type { HubContext } from "../hub-context.ts";
@@ -37,7 +38,7 @@ export function createEnrolmentRoutes(
   return [
     route({
       method: "POST",
-      path: "/v1/enrol",
+      path: ENROL_PATH,
       access: "public",
       summary: "Become a box, with a one-time token and a key of one's own (its hash)",
       body: enrolRequestSchema,

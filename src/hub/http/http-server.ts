@@ -4,6 +4,7 @@ import Fastify, { type FastifyInstance } from "fastify";
 import { AppError, errnoOf, messageOf } from "../../base/errors.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { HubContext } from "../hub-context.ts";
+import type { ClientCertificates } from "../tls/client-certificates.ts";
 import { createOpenStreams } from "./open-streams.ts";
 import { type PageOptions, registerPages } from "./pages.ts";
 import { createRateLimiter } from "./rate-limit.ts";
@@ -17,6 +18,8 @@ export interface HttpServerOptions {
   readonly port: number;
   /** PEM. Absent: plain HTTP. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+  /** Certificates that boxes show. Every client is asked; who is no box needs none. */
+  readonly clientCertificates?: ClientCertificates | undefined;
   /** Addresses and networks of proxies whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly string[];
   readonly rates: CallRates;
@@ -71,7 +74,7 @@ export async function startHttpServer(
       const server =
         options.tls === undefined
           ? createPlainServer(limits, handler)
-          : createTlsServer({ ...limits, ...options.tls, minVersion: "TLSv1.2" }, handler);
+          : createTlsServer({ ...limits, ...options.tls, ...askFor(options), minVersion: "TLSv1.2" }, handler);
       servers.push(server);
       return server;
     },
@@ -83,6 +86,7 @@ export async function startHttpServer(
   const serveDeps = {
     context,
     authenticator: deps.authenticator,
+    clientCertificates: options.clientCertificates,
     limiter: createRateLimiter({ clock: context.clock }),
     rates: options.rates,
     bodyTimeoutMs: options.bodyTimeoutMs,
@@ -121,6 +125,12 @@ export async function startHttpServer(
       cut.clear();
     },
   };
+}
+
+/** A handshake that failed could not say why: the routes of boxes judge what was shown, in words. */
+function askFor({ clientCertificates }: HttpServerOptions) {
+  if (clientCertificates === undefined) return {};
+  return { ca: clientCertificates.ca, requestCert: true, rejectUnauthorized: false };
 }
 
 async function listen(app: FastifyInstance, { host, port }: HttpServerOptions): Promise<number> {

@@ -2,8 +2,10 @@ import { createHash } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { AppError } from "../../base/errors.ts";
+import { ENROL_PATH } from "../../contract/hub-address.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { HubContext } from "../hub-context.ts";
+import type { ClientCertificates } from "../tls/client-certificates.ts";
 import { type Identity, requireAccess } from "./access.ts";
 import { toErrorAnswer } from "./error-answer.ts";
 import type { OpenStreams } from "./open-streams.ts";
@@ -18,6 +20,8 @@ export interface ServeDeps {
   readonly context: Pick<HubContext, "clock" | "log" | "life" | "newSecret">;
   readonly authenticator: Authenticator;
   readonly limiter: RateLimiter;
+  /** Of boxes. Absent: their keys alone count. */
+  readonly clientCertificates?: Pick<ClientCertificates, "check"> | undefined;
   readonly rates: CallRates;
   readonly bodyTimeoutMs: number;
   readonly streams: OpenStreams;
@@ -47,6 +51,7 @@ export function serveRoute(route: Route, deps: ServeDeps) {
       const caller = await identify(token, request.ip, deps);
       deps.limiter.take(...rateOf(caller, route, request.ip, deps.rates));
       requireAccess(route.access, caller, boxParameter(request));
+      if (isForBoxes(route)) deps.clientCertificates?.check(request.raw.socket, request.ip);
       const call = await readCall(route, { request, caller, signal: life.signal }, deps);
       if (route.stream !== undefined && wantsStream(route, request)) {
         const watch = deps.authenticator.watch(token, caller, life);
@@ -105,6 +110,11 @@ function rateOf(caller: Identity, route: Route, address: string, rates: CallRate
   if (caller.kind === "operator" && route.access !== "public") return [`operator/${caller.tokenId}`, rates.operator];
   if (caller.kind === "box" && route.access !== "public") return [`box/${caller.boxId}`, rates.box];
   return [`address/${address}`, rates.address];
+}
+
+/** Also who becomes a box only now has to show a certificate. */
+function isForBoxes({ access, path }: Route): boolean {
+  return access === "box" || access === "box-any-state" || path === ENROL_PATH;
 }
 
 function boxParameter({ params }: FastifyRequest): string | undefined {

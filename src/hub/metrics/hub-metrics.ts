@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { BOX_CONNECTIONS, type BoxConnection } from "../../contract/fleet/box-view.ts";
+import { TUNNEL_PHASES, type TunnelPhase } from "../../contract/fleet/tunnel.ts";
 import type { ReportAnswer } from "../store/box-report.ts";
 
 /** Read when somebody asks. */
@@ -15,6 +16,8 @@ export interface HubFigures {
   readonly droppedSamples: () => number;
   readonly deliveries: () => Readonly<Record<"sent" | "failed" | "given-up", number>>;
   readonly alerts: () => number;
+  /** Of the whole fleet. Rejects while the store is away. */
+  readonly tunnels: () => Promise<Readonly<Record<TunnelPhase, number>>>;
 }
 
 export interface HubMetrics {
@@ -55,6 +58,17 @@ export function createHubMetrics(figures: HubFigures): HubMetrics {
     collect() {
       const counts = figures.connections();
       for (const connection of BOX_CONNECTIONS) this.set({ connection }, counts[connection]);
+    },
+  });
+  new Gauge({
+    name: "sluice_hub_tunnels",
+    help: "Tunnels of the fleet by phase; absent while the store is away",
+    registers,
+    labelNames: ["phase"],
+    async collect() {
+      this.reset();
+      const counts = await figures.tunnels().catch(() => undefined);
+      if (counts !== undefined) for (const phase of TUNNEL_PHASES) this.set({ phase }, counts[phase]);
     },
   });
   gauge("sluice_hub_box_streams", "Event streams of boxes that are open at this hub", figures.openStreams);

@@ -66,3 +66,13 @@ export function setTopic(boxId: string): string {
 export function boxOfSetTopic(topic: string): string | undefined {
   return topic.startsWith(SET_TOPIC) ? topic.slice(SET_TOPIC.length) : undefined;
 }
+
+const TUNNEL_TOPIC = "tunnel-facts/";
+
+export function tunnelTopic(boxId: string): string {
+  return `${TUNNEL_TOPIC}${boxId}`;
+}
+
+export function boxOfTunnelTopic(topic: string): string | undefined {
+  return topic.startsWith(TUNNEL_TOPIC) ? topic.slice(TUNNEL_TOPIC.length) : undefined;
+}

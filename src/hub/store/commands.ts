@@ -11,14 +11,15 @@ import {
   pruned,
   withCommand,
 } from "./command-list.ts";
-import { type Engine, keyOf, type Outcome, putOf } from "./engine.ts";
+import { collection, type DocumentKey, type Engine, keyOf, type Outcome, putOf } from "./engine.ts";
+import { EVENTS_TOPIC, eventAppend, type NewEvent } from "./event-log.ts";
 import { notFound } from "./store-error.ts";
 import { change, type WriteContext } from "./write-context.ts";
 
 /**
  * Commands for boxes. Durable. Whatever verb comes by, a command past its deadline is `expired` from then on: it is never
- * handed out, and a late answer does not change it. Open commands are all kept, of finished ones the last `FINISHED_KEPT`
- * of a box.
+ * handed out, and a late answer does not change it. Whichever verb writes that down appends the one event
+ * `command.expired` in the same step. Open commands are all kept, of finished ones the last `FINISHED_KEPT` of a box.
  */
 export interface CommandStore {
   /** The same id again gives the command that is there. `not-found`: no such box; `exhausted`: `OPEN_COMMANDS` are open; `invalid`: the deadline has passed. */
@@ -35,6 +36,11 @@ export interface CommandStore {
   list(boxId: string, nowMs: number): Promise<readonly Command[]>;
   /** Writes down what has expired, and answers those that this call expired. */
   expire(boxId: string, nowMs: number): Promise<readonly Command[]>;
+  /**
+   * The same for every box with a deadline that has passed, at most `limit` deadlines at once, earliest first. Any hub may,
+   * and all do. Answers how many deadlines it looked at.
+   */
+  expireDue(nowMs: number, limit: number): Promise<number>;
 }
 
 export interface CommandResult {
@@ -43,12 +49,51 @@ export interface CommandResult {
   readonly nowMs: number;
 }
 
+/** Deadlines of boxes in their order; one that has nothing open any more is found to be so when it comes. */
+const deadlines = collection<{ readonly boxId: string }>("command-deadline");
+const DEADLINE_DIGITS = 16;
+
+function deadlineKey(boxId: string, deadlineMs: number) {
+  return keyOf(deadlines, String(Math.ceil(deadlineMs)).padStart(DEADLINE_DIGITS, "0"), boxId);
+}
+
+/** What is written with a list of commands: events for those that expired since it was held. */
+function writeList(held: BoxCommands | undefined, list: BoxCommands): Outcome<undefined> {
+  const open = new Set(held?.commands.filter(isOpen).map(({ id }) => id));
+  const expired = list.commands.filter(({ id, state }) => state === "expired" && open.has(id));
+  return {
+    answer: undefined,
+    puts: [putOf(keyOf(commandLists, list.boxId), pruned(list))],
+    appends: expired.map((command) => eventAppend(expiredEvent(command), command.finishedMs ?? command.deadlineMs)),
+    wakes: expired.length === 0 ? [] : [EVENTS_TOPIC],
+  };
+}
+
+function expiredEvent({ id, boxId, name, answer, takenMs }: Command): NewEvent {
+  return {
+    kind: "command.expired",
+    boxId,
+    text: `command ${name} of ${boxId} expired: ${answer}`,
+    data: { id, name, wasSent: takenMs !== undefined },
+  };
+}
+
 export function createCommandStore(engine: Engine): CommandStore {
+  const expire = (boxId: string, nowMs: number, done?: DocumentKey<unknown>) =>
+    engine.transact([keyOf(commandLists, boxId)], ([held]): Outcome<readonly Command[]> => {
+      const list = held === undefined ? undefined : expireAll(held, nowMs);
+      const deletes = done === undefined ? [] : [done];
+      if (list === undefined || list === held) return { answer: [], deletes };
+      const open = new Set(held?.commands.filter(isOpen).map(({ id }) => id));
+      const answer = list.commands.filter(({ id, state }) => state === "expired" && open.has(id));
+      return { ...writeList(held, list), answer, deletes };
+    });
+
   const edit = <Answer>(boxId: string, nowMs: number, decide: (list: BoxCommands) => Edit<Answer>) =>
     engine.transact([keyOf(commandLists, boxId)], ([held]): Outcome<Answer> => {
       if (held === undefined) return { answer: decide(emptyList(boxId)).answer };
       const { list, answer } = decide(expireAll(held, nowMs));
-      return list === held ? { answer } : { answer, puts: [putOf(keyOf(commandLists, boxId), pruned(list))] };
+      return list === held ? { answer } : { ...writeList(held, list), answer };
     });
 
   return {
@@ -62,7 +107,9 @@ export function createCommandStore(engine: Engine): CommandStore {
           context.nowMs,
         );
         if (list === held) return { answer };
-        return { answer, puts: [putOf(keys[1], pruned(list))], wakes: [boxTopic(boxId)] };
+        const { puts = [], appends = [], wakes = [] } = writeList(held, list);
+        const due = putOf(deadlineKey(boxId, answer.deadlineMs), { boxId });
+        return { answer, puts: [...puts, due], appends, wakes: [...wakes, boxTopic(boxId)] };
       });
     },
     take: (boxId, id, { taker, nowMs }) =>
@@ -85,13 +132,12 @@ export function createCommandStore(engine: Engine): CommandStore {
       const [held] = await engine.read([keyOf(commandLists, boxId)]);
       return held === undefined ? [] : expireAll(held, nowMs).commands;
     },
-    expire: (boxId, nowMs) =>
-      engine.transact([keyOf(commandLists, boxId)], ([held]): Outcome<readonly Command[]> => {
-        const list = held === undefined ? undefined : expireAll(held, nowMs);
-        if (list === undefined || list === held) return { answer: [] };
-        const open = new Set(held?.commands.filter(isOpen).map(({ id }) => id));
-        const answer = list.commands.filter(({ id, state }) => state === "expired" && open.has(id));
-        return { answer, puts: [putOf(keyOf(commandLists, boxId), pruned(list))] };
-      }),
+    expire: (boxId, nowMs) => expire(boxId, nowMs),
+    expireDue: async (nowMs, limit) => {
+      const { documents } = await engine.list(deadlines, { limit });
+      const due = documents.filter(({ id }) => Number(id.slice(0, DEADLINE_DIGITS)) <= nowMs);
+      for (const { id, body } of due) await expire(body.boxId, nowMs, keyOf(deadlines, id));
+      return due.length;
+    },
   };
 }

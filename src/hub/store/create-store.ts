@@ -1,6 +1,6 @@
 import { createAlertStore, createDeliveryStore } from "./alerts.ts";
 import { createAuditLog } from "./audit-log.ts";
-import { boxOfSetTopic, boxOfTopic } from "./box-documents.ts";
+import { boxOfSetTopic, boxOfTopic, boxOfTunnelTopic } from "./box-documents.ts";
 import { createBoxStore, createEnrolmentTokenStore } from "./boxes.ts";
 import { createCommandStore } from "./commands.ts";
 import type { Engine } from "./engine.ts";
@@ -55,6 +55,8 @@ function hintOf(topic: string | undefined): Hint {
   if (topic === undefined) return { kind: "all" };
   const boxId = boxOfTopic(topic);
   if (boxId !== undefined) return { kind: "box", boxId };
+  const told = boxOfTunnelTopic(topic);
+  if (told !== undefined) return { kind: "tunnel-facts", boxId: told };
   const boxOfSet = boxOfSetTopic(topic);
   if (boxOfSet !== undefined) return { kind: "expected", boxId: boxOfSet };
   const of = kindOfTopic(topic);

@@ -1,18 +1,16 @@
 import type { Report } from "../../contract/report.ts";
-import { boxes, contacts, reports } from "./box-documents.ts";
+import { boxes, contacts, reports, tunnelTopic } from "./box-documents.ts";
 import { type BoxContact, type BoxReport, followReport, judgeReport, type ReportAnswer } from "./box-report.ts";
 import { type Engine, keyOf, type Outcome, type Put, putOf } from "./engine.ts";
 import { type Page, type PageRequest, readPage } from "./page.ts";
+import { tunnelDigest } from "./tunnel-digest.ts";
 
-export interface ReportTaken {
-  readonly answer: ReportAnswer;
-  readonly before?: Report | undefined;
-}
-
-/** What boxes say of themselves. Relaxed durability: a box says it again within seconds. */
+/**
+ * What boxes say of themselves. Relaxed durability: a box says it again within seconds. A report that tells something new of the
+ * box's ends of tunnels wakes `{kind: "tunnel-facts"}` on every hub.
+ */
 export interface ReportStore {
-  /** Answers also with the report that was the latest until then, whatever became of this one. */
-  put(boxId: string, report: Report, nowMs: number): Promise<ReportTaken>;
+  put(boxId: string, report: Report, nowMs: number): Promise<ReportAnswer>;
   get(boxId: string): Promise<BoxReport | undefined>;
   list(page: PageRequest): Promise<Page<BoxReport>>;
   /**
@@ -29,12 +27,14 @@ const CONTACTS_AT_ONCE = 250;
 export function createReportStore(engine: Engine): ReportStore {
   return {
     put: (boxId, report, nowMs) =>
-      engine.transact([keyOf(boxes, boxId), keyOf(reports, boxId)], ([box, held]): Outcome<ReportTaken> => {
-        if (box === undefined) return { answer: { answer: "unknown-box" } };
-        const taken = { answer: judgeReport(held, report), before: held?.report };
-        if (taken.answer !== "accepted") return { answer: taken };
+      engine.transact([keyOf(boxes, boxId), keyOf(reports, boxId)], ([box, held]): Outcome<ReportAnswer> => {
+        if (box === undefined) return { answer: "unknown-box" };
+        const answer = judgeReport(held, report);
+        if (answer !== "accepted") return { answer };
         const body = followReport(held, { boxId, receivedMs: nowMs, report });
-        return { answer: taken, puts: [putOf(keyOf(reports, boxId), body)], durability: "relaxed" };
+        const isNews = tunnelDigest(held?.report) !== tunnelDigest(report);
+        const wakes = isNews ? [tunnelTopic(boxId)] : [];
+        return { answer, puts: [putOf(keyOf(reports, boxId), body)], wakes, durability: "relaxed" };
       }),
     get: async (boxId) => (await engine.read([keyOf(reports, boxId)]))[0],
     list: (page) => readPage(engine, reports, { ...page, pick: (report) => report }),

@@ -26,6 +26,7 @@ export function randomSteps(seed: number, count: number): readonly Step[] {
     const audit = { actor: "a", action: "x.y", subject: `box/${box}`, outcome: "done" } as const;
     const input = `rtsp://camera/${below(4)}`;
     const number = below(9);
+    // Drawn here: a step is run on two stores, and must be the same on both.
     const session = `s${below(3)}`;
     const steps: readonly Step[] = [
       { name: "enrol", run: (store) => enrol(store, box) },
@@ -76,6 +77,7 @@ export function randomSteps(seed: number, count: number): readonly Step[] {
       },
       { name: "take", run: (store) => store.commands.take(box, id, { taker: `t${number % 2}`, nowMs: now }) },
       { name: "complete", run: (store) => store.commands.complete(box, id, { ok: true, text: "", nowMs: now }) },
+      { name: "expireDue", run: (store) => store.commands.expireDue(now, 1 + (number % 3)) },
       { name: "commands", run: (store) => store.commands.list(box, now) },
       {
         name: "acquire",

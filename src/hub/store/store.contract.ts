@@ -213,7 +213,7 @@ export function describeStore(name: string, open: () => Promise<StoreWorld>): vo
         expect(await store.reports.get("b")).toBeUndefined();
         expect(await store.reports.contact("b")).toBeUndefined();
         expect(await store.commands.list("b", NOW)).toEqual([]);
-        expect(await store.reports.put("b", reportOf("b", "s", 2), NOW)).toMatchObject({ answer: "unknown-box" });
+        expect(await store.reports.put("b", reportOf("b", "s", 2), NOW)).toBe("unknown-box");
         await store.enrolmentTokens.create(
           { hash: "again", id: "again", createdMs: NOW, expiresMs: NOW + DAY, labels: {}, approve: true },
           { nowMs: NOW },
@@ -377,11 +377,11 @@ export function describeStore(name: string, open: () => Promise<StoreWorld>): vo
       test("a report that is not newer is refused, and an agent that was followed by another stays so", async () => {
         const { store, other } = await begin();
         await enrol(store, "b");
-        expect(await store.reports.put("b", reportOf("b", "s1", 2), NOW)).toMatchObject({ answer: "accepted" });
-        expect(await other.reports.put("b", reportOf("b", "s1", 2), NOW)).toMatchObject({ answer: "stale" });
-        expect(await other.reports.put("b", reportOf("b", "s1", 1), NOW)).toMatchObject({ answer: "stale" });
-        expect(await other.reports.put("b", reportOf("b", "s2", 1), NOW + 5)).toMatchObject({ answer: "accepted" });
-        expect(await store.reports.put("b", reportOf("b", "s1", 3), NOW + 6)).toMatchObject({ answer: "superseded" });
+        expect(await store.reports.put("b", reportOf("b", "s1", 2), NOW)).toBe("accepted");
+        expect(await other.reports.put("b", reportOf("b", "s1", 2), NOW)).toBe("stale");
+        expect(await other.reports.put("b", reportOf("b", "s1", 1), NOW)).toBe("stale");
+        expect(await other.reports.put("b", reportOf("b", "s2", 1), NOW + 5)).toBe("accepted");
+        expect(await store.reports.put("b", reportOf("b", "s1", 3), NOW + 6)).toBe("superseded");
         const held = await store.reports.get("b");
         expect(held).toMatchObject({ receivedMs: NOW + 5, report: { session: "s2" }, pastSessions: ["s1"] });
         expect(held?.starts.map(({ session }) => session)).toEqual(["s2", "s1"]);
@@ -485,6 +485,36 @@ export function describeStore(name: string, open: () => Promise<StoreWorld>): vo
         await store.commands.create("b", { ...command("c3"), deadlineMs: NOW + 5000 }, { nowMs: NOW + 1000 });
         expect((await store.commands.expire("b", NOW + 5000)).map(({ id }) => id)).toEqual(["c3"]);
         expect(await store.commands.expire("b", NOW + 5000)).toEqual([]);
+      });
+
+      test("a deadline that passes unanswered is one event, by whichever hub and verb it is seen first", async () => {
+        const { store, other } = await begin();
+        await enrol(store, "b");
+        await enrol(store, "d");
+        const { cursor } = await store.events.after(undefined, 1);
+        for (const [boxId, id, ms] of [
+          ["b", "sent", 1000],
+          ["b", "waits", 2000],
+          ["d", "done", 1000],
+          ["d", "seen", 3000],
+        ] as const) {
+          await store.commands.create(boxId, { ...command(id), deadlineMs: NOW + ms }, { nowMs: NOW });
+        }
+        await store.commands.take("b", "sent", { taker: "t", nowMs: NOW });
+        await store.commands.complete("d", "done", { ok: true, text: "", nowMs: NOW + 10 });
+        expect(await store.commands.expireDue(NOW + 999, 10)).toBe(0);
+        await Promise.all([store, other, store, other].map((hub) => hub.commands.expireDue(NOW + 2000, 10)));
+        // Another verb of the box comes before anybody looks.
+        await other.commands.create("d", { ...command("late"), deadlineMs: NOW + 9000 }, { nowMs: NOW + 3500 });
+        await store.commands.expireDue(NOW + 4000, 10);
+        expect(await store.commands.expireDue(NOW + 4000, 10)).toBe(0);
+        const answer = await other.events.after(cursor, 50);
+        const told = answer.kind === "events" ? answer.events.filter(({ kind }) => kind === "command.expired") : [];
+        expect(told.map(({ boxId, data, text, atMs }) => [boxId, data, text, atMs - NOW])).toEqual([
+          ["b", { id: "sent", name: "restart", wasSent: true }, expect.stringContaining("no answer"), 1000],
+          ["b", { id: "waits", name: "restart", wasSent: false }, expect.stringContaining("not sent"), 2000],
+          ["d", { id: "seen", name: "restart", wasSent: false }, expect.stringContaining("not sent"), 3000],
+        ]);
       });
 
       test("a later command for the same thing replaces one that still waits", async () => {

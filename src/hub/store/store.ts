@@ -60,10 +60,11 @@ export interface Store {
   close(): Promise<void>;
 }
 
-/** `box`: its record or its commands; `expected`: what it should run. */
+/** `box`: its record or its commands; `expected`: what it should run; `tunnel-facts`: it told something new of its ends of tunnels. */
 export type Hint =
   | { readonly kind: "box"; readonly boxId: string }
   | { readonly kind: "expected"; readonly boxId: string }
+  | { readonly kind: "tunnel-facts"; readonly boxId: string }
   | { readonly kind: "objects"; readonly of: string }
   | { readonly kind: "operators" }
   | { readonly kind: "events" }

@@ -1,21 +1,24 @@
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { test as base, describe, expect } from "vitest";
 import { systemClock } from "../../../base/clock.ts";
 import { createMemoryLog } from "../../../base/log.ts";
 import { createRecordingPruner, pruneRecordings } from "./recording-pruner.ts";
 import { systemStreamDisk } from "./stream-disk.ts";
 import { createStreamWorld, eventually, freePort, SMALL_TEST, streamWorkload } from "./stream-world.fake.ts";
 
-let world: ReturnType<typeof createStreamWorld>;
-beforeEach(() => {
-  world = createStreamWorld();
+type World = ReturnType<typeof createStreamWorld>;
+
+/** Each has a world of its own: they wait for media together. */
+const test = base.extend("world", ({ task: _task }, { onCleanup }) => {
+  const world = createStreamWorld();
+  onCleanup(world.close);
+  return world;
 });
-afterEach(() => world.close());
 
 /** A short clip on the disk, the input of most tests. */
-async function clip(name = "clip.mp4", ...args: string[]): Promise<string> {
+async function clip(world: World, name = "clip.mp4", ...args: string[]): Promise<string> {
   const path = join(world.directory, name);
   const source = ["-f", "lavfi", "-i", "testsrc=size=160x90:rate=10[out0];sine=frequency=440[out1]", "-t", "3"];
   const encode = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "10", "-c:a", "aac"];
@@ -24,8 +27,8 @@ async function clip(name = "clip.mp4", ...args: string[]): Promise<string> {
   return path;
 }
 
-describe("outputs", () => {
-  test("a test source reaches an RTMP server with picture and sound", async () => {
+describe.concurrent("outputs", () => {
+  test("a test source reaches an RTMP server with picture and sound", async ({ world }) => {
     const port = await freePort();
     const got = join(world.directory, "got.flv");
     const server = await world.ffmpeg(
@@ -49,17 +52,17 @@ describe("outputs", () => {
     stream.probe.close();
   });
 
-  test("a file reaches an SRT listener as copies of its tracks", async () => {
+  test("a file reaches an SRT listener as copies of its tracks", async ({ world }) => {
     const port = await freePort();
     const got = join(world.directory, "got.ts");
     const server = await world.ffmpeg("-i", `srt://127.0.0.1:${port}?mode=listener`, "-c", "copy", "-t", "2", got);
     await systemClock.delay(500);
-    await world.start({ input: { url: await clip(), loop: true }, outputs: [`srt://127.0.0.1:${port}`] });
+    await world.start({ input: { url: await clip(world), loop: true }, outputs: [`srt://127.0.0.1:${port}`] });
     await server.exited;
     expect(await world.tracks(got)).toEqual(["aac", "h264"]);
   });
 
-  test("a test source is pushed over RTSP", async () => {
+  test("a test source is pushed over RTSP", async ({ world }) => {
     const port = await freePort();
     const got = join(world.directory, "got.ts");
     const listen = ["-rtsp_flags", "listen", "-i", `rtsp://127.0.0.1:${port}/x`];
@@ -70,7 +73,7 @@ describe("outputs", () => {
     expect(await world.tracks(got)).toEqual(["aac", "h264"]);
   });
 
-  test("MPEG-TS over UDP is sent by one stream and read by another", async () => {
+  test("MPEG-TS over UDP is sent by one stream and read by another", async ({ world }) => {
     const port = await freePort();
     const got = join(world.directory, "got.mkv");
     const receiver = await world.start({
@@ -87,7 +90,7 @@ describe("outputs", () => {
     expect(await world.tracks(join(world.directory, "udp", name))).toEqual(["aac", "h264"]);
   });
 
-  test("HLS files appear, old ones are deleted, and a restart goes on where it was", async () => {
+  test("HLS files appear, old ones are deleted, and a restart goes on where it was", async ({ world }) => {
     const url = join(world.directory, "hls/live.m3u8");
     const spec = {
       input: SMALL_TEST,
@@ -106,7 +109,7 @@ describe("outputs", () => {
     expect(await world.tracks(url)).toEqual(["aac", "h264"]);
   });
 
-  test("HLS is put on a web server and read from it again", async () => {
+  test("HLS is put on a web server and read from it again", async ({ world }) => {
     const stored = new Map<string, Buffer>();
     const server = createServer((request, response) => {
       const path = request.url ?? "";
@@ -136,7 +139,7 @@ describe("outputs", () => {
     }
   });
 
-  test("recordings rotate, and the newest stay while the oldest go", async () => {
+  test("recordings rotate, and the newest stay while the oldest go", async ({ world }) => {
     const url = join(world.directory, "rec/cam.mkv");
     const spec = {
       input: SMALL_TEST,
@@ -164,16 +167,16 @@ describe("outputs", () => {
   });
 });
 
-describe("inputs", () => {
+describe.concurrent("inputs", () => {
   const source = ["-re", "-f", "lavfi", "-i", "testsrc=size=160x90:rate=10[out0];sine=frequency=440[out1]"];
   const encode = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "5", "-c:a", "aac"];
 
-  test.each([
+  test.for([
     ["RTMP", ["-f", "flv", "-listen", "1"], (port: number) => `rtmp://127.0.0.1:${port}/live/k`, ""],
     ["SRT", ["-f", "mpegts"], (port: number) => `srt://127.0.0.1:${port}`, "?mode=listener"],
     ["RTP", ["-f", "rtp_mpegts"], (port: number) => `rtp://127.0.0.1:${port}`, ""],
     ["MPEG-TS over HTTP", ["-f", "mpegts", "-listen", "1"], (port: number) => `http://127.0.0.1:${port}/a.ts`, ""],
-  ] as const)("%s is read and copied", async (_name, serve, urlOf, listen) => {
+  ] as const)("%s is read and copied", async ([_name, serve, urlOf, listen], { world }) => {
     const port = await freePort();
     await world.ffmpeg(...source, ...encode, ...serve, `${urlOf(port)}${listen}`);
     await systemClock.delay(700);
@@ -185,24 +188,24 @@ describe("inputs", () => {
     expect(await world.tracks(join(world.directory, "in", name))).toEqual(["aac", "h264"]);
   });
 
-  test("an RTSP input that nobody serves ends with a network verdict", async () => {
+  test("an RTSP input that nobody serves ends with a network verdict", async ({ world }) => {
     const port = await freePort();
     const refused = await world.start({ input: `rtsp://127.0.0.1:${port}/x`, outputs: [join(world.directory, "in/")] });
     const exit = { ...(await refused.exited), isAdopted: false, atMonotonicMs: 0 };
     expect(world.driver.classifyExit(exit, refused.stderr(), refused.workload)).toMatchObject({ class: "network" });
   });
 
-  test("a playlist in a file root is not followed to other files", async () => {
+  test("a playlist in a file root is not followed to other files", async ({ world }) => {
     const playlist = join(world.directory, "trick.mp4");
-    writeFileSync(playlist, `ffconcat version 1.0\nfile '${await clip()}'\n`);
+    writeFileSync(playlist, `ffconcat version 1.0\nfile '${await clip(world)}'\n`);
     const stream = await world.start({ input: playlist, outputs: [join(world.directory, "in/")] });
     expect((await stream.exited).code).toBe(1);
     expect(stream.stderr().join("\n")).toContain("not on whitelist");
   });
 });
 
-describe("several outputs", () => {
-  test("a follower that nobody answers disturbs neither the leader nor the other follower", async () => {
+describe.concurrent("several outputs", () => {
+  test("a follower that nobody answers disturbs neither the leader nor the other follower", async ({ world }) => {
     const port = await freePort();
     const stream = await world.start({
       input: SMALL_TEST,
@@ -222,7 +225,7 @@ describe("several outputs", () => {
     expect(await world.tracks(join(world.directory, "lead", lead))).toEqual(["aac", "h264"]);
   });
 
-  test("a follower that comes up later is reached without a restart", async () => {
+  test("a follower that comes up later is reached without a restart", async ({ world }) => {
     const port = await freePort();
     const url = `rtmp://127.0.0.1:${port}/live/k`;
     const got = join(world.directory, "got.flv");
@@ -233,7 +236,7 @@ describe("several outputs", () => {
     expect(await world.tracks(got)).toEqual(["aac", "h264"]);
   });
 
-  test("a leader that nobody answers ends the process with a network verdict", async () => {
+  test("a leader that nobody answers ends the process with a network verdict", async ({ world }) => {
     const port = await freePort();
     const outputs = [`rtmp://127.0.0.1:${port}/live/k`, join(world.directory, "rec/")];
     const stream = await world.start({ input: SMALL_TEST, outputs });
@@ -243,9 +246,9 @@ describe("several outputs", () => {
   });
 });
 
-describe("sound and picture", () => {
-  test("a silent track is added where the input has none and the output needs one", async () => {
-    const silent = await clip("silent.mp4", "-an");
+describe.concurrent("sound and picture", () => {
+  test("a silent track is added where the input has none and the output needs one", async ({ world }) => {
+    const silent = await clip(world, "silent.mp4", "-an");
     const output = (name: string) => [{ url: join(world.directory, `${name}/`), needsAudio: true }];
     const copied = await world.start({ input: silent, outputs: output("copied") });
     expect(await copied.exited).toEqual({ code: 0, signal: null });
@@ -256,9 +259,9 @@ describe("sound and picture", () => {
     ).toEqual({ class: "finished", retry: "long" });
   });
 
-  test("a preview picture is written and renewed while the stream is only copied", async () => {
+  test("a preview picture is written and renewed while the stream is only copied", async ({ world }) => {
     const stream = await world.start({
-      input: { url: await clip(), loop: true },
+      input: { url: await clip(world), loop: true },
       outputs: [join(world.directory, "rec/")],
       preview: { everySeconds: 1, widthPixels: 80 },
     });
@@ -270,7 +273,7 @@ describe("sound and picture", () => {
     expect((sample?.outTimeUs ?? 0) / 1e6).toBeLessThan((sample?.frames ?? 0) / 10 + 1);
   });
 
-  test("a preview that cannot be written costs the picture and not the stream", async () => {
+  test("a preview that cannot be written costs the picture and not the stream", async ({ world }) => {
     mkdirSync(world.files.previewPath);
     const stream = await world.start({
       input: SMALL_TEST,
@@ -280,9 +283,9 @@ describe("sound and picture", () => {
     await eventually(() => (stream.probe.sample()?.frames ?? 0) > 30);
   });
 
-  test("an encoder changes size, rate and codec", async () => {
+  test("an encoder changes size, rate and codec", async ({ world }) => {
     const stream = await world.start({
-      input: await clip(),
+      input: await clip(world),
       outputs: [join(world.directory, "small/")],
       video: { encoder: "libx264", size: "80x48", fps: 5, bitrateKbit: 100, gopFrames: 5 },
       audio: "none",
@@ -296,19 +299,23 @@ describe("sound and picture", () => {
   });
 });
 
-describe("prepare", () => {
-  const prepare = (spec: unknown) =>
+describe.concurrent("prepare", () => {
+  const prepare = (world: World, spec: unknown) =>
     world.driver.prepare(streamWorkload(spec), world.files, AbortSignal.timeout(15_000));
 
-  test("an encoder that this FFmpeg lacks is refused by name", async () => {
-    const wanted = prepare({ input: SMALL_TEST, outputs: ["rtmp://h/a/k"], video: { encoder: "h264_imaginary" } });
+  test("an encoder that this FFmpeg lacks is refused by name", async ({ world }) => {
+    const wanted = prepare(world, {
+      input: SMALL_TEST,
+      outputs: ["rtmp://h/a/k"],
+      video: { encoder: "h264_imaginary" },
+    });
     await expect(wanted).rejects.toMatchObject({ code: "invalid", field: "video.encoder" });
     await expect(wanted).rejects.toThrow("h264_imaginary");
   });
 
-  test("an input that does not answer is no guess about its sound but a reason to try again", async () => {
+  test("an input that does not answer is no guess about its sound but a reason to try again", async ({ world }) => {
     const port = await freePort();
-    const wanted = prepare({
+    const wanted = prepare(world, {
       input: `rtmp://127.0.0.1:${port}/a/b`,
       outputs: [{ url: "rtmp://h/a/k", needsAudio: true }],
     });

@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { randomBytes, X509Certificate } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { replaceFile } from "../../../base/atomic-file.ts";
@@ -47,10 +47,36 @@ const OWN_NAME = /^own-([1-9]\d*)\.pem$/;
 export async function loadTunnelKey(request: TunnelKeyRequest, deps: TunnelKeyDeps): Promise<TunnelKey> {
   const held = await readKey(request.files, request.generation);
   if (held !== undefined) return held;
-  await makeKey(request, deps);
+  // Of two pinned certificates with one name OpenSSL would find only the first.
+  const unique = randomBytes(4).toString("hex");
+  const name = `${request.role} ${request.generation} ${unique} ${request.uid}`.slice(0, 64);
+  await makeKey({ ...request, name, path: ownKeyPath(request.files, request.generation) }, deps);
   const made = await readKey(request.files, request.generation);
   if (made !== undefined) return made;
   throw new AppError("internal", `the key that openssl made for tunnel ${request.uid} cannot be read`);
+}
+
+/**
+ * A key that no end knows, with a certificate of the same name as the given one: only who compares the whole of it tells
+ * them apart. Text of both in PEM. Kept for the next attack.
+ */
+export async function loadAttackerKey(
+  { files, likeness }: { readonly files: TunnelFiles; readonly likeness: string | undefined },
+  deps: TunnelKeyDeps,
+): Promise<string> {
+  const name = likeness === undefined ? "attacker" : (commonName(likeness) ?? "attacker");
+  const held = await readFile(files.attackerPath, "utf8").catch(() => undefined);
+  if (held !== undefined && commonName(held) === name) return held;
+  await makeKey({ files, name, path: files.attackerPath }, deps);
+  return await readFile(files.attackerPath, "utf8");
+}
+
+function commonName(pem: string): string | undefined {
+  try {
+    return /^CN=(.*)$/m.exec(new X509Certificate(pem).subject)?.[1];
+  } catch {
+    return undefined;
+  }
 }
 
 /** Every generation on disk that can be used, oldest first. */
@@ -100,14 +126,20 @@ export function sha256Of(pem: string): string {
   return new X509Certificate(pem).fingerprint256.replaceAll(":", "").toLowerCase();
 }
 
-async function makeKey({ files, uid, role, generation }: TunnelKeyRequest, deps: TunnelKeyDeps): Promise<void> {
+interface NewKey {
+  readonly files: TunnelFiles;
+  /** Of the certificate: at most 64 characters. */
+  readonly name: string;
+  readonly path: string;
+}
+
+async function makeKey({ files, name, path }: NewKey, deps: TunnelKeyDeps): Promise<void> {
   const { directory } = files;
   let temporary: string | undefined;
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     // Mode 0700: nobody else sees the key while openssl writes it.
     temporary = await mkdtemp(join(directory, "making-"));
-    const name = `${role} ${generation} ${uid}`.slice(0, 64);
     await writeFile(join(temporary, "openssl.cnf"), `${opensslConfig(name).join("\n")}\n`, { mode: 0o600 });
     await writeFile(join(temporary, "issued.txt"), "", { mode: 0o600 });
     const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-sha256"];
@@ -134,7 +166,7 @@ async function makeKey({ files, uid, role, generation }: TunnelKeyRequest, deps:
       readFile(join(temporary, "key.pem"), "utf8"),
       readFile(join(temporary, "certificate.pem"), "utf8"),
     ]);
-    await replaceFile(ownKeyPath(files, generation), `${key.trim()}\n${certificate.trim()}\n`, false);
+    await replaceFile(path, `${key.trim()}\n${certificate.trim()}\n`, false);
   } catch (thrown) {
     deps.signal.throwIfAborted();
     if (thrown instanceof AppError) throw thrown;

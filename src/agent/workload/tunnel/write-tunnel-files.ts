@@ -3,6 +3,7 @@ import { replaceFile } from "../../../base/atomic-file.ts";
 import { fromSystemError } from "../../../base/system-error.ts";
 import type { TunnelSpec } from "../../../contract/tunnel-spec.ts";
 import { stunnelConfig } from "./stunnel-config.ts";
+import { acceptedCertificates, sharedSecrets } from "./trusted-material.ts";
 import type { TunnelFiles } from "./tunnel-files.ts";
 
 /**
@@ -12,14 +13,8 @@ import type { TunnelFiles } from "./tunnel-files.ts";
 export async function writeTunnelFiles(spec: TunnelSpec, files: TunnelFiles): Promise<void> {
   try {
     await mkdir(files.directory, { recursive: true, mode: 0o700 });
-    if (spec.security.kind === "cert") {
-      const peers = spec.security.peerCertificates.map((pem) => `${pem.trim()}\n`);
-      await replaceFile(files.peersPath, peers.join(""), false);
-    } else {
-      await mkdir(files.nobodyPath, { recursive: true, mode: 0o700 });
-      const lines = spec.security.keys.map(({ identity, secret }) => `${identity}:${secret}\n`);
-      await replaceFile(files.secretsPath, lines.join(""), false);
-    }
+    await replaceFile(files.peersPath, acceptedCertificates(spec), false);
+    if (spec.security.kind === "psk") await replaceFile(files.secretsPath, sharedSecrets(spec), false);
     await replaceFile(files.configPath, stunnelConfig(spec, files), false);
   } catch (thrown) {
     throw fromSystemError(thrown, `cannot write the files of tunnel ${spec.uid} in ${files.directory}`);

@@ -126,9 +126,9 @@ describe.skipIf(redisRefusal !== undefined)("with a real Redis", () => {
     await enrol(hub.store, "b");
     server.signal("SIGSTOP");
     for (let n = 0; n < 3; n++) {
-      const began = performance.now();
-      expect(await codeOf(hub.store.expected.get("b"))).toBe("store-unavailable");
-      expect(performance.now() - began).toBeLessThan(2500);
+      // Timers of one process fire in their order, however little of the machine it gets.
+      const late = systemClock.delay(2500).then(() => "late");
+      expect(await Promise.race([codeOf(hub.store.expected.get("b")), late])).toBe("store-unavailable");
     }
     server.signal("SIGCONT");
     await expect.poll(() => codeOf(hub.store.ping()), { timeout: 10_000 }).toBe("resolved");

@@ -1,0 +1,17 @@
+import type { Report } from "../../contract/report.ts";
+
+/**
+ * Pure. What a report tells that can move a tunnel on: equal texts tell the same. Figures that change with every report are
+ * no part of it.
+ */
+export function tunnelDigest(report: Report | undefined): string {
+  if (report === undefined) return "";
+  const ends = report.workloads.flatMap(({ id, kind, state, cause, tunnel }) => {
+    if (kind !== "tunnel") return [];
+    if (tunnel === undefined) return [[id, state, cause]];
+    const { phase, reason, minTls, legs, busy, certificates, presents, accepts } = tunnel;
+    const hashes = certificates?.map(({ generation, sha256 }) => [generation, sha256]);
+    return [[id, state, cause, phase, reason, minTls, legs, busy, hashes, presents, accepts]];
+  });
+  return JSON.stringify([report.applied, report.omittedWorkloads !== undefined, report.tunnels, ends]);
+}

@@ -1,0 +1,111 @@
+import type { TunnelSecurity } from "../../contract/tunnel-spec.ts";
+import type { TunnelStatus } from "../../contract/tunnel-status.ts";
+import type { KnownCertificates, Tunnel, TunnelState } from "./tunnel-record.ts";
+
+type Keys = TunnelState["keys"];
+type Certificates = TunnelState["certificates"];
+
+export interface EndStatuses {
+  readonly producer: TunnelStatus | undefined;
+  readonly consumer: TunnelStatus | undefined;
+}
+
+export function identityOf(uid: string, generation: number): string {
+  return `${uid}.${generation}`;
+}
+
+/**
+ * Pure. The next step to the keys that are wanted, if the ends are ready for it; else the same object. No step takes away what
+ * the other end still uses: new keys are presented when both have said that they accept them, and old ones are dropped when
+ * both have said that they present the new ones.
+ */
+export function nextKeys(
+  tunnel: Pick<Tunnel, "uid" | "wish" | "keyGeneration">,
+  keys: Keys,
+  seen: { readonly certificates: Certificates; readonly statuses: EndStatuses; readonly nowMs: number },
+): Keys {
+  const { generation, step, sinceMs } = keys;
+  const next = generation + 1;
+  if (step === undefined) {
+    if (generation >= tunnel.keyGeneration) return keys;
+    return { generation, step: tunnel.wish.security === "cert" ? "making" : "accepting", sinceMs };
+  }
+  const isReady = tunnel.wish.security === "cert" ? certificatesReady(seen, next) : sharedReady(tunnel.uid, seen, next);
+  if (!isReady[step]) return keys;
+  if (step === "making") return { generation, step: "accepting", sinceMs };
+  return step === "accepting" ? { generation, step: "presenting", sinceMs } : { generation: next, sinceMs: seen.nowMs };
+}
+
+function certificatesReady(
+  { certificates, statuses }: { readonly certificates: Certificates; readonly statuses: EndStatuses },
+  next: number,
+): Readonly<Record<NonNullable<Keys["step"]>, boolean>> {
+  const { producer, consumer } = statuses;
+  const own = { producer: hashOf(certificates.producer, next), consumer: hashOf(certificates.consumer, next) };
+  const areMade = own.producer !== undefined && own.consumer !== undefined;
+  return {
+    making: areMade,
+    accepting: areMade && accepts(producer, own.consumer) && accepts(consumer, own.producer),
+    presenting: areMade && presents(producer, own.producer) && presents(consumer, own.consumer),
+  };
+}
+
+function sharedReady(uid: string, { statuses }: { readonly statuses: EndStatuses }, next: number) {
+  const identity = identityOf(uid, next);
+  return {
+    making: true,
+    accepting: statuses.producer?.accepts?.includes(identity) === true,
+    presenting: statuses.consumer?.presents === identity,
+  };
+}
+
+/** Pure. What the end must know of keys now. */
+export function securityOf(tunnel: Tunnel, state: TunnelState, role: "producer" | "consumer"): TunnelSecurity {
+  const { generation, step } = state.keys;
+  const next = generation + 1;
+  if (tunnel.wish.security === "psk") {
+    const key = (of: number) =>
+      (tunnel.sharedKeys ?? [])
+        .filter((held) => held.generation === of)
+        .map(({ secret }) => ({ identity: identityOf(tunnel.uid, of), secret }));
+    const [first, second] = step === "presenting" ? [next, generation] : [generation, next];
+    return { kind: "psk", keys: [...key(first), ...(step === undefined ? [] : key(second))] };
+  }
+  const accepted = step === "accepting" || step === "presenting" ? [generation, next] : [generation];
+  const peer = state.certificates[role === "producer" ? "consumer" : "producer"];
+  return {
+    kind: "cert",
+    keyGeneration: step === "presenting" ? next : generation,
+    ...(step === "making" || step === "accepting" ? { nextKeyGeneration: next } : {}),
+    peerCertificates: accepted.flatMap((of) => peer.filter((held) => held.generation === of).map(({ pem }) => pem)),
+  };
+}
+
+/** Pure. What is known of an end's certificates, with what it tells now. The same list when that is nothing new. */
+export function knownCertificates(
+  known: KnownCertificates,
+  status: TunnelStatus | undefined,
+  keys: Keys,
+): KnownCertificates {
+  const needed = [keys.generation, keys.generation + 1];
+  const told = status?.certificates ?? [];
+  const next = needed.flatMap((generation) => {
+    const one =
+      told.find((held) => held.generation === generation) ?? known.find((held) => held.generation === generation);
+    return one === undefined ? [] : [one];
+  });
+  const isSame = next.length === known.length && next.every(({ pem }, index) => pem === known[index]?.pem);
+  return isSame ? known : next;
+}
+
+function hashOf(certificates: KnownCertificates, generation: number): string | undefined {
+  return certificates.find((held) => held.generation === generation)?.sha256;
+}
+
+function accepts(status: TunnelStatus | undefined, sha256: string | undefined): boolean {
+  return sha256 !== undefined && status?.accepts?.includes(sha256) === true;
+}
+
+function presents(status: TunnelStatus | undefined, sha256: string | undefined): boolean {
+  return sha256 !== undefined && status?.presents === sha256;
+}
