@@ -48,6 +48,8 @@ export interface TunnelTenderDeps extends TunnelProverDeps {
   readonly output: () => readonly string[];
   /** What the process that was launched last has read; undefined for one of an earlier agent's. */
   readonly written: () => TunnelSpec | undefined;
+  /** What kept it from being started is gone. */
+  readonly onPrepared: () => void;
   /** A process of this agent's has begun: a session. */
   readonly onSession: (handle: ProcessHandle) => void;
   /** Something of what it tells has changed. */
@@ -135,7 +137,9 @@ export function createTunnelTender(options: TunnelTenderOptions, deps: TunnelTen
     if (!isIdle) return IDLE_MS;
     const isNew = looked?.legs !== spec.legs || looked.generation !== generation;
     const isDue = unprepared !== undefined && clock.monotonicMs() - (looked?.atMs ?? 0) >= UNPREPARED_MS;
-    if (isNew || (isDue && generation === 0)) await lookAtPorts(spec, generation);
+    if (isNew || isDue) await lookAtPorts(spec, generation);
+    // What kept it from being started is gone: its next start need not wait for its turn.
+    if (isDue && unprepared === undefined && generation > 0) deps.onPrepared();
     return unprepared === undefined ? IDLE_MS : UNPREPARED_MS;
   };
 
