@@ -210,5 +210,7 @@ test("its lifetime ends it without anybody saying so", async () => {
     expect(over.cause).toContain("its lifetime ended at");
     await pair[role].until(() => pair[role].workloadPids().length === 0, "its process is gone");
     expect(pair[role].agent()?.output()).toContain("its lifetime ends at");
+    const directory = join(pair[role].stateDir, "workloads", `t-1.${role}`);
+    await pair[role].until(() => !existsSync(directory), "its keys are gone");
   }
 });

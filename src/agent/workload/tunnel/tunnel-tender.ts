@@ -6,6 +6,7 @@ import { AppError, messageOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import type { TunnelSpec } from "../../../contract/tunnel-spec.ts";
 import type { TunnelStatus } from "../../../contract/tunnel-status.ts";
+import type { Finding } from "../../health/finding.ts";
 import type { ProcessHandle } from "../../runtime/process/process-runtime.ts";
 import type { OwnHealth } from "../driver.ts";
 import { checkPort, showPoint } from "./port-check.ts";
@@ -236,7 +237,10 @@ export function createTunnelTender(options: TunnelTenderOptions, deps: TunnelTen
         doubt: current?.reason() ?? stale,
       };
     },
-    health: () => ({ isWorking: current?.isProved() === true, finding: current?.finding() }),
+    health: () => ({
+      isWorking: current?.isProved() === true,
+      finding: current?.finding() ?? (stale === undefined ? undefined : staleFinding(stale)),
+    }),
     status: () => {
       const { loaded } = current ?? {};
       const proof = current?.proof();
@@ -265,4 +269,9 @@ export function createTunnelTender(options: TunnelTenderOptions, deps: TunnelTen
       }
     },
   };
+}
+
+/** It serves as before, with what it had. */
+function staleFinding(why: string): Finding {
+  return { cause: "unproven", message: `its process has not taken its new keys: ${why}`, needsRestart: false };
 }
