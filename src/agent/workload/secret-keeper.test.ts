@@ -43,7 +43,7 @@ const hours = (count: number) => clock.advance(count * 3_600_000);
 describe("what the redactor knows of workloads", () => {
   test("is kept while a workload is expected, running or not", async () => {
     expectOf("cam", "key-number-one");
-    await hours(48);
+    await hours(4);
     expect(isHidden("key-number-one")).toBe(true);
   });
 
@@ -51,7 +51,7 @@ describe("what the redactor knows of workloads", () => {
     expectOf("cam", "key-number-one");
     holders = [{ id: "cam", launchedAtMs: clock.monotonicMs() }];
     expected.clear();
-    await hours(5);
+    await hours(3);
     expect(isHidden("key-number-one")).toBe(true);
     holders = [];
     await clock.advance(FORGET_AFTER_MS - PERIOD_MS);
@@ -66,7 +66,7 @@ describe("what the redactor knows of workloads", () => {
     holders = [{ id: "cam", launchedAtMs: clock.monotonicMs() }];
     await hours(1);
     expectOf("cam", "key-number-two");
-    await hours(24);
+    await hours(4);
     expect([isHidden("key-number-one"), isHidden("key-number-two")]).toEqual([true, true]);
     holders = [{ id: "cam", launchedAtMs: undefined }];
     await hours(1);
