@@ -142,6 +142,45 @@ test.skipIf(!hasBrowser)(
   },
 );
 
+test.skipIf(!hasBrowser)("a box in quarantine says why, and an admin lets it out there", async () => {
+  await using hub = await startHubProcess();
+  const box = await enrolReportedBox(hub, "north-1");
+  const { page } = await visit(browser, hub.origin);
+  await signIn(page, hub.adminToken);
+  await page.goto(`${hub.origin}/#/boxes/north-1`);
+  const standing = page.locator("[data-standing]");
+  // Two agents with one key, in turn: a copied disk.
+  const endMs = systemClock.monotonicMs() + 30_000;
+  for (let sequence = 1; (await standing.count()) === 0 && systemClock.monotonicMs() < endMs; sequence++) {
+    for (const session of ["first", "second"]) await box.report({ session, sequence });
+    await systemClock.delay(500);
+  }
+  await standing.getByText(/In quarantine.*two agents report in turn/).waitFor();
+  await page.getByRole("button", { name: "Release from quarantine" }).click();
+  await standing.waitFor({ state: "detached" });
+  await page.close();
+});
+
+test.skipIf(!hasBrowser)(
+  "a hub that hangs is said to be away, and what was shown stays until it answers again",
+  async () => {
+    await using hub = await startHubProcess();
+    await enrolReportedBox(hub, "north-1");
+    const { page } = await visit(browser, hub.origin);
+    await signIn(page, hub.adminToken);
+    await page.locator('[data-box="north-1"]').waitFor();
+    hub.signal("SIGSTOP");
+    try {
+      await page.getByRole("alert").getByText("The hub has not answered for 15 s").waitFor();
+      expect(await page.locator('[data-box="north-1"]').count()).toBe(1);
+    } finally {
+      hub.signal("SIGCONT");
+    }
+    await page.getByRole("alert").waitFor({ state: "detached" });
+    await page.close();
+  },
+);
+
 /** Controls that a screen reader could not name, frames among them. */
 const UNNAMED = `[...document.querySelectorAll("button, a, input:not([type=hidden]), select, textarea, summary, iframe")]
   .filter((node) => !(node.ariaLabel || node.title || node.textContent.trim() || node.labels?.length))
