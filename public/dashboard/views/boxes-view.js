@@ -20,7 +20,7 @@ const STEP = 200;
 const MAX_PAGE = 1000;
 
 /** All boxes, those that are unwell first. */
-export function createBoxesView({ api, query, redraw, reload, ask }) {
+export function createBoxesView({ api, query, redraw, ask }) {
   const filter = createBoxQuery(query);
   let overview;
   let boxes;
@@ -68,7 +68,7 @@ export function createBoxesView({ api, query, redraw, reload, ask }) {
   };
   const more = () => {
     wanted += STEP;
-    void reload();
+    ask();
   };
 
   return {

@@ -12,7 +12,7 @@ const PHASES = ["", ...RANK.toReversed()];
 
 /** All tunnels as pairs of boxes, those that do not carry first. */
 export function createTunnelsView(context) {
-  const { api, query, session, redraw, reload, ask, notify } = context;
+  const { api, query, session, redraw, ask, notify } = context;
   const filter = { box: query.get("box") ?? "", phase: query.get("phase") ?? "" };
   const form = createTunnelForm({
     api,
@@ -68,7 +68,7 @@ export function createTunnelsView(context) {
           ? nothing
           : html`<button type="button" @click=${() => {
               limit = Math.min(1000, limit + 200);
-              void reload();
+              ask();
             }}>Show more (${tunnels?.length} shown)</button>`
       }
     `,

@@ -20,7 +20,7 @@ const TYPING_MS = 250;
 
 /** The workloads of all boxes, those that are unwell first. */
 export function createWorkloadsView(context) {
-  const { api, query, reload, ask } = context;
+  const { api, query, ask } = context;
   const filter = { text: query.get("text") ?? "", labels: query.get("labels") ?? "", state: query.get("state") ?? "" };
   let items;
   let next;
@@ -68,7 +68,7 @@ export function createWorkloadsView(context) {
           ? nothing
           : html`<button type="button" @click=${() => {
               limit = Math.min(1000, limit + 200);
-              void reload();
+              ask();
             }}>Show more (${items?.length} shown)</button>`
       }
     `,
