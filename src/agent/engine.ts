@@ -155,7 +155,8 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       discardFiles: (id, lane) => {
         if (lane !== undefined) discardLaneFiles(filesOf(id, lane));
         // The keys of a tunnel that is still expected are known to its other end.
-        else if (isTunnel(store.state().workloads.get(id))) discardLaneFiles(filesOf(id));
+        else if (isTunnel(store.state().workloads.get(id)) && !reconciler.refusals().has(id))
+          discardLaneFiles(filesOf(id));
         else for (const each of LANES) discardWorkloadFiles(filesOf(id, each));
       },
       newNonce: () => randomBytes(16).toString("hex"),
