@@ -2,16 +2,27 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../src/base/clock.ts";
 import type { TunnelRole } from "../src/contract/tunnel-spec.ts";
 import type { KeptConnection } from "./application-host.ts";
-import { createTunnelNetwork, type EntryPoint, type NetworkTunnel, type TunnelNetwork } from "./tunnel-network.ts";
+import {
+  createTunnelNetwork,
+  type EntryPoint,
+  type NetworkTunnel,
+  stunnelsOf,
+  type TunnelNetwork,
+} from "./tunnel-network.ts";
 import { tunnelNetworkProblem } from "./tunnel-network-problem.ts";
 
 const isLong = process.env["SLUICE_TEST_LONG"] === "1";
 const COUNT_PORT = 7000;
 const ECHO_PORT = 7001;
 const ROLES = ["producer", "consumer"] as const;
+const SECURITIES = ["cert", "psk"] as const;
 /** Long enough for TCP to send less and less often; in the long form also for the ends to notice. */
 const CUT_MS = isLong ? 60_000 : 8000;
 const FROZEN_MS = 3000;
+/** Less than a stopped process is given. */
+const MOMENT_MS = 2000;
+/** After a tunnel was declared, or an agent was back. */
+const KILLS_MS = isLong ? Array.from({ length: 20 }, (_, index) => 40 * index) : [30, 200, 500];
 /**
  * From what was missing being back (of an agent: it answers) to bytes through the tunnel and both ends `up`. On a quiet
  * machine it is a second or two: the bar is for a busy one.
@@ -75,6 +86,18 @@ describe.skipIf(problem !== undefined)(title, () => {
     await untilBack(goneMs, `stunnel of the ${role}'s end killed`);
   });
 
+  test.each(ROLES)("keeps its connections when stunnel at the %s's end is frozen for a moment", async (role) => {
+    const before = await pids();
+    const kept = await connect();
+    process.kill(before[role] ?? 0, "SIGSTOP");
+    const answer = kept.say("frozen");
+    await systemClock.delay(MOMENT_MS);
+    process.kill(before[role] ?? 0, "SIGCONT");
+    expect(await answer).toBe("frozen");
+    expect(await pids()).toEqual(before);
+    await kept.close();
+  });
+
   test.each(ROLES)("is up again when stunnel at the %s's end is frozen for good", async (role) => {
     const before = await pids();
     process.kill(before[role] ?? 0, "SIGSTOP");
@@ -115,6 +138,31 @@ describe.skipIf(problem !== undefined)(title, () => {
     await untilBack(goneMs, "both stunnels killed without a server");
     for (const { server } of Object.values(world.boxes)) server.board.clear("refuse");
   });
+
+  test.each(SECURITIES)(
+    "is up (%s) although both agents are killed again and again while it is set up",
+    async (security) => {
+      const opening = world.open({ uid: `torn-${security}`, security, sources: [COUNT_PORT] });
+      for (const afterMs of KILLS_MS) {
+        await systemClock.delay(afterMs);
+        await Promise.all(
+          Object.values(world.boxes).map(async (box) => {
+            await box.killAgent("SIGKILL");
+            await box.startAgent();
+          }),
+        );
+      }
+      const backMs = systemClock.monotonicMs();
+      const torn = await opening;
+      console.log(
+        `killed while it was set up (${security}): up ${Math.round(systemClock.monotonicMs() - backMs)} ms later`,
+      );
+      expect((await world.hosts.right.exchange({ ...pointOf(torn, 0), bytes: 100_000 })).right).toBe(1);
+      for (const role of ROLES) expect(stunnelsOf(world.boxes[torn.site[role]], `${torn.uid}.${role}`)).toHaveLength(1);
+      await torn.down();
+    },
+    60_000 + KILLS_MS.length * 10_000,
+  );
 
   test.each(ROLES)("is up again after the power of the %s's box was cut", async (role) => {
     const name = tunnel.site[role];

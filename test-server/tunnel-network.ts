@@ -229,7 +229,7 @@ function freshSecurity(uid: string, kind: TunnelSecurity["kind"]): TunnelSecurit
 }
 
 /** Live processes of a workload, as their environment proves. */
-function stunnelsOf(world: AgentWorld, id: string): readonly number[] {
+export function stunnelsOf(world: AgentWorld, id: string): readonly number[] {
   const table = createProcessTable();
   return world.workloadPids().filter((pid) => table.environment(pid, id)?.get("SLUICE_WORKLOAD")?.split("/")[1] === id);
 }
