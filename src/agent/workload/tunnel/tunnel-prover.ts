@@ -58,7 +58,7 @@ export interface TunnelProver {
 }
 
 /** The other end is being set up at the same time: first asked quickly, then patiently. */
-const FIRST_TRY_MS = 40;
+const FIRST_TRY_MS = 20;
 const TRY_GROWTH = 1.4;
 const PATIENT_TRY_MS = 2000;
 /** A handshake with the peer, or a look at the own listeners. */
