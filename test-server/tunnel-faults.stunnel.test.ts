@@ -55,9 +55,8 @@ describe.skipIf(problem !== undefined)(title, () => {
       const kept = await connect();
       await box.killAgent("SIGKILL");
       expect(await kept.say("without an agent")).toBe("without an agent");
-      const missingMs = systemClock.monotonicMs();
       await box.startAgent();
-      await untilBack(missingMs, `agent of the ${role}'s end killed`);
+      await untilBack(systemClock.monotonicMs(), `agent of the ${role}'s end killed`);
       expect(await pids()).toEqual(before);
       expect(await kept.say("with the next")).toBe("with the next");
       await kept.close();
@@ -166,11 +165,18 @@ describe.skipIf(problem !== undefined)(title, () => {
 
   test.each(ROLES)("is up again after the power of the %s's box was cut", async (role) => {
     const name = tunnel.site[role];
+    const kept = await connect();
+    // A machine without power says goodbye to nobody.
+    world.net.sites[name].dropWire();
     await world.cutPower(name);
+    world.net.sites[name].healWire();
     const agent = await world.boxes[name].startAgent();
     const onMs = systemClock.monotonicMs();
     expect(agent.output()).toContain("Fresh boot detected");
     await untilBack(onMs, `power of the ${role}'s box cut`);
+    // Who was connected hears that it is over, and not silence.
+    expect(await kept.say("still there?")).toBe("");
+    expect(await kept.isOpen()).toBe(false);
   });
 
   test("leaves no process, port or key when it is taken down after all that", async () => {
