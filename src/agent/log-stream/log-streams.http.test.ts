@@ -74,7 +74,7 @@ afterEach(async () => {
 const open = (stream: string, given: Record<string, unknown> = {}) =>
   streams.open({ stream, workload: "cam-1", tail: 100, follow: true, ...given });
 
-async function until(predicate: () => boolean, what: string, timeoutMs = 8000): Promise<void> {
+async function until(predicate: () => boolean, what: string, timeoutMs = 30_000): Promise<void> {
   const endMs = systemClock.monotonicMs() + timeoutMs;
   while (!predicate()) {
     if (systemClock.monotonicMs() > endMs) throw new RangeError(`not within ${timeoutMs} ms: ${what}`);
