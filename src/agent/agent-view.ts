@@ -40,6 +40,8 @@ export interface AgentViewDeps {
   readonly badInputs: () => Readonly<Record<string, number>>;
   readonly node: () => NodeTelemetry | undefined;
   readonly capabilities: readonly string[];
+  readonly tunnelOf: (id: string) => WorkloadStatus["tunnel"];
+  readonly tunnelFacts: () => ReportPicture["tunnels"];
 }
 
 /** The agent as others see it: status, explanations, reports. Reads, never decides. */
@@ -66,6 +68,7 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
       driver: kind === undefined ? undefined : deps.driverOf(kind),
       usage: deps.usageOf(unit?.handle?.identity.pid),
       proof: deps.proofOf(id, keepGaps),
+      tunnel: deps.tunnelOf(id),
       held: deps.guard.holdOf(id),
       share: deps.guard.shareOf(id),
       incidents: deps.incidents().filter(({ end }) => end === undefined),
@@ -93,6 +96,7 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
       link: deps.link(),
       registry: deps.registry(),
       node: deps.node(),
+      tunnels: deps.tunnelFacts(),
       incidents: deps.incidents(),
       workloads: workloads(),
     }),

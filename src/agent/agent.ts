@@ -32,6 +32,8 @@ import { createUplinkLink, createUplinkReporter } from "./uplink.ts";
 import type { WorkloadDriver } from "./workload/driver.ts";
 import { systemStreamDisk } from "./workload/stream/stream-disk.ts";
 import { createStreamDriver } from "./workload/stream/stream-driver.ts";
+import { createTunnelDriver, type TunnelDriverDeps } from "./workload/tunnel/tunnel-driver.ts";
+import { createTunnelFacts } from "./workload/tunnel/tunnel-facts.ts";
 
 /** How late a loop may be on a busy machine before the watchdog goes hungry. */
 const LOOP_GRACE_MS = 30_000;
@@ -103,9 +105,14 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   if (boot.verdict === "reboot") registry.clear();
   const isCleared = boot.verdict === "reboot" && options.boot.onReboot === "clear";
   const badInputs = createBadInputs();
+  const tunnelFacts = createTunnelFacts(options.tunnels, { runProgram: context.spawner.runProgram, clock });
   badInputs.add("stored-state", registry.problems.length + expectedFile.problems.length);
 
-  const driverOf = createDrivers(context);
+  const driverOf = createDrivers(context, {
+    runProgram: context.spawner.runProgram,
+    healthOf: (id) => engine.tunnels.healthOf(id),
+    onWritten: (id, spec) => engine.tunnels.written(id, spec),
+  });
   const journal = openCommandJournal(join(stateDir, "commands.json"), fileDeps);
   const reporter = createUplinkReporter(context, { journal, picture: () => view.reportPicture() });
   const notices: Notices = {
@@ -163,6 +170,8 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       guard: engine.guard,
       node: engine.node.latest,
       capabilities: link.capabilities,
+      tunnelOf: engine.tunnels.statusOf,
+      tunnelFacts: tunnelFacts.read,
     },
   );
   // Loaded by the first reader: most boxes have none, and the library holds 3 MB.
@@ -220,12 +229,16 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   );
 }
 
-function createDrivers({ options, spawner }: AgentContext): (kind: string) => WorkloadDriver | undefined {
+function createDrivers(
+  { options, spawner }: AgentContext,
+  tunnels: TunnelDriverDeps,
+): (kind: string) => WorkloadDriver | undefined {
   const drivers: readonly WorkloadDriver[] = [
     createStreamDriver(
       { streams: options.streams, policy: options.policy },
       { runProgram: spawner.runProgram, disk: systemStreamDisk },
     ),
+    createTunnelDriver({ stunnelPath: options.tunnels.stunnelPath, policy: options.policy }, tunnels),
   ];
   return (kind) => drivers.find((driver) => driver.kind === kind);
 }

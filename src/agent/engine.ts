@@ -4,6 +4,7 @@ import { createPidLister } from "../base/process-sweep.ts";
 import type { RunDirectory } from "../base/run-directory.ts";
 import type { Service } from "../base/service.ts";
 import type { AgentStatus, LinkStatus } from "../contract/local-status.ts";
+import type { Workload } from "../contract/workload.ts";
 import type { AgentContext, Notices } from "./agent-context.ts";
 import type { Guard } from "./guard/guard.ts";
 import { openGuard } from "./guard/open-guard.ts";
@@ -22,6 +23,8 @@ import { createUsageSampler, type UsageSampler } from "./telemetry/usage-sampler
 import type { WorkloadDriver, WorkloadSecrets } from "./workload/driver.ts";
 import { createRecordingPruner } from "./workload/stream/recording-pruner.ts";
 import { systemStreamDisk } from "./workload/stream/stream-disk.ts";
+import { openTunnels } from "./workload/tunnel/open-tunnels.ts";
+import type { TunnelKeeper } from "./workload/tunnel/tunnel-keeper.ts";
 
 /** What makes expected streams run: the expected set, the reconciler, and what watches over both. */
 export interface Engine {
@@ -29,6 +32,7 @@ export interface Engine {
   readonly reconciler: Reconciler;
   readonly usage: UsageSampler;
   readonly guard: Guard;
+  readonly tunnels: TunnelKeeper;
   readonly node: Pick<NodeSampler, "latest">;
   readonly health: Pick<HealthWatch, "incidents" | "gaps">;
   readonly services: readonly Service[];
@@ -78,7 +82,9 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
         for (const workload of workloads) teachSecrets(context, driverOf(workload.kind)?.secrets(workload));
       },
       onChange: () => {
+        // The lap has judged what the tunnels' keeper looks after.
         reconciler.wake({ reason: "expected", isLoud: true });
+        tunnels.poke();
         notices.changed();
       },
     },
@@ -138,22 +144,44 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       filesOf,
       discardFiles: (id, lane) => {
         if (lane !== undefined) discardLaneFiles(filesOf(id, lane));
+        // The keys of a tunnel that is still expected are known to its other end.
+        else if (isTunnel(store.state().workloads.get(id))) discardLaneFiles(filesOf(id));
         else for (const each of LANES) discardWorkloadFiles(filesOf(id, each));
       },
       newNonce: () => randomBytes(16).toString("hex"),
       boxId: options.box.id,
       bootId: parts.bootId,
       expected,
+      awaits: (workload) => tunnels.awaits(workload),
       restraint: {
-        failed: (failure) => health.incidents.failed(failure),
+        failed: (failure) => tunnels.explainsFailure(failure.id) || health.incidents.failed(failure),
         turnInMs: (id) => health.incidents.turnInMs(id),
       },
       isStoredSetWhole: expectedFile.loaded !== undefined && expectedFile.problems.length === 0,
       isExpectedConfirmed: store.isConfirmed,
-      onChange: notices.changed,
+      onChange: () => {
+        tunnels.poke();
+        notices.changed();
+      },
       onOccurrence: notices.occurred,
       progress: context.progress.loop("reconciler"),
     },
+  );
+
+  const tunnels = openTunnels(
+    context,
+    {
+      expected,
+      isRefused: (id) => reconciler.refusals().has(id),
+      reconciler: () => reconciler,
+      pump,
+      driverOf,
+      directoryOf: (id) => filesOf(id).directory,
+      discard: (id) => {
+        if (!reconciler.units().has(id)) for (const each of LANES) discardWorkloadFiles(filesOf(id, each));
+      },
+    },
+    notices,
   );
 
   const processes = () => [...reconciler.units().values()].flatMap(unitsOf).filter(hasProcess);
@@ -171,7 +199,11 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       expected,
       units: reconciler.units,
       isRefused: (id) => reconciler.refusals().has(id),
-      isBlocked: (id) => reconciler.blocked().has(id),
+      blockOf: (id) => {
+        const block = reconciler.blocked().get(id);
+        if (block === undefined) return undefined;
+        return "text" in block ? "waiting" : "resource-taken";
+      },
       link: parts.link,
       disk: durability,
       wake: () => reconciler.wake({ reason: "health", isLoud: false }),
@@ -212,10 +244,12 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     node,
     filesOf,
     guard,
+    tunnels,
     services: [
       pump,
       health,
       guard,
+      tunnels,
       { name: "usage", run: usage.run },
       { name: "node", run: node.run },
       pruner,
@@ -236,6 +270,10 @@ function workloadJournal({ journal }: AgentContext): OutputJournal | undefined {
     write: (id, lines) => journal.write(`sluice-${id}`, lines),
     release: (id) => journal.release(`sluice-${id}`),
   };
+}
+
+function isTunnel(workload: Workload | undefined): boolean {
+  return workload?.kind === "tunnel";
 }
 
 function hasProcess({ handle }: Unit): boolean {

@@ -1,6 +1,7 @@
 import { type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { Readable } from "node:stream";
+import { createGuardedLookup, type MayReach, requireReachable } from "./guarded-lookup.ts";
 
 /** One request and the head of its answer. What it asks of `init` and gives in an answer, the global `fetch` does too. */
 export type HttpFetch = (url: URL, init: HttpRequest) => Promise<HttpResponse>;
@@ -30,6 +31,8 @@ export interface HttpHeaders {
 export interface HttpTrust {
   /** PEM certificates that a server's must lead to; the system's own authorities when left out. */
   readonly ca?: string | undefined;
+  /** Where connections may go; anywhere when left out. With it each request has a connection of its own. */
+  readonly mayReach?: MayReach | undefined;
   /** What we show of ourselves to a server that asks for it. Asked for each request; it may throw. */
   readonly certificate?: (() => ClientCertificate) | undefined;
 }
@@ -49,10 +52,13 @@ export function tlsOf({ ca, certificate }: HttpTrust): { ca?: string; cert?: str
  * the system's error, or the signal's reason.
  */
 export function createHttpFetch(trust: HttpTrust = {}): HttpFetch {
+  const { mayReach } = trust;
+  const guard = mayReach === undefined ? {} : { agent: false as const, lookup: createGuardedLookup(mayReach) };
   return (url, { method = "GET", headers, body, signal }) =>
     new Promise((resolve, reject) => {
+      if (mayReach !== undefined) requireReachable(url, mayReach);
       const send = url.protocol === "https:" ? requestHttps : requestHttp;
-      const request = send(url, { method, headers, signal, ...tlsOf(trust) }, (message) => {
+      const request = send(url, { method, headers, signal, ...guard, ...tlsOf(trust) }, (message) => {
         const encoding = message.headers["content-encoding"] ?? "identity";
         if (encoding === "identity") return resolve(toResponse(message));
         request.destroy();

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { LOG_LEVELS } from "../base/log.ts";
 import { boxIdSchema } from "../contract/identifier.ts";
+import { hostSchema as hostNameSchema } from "../contract/tunnel-spec.ts";
 import { type AgentOption, type DefaultContext, derivedOption, option, unsetOption } from "./agent-option.ts";
 import {
   booleanValue,
@@ -17,6 +18,7 @@ import {
   memoryValue,
   outputTemplateValue,
   pathValue,
+  portRangeValue,
   programValue,
   schemaValue,
   secondsValue,
@@ -130,6 +132,20 @@ export const AGENT_OPTIONS = {
     help: "Limit from the launch of a changed stream beside its old self to steady media. After it the new process is stopped and the old one goes on.",
   }),
 
+  "tunnels.address": unsetOption(schemaValue(hostNameSchema, "a host name or an IP address", "host"), {
+    help: "Where other boxes reach the gateways of this box. Without it this box can be a producer only for tunnels that say how it is reached.",
+  }),
+  "tunnels.ports": option(portRangeValue(), "20000-20999", {
+    help: "Ports that tunnels take on this box where none is asked for.",
+  }),
+  "tunnels.stunnelPath": option(programValue(), "stunnel", { help: "stunnel to run (5.60 or later)." }),
+  "tunnels.uplinkMbit": unsetOption(countValue({ min: 1, max: 1_000_000 }), {
+    help: "What this box can send, in Mbit/s: a hub admits tunnels that name a rate against it.",
+  }),
+  "tunnels.proofSeconds": option(secondsValue({ min: 10, max: 86_400 }), 180, {
+    help: "Time between two whole proofs of a tunnel's end: it attacks itself and must refuse. A handshake with its peer is repeated every 15 s.",
+  }),
+
   "metrics.listen": unsetOption(loopbackListenValue(), {
     help: "Where Prometheus reads `/metrics`. Without it they are on the agent's socket alone (`GET /v1/metrics`).",
   }),
@@ -208,6 +224,9 @@ export const AGENT_OPTIONS = {
   }),
   "policy.exclusiveInputs": option(listValue(hostSchema, "host names, `*.example.com` for subdomains"), [], {
     help: "Hosts whose inputs allow one reader at a time (cameras with one session). Streams of this box take turns there.",
+  }),
+  "policy.tunnelSources": option(listValue(hostSchema, "host names or addresses, `*.example.com` for subdomains"), [], {
+    help: "Hosts that the producer's end of a tunnel may lead to. Empty: any.",
   }),
   "policy.rawArguments": option(booleanValue(), false, {
     help: "Allow streams to bring their own FFmpeg arguments. Whoever controls the server then controls FFmpeg.",

@@ -1,5 +1,14 @@
 /** The agent's options after parsing. Keys, defaults, environment names and flags: `agent-options-table.ts`. */
 export interface AgentOptions {
+  readonly tunnels: {
+    /** Where other boxes reach this box's gateways. */
+    readonly address: string | undefined;
+    readonly ports: { readonly from: number; readonly to: number };
+    readonly stunnelPath: string;
+    readonly uplinkMbit: number | undefined;
+    /** Between two whole proofs of an end. */
+    readonly proofPeriodMs: number;
+  };
   readonly box: {
     readonly id: string;
     /** Somebody named it; else it is the host's name. */
@@ -52,7 +61,7 @@ export interface AgentOptions {
   readonly reconcile: { readonly shrinkHoldMs: number; readonly intervalMs: number };
   readonly shutdown: { readonly streams: "keep" | "stop" };
   readonly guard: GuardOptions;
-  readonly policy: StreamPolicy;
+  readonly policy: BoxPolicy;
   readonly files: {
     readonly stateDir: string;
     readonly registry: string;
@@ -98,4 +107,10 @@ export interface StreamPolicy {
   /** Hosts whose inputs serve one reader at a time. Patterns as in `hosts`. */
   readonly exclusiveInputs: readonly string[];
   readonly rawArguments: boolean;
+}
+
+/** What a box allows, whatever kind of workload it is. */
+export interface BoxPolicy extends StreamPolicy {
+  /** Hosts that a tunnel's producer end may lead to; empty: any. Patterns as in `hosts`. */
+  readonly tunnelSources: readonly string[];
 }

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { LOG_LEVELS } from "../base/log.ts";
+import { parseNetworks } from "../base/network-range.ts";
 import type { OptionValue } from "./option-value.ts";
 import { choiceValue, countValue, httpAddressValue, listValue, pathValue, secondsValue } from "./option-value.ts";
 import { type Derived, defaultStateDirectory, type Environment, type HostFacts } from "./state-directory.ts";
@@ -31,6 +32,7 @@ function unset<T>(value: OptionValue<T>, help: string, fallbackText = "not set")
 }
 
 const proxySchema = z.string().regex(/^[0-9a-fA-F:.]+(?:\/\d{1,3})?$/);
+const networkSchema = z.string().refine((text) => parseNetworks([text]) !== undefined);
 const nameSchema = z.string().regex(/^(?:\*\.)?[A-Za-z0-9:][A-Za-z0-9_.:-]{0,252}$/);
 
 /**
@@ -132,6 +134,17 @@ export const HUB_OPTIONS = {
     countValue({ min: 0, max: 10 }),
     0,
     "Replicas of Redis that must have a change before it is acknowledged.",
+  ),
+
+  "secrets.keyFile": unset(
+    pathValue(),
+    "Key that encrypts webhook secrets in the store: 64 hexadecimal digits (`openssl rand -hex 32`). Several hubs of one Redis need the same; without it they take no secrets.",
+    "`secrets.key` in the data directory, made at the first start; with Redis not set",
+  ),
+  "webhooks.allowedNetworks": option(
+    listValue(networkSchema, "networks or addresses, such as 10.20.0.0/16"),
+    [],
+    "Private, loopback or link-local networks that webhooks may lead to. All others of these are refused.",
   ),
 
   "enrolment.approval": option(

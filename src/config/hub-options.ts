@@ -27,6 +27,14 @@ export interface HubOptions {
     readonly clientCertificates?: "required" | "asked";
   };
   readonly store: StoreOptions;
+  readonly secrets?: {
+    /** Encrypts secrets in the store. Absent: the hub's own file, where it has a store of its own; else none. */
+    readonly keyFile: string | undefined;
+  };
+  readonly webhooks?: {
+    /** Special ranges that webhooks may lead to all the same. */
+    readonly allowedNetworks: readonly string[];
+  };
   readonly enrolment: { readonly approval: "automatic" | "manual" };
   readonly limits: {
     readonly operatorPerSecond: number;

@@ -40,6 +40,19 @@ export function schemaValue(schema: z.ZodType<string>, allowed: string, placehol
   return { allowed, placeholder, schema, fromText: asIs };
 }
 
+/** `20000-20999`, both ends included. */
+export function portRangeValue(): OptionValue<string> {
+  return {
+    allowed: "two ports from 1024 to 65535, the first not above the second: 20000-20999",
+    placeholder: "from-to",
+    schema: z.string().refine((text) => {
+      const [, from, to] = /^(\d{4,5})-(\d{4,5})$/.exec(text)?.map(Number) ?? [];
+      return from !== undefined && to !== undefined && from >= 1024 && from <= to && to <= 65_535;
+    }),
+    fromText: asIs,
+  };
+}
+
 /** What a hub printed for a box that is to enrol. */
 export function enrolmentTokenValue(): OptionValue<string> {
   return {

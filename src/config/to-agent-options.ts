@@ -36,6 +36,13 @@ export function toAgentOptions(
       update: values["streams.update"],
       updateDeadlineMs: toMs(values["streams.updateDeadlineSeconds"]),
     },
+    tunnels: {
+      address: values["tunnels.address"],
+      ports: toPortRange(values["tunnels.ports"]),
+      stunnelPath: values["tunnels.stunnelPath"],
+      uplinkMbit: values["tunnels.uplinkMbit"],
+      proofPeriodMs: toMs(values["tunnels.proofSeconds"]),
+    },
     metrics: { listen: toListen(values["metrics.listen"]) },
     boot: {
       onReboot: values["boot.onReboot"],
@@ -68,6 +75,7 @@ export function toAgentOptions(
       fileRoots: values["policy.fileRoots"],
       exclusiveInputs: values["policy.exclusiveInputs"],
       rawArguments: values["policy.rawArguments"],
+      tunnelSources: values["policy.tunnelSources"],
     },
     files: {
       stateDir: values["files.stateDir"],
@@ -87,6 +95,11 @@ function toListen(text: string | undefined): AgentOptions["metrics"]["listen"] {
   if (text === undefined) return undefined;
   const colon = text.lastIndexOf(":");
   return { host: text.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(text.slice(colon + 1)) };
+}
+
+function toPortRange(text: string): AgentOptions["tunnels"]["ports"] {
+  const [from = 0, to = 0] = text.split("-").map(Number);
+  return { from, to };
 }
 
 function toMs(seconds: number): number {

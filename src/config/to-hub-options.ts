@@ -39,6 +39,8 @@ export function toHubOptions(values: Values): HubOptions {
       ),
     },
     store: storeOf(values, text),
+    secrets: { keyFile: text("secrets.keyFile") },
+    webhooks: { allowedNetworks: list("webhooks.allowedNetworks") },
     enrolment: { approval: HUB_OPTIONS["enrolment.approval"].value.schema.parse(values.get("enrolment.approval")) },
     limits: {
       operatorPerSecond: number("limits.operatorPerSecond"),

@@ -139,6 +139,7 @@ export function hubRoutes(): readonly Route[] {
     random: systemRandom,
     log: createMemoryLog(),
     newSecret: newId,
+    secrets: undefined,
     life: new AbortController().signal,
   };
   const options = { enrolment: { approval: "automatic" }, store: { kind: "memory" } } as const;

@@ -9,6 +9,7 @@ import type { HubOptions } from "../config/hub-options.ts";
 import { createAuthenticationService } from "./auth/authentication-service.ts";
 import { createAuthenticator } from "./auth/authenticator.ts";
 import { createFirstToken, createFirstTokenService } from "./auth/first-token.ts";
+import { loadSecretBox } from "./auth/load-secret-box.ts";
 import { createTokenRoutes } from "./auth/token-routes.ts";
 import { createAuditRoute } from "./fleet/audit-route.ts";
 import { createBackupRoute } from "./fleet/backup-route.ts";
@@ -69,6 +70,7 @@ export async function runHub(options: HubOptions, deps: HubDeps, stop: AbortSign
   await makeDirectory(options.files.dataDir);
   const identity = await loadServerIdentity(options, deps);
   const clientCertificates = await loadClientCertificates(options, deps);
+  const secrets = await loadSecretBox(options, deps);
   const store = await openStore(options.store, deps);
   const life = new AbortController();
   const context: HubContext = {
@@ -79,6 +81,7 @@ export async function runHub(options: HubOptions, deps: HubDeps, stop: AbortSign
     random: deps.random,
     log,
     newSecret: deps.newSecret,
+    secrets,
     life: life.signal,
   };
   let server: HttpServer | undefined;
@@ -120,7 +123,7 @@ interface Parts {
 
 /** Everything that this hub does, as routes and as services. */
 export function createParts(
-  options: Pick<HubOptions, "enrolment" | "store"> & Partial<Pick<HubOptions, "metrics">>,
+  options: Pick<HubOptions, "enrolment" | "store"> & Partial<Pick<HubOptions, "metrics" | "webhooks">>,
   deps: {
     readonly context: HubContext;
     readonly hub: () => { readonly url: string; readonly caSha256: string | undefined };
@@ -130,7 +133,9 @@ export function createParts(
 ): Parts {
   const { context, hub, ownUrl = () => hub().url } = deps;
   const manyHubs = options.store.kind === "redis";
-  const live = createLive({ ...LIVE_DEFAULTS, manyHubs, advertisedUrl: ownUrl, metrics: options.metrics }, context);
+  const webhookNetworks = options.webhooks?.allowedNetworks ?? [];
+  const { metrics } = options;
+  const live = createLive({ ...LIVE_DEFAULTS, manyHubs, advertisedUrl: ownUrl, metrics, webhookNetworks }, context);
   const reader = createBoxReader(context, live.boxStates);
   const approve = options.enrolment.approval === "automatic";
   return {

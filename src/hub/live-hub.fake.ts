@@ -4,6 +4,7 @@ import { createMemoryLog, type MemoryLog } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
 import { runServices } from "../base/service.ts";
 import { createAuthenticator } from "./auth/authenticator.ts";
+import { createSecretBox, type SecretBox } from "./auth/secret-box.ts";
 import { hashSecret } from "./auth/secret-hash.ts";
 import { type HttpServer, startHttpServer } from "./http/http-server.ts";
 import { createLive, LIVE_DEFAULTS, type Live, type LiveOptions } from "./live.ts";
@@ -28,6 +29,8 @@ export interface LiveHubWish {
   readonly options?: Partial<LiveOptions>;
   readonly hubId?: string;
   readonly port?: number;
+  /** Left out: one of its own; `null`: none. */
+  readonly secrets?: SecretBox | null;
 }
 
 const RATE = { perSecond: 1e6, burst: 1e6 };
@@ -48,11 +51,18 @@ export async function startLiveHub(wish: LiveHubWish = {}): Promise<LiveHub> {
     random: systemRandom,
     log,
     newSecret: () => randomBytes(32).toString("base64url"),
+    secrets: wish.secrets === null ? undefined : (wish.secrets ?? createSecretBox(randomBytes(32))),
     life: life.signal,
   };
   let http: HttpServer | undefined;
   const live = createLive(
-    { ...LIVE_DEFAULTS, manyHubs: false, advertisedUrl: () => http?.origin, ...wish.options },
+    {
+      ...LIVE_DEFAULTS,
+      manyHubs: false,
+      webhookNetworks: ["127.0.0.0/8"],
+      advertisedUrl: () => http?.origin,
+      ...wish.options,
+    },
     context,
   );
   const authenticator = createAuthenticator({ store, clock: systemClock });

@@ -1,9 +1,12 @@
+import type { MayReach } from "../base/guarded-lookup.ts";
 import { createHttpFetch } from "../base/http-fetch.ts";
 import { createMetricsServer } from "../base/metrics-server.ts";
+import { isSpecialAddress, parseNetworks } from "../base/network-range.ts";
 import type { Service } from "../base/service.ts";
 import type { BoxConnection } from "../contract/fleet/box-view.ts";
 import { createAlertKeeper } from "./alerts/alert-keeper.ts";
 import { createAlertRoutes } from "./alerts/alert-routes.ts";
+import { createRuleSealer } from "./alerts/seal-rules.ts";
 import { createWebhookSender } from "./alerts/webhook-sender.ts";
 import { createBoxEventsRoute } from "./events/box-events-route.ts";
 import { createBoxRoom } from "./events/box-room.ts";
@@ -41,6 +44,8 @@ export interface LiveOptions {
   readonly connects: { readonly perSecond: number; readonly burst: number };
   /** Where boxes reach this very hub, for what only this one of several hubs can take; `undefined`: where they reach any. */
   readonly advertisedUrl: () => string | undefined;
+  /** Private, loopback and link-local networks that webhooks may lead to; parsed before. */
+  readonly webhookNetworks: readonly string[];
   /** Where the metrics are served without a token as well. */
   readonly metrics?: { readonly host: string; readonly port: number } | undefined;
 }
@@ -48,6 +53,7 @@ export interface LiveOptions {
 export const LIVE_DEFAULTS: Omit<LiveOptions, "manyHubs" | "advertisedUrl"> = {
   beatMs: 15_000,
   connects: { perSecond: 500, burst: 500 },
+  webhookNetworks: [],
 };
 
 /** What goes on between the hub, its boxes and those who watch. */
@@ -64,7 +70,9 @@ const FLUSH_MS = 5000;
 const REFRESH_MS = { shared: 10_000, own: 60_000 } as const;
 
 export function createLive(options: LiveOptions, context: HubContext): Live {
-  const { store, clock, random, log, hubId } = context;
+  const { store, clock, random, log, hubId, secrets } = context;
+  const isAllowed = parseNetworks(options.webhookNetworks);
+  const mayReach: MayReach = (address) => !isSpecialAddress(address) || isAllowed?.(address) === true;
   const presence = createPresence(
     {
       limits: CONNECTION_LIMITS,
@@ -97,7 +105,8 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
     clock,
     random,
     log,
-    fetch: createHttpFetch(),
+    fetch: createHttpFetch({ mayReach }),
+    secrets,
     version: context.version,
   });
   intake.onReport(samples.note);
@@ -136,6 +145,7 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
       logs,
       samples,
       alerts,
+      createRuleSealer(context),
       webhooks,
       createTunnelService({ context, presence, ports, maker }),
       metricsServer,
@@ -147,7 +157,7 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
       ...createLogRoutes(logs),
       createTelemetryRoute({ store, clock }),
       createMetricsRoute(metrics),
-      ...createAlertRoutes({ store, clock }),
+      ...createAlertRoutes({ store, clock, secrets, mayReach }),
       ...createTunnelRoutes(context, { maker }),
     ],
   };

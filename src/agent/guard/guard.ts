@@ -10,7 +10,7 @@ import type { GuardOptions } from "../../config/agent-options.ts";
 import type { AgentStatus, WorkloadStatus } from "../../contract/local-status.ts";
 import type { Occurrence } from "../../contract/report.ts";
 import type { Workload } from "../../contract/workload.ts";
-import type { Finding } from "../health/diagnose.ts";
+import type { Finding } from "../health/finding.ts";
 import { type Unit, unitsOf } from "../reconcile/unit.ts";
 import type { ProcessMark } from "../runtime/process/process-runtime.ts";
 import { admitStarts, hasRoom, type Reservations } from "./admission.ts";

@@ -1,4 +1,4 @@
-import type { Finding } from "../health/diagnose.ts";
+import type { Finding } from "../health/finding.ts";
 import type { Limits } from "./limits.ts";
 
 /**

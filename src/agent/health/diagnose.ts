@@ -1,4 +1,5 @@
 import type { HealthCause } from "../../contract/health-cause.ts";
+import type { Finding } from "./finding.ts";
 import { type MediaHealth, ratesOf } from "./media-health.ts";
 import type { ProcessHealth } from "./process-health.ts";
 import { type SocketHealth, stuckSocket, type WatchedSocket } from "./socket-health.ts";
@@ -16,14 +17,6 @@ export interface HealthLimits {
   readonly hasFollowers: boolean;
   /** Every output is a file on this box. */
   readonly writesFilesOnly: boolean;
-}
-
-/** Why a workload does not do its work, and whether a new process would help. */
-export interface Finding {
-  readonly cause: HealthCause;
-  /** The evidence, in words. */
-  readonly message: string;
-  readonly needsRestart: boolean;
 }
 
 /** The three witnesses. */
@@ -53,9 +46,8 @@ const LIVELOCK_MS = 60_000;
  * socket, and a full socket explains counters that stand still.
  */
 export function diagnose({ media, sockets, process }: Witnesses, limits: HealthLimits): Finding | undefined {
-  if (process.stoppedMs >= Math.min(STOPPED_MS, limits.stallMs)) {
-    return restart("stopped", `its process has been stopped by a signal for ${seconds(process.stoppedMs)}`);
-  }
+  const stopped = diagnoseStopped(process, limits);
+  if (stopped !== undefined) return stopped;
   if (!media.hasMoved) return startFinding(media, sockets, limits);
   const isIdle = media.idleMs >= limits.stallMs;
   const stuck = stuckConnection(sockets, isIdle ? 1 : NAMED_MS);
@@ -66,6 +58,15 @@ export function diagnose({ media, sockets, process }: Witnesses, limits: HealthL
   }
   if (isIdle) return idleFinding({ media, sockets, process }, limits);
   return slowFinding(media, sockets);
+}
+
+/** The same of every kind of workload. */
+export function diagnoseStopped(
+  { stoppedMs }: Pick<ProcessHealth, "stoppedMs">,
+  { stallMs }: Pick<HealthLimits, "stallMs">,
+): Finding | undefined {
+  if (stoppedMs < Math.min(STOPPED_MS, stallMs)) return undefined;
+  return restart("stopped", `its process has been stopped by a signal for ${seconds(stoppedMs)}`);
 }
 
 function startFinding(media: MediaHealth, { sockets }: SocketHealth, limits: HealthLimits): Finding | undefined {

@@ -10,7 +10,7 @@ import { type Unit, unitsOf } from "../reconcile/unit.ts";
 import { createGapFile } from "../registry/gap-file.ts";
 import type { Lane, WorkloadFiles } from "../runtime/process/process-runtime.ts";
 import type { WorkloadDriver } from "../workload/driver.ts";
-import type { Finding } from "./diagnose.ts";
+import type { Finding } from "./finding.ts";
 import { createGapLedger, type GapLedger } from "./gap-ledger.ts";
 import { explains, type IncidentFacts } from "./incident.ts";
 import { createIncidentBook, type IncidentBook } from "./incident-book.ts";
@@ -33,8 +33,8 @@ export interface HealthWatchParts {
   readonly expected: () => ReadonlyMap<string, Workload>;
   readonly units: () => ReadonlyMap<string, Unit>;
   readonly isRefused: (id: string) => boolean;
-  /** It waits for something that another has. */
-  readonly isBlocked: (id: string) => boolean;
+  /** What it waits for, in a word. */
+  readonly blockOf: (id: string) => string | undefined;
   readonly link: () => LinkStatus;
   readonly disk: () => { readonly durable: boolean; readonly reason?: string };
   readonly wake: () => void;
@@ -87,7 +87,7 @@ export function createHealthWatch(context: AgentContext, parts: HealthWatchParts
     const { state, lastByteAt, reason } = parts.link();
     return {
       healthy: [...parts.units().values()]
-        .filter((unit) => provesMedia(unit, HEALTHY_MS) && !traits(unit.id).writesFilesOnly)
+        .filter((unit) => provesMedia(unit, HEALTHY_MS) && !traits(unit.id).isLocal)
         .map(({ id }) => id),
       link: {
         isOff: state === "off",
@@ -101,23 +101,24 @@ export function createHealthWatch(context: AgentContext, parts: HealthWatchParts
   };
 
   const sight = (id: string, incident: string | undefined) =>
-    sightingOfWorkload(parts.units().get(id), incident ?? (parts.isBlocked(id) ? "resource-taken" : undefined));
+    sightingOfWorkload(parts.units().get(id), incident ?? parts.blockOf(id));
 
   const monitor = createMonitor(
     {
       periodMs: PERIOD_MS,
       limitsOf: ({ id, kind }) => {
         const { stallMs, startDeadlineMs } = options.streams;
-        const { hasFollowers, writesFilesOnly, sendsInBursts } = traits(id);
+        const { hasFollowers, isLocal, sendsInBursts } = traits(id);
         return {
           startDeadlineMs: parts.driverOf(kind)?.startDeadlineMs ?? startDeadlineMs,
           stallMs,
           sourceStallMs: sendsInBursts ? Math.max(stallMs, BURST_STALL_MS) : stallMs,
           periodMs: PERIOD_MS,
           hasFollowers,
-          writesFilesOnly,
+          writesFilesOnly: isLocal,
         };
       },
+      ownHealthOf: ({ id, kind }) => parts.driverOf(kind)?.healthOf?.(id),
     },
     {
       clock,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { MediaSample } from "../workload/driver.ts";
-import { diagnose, type Finding, type HealthLimits } from "./diagnose.ts";
+import { diagnose, type HealthLimits } from "./diagnose.ts";
+import type { Finding } from "./finding.ts";
 import { countedTime, type MediaHealth, NEW_HEALTH, observeMedia, ratesOf } from "./media-health.ts";
 import { NEW_PROCESS } from "./process-health.ts";
 import { NO_SOCKETS } from "./socket-health.ts";

@@ -68,6 +68,17 @@ export function observeMedia(health: MediaHealth, { nowMs, countedMs, sample, sa
   };
 }
 
+/** The same of work that makes no media, and is proved or not at the moment. */
+export function observeWork(health: MediaHealth, isWorking: boolean, countedMs: number): MediaHealth {
+  return {
+    idleMs: isWorking ? 0 : health.idleMs + countedMs,
+    healthyMs: isWorking ? health.healthyMs + countedMs : 0,
+    slowMs: 0,
+    hasMoved: health.hasMoved || isWorking,
+    window: [],
+  };
+}
+
 /** Time without movement between two slow readings. Known to be that only once it is over: it may have been a stall. */
 function pauseBetween({ slowMs, idleMs }: MediaHealth): number {
   return slowMs > 0 && idleMs <= GUST_MS ? idleMs : 0;

@@ -1,4 +1,4 @@
-import type { Finding } from "./diagnose.ts";
+import type { Finding } from "./finding.ts";
 import type { MediaHealth } from "./media-health.ts";
 import type { SocketHealth } from "./socket-health.ts";
 

@@ -39,6 +39,7 @@ async function createWorld() {
   const monitor = createMonitor(
     {
       periodMs: 1000,
+      ownHealthOf: () => undefined,
       limitsOf: () => ({
         periodMs: 1000,
         startDeadlineMs: 20_000,

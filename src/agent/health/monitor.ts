@@ -5,15 +5,18 @@ import type { LoopProgress } from "../../base/progress-watch.ts";
 import type { TcpSocket } from "../../base/tcp-table.ts";
 import { afterHealthy } from "../reconcile/restart-state.ts";
 import type { Unit } from "../reconcile/unit.ts";
-import type { MediaSample } from "../workload/driver.ts";
-import { diagnose, type Finding, type HealthLimits } from "./diagnose.ts";
-import { countedTime, observeMedia } from "./media-health.ts";
+import type { MediaSample, OwnHealth } from "../workload/driver.ts";
+import { diagnose, diagnoseStopped, type HealthLimits } from "./diagnose.ts";
+import type { Finding } from "./finding.ts";
+import { countedTime, observeMedia, observeWork } from "./media-health.ts";
 import { NEW_PROCESS, observeProcess } from "./process-health.ts";
 import { isStrained, observeSockets } from "./socket-health.ts";
 
 export interface MonitorOptions {
   readonly periodMs: number;
   readonly limitsOf: (unit: Unit) => HealthLimits;
+  /** Of kinds that make no media: what their keeper has found out. */
+  readonly ownHealthOf: (unit: Unit) => OwnHealth | undefined;
 }
 
 export interface MonitorDeps {
@@ -61,15 +64,21 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
       needsRestart: unit.finding?.needsRestart,
       hasMoved: unit.health.hasMoved,
     };
-    const stat = isSuspect(unit) ? handle.stat() : undefined;
+    const own = options.ownHealthOf(unit);
+    const stat = own !== undefined || isSuspect(unit) ? handle.stat() : undefined;
     const waitsIn = stat?.state === "D" ? deps.waitsIn(handle.identity.pid) : undefined;
     const sample = probe.sample();
-    unit.health = observeMedia(unit.health, { ...tick, sample, sampleAgeMs: ageOf(sample, deps.clock.wallMs()) });
+    unit.health =
+      own === undefined
+        ? observeMedia(unit.health, { ...tick, sample, sampleAgeMs: ageOf(sample, deps.clock.wallMs()) })
+        : observeWork(unit.health, own.isWorking, tick.countedMs);
     unit.process = stat === undefined ? NEW_PROCESS : observeProcess(unit.process, { ...stat, waitsIn }, tick);
     unit.sockets = observeSockets(unit.sockets, sockets, tick.countedMs);
     unit.finding =
       deps.breachOf(unit) ??
-      diagnose({ media: unit.health, process: unit.process, sockets: unit.sockets }, options.limitsOf(unit));
+      (own === undefined
+        ? diagnose({ media: unit.health, process: unit.process, sockets: unit.sockets }, options.limitsOf(unit))
+        : (diagnoseStopped(unit.process, options.limitsOf(unit)) ?? own.finding));
     const { finding } = unit;
     unit.restart = afterHealthy(unit.restart, unit.health.healthyMs);
     const isNew = finding?.cause !== before.cause || finding?.needsRestart !== before.needsRestart;

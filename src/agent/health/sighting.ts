@@ -22,8 +22,10 @@ export function sightingOf(unit: Unit | undefined, incident: string | undefined)
   const cause = incident ?? finding ?? (unit?.stopReason === "changed" ? "changed" : unit?.lastExit?.class);
   if (unit?.handle === undefined || unit.phase !== "running") return { media: "down", cause: cause ?? "starting" };
   const { health, handle } = unit;
-  // The first reading of an adopted process tells what it made once, not that it still does.
-  if (handle.isAdopted && health.window.length < 2 && health.idleMs < ADOPTED_WAIT_MS) {
+  // The first reading of an adopted process tells what it made once, not that it still does. Work without counters is
+  // proved outright.
+  const isWorkProved = health.hasMoved && health.window.length === 0;
+  if (handle.isAdopted && !isWorkProved && health.window.length < 2 && health.idleMs < ADOPTED_WAIT_MS) {
     return { media: "unknown", cause: "" };
   }
   if (!health.hasMoved) return { media: "down", cause: cause ?? "starting" };

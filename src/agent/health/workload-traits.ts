@@ -3,12 +3,13 @@ import type { Workload } from "../../contract/workload.ts";
 /** What a workload's spec says about how its health must be read. */
 export interface WorkloadTraits {
   readonly hasFollowers: boolean;
-  readonly writesFilesOnly: boolean;
+  /** What it does is no proof of the network. */
+  readonly isLocal: boolean;
   /** Its source comes in segments of some seconds each. */
   readonly sendsInBursts: boolean;
 }
 
-const UNKNOWN: WorkloadTraits = { hasFollowers: false, writesFilesOnly: false, sendsInBursts: false };
+const UNKNOWN: WorkloadTraits = { hasFollowers: false, isLocal: false, sendsInBursts: false };
 
 /** Asked for each second, of a spec that changes once a month. */
 const known = new WeakMap<Workload, WorkloadTraits>();
@@ -21,11 +22,12 @@ export function traitsOf(workload: Workload | undefined): WorkloadTraits {
 }
 
 function readTraits(workload: Workload): WorkloadTraits {
-  if (workload.kind !== "stream") return UNKNOWN;
+  // Only the consumer's end goes out into the network.
+  if (workload.kind === "tunnel") return { ...UNKNOWN, isLocal: workload.spec.role === "producer" };
   const { input, outputs } = workload.spec;
   return {
     hasFollowers: outputs.length > 1,
-    writesFilesOnly: outputs.every(({ url }) => isFile(url)),
+    isLocal: outputs.every(({ url }) => isFile(url)),
     sendsInBursts: /^https?:[^?#]*\.m3u8(?:[?#]|$)/i.test(input.url),
   };
 }

@@ -18,13 +18,18 @@ const seen = (phase: ObservedWorkload["phase"], extra: Partial<ObservedWorkload>
   ...extra,
 });
 
+const AWAITED = { what: "tunnel t-1", holder: "t-1.consumer", text: "it goes through tunnel t-1, which is not up" };
+
 function waits(
   observed: Readonly<Record<string, ObservedWorkload>>,
   expected: Readonly<Record<string, ExpectedWorkload>>,
 ) {
   const { blocked } = allocate(new Map(Object.entries(observed)), new Map(Object.entries(expected)));
   return Object.fromEntries(
-    [...blocked].map(([id, { claim, holder, isHeld }]) => [id, `${holder} ${isHeld ? "has" : "before"} ${claim.key}`]),
+    [...blocked].map(([id, block]) => [
+      id,
+      "text" in block ? block.text : `${block.holder} ${block.isHeld ? "has" : "before"} ${block.claim.key}`,
+    ]),
   );
 }
 
@@ -36,6 +41,12 @@ describe("allocate", () => {
       { b: seen("running", { holds: ["k"] }) },
       { a: wanted("k"), b: wanted("k") },
       { a: "b has k" },
+    ],
+    [
+      "lets nobody take anything who waits for something else, unless it runs as it should",
+      { c: seen("running", { holds: ["k2"] }) },
+      { a: { ...wanted("k"), awaits: AWAITED }, b: wanted("k"), c: { ...wanted("k2"), awaits: AWAITED } },
+      { a: AWAITED.text },
     ],
     [
       "waits until a process that nothing expects is gone",

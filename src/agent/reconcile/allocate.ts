@@ -1,4 +1,4 @@
-import type { Claim } from "../workload/driver.ts";
+import type { Awaiting, Claim } from "../workload/driver.ts";
 import type { ExpectedWorkload, ObservedProcess, ObservedWorkload } from "./observed.ts";
 
 /**
@@ -11,8 +11,10 @@ export interface Allocation {
   readonly blocked: ReadonlyMap<string, Blocked>;
 }
 
-/** What a workload waits for, and who has it. */
-export interface Blocked {
+/** What a workload waits for, and who has it or must bring it. */
+export type Blocked = Taken | Awaiting;
+
+export interface Taken {
   readonly claim: Claim;
   /** Id of the workload that has it; its own, where an earlier process of it has not gone yet. */
   readonly holder: string;
@@ -28,8 +30,9 @@ export function allocate(
   const reserved = new Map<string, string>();
   const blocked = new Map<string, Blocked>();
   const place = (id: string, wanted: ExpectedWorkload, seen: ObservedWorkload | undefined) => {
+    // Who waits for something else takes nothing meanwhile.
     const isSettled = seen !== undefined && seen.phase !== "waiting" && seen.specHash === wanted.specHash;
-    const block = isSettled ? undefined : findBlock(id, wanted, { seen, held, reserved });
+    const block = isSettled ? undefined : (wanted.awaits ?? findBlock(id, wanted, { seen, held, reserved }));
     if (block !== undefined) blocked.set(id, block);
     else for (const { key } of wanted.claims ?? []) if (!held.has(key) && !reserved.has(key)) reserved.set(key, id);
   };

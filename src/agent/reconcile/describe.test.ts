@@ -22,6 +22,7 @@ function viewOf(extra: Partial<WorkloadView> = {}): WorkloadView {
     driver: undefined,
     usage: undefined,
     proof: undefined,
+    tunnel: undefined,
     held: undefined,
     blocked: undefined,
     share: { priority: 50 },

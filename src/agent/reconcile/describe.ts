@@ -4,7 +4,7 @@ import type { Workload, WorkloadState } from "../../contract/workload.ts";
 import { ratesOf } from "../health/media-health.ts";
 import type { Refusal, WorkloadDriver } from "../workload/driver.ts";
 import type { Blocked } from "./allocate.ts";
-import { blockedText } from "./blocked-text.ts";
+import { blockedText, whatOf } from "./blocked-text.ts";
 import { updateOf, updateTrouble } from "./describe-update.ts";
 import { exitText } from "./transitions.ts";
 import type { Unit } from "./unit.ts";
@@ -20,6 +20,8 @@ export interface WorkloadView {
   readonly usage: { readonly cpuPercent: number; readonly rssBytes: number } | undefined;
   /** Its ledger; only the last of its gaps where there are many. */
   readonly proof: WorkloadStatus["proof"];
+  /** What its keeper tells of it, where it is a tunnel's end. */
+  readonly tunnel: WorkloadStatus["tunnel"];
   /** The resource guard keeps it from running, or from recording. */
   readonly held: WorkloadStatus["held"];
   readonly share: Pick<WorkloadStatus, "priority" | "limits">;
@@ -68,16 +70,19 @@ export function toWorkloadStatus(view: WorkloadView): WorkloadStatus {
       ? { nextStartInSeconds: Math.max(0, (unit.dueAtMs - view.nowMs) / 1000) }
       : {}),
     ...(unit?.lastExit === undefined ? {} : { lastExit: toLastExit(unit.lastExit) }),
-    ...(unit?.phase === "running" ? { media: toMedia(unit) } : {}),
+    ...(unit?.phase === "running" && hasMedia(view) ? { media: toMedia(unit) } : {}),
     ...(update === undefined ? {} : { update }),
-    ...(blocked === undefined
-      ? {}
-      : { waitsFor: { what: `${blocked.claim.kind} ${blocked.claim.label}`, holder: blocked.holder } }),
+    ...(blocked === undefined ? {} : { waitsFor: { what: whatOf(blocked), holder: blocked.holder } }),
+    ...(view.tunnel === undefined ? {} : { tunnel: view.tunnel }),
     ...(view.proof === undefined ? {} : { proof: view.proof }),
     ...(view.usage ?? {}),
     ...view.share,
     ...(view.held === undefined ? {} : { held: view.held }),
   };
+}
+
+function hasMedia({ driver }: WorkloadView): boolean {
+  return driver?.healthOf === undefined;
 }
 
 /** It waits for room, not for its next turn. */
@@ -133,7 +138,7 @@ export function explain(view: WorkloadView, source: string): Explanation {
   else because.push(`Expected by ${source}: ${view.driver?.describe(workload) ?? workload.kind}.`);
   if (refusal !== undefined) because.push(`Refused by ${refusal.rule} on this box: ${refusal.message}.`);
   if (unit === undefined) because.push("Nothing of it runs.");
-  else because.push(...whatRuns(unit), ...whatEnded(unit), ...whatIsNext(unit, view));
+  else because.push(...whatRuns(unit, view), ...whatEnded(unit), ...whatIsNext(unit, view));
   because.push(...whatHolds(view));
   because.push(...whatIsUpdated(view));
   because.push(...whatWasProved(view), ...view.incidents.map(incidentText));
@@ -141,7 +146,7 @@ export function explain(view: WorkloadView, source: string): Explanation {
   return { id: view.id, status: toWorkloadStatus(view), because };
 }
 
-function whatRuns(unit: Unit): string[] {
+function whatRuns(unit: Unit, view: WorkloadView): string[] {
   const { handle, finding } = unit;
   if (handle === undefined) return unit.cause === undefined ? [] : [`Not running: ${unit.cause}.`];
   const { pid, startTicks } = handle.identity;
@@ -150,9 +155,24 @@ function whatRuns(unit: Unit): string[] {
     `Pid ${pid} runs generation ${unit.generation} (${how}; proved by start tick ${startTicks} and its mark).`,
   ];
   if (finding !== undefined) lines.push(`Health: ${finding.cause}: ${finding.message}.`);
+  else if (!hasMedia(view)) lines.push(...whatTunnelDoes(view.tunnel));
   else if (!unit.health.hasMoved) lines.push("No media yet.");
   else lines.push(`Media flows: ${ratesText(unit)}.`);
   if (unit.phase === "stopping" && unit.cause !== undefined) lines.push(`It is being stopped: ${unit.cause}.`);
+  return lines;
+}
+
+function whatTunnelDoes(tunnel: WorkloadStatus["tunnel"]): string[] {
+  if (tunnel === undefined) return [];
+  const { phase, reason, proof, latencyMs, connections } = tunnel;
+  const lines = [`It is ${phase}${reason === undefined ? "" : `: ${reason}`}.`];
+  if (proof !== undefined) {
+    const refused = proof.attacks.filter(({ isRefused }) => isRefused).map(({ attack }) => attack);
+    const cipher = proof.cipher === undefined ? "" : `, ${proof.protocol} with ${proof.cipher}`;
+    lines.push(`Last proof: ${proof.at}${cipher}; refused: ${refused.join(", ") || "nothing"}.`);
+  }
+  if (latencyMs !== undefined) lines.push(`The last handshake with its peer took ${latencyMs.toFixed(1)} ms.`);
+  if (connections !== undefined) lines.push(`Open connections: ${connections}.`);
   return lines;
 }
 
@@ -195,10 +215,12 @@ function whatIsUpdated({ id, unit, blocked, nowMs }: WorkloadView): string[] {
   return [`Update: ${update.message}.${goesOn}${next === undefined ? "" : ` Next attempt in ${next.toFixed(1)} s.`}`];
 }
 
-function whatWasProved({ proof }: WorkloadView): string[] {
+function whatWasProved(view: WorkloadView): string[] {
+  const { proof } = view;
+  const what = hasMedia(view) ? "Media" : "Its work";
   if (proof === undefined) return [];
   const { percent, expectedSeconds, gapCount, gaps } = proof;
-  const share = `Media was proved for ${percent.toFixed(2)} % of ${formatSpan(expectedSeconds)}`;
+  const share = `${what} was proved for ${percent.toFixed(2)} % of ${formatSpan(expectedSeconds)}`;
   const last = gaps.at(-1);
   if (last === undefined) return [`${share}, without a gap.`];
   const lasting = last.end === undefined ? "still open" : `${last.seconds} s`;

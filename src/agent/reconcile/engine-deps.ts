@@ -9,7 +9,7 @@ import type { RoomKeeper } from "../guard/room-keeper.ts";
 import type { Restraint } from "../health/incident-book.ts";
 import type { RegistryRecord } from "../registry/record.ts";
 import type { Lane, ProcessRuntime, WorkloadFiles } from "../runtime/process/process-runtime.ts";
-import type { WorkloadDriver } from "../workload/driver.ts";
+import type { Awaiting, WorkloadDriver } from "../workload/driver.ts";
 
 /** Where the engine writes down what it does. A cache of the truth in `/proc`, never the truth itself. */
 export interface RunRecords {
@@ -49,6 +49,8 @@ export interface EngineDeps {
   readonly bootId: string;
   /** The set of workloads that should run now. */
   readonly expected: () => ReadonlyMap<string, Workload>;
+  /** What a workload waits for before it is started, beside what others have. Asked in each lap. */
+  readonly awaits: (workload: Workload) => Awaiting | undefined;
   /** What hits the whole box is held against no workload. */
   readonly restraint: Restraint;
   /** Whether there is room for what is due, and what must give way. */

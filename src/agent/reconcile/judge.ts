@@ -21,15 +21,19 @@ const REMEMBERED = 10_000;
  * An admitted workload is judged once: it is never changed in place. A refused one is judged again in each lap, because
  * what refused it may have been mended.
  */
-export function createJudge(deps: Pick<EngineDeps, "driverOf">): Judge {
+export function createJudge(deps: Pick<EngineDeps, "driverOf" | "awaits" | "clock">): Judge {
   const admitted = new WeakMap<Workload, Admitted>();
   /** Keys of what serves one at a time, although nobody said so. */
   const shown = new Set<string>();
 
   const judgeOne = (workload: Workload): Admitted | Refusal => {
+    const driver = deps.driverOf(workload.kind);
+    const endsAtWallMs = driver?.endsAtWallMs?.(workload);
+    if (endsAtWallMs !== undefined && endsAtWallMs <= deps.clock.wallMs()) {
+      return { rule: "endsAt", message: `its lifetime ended at ${new Date(endsAtWallMs).toISOString()}` };
+    }
     const known = admitted.get(workload);
     if (known !== undefined) return known;
-    const driver = deps.driverOf(workload.kind);
     if (driver === undefined) return { rule: "kind", message: `this box cannot run a ${workload.kind}` };
     const refusal = driver.admit(workload);
     if (refusal !== undefined) return refusal;
@@ -54,7 +58,14 @@ export function createJudge(deps: Pick<EngineDeps, "driverOf">): Judge {
         } else {
           const { specHash, mayOverlap, all } = judged;
           const claims = all.filter(({ key, isExclusive }) => isExclusive || shown.has(key));
-          expected.set(id, { specHash, isRefused: false, claims, mayOverlap });
+          const awaits = deps.awaits(workload);
+          expected.set(id, {
+            specHash,
+            isRefused: false,
+            claims,
+            mayOverlap,
+            ...(awaits === undefined ? {} : { awaits }),
+          });
         }
       }
       return { expected, refusals };

@@ -1,4 +1,4 @@
-import type { Claim } from "../workload/driver.ts";
+import type { Awaiting, Claim } from "../workload/driver.ts";
 
 export type UnitPhase = "launching" | "running" | "stopping" | "waiting" | "unkillable";
 
@@ -46,6 +46,8 @@ export interface ExpectedWorkload {
   readonly isShed?: boolean;
   /** What it uses that serves one at a time. */
   readonly claims?: readonly Claim[];
+  /** What has to be there before it is started. */
+  readonly awaits?: Awaiting;
   /** It may run beside its old self for a while. */
   readonly mayOverlap?: boolean;
 }

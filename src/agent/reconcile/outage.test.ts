@@ -73,6 +73,7 @@ function createBox(count: number) {
       boxId: "box",
       bootId: "boot-1",
       expected: () => expected,
+      awaits: () => undefined,
       restraint: book,
       room: ROOM_FOR_ALL,
       isStoredSetWhole: true,

@@ -87,6 +87,7 @@ function createWorld(options: WorldOptions = {}) {
       bootId: "boot-1",
       expected: () => expected,
       room: { ...ROOM_FOR_ALL, ...options.room },
+      awaits: () => undefined,
       restraint: { failed: () => false, turnInMs: () => 0 },
       isStoredSetWhole: options.isSetLost !== true,
       isExpectedConfirmed: () => server.isHeard,

@@ -71,6 +71,7 @@ function createBox() {
         bootId: "boot-1",
         expected: () => expected,
         room: ROOM_FOR_ALL,
+        awaits: () => undefined,
         restraint: { failed: () => false, turnInMs: () => 0 },
         isStoredSetWhole: true,
         isExpectedConfirmed: () => true,

@@ -1,4 +1,4 @@
-import type { Finding } from "../health/diagnose.ts";
+import type { Finding } from "../health/finding.ts";
 import { type MediaHealth, NEW_HEALTH } from "../health/media-health.ts";
 import { provesMedia } from "../health/media-proof.ts";
 import { NEW_PROCESS, type ProcessHealth } from "../health/process-health.ts";

@@ -29,6 +29,8 @@ export function decideUpdate(seen: ObservedWorkload, wanted: ExpectedWorkload, c
   if (seen.successor !== undefined) return decideSuccessor(seen, seen.successor, { wanted, nowMs: context.nowMs });
   // Two processes of a workload are the most there may be.
   if (seen.predecessor !== undefined && seen.predecessor.phase !== "unkillable") return { do: "wait" };
+  // What its new settings wait for would take longer than nothing: the old ones go on meanwhile.
+  if (context.blocked !== undefined && "text" in context.blocked && wanted.mayOverlap === true) return { do: "wait" };
   if (seen.predecessor !== undefined || !canOverlap(seen, wanted)) return { do: "replace" };
   if (context.blocked !== undefined) return { do: context.mustYield ? "replace" : "wait" };
   const { failedUpdate } = seen;

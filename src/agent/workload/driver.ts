@@ -1,4 +1,5 @@
 import type { Workload } from "../../contract/workload.ts";
+import type { Finding } from "../health/finding.ts";
 import type { Launch, ProcessExit, StopLadder, WorkloadFiles } from "../runtime/process/process-runtime.ts";
 
 /** Why this box does not run a workload: the rule that says so and what it says. */
@@ -63,6 +64,23 @@ export interface MediaProbe {
   close(): void;
 }
 
+/** Of a kind whose work is no media: what those who look after it have found out. */
+export interface OwnHealth {
+  /** It is proved to do its work, now. */
+  readonly isWorking: boolean;
+  readonly finding: Finding | undefined;
+}
+
+/** What a workload waits for that nobody can claim: it is not started until it is there, and that is no failure. */
+export interface Awaiting {
+  /** `tunnel t-1`, `certificate of its other end`. */
+  readonly what: string;
+  /** Who is to bring it: the id of a workload, where one is. */
+  readonly holder: string;
+  /** The whole sentence. It stays the same for as long as the wait does. */
+  readonly text: string;
+}
+
 /** Everything the engine must know about one kind of workload. Pure but for `prepare` and `openProbe`. */
 export interface WorkloadDriver<W extends Workload = Workload> {
   readonly kind: W["kind"];
@@ -70,6 +88,8 @@ export interface WorkloadDriver<W extends Workload = Workload> {
   /** How long a start may take until the first sign of work. */
   readonly startDeadlineMs: number;
   admit(workload: W): Refusal | undefined;
+  /** Wall time from which on the box does not run it, whatever it is told. */
+  endsAtWallMs?(workload: W): number | undefined;
   /** Equal for specs that mean the same, whatever the order of their keys; stable across releases. */
   specHash(workload: W): string;
   /** One line for people, secrets masked. */
@@ -82,6 +102,8 @@ export interface WorkloadDriver<W extends Workload = Workload> {
   /** Everything that must be known or written before the launch. Rejects with an `AppError`. */
   prepare(workload: W, files: WorkloadFiles, signal: AbortSignal): Promise<Launch>;
   openProbe(files: WorkloadFiles): MediaProbe;
+  /** Absent: its health is that of its media. */
+  healthOf?(id: string): OwnHealth;
   /**
    * `output` holds the last lines of the workload's own output, secrets already taken out. `workload` is what ran, where
    * that is known: the same exit is an end for a file and a loss for a camera.

@@ -1,5 +1,7 @@
 import { z } from "zod";
 import type { Clock } from "../../base/clock.ts";
+import { AppError, messageOf } from "../../base/errors.ts";
+import { type MayReach, requireReachable } from "../../base/guarded-lookup.ts";
 import {
   alertRulePathSchema,
   alertRulePutSchema,
@@ -9,20 +11,26 @@ import {
 } from "../../contract/fleet/alert.ts";
 import { changePreviewSchema, dryRunQuerySchema } from "../../contract/fleet/change-preview.ts";
 import { pageQuerySchema, pageSchema } from "../../contract/fleet/page.ts";
+import type { SecretBox } from "../auth/secret-box.ts";
 import { previewOf } from "../fleet/preview-of.ts";
 import { isoOf, writeOf } from "../fleet/write-of.ts";
 import { type Route, route } from "../http/route.ts";
 import type { StoredObject } from "../store/objects.ts";
 import type { Store } from "../store/store.ts";
 import { notFound } from "../store/store-error.ts";
-import { ALERT_RULE, ruleOf, viewOfRule } from "./alert-rule.ts";
+import { ALERT_RULE, ruleOf, sealWebhook, viewOfRule } from "./alert-rule.ts";
 
 export function createAlertRoutes({
   store,
   clock,
+  secrets,
+  mayReach,
 }: {
   readonly store: Store;
   readonly clock: Clock;
+  readonly secrets: SecretBox | undefined;
+  /** Of webhooks. */
+  readonly mayReach: MayReach;
 }): readonly Route[] {
   return [
     route({
@@ -74,9 +82,9 @@ export function createAlertRoutes({
       handle: async (call) => {
         const { id } = call.params;
         const held = await store.objects.get(ALERT_RULE, id);
-        const secret = call.body.webhook.secret ?? (held === undefined ? undefined : ruleOf(held)?.webhook.secret);
-        const { url } = call.body.webhook;
-        const body = { ...call.body, webhook: secret === undefined ? { url } : { url, secret } };
+        requireAllowed(call.body.webhook.url, mayReach);
+        const before = held === undefined ? undefined : ruleOf(held)?.webhook;
+        const body = { ...call.body, webhook: sealWebhook(id, call.body.webhook, { held: before, secrets }) };
         if (call.query.dryRun === true) return previewOf(held, body);
         const stored = await store.objects.put(
           { kind: ALERT_RULE, id, body },
@@ -131,6 +139,16 @@ export function createAlertRoutes({
       },
     }),
   ];
+}
+
+/** Names are judged when a message is sent: what they lead to changes. */
+function requireAllowed(url: string, mayReach: MayReach): void {
+  try {
+    requireReachable(new URL(url), mayReach);
+  } catch (thrown) {
+    const reason = `webhook.url: ${messageOf(thrown)}; allowed: public addresses, and what the hub's webhooks.allowedNetworks names`;
+    throw new AppError("invalid", reason, { field: "webhook.url", cause: thrown });
+  }
 }
 
 function viewOf(object: StoredObject) {

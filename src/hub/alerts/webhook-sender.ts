@@ -5,10 +5,11 @@ import type { HttpFetch } from "../../base/http-fetch.ts";
 import type { Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import type { Service } from "../../base/service.ts";
+import type { SecretBox } from "../auth/secret-box.ts";
 import type { Delivery } from "../store/alerts.ts";
 import type { Store } from "../store/store.ts";
 import { signatureHeaders } from "./alert-message.ts";
-import { ALERT_RULE, ruleOf } from "./alert-rule.ts";
+import { ALERT_RULE, ruleOf, signingSecret } from "./alert-rule.ts";
 
 /** Tells webhooks. At least once: a hub that dies while it sends leaves the message to another. */
 export interface WebhookSender extends Service {
@@ -21,7 +22,9 @@ export interface WebhookSenderDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Goes only where webhooks may lead. */
   readonly fetch: HttpFetch;
+  readonly secrets: SecretBox | undefined;
   readonly version: string;
 }
 
@@ -50,7 +53,8 @@ export function createWebhookSender(deps: WebhookSenderDeps): WebhookSender {
         "content-type": "application/json",
         "user-agent": `sluice-hub/${deps.version}`,
         "x-sluice-delivery": delivery.id,
-        ...signatureHeaders(body, rule.webhook.secret, clock.wallMs()),
+        // Never unsigned because a key is lost: a receiver could not tell it from anybody's.
+        ...signatureHeaders(body, signingSecret(rule, deps.secrets), clock.wallMs()),
       },
       body,
       redirect: "manual",
@@ -58,6 +62,12 @@ export function createWebhookSender(deps: WebhookSenderDeps): WebhookSender {
     });
     await response.body?.cancel();
     if (response.ok) return;
+    if (response.status >= 300 && response.status < 400) {
+      throw new AppError(
+        "unavailable",
+        `the webhook answered ${response.status}: redirects are not followed, give the rule the final address`,
+      );
+    }
     throw new AppError("unavailable", `the webhook answered ${response.status}`);
   };
 

@@ -21,6 +21,7 @@ function run(store: Store, hubId: string, clock: ReturnType<typeof createFakeClo
     random: () => 0.5,
     log: createMemoryLog(),
     newSecret: () => "secret",
+    secrets: undefined,
     life: stop.signal,
   };
   const done = createRolloutService(context).run(stop.signal);

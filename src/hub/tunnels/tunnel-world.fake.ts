@@ -156,6 +156,7 @@ export function startTunnelHub(
     random: () => 0.5,
     log: createMemoryLog(),
     newSecret: () => randomBytes(32).toString("base64url"),
+    secrets: undefined,
     life: stop.signal,
   };
   const ports = createPortBook(context);

@@ -92,6 +92,7 @@ export function createHandle(proved: ProvedProcess, deps: HandleDeps): ProcessHa
       if (!isLive(stat)) return undefined;
       return { state: stat.state, cpuTicks: stat.cpuTicks, rssBytes: stat.rssPages * deps.pageBytes };
     },
+    signal: (signal) => !isGone && send({ signal, graceMs: 0, toGroup: false }),
     // One ladder at a time: two would send FFmpeg the fourth signal, at which it drops its trailer.
     stop: (ladder) => {
       stopping ??= climb(ladder).finally(() => {

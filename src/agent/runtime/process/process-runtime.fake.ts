@@ -62,6 +62,10 @@ export function createFakeProcessRuntime(clock: Clock, bootId = "boot-1"): FakeP
       isAdopted,
       exited: process.exited,
       stat: () => (live.has(pid) ? { state: "S", cpuTicks: 0, rssBytes: 0 } : undefined),
+      signal: () => {
+        if (live.has(pid)) signalled.push(pid);
+        return live.has(pid);
+      },
       stop: async (ladder): Promise<StopOutcome> => {
         signalled.push(pid);
         if (deaf.has(pid)) {

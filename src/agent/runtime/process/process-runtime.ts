@@ -79,6 +79,8 @@ export interface ProcessHandle {
   readonly exited: Promise<ProcessExit>;
   /** From a descriptor kept on `/proc/PID/stat`, which belongs to the process and not to its number. */
   stat(): ProcessStat | undefined;
+  /** Sends one signal to the process alone, its identity checked; false when it is gone. */
+  signal(signal: NodeJS.Signals): boolean;
   /** Climbs the ladder until the process is proved gone. The identity is checked before each signal. */
   stop(ladder: StopLadder): Promise<StopOutcome>;
 }

@@ -60,7 +60,9 @@ export function probeRaw(probe: RawProbe, { clock, signal }: ProbeDeps): Promise
       if (probe.isEnough(received) || received.length > MAX_RECEIVED_BYTES) settle("enough", "answered");
     });
     socket.once("error", (error) => {
-      settle(connectedMs === undefined ? "unreachable" : "closed", errnoOf(error) ?? messageOf(error));
+      // A reset may overtake the news that the connection stands.
+      const wasThere = connectedMs !== undefined || errnoOf(error) === "ECONNRESET";
+      settle(wasThere ? "closed" : "unreachable", errnoOf(error) ?? messageOf(error));
     });
     socket.once("close", () => settle("closed", "closed"));
   });

@@ -45,6 +45,7 @@ export interface AttackDeps extends ProbeDeps {
 /** A refusal comes at once; what has not come by then was none. */
 const LIMIT_MS = 2000;
 const PLAIN_TEXT = Buffer.from("GET / HTTP/1.0\r\n\r\n");
+const PLAIN_RECORD = Buffer.concat([Buffer.from([22, 3, 1, 0, PLAIN_TEXT.length]), PLAIN_TEXT]);
 
 /** All that a stranger can try at a producer's gateway. Each is refused by a TLS alert; nothing else counts as a refusal. */
 export function attackServer(request: AttackRequest, deps: AttackDeps): Promise<readonly AttackResult[]> {
@@ -138,21 +139,22 @@ export function reachable(listen: { readonly address: string; readonly port: num
   return { host: loopback ?? listen.address, port: listen.port };
 }
 
+/**
+ * Words as they are, which only a listener without TLS would take on; and words in a record of TLS, which TLS has to answer
+ * with an alert. A listener that merely ends connections passes the first and not the second.
+ */
 async function attackPlainly({ leg }: AttackRequest, deps: AttackDeps): Promise<AttackResult> {
   const attack = "plain-text";
-  const to = reachable(leg.listen);
-  const outcome = await probeRaw(
-    { ...to, bytes: PLAIN_TEXT, limitMs: LIMIT_MS, isEnough: (received) => received.length > 6 },
-    deps,
-  );
-  const reply = readServerReply(outcome.received);
-  if (reply?.kind === "alert") return { attack, isRefused: true, how: alertName(reply.description) };
-  const isRefused = outcome.end === "closed" && outcome.received.length === 0;
-  return {
-    attack,
-    isRefused,
-    how: isRefused ? `${outcome.detail}, nothing came` : `${outcome.detail}, ${outcome.received.length} bytes came`,
-  };
+  const say = (bytes: Buffer) =>
+    probeRaw({ ...reachable(leg.listen), bytes, limitMs: LIMIT_MS, isEnough: (received) => received.length > 6 }, deps);
+  const [plain, record] = await Promise.all([say(PLAIN_TEXT), say(PLAIN_RECORD)]);
+  const answer = readServerReply(plain.received);
+  if (answer?.kind !== "alert" && (plain.end !== "closed" || plain.received.length > 0)) {
+    return { attack, isRefused: false, how: `${plain.detail}, ${plain.received.length} bytes came` };
+  }
+  const reply = readServerReply(record.received);
+  if (reply?.kind !== "alert") return { attack, isRefused: false, how: `no answer in TLS: ${record.detail}` };
+  return { attack, isRefused: true, how: `nothing came, ${alertName(reply.description)}` };
 }
 
 interface Hello {

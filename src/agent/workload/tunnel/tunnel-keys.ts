@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { randomBytes, X509Certificate } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { replaceFile } from "../../../base/atomic-file.ts";
@@ -47,7 +47,9 @@ const OWN_NAME = /^own-([1-9]\d*)\.pem$/;
 export async function loadTunnelKey(request: TunnelKeyRequest, deps: TunnelKeyDeps): Promise<TunnelKey> {
   const held = await readKey(request.files, request.generation);
   if (held !== undefined) return held;
-  const name = `${request.role} ${request.generation} ${request.uid}`.slice(0, 64);
+  // Of two pinned certificates with one name OpenSSL would find only the first.
+  const unique = randomBytes(4).toString("hex");
+  const name = `${request.role} ${request.generation} ${unique} ${request.uid}`.slice(0, 64);
   await makeKey({ ...request, name, path: ownKeyPath(request.files, request.generation) }, deps);
   const made = await readKey(request.files, request.generation);
   if (made !== undefined) return made;

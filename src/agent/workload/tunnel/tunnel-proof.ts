@@ -152,7 +152,9 @@ async function goThrough(
   const handshakeMs = handshake.latencyMs ?? 0;
   const passages = await Promise.all(legs.map((leg) => passThrough({ spec, leg, handshakeMs }, deps)));
   const failed = passages.filter(({ reason }) => reason !== undefined);
-  const reasons = [handshake.reason, ...failed.map(({ reason }) => reason)].filter((reason) => reason !== undefined);
+  // What is amiss between the ends explains whatever is amiss behind them.
+  const telling = handshake.isTrusted ? failed : failed.filter(({ isClosed }) => isClosed);
+  const reasons = [handshake.reason, ...telling.map(({ reason }) => reason)].filter((reason) => reason !== undefined);
   const through = failed.length > 0 || !handshake.isTrusted ? undefined : weakest(passages);
   return { handshake, through, isClosed: passages.some(({ isClosed }) => isClosed), reasons };
 }

@@ -71,7 +71,7 @@ function openDatabase(path: string): DatabaseSync {
     db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
     // Taken now, not with the first write: a second hub must learn it when it starts.
     db.exec("BEGIN EXCLUSIVE; COMMIT");
-    db.exec("PRAGMA journal_size_limit = 67108864");
+    db.exec("PRAGMA journal_size_limit = 67108864; PRAGMA secure_delete = FAST");
     migrate(db, path);
     return db;
   } catch (thrown) {

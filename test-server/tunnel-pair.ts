@@ -1,0 +1,192 @@
+import { once } from "node:events";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { systemClock } from "../src/base/clock.ts";
+import { AppError } from "../src/base/errors.ts";
+import type { TunnelLeg, TunnelRole, TunnelSecurity, TunnelSpec } from "../src/contract/tunnel-spec.ts";
+import type { TunnelStatus } from "../src/contract/tunnel-status.ts";
+import type { TunnelWorkload } from "../src/contract/workload.ts";
+import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
+
+export interface TunnelPairOptions {
+  readonly uid?: string;
+  readonly security: "cert" | "psk";
+  readonly legs?: number;
+  readonly agentArguments?: readonly string[];
+  /** Further fields of both ends' specs. */
+  readonly extra?: Partial<TunnelSpec>;
+}
+
+/** Two boxes on this machine with an end of one tunnel each, told by plain SSE servers; and an application at each end. */
+export interface TunnelPair extends AsyncDisposable {
+  readonly producer: AgentWorld;
+  readonly consumer: AgentWorld;
+  /** Ports of the consumer's entry points, all on 127.0.0.1. */
+  readonly entries: readonly number[];
+  readonly gateways: readonly number[];
+  workload(role: TunnelRole, change?: Partial<TunnelSpec>): TunnelWorkload;
+  /** Tells both ends what they must be, with what each must know of the other; with certificates as a hub does, copying. */
+  link(): Promise<void>;
+  /** What the box tells of its end. */
+  status(role: TunnelRole): Promise<TunnelStatus | undefined>;
+  untilUp(timeoutMs?: number): Promise<void>;
+  security(role: TunnelRole): TunnelSecurity;
+  setSecurity(role: TunnelRole, security: TunnelSecurity): void;
+  /** Opens a connection to an entry point and keeps it. */
+  open(entry?: number): Promise<Echo>;
+}
+
+/** A connection to the source, which gives back what it gets. */
+export interface Echo {
+  /** Resolves with what comes back. */
+  say(text: string): Promise<string>;
+  readonly isOpen: () => boolean;
+  close(): void;
+}
+
+const SECRET = "0123456789abcdef".repeat(4);
+
+export async function createTunnelPair(options: TunnelPairOptions): Promise<TunnelPair> {
+  const uid = options.uid ?? "t-1";
+  const count = options.legs ?? 1;
+  const source = await startEcho();
+  const gateways = await freePorts(count);
+  const entries = await freePorts(count);
+  const worldOptions = { server: { rtmpPort: 0 }, agentArguments: options.agentArguments ?? [] };
+  const producer = await createAgentWorld(worldOptions);
+  const consumer = await createAgentWorld(worldOptions);
+  const worlds = { producer, consumer };
+  const shared: TunnelSecurity = { kind: "psk", keys: [{ identity: `${uid}.1`, secret: SECRET }] };
+  const fresh: TunnelSecurity = { kind: "cert", keyGeneration: 1, peerCertificates: [] };
+  const securities = {
+    producer: options.security === "psk" ? shared : fresh,
+    consumer: options.security === "psk" ? shared : fresh,
+  };
+  const legs: Readonly<Record<TunnelRole, readonly TunnelLeg[]>> = {
+    producer: gateways.map((port) => ({ listen: local(port), connect: { host: "127.0.0.1", port: source.port } })),
+    consumer: entries.map((port, index) => ({
+      listen: local(port),
+      connect: { host: "127.0.0.1", port: gateways[index] ?? 0 },
+    })),
+  };
+
+  const workload: TunnelPair["workload"] = (role, change = {}) => ({
+    kind: "tunnel",
+    id: `${uid}.${role}`,
+    spec: { uid, role, legs: [...legs[role]], security: securities[role], ...options.extra, ...change },
+  });
+  const status = async (role: TunnelRole) => (await worlds[role].workload(`${uid}.${role}`))?.tunnel;
+  const put = (role: TunnelRole) => worlds[role].server.putStreams(workload(role));
+
+  return {
+    producer,
+    consumer,
+    entries,
+    gateways,
+    workload,
+    status,
+    security: (role) => securities[role],
+    setSecurity: (role, security) => {
+      securities[role] = security;
+      put(role);
+    },
+    link: async () => {
+      put("producer");
+      put("consumer");
+      if (options.security === "psk") return;
+      for (const [role, other] of [
+        ["producer", "consumer"],
+        ["consumer", "producer"],
+      ] as const) {
+        const pem = await worlds[other].until(
+          async () => (await status(other))?.certificates?.[0]?.pem,
+          `the ${other}'s end tells its certificate`,
+        );
+        const before = securities[role];
+        if (before.kind === "cert") securities[role] = { ...before, peerCertificates: [pem] };
+      }
+      put("producer");
+      put("consumer");
+    },
+    untilUp: async (timeoutMs = 20_000) => {
+      for (const role of ["producer", "consumer"] as const) {
+        await worlds[role].until(
+          async () => {
+            const { phase, reason } = (await status(role)) ?? {};
+            if (phase === "up") return true;
+            throw new AppError("unavailable", `${phase}: ${reason}`);
+          },
+          `the ${role}'s end is up`,
+          timeoutMs,
+        );
+      }
+    },
+    open: (entry = entries[0] ?? 0) => openEcho(entry),
+    [Symbol.asyncDispose]: async () => {
+      await producer[Symbol.asyncDispose]();
+      await consumer[Symbol.asyncDispose]();
+      source.close();
+    },
+  };
+}
+
+function local(port: number): TunnelLeg["listen"] {
+  return { address: "127.0.0.1", port };
+}
+
+async function startEcho(): Promise<{ readonly port: number; close(): void }> {
+  const sockets = new Set<Socket>();
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket);
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => sockets.delete(socket));
+    socket.pipe(socket);
+  });
+  const port = await listen(server);
+  return {
+    port,
+    close: () => {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+async function openEcho(port: number): Promise<Echo> {
+  const socket = connect(port, "127.0.0.1");
+  socket.on("error", () => socket.destroy());
+  await once(socket, "connect");
+  return {
+    say: async (text) => {
+      let heard = "";
+      const take = (bytes: Buffer) => {
+        heard += bytes.toString();
+      };
+      socket.on("data", take);
+      socket.write(text);
+      const endMs = systemClock.monotonicMs() + 5000;
+      while (heard.length < text.length && !socket.destroyed && systemClock.monotonicMs() < endMs) {
+        await systemClock.delay(5);
+      }
+      socket.off("data", take);
+      return heard;
+    },
+    isOpen: () => !socket.destroyed && socket.readable,
+    close: () => socket.destroy(),
+  };
+}
+
+/** Ports that were free a moment ago, all different. */
+export async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  const ports = await Promise.all(servers.map(listen));
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+async function listen(server: Server): Promise<number> {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new AppError("internal", "a TCP server has a port");
+  return address.port;
+}
