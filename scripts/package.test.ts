@@ -24,6 +24,7 @@ test.skipIf(problem !== undefined)(
       const field = (name: string) => execFileSync("dpkg-deb", ["--field", deb, name], { encoding: "utf8" }).trim();
       expect(["Package", "Version", "Architecture"].map(field)).toEqual(["sluice", "1.2.3", arch]);
       expect(field("Depends")).toMatch(/\bffmpeg\b.*\bprocps\b/);
+      expect(field("Recommends")).toMatch(/\bstunnel4\b.*\bopenssl\b/);
 
       const tree = join(directory, "tree");
       execFileSync("dpkg-deb", ["--raw-extract", deb, tree]);

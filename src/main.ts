@@ -7,8 +7,10 @@ import { dirname } from "node:path";
 import { cleanupWithoutAgent } from "./agent/local-api/cleanup-without-agent.ts";
 import { createRegistry } from "./agent/registry/registry.ts";
 import { createProcessRuntime } from "./agent/runtime/process/linux-process-runtime.ts";
+import { createSessionMarks } from "./agent/sessions/session-marks.ts";
 import { readFfmpegCapabilities } from "./agent/workload/stream/ffmpeg-capabilities.ts";
 import { STREAM_STOP_LADDER } from "./agent/workload/stream/stream-driver.ts";
+import { TUNNEL_STOP_LADDER } from "./agent/workload/tunnel/tunnel-driver.ts";
 import { replaceFile } from "./base/atomic-file.ts";
 import { systemClock } from "./base/clock.ts";
 import { AppError, messageOf } from "./base/errors.ts";
@@ -28,6 +30,7 @@ import { createLocalAgent } from "./client/local-agent.ts";
 import type { AgentOptions } from "./config/agent-options.ts";
 import { configuredSecrets } from "./config/configured-secrets.ts";
 import { ERROR_POLICY } from "./contract/error-code.ts";
+import type { CleanupWish } from "./contract/local-status.ts";
 
 /** Of one workload, while the journal does not read. */
 const JOURNAL_QUEUE_BYTES = 262_144;
@@ -105,7 +108,7 @@ function readVersion(): string {
 
 async function cleanUp(
   { files }: AgentOptions,
-  wanted: { readonly dryRun: boolean },
+  wanted: CleanupWish,
   { log, signal }: { readonly log: Log; readonly signal: AbortSignal },
 ) {
   const table = createProcessTable();
@@ -128,7 +131,9 @@ async function cleanUp(
       registry.clear();
       await registry.commit();
     };
-    return await cleanupWithoutAgent({ runtime, stopLadderOf: () => STREAM_STOP_LADDER, clearRecords }, wanted);
+    const stopLadderOf = (kind: string) => (kind === "tunnel" ? TUNNEL_STOP_LADDER : STREAM_STOP_LADDER);
+    const marks = createSessionMarks(files.stateDir);
+    return await cleanupWithoutAgent({ runtime, stopLadderOf, clearRecords, marks }, wanted);
   } finally {
     await held?.release();
   }

@@ -3,6 +3,7 @@ import { pathToFileURL } from "node:url";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { workloadPutSchema } from "../src/contract/fleet/expected-view.ts";
+import { tunnelCreateSchema } from "../src/contract/fleet/tunnel.ts";
 import { workloadSchema } from "../src/contract/workload.ts";
 
 /** A module of the page, as the browser loads it. */
@@ -11,7 +12,9 @@ function load(file: string) {
 }
 const { readEvents } = await load("read-events.js");
 const { nearestName } = await load("nearest-name.js");
-const { toWorkload } = await load("stream-form.js");
+const { changesIn } = await load("changes.js");
+const { toTunnel } = await load("tunnel-form.js");
+const { differencesOf, toWorkload, unshownOf } = await load("stream-form.js");
 const { unwellFirst } = await load("box-query.js");
 const { parseLabels, labelsText } = await load("labels.js");
 
@@ -69,7 +72,7 @@ test("what the form says is a workload that the hub takes, without what was left
   form.set("workload.spec.video", "encode");
   form.set("workload.spec.video.encoder", "libx264");
   form.set("workload.spec.video.fps", "12.5");
-  form.set("needsAudio", "on");
+  form.set("workload.spec.outputs[0].needsAudio", "on");
   const workload = toWorkload(form);
   expect(workloadPutSchema.parse({ workload, desired: "running" }).workload).toEqual(workloadSchema.parse(workload));
   expect(workload).toEqual({
@@ -83,6 +86,135 @@ test("what the form says is a workload that the hub takes, without what was left
       video: { encoder: "libx264", fps: 12.5 },
     },
   });
+});
+
+const HELD = {
+  kind: "stream",
+  id: "cam-1",
+  pictureUrl: "wss://media.example/live/cam-1.flv",
+  spec: {
+    input: { url: "rtsp://u:***@camera/1", rtspTransport: "udp" },
+    outputs: [
+      { url: "rtmp://h/live/***", needsAudio: true },
+      { url: "/media/%Y.mkv", segmentSeconds: 60 },
+    ],
+    video: { encoder: "libx264", profile: "high", fps: 25 },
+    update: "replace",
+  },
+};
+
+function formOf(fields: Record<string, string>) {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) form.set(name, value);
+  return form;
+}
+
+test("changing a stream keeps what the form does not show, and drops what was emptied in it", () => {
+  const form = formOf({
+    "workload.spec.input.url": "rtsp://u:***@camera/1",
+    "workload.spec.outputs[0].url": "rtmp://h/live/***",
+    "from[0]": "0",
+    "workload.spec.outputs[1].url": "/media/%Y.mkv",
+    "from[1]": "1",
+    "workload.spec.video": "encode",
+    "workload.spec.video.encoder": "libx264",
+    "workload.spec.video.fps": "",
+  });
+  expect(toWorkload(form, HELD)).toEqual({
+    kind: "stream",
+    id: "cam-1",
+    spec: {
+      input: { url: "rtsp://u:***@camera/1", rtspTransport: "udp" },
+      outputs: [{ url: "rtmp://h/live/***" }, { url: "/media/%Y.mkv", segmentSeconds: 60 }],
+      video: { encoder: "libx264", profile: "high" },
+      update: "replace",
+    },
+  });
+  expect(unshownOf(HELD)).toEqual(["input.rtspTransport", "outputs[1].segmentSeconds", "video.profile", "update"]);
+});
+
+test("a masked secret that would come to mean another output's is refused at its field", () => {
+  const moved = formOf({
+    "workload.spec.input.url": "rtsp://camera/1",
+    "workload.spec.outputs[0].url": "rtmp://h/live/***",
+    "from[0]": "1",
+  });
+  expect(() => toWorkload(moved, HELD)).toThrow(
+    expect.objectContaining({ field: "workload.spec.outputs[0].url", message: expect.stringContaining("whole") }),
+  );
+});
+
+test("two forms of a workload differ where a person would see it", () => {
+  const other = { ...HELD, priority: 70, spec: { ...HELD.spec, update: undefined, outputs: [HELD.spec.outputs[1]] } };
+  const found = differencesOf(HELD, other).map(({ path }: { path: string }) => path);
+  expect(found.toSorted()).toEqual([
+    "priority",
+    "spec.outputs[0].needsAudio",
+    "spec.outputs[0].segmentSeconds",
+    "spec.outputs[0].url",
+    "spec.outputs[1].segmentSeconds",
+    "spec.outputs[1].url",
+    "spec.update",
+  ]);
+  expect(differencesOf(HELD, structuredClone(HELD))).toEqual([]);
+});
+
+test("a change of state is said once, without its counters, and many are counted", () => {
+  const said = (...sentences: string[]) => new Map(sentences.map((text, index) => [String(index), text]));
+  const before = said("cam-1 is running", "cam-2 is stalled: nothing for 4 s", "cam-3 is running");
+  expect(changesIn(before, before)).toBe("");
+  expect(changesIn(before, said("cam-1 is running", "cam-2 is stalled: nothing for 11.5 s"))).toBe("");
+  expect(changesIn(new Map(), before)).toBe("");
+  expect(changesIn(before, said("cam-1 is waiting", "cam-2 is running"))).toBe("cam-1 is waiting. cam-2 is running");
+  const many = (word: string) => said(...Array.from({ length: 9 }, () => word));
+  expect(changesIn(many("up"), many("down"))).toBe("down. down. down. and 6 more changes");
+});
+
+test("a tunnel's form is what the hub takes, with addresses as people write them", () => {
+  const given = formOf({
+    name: "Dock",
+    producer: "north-1",
+    consumer: "south-1",
+    sources: "10.0.0.5:554, [fd00::1]:8554",
+    entries: "5100 127.0.0.1:5101, [::1]:5102, 10.0.0.9",
+    "via.address": "gate.example",
+    "via.port": "20000",
+    security: "psk",
+    minTls: "1.2",
+    rateMbit: "12.5",
+    lifetimeSeconds: "12h",
+    connections: "",
+    "via.listen": " ",
+  });
+  expect(tunnelCreateSchema.parse(toTunnel(given))).toEqual({
+    name: "Dock",
+    producer: "north-1",
+    consumer: "south-1",
+    sources: [
+      { host: "10.0.0.5", port: 554 },
+      { host: "fd00::1", port: 8554 },
+    ],
+    entries: [
+      { address: "127.0.0.1", port: 5100 },
+      { address: "127.0.0.1", port: 5101 },
+      { address: "::1", port: 5102 },
+      { address: "10.0.0.9" },
+    ],
+    via: { address: "gate.example", port: 20_000 },
+    security: "psk",
+    minTls: "1.2",
+    rateMbit: 12.5,
+    lifetimeSeconds: 43_200,
+  });
+});
+
+test.each([
+  ["sources", "camera"],
+  ["sources", ":554"],
+  ["lifetimeSeconds", "a week"],
+])("a tunnel whose %s is %j is refused where it stands", (field, text) => {
+  const given = formOf({ producer: "a", consumer: "b", sources: "h:1", [field]: text });
+  expect(() => toTunnel(given)).toThrow(expect.objectContaining({ field }));
 });
 
 test("boxes that need a person stand first, each once, and revoked ones last", () => {

@@ -1,14 +1,12 @@
-import { existsSync } from "node:fs";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { systemClock } from "../src/base/clock.ts";
 import { tokenCreatedSchema } from "../src/contract/fleet/token.ts";
 import { CHROMIUM } from "./chromium.ts";
+import { go, hasBrowser, signIn, visit } from "./dashboard-visit.ts";
 import { startHubProcess } from "./hub-process.ts";
 import { createHubWorld } from "./hub-world.ts";
 
-/** Without Chromium these tests are skipped: Ubuntu has it only as a snap. */
-const hasBrowser = existsSync(CHROMIUM.executablePath);
 const SMALL_INPUT = "test://bars?size=160x120&fps=10&tone=440";
 
 let browser: Browser;
@@ -17,47 +15,13 @@ beforeAll(async () => {
 });
 afterAll(() => (hasBrowser ? browser.close() : undefined));
 
-interface Visit {
-  readonly page: Page;
-  /** What scripts threw or the browser refused, and requests to anybody but the hub. */
-  readonly complaints: string[];
-}
-
-async function visit(origin: string, width = 1280): Promise<Visit> {
-  const page = await browser.newPage({ viewport: { width, height: 900 } });
-  const complaints: string[] = [];
-  page.setDefaultTimeout(40_000);
-  page.on("pageerror", (error) => complaints.push(error.message));
-  page.on("console", (message) => {
-    if (/Content Security Policy|Refused to/.test(message.text())) complaints.push(message.text());
-  });
-  page.on("request", (request) => {
-    if (new URL(request.url()).protocol !== "blob:" && !request.url().startsWith(origin))
-      complaints.push(request.url());
-    if (/slo_/.test(request.url())) complaints.push("a token in an address");
-  });
-  await page.goto(origin);
-  return { page, complaints };
-}
-
-async function signIn(page: Page, token: string): Promise<void> {
-  await page.getByLabel("Operator token").fill(token);
-  await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByRole("heading", { name: "Boxes", level: 1 }).waitFor();
-  await page.getByText("live", { exact: true }).waitFor();
-}
-
-async function go(page: Page, name: string): Promise<void> {
-  await page.getByRole("navigation", { name: "Main" }).getByRole("link", { name, exact: true }).click();
-}
-
 test.skipIf(!hasBrowser)(
   "an operator enrols a box, starts a stream, watches it, freezes it, sees the cause, reads the logs and stops it",
   { timeout: 180_000 },
   async () => {
     await using hubWorld = await createHubWorld({ world: { agentArguments: ["--report-interval-seconds", "1"] } });
     const { hub, world, sluice } = hubWorld;
-    const { page, complaints } = await visit(hub.origin);
+    const { page, complaints } = await visit(browser, hub.origin);
     await signIn(page, hub.adminToken);
 
     await go(page, "Enrolment");
@@ -86,17 +50,26 @@ test.skipIf(!hasBrowser)(
     await page.getByRole("button", { name: "Start", exact: true }).click();
 
     await page.locator('[data-workload="cam-1"][data-state="running"]').waitFor();
-    await page.locator('[data-picture="live"] video').waitFor();
+    await pictureOf(page).waitFor();
     await untilVideoMoves(page);
+    const elsewhere = new URL(world.server.origin);
+    expect(await page.evaluate(`fetch("${elsewhere.origin}/log").catch((error) => error.message)`)).toBe(
+      "Failed to fetch",
+    );
+    expect(complaints.splice(0).join()).toContain(
+      `Refused to connect because it violates the document's Content Security Policy`,
+    );
     const frames = page.locator('[data-chart="Frames a second"]');
     await frames.locator("canvas").waitFor();
     await expect.poll(() => frames.locator("figcaption").textContent()).toMatch(/\d/);
 
-    const { pid } = await world.untilRunning("cam-1");
-    if (pid === undefined) throw new Error("cam-1 runs without a pid");
-    process.kill(pid, "SIGSTOP");
-    // The agent ends a frozen process at once: what stays to be read is the gap with its cause.
-    await page.getByRole("region", { name: "Gaps in media" }).getByRole("cell", { name: "stopped" }).waitFor();
+    world.server.fault("freeze", { seconds: 0 });
+    // The kernel takes in what nobody reads for a while; then the agent names the receiver and tries a new connection.
+    await page.locator('[data-workload="cam-1"]:not([data-state="running"])').waitFor({ timeout: 60_000 });
+    const gaps = page.getByRole("region", { name: "Gaps in media" });
+    await gaps.getByRole("cell", { name: "peer-stalled" }).waitFor({ timeout: 60_000 });
+    await page.frameLocator("iframe").locator('.picture:not([data-picture="live"])').waitFor();
+    world.server.board.clear("freeze");
     await page.locator('[data-workload="cam-1"][data-state="running"]').waitFor({ timeout: 60_000 });
     await untilVideoMoves(page);
 
@@ -132,10 +105,10 @@ test.skipIf(!hasBrowser)("a viewer sees everything and is offered nothing to cha
   const viewer = tokenCreatedSchema.parse(
     await hub.call("POST", "/v1/tokens", { name: "night watch", role: "viewer" }),
   );
-  const { page, complaints } = await visit(hub.origin);
+  const { page, complaints } = await visit(browser, hub.origin);
   await signIn(page, viewer.token ?? "");
   const nav = page.getByRole("navigation", { name: "Main" }).getByRole("link");
-  expect(await nav.allTextContents()).toEqual(["Boxes", "Workloads", "Rollouts", "Events", "Alerts"]);
+  expect(await nav.allTextContents()).toEqual(["Boxes", "Workloads", "Tunnels", "Rollouts", "Events", "Alerts"]);
   for (const name of ["Rollouts", "Alerts"]) {
     await go(page, name);
     await page.getByRole("heading", { name, level: 1 }).waitFor();
@@ -152,7 +125,7 @@ test.skipIf(!hasBrowser)(
   async () => {
     await using hub = await startHubProcess();
     const made = tokenCreatedSchema.parse(await hub.call("POST", "/v1/tokens", { name: "short", role: "viewer" }));
-    const { page, complaints } = await visit(hub.origin);
+    const { page, complaints } = await visit(browser, hub.origin);
     await page.getByLabel("Operator token").fill("slo_not-a-token-of-this-hub");
     await page.getByRole("button", { name: "Sign in" }).click();
     await page.getByRole("alert").getByText("The hub does not know this token.").waitFor();
@@ -177,7 +150,7 @@ test.skipIf(!hasBrowser)(
     const evil = '<img src=x onerror="document.title=1">';
     await hub.call("POST", "/v1/tokens", { name: evil, role: "viewer" });
     await hub.call("POST", "/v1/enrolments", { labels: { ["x".repeat(63)]: "y".repeat(63) } });
-    const { page, complaints } = await visit(hub.origin, 360);
+    const { page, complaints } = await visit(browser, hub.origin, { width: 360 });
     await page.getByLabel("Operator token").fill(hub.adminToken);
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: "Boxes", level: 1 }).waitFor();
@@ -193,6 +166,7 @@ test.skipIf(!hasBrowser)(
       "Boxes",
       "Workloads",
       "Start a stream",
+      "Tunnels",
       "Rollouts",
       "Events",
       "Alerts",
@@ -214,7 +188,7 @@ test.skipIf(!hasBrowser)(
 
 test.skipIf(!hasBrowser)("the page says that the hub is gone and keeps what it showed", async () => {
   const first = await startHubProcess();
-  const { page } = await visit(first.origin);
+  const { page } = await visit(browser, first.origin);
   await signIn(page, first.adminToken);
   await first[Symbol.asyncDispose]();
   await page.getByText("hub not heard, retrying").waitFor();
@@ -228,9 +202,14 @@ const UNNAMED_CONTROLS = `[...document.querySelectorAll("button, a, input, selec
   .filter((node) => !(node.ariaLabel || node.textContent.trim() || node.labels?.length))
   .map((node) => node.outerHTML)`;
 
+/** The picture that plays, in its frame. */
+function pictureOf(page: Page) {
+  return page.frameLocator("iframe").locator('[data-picture="live"] video');
+}
+
 /** Resolves when the video's clock goes on. */
 async function untilVideoMoves(page: Page): Promise<void> {
-  const video = page.locator('[data-picture="live"] video');
+  const video = pictureOf(page);
   const seconds = () => video.evaluate(({ currentTime }: { currentTime: number }) => currentTime);
   const before = await seconds();
   await expect.poll(seconds, { timeout: 30_000 }).toBeGreaterThan(before + 0.3);

@@ -91,6 +91,7 @@ export async function createTestServer(
 
   const rtmp = await startRtmp(options, clock);
   rtmp?.onChange((text) => log.write("rtmp", text));
+  board.onChange(() => rtmp?.setFrozen(board.receiverIsFrozen()));
   let origin = "";
   const parts: Parts = { options, clock, random, set, room, board, reports, log, rtmp, origin: () => origin };
 

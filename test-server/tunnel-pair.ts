@@ -11,6 +11,8 @@ export interface TunnelPairOptions {
   readonly uid?: string;
   readonly security: "cert" | "psk";
   readonly legs?: number;
+  /** What the tunnel leads to: something that gives back what it gets, or the RTMP server of the producer's world. */
+  readonly source?: "echo" | "rtmp";
   readonly agentArguments?: readonly string[];
   /** Further fields of both ends' specs. */
   readonly extra?: Partial<TunnelSpec>;
@@ -61,8 +63,9 @@ export async function createTunnelPair(options: TunnelPairOptions): Promise<Tunn
     producer: options.security === "psk" ? shared : fresh,
     consumer: options.security === "psk" ? shared : fresh,
   };
+  const sourcePort = options.source === "rtmp" ? (producer.server.rtmp?.port ?? 0) : source.port;
   const legs: Readonly<Record<TunnelRole, readonly TunnelLeg[]>> = {
-    producer: gateways.map((port) => ({ listen: local(port), connect: { host: "127.0.0.1", port: source.port } })),
+    producer: gateways.map((port) => ({ listen: local(port), connect: { host: "127.0.0.1", port: sourcePort } })),
     consumer: entries.map((port, index) => ({
       listen: local(port),
       connect: { host: "127.0.0.1", port: gateways[index] ?? 0 },

@@ -3,6 +3,7 @@ import { confirmAction } from "./confirm.js";
 import { drawField } from "./field.js";
 import { createFormProblem } from "./form-problem.js";
 import { labelsText, parseLabels } from "./labels.js";
+import { drawAgo } from "./time.js";
 
 /** What a person may do to a box itself. Viewers get nothing. */
 export function createBoxActions({ api, session, attempt, redraw, reload, notify }, path) {
@@ -45,13 +46,25 @@ export function createBoxActions({ api, session, attempt, redraw, reload, notify
     if (await attempt(`${box.id} is forgotten`, () => api.remove(path))) location.hash = "#/boxes";
   };
   const admin = (box) => html`
-    ${box.state === "pending" ? html`<button type="button" class="primary" @click=${() => approve(box)}>Approve</button>` : nothing}
-    ${box.quarantine === undefined ? nothing : html`<button type="button" @click=${() => release(box)}>Release from quarantine</button>`}
     ${box.state === "revoked" ? nothing : html`<button type="button" class="danger" @click=${() => revoke(box)}>Revoke</button>`}
     <button type="button" class="danger" @click=${() => forget(box)}>Forget</button>
   `;
 
   return {
+    /** What keeps the box from working until a person decides, with the decision at hand. */
+    drawStanding: (box, nowMs) => {
+      if (box.state === "pending") {
+        return drawDecision(
+          html`<b>It waits for approval</b>, enrolled ${drawAgo(box.createdAt, nowMs)}. Until then it is heard and gets nothing to do.`,
+          { label: "Approve", act: () => approve(box), isAdmin: session.may("admin") },
+        );
+      }
+      if (box.quarantine === undefined) return nothing;
+      return drawDecision(
+        html`<b>In quarantine</b> since ${drawAgo(box.quarantine.since, nowMs)}: ${box.quarantine.reason}. What it runs goes on; it gets nothing new.`,
+        { label: "Release from quarantine", act: () => release(box), isAdmin: session.may("admin") },
+      );
+    },
     draw: (box) => {
       if (!session.may("operator")) return nothing;
       return html`
@@ -71,4 +84,9 @@ export function createBoxActions({ api, session, attempt, redraw, reload, notify
       `;
     },
   };
+}
+
+function drawDecision(text, { label, act, isAdmin }) {
+  return html`<div class="standing" data-standing><p>${text}</p>
+    ${isAdmin ? html`<button type="button" class="primary" @click=${act}>${label}</button>` : html`<p class="hint">An admin decides it.</p>`}</div>`;
 }

@@ -1,7 +1,8 @@
 import { html, nothing, render } from "/vendor/lit-html/lit-html.js";
-import { byId } from "../shared/element.js";
+import { byId, setText } from "../shared/element.js";
 import { showNotice } from "../shared/notice.js";
 import { createApi } from "./api.js";
+import { keepFocus } from "./keep-focus.js";
 import { followEvents } from "./live-feed.js";
 import { openView } from "./open-view.js";
 import { findRoute, ROUTES } from "./routes.js";
@@ -27,7 +28,7 @@ function redraw() {
   const frame = document.visibilityState === "visible" ? requestAnimationFrame : (draw) => setTimeout(draw, 50);
   frame(() => {
     isDrawing = false;
-    render(session.whoami() === undefined ? signIn.draw() : drawShell(), root);
+    keepFocus(root, () => render(session.whoami() === undefined ? signIn.draw() : drawShell(), root));
   });
 }
 
@@ -64,11 +65,16 @@ function openAddress() {
   found = next ?? findRoute("#/boxes");
   const { route, params, query } = found;
   view = session.may(route.role)
-    ? openView(route, { api, session, params, query, redraw, notify: showNotice, attempt })
+    ? openView(route, { api, session, params, query, redraw, notify: showNotice, announce, attempt })
     : undefined;
   redraw();
   requestAnimationFrame(() => requestAnimationFrame(() => byId("title")?.focus({ preventScroll: true })));
   scrollTo(0, 0);
+}
+
+/** Says a change aloud, to who does not see it. The region stands outside what is drawn, so that nothing is said twice. */
+function announce(text) {
+  if (text !== "") setText(byId("announcements"), text);
 }
 
 /** Carries out a change and says how it went. Gives whether it went well. */

@@ -1,9 +1,15 @@
+import { changesIn } from "./changes.js";
+
 const AFTER_EVENT_MS = 300;
 const REFRESH_MS = 5000;
+/** In a large fleet something happens all the time: looking must not be all that page and hub do. */
+const REST_PER_LOOK = 3;
+const MAX_REST_MS = 5000;
 
 /**
  * Opens one view and keeps it true: it is loaded at once, a moment after each event that it says concerns it, and every few
- * seconds while the page is seen. A view gives `{title, draw(), load?(signal), hears?(event), refreshMs?, close?()}`.
+ * seconds while the page is seen. A view gives `{title, draw(), load?(signal), hears?(event), announces?(), refreshMs?, close?()}`;
+ * `announces` gives pairs of a key and a sentence, and a sentence that differs from the one before is said aloud, once.
  *
  * @param {object} route
  * @param {object} context what `dashboard.js` gives every view
@@ -14,7 +20,14 @@ export function openView(route, context) {
   let isWanted = false;
   let problem;
   let soon;
+  let said;
+  let restUntil = 0;
 
+  const announce = () => {
+    const sentences = new Map(view.announces?.() ?? []);
+    if (said !== undefined) context.announce(changesIn(said, sentences));
+    said = sentences;
+  };
   const load = async () => {
     if (life.signal.aborted) return;
     isWanted = true;
@@ -22,12 +35,16 @@ export function openView(route, context) {
     isLoading = true;
     while (isWanted && !life.signal.aborted) {
       isWanted = false;
+      const startMs = performance.now();
       try {
         await view.load?.(life.signal);
         problem = undefined;
+        announce();
       } catch (error) {
         if (!life.signal.aborted) problem = error;
       }
+      const endMs = performance.now();
+      restUntil = endMs + Math.min(MAX_REST_MS, (endMs - startMs) * REST_PER_LOOK);
       if (!life.signal.aborted) context.redraw();
     }
     isLoading = false;
@@ -45,10 +62,13 @@ export function openView(route, context) {
     reload: load,
     hear: (event) => {
       if (view.hears?.(event) !== true || soon !== undefined) return;
-      soon = setTimeout(() => {
-        soon = undefined;
-        void load();
-      }, AFTER_EVENT_MS);
+      soon = setTimeout(
+        () => {
+          soon = undefined;
+          void load();
+        },
+        Math.max(AFTER_EVENT_MS, restUntil - performance.now()),
+      );
     },
     close: () => {
       life.abort();

@@ -2,12 +2,15 @@ import { createAlertsView } from "./views/alerts-view.js";
 import { createAuditView } from "./views/audit-view.js";
 import { createBoxView } from "./views/box-view.js";
 import { createBoxesView } from "./views/boxes-view.js";
+import { createEditView } from "./views/edit-view.js";
 import { createEnrolmentView } from "./views/enrolment-view.js";
 import { createEventsView } from "./views/events-view.js";
 import { createLogsView } from "./views/logs-view.js";
 import { createRolloutsView } from "./views/rollouts-view.js";
 import { createStartView } from "./views/start-view.js";
 import { createTokensView } from "./views/tokens-view.js";
+import { createTunnelView } from "./views/tunnel-view.js";
+import { createTunnelsView } from "./views/tunnels-view.js";
 import { createWorkloadView } from "./views/workload-view.js";
 import { createWorkloadsView } from "./views/workloads-view.js";
 
@@ -16,15 +19,18 @@ export const ROUTES = [
   { path: "/boxes", nav: "Boxes", role: "viewer", create: createBoxesView },
   { path: "/workloads", nav: "Workloads", role: "viewer", create: createWorkloadsView },
   { path: "/start", nav: "Start a stream", role: "operator", create: createStartView },
+  { path: "/tunnels", nav: "Tunnels", role: "viewer", create: createTunnelsView },
   { path: "/rollouts", nav: "Rollouts", role: "viewer", create: createRolloutsView },
   { path: "/events", nav: "Events", role: "viewer", create: createEventsView },
   { path: "/alerts", nav: "Alerts", role: "viewer", create: createAlertsView },
   { path: "/enrolment", nav: "Enrolment", role: "operator", create: createEnrolmentView },
   { path: "/tokens", nav: "Tokens", role: "admin", create: createTokensView },
   { path: "/audit", nav: "Audit", role: "admin", create: createAuditView },
+  { path: "/tunnels/:uid", role: "viewer", create: createTunnelView },
   { path: "/boxes/:box", role: "viewer", create: createBoxView },
   { path: "/boxes/:box/logs", role: "viewer", create: createLogsView },
   { path: "/boxes/:box/workloads/:id", role: "viewer", create: createWorkloadView },
+  { path: "/boxes/:box/workloads/:id/edit", role: "operator", create: createEditView },
 ];
 
 /**

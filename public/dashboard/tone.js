@@ -15,6 +15,12 @@ const TONES = {
   stalled: "bad",
   refused: "bad",
   unkillable: "bad",
+  requested: "busy",
+  preparing: "busy",
+  prepared: "busy",
+  linked: "busy",
+  up: "good",
+  down: "bad",
   firing: "bad",
   clearing: "warn",
   done: "good",
@@ -35,4 +41,11 @@ export function stateOf({ desired, status }) {
 
 export function isUnwell({ desired, status }) {
   return desired === "running" && (status === undefined || !["running", "starting"].includes(status.state));
+}
+
+/** A workload's state, as it is said aloud when it changes. */
+export function sayState(entry) {
+  const { workload, status } = entry;
+  const why = isUnwell(entry) && status?.cause !== undefined ? `: ${status.cause}` : "";
+  return `${workload.name ?? workload.id} is ${stateOf(entry)}${why}`;
 }

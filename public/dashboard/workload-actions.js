@@ -1,8 +1,9 @@
 import { html, nothing } from "/vendor/lit-html/lit-html.js";
+import { hashOf } from "./address.js";
 import { pathOf } from "./api.js";
 import { confirmAction } from "./confirm.js";
 
-/** Hibernate, wake and stop. What a rollout owns is changed at the rollout. */
+/** Change, hibernate, wake and stop. What a rollout owns is changed at the rollout. */
 export function drawWorkloadActions({ workload, box, desired, owner }, { api, session, attempt }, onStopped) {
   if (!session.may("operator")) return nothing;
   const { id } = workload;
@@ -17,12 +18,18 @@ export function drawWorkloadActions({ workload, box, desired, owner }, { api, se
   };
   const sleep = () => attempt(`${id}: asked to hibernate`, () => api.post(`${path}/hibernate`));
   const wake = () => attempt(`${id}: asked to wake`, () => api.post(`${path}/wake`));
+  const isOwn = owner === undefined;
   return html`<div class="actions row-actions">
+    ${
+      isOwn && workload.kind === "stream"
+        ? html`<a class="button" aria-label=${`Change ${id}`} href=${hashOf("boxes", box, "workloads", id, "edit")}>Change</a>`
+        : nothing
+    }
     ${
       desired === "running"
         ? html`<button type="button" aria-label=${`Hibernate ${id}`} @click=${sleep}>Hibernate</button>`
         : html`<button type="button" class="primary" aria-label=${`Wake ${id}`} @click=${wake}>Wake</button>`
     }
-    ${owner === undefined ? html`<button type="button" aria-label=${`Stop ${id}`} @click=${stop}>Stop</button>` : nothing}
+    ${isOwn ? html`<button type="button" aria-label=${`Stop ${id}`} @click=${stop}>Stop</button>` : nothing}
   </div>`;
 }

@@ -28,6 +28,8 @@ import { createRegistry } from "./registry/registry.ts";
 import { UNKNOWN_BOOT_ID } from "./runtime/process/linux-process-runtime.ts";
 import { createServiceManager } from "./service-manager/service-manager.ts";
 import { statusLine } from "./service-manager/status-line.ts";
+import { cleanupWithAgent } from "./sessions/cleanup-with-agent.ts";
+import { createSessionMarks } from "./sessions/session-marks.ts";
 import { createUplinkLink, createUplinkReporter } from "./uplink.ts";
 import type { WorkloadDriver } from "./workload/driver.ts";
 import { systemStreamDisk } from "./workload/stream/stream-disk.ts";
@@ -179,12 +181,18 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
     const { renderMetrics } = await import("./telemetry/metrics.ts");
     return renderMetrics(view.status(), { rssBytes: context.rssBytes(), startedWallMs });
   };
+  const marks = createSessionMarks(stateDir);
+  const startTicks = table.stat(context.pid)?.startTicks ?? 0;
+  const at = new Date(startedWallMs).toISOString();
+  await marks.open({ kind: "agent", id: "agent", at, pid: context.pid, startTicks, bootId });
+  const isExpected = (id: string) => store.state().workloads.has(id);
   const source = createLocalSource({
     view,
     metrics,
     reconciler,
+    cleanup: (wish) => cleanupWithAgent({ reconciler, marks, isExpected, startTicks }, wish),
     filesOf: engine.filesOf,
-    isExpected: (id) => store.state().workloads.has(id),
+    isExpected,
     agentLog: options.files.log,
   });
   const serving = Promise.withResolvers<void>();

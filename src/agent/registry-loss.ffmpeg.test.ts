@@ -102,7 +102,7 @@ test("an agent that lost everything it knew keeps what runs until the server has
   expect(await local.reconcile(limit)).toEqual({ kept: 0, started: 0, stopped: 0 });
   expect(await pidsOf(world)).toEqual(first);
   expect((await local.explain("cam-1", limit)).because[0]).toContain("kept until the server has named the whole set");
-  const { processes } = await local.cleanup({ dryRun: false }, limit);
+  const { processes } = await local.cleanup({ dryRun: false, scope: "strays" }, limit);
   expect(processes.map(({ reason }) => reason)).toEqual(
     IDS.map(() => "the server has not said yet whether it is expected"),
   );

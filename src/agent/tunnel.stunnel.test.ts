@@ -1,21 +1,210 @@
+import { existsSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { join } from "node:path";
 import { expect, test } from "vitest";
-import { createTunnelPair } from "../../test-server/tunnel-pair.ts";
+import { createTunnelPair, freePorts, type TunnelPair } from "../../test-server/tunnel-pair.ts";
 import { systemClock } from "../base/clock.ts";
+import type { TunnelRole } from "../contract/tunnel-spec.ts";
 
-test.for(["psk", "cert"] as const)(
-  "a tunnel with %s is up within a second of being told, and carries bytes",
-  async (security) => {
-    await using pair = await createTunnelPair({ security, legs: 2 });
-    await Promise.all([pair.producer.startAgent(), pair.consumer.startAgent()]);
-    const startMs = systemClock.monotonicMs();
-    await pair.link();
-    await pair.untilUp();
-    const tookMs = systemClock.monotonicMs() - startMs;
-    for (const entry of pair.entries) {
-      const echo = await pair.open(entry);
-      expect(await echo.say("through and back")).toBe("through and back");
-      echo.close();
-    }
-    expect(tookMs).toBeLessThan(1000);
+const ROLES: readonly TunnelRole[] = ["producer", "consumer"];
+
+async function startUp(pair: TunnelPair): Promise<void> {
+  await Promise.all([pair.producer.startAgent(), pair.consumer.startAgent()]);
+  await pair.link();
+  await pair.untilUp();
+}
+
+async function pidOf(pair: TunnelPair, role: TunnelRole): Promise<number> {
+  return pair[role].until(async () => (await pair[role].workload(`t-1.${role}`))?.pid, `${role} has a process`);
+}
+
+test("kill -9 of both agents ends no connection: the next agents adopt the same stunnel and it is up", async () => {
+  await using pair = await createTunnelPair({ security: "cert" });
+  await startUp(pair);
+  const before = [await pidOf(pair, "producer"), await pidOf(pair, "consumer")];
+  const echo = await pair.open();
+  expect(await echo.say("one")).toBe("one");
+  for (const role of ROLES) await pair[role].killAgent("SIGKILL");
+  expect(await echo.say("without agents")).toBe("without agents");
+  for (const role of ROLES) await pair[role].startAgent();
+  await pair.untilUp();
+  expect([await pidOf(pair, "producer"), await pidOf(pair, "consumer")]).toEqual(before);
+  expect(await echo.say("adopted")).toBe("adopted");
+  for (const role of ROLES) {
+    expect(await pair[role].workload(`t-1.${role}`)).toMatchObject({ restarts: 0, state: "running" });
+    expect(pair[role].agent()?.output()).not.toMatch(/has read its new keys/);
+  }
+  echo.close();
+});
+
+test.for([
+  ["SIGKILL", "producer"],
+  ["SIGKILL", "consumer"],
+  ["SIGSTOP", "producer"],
+  ["SIGSTOP", "consumer"],
+] as const)(
+  "%s of the stunnel at the %s's end: another one takes its place and it is up again",
+  async ([signal, role]) => {
+    await using pair = await createTunnelPair({ security: "psk" });
+    await startUp(pair);
+    const pid = await pidOf(pair, role);
+    process.kill(pid, signal);
+    await pair[role].until(
+      async () => {
+        const { pid: now, tunnel } = (await pair[role].workload(`t-1.${role}`)) ?? {};
+        return now !== undefined && now !== pid && tunnel?.phase === "up";
+      },
+      "another process is up",
+      30_000,
+    );
+    await pair.untilUp(30_000);
+    const echo = await pair.open();
+    expect(await echo.say("again")).toBe("again");
+    echo.close();
+    expect(pair[role].workloadPids()).toHaveLength(1);
   },
 );
+
+test("new keys at both ends, step by step as a hub does it, leave an open connection as it is", async () => {
+  await using pair = await createTunnelPair({ security: "cert" });
+  await startUp(pair);
+  const pids = [await pidOf(pair, "producer"), await pidOf(pair, "consumer")];
+  const echo = await pair.open();
+  const first = { producer: await certificate(pair, "producer", 1), consumer: await certificate(pair, "consumer", 1) };
+  const turn = (role: TunnelRole, keyGeneration: number, peers: readonly string[], next?: number) =>
+    pair.setSecurity(role, {
+      kind: "cert",
+      keyGeneration,
+      peerCertificates: [...peers],
+      ...(next === undefined ? {} : { nextKeyGeneration: next }),
+    });
+  turn("producer", 1, [first.consumer.pem], 2);
+  turn("consumer", 1, [first.producer.pem], 2);
+  const second = { producer: await certificate(pair, "producer", 2), consumer: await certificate(pair, "consumer", 2) };
+  turn("producer", 1, [first.consumer.pem, second.consumer.pem], 2);
+  turn("consumer", 1, [first.producer.pem, second.producer.pem], 2);
+  for (const role of ROLES) {
+    await pair[role].until(async () => (await pair.status(role))?.accepts?.length === 2, `${role} accepts both`);
+  }
+  turn("producer", 2, [first.consumer.pem, second.consumer.pem]);
+  turn("consumer", 2, [first.producer.pem, second.producer.pem]);
+  for (const role of ROLES) {
+    await pair[role].until(
+      async () => (await pair.status(role))?.presents === second[role].sha256,
+      `${role} presents its new key`,
+    );
+  }
+  turn("producer", 2, [second.consumer.pem]);
+  turn("consumer", 2, [second.producer.pem]);
+  for (const role of ROLES) {
+    await pair[role].until(async () => (await pair.status(role))?.accepts?.length === 1, `${role} has dropped the old`);
+  }
+  await pair.untilUp();
+  expect((await pair.status("consumer"))?.proof?.peer).toBe(second.producer.sha256);
+  expect(await echo.say("still the first connection")).toBe("still the first connection");
+  const fresh = await pair.open();
+  expect(await fresh.say("with new keys")).toBe("with new keys");
+  expect([await pidOf(pair, "producer"), await pidOf(pair, "consumer")]).toEqual(pids);
+  expect(existsSync(join(pair.producer.stateDir, "workloads", "t-1.producer", "own-1.pem"))).toBe(false);
+  echo.close();
+  fresh.close();
+});
+
+async function certificate(pair: TunnelPair, role: TunnelRole, generation: number) {
+  return pair[role].until(
+    async () => (await pair.status(role))?.certificates?.find((one) => one.generation === generation),
+    `${role} tells its certificate ${generation}`,
+  );
+}
+
+test("a busy port is named with who has it, and taken once it is free", async () => {
+  await using pair = await createTunnelPair({ security: "psk" });
+  const holder = createServer();
+  await new Promise<void>((resolve) => holder.listen(pair.entries[0], "127.0.0.1", resolve));
+  await Promise.all([pair.producer.startAgent(), pair.consumer.startAgent()]);
+  await pair.link();
+  const told = await pair.consumer.until(async () => {
+    const status = await pair.status("consumer");
+    return status?.busy === undefined ? undefined : status;
+  }, "the port is told to be busy");
+  expect(told.phase).toBe("preparing");
+  expect(told.busy).toEqual([
+    { listen: `127.0.0.1:${pair.entries[0]}`, holder: expect.stringContaining(`(pid ${process.pid})`) },
+  ]);
+  expect(told.reason).toContain(`legs[0].listen: 127.0.0.1:${pair.entries[0]} is taken by`);
+  await new Promise((resolve) => holder.close(resolve));
+  await pair.untilUp();
+});
+
+test("an address that is not the box's own is named with those that are", async () => {
+  await using pair = await createTunnelPair({ security: "psk" });
+  await pair.consumer.startAgent();
+  const [port = 0] = await freePorts(1);
+  pair.consumer.server.putStreams(
+    pair.workload("consumer", {
+      legs: [{ listen: { address: "192.0.2.7", port }, connect: { host: "127.0.0.1", port: 9 } }],
+    }),
+  );
+  const status = await pair.consumer.until(async () => {
+    const found = await pair.status("consumer");
+    return found?.reason?.includes("192.0.2.7") === true ? found : undefined;
+  }, "the address is named");
+  expect(status.reason).toMatch(/legs\[0\]\.listen: 192\.0\.2\.7:\d+ is no address of this box; it has .*127\.0\.0\.1/);
+  expect(status.phase).toBe("preparing");
+});
+
+test("stopping it leaves no process, no port and no key", async () => {
+  await using pair = await createTunnelPair({ security: "cert" });
+  await startUp(pair);
+  for (const role of ROLES) {
+    pair[role].server.set.remove([`t-1.${role}`]);
+    await pair[role].until(async () => (await pair[role].workload(`t-1.${role}`)) === undefined, "it is forgotten");
+    expect(pair[role].workloadPids()).toEqual([]);
+    expect(existsSync(join(pair[role].stateDir, "workloads", `t-1.${role}`))).toBe(false);
+  }
+  for (const port of [...pair.entries, ...pair.gateways]) {
+    const socket = connect(port, "127.0.0.1");
+    const refused = await new Promise((resolve) => {
+      socket.on("error", resolve);
+      socket.on("connect", () => resolve(undefined));
+    });
+    expect(refused).toMatchObject({ code: "ECONNREFUSED" });
+  }
+});
+
+test("an end that waits for its peer's certificate leaves nothing either", async () => {
+  await using pair = await createTunnelPair({ security: "cert" });
+  await pair.producer.startAgent();
+  pair.producer.server.putStreams(pair.workload("producer"));
+  await certificate(pair, "producer", 1);
+  expect(await pair.producer.workload("t-1.producer")).toMatchObject({
+    state: "waiting",
+    restarts: 0,
+    waitsFor: { what: "certificate of the consumer's end" },
+    tunnel: { phase: "prepared" },
+  });
+  pair.producer.server.set.remove(["t-1.producer"]);
+  const directory = join(pair.producer.stateDir, "workloads", "t-1.producer");
+  await pair.producer.until(() => !existsSync(directory), "its keys are gone");
+});
+
+test("its lifetime ends it without anybody saying so", async () => {
+  await using pair = await createTunnelPair({
+    security: "psk",
+    extra: { endsAt: new Date(systemClock.wallMs() + 25_000).toISOString() },
+  });
+  await startUp(pair);
+  for (const role of ROLES) {
+    const over = await pair[role].until(
+      async () => {
+        const found = await pair[role].workload(`t-1.${role}`);
+        return found?.state === "refused" ? found : undefined;
+      },
+      "it has ended",
+      40_000,
+    );
+    expect(over.cause).toContain("its lifetime ended at");
+    await pair[role].until(() => pair[role].workloadPids().length === 0, "its process is gone");
+    expect(pair[role].agent()?.output()).toContain("its lifetime ends at");
+  }
+});

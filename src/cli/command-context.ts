@@ -8,7 +8,7 @@ import type { AgentOptions } from "../config/agent-options.ts";
 import type { LoadedOptions } from "../config/load-agent-options.ts";
 import type { LoadedHubOptions } from "../config/load-hub-options.ts";
 import type { Environment, HostFacts } from "../config/state-directory.ts";
-import type { CleanupResult } from "../contract/local-status.ts";
+import type { CleanupResult, CleanupWish } from "../contract/local-status.ts";
 import type { ReadFfmpeg } from "./doctor/check-media-tools.ts";
 
 /** Where a command writes, and what the other end can show. */
@@ -80,7 +80,7 @@ export interface CommandContext {
   /** Ends every process that proves to be ours while no agent runs, and clears the records. */
   readonly cleanupWithoutAgent: (
     options: AgentOptions,
-    wanted: { readonly dryRun: boolean },
+    wanted: CleanupWish,
     signal: AbortSignal,
   ) => Promise<CleanupResult>;
   /** Makes this machine a box of a hub: see `EnrolWish`. Rejects with `conflict` while an enrolled agent runs here. */

@@ -263,7 +263,7 @@ test("cleanup without an agent does it by itself, with the same options", async 
       return { processes: [{ pid: 9, workloadId: "a", generation: 1, outcome: "would-stop", reason: "r" }] };
     },
   });
-  expect(asked).toEqual([directory, "gate", { dryRun: true }]);
+  expect(asked).toEqual([directory, "gate", { dryRun: true, scope: "strays" }]);
   expect(exitCode).toBe(0);
   expect(JSON.parse(out).processes).toHaveLength(1);
 });

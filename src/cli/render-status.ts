@@ -118,7 +118,7 @@ function renderWorkloads(workloads: readonly WorkloadStatus[], paint: Paint, now
       workload.pid ?? "",
       workload.restarts,
       number(workload.media?.fps, 1),
-      number(workload.media?.bitrateKbit, 0),
+      number(workload.media?.bitrateKbit ?? kbitOf(workload.tunnel), 0),
       number(workload.media?.speed, 2),
       describe(workload, paint),
     ]);
@@ -130,13 +130,28 @@ function renderWorkloads(workloads: readonly WorkloadStatus[], paint: Paint, now
     .join("\n");
 }
 
-function describe({ description, cause, nextStartInSeconds, update }: WorkloadStatus, paint: Paint): string {
+function kbitOf(tunnel: WorkloadStatus["tunnel"]): number | undefined {
+  return tunnel?.bitsPerSecond === undefined ? undefined : tunnel.bitsPerSecond / 1000;
+}
+
+/** `up, 4.3 ms to the other end, 2 connections` */
+function tunnelText(tunnel: NonNullable<WorkloadStatus["tunnel"]>): string {
+  const { phase, latencyMs, connections } = tunnel;
+  const latency = latencyMs === undefined ? [] : [`${latencyMs.toFixed(1)} ms to the other end`];
+  const open = connections === undefined ? [] : [count(connections, "connection")];
+  return [phase, ...latency, ...open].join(", ");
+}
+
+function describe(workload: WorkloadStatus, paint: Paint): string {
+  const { description, nextStartInSeconds, update, tunnel } = workload;
+  const cause = workload.cause ?? tunnel?.reason;
   const next = nextStartInSeconds === undefined ? "" : ` (next start in ${formatDuration(nextStartInSeconds)})`;
   const because =
     cause === undefined && next === "" ? "" : `\n${paint("warn", `${oneLine(cause ?? "")}${next}`.trim())}`;
   const isUnderWay = update?.state === "proving" || update?.state === "replacing";
   const updating = isUnderWay ? `\n${paint("quiet", oneLine(`update: ${update.message}`))}` : "";
-  return `${oneLine(description)}${because}${updating}`;
+  const told = tunnel === undefined ? "" : `\n${paint("quiet", tunnelText(tunnel))}`;
+  return `${oneLine(description)}${told}${because}${updating}`;
 }
 
 function notDurable(reason: string | undefined): string {

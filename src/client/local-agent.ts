@@ -5,6 +5,7 @@ import {
   type AgentStatus,
   agentStatusSchema,
   type CleanupResult,
+  type CleanupWish,
   cleanupResultSchema,
   type Explanation,
   explanationSchema,
@@ -18,7 +19,7 @@ export interface LocalAgent {
   status(signal: AbortSignal): Promise<AgentStatus>;
   explain(id: string, signal: AbortSignal): Promise<Explanation>;
   reconcile(signal: AbortSignal): Promise<ReconcileResult>;
-  cleanup(options: { readonly dryRun: boolean }, signal: AbortSignal): Promise<CleanupResult>;
+  cleanup(wish: CleanupWish, signal: AbortSignal): Promise<CleanupResult>;
   /** Text as it comes, in pieces. With `follow` it ends when the signal aborts or the agent stops. */
   logs(id: string, options: LogRequest, signal: AbortSignal): AsyncIterable<string>;
 }
@@ -61,8 +62,14 @@ export function createLocalAgent({ socketPath, timeoutMs = DEFAULT_TIMEOUT_MS }:
     explain: (id, signal) =>
       ask({ method: "GET", path: `/v1/explain/${encodeURIComponent(id)}` }, explanationSchema, signal),
     reconcile: (signal) => ask({ method: "POST", path: "/v1/reconcile" }, reconcileResultSchema, signal),
-    cleanup: ({ dryRun }, signal) =>
-      ask({ method: "POST", path: `/v1/cleanup?dryRun=${dryRun ? 1 : 0}` }, cleanupResultSchema, signal),
+    cleanup: ({ dryRun, scope, tunnel }, signal) => {
+      const query = new URLSearchParams({
+        dryRun: dryRun ? "1" : "0",
+        scope,
+        ...(tunnel === undefined ? {} : { tunnel }),
+      });
+      return ask({ method: "POST", path: `/v1/cleanup?${query}` }, cleanupResultSchema, signal);
+    },
     logs: async function* (id, { lines, follow }, signal) {
       const path = `/v1/logs/${encodeURIComponent(id)}?lines=${lines}&follow=${follow ? 1 : 0}`;
       const response = await send(socketPath, { method: "GET", path, timeoutMs: follow ? 0 : timeoutMs }, signal);

@@ -23,6 +23,8 @@ export const ERROR_POLICY = {
   "not-found": { retry: "never", http: 404, grpc: 5, exit: 66, level: "info" },
   /** Someone else holds it, or it changed meanwhile. */
   conflict: { retry: "never", http: 409, grpc: 10, exit: 75, level: "warn" },
+  /** A change to something that this side does not have as the other side believes: send the whole. */
+  "base-unknown": { retry: "after", http: 409, grpc: 9, exit: 75, level: "info" },
   /** What runs here is not made for it; the message says what is. */
   unsupported: { retry: "never", http: 409, grpc: 12, exit: 69, level: "info" },
   "too-large": { retry: "never", http: 413, grpc: 11, exit: 65, level: "warn" },

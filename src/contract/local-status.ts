@@ -200,6 +200,22 @@ export type Explanation = z.output<typeof explanationSchema>;
 export const reconcileResultSchema = z.object({ kept: z.int(), started: z.int(), stopped: z.int() });
 export type ReconcileResult = z.output<typeof reconcileResultSchema>;
 
+/**
+ * Which processes `sluice cleanup` ends, of those that prove to be ours:
+ * - `strays`: what belongs to no workload that runs;
+ * - `previous`: those too, and all that was started before this agent;
+ * - `all`: every one.
+ */
+export const CLEANUP_SCOPES = ["strays", "previous", "all"] as const;
+
+export interface CleanupWish {
+  /** Only say what would be ended. */
+  readonly dryRun: boolean;
+  readonly scope: (typeof CLEANUP_SCOPES)[number];
+  /** Nothing but the ends of this tunnel, all of them. */
+  readonly tunnel?: string | undefined;
+}
+
 /** What `sluice cleanup` found and did, one entry a process. */
 export const cleanupResultSchema = z.object({
   processes: z.array(
@@ -211,5 +227,7 @@ export const cleanupResultSchema = z.object({
       reason: z.string(),
     }),
   ),
+  /** Marks of sessions that were removed, because nothing of them is left. */
+  marksRemoved: z.int().optional(),
 });
 export type CleanupResult = z.output<typeof cleanupResultSchema>;

@@ -30,8 +30,8 @@ export const incidentSchema = z.object({
 });
 
 /**
- * `POST /v1/boxes/{box}/report`: what a box says of itself. A full picture each time, so that a lost one costs nothing. Fields
- * that came after the first release are optional.
+ * `POST /v1/boxes/{box}/report`: what a box says of itself, the full picture. What is different since an earlier one:
+ * `report-delta.ts`. Fields that came after the first release are optional.
  */
 export const reportSchema = z.object({
   version: z.literal(1),

@@ -1,6 +1,7 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
 import { AppError } from "../base/errors.ts";
 import type { Report } from "../contract/report.ts";
+import type { ReportDelta } from "../contract/report-delta.ts";
 
 export interface SeenEvent {
   readonly name: string;
@@ -172,6 +173,6 @@ function parsed(text: string): unknown {
   }
 }
 
-export function sendReport(origin: string, key: string, report: Report): Promise<Answer> {
+export function sendReport(origin: string, key: string, report: Report | ReportDelta): Promise<Answer> {
   return call(`${origin}/v1/boxes/${report.boxId}/report`, { method: "POST", token: key, body: report });
 }

@@ -19,6 +19,7 @@ import { createCommandRoutes } from "./fleet/command-routes.ts";
 import { createEnrolmentRoutes } from "./fleet/enrolment-routes.ts";
 import { createExpectedRoutes } from "./fleet/expected-routes.ts";
 import { createOverviewRoutes } from "./fleet/overview-routes.ts";
+import { createPictureRoute } from "./fleet/picture-route.ts";
 import { createRolloutRoutes } from "./fleet/rollout-routes.ts";
 import { createRolloutService } from "./fleet/rollout-service.ts";
 import { createHealthRoutes } from "./http/health-routes.ts";
@@ -145,6 +146,7 @@ export function createParts(
       ...createOverviewRoutes(context, { reader }),
       ...createBoxRoutes(context, { reader }),
       ...createExpectedRoutes(context),
+      createPictureRoute(context),
       ...createCommandRoutes(context),
       ...createRolloutRoutes(context),
       ...createEnrolmentRoutes(context, { approve, hub }, { reader }),

@@ -5,6 +5,7 @@ import {
   answerToConnect,
   beatsAreSent,
   planWrite,
+  receiverIsFrozen,
   reportRefusal,
   withFault,
   withoutExpired,
@@ -42,6 +43,7 @@ test("each lasting fault changes exactly what it names", () => {
   expect(planWrite(ask([], "split")).byteByByte).toBe(true);
   expect(planWrite(ask([], "close-after-event")).closeAfter).toBe(true);
   expect(beatsAreSent(ask([], "no-beats"))).toBe(false);
+  expect([receiverIsFrozen([]), receiverIsFrozen(ask([], "freeze"))]).toEqual([false, true]);
   expect(reportRefusal(ask([], "refuse-reports", { status: 500 }))).toBe(500);
 });
 

@@ -90,6 +90,11 @@ export function beatsAreSent(active: ActiveFaults): boolean {
   return find(active, "no-beats") === undefined;
 }
 
+/** Whether the RTMP server reads nothing. */
+export function receiverIsFrozen(active: ActiveFaults): boolean {
+  return find(active, "freeze") !== undefined;
+}
+
 /** The status that reports get instead of being accepted. */
 export function reportRefusal(active: ActiveFaults): number | undefined {
   const refuse = find(active, "refuse-reports");

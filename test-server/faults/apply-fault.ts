@@ -11,7 +11,7 @@ export interface FaultAnswer {
   readonly clients: number;
 }
 
-/** Makes a fault happen. Throws `not-found` for an unknown name and `invalid` for a wrong argument. */
+/** Makes a fault happen. Throws `not-found` for an unknown name, `invalid` for a wrong argument, `unsupported` where nothing could break. */
 export function applyFault(name: string, args: unknown, parts: Parts): FaultAnswer {
   const kind = findFault(name);
   if (kind === undefined) {
@@ -19,6 +19,9 @@ export function applyFault(name: string, args: unknown, parts: Parts): FaultAnsw
     throw new AppError("not-found", `fault: "${name}" given, allowed: ${known}`, { field: "fault" });
   }
   const values = parseFaultArguments(kind, args);
+  if (kind.name === "freeze" && parts.rtmp === undefined) {
+    throw new AppError("unsupported", "freeze: this server was started without RTMP", { field: "fault" });
+  }
   const clients = parts.room.count();
   if (kind.lasts === "lasting") parts.board.add(kind, values);
   if (kind.name === "silent") parts.room.muteAll();

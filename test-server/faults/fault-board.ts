@@ -6,6 +6,7 @@ import {
   beatsAreSent,
   type ConnectAnswer,
   planWrite,
+  receiverIsFrozen,
   reportRefusal,
   type WritePlan,
   withFault,
@@ -25,6 +26,7 @@ export interface FaultBoard {
   /** One event went out to whoever is connected. */
   countEvent(): void;
   beats(): boolean;
+  receiverIsFrozen(): boolean;
   reportRefusal(): number | undefined;
   onChange(listener: () => void): void;
   close(): void;
@@ -78,6 +80,7 @@ export function createFaultBoard(deps: { readonly clock: Clock }): FaultBoard {
     writePlan: () => planWrite(current()),
     countEvent: () => set(afterEvent(faults)),
     beats: () => beatsAreSent(current()),
+    receiverIsFrozen: () => receiverIsFrozen(current()),
     reportRefusal: () => reportRefusal(current()),
     onChange: (listener) => void listeners.add(listener),
     close: () => timer?.clear(),

@@ -115,6 +115,13 @@ export const FAULTS = [
     args: [seconds(30)],
   },
   {
+    name: "freeze",
+    title: "Freeze the receiver",
+    explanation: "The RTMP server keeps its connections, takes new ones, and reads nothing more.",
+    lasts: "lasting",
+    args: [seconds(20)],
+  },
+  {
     name: "refuse-reports",
     title: "Refuse reports",
     explanation: "Events still arrive, but every report gets this status.",

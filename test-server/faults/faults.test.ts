@@ -35,6 +35,12 @@ test("drop (reset) ends with a TCP reset", async () => {
   expect(await client.ended).toBe("reset");
 });
 
+test("freeze is refused where there is no receiver to freeze", async () => {
+  await using server = await createTestServer({ port: 0, rtmpPort: undefined });
+  expect(() => server.fault("freeze")).toThrow("started without RTMP");
+  expect(server.board.active()).toEqual([]);
+});
+
 test("refuse answers new connections with the status until its time is over", async () => {
   const clock = createFakeClock();
   await using server = await createTestServer({ port: 0, rtmpPort: undefined }, { clock });

@@ -115,6 +115,33 @@ test("a cut publisher loses its connection, and a second one under a used key is
   expect(await first.exited).not.toBe(0);
 });
 
+test("a frozen receiver keeps its publisher and takes new connections, reads nothing of either, and then reads on", async () => {
+  await using server = await start();
+  const { rtmp } = server;
+  if (rtmp === undefined) throw new TypeError("no RTMP server");
+  publish(`${rtmp.url}/a`);
+  await rtmp.untilPublishing("a", soon());
+  server.fault("freeze", { seconds: 0 });
+  const before = rtmp.mediaBytes("a");
+  const late = connect(rtmp.port, "127.0.0.1");
+  let answered = 0;
+  late.on("data", (bytes) => {
+    answered += bytes.length;
+  });
+  // The first half of a handshake, which a server that reads answers at once.
+  late.write(Buffer.concat([Buffer.from([3]), Buffer.alloc(1536)]));
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  expect(rtmp.mediaBytes("a")).toBe(before);
+  expect(rtmp.publishers()[0]).toMatchObject({ publishing: true, connects: 1 });
+  expect([late.readyState, answered]).toEqual(["open", 0]);
+
+  server.board.clear("freeze");
+  await expect.poll(() => rtmp.mediaBytes("a"), { timeout: 10_000 }).toBeGreaterThan(before);
+  await expect.poll(() => answered, { timeout: 10_000 }).toBeGreaterThan(1536);
+  expect(rtmp.connects("a")).toBe(1);
+  late.destroy();
+});
+
 test("two servers in one process do not share their publishers", async () => {
   await using one = await start();
   await using two = await start();

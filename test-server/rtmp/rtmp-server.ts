@@ -30,6 +30,8 @@ export interface RtmpServer extends AsyncDisposable {
   untilPublishing(key: string, signal: AbortSignal): Promise<Publisher>;
   /** Cuts the publisher's connection. False when nobody publishes under this key. */
   cut(key: string): boolean;
+  /** Keeps connections and takes new ones, and reads nothing of any, as a process that hangs; or reads on. */
+  setFrozen(isFrozen: boolean): void;
   /** Sends the stream as FLV. False when nobody publishes under this key; then nothing was written. */
   play(key: string, viewer: FlvViewer): boolean;
   onChange(listener: (text: string) => void): void;
@@ -112,6 +114,7 @@ export async function createRtmpServer(
         look();
       }),
     cut: (key) => sessions.stop(pathOf(key)),
+    setFrozen: sessions.setFrozen,
     play: (key, viewer) => {
       const path = pathOf(key);
       if (!nms.context.publishers.has(path)) return false;
@@ -149,7 +152,17 @@ function watchSessions(watch: {
   const { nms, book, tell } = watch;
   const sessions = new Set<NmsRtmpSession>();
   const publishing = new Map<string, NmsRtmpSession>();
+  let isFrozen = false;
 
+  const freeze = ({ socket }: NmsRtmpSession) => {
+    socket.pause();
+    // What hangs does not end idle connections either.
+    socket.setTimeout(0);
+  };
+  const thaw = ({ socket }: NmsRtmpSession) => {
+    socket.setTimeout(CONFIG.rtmp.ping_timeout * 1000);
+    socket.resume();
+  };
   nms.context.nodeEvent.on("prePublish", (_id: string, path: string) => book.asked(path));
   nms.context.nodeEvent.on("postPublish", (id: string, path: string) => {
     const session = [...sessions].find((candidate) => candidate.id === id);
@@ -191,6 +204,7 @@ function watchSessions(watch: {
     session.rtmpVideoHandler = counted("video", session.rtmpVideoHandler.bind(session));
     session.onSocketData = guarded(session.onSocketData.bind(session));
     session.run();
+    if (isFrozen) freeze(session);
   };
 
   return {
@@ -199,6 +213,11 @@ function watchSessions(watch: {
       const session = publishing.get(path);
       session?.stop();
       return session !== undefined;
+    },
+    setFrozen: (wanted: boolean) => {
+      if (wanted === isFrozen) return;
+      isFrozen = wanted;
+      for (const session of sessions) (wanted ? freeze : thaw)(session);
     },
     stopAll: () => {
       for (const session of nms.context.sessions.values()) session.stop();

@@ -7,7 +7,8 @@ import { drawFacts, drawLabels, percentText } from "../facts.js";
 import { celsius, kbitPerSecond, percent } from "../figure-text.js";
 import { drawHistory } from "../history.js";
 import { drawAgo } from "../time.js";
-import { drawWorkloadRow } from "../workload-row.js";
+import { sayState } from "../tone.js";
+import { createWorkloadList } from "../workload-list.js";
 import { drawBoxStates } from "./boxes-view.js";
 
 const CHARTS = [
@@ -31,6 +32,7 @@ export function createBoxView(context) {
   const path = pathOf("v1", "boxes", params.box);
   const charts = createChartGroup({ api, path: `${path}/telemetry`, charts: CHARTS, reload });
   const actions = createBoxActions(context, path);
+  const list = createWorkloadList(context);
   let box;
   let expected;
   let history;
@@ -46,6 +48,11 @@ export function createBoxView(context) {
       await charts.load(signal);
     },
     hears: (event) => event.box === params.box,
+    announces: () => [
+      ...(box === undefined ? [] : [[box.id, `${box.name} is ${box.connection}`]]),
+      ["incidents", box?.incidents.map(({ kind, cause }) => `${kind}: ${cause}`).join(", ") || "No incident goes on"],
+      ...(expected?.items ?? []).map((entry) => [`workload ${entry.workload.id}`, sayState(entry)]),
+    ],
     close: charts.close,
     draw: () => {
       if (box === undefined) return html`<p class="empty">Asking the hub…</p>`;
@@ -55,21 +62,17 @@ export function createBoxView(context) {
           <div class="section-head">
             <div class="row-states">${drawBoxStates(box)}</div>
             <div class="actions wrap">
-              <a class="button" href=${hashOf("boxes", box.id, "logs")}>Agent's log</a>
-              ${session.may("operator") ? html`<a class="button primary" href=${`#/start?box=${encodeURIComponent(box.id)}`}>Start a stream</a>` : nothing}
+              ${box.lastContactAt === undefined ? nothing : html`<a class="button" href=${hashOf("boxes", box.id, "logs")}>Agent's log</a>`}
+              ${session.may("operator") && box.state === "approved" ? html`<a class="button primary" href=${`#/start?box=${encodeURIComponent(box.id)}`}>Start a stream</a>` : nothing}
             </div>
           </div>
-          ${box.quarantine === undefined ? nothing : html`<p class="cause" data-tone="bad">In quarantine: ${box.quarantine.reason}</p>`}
+          ${actions.drawStanding(box, nowMs)}
           ${drawFacts(factsOf(box, nowMs))}
           <div class="row-labels">${drawLabels(box.labels)}</div>
           ${actions.draw(box)}
         </section>
         ${drawIncidents(box, nowMs)}
-        <section aria-labelledby="workloads-title">
-          <h2 id="workloads-title">Workloads</h2>
-          ${expected.items.length === 0 ? html`<p class="empty card">Nothing is expected of this box.</p>` : nothing}
-          <ul class="rows">${expected.items.map((entry) => drawWorkloadRow({ ...entry, box: box.id }, context))}</ul>
-        </section>
+        <section aria-labelledby="workloads-title">${list.draw(expected.items.map((entry) => ({ ...entry, box: box.id })))}</section>
         <section aria-label="Charts of the box">${charts.draw()}</section>
         ${drawHistory(history, nowMs)}
       `;
@@ -96,7 +99,7 @@ function factsOf(box, nowMs) {
 
 function drawIncidents({ incidents }, nowMs) {
   if (incidents.length === 0) return nothing;
-  return html`<section class="card problem" aria-label="Incidents that go on" role="status">
+  return html`<section class="card problem" aria-label="Incidents that go on">
     ${incidents.map(({ kind, cause, start }) => html`<p><b>${kind}</b>: ${cause}, since ${drawAgo(start, nowMs)}</p>`)}
   </section>`;
 }

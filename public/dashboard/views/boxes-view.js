@@ -58,6 +58,7 @@ export function createBoxesView({ api, query, redraw, reload, notify }) {
     title: "Boxes",
     load,
     hears: ({ kind }) => /^(?:box|workload|alert|expected)\./.test(kind),
+    announces: () => (boxes ?? []).map(({ id, name, connection }) => [id, `${name} is ${connection}`]),
     close: () => clearTimeout(typing),
     draw: () => html`
       ${overview === undefined ? nothing : drawCounts(overview, filter, change)}

@@ -1,3 +1,4 @@
+import { repeat } from "/vendor/lit-html/directives/repeat.js";
 import { html, nothing } from "/vendor/lit-html/lit-html.js";
 import { hashOf } from "../address.js";
 import { pathOf } from "../api.js";
@@ -48,6 +49,7 @@ export function createEnrolmentView({ api, session, redraw, reload, attempt }) {
       ).map(({ items }) => items);
     },
     hears: ({ kind }) => kind.startsWith("box.") || kind.startsWith("enrol"),
+    announces: () => [["waiting", `Boxes that wait for approval: ${waiting.map(({ id }) => id).join(", ") || "none"}`]],
     draw: () => html`
       ${
         created?.token === undefined
@@ -95,7 +97,9 @@ export function createEnrolmentView({ api, session, redraw, reload, attempt }) {
       <section aria-labelledby="waiting-title">
         <h2 id="waiting-title">Boxes that wait for approval</h2>
         ${waiting?.length === 0 ? html`<p class="empty card">None.</p>` : nothing}
-        <ul class="rows" aria-live="polite">${(waiting ?? []).map(
+        <ul class="rows" aria-label="Boxes that wait">${repeat(
+          waiting ?? [],
+          ({ id }) => id,
           (box) => html`<li class="card row-card" data-pending=${box.id}>
             <div class="row-name"><a href=${hashOf("boxes", box.id)}><b>${box.name}</b></a> <code>${box.id}</code></div>
             <div class="row-facts"><span>enrolled ${drawAgo(box.createdAt, api.nowMs())}</span></div>
@@ -111,7 +115,9 @@ export function createEnrolmentView({ api, session, redraw, reload, attempt }) {
       <section class="card" aria-labelledby="tokens-title">
         <h2 id="tokens-title">Tokens</h2>
         ${enrolments?.length === 0 ? html`<p class="empty">None.</p>` : nothing}
-        <ul class="plain-list">${(enrolments ?? []).map(
+        <ul class="plain-list">${repeat(
+          enrolments ?? [],
+          ({ id }) => id,
           (token) => html`<li>
             <span>${token.box === undefined ? "any box" : html`<code>${token.box}</code>`}</span>
             <span class="row-labels">${drawLabels(token.labels)}</span>

@@ -1,3 +1,4 @@
+import { repeat } from "/vendor/lit-html/directives/repeat.js";
 import { html, nothing } from "/vendor/lit-html/lit-html.js";
 import { hashOf } from "../address.js";
 import { pathOf } from "../api.js";
@@ -67,7 +68,9 @@ export function createRolloutsView({ api, session, redraw, reload, attempt, noti
         }</div>
       ${edited === undefined ? nothing : drawForm({ edited, problem, save, cancel: () => edit(undefined) })}
       ${rollouts?.length === 0 ? html`<p class="empty card">No rollout yet.</p>` : nothing}
-      <ul class="rows" aria-label="Rollouts">${(rollouts ?? []).map(
+      <ul class="rows" aria-label="Rollouts">${repeat(
+        rollouts ?? [],
+        ({ id }) => id,
         (rollout) => html`<li class="card row-card" data-rollout=${rollout.id}>
           <div class="row-name"><b>${rollout.id}</b> <code>${rollout.selector || "every box"}</code></div>
           <div class="row-states"><span class="state" data-tone=${rollout.enabled ? "good" : "neutral"}>${rollout.enabled ? "enabled" : "off"}</span></div>

@@ -1,22 +1,20 @@
-import { html, nothing } from "/vendor/lit-html/lit-html.js";
+import { html } from "/vendor/lit-html/lit-html.js";
 import { hashOf } from "../address.js";
 import { pathOf } from "../api.js";
 import { drawField, drawSelect } from "../field.js";
 import { createFormProblem } from "../form-problem.js";
-import { toWorkload } from "../stream-form.js";
+import { createStreamFields } from "../stream-fields.js";
 
-const COPY_OR_ENCODE = [
-  ["", "as the box decides"],
-  ["copy", "copy"],
-  ["none", "none"],
-  ["encode", "encode"],
-];
+const EXAMPLE = {
+  spec: { input: { url: "test://bars?size=640x360&fps=25&tone=440" }, outputs: [{ url: "" }] },
+};
 
 /** A form that puts a stream into what a box should run. Everything is judged by the hub; its message stands at the field. */
 export function createStartView({ api, query, redraw, notify }) {
   const problem = createFormProblem(redraw);
+  const fields = createStreamFields({ problem, redraw });
+  fields.fill(EXAMPLE);
   let boxes;
-  let videoMode = "";
   let isBusy = false;
 
   const submit = async (event) => {
@@ -27,7 +25,7 @@ export function createStartView({ api, query, redraw, notify }) {
     isBusy = true;
     redraw();
     try {
-      const workload = toWorkload(new FormData(form));
+      const workload = fields.read(form);
       const path = pathOf("v1", "boxes", box, "workloads", workload.id);
       if (!form.elements.replace.checked && (await exists(path))) {
         throw Object.assign(new Error(`${workload.id} is there already on ${box}; choose another id, or replace it`), {
@@ -79,51 +77,8 @@ export function createStartView({ api, query, redraw, notify }) {
               options: boxes.map(({ id, name }) => [id, name === id ? id : `${name} (${id})`]),
             })}
             ${field({ name: "workload.id", label: "Id", value: "cam-1", required: true, hint: "Letters, digits, dots, dashes, underscores" })}
-            ${field({ name: "workload.name", label: "Name (may stay empty)" })}
           </div>
-          ${field({
-            name: "workload.spec.input.url",
-            label: "Input",
-            value: "test://bars?size=640x360&fps=25&tone=440",
-            required: true,
-            hint: "rtsp://camera/1, rtmp://…, srt://…, a file of the box, or test://bars",
-          })}
-          ${field({
-            name: "workload.spec.outputs[0].url",
-            label: "Output",
-            required: true,
-            placeholder: "rtmp://ingest.example/live/key",
-            hint: "rtmp://, srt://, rtsp://, udp://, an HLS playlist or a recording",
-          })}
-          ${field({
-            name: "workload.pictureUrl",
-            label: "Live picture (may stay empty)",
-            placeholder: "wss://media.example/live/cam-1.flv",
-            hint: "Where browsers can watch the stream: FLV or MPEG-TS, over HTTP or a WebSocket. Whoever sees the stream here sees this address",
-          })}
-          <details>
-            <summary>Encoding, limits and order</summary>
-            <div class="stack">
-              <div class="fields">
-                ${drawSelect(problem, {
-                  name: "workload.spec.video",
-                  label: "Video",
-                  value: videoMode,
-                  options: COPY_OR_ENCODE,
-                  onChange: (value) => {
-                    videoMode = value;
-                    redraw();
-                  },
-                })}
-                ${drawSelect(problem, { name: "workload.spec.audio", label: "Sound", value: "", options: COPY_OR_ENCODE.slice(0, 3) })}
-                ${field({ name: "workload.priority", label: "Priority (0 to 100)", inputmode: "numeric", placeholder: "50" })}
-                ${field({ name: "workload.resources.memory", label: "Memory at most", placeholder: "256Mi" })}
-                ${field({ name: "workload.resources.cpu", label: "Processors at most", placeholder: "1500m" })}
-              </div>
-              ${videoMode === "encode" ? drawEncoding(field) : nothing}
-              <label class="check"><input type="checkbox" name="needsAudio">Add a silent track where the input has no sound</label>
-            </div>
-          </details>
+          ${fields.draw()}
           <label class="check"><input type="checkbox" name="replace">Replace a stream of this id</label>
           ${problem.drawRest()}
           <div class="actions"><button type="submit" class="primary" ?disabled=${isBusy}>Start</button></div>
@@ -131,15 +86,4 @@ export function createStartView({ api, query, redraw, notify }) {
       `;
     },
   };
-}
-
-function drawEncoding(field) {
-  return html`<div class="fields">
-    ${field({ name: "workload.spec.video.encoder", label: "Encoder", value: "libx264" })}
-    ${field({ name: "workload.spec.video.preset", label: "Preset", placeholder: "veryfast" })}
-    ${field({ name: "workload.spec.video.size", label: "Size", placeholder: "1280x720" })}
-    ${field({ name: "workload.spec.video.fps", label: "Frames a second", inputmode: "decimal" })}
-    ${field({ name: "workload.spec.video.bitrateKbit", label: "kbit/s", inputmode: "numeric" })}
-    ${field({ name: "workload.spec.video.gopFrames", label: "Frames between key frames", inputmode: "numeric" })}
-  </div>`;
 }

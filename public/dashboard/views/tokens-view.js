@@ -1,3 +1,4 @@
+import { repeat } from "/vendor/lit-html/directives/repeat.js";
 import { html, nothing } from "/vendor/lit-html/lit-html.js";
 import { pathOf } from "../api.js";
 import { confirmAction } from "../confirm.js";
@@ -88,7 +89,9 @@ export function createTokensView({ api, session, redraw, reload, attempt }) {
         ${problem.drawRest()}
         <div class="actions"><button type="submit" class="primary">Make a token</button></div>
       </form>
-      <ul class="rows" aria-label="Tokens">${(tokens ?? []).map(
+      <ul class="rows" aria-label="Tokens">${repeat(
+        tokens ?? [],
+        ({ id }) => id,
         (token) => html`<li class="card row-card" data-token=${token.id}>
           <div class="row-name"><b>${token.name}</b>${token.id === session.whoami().tokenId ? html` <span class="soft">you</span>` : nothing}</div>
           <div class="row-states"><span class="state">${token.role}</span>${token.revokedAt === undefined ? nothing : drawState("revoked")}</div>

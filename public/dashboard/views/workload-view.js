@@ -1,14 +1,14 @@
 import { html, nothing } from "/vendor/lit-html/lit-html.js";
-import { createPicture } from "../../shared/picture.js";
 import { bytesText, countText, secondsText } from "../../shared/quantity.js";
 import { hashOf } from "../address.js";
 import { pathOf } from "../api.js";
 import { createChartGroup } from "../chart-group.js";
 import { drawFacts } from "../facts.js";
 import { bytes, kbitPerSecond, percent, plain, times } from "../figure-text.js";
+import { createFramedPicture } from "../framed-picture.js";
 import { drawTable } from "../history.js";
 import { drawAgo, drawTime, spanText } from "../time.js";
-import { drawState, isUnwell, stateOf } from "../tone.js";
+import { drawState, isUnwell, sayState, stateOf } from "../tone.js";
 import { drawWorkloadActions } from "../workload-actions.js";
 import { routeOf } from "../workload-row.js";
 
@@ -31,7 +31,7 @@ export function createWorkloadView(context) {
       { title: "Memory", names: [{ name: `${id}/rssBytes`, label: "resident" }], format: bytes },
     ],
   });
-  const picture = createPicture();
+  const picture = createFramedPicture(params);
   let entry;
   let isGone = false;
 
@@ -53,10 +53,8 @@ export function createWorkloadView(context) {
       await charts.load(signal);
     },
     hears: (event) => event.box === box,
-    close: () => {
-      picture.remove();
-      charts.close();
-    },
+    announces: () => (entry === undefined ? [] : [[id, isGone ? `${id} is not expected any more` : sayState(entry)]]),
+    close: charts.close,
     draw: () => {
       if (isGone) return drawGone(box, id);
       if (entry === undefined) return html`<p class="empty">Asking the hub…</p>`;
@@ -67,7 +65,7 @@ export function createWorkloadView(context) {
           ${workload.pictureUrl === undefined ? nothing : html`<section class="card stream" aria-label="Live picture">${picture.node}</section>`}
           <section class="card" aria-label="State" data-workload=${id} data-state=${stateOf(entry)}>
             <div class="section-head">
-              <div class="row-states" aria-live="polite">${drawState(stateOf(entry))}${
+              <div class="row-states">${drawState(stateOf(entry))}${
                 entry.owner === undefined ? nothing : html`<span class="state">${entry.owner}</span>`
               }</div>
               <div class="actions wrap">
@@ -77,7 +75,7 @@ export function createWorkloadView(context) {
                 })}
               </div>
             </div>
-            ${status?.cause === undefined ? nothing : html`<p class="cause" data-cause role="status" data-tone=${isUnwell(entry) ? "bad" : "neutral"}>${status.cause}</p>`}
+            ${status?.cause === undefined ? nothing : html`<p class="cause" data-cause data-tone=${isUnwell(entry) ? "bad" : "neutral"}>${status.cause}</p>`}
             ${status?.update === undefined ? nothing : html`<p class="cause" data-tone="warn">${status.update.message}</p>`}
             <p class="route">${routeOf(entry)}</p>
             ${drawFacts(factsOf(entry, nowMs))}

@@ -1,6 +1,6 @@
 import { repeat } from "/vendor/lit-html/directives/repeat.js";
 import { html, nothing } from "/vendor/lit-html/lit-html.js";
-import { isUnwell } from "../tone.js";
+import { isUnwell, sayState } from "../tone.js";
 import { drawWorkloadRow } from "../workload-row.js";
 
 const STATES = [
@@ -40,6 +40,7 @@ export function createWorkloadsView(context) {
       items = page.items.toSorted((left, right) => Number(isUnwell(right)) - Number(isUnwell(left)));
     },
     hears: ({ kind }) => /^(?:workload|expected|box)\./.test(kind),
+    announces: () => (items ?? []).map((entry) => [`${entry.box}/${entry.workload.id}`, sayState(entry)]),
     close: () => clearTimeout(typing),
     draw: () => html`
       <form class="card filters" role="search" aria-label="Workloads" @submit=${(event) => event.preventDefault()}>

@@ -21,13 +21,28 @@ export async function readBoundedText(response: Pick<HttpResponse, "body">, maxB
 
 /** What a hub's error body says, on one line; `undefined` for any other text. */
 export function problemOf(text: string): string | undefined {
-  let body: unknown;
+  const error = errorOf(text);
+  const message = error !== undefined && "message" in error ? error.message : undefined;
+  return typeof message === "string" && message !== "" ? oneLine(message).slice(0, MAX_SHOWN_CHARACTERS) : undefined;
+}
+
+/** The code in a hub's error body; `undefined` for any other text. */
+export function codeOf(text: string): string | undefined {
+  const error = errorOf(text);
+  const code = error !== undefined && "code" in error ? error.code : undefined;
+  return typeof code === "string" ? code : undefined;
+}
+
+function errorOf(text: string): object | undefined {
+  const body = parseJson(text);
+  const error = typeof body === "object" && body !== null && "error" in body ? body.error : undefined;
+  return typeof error === "object" && error !== null ? error : undefined;
+}
+
+export function parseJson(text: string): unknown {
   try {
-    body = JSON.parse(text);
+    return JSON.parse(text);
   } catch {
     return undefined;
   }
-  const error = typeof body === "object" && body !== null && "error" in body ? body.error : undefined;
-  const message = typeof error === "object" && error !== null && "message" in error ? error.message : undefined;
-  return typeof message === "string" && message !== "" ? oneLine(message).slice(0, MAX_SHOWN_CHARACTERS) : undefined;
 }

@@ -1,22 +1,25 @@
-import type { CleanupResult } from "../../contract/local-status.ts";
+import type { CleanupResult, CleanupWish } from "../../contract/local-status.ts";
 import type { FoundProcess, ProcessRuntime, StopLadder } from "../runtime/process/process-runtime.ts";
+import { createTunnelFilter } from "../sessions/cleanup-with-agent.ts";
+import type { SessionMarks } from "../sessions/session-marks.ts";
 
 export interface CleanupDeps {
   readonly runtime: Pick<ProcessRuntime, "sweep" | "adopt">;
   readonly stopLadderOf: (kind: string) => StopLadder;
   /** Removes the records of processes; called once all are gone. */
   readonly clearRecords: () => Promise<void>;
+  readonly marks: SessionMarks;
 }
 
 type CleanedProcess = CleanupResult["processes"][number];
 
 /**
- * Ends every process that carries the mark of this state directory, all at the same time. The caller holds the lock of the state
+ * Ends every process that carries the mark of this state directory, or those of one tunnel, all at the same time. The caller holds the lock of the state
  * directory: with an agent alive this would fight it. Records stay when a process could not be ended.
  */
 export async function cleanupWithoutAgent(
-  { runtime, stopLadderOf, clearRecords }: CleanupDeps,
-  { dryRun }: { readonly dryRun: boolean },
+  { runtime, stopLadderOf, clearRecords, marks }: CleanupDeps,
+  { dryRun, tunnel }: Pick<CleanupWish, "dryRun" | "tunnel">,
 ): Promise<CleanupResult> {
   const clean = async ({ identity, mark }: FoundProcess): Promise<CleanedProcess> => {
     const entry = { pid: identity.pid, workloadId: mark.workloadId, generation: mark.generation };
@@ -33,7 +36,12 @@ export async function cleanupWithoutAgent(
       ? { ...entry, outcome: "stopped", reason: "no agent runs, and it carries the mark of this state directory" }
       : { ...entry, outcome: "unkillable", reason: "it survived SIGKILL; the kernel holds it" };
   };
-  const processes = await Promise.all((await runtime.sweep()).map(clean));
-  if (!dryRun && processes.every(({ outcome }) => outcome !== "unkillable")) await clearRecords();
-  return { processes };
+  const known = await marks.list();
+  const isOfTunnel = createTunnelFilter(tunnel, known);
+  const processes = await Promise.all((await runtime.sweep()).filter(({ mark }) => isOfTunnel(mark)).map(clean));
+  if (dryRun || processes.some(({ outcome }) => outcome === "unkillable")) return { processes };
+  if (tunnel === undefined) await clearRecords();
+  const gone = known.filter(({ kind, id, nonce = "" }) => isOfTunnel({ kind, workloadId: id, nonce }));
+  await marks.remove(gone.map(({ name }) => name));
+  return { processes, marksRemoved: gone.length };
 }

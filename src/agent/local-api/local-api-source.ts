@@ -1,4 +1,10 @@
-import type { AgentStatus, CleanupResult, Explanation, ReconcileResult } from "../../contract/local-status.ts";
+import type {
+  AgentStatus,
+  CleanupResult,
+  CleanupWish,
+  Explanation,
+  ReconcileResult,
+} from "../../contract/local-status.ts";
 
 /** What the local API tells and asks. Everything is bounded by whoever implements it; nothing waits for the network. */
 export interface LocalApiSource {
@@ -9,8 +15,8 @@ export interface LocalApiSource {
   metrics(): Promise<string>;
   /** Resolves when a lap that began after the call has ended. */
   reconcile(): Promise<ReconcileResult>;
-  /** Ends processes that are ours and not expected; with `dryRun` only says which. */
-  cleanup(options: { readonly dryRun: boolean }): Promise<CleanupResult>;
+  /** Ends processes that prove to be ours; which ones, the wish says. What is expected is started anew. */
+  cleanup(wish: CleanupWish): Promise<CleanupResult>;
   /** Path of a workload's log, or of the agent's own for `agent`; undefined for an id that is not known. */
   logFile(id: string): string | undefined;
 }

@@ -73,7 +73,7 @@ test("answers status, explain, reconcile and cleanup over a socket that only its
   expect((await agent.explain("cam-1", never)).because).toHaveLength(2);
   expect(await agent.explain("gone.cam", never)).toMatchObject({ id: "gone.cam" });
   expect(await agent.reconcile(never)).toEqual({ kept: 2, started: 1, stopped: 0 });
-  expect(await agent.cleanup({ dryRun: true }, never)).toEqual({ processes: [] });
+  expect(await agent.cleanup({ dryRun: true, scope: "strays" }, never)).toEqual({ processes: [] });
 });
 
 test("a socket left by a dead agent is replaced", async () => {

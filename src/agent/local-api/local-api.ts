@@ -154,7 +154,7 @@ function answer(wanted: Exclude<LocalRequest, { kind: "logs" | "metrics" }>, sou
     case "reconcile":
       return source.reconcile();
     case "cleanup":
-      return source.cleanup({ dryRun: wanted.dryRun });
+      return source.cleanup(wanted.wish);
   }
 }
 

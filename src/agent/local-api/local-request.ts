@@ -1,6 +1,8 @@
 import { AppError } from "../../base/errors.ts";
 import type { ErrorCode } from "../../contract/error-code.ts";
 import { workloadIdSchema } from "../../contract/identifier.ts";
+import { CLEANUP_SCOPES, type CleanupWish } from "../../contract/local-status.ts";
+import { tunnelUidSchema } from "../../contract/tunnel-spec.ts";
 
 /** What a request to the local API asks for. */
 export type LocalRequest =
@@ -8,7 +10,7 @@ export type LocalRequest =
   | { readonly kind: "explain"; readonly id: string }
   | { readonly kind: "metrics" }
   | { readonly kind: "reconcile" }
-  | { readonly kind: "cleanup"; readonly dryRun: boolean }
+  | { readonly kind: "cleanup"; readonly wish: CleanupWish }
   | { readonly kind: "logs"; readonly id: string; readonly lines: number; readonly follow: boolean };
 
 export const DEFAULT_LOG_LINES = 100;
@@ -31,7 +33,14 @@ export function parseLocalRequest(method: string, target: string): LocalRequest 
     case "GET explain/id":
       return { kind: "explain", id: parseId(rawId) };
     case "POST cleanup":
-      return { kind: "cleanup", dryRun: parseSwitch("dryRun", query.get("dryRun")) };
+      return {
+        kind: "cleanup",
+        wish: {
+          dryRun: parseSwitch("dryRun", query.get("dryRun")),
+          scope: parseScope(query.get("scope")),
+          ...(query.has("tunnel") ? { tunnel: parseTunnel(query.get("tunnel") ?? "") } : {}),
+        },
+      };
     case "GET logs/id":
       return {
         kind: "logs",
@@ -56,6 +65,22 @@ function parseId(raw: string | undefined): string {
   const [issue] = parsed.error.issues;
   throw new AppError("invalid", `id was given ${JSON.stringify(raw?.slice(0, 100))}; it ${issue?.message}`, {
     field: "id",
+  });
+}
+
+function parseScope(text: string | null): CleanupWish["scope"] {
+  const scope = CLEANUP_SCOPES.find((one) => one === (text ?? "strays"));
+  if (scope !== undefined) return scope;
+  const given = JSON.stringify(text?.slice(0, 100));
+  throw new AppError("invalid", `scope was given ${given}; allowed: ${CLEANUP_SCOPES.join(", ")}`, { field: "scope" });
+}
+
+function parseTunnel(text: string): string {
+  const parsed = tunnelUidSchema.safeParse(text);
+  if (parsed.success) return parsed.data;
+  const given = JSON.stringify(text.slice(0, 100));
+  throw new AppError("invalid", `tunnel was given ${given}; it ${parsed.error.issues[0]?.message}`, {
+    field: "tunnel",
   });
 }
 

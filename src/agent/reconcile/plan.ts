@@ -16,6 +16,8 @@ export type StopReason =
   | "shed"
   /** Its successor has taken over. */
   | "replaced"
+  /** A person has asked for the end of its process (`sluice cleanup`). */
+  | "cleaned"
   /** A successor that another one, or none, is wanted instead of. */
   | "superseded"
   /** A successor that did not prove its media in time. */

@@ -2,7 +2,7 @@ import { messageOf } from "../../base/errors.ts";
 import { createLapRunner } from "../../base/lap-runner.ts";
 import type { ReconcileResult } from "../../contract/local-status.ts";
 import type { Workload } from "../../contract/workload.ts";
-import type { FoundProcess, StopOutcome } from "../runtime/process/process-runtime.ts";
+import type { FoundProcess, ProcessMark, StopOutcome } from "../runtime/process/process-runtime.ts";
 import type { Refusal } from "../workload/driver.ts";
 import { adoptRunning } from "./adopt.ts";
 import type { Blocked } from "./allocate.ts";
@@ -27,7 +27,12 @@ export interface Reconciler {
   /** A lap now; resolves with what it did. */
   reconcile(): Promise<ReconcileResult>;
   /** Looks for processes that carry our mark and belong to no workload, and stops them unless told not to. */
-  sweepStrays(options: { readonly dryRun: boolean }): Promise<readonly StrayOutcome[]>;
+  sweepStrays(options: {
+    readonly dryRun: boolean;
+    readonly isMeant?: (mark: ProcessMark) => boolean;
+  }): Promise<readonly StrayOutcome[]>;
+  /** Ends the processes of these units and resolves with those that cannot be killed. What is expected is started anew. */
+  end(isMeant: (unit: Unit) => boolean): Promise<ReadonlySet<Unit>>;
   /** Runs until the signal: a lap when something falls due, a sweep at once and every `intervalMs`. */
   run(signal: AbortSignal): Promise<void>;
   /** Stops every workload and resolves when all are gone or proved unkillable. The reconciler starts nothing afterwards. */
@@ -214,13 +219,13 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
     background(deps, laps.wake());
   };
 
-  const sweepStrays: Reconciler["sweepStrays"] = async ({ dryRun }) => {
+  const sweepStrays: Reconciler["sweepStrays"] = async ({ dryRun, isMeant = () => true }) => {
     const nonces = () => new Set([...units.values()].flatMap(unitsOf).map(({ nonce }) => nonce));
     const known = nonces();
     const ours = new Set([...units.values()].flatMap(unitsOf).flatMap(({ handle }) => handle?.identity.pid ?? []));
     const found = await deps.runtime.sweep(ours);
     // A launch may have ended between the two readings: what is known now counts too.
-    const strays = found.filter(({ mark }) => !known.has(mark.nonce) && !nonces().has(mark.nonce));
+    const strays = found.filter(({ mark }) => !known.has(mark.nonce) && !nonces().has(mark.nonce) && isMeant(mark));
     return Promise.all(
       strays.map(async (stray): Promise<StrayOutcome> => {
         if (dryRun) return { found: stray, outcome: "would-stop" };
@@ -252,6 +257,13 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
       wake(quietly);
     },
     sweepStrays,
+    end: async (isMeant) => {
+      const meant = [...units.values()].flatMap(unitsOf).filter(isMeant);
+      await Promise.all(
+        meant.map((unit) => transitions.stop(unit, "cleaned", deps.driverOf(unit.kind)?.stopLadder ?? DEFAULT_LADDER)),
+      );
+      return new Set(meant.filter(({ phase }) => phase === "unkillable"));
+    },
     adopt: () => adoptRunning(units, transitions, deps),
     reconcile: async () => {
       isLoud = true;

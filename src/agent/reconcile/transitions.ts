@@ -96,10 +96,17 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
         hooks.drop(unit);
         break;
       case "changed":
-        log.info(`Stopped ${unit.id} (pid ${pid}, ${exitText(exit)}) to start it with its new settings`);
+      case "cleaned":
+        log.info(
+          `Stopped ${unit.id} (pid ${pid}, ${exitText(exit)}) ${stopReason === "changed" ? "to start it with its new settings" : "for a cleanup"}`,
+        );
+        if (unit.role !== "main") {
+          hooks.drop(unit);
+          break;
+        }
         unit.restart = FRESH_RESTART;
         unit.dueAtMs = clock.monotonicMs();
-        enter(unit, "waiting", "its settings changed");
+        enter(unit, "waiting", STOP_CAUSE[stopReason](unit));
         break;
       case "shed": {
         const reason = deps.room.shed().get(unit.id) ?? "there was no room for it";
@@ -255,6 +262,7 @@ const STOP_CAUSE: Readonly<Record<StopReason, (unit: Unit) => string>> = {
   "not-expected": () => "nothing expects it any more",
   refused: () => "the box's policy refuses it",
   changed: () => "its settings changed",
+  cleaned: () => "a cleanup ended it",
   shed: () => "there is no room for it",
   unhealthy: (unit) => unit.finding?.message ?? "unhealthy",
   replaced: () => "its new process has taken over",

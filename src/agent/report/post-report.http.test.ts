@@ -68,10 +68,10 @@ describe("posting a report", () => {
         { fetch: httpFetch, clock: systemClock },
       );
     try {
-      for (let count = 0; count < 5; count++) expect(await post("/ok")).toEqual({ isDelivered: true });
+      for (let count = 0; count < 5; count++) expect(await post("/ok")).toEqual({ isDelivered: true, isBase: false });
       expect(connections).toBeLessThanOrEqual(2);
       expect(bodies).toEqual(Array.from({ length: 5 }, () => JSON.stringify(REPORT)));
-      expect(await post("/endless")).toEqual({ isDelivered: true });
+      expect(await post("/endless")).toEqual({ isDelivered: true, isBase: false });
       await expect(post("/silent", 100)).rejects.toThrow("no answer within 0.1 s");
       for (let turn = 0; turn < 400 && closed.size < 3; turn++) await systemClock.delay(5);
       expect(closed).toEqual(new Set(["/ok", "/endless", "/silent"]));

@@ -2,29 +2,36 @@ import type { Clock } from "../../base/clock.ts";
 import { AppError } from "../../base/errors.ts";
 import type { HttpFetch } from "../../base/http-fetch.ts";
 import type { Report } from "../../contract/report.ts";
-import { problemOf, readBoundedText } from "../link/problem-body.ts";
+import type { ReportDelta } from "../../contract/report-delta.ts";
+import { codeOf, parseJson, problemOf, readBoundedText } from "../link/problem-body.ts";
 import { parseRetryAfter } from "../link/retry-after.ts";
 
 export interface PostRequest {
   readonly url: URL;
   readonly authorization: string | undefined;
-  readonly report: Report;
+  readonly report: Report | ReportDelta;
   /** From the dial to the end of the answer. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
 
 export type PostAnswer =
-  | { readonly isDelivered: true }
+  | {
+      readonly isDelivered: true;
+      /** It is the hub's latest now, and a delta may build on it. */
+      readonly isBase: boolean;
+    }
   | {
       readonly isDelivered: false;
       readonly status: number;
       readonly retryAfterMs: number | undefined;
       /** What a hub says is wrong. */
       readonly problem: string | undefined;
+      /** The hub does not have the base of this delta. */
+      readonly wantsWhole: boolean;
     };
 
-/** Of a good answer nothing is needed; it is read, within this bound, so that the connection can be used again. */
+/** An answer is read within this bound, so that the connection can be used again. */
 const MAX_ANSWER_BYTES = 65_536;
 
 /** Sends one report. A redirect is not followed: it would carry the report to where nobody sent it. Rejects when no answer came. */
@@ -50,12 +57,25 @@ export async function postReport(
       signal: abort.signal,
     });
     const text = await readBoundedText(response, MAX_ANSWER_BYTES);
-    if (response.ok) return { isDelivered: true };
+    if (response.ok) return { isDelivered: true, isBase: isBaseAnswer(text) };
     const { status, headers: given } = response;
     const retryAfterMs = parseRetryAfter(given, deps.clock.wallMs());
-    return { isDelivered: false, status, retryAfterMs, problem: problemOf(text) };
+    return {
+      isDelivered: false,
+      status,
+      retryAfterMs,
+      problem: problemOf(text),
+      wantsWhole: codeOf(text) === "base-unknown",
+    };
   } finally {
     timer.clear();
     request.signal.removeEventListener("abort", onAbort);
   }
+}
+
+/** A hub that takes deltas says so; of any other server the body means nothing. */
+function isBaseAnswer(text: string): boolean {
+  const body = parseJson(text);
+  if (typeof body !== "object" || body === null || !("answer" in body) || !("deltas" in body)) return false;
+  return body.answer === "accepted" && body.deltas === true;
 }

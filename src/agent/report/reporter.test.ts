@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createFakeClock } from "../../base/clock.fake.ts";
 import { createMemoryLog } from "../../base/log.ts";
+import type { WorkloadStatus } from "../../contract/local-status.ts";
 import { type Report, reportSchema } from "../../contract/report.ts";
 import type { QueueFile } from "./queue-file.ts";
 import { createReporter, type ReporterDeps, type ReportPicture } from "./reporter.ts";
@@ -62,7 +63,8 @@ async function startWorld(
         requests.push({ url: String(url), init, atMs: clock.monotonicMs() });
         const response = (await answers.shift()?.()) ?? new Response(null, { status: 204 });
         init?.signal?.throwIfAborted();
-        if (response.ok) reports.push(reportSchema.parse(JSON.parse(String(init?.body))));
+        const body: unknown = JSON.parse(String(init?.body));
+        if (response.ok && reportSchema.safeParse(body).success) reports.push(reportSchema.parse(body));
         return response;
       },
       clock,
@@ -321,4 +323,80 @@ describe("reporter", () => {
       expect(world.clock.pending()).toBe(0);
     }
   });
+
+  describe("to a hub that takes deltas", () => {
+    const answers = (status: number, body: object) => () => new Response(JSON.stringify(body), { status });
+    const accepted = answers(202, { answer: "accepted", deltas: true });
+    const bodiesOf = (world: { requests: readonly { init: RequestInit | undefined }[] }) =>
+      world.requests.map(
+        ({ init }) => JSON.parse(String(init?.body)) as { version: number; base?: number; sequence: number },
+      );
+
+    it("sends what is different since the last report that it has, and the whole again when it says that it has not", async () => {
+      let workloads = [STREAM, { ...STREAM, id: "cam-2" }];
+      await using world = await startWorld({ snapshot: () => ({ ...PICTURE, workloads }) });
+      world.answerNext(accepted, accepted, answers(409, { error: { code: "base-unknown", message: "no" } }), accepted);
+      await world.clock.advance(250);
+      workloads = [
+        { ...STREAM, restarts: 1 },
+        { ...STREAM, id: "cam-2" },
+      ];
+      await world.clock.advance(15_000);
+      await world.clock.advance(15_000);
+      const bodies = bodiesOf(world);
+      expect(bodies.map(({ version, base, sequence }) => [version, base, sequence])).toEqual([
+        [1, undefined, 1],
+        [2, 1, 2],
+        [2, 2, 3],
+        [1, undefined, 4],
+      ]);
+      expect(bodies[1]).toMatchObject({ workloads: [{ id: "cam-1", restarts: 1 }] });
+      expect(bodies[2]).not.toHaveProperty("workloads");
+      expect(bodies[3]).toMatchObject({ workloads });
+      expect(world.log.lines).toEqual([]);
+    });
+
+    it("builds on nothing but what was acknowledged as the latest", async () => {
+      await using world = await startWorld({ snapshot: () => ({ ...PICTURE, workloads: [STREAM] }) });
+      const other = answers(202, { answer: "stale", deltas: true });
+      world.answerNext(accepted, other, accepted, () => Promise.reject(new TypeError("cut off")), accepted);
+      for (let turn = 0; turn < 5; turn++) await world.clock.advance(15_000);
+      const bodies = bodiesOf(world).slice(0, 5);
+      expect(bodies.map(({ version, base }) => [version, base])).toEqual([
+        [1, undefined],
+        [2, 1],
+        [1, undefined],
+        [2, 3],
+        // The answer was lost: should the hub have it, it says that the base is another one.
+        [2, 3],
+      ]);
+      world.reporter.renewSession("session-2");
+      await world.clock.advance(250);
+      expect(bodiesOf(world).at(-1)).toMatchObject({ version: 1, sequence: 1 });
+    });
+
+    it("tells what happened once, and whole", async () => {
+      await using world = await startWorld({ snapshot: () => ({ ...PICTURE, workloads: [STREAM] }) });
+      world.answerNext(accepted, accepted, accepted);
+      await world.clock.advance(250);
+      world.reporter.occurred(occurrence("one"));
+      await world.clock.advance(250);
+      await world.clock.advance(15_000);
+      expect(bodiesOf(world)).toMatchObject([
+        { version: 1, occurrences: [] },
+        { version: 2, occurrences: [{ text: "one" }] },
+        { version: 2, occurrences: [] },
+      ]);
+    });
+  });
 });
+
+const STREAM: WorkloadStatus = {
+  id: "cam-1",
+  kind: "stream",
+  description: "rtsp://10.0.0.7/main → rtmp://ingest.example/live/***",
+  state: "running",
+  generation: 3,
+  restarts: 0,
+  since: "2026-01-15T10:02:11.000Z",
+};

@@ -7,6 +7,7 @@ import type { Random } from "../../base/random.ts";
 import { type Service, untilAborted } from "../../base/service.ts";
 import type { AgentStatus } from "../../contract/local-status.ts";
 import type { Occurrence, Report } from "../../contract/report.ts";
+import { deltaOf, type ReportDelta } from "../../contract/report-delta.ts";
 import { LONG_WAIT_STATUSES } from "../link/attempt-end.ts";
 import { authorizationFor, parseAddress } from "../link/credentials.ts";
 import { atLeastAsked, backoffDelayMs, longWaitMs } from "../link/retry-delay.ts";
@@ -84,6 +85,8 @@ export function createReporter(options: ReporterOptions, deps: ReporterDeps): Re
   let promptSinceMs = clock.monotonicMs();
   /** A hub, or something on the way to it, may take less: it is asked no more than once for each size. */
   let maxBytes = MAX_REPORT_BYTES;
+  /** The last report that the hub has acknowledged as its latest. */
+  let base: Report | undefined;
 
   const changed = () => {
     hasChanged = true;
@@ -172,12 +175,18 @@ export function createReporter(options: ReporterOptions, deps: ReporterDeps): Re
       dropped,
       commandResults: entries.flatMap((entry) => (entry.kind === "command-result" ? [entry.value] : [])),
     };
-    const report = fitReport(whole, maxBytes);
+    const fitted = fitReport(whole, maxBytes);
+    const report = smallerOf(base, fitted);
     const answer = await postReport({ url, authorization, report, timeoutMs: TIMEOUT_MS, signal }, deps);
     if (answer.isDelivered) {
+      // What has happened is told; what is so is what the next one may build on.
+      base = answer.isBase ? { ...fitted, occurrences: [], commandResults: [] } : undefined;
       onDelivered(entries, dropped);
       return;
     }
+    const wasDelta = base !== undefined;
+    if (answer.wantsWhole || BODY_REFUSED.includes(answer.status)) base = undefined;
+    if (answer.wantsWhole && wasDelta) return send(url, signal);
     if (answer.status === 413) maxBytes = Math.max(MIN_REPORT_BYTES, Math.floor(maxBytes / 2));
     if (BODY_REFUSED.includes(answer.status) && entries.length > 0) onBodyRefused(entries);
     // The key was changed while this report was on its way with the old one.
@@ -204,6 +213,7 @@ export function createReporter(options: ReporterOptions, deps: ReporterDeps): Re
     renewSession: (next) => {
       session = next;
       sequence = 0;
+      base = undefined;
       changed();
     },
     status: () => {
@@ -237,4 +247,14 @@ export function createReporter(options: ReporterOptions, deps: ReporterDeps): Re
       }
     },
   };
+}
+
+/** Pure. */
+function smallerOf(base: Report | undefined, whole: Report): Report | ReportDelta {
+  const delta = base === undefined ? undefined : deltaOf(base, whole);
+  return delta !== undefined && sizeOf(delta) < sizeOf(whole) ? delta : whole;
+}
+
+function sizeOf(report: Report | ReportDelta): number {
+  return JSON.stringify(report).length;
 }

@@ -1,6 +1,8 @@
 import { Counter, Gauge, Registry } from "prom-client";
 import { type AgentStatus, LINK_STATES, type WorkloadStatus } from "../../contract/local-status.ts";
 import { WORKLOAD_STATES } from "../../contract/workload.ts";
+import { TUNNEL_METRICS } from "./tunnel-metrics.ts";
+import type { WorkloadMetric } from "./workload-metric.ts";
 
 /** What the status does not tell of the agent's own process. */
 export interface ProcessFacts {
@@ -52,7 +54,7 @@ export async function renderMetrics(status: AgentStatus, process: ProcessFacts):
 
   const restarts = counter("sluice_workload_restarts_total", "Starts after the first one", "id");
   for (const { id, restarts: count } of status.workloads) restarts.inc({ id }, count);
-  for (const { name, help, isCounter, read } of WORKLOAD_METRICS) {
+  for (const { name, help, isCounter, read } of [...WORKLOAD_METRICS, ...TUNNEL_METRICS]) {
     const values = status.workloads.flatMap((workload) => {
       const value = read(workload);
       return value === undefined ? [] : [{ id: workload.id, value }];
@@ -105,19 +107,10 @@ function addGaps(
   }
 }
 
-interface WorkloadMetric {
-  readonly name: string;
-  readonly help: string;
-  /** Counters begin again with each process; Prometheus knows that of counters. */
-  readonly isCounter: boolean;
-  /** Undefined: this workload has no such value at the moment. */
-  readonly read: (workload: WorkloadStatus) => number | undefined;
-}
-
 const WORKLOAD_METRICS: readonly WorkloadMetric[] = [
   {
     name: "sluice_workload_running",
-    help: "1 while media flows",
+    help: "1 while it does its work: media flows, the tunnel is proved",
     isCounter: false,
     read: ({ state }) => (state === "running" || state === "degraded" ? 1 : 0),
   },

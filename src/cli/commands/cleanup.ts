@@ -1,12 +1,15 @@
 import { Command } from "commander";
 import { AppError } from "../../base/errors.ts";
 import { loadAgentOptions } from "../../config/load-agent-options.ts";
-import type { CleanupResult } from "../../contract/local-status.ts";
+import type { CleanupResult, CleanupWish } from "../../contract/local-status.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
 import { addPlaceFlags, findAgent, type PlaceFlags, toSources } from "../find-agent.ts";
 
 export interface CleanupFlags extends PlaceFlags {
   readonly dryRun?: boolean;
+  readonly previous?: boolean;
+  readonly all?: boolean;
+  readonly tunnel?: string;
   readonly json?: boolean;
 }
 
@@ -14,12 +17,17 @@ export function cleanupCommand(context: CommandContext, finish: Finish): Command
   return addPlaceFlags(new Command("cleanup"))
     .description("stop processes that are ours and should not be there")
     .option("--dry-run", "only say what would be stopped")
+    .option("--previous", "stop all that earlier agents have started too")
+    .option("--all", "stop all of ours")
+    .option("--tunnel <uid>", "stop the processes of this tunnel's ends, and nothing else")
     .option("--json", "print the result as JSON")
     .addHelpText(
       "after",
       `
-With a running agent: it stops what is ours and not expected, and keeps what is.
+With a running agent: it stops what is ours and belongs to no workload, and keeps the rest. With --previous it stops
+what was started before this agent too, with --all everything; what is expected is then started anew.
 Without one: every process that proves to be ours is stopped, and its record cleared. Use it before removing Sluice.
+Each is asked to end, waited for, and killed only then. Marks of sessions (.session-….mark) of which nothing is left go too.
 
 A process counts as ours only if its start time, the boot and the mark in its environment agree. No other is touched.
 Exits 75 when a process could not be stopped.`,
@@ -34,7 +42,7 @@ export async function runCleanup(flags: CleanupFlags, context: CommandContext): 
 }
 
 async function clean(flags: CleanupFlags, context: CommandContext): Promise<CleanupResult> {
-  const wanted = { dryRun: flags.dryRun === true };
+  const wanted = toWish(flags);
   const agent = await findAgent(flags, context);
   try {
     return await agent.cleanup(wanted, context.signal);
@@ -46,6 +54,18 @@ async function clean(flags: CleanupFlags, context: CommandContext): Promise<Clea
   return context.cleanupWithoutAgent(options, wanted, context.signal);
 }
 
+function toWish({ dryRun, previous, all, tunnel }: CleanupFlags): CleanupWish {
+  const given = [previous && "--previous", all && "--all", tunnel !== undefined && "--tunnel"].filter(Boolean);
+  if (given.length > 1) {
+    throw new AppError("invalid", `${given.join(" and ")} were given; allowed: one of them`, { field: `${given[0]}` });
+  }
+  return {
+    dryRun: dryRun === true,
+    scope: all === true || tunnel !== undefined ? "all" : previous === true ? "previous" : "strays",
+    ...(tunnel === undefined ? {} : { tunnel }),
+  };
+}
+
 const OUTCOMES: Readonly<Record<CleanupResult["processes"][number]["outcome"], string>> = {
   kept: "kept",
   stopped: "stopped",
@@ -53,11 +73,16 @@ const OUTCOMES: Readonly<Record<CleanupResult["processes"][number]["outcome"], s
   unkillable: "COULD NOT BE STOPPED",
 };
 
-export function renderCleanup({ processes }: CleanupResult): string {
-  if (processes.length === 0) return "No process of ours is here.\n";
-  return processes
+export function renderCleanup({ processes, marksRemoved = 0 }: CleanupResult): string {
+  const marks =
+    marksRemoved === 0
+      ? ""
+      : `Removed ${marksRemoved === 1 ? "1 mark" : `${marksRemoved} marks`} of sessions that are over.\n`;
+  if (processes.length === 0) return `No process of ours is here.\n${marks}`;
+  const lines = processes
     .map(({ pid, workloadId, generation, outcome, reason }) => {
       return `pid ${pid} (${workloadId}, generation ${generation}) ${OUTCOMES[outcome]}: ${reason}\n`;
     })
     .join("");
+  return `${lines}${marks}`;
 }

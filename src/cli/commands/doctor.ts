@@ -14,6 +14,7 @@ import {
   checkTokenFile,
 } from "../doctor/check-host.ts";
 import { checkFfmpeg, checkFfprobe } from "../doctor/check-media-tools.ts";
+import { checkOpenssl, checkStunnel } from "../doctor/check-tunnel-tools.ts";
 import { judgeClockAgainst, judgeEndpoint } from "../doctor/judge-endpoint.ts";
 import { type EndpointProbe, probeEndpoint } from "../doctor/probe-endpoint.ts";
 import { addPlaceFlags, findAgent, type PlaceFlags, toSources } from "../find-agent.ts";
@@ -30,7 +31,7 @@ export function doctorCommand(context: CommandContext, finish: Finish): Command 
     .addHelpText(
       "after",
       `
-Checks the configuration, FFmpeg and ffprobe, the state directory and its disk, the boot id, the clock, the token, and the
+Checks the configuration, FFmpeg and ffprobe, stunnel and openssl, the state directory and its disk, the boot id, the clock, the token, and the
 way to the endpoint: name, TCP, TLS, HTTP, event stream. It changes nothing. Exits 1 when a check fails.`,
     )
     .action(async (flags: DoctorFlags) => finish(await runDoctor(flags, context)));
@@ -58,6 +59,8 @@ async function collectChecks(flags: DoctorFlags, context: CommandContext): Promi
     ok("configuration", `of box ${options.box.id}`),
     await checkFfmpeg(options.streams.ffmpegPath, context),
     await checkFfprobe(options.streams.ffprobePath, context),
+    await checkStunnel(options.tunnels.stunnelPath, context),
+    await checkOpenssl(context),
     ...(await checkStateDirectory(options.files.stateDir)),
     await checkRunDirectory(runDirectories(options.files.stateDir, context)),
     ...host,

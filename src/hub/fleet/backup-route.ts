@@ -18,6 +18,7 @@ export function createBackupRoute({ store, clock }: Pick<HubContext, "store" | "
     path: "/v1/backup",
     access: "admin",
     summary: "The whole store as one SQLite file, as it was at one moment; sluice hub --restore puts it back",
+    streamType: BACKUP_MEDIA_TYPE,
     stream: async ({ caller, address, signal }, { response }) => {
       if (store.openBackup === undefined) {
         throw new AppError(

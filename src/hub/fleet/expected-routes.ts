@@ -37,7 +37,14 @@ export function createExpectedRoutes({ store, clock }: HubContext): readonly Rou
     writeOf(call, clock, {
       action: what.action,
       subject: what.workload === undefined ? `box/${boxId}` : `box/${boxId}/${what.workload}`,
-      event: { kind: "expected.changed", boxId, workloadId: what.workload, text: what.text },
+      event: {
+        kind: "expected.changed",
+        boxId,
+        workloadId: what.workload,
+        text: what.text,
+        // Who loses a race is to know whom to talk to.
+        ...(call.caller.kind === "operator" ? { data: { by: call.caller.name } } : {}),
+      },
     });
 
   /** Decides from the set as it is and writes only if it still is: with no condition of the caller's own, again and again. */

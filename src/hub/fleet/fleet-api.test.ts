@@ -213,6 +213,16 @@ test("every change is in the audit log, with who, what, and from where", async (
   ]);
 });
 
+test("who watches the fleet is told who changed what should run", async () => {
+  const box = await newBox();
+  await hub.ask("PUT", `/v1/boxes/${box}/workloads/cam-1`, {
+    token: hub.tokens.operator,
+    body: { workload: streamBody("cam-1") },
+  });
+  const { body } = await hub.ask("GET", "/v1/events?recent=true&limit=1", { headers: { accept: "application/json" } });
+  expect(body.items).toMatchObject([{ kind: "expected.changed", box, workload: "cam-1", data: { by: "operator" } }]);
+});
+
 test("the whole fleet's workloads are listed page by page, and counted", async () => {
   await using own = await startTestHub();
   for (const id of ["a", "b", "c"]) {

@@ -10,6 +10,7 @@ const EXPECTED: Readonly<Record<string, Route["access"]>> = {
   "GET /healthz": "public",
   "GET /readyz": "public",
   "POST /v1/enrol": "public",
+  "GET /v1/boxes/{box}/workloads/{id}/picture": "public",
   "GET /v1/boxes/{box}/events": "box-any-state",
   "POST /v1/boxes/{box}/report": "box-any-state",
   "PUT /v1/boxes/{box}/key": "box",

@@ -78,7 +78,7 @@ function contentOf(route: Route) {
     ...(route.answer === undefined ? {} : { "application/json": { schema: schemaOf(route.answer, "output") } }),
     ...(route.stream === undefined || route.method !== "GET"
       ? {}
-      : { "text/event-stream": { schema: { type: "string" } } }),
+      : { [route.streamType ?? "text/event-stream"]: { schema: { type: "string" } } }),
   };
   return Object.keys(content).length === 0 ? {} : { content };
 }

@@ -4,6 +4,7 @@ import { dirname, join, posix, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
 import { findPageDirectories, VENDOR } from "./page-directories.ts";
+import { PICTURE_PAGE } from "./picture-page.ts";
 
 const PUBLIC = resolve(import.meta.dirname, "../../../public");
 const directories = findPageDirectories(new URL("../../start-hub.ts", import.meta.url).href);
@@ -17,13 +18,16 @@ function fileOf(path: string): string | undefined {
 }
 
 function addressesIn(file: string, at: string): string[] {
-  const text = readFileSync(file, "utf8");
+  return addressesOf(readFileSync(file, "utf8"), at);
+}
+
+function addressesOf(text: string, at: string): string[] {
   const named = [...text.matchAll(/(?:from|import|src=|href=)\s*"((?:\.{1,2})?\/[^"#?]+\.(?:js|css|svg))"/g)];
   return named.flatMap(([, name]) => (name === undefined ? [] : [posix.resolve(posix.dirname(at), name)]));
 }
 
 test("every file that a page of the dashboard loads is served, and from the hub itself", () => {
-  const queue = ["/index.html"];
+  const queue = ["/index.html", ...addressesOf(PICTURE_PAGE, "/")];
   for (const path of queue) {
     const file = fileOf(path);
     expect(file !== undefined && existsSync(file), path).toBe(true);
@@ -32,6 +36,7 @@ test("every file that a page of the dashboard loads is served, and from the hub 
   }
   expect(queue).toContain("/vendor/uplot/uPlot.esm.js");
   expect(queue).toContain("/views/box-view.js");
+  expect(queue).toContain("/vendor/mpegts/mpegts.js");
 });
 
 test("every package's file that is loaded is one that a built program carries", () => {

@@ -35,6 +35,8 @@ export interface Route<Shape extends RouteShape = RouteShape> {
    * `text/event-stream` or does not ask for `application/json`.
    */
   readonly stream?: (call: Call<Shape>, wire: Wire) => Promise<void>;
+  /** Media type of what `stream` writes, for the API page; `text/event-stream` when left out. */
+  readonly streamType?: string;
 }
 
 export interface RouteShape {

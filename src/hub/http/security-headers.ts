@@ -15,24 +15,30 @@ export const API_HEADERS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Of the dashboard: its own scripts and styles only, none of them inline. Live pictures come from wherever the receivers are,
- * so media may be fetched from anywhere; nothing of it is ever run.
+ * Of pages of the dashboard: their own scripts and styles only, none of them inline. `connect`: what scripts may fetch from;
+ * `shownBy`: which pages may show this one in a frame.
  */
-export const PAGE_HEADERS: Readonly<Record<string, string>> = {
-  ...SECURITY_HEADERS,
-  "cache-control": "no-cache",
-  "content-security-policy": [
-    "default-src 'none'",
-    "script-src 'self'",
-    "style-src 'self'",
-    "img-src 'self' data:",
-    "media-src 'self' blob:",
-    "connect-src 'self' http: https: ws: wss:",
-    "base-uri 'none'",
-    "form-action 'none'",
-    "frame-ancestors 'none'",
-  ].join("; "),
-};
+export function pageHeaders({ connect, shownBy }: { readonly connect: string; readonly shownBy: string }) {
+  return {
+    ...SECURITY_HEADERS,
+    "cache-control": "no-cache",
+    "content-security-policy": [
+      "default-src 'none'",
+      "script-src 'self'",
+      "style-src 'self'",
+      "img-src 'self' data:",
+      "media-src 'self' blob:",
+      `connect-src ${connect}`,
+      "frame-src 'self'",
+      "base-uri 'none'",
+      "form-action 'none'",
+      `frame-ancestors ${shownBy}`,
+    ].join("; "),
+  };
+}
+
+/** The dashboard itself talks to its hub alone. Live pictures come from elsewhere, each into a frame with a policy of its own. */
+export const PAGE_HEADERS: Readonly<Record<string, string>> = pageHeaders({ connect: "'self'", shownBy: "'none'" });
 
 /** Of the API page, which styles its parts inline. */
 export const API_PAGE_HEADERS: Readonly<Record<string, string>> = {

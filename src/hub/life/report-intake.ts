@@ -4,7 +4,8 @@ import { AppError, messageOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { workloadIdSchema } from "../../contract/identifier.ts";
 import type { Report } from "../../contract/report.ts";
-import type { ReportAnswer } from "../store/box-report.ts";
+import { applyDelta, type ReportDelta } from "../../contract/report-delta.ts";
+import { type BoxReport, REPORT_FORMAT, type ReportAnswer } from "../store/box-report.ts";
 import type { NewEvent } from "../store/event-log.ts";
 import type { Store } from "../store/store.ts";
 import type { CloneWatch } from "./clone-watch.ts";
@@ -12,13 +13,17 @@ import { historyOf } from "./history-of-report.ts";
 import type { Presence } from "./presence.ts";
 import { eventsOf } from "./report-events.ts";
 
+/** A box with a thousand workloads needs half of it; an agent leaves out what would make its report larger. */
+export const MAX_REPORT_BYTES = 2 * 1024 * 1024;
+
 /** Takes what a box says of itself. */
 export interface ReportIntake {
   /**
    * `stale` and `superseded` reports are answered and change nothing. `refused`: it speaks for another box; `invalid`: an id
-   * in it is none; `not-found`: the box is not known; `store-unavailable`: ask again, nothing is lost by that.
+   * in it is none; `not-found`: the box is not known; `base-unknown`: it is a delta on a report that is not the last one here;
+   * `store-unavailable`: ask again, nothing is lost by that.
    */
-  take(boxId: string, report: Report): Promise<Exclude<ReportAnswer, "unknown-box">>;
+  take(boxId: string, report: Report | ReportDelta): Promise<Exclude<ReportAnswer, "unknown-box">>;
   /** Reports by what became of them, since the start. */
   counts(): Readonly<Record<ReportAnswer, number>>;
   onReport(listener: (boxId: string, report: Report) => void): void;
@@ -66,10 +71,12 @@ export function createReportIntake(deps: ReportIntakeDeps): ReportIntake {
   return {
     counts: () => ({ ...counts }),
     onReport: (listener) => void listeners.add(listener),
-    take: async (boxId, report) => {
-      requireScope(boxId, report);
-      presence.heard(boxId, report.link.state === "live");
+    take: async (boxId, given) => {
+      if (given.boxId !== boxId) throw otherBox();
       const held = await store.reports.get(boxId);
+      const report = given.version === 1 ? given : wholeOf(held, given);
+      requireIds(report);
+      presence.heard(boxId, report.link.state === "live");
       const answer = await store.reports.put(boxId, report, clock.wallMs());
       counts[answer]++;
       if (answer === "unknown-box") throw new AppError("not-found", `there is no box ${boxId}`, { field: "box" });
@@ -84,11 +91,33 @@ export function createReportIntake(deps: ReportIntakeDeps): ReportIntake {
   };
 }
 
-/** What one box says can name itself and things of its own only, by ids that are ids. */
-function requireScope(boxId: string, report: Report): void {
-  if (report.boxId !== boxId) {
-    throw new AppError("refused", "boxId: another box is named; a box reports for itself only", { field: "boxId" });
+/**
+ * The base is what this release has stored: of a report that an earlier one took, fields may be missing that a delta builds on.
+ * Together they must not grow beyond what one report may be.
+ */
+function wholeOf(held: BoxReport | undefined, delta: ReportDelta): Report {
+  const whole = held?.format === REPORT_FORMAT ? applyDelta(held.report, delta) : undefined;
+  if (whole === undefined) {
+    throw new AppError(
+      "base-unknown",
+      `base: report ${delta.base} of this session is not the last one here; send the whole`,
+      {
+        field: "base",
+      },
+    );
   }
+  if (JSON.stringify(whole).length > MAX_REPORT_BYTES) {
+    throw new AppError("too-large", `the report has grown beyond ${MAX_REPORT_BYTES} bytes`);
+  }
+  return whole;
+}
+
+function otherBox(): AppError {
+  return new AppError("refused", "boxId: another box is named; a box reports for itself only", { field: "boxId" });
+}
+
+/** What one box says can name things of its own only, by ids that are ids. */
+function requireIds(report: Report): void {
   const index = report.workloads.findIndex(({ id }) => !workloadIdSchema.safeParse(id).success);
   if (index >= 0) {
     throw new AppError("invalid", `workloads[${index}].id: not the id of a workload`, {

@@ -1,11 +1,8 @@
 import { z } from "zod";
 import { boxPathSchema } from "../../contract/fleet/box-view.ts";
-import { reportSchema } from "../../contract/report.ts";
+import { anyReportSchema } from "../../contract/report-delta.ts";
 import { type Route, route } from "../http/route.ts";
-import type { ReportIntake } from "./report-intake.ts";
-
-/** A box with a thousand workloads needs half of it; an agent leaves out what would make its report larger. */
-export const MAX_REPORT_BYTES = 2 * 1024 * 1024;
+import { MAX_REPORT_BYTES, type ReportIntake } from "./report-intake.ts";
 
 export function createReportRoute(intake: ReportIntake): Route {
   return route({
@@ -14,10 +11,13 @@ export function createReportRoute(intake: ReportIntake): Route {
     access: "box-any-state",
     summary: "What a box says of itself",
     params: boxPathSchema,
-    body: reportSchema,
+    body: anyReportSchema,
     maxBodyBytes: MAX_REPORT_BYTES,
-    answer: z.object({ answer: z.enum(["accepted", "stale", "superseded"]) }),
+    answer: z.object({
+      answer: z.enum(["accepted", "stale", "superseded"]),
+      deltas: z.literal(true).describe("Once accepted, the next report may be a delta on this one."),
+    }),
     status: 202,
-    handle: async ({ params, body }) => ({ answer: await intake.take(params.box, body) }),
+    handle: async ({ params, body }) => ({ answer: await intake.take(params.box, body), deltas: true as const }),
   });
 }

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { systemClock } from "../../base/clock.ts";
 import type { Report } from "../../contract/report.ts";
+import { deltaOf, type ReportDelta } from "../../contract/report-delta.ts";
 import { call, openEvents, sendReport } from "../box-client.fake.ts";
 import { addBox, addOperators, type LiveHub, startLiveHub, VIEWER } from "../live-hub.fake.ts";
 import { reportOf } from "../store/store.fake.ts";
@@ -30,10 +31,10 @@ test("a report is taken once; an earlier one and one of a followed agent change 
   const key = await addBox(hub.store, "b");
   const send = async (session: string, sequence: number) =>
     (await sendReport(hub.origin, key, reportOf("b", session, sequence))).body;
-  expect(await send("one", 2)).toEqual({ answer: "accepted" });
-  expect(await send("one", 1)).toEqual({ answer: "stale" });
-  expect(await send("two", 1)).toEqual({ answer: "accepted" });
-  expect(await send("one", 3)).toEqual({ answer: "superseded" });
+  expect(await send("one", 2)).toEqual({ answer: "accepted", deltas: true });
+  expect(await send("one", 1)).toEqual({ answer: "stale", deltas: true });
+  expect(await send("two", 1)).toEqual({ answer: "accepted", deltas: true });
+  expect(await send("one", 3)).toEqual({ answer: "superseded", deltas: true });
   expect((await hub.store.reports.get("b"))?.report).toMatchObject({ session: "two", sequence: 1 });
   expect(hub.live.presence.of("b").connection).toBe("online");
 });
@@ -170,3 +171,73 @@ const WORKLOAD: Report["workloads"][number] = {
   restarts: 0,
   since: "2026-01-15T10:00:00Z",
 };
+
+test("a delta on the last report is taken for the whole, by another hub of the store too", async () => {
+  const key = await addBox(hub.store, "b");
+  await using other = await startLiveHub({ store: hub.store });
+  const one: Report = {
+    ...reportOf("b", "s", 1),
+    workloads: [
+      { ...WORKLOAD, id: "a" },
+      { ...WORKLOAD, id: "c" },
+    ],
+  };
+  const two: Report = {
+    ...reportOf("b", "s", 2),
+    workloads: [{ ...WORKLOAD, id: "a", state: "stalled", cause: "why" }],
+  };
+  await sendReport(hub.origin, key, one);
+  const sent = await sendReport(other.origin, key, deltaFor(one, two));
+  expect([sent.status, sent.body]).toEqual([202, { answer: "accepted", deltas: true }]);
+  expect((await hub.store.reports.get("b"))?.report).toEqual(two);
+  expect(await kindsOf()).toContain("workload.state");
+  expect((await sendReport(hub.origin, key, deltaFor(one, two))).body).toMatchObject({
+    error: { code: "base-unknown" },
+  });
+});
+
+test("a delta whose base is not the last report here is answered with a code, and the whole mends it", async () => {
+  const key = await addBox(hub.store, "b");
+  const one = reportOf("b", "s", 1);
+  const two: Report = { ...reportOf("b", "s", 2), dropped: 3 };
+  const refused = await sendReport(hub.origin, key, deltaFor(one, two));
+  expect(refused).toMatchObject({ status: 409, body: { error: { code: "base-unknown", field: "base" } } });
+  expect(await hub.store.reports.get("b")).toBe(undefined);
+  expect((await sendReport(hub.origin, key, two)).status).toBe(202);
+  expect((await sendReport(hub.origin, key, deltaFor({ ...one, session: "t" }, { ...two, session: "t" }))).status).toBe(
+    409,
+  );
+  expect(
+    (await sendReport(hub.origin, key, { ...deltaFor(two, { ...two, sequence: 3 }), boxId: "other" })).status,
+  ).toBe(403);
+  expect((await hub.store.reports.get("b"))?.report).toEqual(two);
+});
+
+test("a base that an earlier release has stored is none", async () => {
+  const key = await addBox(hub.store, "b");
+  const one = reportOf("b", "s", 1);
+  await sendReport(hub.origin, key, one);
+  const get = hub.store.reports.get.bind(hub.store.reports);
+  const stored = await get("b");
+  expect(stored?.format).toMatch(/^[0-9a-f]{16}$/);
+  const { format: _format, ...older } = stored ?? { format: "" };
+  hub.store.reports.get = async () => older as typeof stored;
+  expect((await sendReport(hub.origin, key, deltaFor(one, reportOf("b", "s", 2)))).status).toBe(409);
+});
+
+test("reports that grow by deltas end at the bound of one report", async () => {
+  const key = await addBox(hub.store, "b");
+  const many = (count: number, sequence: number): Report => ({
+    ...reportOf("b", "s", sequence),
+    workloads: Array.from({ length: count }, (_, n) => ({ ...WORKLOAD, id: `w${n}`, description: "x".repeat(10_000) })),
+  });
+  expect((await sendReport(hub.origin, key, many(150, 1))).status).toBe(202);
+  const grown = await sendReport(hub.origin, key, deltaFor(many(150, 1), many(250, 2)));
+  expect(grown).toMatchObject({ status: 413, body: { error: { code: "too-large" } } });
+});
+
+function deltaFor(base: Report, next: Report): ReportDelta {
+  const delta = deltaOf(base, next);
+  if (delta === undefined) throw new TypeError("there is a delta");
+  return delta;
+}

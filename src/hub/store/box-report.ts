@@ -1,4 +1,6 @@
-import type { Report } from "../../contract/report.ts";
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { type Report, reportSchema } from "../../contract/report.ts";
 
 /** When a box was last heard, and through which hub. Wall time in milliseconds, by the clock of the hub that heard it. */
 export interface BoxContact {
@@ -12,6 +14,8 @@ export interface BoxReport {
   readonly boxId: string;
   readonly receivedMs: number;
   readonly report: Report;
+  /** `REPORT_FORMAT` of the hub that stored it; absent: an earlier release. */
+  readonly format?: string;
   /** Agent processes that this box has had before the present one, newest first. At most `SESSIONS_KEPT`. */
   readonly pastSessions: readonly string[];
   /** One a start of the agent, newest first. At most `STARTS_KEPT`. */
@@ -35,6 +39,11 @@ export interface AgentStart {
  */
 export type ReportAnswer = "accepted" | "stale" | "superseded" | "unknown-box";
 
+/** Another one whenever `reportSchema` is: what was stored by that one lacks the fields that it did not know. */
+export const REPORT_FORMAT = createHash("sha256")
+  .update(JSON.stringify(z.toJSONSchema(reportSchema)))
+  .digest("hex")
+  .slice(0, 16);
 export const SESSIONS_KEPT = 8;
 export const STARTS_KEPT = 20;
 
@@ -54,14 +63,16 @@ export function followReport(
   next: Pick<BoxReport, "boxId" | "receivedMs" | "report">,
 ): BoxReport {
   const { report, receivedMs } = next;
+  const format = REPORT_FORMAT;
   if (held?.report.session === report.session) {
-    return { ...next, pastSessions: held.pastSessions, starts: held.starts };
+    return { ...next, format, pastSessions: held.pastSessions, starts: held.starts };
   }
   const { session, verdict, bootId, agentVersion } = report;
   const start: AgentStart = { session, atMs: receivedMs, verdict, bootId, agentVersion };
   const past = held === undefined ? [] : [held.report.session, ...held.pastSessions];
   return {
     ...next,
+    format,
     pastSessions: past.slice(0, SESSIONS_KEPT),
     starts: [start, ...(held?.starts ?? [])].slice(0, STARTS_KEPT),
   };

@@ -8,6 +8,7 @@ import type { Occurrence } from "../../../contract/report.ts";
 import type { TunnelSpec } from "../../../contract/tunnel-spec.ts";
 import type { TunnelEndPhase, TunnelStatus } from "../../../contract/tunnel-status.ts";
 import type { TunnelWorkload, Workload } from "../../../contract/workload.ts";
+import type { ProcessHandle } from "../../runtime/process/process-runtime.ts";
 import type { Awaiting, OwnHealth } from "../driver.ts";
 import { DEFAULT_MIN_TLS } from "./stunnel-config.ts";
 import { tunnelPhase } from "./tunnel-phase.ts";
@@ -36,6 +37,7 @@ export interface TunnelKeeperDeps extends TunnelProverDeps {
   readonly wake: () => void;
   /** This box's end has become `up`: who waits for it may start. */
   readonly onUp: (uid: string) => void;
+  readonly onSession: (workload: TunnelWorkload, handle: ProcessHandle) => void;
   readonly onChange: () => void;
   readonly onOccurrence: (occurrence: Omit<Occurrence, "at">) => void;
 }
@@ -133,6 +135,7 @@ export function createTunnelKeeper(options: TunnelKeeperOptions, deps: TunnelKee
         spec: () => tunnelOf(id)?.spec,
         unit: () => deps.unitOf(tunnelOf(id) ?? workload),
         output: () => deps.outputOf(id),
+        onSession: (handle) => deps.onSession(workload, handle),
         written: () => tended.get(id)?.written,
         onChange: () => {
           const one = tended.get(id);

@@ -48,6 +48,8 @@ export interface TunnelTenderDeps extends TunnelProverDeps {
   readonly output: () => readonly string[];
   /** What the process that was launched last has read; undefined for one of an earlier agent's. */
   readonly written: () => TunnelSpec | undefined;
+  /** A process of this agent's has begun: a session. */
+  readonly onSession: (handle: ProcessHandle) => void;
   /** Something of what it tells has changed. */
   readonly onChange: () => void;
 }
@@ -149,6 +151,7 @@ export function createTunnelTender(options: TunnelTenderOptions, deps: TunnelTen
     const written = deps.written();
     if (!handle.isAdopted && written !== undefined) {
       const loaded = loadedSecurity(written, keys);
+      deps.onSession(handle);
       await remember(nonce, loaded);
       return { ...prover, nonce, loaded };
     }
