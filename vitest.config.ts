@@ -8,6 +8,7 @@ const TIMED = [
   "src/agent/frozen-server.nginx.test.ts",
   "src/agent/survive-kill.ffmpeg.test.ts",
   "test-server/hub-agent.ffmpeg.test.ts",
+  "test-server/hub-tunnel.stunnel.test.ts",
 ];
 
 /** Tests that need all of the machine: each runs alone, after all others. */

@@ -135,8 +135,6 @@ test("from the request to proved bytes it takes no more than seconds, over twent
     const tunnel = await world.create({ security: run % 2 === 0 ? "cert" : "psk" });
     await world.until(tunnel.uid, isUp, "it is up");
     took.push(systemClock.monotonicMs() - beganMs);
-    const steps = (await world.view(tunnel.uid))?.steps ?? [];
-    console.info(run, steps.map(({ phase, afterMs }) => `${phase} ${Math.round(afterMs)}`).join(", "));
     await takeDown(tunnel.uid);
   }
   const of = (kind: number) => took.filter((_, run) => run % 2 === kind).toSorted((one, other) => one - other);
