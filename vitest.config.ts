@@ -7,8 +7,11 @@ const TIMED = [
   "test-server/uplink.ffmpeg.test.ts",
   "src/agent/frozen-server.nginx.test.ts",
   "src/agent/survive-kill.ffmpeg.test.ts",
+  "src/agent/tunnel-setup.stunnel.test.ts",
   "test-server/hub-agent.ffmpeg.test.ts",
   "test-server/hub-tunnel.stunnel.test.ts",
+  "test-server/tunnel.stunnel.test.ts",
+  "test-server/tunnel-faults.stunnel.test.ts",
 ];
 
 /** Tests that need all of the machine: each runs alone, after all others. */

@@ -14,7 +14,7 @@ import { createTestServer, type TestServer } from "./server.ts";
 
 const MAIN = resolve(import.meta.dirname, "../src/main.ts");
 const POLL_MS = 25;
-const ANSWER_MS = 5000;
+const ANSWER_MS = 10_000;
 const STOP_MS = 15_000;
 const KEEP_OUTPUT_CHARACTERS = 256 * 1024;
 
@@ -181,7 +181,7 @@ export async function createAgentWorld(options: AgentWorldOptions = {}): Promise
     status,
     workload,
     until,
-    untilRunning: async (id, timeoutMs = 30_000) => {
+    untilRunning: async (id, timeoutMs = 45_000) => {
       const running = await until(
         async () => {
           const found = await workload(id);

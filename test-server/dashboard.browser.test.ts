@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { systemClock } from "../src/base/clock.ts";
@@ -196,6 +199,62 @@ test.skipIf(!hasBrowser)("the page says that the hub is gone and keeps what it s
   await page.getByRole("heading", { name: "Boxes", level: 1 }).waitFor();
   await page.close();
 });
+
+test.skipIf(!hasBrowser)(
+  "a page that stays open while its hub is killed says so, and comes back with the next hub by itself: its figures go on",
+  { timeout: 180_000 },
+  async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), "sluice-hub-"));
+    await using _removed = { [Symbol.asyncDispose]: () => rm(dataDir, { recursive: true, force: true }) };
+    await using hubWorld = await createHubWorld({
+      hub: { dataDir },
+      world: { agentArguments: ["--report-interval-seconds", "1"] },
+    });
+    const { hub, world, relay } = hubWorld;
+    await hubWorld.enrol();
+    await world.startAgent();
+    const outputs = [`${world.server.rtmp?.url}/cam-1`];
+    const workload = { kind: "stream", id: "cam-1", spec: { input: SMALL_INPUT, outputs } };
+    await hub.call("PUT", `/v1/boxes/${world.boxId}/workloads/cam-1`, { workload });
+    const { pid } = await world.untilRunning("cam-1");
+
+    const { page, complaints } = await visit(browser, hub.origin);
+    await signIn(page, hub.adminToken);
+    await page.goto(`${hub.origin}/#/boxes/${world.boxId}/workloads/cam-1`);
+    await page.locator('[data-workload="cam-1"][data-state="running"]').waitFor();
+    const frames = async () =>
+      Number(
+        await page
+          .locator("dt", { hasText: /^frames$/ })
+          .locator("xpath=following-sibling::dd[1]")
+          .textContent(),
+      );
+    await expect.poll(frames).toBeGreaterThan(0);
+    await page.evaluate("globalThis.wasNeverLeft = true");
+
+    await hub.kill();
+    await page.getByText("hub not heard, retrying").waitFor();
+    const framesAway = await frames();
+    expect(framesAway).toBeGreaterThan(0);
+    await page.getByRole("alert").getByText("The hub cannot be reached").waitFor();
+
+    const next = { dataDir, port: hub.port, adminToken: hub.adminToken, publicUrl: `http://127.0.0.1:${relay.port}` };
+    await using _next = await startHubProcess(next);
+    await page.getByText("live", { exact: true }).waitFor();
+    await expect.poll(frames, { timeout: 60_000 }).toBeGreaterThan(framesAway);
+    await page.getByRole("alert").getByText("The hub cannot be reached").waitFor({ state: "detached" });
+    await page
+      .locator("dt", { hasText: /^pid$/ })
+      .locator("xpath=following-sibling::dd[1]", { hasText: String(pid) })
+      .waitFor();
+    const chart = page.locator('[data-chart="Frames a second"]');
+    await chart.locator("canvas").waitFor();
+    await expect.poll(() => chart.locator("figcaption").textContent()).toMatch(/\d/);
+    expect(await page.evaluate("globalThis.wasNeverLeft")).toBe(true);
+    await page.close();
+    expect(complaints).toEqual([]);
+  },
+);
 
 /** Controls that a screen reader could not name. */
 const UNNAMED_CONTROLS = `[...document.querySelectorAll("button, a, input, select, textarea, summary")]

@@ -121,7 +121,7 @@ async function killAgent(signal: NodeJS.Signals): Promise<void> {
   agent = undefined;
 }
 
-const local = () => createLocalAgent({ socketPath: join(stateDir, "agent.sock"), timeoutMs: 5000 });
+const local = () => createLocalAgent({ socketPath: join(stateDir, "agent.sock"), timeoutMs: 10_000 });
 const status = () => local().status(never());
 const box = () => client.boxes.get(BOX, never());
 const workloadPids = () =>
@@ -130,7 +130,7 @@ const workloadPids = () =>
     return found?.get("SLUICE_STATE_DIR") === stateDir && found.has("SLUICE_WORKLOAD");
   });
 
-async function until(predicate: () => Promise<unknown> | unknown, what: string, timeoutMs = 20_000): Promise<void> {
+async function until(predicate: () => Promise<unknown> | unknown, what: string, timeoutMs = 40_000): Promise<void> {
   const endMs = systemClock.monotonicMs() + timeoutMs;
   let last: unknown;
   while (systemClock.monotonicMs() < endMs) {

@@ -54,7 +54,7 @@ export interface InstalledAgent {
 export const BOX_ID = "box-under-test";
 
 export function createInstalledAgent(box: SystemdBox): InstalledAgent {
-  const until: InstalledAgent["until"] = async (probe, what, timeoutMs = 20_000) => {
+  const until: InstalledAgent["until"] = async (probe, what, timeoutMs = 40_000) => {
     const endMs = systemClock.monotonicMs() + timeoutMs;
     let last: unknown;
     for (;;) {

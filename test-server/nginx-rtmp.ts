@@ -9,7 +9,7 @@ import { systemClock } from "../src/base/clock.ts";
 import { AppError } from "../src/base/errors.ts";
 
 const MODULE = "/usr/lib/nginx/modules/ngx_rtmp_module.so";
-const START_MS = 10_000;
+const START_MS = 30_000;
 
 /** Why no nginx-rtmp can be started here; undefined where it can. */
 export const nginxRtmpRefusal = existsSync(MODULE) ? undefined : "libnginx-mod-rtmp is not installed";

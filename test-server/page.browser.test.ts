@@ -1,5 +1,7 @@
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
+import { createServer } from "node:net";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
@@ -22,8 +24,11 @@ afterEach(() => {
   complaints.length = 0;
 });
 
-async function openPage(server: TestServer, width = 1280): Promise<Page> {
-  const page = await browser.newPage({ viewport: { width, height: 900 } });
+async function openPage(
+  server: TestServer,
+  { width = 1280, bypassCSP = false }: { readonly width?: number; readonly bypassCSP?: boolean } = {},
+): Promise<Page> {
+  const page = await browser.newPage({ viewport: { width, height: 900 }, bypassCSP });
   page.setDefaultTimeout(40_000);
   page.on("pageerror", (error) => complaints.push(error.message));
   page.on("console", (message) => {
@@ -118,6 +123,32 @@ test.skipIf(!hasBrowser)("eight pictures play at once, and the buttons still wor
   }
 });
 
+test.skipIf(!hasBrowser)(
+  "a picture that is taken away while its connection is being made leaves no error behind",
+  async () => {
+    await using server = await createTestServer({ port: 0, rtmpPort: 0 });
+    const asked = Promise.withResolvers<void>();
+    const mute = createServer(() => asked.resolve()).listen(0, "127.0.0.1");
+    await using _ended = { [Symbol.asyncDispose]: async () => void mute.close() };
+    await once(mute, "listening");
+    const address = mute.address();
+    // The page's policy allows pictures of its own server alone; this one is nobody's, and never answers.
+    const page = await openPage(server, { bypassCSP: true });
+    await page.evaluate(`(async () => {
+      const { createPicture } = await import("/shared/picture.js");
+      globalThis.picture = createPicture();
+      document.body.append(picture.node);
+      picture.update({ url: "ws://127.0.0.1:${typeof address === "object" ? address?.port : 0}/x.flv", isOn: true });
+    })()`);
+    await asked.promise;
+    await page.evaluate("picture.remove()");
+    // What the browser says of the connection that was given up comes in a turn of its own, like the error would.
+    await page.evaluate("new Promise((done) => setTimeout(done, 500))");
+    await page.close();
+    expect(complaints).toEqual([]);
+  },
+);
+
 test.skipIf(!hasBrowser)("what comes from outside is shown as text and never as markup", async () => {
   await using server = await createTestServer({ port: 0, rtmpPort: 0 });
   const evil = '<img src=x onerror="document.title=1">';
@@ -152,7 +183,7 @@ test.skipIf(!hasBrowser).each([400, 1000, 1600])("nothing is wider than a screen
     id: "long",
     spec: { input: { url: `rtsp://${long}` }, outputs: [{ url: `rtmp://h/${long}` }] },
   });
-  const page = await openPage(server, width);
+  const page = await openPage(server, { width });
   await page.locator('[data-stream="long"]').waitFor();
   for (const more of await page.locator(".more").all()) await more.click();
   expect(

@@ -9,7 +9,7 @@ import { systemClock } from "../src/base/clock.ts";
 import { AppError } from "../src/base/errors.ts";
 
 const HOST = "127.0.0.1";
-const START_MS = 15_000;
+const START_MS = 30_000;
 
 /** Why no Redis can be started here; undefined where it can. */
 export const redisRefusal = (process.env["PATH"] ?? "")

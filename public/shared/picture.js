@@ -1,4 +1,5 @@
 import { element, setText } from "./element.js";
+import { socketLoaderOf } from "./socket-loader.js";
 
 /** A picture that does not move for this long is fetched anew. */
 const FROZEN_MS = 6000;
@@ -37,7 +38,8 @@ export function createPicture() {
     close();
     movedAtMs = performance.now();
     const { url, hasVideo, hasAudio } = source;
-    const type = /\.(?:ts|m2ts)$/.test(new URL(url).pathname) ? "mpegts" : "flv";
+    const { protocol, pathname } = new URL(url);
+    const type = /\.(?:ts|m2ts)$/.test(pathname) ? "mpegts" : "flv";
     player = window.mpegts.createPlayer(
       { type, isLive: true, url, ...(hasVideo === undefined ? {} : { hasVideo, hasAudio }) },
       {
@@ -47,6 +49,7 @@ export function createPicture() {
         liveBufferLatencyChasing: true,
         liveBufferLatencyMaxLatency: MAX_BEHIND_SECONDS,
         liveBufferLatencyMinRemain: 0.5,
+        ...(protocol.startsWith("ws") ? { customLoader: socketLoaderOf(window.mpegts) } : {}),
       },
     );
     const failed = player;

@@ -21,6 +21,7 @@ import { isMet, renderTable } from "./render-table.ts";
 import { startUp } from "./start-up.ts";
 import { summarize } from "./statistics.ts";
 import { supervision } from "./supervision.ts";
+import { tunnelThroughput } from "./tunnel-throughput.ts";
 
 const MEASUREMENTS: readonly Measurement[] = [
   planTime,
@@ -31,6 +32,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   linkFaults,
   adoption,
   footprint,
+  tunnelThroughput,
 ];
 const EXIT = { ok: 0, incomplete: 1, usage: 64, interrupted: 130 } as const;
 

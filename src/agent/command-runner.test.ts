@@ -61,7 +61,7 @@ function startAgent(given: { readonly actions?: Record<string, CommandAction>; r
   };
 }
 
-test("a command is done once, however often it comes, and its answer may be told again", async () => {
+test("A3: a command is done once, however often it comes, and its answer may be told again", async () => {
   const agent = startAgent();
   await Promise.all([agent.take("count", "c1"), agent.take("count", "c1")]);
   await agent.take("count", "c1");
@@ -94,7 +94,7 @@ test("the next agent does not do again what an earlier one did, and tells what c
   await third.stop();
 });
 
-test("what was cut off by the end of an agent is answered by the next one, and not done again", async () => {
+test("A4: what was cut off by the end of an agent is answered by the next one, and not done again", async () => {
   const first = startAgent();
   await first.take("hang", "c1");
   expect(JSON.parse(await readFile(join(directory, "commands.json"), "utf8")).data).toEqual([
@@ -110,7 +110,7 @@ test("what was cut off by the end of an agent is answered by the next one, and n
   await second.stop();
 });
 
-test("a command is never done after its deadline, by the server's clock", async () => {
+test("A5: a command is never done after its deadline, by the server's clock", async () => {
   const agent = startAgent();
   await agent.take("count", "late", agent.server.nowMs);
   await agent.take("count", "early", agent.server.nowMs + 1);

@@ -20,7 +20,8 @@ import type { Lane, WorkloadFiles } from "./runtime/process/process-runtime.ts";
 import { discardLaneFiles, discardWorkloadFiles, filesOfWorkload } from "./runtime/process/workload-files.ts";
 import { createNodeSampler, type NodeSampler } from "./telemetry/node-sampler.ts";
 import { createUsageSampler, type UsageSampler } from "./telemetry/usage-sampler.ts";
-import type { WorkloadDriver, WorkloadSecrets } from "./workload/driver.ts";
+import type { WorkloadDriver } from "./workload/driver.ts";
+import { createSecretKeeper, type SecretHolder } from "./workload/secret-keeper.ts";
 import { createRecordingPruner } from "./workload/stream/recording-pruner.ts";
 import { systemStreamDisk } from "./workload/stream/stream-disk.ts";
 import { openTunnels } from "./workload/tunnel/open-tunnels.ts";
@@ -66,6 +67,12 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
   const filesOf = (id: string, lane?: Lane) =>
     filesOfWorkload({ stateDir: options.files.stateDir, logDir, runDir: parts.runDirectory.path }, id, lane);
 
+  const secrets = createSecretKeeper({
+    clock,
+    redactor,
+    isExpected: (id) => store.state().workloads.has(id),
+    holders: () => [...reconciler.units().values()].flatMap(unitsOf).flatMap(secretHolderOf),
+  });
   const store = createExpectedStore(
     { shrinkHoldMs: options.reconcile.shrinkHoldMs, isConfirmed: parts.isCleared },
     parts.isCleared ? { workloads: [] } : expectedFile.loaded,
@@ -79,7 +86,10 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
         return expectedFile.commit().then(notices.changed);
       },
       onPut: (workloads) => {
-        for (const workload of workloads) teachSecrets(context, driverOf(workload.kind)?.secrets(workload));
+        for (const workload of workloads) {
+          const learnt = driverOf(workload.kind)?.secrets(workload);
+          if (learnt !== undefined) secrets.learn(workload.id, learnt);
+        }
       },
       onChange: () => {
         // The lap has judged what the tunnels' keeper looks after.
@@ -145,7 +155,8 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       discardFiles: (id, lane) => {
         if (lane !== undefined) discardLaneFiles(filesOf(id, lane));
         // The keys of a tunnel that is still expected are known to its other end.
-        else if (isTunnel(store.state().workloads.get(id))) discardLaneFiles(filesOf(id));
+        else if (isTunnel(store.state().workloads.get(id)) && !reconciler.refusals().has(id))
+          discardLaneFiles(filesOf(id));
         else for (const each of LANES) discardWorkloadFiles(filesOf(id, each));
       },
       newNonce: () => randomBytes(16).toString("hex"),
@@ -253,6 +264,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       { name: "usage", run: usage.run },
       { name: "node", run: node.run },
       pruner,
+      secrets,
       { name: "reconciler", run: runReconciler },
     ],
     health,
@@ -280,7 +292,7 @@ function hasProcess({ handle }: Unit): boolean {
   return handle !== undefined;
 }
 
-function teachSecrets({ redactor }: AgentContext, secrets: WorkloadSecrets | undefined): void {
-  for (const value of secrets?.values ?? []) redactor.addSecret(value);
-  for (const { url, masked } of secrets?.urls ?? []) redactor.addUrl(url, masked);
+function secretHolderOf({ id, phase, handle, launchedAtMs }: Unit): readonly SecretHolder[] {
+  if (phase === "launching") return [{ id, launchedAtMs: undefined }];
+  return handle === undefined ? [] : [{ id, launchedAtMs }];
 }

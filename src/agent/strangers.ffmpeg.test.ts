@@ -157,7 +157,7 @@ test.skipIf(refusal !== undefined)(
     await world.until(() => world.workloadPids().length === 0, "the stream has ended");
     // Until the dead process has been reaped, its number is not free.
     const takeNumber = `echo $((${pid} - 1)) > /proc/sys/kernel/ns_last_pid; sleep 600 & echo $!`;
-    await world.until(async () => (await run(takeNumber)) === String(pid), "the number is another's", 5000);
+    await world.until(async () => (await run(takeNumber)) === String(pid), "the number is another's");
 
     const next = await startAgent();
     await world.until(async () => String((await world.status()).pid) === next, "the next agent answers");

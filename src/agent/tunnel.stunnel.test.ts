@@ -31,7 +31,11 @@ test("kill -9 of both agents ends no connection: the next agents adopt the same 
   expect([await pidOf(pair, "producer"), await pidOf(pair, "consumer")]).toEqual(before);
   expect(await echo.say("adopted")).toBe("adopted");
   for (const role of ROLES) {
-    expect(await pair[role].workload(`t-1.${role}`)).toMatchObject({ restarts: 0, state: "running" });
+    const found = await pair[role].until(async () => {
+      const workload = await pair[role].workload(`t-1.${role}`);
+      return workload?.state === "running" ? workload : undefined;
+    }, "health has seen that it is up");
+    expect(found.restarts).toBe(0);
     expect(pair[role].agent()?.output()).not.toMatch(/has read its new keys/);
   }
   echo.close();
@@ -206,5 +210,7 @@ test("its lifetime ends it without anybody saying so", async () => {
     expect(over.cause).toContain("its lifetime ended at");
     await pair[role].until(() => pair[role].workloadPids().length === 0, "its process is gone");
     expect(pair[role].agent()?.output()).toContain("its lifetime ends at");
+    const directory = join(pair[role].stateDir, "workloads", `t-1.${role}`);
+    await pair[role].until(() => !existsSync(directory), "its keys are gone");
   }
 });

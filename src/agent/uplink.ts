@@ -175,6 +175,6 @@ async function readToken({ enrolment, options, redactor }: AgentContext): Promis
   if (enrolment !== undefined) return enrolment.key();
   const { token, tokenFile } = options.link;
   const current = tokenFile === undefined ? token : await readTokenFile(tokenFile);
-  if (current !== undefined) redactor.addSecret(current);
+  if (current !== undefined) redactor.rotateSecret("link.token", current);
   return current;
 }

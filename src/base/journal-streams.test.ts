@@ -43,7 +43,7 @@ function stopListening(): void {
 }
 
 async function until(predicate: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 400 && !predicate(); tries++) await systemClock.delay(5);
+  for (let tries = 0; tries < 6000 && !predicate(); tries++) await systemClock.delay(5);
   expect(predicate()).toBe(true);
 }
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { createRedactor, MIN_SECRET_LENGTH } from "./redact.ts";
+import { createRedactor, MIN_SECRET_LENGTH, ROTATED_KEPT } from "./redact.ts";
 
 const KEY = "k3y/with space+&=%ü";
 
@@ -54,5 +54,28 @@ describe("the redactor", () => {
         expect(redacted.includes(secret) && !"***".includes(secret) && !(before + after).includes("*")).toBe(false);
       }),
     );
+  });
+
+  test("forgets what was learnt when nobody knows it any more, and nothing else", () => {
+    const other = createRedactor();
+    other.addSecret("for-good");
+    const before = other.size();
+    const secrets = { values: ["key-of-one", "shared-key"], urls: [{ url: "rtmp://h/l/k", masked: "rtmp://h/l/***" }] };
+    const forgetOne = other.learn(secrets);
+    const forgetTwo = other.learn({ values: ["shared-key", "for-good"], urls: [] });
+    forgetOne();
+    forgetOne();
+    expect(other.redact("key-of-one shared-key rtmp://h/l/k for-good")).toBe("key-of-one *** rtmp://h/l/k ***");
+    forgetTwo();
+    expect(other.redact("shared-key for-good")).toBe("shared-key ***");
+    expect(other.size()).toBe(before);
+  });
+
+  test("knows the last values of what rotates, however often it does", () => {
+    const other = createRedactor();
+    for (let turn = 0; turn < 1000; turn++) other.rotateSecret("token", `token-number-${1000 + turn}`);
+    other.rotateSecret("token", "token-number-1999");
+    expect(other.redact("token-number-1999 token-number-1984 token-number-1983")).toBe("*** *** token-number-1983");
+    expect(other.size()).toBeLessThan(ROTATED_KEPT * 8);
   });
 });

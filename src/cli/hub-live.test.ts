@@ -45,7 +45,7 @@ function start(line: string, terminal: Parameters<typeof createTestContext>[1] =
 }
 
 async function eventually(context: TestContext, isSo: (out: string) => boolean): Promise<void> {
-  for (let turn = 0; turn < 800 && !isSo(context.out()); turn++) await systemClock.delay(10);
+  for (let turn = 0; turn < 4000 && !isSo(context.out()); turn++) await systemClock.delay(10);
   expect(isSo(context.out()), context.out() + context.err()).toBe(true);
 }
 

@@ -58,7 +58,7 @@ async function run(args: readonly string[], given: Parameters<typeof createTestC
 }
 
 async function eventually(context: TestContext, isSo: (out: string) => boolean): Promise<void> {
-  for (let turn = 0; turn < 400 && !isSo(context.out()); turn++) await systemClock.delay(10);
+  for (let turn = 0; turn < 4000 && !isSo(context.out()); turn++) await systemClock.delay(10);
   expect(isSo(context.out()), context.out()).toBe(true);
 }
 

@@ -254,10 +254,10 @@ export const AGENT_OPTIONS = {
     ],
   }),
   "log.maxFileBytes": option(countValue({ min: 65_536, max: 1_073_741_824 }), 10_485_760, {
-    help: "Size at which a log file is rotated.",
+    help: "Size at which the agent's own log is rotated. Logs of workloads: at 1 MiB, sooner where many share guard.logsBytes.",
   }),
   "log.keepFiles": option(countValue({ min: 1, max: 100 }), 5, {
-    help: "Files kept of each log, the current one included.",
+    help: "Files kept of the agent's own log, the current one included. Of a workload's log three, fewer where guard.logsBytes asks for it.",
   }),
 } as const satisfies Readonly<Record<string, AnyOption>>;
 

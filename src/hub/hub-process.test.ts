@@ -150,6 +150,8 @@ describe("sluice hub", () => {
     const hub = run(...flags);
     const url = await urlOf(hub);
     const sha256 = /SHA-256: ([0-9a-f]{64})/.exec(hub.text())?.[1];
+    const shown = (sha256?.match(/../g) ?? []).join(":").toUpperCase();
+    expect(hub.text()).toContain(`\n     sluice login ${url} --fingerprint sha256:${shown}\n`);
     const ca = readFileSync(join(directory, "tls/ca.pem"), "utf8");
     const seen = await connect(url, ca, "localhost");
     expect(seen.status).toBe(200);

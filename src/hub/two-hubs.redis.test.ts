@@ -4,7 +4,8 @@ import { type RedisServer, redisRefusal, startRedis } from "../../test-server/re
 import { systemClock } from "../base/clock.ts";
 import { createMemoryLog } from "../base/log.ts";
 import { seededRandom, systemRandom } from "../base/random.ts";
-import { call, type EventClient, openEvents, sendReport } from "./box-client.fake.ts";
+import { call, openEvents, sendReport } from "./box-client.fake.ts";
+import { startCursorAgent } from "./cursor-agent.fake.ts";
 import { addBox, addOperators, type LiveHub, startLiveHub, VIEWER } from "./live-hub.fake.ts";
 import { DEFAULT_REDIS_OPTIONS } from "./store/redis/redis-options.ts";
 import { createRedisStore } from "./store/redis/redis-store.ts";
@@ -41,58 +42,6 @@ async function hubOn(server: RedisServer, hubId: string): Promise<LiveHub> {
 const now = () => ({ nowMs: systemClock.wallMs() });
 const ROUNDS = 4;
 
-/** An agent as far as cursors go: what it heard, in order, over whichever hub is there. */
-function agent(boxId: string, key: string, origins: () => readonly string[]) {
-  const heard: { revision: number; epoch: string }[] = [];
-  const faults: string[] = [];
-  let cursor: string | undefined;
-  let client: EventClient | undefined;
-  let isOver = false;
-  const take = (name: string, id: string | undefined) => {
-    if (id === undefined || name === "ready") return;
-    const [epoch = "", digits = ""] = id.split(".");
-    const last = heard.at(-1);
-    const revision = Number(digits);
-    if (name === "change" && last !== undefined && (last.epoch !== epoch || revision !== last.revision + 1)) {
-      faults.push(`${boxId}: ${last.epoch}.${last.revision} was followed by ${id}`);
-    }
-    heard.push({ revision, epoch });
-    cursor = id;
-  };
-  const run = async () => {
-    for (let at = 0; !isOver; at++) {
-      const all = origins();
-      try {
-        client = await openEvents(`${all[at % all.length]}/v1/boxes/${boxId}/events`, {
-          token: key,
-          lastEventId: cursor,
-        });
-        let taken = 0;
-        const drain = () => {
-          for (; taken < (client?.events.length ?? 0); taken++) {
-            const event = client?.events[taken];
-            if (event !== undefined) take(event.name, event.id);
-          }
-        };
-        while (client.isOpen() && !isOver) {
-          drain();
-          await systemClock.delay(20);
-        }
-        drain();
-      } catch {
-        await systemClock.delay(100);
-      }
-    }
-    client?.close();
-  };
-  const done = run();
-  const stop = () => {
-    isOver = true;
-    return done;
-  };
-  return { heard, faults, cursor: () => cursor, stop };
-}
-
 test.skipIf(redisRefusal !== undefined)(
   "two hubs on one Redis: whichever is stopped properly, no agent misses a revision or gets one twice, and cursors carry over",
   { timeout: 200_000 },
@@ -103,7 +52,7 @@ test.skipIf(redisRefusal !== undefined)(
     const origins = () => hubs.map(({ origin }) => origin);
     const ids = Array.from({ length: 10 }, (_one, at) => `box-${at}`);
     const keys = new Map(await Promise.all(ids.map(async (id) => [id, await addBox(store, id)] as const)));
-    const agents = ids.map((id) => agent(id, keys.get(id) ?? "", origins));
+    const agents = ids.map((boxId) => startCursorAgent({ boxId, key: () => keys.get(boxId) ?? "", origins }));
     const random = seededRandom(4);
     const written = new Map(ids.map((id) => [id, 0]));
     for (let round = 0; round < ROUNDS; round++) {

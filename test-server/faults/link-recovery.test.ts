@@ -64,7 +64,7 @@ const put = (server: TestServer, id: string) =>
   });
 
 test.each(FAULTS)("the agent's link survives: $title", async ({ name, args }) => {
-  await using server = await createTestServer({ port: 0, rtmpPort: undefined, beatMs: 1000 });
+  await using server = await createTestServer({ port: 0, rtmpPort: 0, beatMs: 1000 });
   await using world = startLink(server);
   await expect.poll(() => world.link.status().state).toBe("live");
   put(server, "before");

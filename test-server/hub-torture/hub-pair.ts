@@ -1,8 +1,7 @@
 import type { Clock } from "../../src/base/clock.ts";
 import { AppError } from "../../src/base/errors.ts";
-import { seededRandom } from "../../src/base/random.ts";
 import { type HubProcess, type HubProcessOptions, startHubProcess } from "../hub-process.ts";
-import { type Chance, createChance } from "../torture/draw-action.ts";
+import type { Chance } from "../torture/draw-action.ts";
 
 /** Two hubs on one store, each of which can be killed and replaced. */
 export interface HubPair extends AsyncDisposable {
@@ -47,28 +46,37 @@ export async function startHubPair(options: HubProcessOptions): Promise<HubPair>
   };
 }
 
-const LIVES_MS = { least: 500, most: 5000 };
+const LIVES_MS = { least: 500, most: 4000 };
 const AWAY_MS = { least: 0, most: 1500 };
+/** Of a hundred kills that would leave no hub so many are carried out all the same. */
+const LAST_ONES = 15;
 
-/**
- * Kills each of them again and again at random moments, so that now and then both are away, until `signal` aborts; resolves
- * with both alive.
- */
+/** Kills one of them at random moments, now and then the last one too, until `signal` aborts; resolves with both alive. */
 export async function killAtRandom(
   pair: HubPair,
   chance: Chance,
   deps: { readonly clock: Clock; readonly signal: AbortSignal; readonly say: (line: string) => void },
 ): Promise<void> {
   const { clock, signal, say } = deps;
-  const killOne = async (place: number, own: Chance) => {
-    for (;;) {
-      await clock.delay(own.between(LIVES_MS.least, LIVES_MS.most), signal).catch(() => undefined);
-      if (signal.aborted) return;
-      await pair.kill(place);
-      await clock.delay(own.between(AWAY_MS.least, AWAY_MS.most));
-      await pair.replace(place);
-      say(`kill -9 of hub ${place}, and a new one (kill ${pair.kills()})`);
-    }
+  const coming = new Map<number, Promise<void>>();
+  const kill = async (place: number) => {
+    await pair.kill(place);
+    say(`kill -9 of hub ${place}${coming.size > 1 ? ", while the other one is away" : ""} (the ${pair.kills()}.)`);
+    await clock.delay(chance.between(AWAY_MS.least, AWAY_MS.most));
+    await pair.replace(place);
+    coming.delete(place);
   };
-  await Promise.all([0, 1].map((place) => killOne(place, createChance(seededRandom(chance.below(2 ** 31))))));
+  for (;;) {
+    await clock.delay(chance.between(LIVES_MS.least, LIVES_MS.most), signal).catch(() => undefined);
+    if (signal.aborted) break;
+    const place = chance.below(2);
+    const isLast = coming.size > 0;
+    const isAllowed = !coming.has(place) && (!isLast || chance.below(100) < LAST_ONES);
+    if (!isAllowed) continue;
+    const killed = kill(place);
+    // One that cannot be replaced stays in the map: its failure is told at the end.
+    killed.catch(() => undefined);
+    coming.set(place, killed);
+  }
+  await Promise.all(coming.values());
 }

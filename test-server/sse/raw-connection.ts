@@ -39,7 +39,7 @@ export function openRawConnection(url: string, headers: Readonly<Record<string, 
     bytes,
     ended,
     isOpen: () => isOpen,
-    until: (part, { timeoutMs = 5000, from = 0 } = {}) =>
+    until: (part, { timeoutMs = 20_000, from = 0 } = {}) =>
       new Promise((resolve, reject) => {
         const look = () => {
           const rest = text().slice(from);

@@ -75,9 +75,9 @@ function runLink(endpoint: string, options: Partial<typeof LINK_OPTIONS> = {}) {
 }
 
 async function until(isMet: () => boolean, what: string): Promise<void> {
-  const deadlineMs = systemClock.monotonicMs() + 10_000;
+  const deadlineMs = systemClock.monotonicMs() + 30_000;
   while (!isMet()) {
-    if (systemClock.monotonicMs() > deadlineMs) expect.fail(`waited 10 s for: ${what}`);
+    if (systemClock.monotonicMs() > deadlineMs) expect.fail(`waited 30 s for: ${what}`);
     await systemClock.delay(5);
   }
 }

@@ -177,7 +177,7 @@ test("a log is followed across rotation, and ends for the reader when the agent 
     for await (const piece of agent.logs("cam-1", { lines: 10, follow: true }, never)) text += piece;
   })();
   const until = async (expected: string) => {
-    for (let turn = 0; turn < 300 && text !== expected; turn++) await systemClock.delay(10);
+    for (let turn = 0; turn < 3000 && text !== expected; turn++) await systemClock.delay(10);
     expect(text).toBe(expected);
   };
   await until("one\n");
@@ -205,7 +205,7 @@ test("a reader that goes away leaves no descriptor behind", async () => {
     expect(await openCount()).toBe(1);
     leave.abort();
   }
-  for (let turn = 0; turn < 200 && (await openCount()) > 0; turn++) await systemClock.delay(10);
+  for (let turn = 0; turn < 2000 && (await openCount()) > 0; turn++) await systemClock.delay(10);
   expect(await openCount()).toBe(0);
 });
 

@@ -23,7 +23,7 @@ const REDUCTIONS: readonly ((workload: WorkloadStatus) => WorkloadStatus)[] = [
     ...(cause === undefined ? {} : { cause: cause.slice(0, LONG_TEXT_CHARACTERS) }),
     ...(lastExit === undefined ? {} : { lastExit: { ...lastExit, evidence: undefined } }),
   }),
-  ({ id, kind, state, fault, generation, restarts, since }) => ({
+  ({ id, kind, state, fault, generation, restarts, since, tunnel }) => ({
     id,
     kind,
     description: "",
@@ -32,6 +32,8 @@ const REDUCTIONS: readonly ((workload: WorkloadStatus) => WorkloadStatus)[] = [
     generation,
     restarts,
     since,
+    // A hub cannot link the two ends without it.
+    ...(tunnel === undefined ? {} : { tunnel: { ...tunnel, proof: undefined } }),
   }),
 ];
 

@@ -174,14 +174,16 @@ test("a taken port is said once, tried again, and ends nothing", async () => {
     await systemClock.delay(20);
     await clock.advance(60_000);
   }
-  expect(log.lines).toEqual([expect.stringMatching(/metrics\.listen.*EADDRINUSE/)]);
+  await expect.poll(() => log.lines).toEqual([expect.stringMatching(/metrics\.listen.*EADDRINUSE/)]);
   expect(listening).toBe(0);
   holder.close();
   await once(holder, "close");
-  await systemClock.delay(20);
-  await clock.advance(60_000);
-  await systemClock.delay(20);
-  expect(listening).toBe(1);
+  // An attempt takes as long as the machine likes; the next one is due only after it.
+  const attempt = async () => {
+    await clock.advance(60_000);
+    return listening;
+  };
+  await expect.poll(attempt).toBe(1);
   stop.abort();
   await done;
 });

@@ -1,3 +1,4 @@
+import type { Secrets } from "../../base/redact.ts";
 import type { Workload } from "../../contract/workload.ts";
 import type { Finding } from "../health/finding.ts";
 import type { Launch, ProcessExit, StopLadder, WorkloadFiles } from "../runtime/process/process-runtime.ts";
@@ -7,12 +8,6 @@ export interface Refusal {
   /** The configuration key of the rule (`policy.inputs`), or `spec` when the workload contradicts itself. */
   readonly rule: string;
   readonly message: string;
-}
-
-export interface WorkloadSecrets {
-  readonly values: readonly string[];
-  /** Whole URLs that hold a secret, each with the form that may be shown. */
-  readonly urls: readonly { readonly url: string; readonly masked: string }[];
 }
 
 /** Something that a workload uses and that may not serve two at a time. */
@@ -94,7 +89,7 @@ export interface WorkloadDriver<W extends Workload = Workload> {
   specHash(workload: W): string;
   /** One line for people, secrets masked. */
   describe(workload: W): string;
-  secrets(workload: W): WorkloadSecrets;
+  secrets(workload: W): Secrets;
   /** Everything it uses that might not serve two at a time. Follows from the spec alone. */
   claims(workload: W): readonly Claim[];
   /** A changed workload may run beside its old self for a while, as far as their claims allow it. */

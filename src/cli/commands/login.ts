@@ -6,6 +6,7 @@ import { CONTEXT_NAME_PATTERN, contextsPath, type HubLogin, toHubUrl } from "../
 import type { Whoami } from "../../contract/fleet/token.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
 import { confirm } from "../confirm.ts";
+import { formatFingerprint } from "../format-fingerprint.ts";
 import { readCa, readContexts, writeContexts } from "../hub-session.ts";
 import { printJson } from "../output.ts";
 
@@ -165,9 +166,4 @@ function defaultName(hostname: string): string {
 function isOpen(hub: string): boolean {
   const { protocol, hostname } = new URL(hub);
   return protocol === "http:" && !/^(localhost|127\.|\[::1\])/.test(hostname);
-}
-
-/** `sha256:AB:CD:…`, as certificates are usually shown. */
-export function formatFingerprint(fingerprint: string): string {
-  return `sha256:${(fingerprint.match(/../g) ?? []).join(":").toUpperCase()}`;
 }

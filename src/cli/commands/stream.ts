@@ -79,7 +79,7 @@ function addStart(command: Command, context: CommandContext, finish: Finish): vo
   addHubFlags(command.command("start"))
     .description("have a box keep a new stream running, or wake a hibernated one")
     .argument("<box/stream>", "the box, and the id of the stream")
-    .option("-i, --input <url>", "where it reads: rtsp://…, rtmp://…, srt://…, a file, test:…")
+    .option("-i, --input <url>", "where it reads: rtsp://…, rtmp://…, srt://…, a file, test://bars")
     .option("-o, --output <url>", "where it sends; may be given several times", gather)
     .option("-f, --file <file>", "the whole stream as YAML or JSON; - is standard input")
     .option("--name <name>", "a name for people")

@@ -2,6 +2,7 @@ import { afterEach, expect, test } from "vitest";
 import { systemClock } from "../../base/clock.ts";
 import { hashSecret } from "../auth/secret-hash.ts";
 import { type EventClient, openEvents, sendReport } from "../box-client.fake.ts";
+import { startCursorAgent } from "../cursor-agent.fake.ts";
 import { addBox, type LiveHub, type LiveHubWish, memoryStore, startLiveHub } from "../live-hub.fake.ts";
 import { reportOf, stream } from "../store/store.fake.ts";
 
@@ -144,6 +145,43 @@ test("A10: the connection of a key that was replaced ends, and the new key goes 
   const next = await connect(made, "b", { token: "the-next-key", lastEventId: id });
   expect(await next.until(isAnything)).toMatchObject({ name: "ready", id });
   expect((await sendReport(made.origin, "the-next-key", reportOf("b", "s", 3))).status).toBe(202);
+});
+
+test("A10: a key that is changed again and again under load costs no report and no revision", async () => {
+  const made = await hub();
+  const { store, origin } = made;
+  let key = await addBox(store, "b");
+  const agent = startCursorAgent({ boxId: "b", key: () => key, origins: () => [origin] });
+  const statuses = new Map<number, number>();
+  let isOver = false;
+  let revision = 0;
+  const reporting = (async () => {
+    for (let sequence = 1; !isOver; sequence++) {
+      const { status } = await sendReport(origin, key, reportOf("b", "s", sequence));
+      statuses.set(status, (statuses.get(status) ?? 0) + 1);
+    }
+  })();
+  const writing = (async () => {
+    while (!isOver) {
+      await store.expected.change("b", { put: [stream("cam", `rtsp://camera/${++revision}`)] }, now());
+      await systemClock.delay(5);
+    }
+  })();
+  for (let round = 0; round < 5; round++) {
+    await expect.poll(() => agent.connections()).toBeGreaterThan(round);
+    const next = `key-of-round-${round}`;
+    await store.boxes.stageKey("b", hashSecret(next), now());
+    // From here on the box holds both, and the next one is good from its first use.
+    key = next;
+  }
+  await expect.poll(() => agent.connections()).toBeGreaterThan(5);
+  isOver = true;
+  await Promise.all([reporting, writing]);
+  const { epoch } = await store.expected.get("b");
+  await expect.poll(() => agent.cursor()).toBe(`${epoch}.${revision}`);
+  await agent.stop();
+  expect([...statuses.keys()]).toEqual([202]);
+  expect(agent.faults).toEqual([]);
 });
 
 test("of two connections of one box the newest stays", async () => {

@@ -19,7 +19,7 @@ const workloadsOf = async (box: string) => {
   );
 };
 const eventually = <T>(look: () => Promise<T>, wanted: T) =>
-  vi.waitFor(async () => expect(await look()).toEqual(wanted), { timeout: 10_000, interval: 20 });
+  vi.waitFor(async () => expect(await look()).toEqual(wanted), { timeout: 30_000, interval: 20 });
 
 test("a rollout reaches the boxes that match, those that come to match, and leaves those that do not any more", async () => {
   await hub.enrol("n-1", { labels: { site: "north", camera: "10.0.0.1" } });

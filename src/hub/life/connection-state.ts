@@ -15,6 +15,8 @@ export interface ConnectionState {
   readonly sinceMs: number;
   /** Since when it is heard in time and linked; `undefined` while it is not. */
   readonly goodSinceMs: number | undefined;
+  /** How often it has stopped being online without having been so for long in between. */
+  readonly falls: number;
 }
 
 export interface ConnectionLimits {
@@ -26,6 +28,10 @@ export interface ConnectionLimits {
   readonly unlinkedMs: number;
   /** What was degraded must be good for this long: a box that comes and goes does not flicker. */
   readonly settleMs: number;
+  /** Each further fall doubles that time, up to this. */
+  readonly maxSettleMs: number;
+  /** Online for this long: its falls are forgotten. */
+  readonly calmMs: number;
 }
 
 /** For boxes that report every 15 s. */
@@ -34,9 +40,14 @@ export const CONNECTION_LIMITS: ConnectionLimits = {
   offlineMs: 60_000,
   unlinkedMs: 20_000,
   settleMs: 15_000,
+  maxSettleMs: 300_000,
+  calmMs: 600_000,
 };
 
-/** Pure. Up at once for a box that was away, down only after its limits, and back from `degraded` after a while of good contact. */
+/**
+ * Pure. Up at once for a box that was away, down only after its limits, and back from `degraded` after a while of good contact;
+ * the longer, the more often it fell in short order: a box half of whose reports are lost is `degraded`, and not by turns.
+ */
 export function nextConnection(
   held: ConnectionState,
   facts: ContactFacts,
@@ -48,7 +59,14 @@ export function nextConnection(
   const goodSinceMs = isGood ? (held.goodSinceMs ?? nowMs) : undefined;
   const name = nameOf(held, { ...facts, quietMs, goodSinceMs }, now);
   if (name === held.name && goodSinceMs === held.goodSinceMs) return held;
-  return { name, sinceMs: name === held.name ? held.sinceMs : nowMs, goodSinceMs };
+  const hasFallen = held.name === "online" && name !== "online";
+  const wasCalm = nowMs - held.sinceMs >= limits.calmMs;
+  const falls = hasFallen ? (wasCalm ? 1 : held.falls + 1) : held.falls;
+  return { name, sinceMs: name === held.name ? held.sinceMs : nowMs, goodSinceMs, falls };
+}
+
+function settleMsOf({ falls }: ConnectionState, { settleMs, maxSettleMs }: ConnectionLimits): number {
+  return Math.min(maxSettleMs, settleMs * 2 ** Math.max(0, falls - 1));
 }
 
 function nameOf(
@@ -59,7 +77,8 @@ function nameOf(
   if (facts.heardMs === undefined) return "never";
   if (facts.quietMs > limits.offlineMs) return "offline";
   if (facts.goodSinceMs !== undefined) {
-    const mustSettle = held.name === "degraded" && nowMs - facts.goodSinceMs < limits.settleMs;
+    const isUnsettled = held.name === "degraded" || (held.name === "offline" && held.falls > 1);
+    const mustSettle = isUnsettled && nowMs - facts.goodSinceMs < settleMsOf(held, limits);
     return mustSettle ? "degraded" : "online";
   }
   const isLinkMissed = !facts.isLinked && nowMs - facts.linkChangedMs > limits.unlinkedMs;
@@ -79,7 +98,7 @@ export function firstConnection(
   const behindMs = contact.newestMs - contact.lastContactMs;
   const isOffline = behindMs > limits.offlineMs;
   return {
-    state: { name: isOffline ? "offline" : "degraded", sinceMs: nowMs, goodSinceMs: undefined },
+    state: { name: isOffline ? "offline" : "degraded", sinceMs: nowMs, goodSinceMs: undefined, falls: 0 },
     heardMs: isOffline ? nowMs - limits.offlineMs - 1 : nowMs,
   };
 }

@@ -70,7 +70,7 @@ export function createPresence(
     if (known !== undefined) return known;
     const nowMs = clock.monotonicMs();
     const made: Entry = {
-      state: { name: "never", sinceMs: nowMs, goodSinceMs: undefined },
+      state: { name: "never", sinceMs: nowMs, goodSinceMs: undefined, falls: 0 },
       heardMs: undefined,
       lastContactMs: undefined,
       isOpenHere: false,

@@ -22,6 +22,11 @@ async function kindsOf(): Promise<string[]> {
   return (body as { items: { kind: string }[] }).items.map(({ kind }) => kind);
 }
 
+/** What was told of starts: whether a box is online is told a moment later, or not yet. */
+async function startsTold(): Promise<string[]> {
+  return (await kindsOf()).filter((kind) => !kind.startsWith("box.state"));
+}
+
 async function firstCursor(): Promise<string> {
   const { cursor } = await hub.store.events.after(undefined, 1);
   return `${cursor.slice(0, cursor.lastIndexOf("."))}.0`;
@@ -68,11 +73,16 @@ test("A2: a crash, a boot and a lost network are told apart", async () => {
     sendReport(hub.origin, key, { ...reportOf("b", session, sequence), bootId });
   await report("one", 1, "boot-1");
   await report("one", 9, "boot-1");
-  expect(await kindsOf()).toEqual(["box.first-report"]);
+  expect(await startsTold()).toEqual(["box.first-report"]);
   await report("two", 1, "boot-1");
-  expect(await kindsOf()).toEqual(["box.first-report", "box.restarted"]);
+  expect(await startsTold()).toEqual(["box.first-report", "box.restarted"]);
   await report("three", 1, "boot-2");
-  expect(await kindsOf()).toEqual(["box.first-report", "box.restarted", "box.rebooted"]);
+  expect(await startsTold()).toEqual(["box.first-report", "box.restarted", "box.rebooted"]);
+  // A lost network is neither: the same agent goes on counting, and nobody is told of a start.
+  hub.live.presence.linked("b", true);
+  hub.live.presence.linked("b", false);
+  await report("three", 40, "boot-2");
+  expect(await startsTold()).toEqual(["box.first-report", "box.restarted", "box.rebooted"]);
   expect((await hub.store.reports.get("b"))?.starts.map(({ bootId }) => bootId)).toEqual([
     "boot-2",
     "boot-1",
@@ -117,6 +127,22 @@ test("A18: a lost report costs nothing: the next one is the whole picture, with 
     incidents: [{ kind: "uplink", endMs: Date.parse("2026-01-15T10:01:00Z") }],
     gaps: [{ workloadId: "cam", cause: "source-stalled" }],
   });
+});
+
+test("A18: a report that is too large is refused with what is allowed, and the largest that an agent sends is taken", async () => {
+  const key = await addBox(hub.store, "b");
+  const workloads = (count: number) =>
+    Array.from({ length: count }, (_one, at) => ({ ...WORKLOAD, id: `cam-${at}`, description: "x".repeat(900) }));
+  const bytesOf = (report: Report) => Buffer.byteLength(JSON.stringify(report));
+  const report = { ...reportOf("b", "s", 1), workloads: workloads(900) };
+  const large = {
+    ...report,
+    workloads: [{ ...WORKLOAD, description: "y".repeat(1024 * 1024 - bytesOf(report) - 1000) }, ...report.workloads],
+  };
+  expect(bytesOf(large)).toBeLessThanOrEqual(1024 * 1024);
+  const refused = await sendReport(hub.origin, key, { ...report, sequence: 2, workloads: workloads(2400) });
+  expect(refused).toMatchObject({ status: 413, body: { error: { code: "too-large" } } });
+  expect((await sendReport(hub.origin, key, { ...large, sequence: 3 })).body).toMatchObject({ answer: "accepted" });
 });
 
 test("A17: a box whose disk is full goes on being heard, and what it says of it is kept", async () => {
@@ -196,7 +222,7 @@ test("a delta on the last report is taken for the whole, by another hub of the s
   });
 });
 
-test("a delta whose base is not the last report here is answered with a code, and the whole mends it", async () => {
+test("A18: a delta whose base is not the last report here is answered with a code, and the whole mends it", async () => {
   const key = await addBox(hub.store, "b");
   const one = reportOf("b", "s", 1);
   const two: Report = { ...reportOf("b", "s", 2), dropped: 3 };

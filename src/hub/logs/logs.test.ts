@@ -112,6 +112,19 @@ test("A13: a reader that stops reading makes the box wait, and the hub holds lit
   await expect.poll(() => reader.events.length).toBeGreaterThan(seen);
 });
 
+test("A10: revoking a box cuts its event stream and its upload within five seconds, and the reader hears the end", async () => {
+  using reader = await read();
+  const { url } = await askedFor();
+  const { request, gone } = upload(url);
+  request.write(line("one"));
+  await reader.until(({ name }) => name === "line");
+  const late = systemClock.delay(5000).then(() => "late");
+  await hub.store.boxes.update("b", { state: "revoked" }, { nowMs: systemClock.wallMs() });
+  const cut = Promise.all([box.closed, gone, reader.until(isEnd)]).then(() => "cut");
+  expect(await Promise.race([cut, late])).toBe("cut");
+  expect((await upload(url).answered).statusCode).toBe(401);
+});
+
 test("only the box itself can upload, once, and only to a stream that is read", async () => {
   using reader = await read();
   const { url, stream } = await askedFor();

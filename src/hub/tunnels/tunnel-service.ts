@@ -1,5 +1,5 @@
 import { AppError, messageOf } from "../../base/errors.ts";
-import type { Service } from "../../base/service.ts";
+import { type Service, untilAborted } from "../../base/service.ts";
 import type { TunnelRole } from "../../contract/tunnel-spec.ts";
 import type { HubContext } from "../hub-context.ts";
 import type { Presence } from "../life/presence.ts";
@@ -269,7 +269,8 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
       };
 
       try {
-        await presence.ready;
+        // It is never ready while the store is away, and a hub must be able to end.
+        await Promise.race([presence.ready, untilAborted(signal)]);
         while (!signal.aborted) {
           const woken = new Promise<void>((resolve) => {
             wake = resolve;

@@ -83,7 +83,7 @@ export function isRunning(table: ProcessTable, pid: number): boolean {
 }
 
 /** Waits for what another process does, at most `limitMs`. */
-export async function until(condition: () => boolean, limitMs = 10_000): Promise<boolean> {
+export async function until(condition: () => boolean, limitMs = 30_000): Promise<boolean> {
   const startMs = systemClock.monotonicMs();
   while (!condition() && systemClock.monotonicMs() - startMs < limitMs) await systemClock.delay(10);
   return condition();

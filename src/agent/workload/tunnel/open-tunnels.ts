@@ -56,6 +56,7 @@ export function openTunnels(context: AgentContext, parts: TunnelParts, notices: 
       const expected = rest.expected();
       reconciler().hasten(({ id }) => (goesThrough(expected.get(id), uid) ? 0 : undefined));
     },
+    onPrepared: (id) => reconciler().hasten((unit) => (unit.id === id ? 0 : undefined)),
     onSession: ({ id, spec: { uid } }, { mark: { nonce }, identity }) => {
       const at = new Date(clock.wallMs()).toISOString();
       void marks.open({ kind: "tunnel", id, uid, nonce, at, ...identity });

@@ -106,3 +106,13 @@ function firstUnprivileged(procRoot: string): number {
     return FIRST_UNPRIVILEGED;
   }
 }
+
+/** Whether both mean the same, however an IPv6 address is spelt. */
+export function isSamePoint(one: ListenPoint, other: ListenPoint): boolean {
+  return one.port === other.port && canonical(one.address) === canonical(other.address);
+}
+
+/** URL's parser knows the one short form of an IPv6 address. */
+function canonical(address: string): string {
+  return address.includes(":") ? new URL(`http://[${address}]`).hostname : address;
+}

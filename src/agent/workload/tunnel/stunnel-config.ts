@@ -22,7 +22,9 @@ export function legName(index: number): string {
  * - options before the first service are defaults for all of them, and an option in a service adds to it;
  * - `verifyPeer` pins certificates but still judges their dates (`tunnel-keys.ts` chooses them so that it does no harm);
  * - with `PSKsecrets` alone, a TLS 1.3 client believes any server with any certificate: only `verifyPeer` with nobody to
- *   believe makes the shared key the only way in.
+ *   believe makes the shared key the only way in;
+ * - on SIGHUP it closes its listeners and opens them again: for some 3 ms nobody can connect, and who is connected stays;
+ * - of two pinned certificates with the same name it knows only one.
  */
 export function stunnelConfig(spec: TunnelSpec, files: TunnelFiles): string {
   const lines = ["foreground = yes", "syslog = no", "pid =", "debug = notice"];

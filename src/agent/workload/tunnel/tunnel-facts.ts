@@ -13,16 +13,18 @@ export function createTunnelFacts(
   deps: { readonly runProgram: RunProgram; readonly clock: Clock },
 ): { read(): TunnelFacts } {
   let engine: string | undefined;
-  let askedAtMs: number | undefined;
+  let askedAtMs = deps.clock.monotonicMs();
 
   const ask = async (): Promise<void> => {
     engine = await readStunnelVersion(stunnelPath, deps.runProgram).catch(() => undefined);
   };
 
+  // The first report should tell it already.
+  void ask();
   return {
     read: () => {
       const nowMs = deps.clock.monotonicMs();
-      if (askedAtMs === undefined || nowMs - askedAtMs >= ASK_AGAIN_MS) {
+      if (nowMs - askedAtMs >= ASK_AGAIN_MS) {
         askedAtMs = nowMs;
         void ask();
       }

@@ -37,6 +37,8 @@ export interface TunnelKeeperDeps extends TunnelProverDeps {
   readonly wake: () => void;
   /** This box's end has become `up`: who waits for it may start. */
   readonly onUp: (uid: string) => void;
+  /** What kept this end from being started is gone. */
+  readonly onPrepared: (id: string) => void;
   readonly onSession: (workload: TunnelWorkload, handle: ProcessHandle) => void;
   readonly onChange: () => void;
   readonly onOccurrence: (occurrence: Omit<Occurrence, "at">) => void;
@@ -135,6 +137,7 @@ export function createTunnelKeeper(options: TunnelKeeperOptions, deps: TunnelKee
         spec: () => tunnelOf(id)?.spec,
         unit: () => deps.unitOf(tunnelOf(id) ?? workload),
         output: () => deps.outputOf(id),
+        onPrepared: () => deps.onPrepared(id),
         onSession: (handle) => deps.onSession(workload, handle),
         written: () => tended.get(id)?.written,
         onChange: () => {
@@ -208,7 +211,11 @@ export function createTunnelKeeper(options: TunnelKeeperOptions, deps: TunnelKee
       return { what, holder: uid, text: `it goes through tunnel ${uid}, which has no end on this box` };
     }
     if (tended.get(end.id)?.phase === "up") return undefined;
-    return { what, holder: end.id, text: `it goes through tunnel ${uid}, which is not up (sluice explain ${end.id})` };
+    return {
+      what,
+      holder: end.id,
+      text: `it goes through tunnel ${uid}, which is not up: sluice explain ${end.id} says why, and no failure counts meanwhile`,
+    };
   };
 
   return {

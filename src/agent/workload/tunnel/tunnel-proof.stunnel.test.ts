@@ -50,6 +50,23 @@ describe("a tunnel as it is configured here", () => {
     expect(await world.prove(consumer)).toMatchObject({ isProved: true, proof: { through: "handshake" } });
   });
 
+  test("is proved over IPv6, however the address is spelt", async () => {
+    const tunnel = await world.createTunnel({ sourcePort, address: "0:0:0:0:0:0:0:1" });
+    const producer = await world.start(tunnel.producer);
+    const consumer = await world.start(tunnel.consumer);
+    expect(await world.prove(producer)).toMatchObject({ isProved: true });
+    expect(await world.prove(consumer)).toMatchObject({ isProved: true, proof: { through: "byte" } });
+  });
+
+  test("is not proved by the process of another tunnel", async () => {
+    const tunnel = await world.createTunnel({ sourcePort });
+    const other = await world.createTunnel({ sourcePort });
+    const stranger = await world.start(other.producer);
+    const verdict = await world.prove({ ...stranger, ...tunnel.producer });
+    expect(verdict).toMatchObject({ isProved: false, needsRestart: true });
+    expect(verdict.reason).toContain(`runs another configuration than ${tunnel.producer.files.configPath}`);
+  });
+
   test("is not proved while its source turns everybody away, and says so", async () => {
     const [closed = 0] = await freePorts(1);
     const tunnel = await world.createTunnel({ sourcePort: closed });

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { TunnelLeg, TunnelSpec } from "../../../contract/tunnel-spec.ts";
 import type { TunnelProof } from "../../../contract/tunnel-status.ts";
-import { type ListenPoint, showPoint } from "./port-check.ts";
+import { isSamePoint, showPoint } from "./port-check.ts";
 import { findMisplacedTrust, optionOf, parseStunnelConfig, type StunnelService } from "./trust-check.ts";
 import { type AttackDeps, type AttackResult, attackClient, attackServer } from "./tunnel-attacks.ts";
 import { ownKeyPath, type TunnelFiles } from "./tunnel-files.ts";
@@ -41,23 +41,26 @@ export async function proveTunnel(request: ProofRequest, deps: ProofDeps): Promi
   const { spec, files, round } = request;
   const startMs = deps.clock.monotonicMs();
   const at = new Date(deps.clock.wallMs()).toISOString();
-  const configText = await readText(files.configPath);
-  const [own, attacker, peersText, secretsText] = await Promise.all([
+  const [configText, own, peersText, secretsText, commandLine] = await Promise.all([
+    readText(files.configPath),
     spec.security.kind === "cert" ? readText(ownKeyPath(files, spec.security.keyGeneration)) : undefined,
-    attackerFor(spec, files, deps),
     readText(files.peersPath),
     readText(files.secretsPath),
+    readText(`/proc/${request.pid}/cmdline`),
   ]);
   const services = parseStunnelConfig(configText).services;
   const [attacks, passages] = await Promise.all([
-    attackAll(request, { services, attacker, own }, deps),
+    attackerFor(spec, files, deps).then((attacker) => attackAll(request, { services, attacker, own }, deps)),
     spec.role === "consumer" ? goThrough(spec, { round, own }, deps) : undefined,
   ]);
   deps.signal.throwIfAborted();
   const listeners = judgeListeners(request.pid, spec.legs);
   const all = [...attacks, listeners];
   const misplaced = findMisplacedTrust(spec, files, { configText, peersText, secretsText });
+  // What is attacked here by its configuration must be the one that the process reads.
+  const isOther = commandLine !== "" && !commandLine.split("\0").includes(files.configPath);
   const reasons = [
+    ...(isOther ? [`process ${request.pid} runs another configuration than ${files.configPath}`] : []),
     ...(misplaced === undefined ? [] : [misplaced]),
     ...all.filter(({ isRefused }) => !isRefused).map(({ attack, how }) => `not refused: ${attack} (${how})`),
     ...(passages?.reasons ?? []),
@@ -75,7 +78,7 @@ export async function proveTunnel(request: ProofRequest, deps: ProofDeps): Promi
     },
     isProved: reasons.length === 0,
     ...(reasons.length === 0 ? {} : { reason: reasons.join("; ") }),
-    needsRestart: !listeners.isRefused || passages?.isClosed === true,
+    needsRestart: isOther || !listeners.isRefused || passages?.isClosed === true,
     ...(handshake?.latencyMs === undefined ? {} : { latencyMs: handshake.latencyMs }),
   };
 }
@@ -169,22 +172,13 @@ function judgeListeners(pid: number, legs: TunnelSpec["legs"]): AttackResult {
   const traffic = readTunnelTraffic(pid, { legs });
   if (traffic === undefined) return { attack, isRefused: false, how: `process ${pid} cannot be looked into` };
   const asked = legs.map(({ listen }) => listen);
-  const missing = asked.filter((point) => !traffic.listens.some((other) => isSame(point, other)));
-  const extra = traffic.listens.filter((point) => !asked.some((other) => isSame(point, other)));
+  const missing = asked.filter((point) => !traffic.listens.some((other) => isSamePoint(point, other)));
+  const extra = traffic.listens.filter((point) => !asked.some((other) => isSamePoint(point, other)));
   if (extra.length > 0)
     return { attack, isRefused: false, how: `it listens on ${extra.map(showPoint).join(", ")} too` };
   if (missing.length > 0)
     return { attack, isRefused: false, how: `it does not listen on ${missing.map(showPoint).join(", ")}` };
   return { attack, isRefused: true, how: `it listens on ${asked.map(showPoint).join(", ")} only` };
-}
-
-function isSame(one: ListenPoint, other: ListenPoint): boolean {
-  return one.port === other.port && canonical(one.address) === canonical(other.address);
-}
-
-/** URL's parser knows the one short form of an IPv6 address. */
-function canonical(address: string): string {
-  return address.includes(":") ? new URL(`http://[${address}]`).hostname : address;
 }
 
 /** Empty where there is none: then nothing that follows will be right, and says so. */

@@ -3,7 +3,7 @@ import type { RunProgram } from "../../../base/spawn.ts";
 import type { TunnelSpec } from "../../../contract/tunnel-spec.ts";
 import type { TunnelProof } from "../../../contract/tunnel-status.ts";
 import type { Finding } from "../../health/finding.ts";
-import { type ListenPoint, showPoint } from "./port-check.ts";
+import { isSamePoint, type ListenPoint, showPoint } from "./port-check.ts";
 import type { TunnelFiles } from "./tunnel-files.ts";
 import type { ProofDeps, ProofRequest, ProofVerdict } from "./tunnel-proof.ts";
 import { readTunnelTraffic, type TunnelTraffic } from "./tunnel-traffic.ts";
@@ -58,7 +58,7 @@ export interface TunnelProver {
 }
 
 /** The other end is being set up at the same time: first asked quickly, then patiently. */
-const FIRST_TRY_MS = 40;
+const FIRST_TRY_MS = 20;
 const TRY_GROWTH = 1.4;
 const PATIENT_TRY_MS = 2000;
 /** A handshake with the peer, or a look at the own listeners. */
@@ -168,6 +168,6 @@ export function createTunnelProver(options: TunnelProverOptions, deps: TunnelPro
   };
 }
 
-function listensOn(traffic: TunnelTraffic | undefined, { address, port }: ListenPoint): boolean {
-  return traffic?.listens.some((point) => point.port === port && point.address === address) === true;
+function listensOn(traffic: TunnelTraffic | undefined, asked: ListenPoint): boolean {
+  return traffic?.listens.some((point) => isSamePoint(point, asked)) === true;
 }

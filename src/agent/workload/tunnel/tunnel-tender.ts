@@ -6,6 +6,7 @@ import { AppError, messageOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import type { TunnelSpec } from "../../../contract/tunnel-spec.ts";
 import type { TunnelStatus } from "../../../contract/tunnel-status.ts";
+import type { Finding } from "../../health/finding.ts";
 import type { ProcessHandle } from "../../runtime/process/process-runtime.ts";
 import type { OwnHealth } from "../driver.ts";
 import { checkPort, showPoint } from "./port-check.ts";
@@ -48,6 +49,8 @@ export interface TunnelTenderDeps extends TunnelProverDeps {
   readonly output: () => readonly string[];
   /** What the process that was launched last has read; undefined for one of an earlier agent's. */
   readonly written: () => TunnelSpec | undefined;
+  /** What kept it from being started is gone. */
+  readonly onPrepared: () => void;
   /** A process of this agent's has begun: a session. */
   readonly onSession: (handle: ProcessHandle) => void;
   /** Something of what it tells has changed. */
@@ -135,7 +138,9 @@ export function createTunnelTender(options: TunnelTenderOptions, deps: TunnelTen
     if (!isIdle) return IDLE_MS;
     const isNew = looked?.legs !== spec.legs || looked.generation !== generation;
     const isDue = unprepared !== undefined && clock.monotonicMs() - (looked?.atMs ?? 0) >= UNPREPARED_MS;
-    if (isNew || (isDue && generation === 0)) await lookAtPorts(spec, generation);
+    if (isNew || isDue) await lookAtPorts(spec, generation);
+    // What kept it from being started is gone: its next start need not wait for its turn.
+    if (isDue && unprepared === undefined && generation > 0) deps.onPrepared();
     return unprepared === undefined ? IDLE_MS : UNPREPARED_MS;
   };
 
@@ -232,7 +237,10 @@ export function createTunnelTender(options: TunnelTenderOptions, deps: TunnelTen
         doubt: current?.reason() ?? stale,
       };
     },
-    health: () => ({ isWorking: current?.isProved() === true, finding: current?.finding() }),
+    health: () => ({
+      isWorking: current?.isProved() === true,
+      finding: current?.finding() ?? (stale === undefined ? undefined : staleFinding(stale)),
+    }),
     status: () => {
       const { loaded } = current ?? {};
       const proof = current?.proof();
@@ -261,4 +269,9 @@ export function createTunnelTender(options: TunnelTenderOptions, deps: TunnelTen
       }
     },
   };
+}
+
+/** It serves as before, with what it had. */
+function staleFinding(why: string): Finding {
+  return { cause: "unproven", message: `its process has not taken its new keys: ${why}`, needsRestart: false };
 }

@@ -34,6 +34,8 @@ export interface TunnelWish {
   readonly minTls?: "1.2" | "1.3";
   readonly sourcePort: number;
   readonly legs?: number;
+  /** Of the listeners. Absent: 127.0.0.1. */
+  readonly address?: string;
 }
 
 const SECRET = "5f".repeat(32);
@@ -63,7 +65,13 @@ export function createTunnelWorld() {
   };
 
   /** Both ends of a tunnel, their keys made and exchanged, their files written. */
-  const createTunnel = async ({ kind = "cert", minTls = "1.3", sourcePort, legs = 1 }: TunnelWish) => {
+  const createTunnel = async ({
+    kind = "cert",
+    minTls = "1.3",
+    sourcePort,
+    legs = 1,
+    address = "127.0.0.1",
+  }: TunnelWish) => {
     const uid = `t${count++}`;
     const ports = await freePorts(legs * 2);
     const entries = ports.slice(0, legs);
@@ -83,8 +91,8 @@ export function createTunnelWorld() {
         uid,
         role,
         legs: listens.map((port, index) => ({
-          listen: { address: "127.0.0.1", port },
-          connect: { host: "127.0.0.1", port: connects[index] },
+          listen: { address, port },
+          connect: { host: role === "producer" ? "127.0.0.1" : address, port: connects[index] },
         })),
         security: await securityOf(role),
         minTls,
