@@ -1,5 +1,7 @@
 import { ApiError, toApiError } from "./api-error.js";
 
+/** A hub that says nothing for so long is away, even while its connections stand. */
+const ANSWER_MS = 15_000;
 /** A change that got no answer is sent once more, under the same request id: the hub does it once. */
 const RETRY_MS = 1000;
 
@@ -52,8 +54,16 @@ export function createApi({ token, onRefused }) {
 
   return {
     get: async (path, query = {}, signal) => {
-      const response = await request(withQuery(path, query), { headers: { accept: "application/json" }, signal });
-      return response.json();
+      const limit = AbortSignal.timeout(ANSWER_MS);
+      const either = signal === undefined ? limit : AbortSignal.any([signal, limit]);
+      try {
+        const headers = { accept: "application/json" };
+        const response = await request(withQuery(path, query), { headers, signal: either });
+        return await response.json();
+      } catch (error) {
+        if (!limit.aborted || signal?.aborted) throw error;
+        throw new ApiError({ code: "unavailable", message: `The hub has not answered for ${ANSWER_MS / 1000} s` }, 0);
+      }
     },
     put: (path, given) => change("PUT", path, given),
     post: (path, given) => change("POST", path, given),

@@ -16,7 +16,7 @@ const MAX_REST_MS = 5000;
  */
 export function openView(route, context) {
   const life = new AbortController();
-  let isLoading = false;
+  let loading;
   let isWanted = false;
   let problem;
   let soon;
@@ -31,25 +31,33 @@ export function openView(route, context) {
   const load = async () => {
     if (life.signal.aborted) return;
     isWanted = true;
-    if (isLoading) return;
-    isLoading = true;
+    if (loading !== undefined) return;
     while (isWanted && !life.signal.aborted) {
       isWanted = false;
-      const startMs = performance.now();
-      try {
-        await view.load?.(life.signal);
-        problem = undefined;
-        announce();
-      } catch (error) {
-        if (!life.signal.aborted) problem = error;
-      }
-      const endMs = performance.now();
-      restUntil = endMs + Math.min(MAX_REST_MS, (endMs - startMs) * REST_PER_LOOK);
+      loading = new AbortController();
+      await look(AbortSignal.any([life.signal, loading.signal]));
       if (!life.signal.aborted) context.redraw();
     }
-    isLoading = false;
+    loading = undefined;
   };
-  const view = route.create({ ...context, signal: life.signal, reload: load });
+  const look = async (signal) => {
+    const startMs = performance.now();
+    try {
+      await view.load?.(signal);
+      problem = undefined;
+      announce();
+    } catch (error) {
+      if (!signal.aborted) problem = error;
+    }
+    const endMs = performance.now();
+    restUntil = endMs + Math.min(MAX_REST_MS, (endMs - startMs) * REST_PER_LOOK);
+  };
+  /** What is asked for has changed: an answer to the old question is of no use to anybody. */
+  const ask = () => {
+    loading?.abort();
+    void load();
+  };
+  const view = route.create({ ...context, signal: life.signal, reload: load, ask });
   const timer = setInterval(() => {
     if (document.visibilityState === "visible" && view.load !== undefined) void load();
   }, view.refreshMs ?? REFRESH_MS);

@@ -74,7 +74,7 @@ export function createTunnelForm({ api, redraw, onMade }) {
           ${field({ name: "entries", label: "Entry points (may stay empty)", placeholder: "5100, 127.0.0.1:5101", hint: "Where programs at the consumer connect; empty: 127.0.0.1 and a free port" })}
         </div>
         <div class="fields">
-          ${drawSelect(problem, { name: "security", label: "The ends know each other by", options: SECURITIES, value: "cert" })}
+          ${drawSelect(problem, { name: "security", label: "Known by", options: SECURITIES, value: "cert" })}
           ${drawSelect(problem, { name: "minTls", label: "TLS", options: TLS, value: "1.3" })}
           ${field({ name: "rateMbit", label: "At most (Mbit/s)", inputmode: "decimal", placeholder: "no limit", hint: "Of each box's uplink" })}
           ${field({ name: "lifetimeSeconds", label: "It lasts", placeholder: "until it is ended", hint: "90s, 30m, 12h or 7d" })}

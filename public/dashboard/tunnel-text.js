@@ -41,7 +41,7 @@ export function endsText({ endsAt }, nowMs) {
 
 /** `AB:CD:…` of a fingerprint, short enough to compare by eye. */
 export function pinText(pin) {
-  return pin.length > 24 ? `${pin.slice(0, 23)}…` : pin;
+  return pin.length > 18 ? `${pin.slice(0, 16)}…` : pin;
 }
 
 export function attackText(attack) {

@@ -5,7 +5,7 @@ import { drawTime } from "../time.js";
 const TYPING_MS = 250;
 
 /** Who did what to what, newest first. */
-export function createAuditView({ api, redraw, reload, notify }) {
+export function createAuditView({ api, redraw, ask, notify }) {
   const filter = { actor: "", action: "", subject: "" };
   let items;
   let next;
@@ -13,7 +13,7 @@ export function createAuditView({ api, redraw, reload, notify }) {
   const change = (name, value) => {
     filter[name] = value.trim();
     clearTimeout(typing);
-    typing = setTimeout(reload, TYPING_MS);
+    typing = setTimeout(ask, TYPING_MS);
   };
   const more = async () => {
     const page = await api.get("/v1/audit", { ...filter, after: next });

@@ -15,43 +15,60 @@ const COUNTS = [
   ["never heard", "never", (boxes) => boxes.never],
 ];
 const TYPING_MS = 250;
+/** Boxes that are read and shown at first, and with each press of "Show more". */
+const STEP = 200;
+const MAX_PAGE = 1000;
 
 /** All boxes, those that are unwell first. */
-export function createBoxesView({ api, query, redraw, reload, notify }) {
+export function createBoxesView({ api, query, redraw, ask }) {
   const filter = createBoxQuery(query);
   let overview;
   let boxes;
   let next;
   let typing;
+  let wanted = STEP;
 
+  /** As many as were shown before, so that what a person opened stays. */
+  const readPages = async (asked, signal) => {
+    const items = [];
+    let after;
+    do {
+      const page = await api.get(
+        "/v1/boxes",
+        { ...asked, limit: Math.min(MAX_PAGE, wanted - items.length), after },
+        signal,
+      );
+      items.push(...page.items);
+      after = page.next;
+    } while (after !== undefined && items.length < wanted);
+    return { items, after };
+  };
   const load = async (signal) => {
     const asked = filter.toQuery();
-    const [counts, page, ...unwell] = await Promise.all([
-      api.get("/v1/overview", {}, signal),
-      api.get("/v1/boxes", { ...asked, limit: 200 }, signal),
-      // Of a large fleet the first page may hold none of those that need a person.
-      ...(asked.connection === undefined
-        ? ["offline", "degraded"].map((connection) =>
-            api.get("/v1/boxes", { ...asked, connection, limit: 100 }, signal),
-          )
-        : []),
-    ]);
+    const [counts, pages] = await Promise.all([api.get("/v1/overview", {}, signal), readPages(asked, signal)]);
+    // Of a large fleet the first page may hold none of those that need a person.
+    const missed =
+      pages.after === undefined || asked.connection !== undefined
+        ? []
+        : ["offline", "degraded"].filter((connection) => counts.boxes[connection] > 0);
+    const unwell = await Promise.all(
+      missed.map((connection) => api.get("/v1/boxes", { ...asked, connection, limit: 100 }, signal)),
+    );
     overview = counts;
-    next = page.next;
-    boxes = unwellFirst([page, ...unwell].flatMap(({ items }) => items));
+    next = pages.after;
+    boxes = unwellFirst([...pages.items, ...unwell.flatMap(({ items }) => items)]);
   };
   const change = (name, value) => {
     filter.set(name, value);
     history.replaceState(null, "", filter.toHash());
+    wanted = STEP;
     clearTimeout(typing);
-    typing = setTimeout(reload, TYPING_MS);
+    typing = setTimeout(ask, TYPING_MS);
     redraw();
   };
-  const more = async () => {
-    const page = await api.get("/v1/boxes", { ...filter.toQuery(), limit: 200, after: next });
-    next = page.next;
-    boxes = unwellFirst([...boxes, ...page.items]);
-    redraw();
+  const more = () => {
+    wanted += STEP;
+    ask();
   };
 
   return {
@@ -78,7 +95,7 @@ export function createBoxesView({ api, query, redraw, reload, notify }) {
       </form>
       ${boxes === undefined ? html`<p class="empty">Asking the hub…</p>` : drawList(boxes, api.nowMs())}
       ${boxes?.length === 0 ? drawNone(filter) : nothing}
-      ${next === undefined || boxes === undefined ? nothing : html`<button type="button" @click=${() => more().catch((error) => notify(error.message, "error"))}>Show more (${boxes.length} shown)</button>`}
+      ${next === undefined || boxes === undefined ? nothing : html`<button type="button" @click=${more}>Show more (${boxes.length} shown)</button>`}
     `,
   };
 }

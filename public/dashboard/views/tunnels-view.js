@@ -12,7 +12,7 @@ const PHASES = ["", ...RANK.toReversed()];
 
 /** All tunnels as pairs of boxes, those that do not carry first. */
 export function createTunnelsView(context) {
-  const { api, query, session, redraw, reload, notify } = context;
+  const { api, query, session, redraw, ask, notify } = context;
   const filter = { box: query.get("box") ?? "", phase: query.get("phase") ?? "" };
   const form = createTunnelForm({
     api,
@@ -48,12 +48,12 @@ export function createTunnelsView(context) {
         <label class="field">Box at either end
           <input type="search" spellcheck="false" .defaultValue=${filter.box} @change=${(event) => {
             filter.box = event.target.value.trim();
-            void reload();
+            ask();
           }}></label>
         <label class="field narrow">Phase
           <select @change=${(event) => {
             filter.phase = event.target.value;
-            void reload();
+            ask();
           }}>${PHASES.map((phase) => html`<option value=${phase} ?selected=${phase === filter.phase}>${phase || "any"}</option>`)}</select></label>
       </form>
       ${tunnels === undefined ? html`<p class="empty">Asking the hub…</p>` : nothing}
@@ -68,7 +68,7 @@ export function createTunnelsView(context) {
           ? nothing
           : html`<button type="button" @click=${() => {
               limit = Math.min(1000, limit + 200);
-              void reload();
+              ask();
             }}>Show more (${tunnels?.length} shown)</button>`
       }
     `,

@@ -20,7 +20,7 @@ const TYPING_MS = 250;
 
 /** The workloads of all boxes, those that are unwell first. */
 export function createWorkloadsView(context) {
-  const { api, query, reload } = context;
+  const { api, query, ask } = context;
   const filter = { text: query.get("text") ?? "", labels: query.get("labels") ?? "", state: query.get("state") ?? "" };
   let items;
   let next;
@@ -29,7 +29,7 @@ export function createWorkloadsView(context) {
   const change = (name, value) => {
     filter[name] = value;
     clearTimeout(typing);
-    typing = setTimeout(reload, TYPING_MS);
+    typing = setTimeout(ask, TYPING_MS);
   };
 
   return {
@@ -68,7 +68,7 @@ export function createWorkloadsView(context) {
           ? nothing
           : html`<button type="button" @click=${() => {
               limit = Math.min(1000, limit + 200);
-              void reload();
+              ask();
             }}>Show more (${items?.length} shown)</button>`
       }
     `,
