@@ -103,7 +103,7 @@ test("up shows each phase with how long it took and the way through; ls, show, r
   const up = await run(...UP, "--entry", "5540", "--security", "psk", "--name", "Lobby feed", "--uid", "lobby");
   expect(up).toMatchObject({ exitCode: 0, err: "" });
   expect(up.out).toMatch(
-    /^tunnel lobby from north-1 to studio\n {2}requested +0 ms\n {2}prepared +\d+ ms\n {2}linked +\d+ ms\n {2}up +\d+ (?:ms|s)\n {2}127\.0\.0\.1:5540 → 192\.0\.2\.1:20000 → 10\.0\.0\.20:554\n$/,
+    /^tunnel lobby from north-1 to studio\n {2}requested +0 ms\n {2}prepared +[\d.]+ m?s\n {2}linked +[\d.]+ m?s\n {2}up +[\d.]+ m?s\n {2}127\.0\.0\.1:5540 → 192\.0\.2\.1:20000 → 10\.0\.0\.20:554\n$/,
   );
   expect((await run("tunnel", "ls")).out).toMatch(/lobby +Lobby feed +up .*north-1 +studio +127\.0\.0\.1:5540 +2\.5/);
   expect(JSON.parse((await run("tunnel", "ls", "--box", "studio", "--json")).out).items[0].uid).toBe("lobby");
