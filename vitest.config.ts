@@ -7,6 +7,7 @@ const TIMED = [
   "test-server/uplink.ffmpeg.test.ts",
   "src/agent/frozen-server.nginx.test.ts",
   "src/agent/survive-kill.ffmpeg.test.ts",
+  "src/agent/workload/tunnel/tunnel-proof-time.stunnel.test.ts",
   "src/agent/tunnel-setup.stunnel.test.ts",
   "test-server/hub-agent.ffmpeg.test.ts",
   "test-server/hub-tunnel.stunnel.test.ts",

@@ -66,7 +66,7 @@ export function createOutbox(
       isMuted = true;
     },
     isMuted: () => isMuted,
-    close: sink.close,
-    bytesWritten: sink.bytesWritten,
+    close: (how) => sink.close(how),
+    bytesWritten: () => sink.bytesWritten(),
   };
 }

@@ -125,7 +125,10 @@ async function measure(world: World, seconds: number, signal: AbortSignal): Prom
   say(`one change of one box, ${CHANGES} times`);
   const single = await changeSome(world, signal);
   say("one rollout to all");
+  const cpuMs = () => readProcessFigures(hub.pid()).cpuMs;
+  const beforeAllMs = cpuMs();
   const all = await changeAll(world, signal);
+  const rolloutCpuMs = cpuMs() - beforeAllMs;
   say("killing the hub");
   const storm = await stormOf(world, signal);
   return [
@@ -142,6 +145,8 @@ async function measure(world: World, seconds: number, signal: AbortSignal): Prom
       bar: { of: "max", limit: 25 },
     },
     { what: "hub: RSS", unit: "MB", samples: [after.rssMB] },
+    { what: "hub: CPU of a report", unit: "ms", samples: [(after.cpuMs - before.cpuMs) / heartbeats.length] },
+    { what: "hub: CPU of the rollout, a box", unit: "ms", samples: [rolloutCpuMs / count] },
     { what: "hub: CPU of one core", unit: "%", samples: [((after.cpuMs - before.cpuMs) / steadyMs) * 100] },
     { what: "storm: hub answers again", unit: "ms", samples: [storm.answersMs] },
     { what: "storm: half of the boxes back", unit: "ms", samples: [storm.halfMs] },

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createFakeClock } from "../../base/clock.fake.ts";
+import type { Identity } from "../http/access.ts";
 import { createMemoryStore } from "../store/memory/memory-store.ts";
 import { enrol, NOW } from "../store/store.fake.ts";
 import type { Hint, Store } from "../store/store.ts";
@@ -44,7 +45,7 @@ describe("an operator's token", () => {
     const { record, secret } = newOperatorToken({ name: "Ada", role: "viewer", nowMs: NOW }, newId);
     await store.operatorTokens.create({ ...record, expiresMs: NOW + 10_000 }, { nowMs: NOW });
     const identity = await authenticator.identify(secret);
-    using watch = authenticator.watch(secret, identity);
+    using watch = watchOf(authenticator, secret, identity);
     await clock.advance(9000);
     await authenticator.sweep();
     expect(watch.signal.aborted).toBe(false);
@@ -58,7 +59,7 @@ describe("an operator's token", () => {
     const { store, authenticator } = await setUp();
     const { record, secret } = newOperatorToken({ name: "Ada", role: "admin", nowMs: NOW }, newId);
     await store.operatorTokens.create(record, { nowMs: NOW });
-    using watch = authenticator.watch(secret, await authenticator.identify(secret));
+    using watch = watchOf(authenticator, secret, await authenticator.identify(secret));
     await store.operatorTokens.revoke(record.id, { nowMs: NOW });
     await aborted(watch.signal);
     await expect(authenticator.identify(secret)).rejects.toThrow("was revoked");
@@ -99,7 +100,7 @@ describe("a box's key", () => {
     for (const id of ["north-1", "north-2", "north-3"]) await enrolWith(store, id, `key-${id}`);
     const watches = await Promise.all(
       ["north-1", "north-2", "north-3"].map(async (id) =>
-        authenticator.watch(`key-${id}`, await authenticator.identify(`key-${id}`)),
+        watchOf(authenticator, `key-${id}`, await authenticator.identify(`key-${id}`)),
       ),
     );
     await store.boxes.update("north-1", { state: "revoked" }, { nowMs: NOW });
@@ -124,7 +125,7 @@ describe("a box's key", () => {
     };
     const authenticator = createAuthenticator({ store: { ...whole, boxes, onHint }, clock });
     await enrolWith(whole, "north-1", "key");
-    using watch = authenticator.watch("key", await authenticator.identify("key"));
+    using watch = watchOf(authenticator, "key", await authenticator.identify("key"));
     isAway = true;
     for (const listener of listeners) listener({ kind: "all" });
     await settled();
@@ -154,4 +155,14 @@ async function settled(): Promise<void> {
 async function aborted(signal: AbortSignal): Promise<void> {
   await settled();
   expect(signal.aborted).toBe(true);
+}
+
+function watchOf(
+  authenticator: Authenticator,
+  token: string,
+  identity: Identity,
+): Disposable & { readonly signal: AbortSignal } {
+  const control = new AbortController();
+  const watch = authenticator.watch(token, identity, control);
+  return { signal: control.signal, [Symbol.dispose]: () => watch[Symbol.dispose]() };
 }

@@ -9,11 +9,8 @@ import { hashSecret, isSameHash } from "./secret-hash.ts";
 export interface Authenticator {
   /** Who sent this token. `undefined`: nobody did. `unauthorized`: it opens nothing (any more). */
   identify(token: string | undefined): Promise<Identity>;
-  /**
-   * A signal that aborts when the caller loses the right that it has now: revoked, expired, forgotten, blocked. The
-   * disposer ends the watch.
-   */
-  watch(token: string | undefined, identity: Identity): { readonly signal: AbortSignal; [Symbol.dispose](): void };
+  /** Aborts `control` when the caller loses the right that it has now: revoked, expired, forgotten, blocked. The disposer ends the watch. */
+  watch(token: string | undefined, identity: Identity, control: AbortController): Disposable;
   /** Tokens used since the last call, with the time. */
   takeUses(): { readonly id: string; readonly atMs: number }[];
   /** Looks again at what is open: for expiry, and for hints that never came. */
@@ -36,14 +33,13 @@ interface Cached {
 }
 
 interface Watched {
-  readonly hash: string;
   readonly identity: Identity;
   readonly control: AbortController;
 }
 
 export function createAuthenticator({ store, clock }: AuthenticatorDeps): Authenticator {
   const cache = new Map<string, Cached>();
-  const watched = new Map<string, Set<Watched>>();
+  const watched = new Map<string, readonly Watched[]>();
   const uses = new Map<string, number>();
 
   const findOperator = async (hash: string): Promise<Identity | undefined> => {
@@ -96,14 +92,14 @@ export function createAuthenticator({ store, clock }: AuthenticatorDeps): Authen
       if (!(thrown instanceof AppError) || thrown.code !== "unauthorized") return;
       reason = thrown;
     }
-    for (const one of [...(watched.get(hash) ?? [])]) {
+    for (const one of watched.get(hash) ?? []) {
       if (now === undefined || !isSameRight(one.identity, now)) one.control.abort(reason);
     }
   };
 
   const recheckThose = async (concerned: (identity: Identity) => boolean) => {
     for (const [hash, { identity }] of cache) if (concerned(identity)) cache.delete(hash);
-    for (const [hash, some] of [...watched]) {
+    for (const [hash, some] of watched) {
       const [first] = some;
       if (first !== undefined && concerned(first.identity)) await recheck(hash);
     }
@@ -121,19 +117,16 @@ export function createAuthenticator({ store, clock }: AuthenticatorDeps): Authen
       if (identity.kind === "operator") uses.set(identity.tokenId, clock.wallMs());
       return identity;
     },
-    watch: (token, identity) => {
-      const control = new AbortController();
-      if (token === undefined) return { signal: control.signal, [Symbol.dispose]: () => undefined };
+    watch: (token, identity, control) => {
+      if (token === undefined) return { [Symbol.dispose]: () => undefined };
       const hash = hashSecret(token);
-      const one: Watched = { hash, identity, control };
-      const some = watched.get(hash) ?? new Set();
-      some.add(one);
-      watched.set(hash, some);
+      const one: Watched = { identity, control };
+      watched.set(hash, [...(watched.get(hash) ?? []), one]);
       return {
-        signal: control.signal,
         [Symbol.dispose]: () => {
-          some.delete(one);
-          if (some.size === 0 && watched.get(hash) === some) watched.delete(hash);
+          const others = (watched.get(hash) ?? []).filter((other) => other !== one);
+          if (others.length === 0) watched.delete(hash);
+          else watched.set(hash, others);
         },
       };
     },
@@ -142,7 +135,11 @@ export function createAuthenticator({ store, clock }: AuthenticatorDeps): Authen
       uses.clear();
       return taken;
     },
-    sweep: () => recheckThose(({ kind }) => kind === "operator"),
+    sweep: () => {
+      const nowMs = clock.monotonicMs();
+      for (const [hash, { untilMs }] of cache) if (untilMs <= nowMs) cache.delete(hash);
+      return recheckThose(({ kind }) => kind === "operator");
+    },
     close: stopListening,
   };
 }

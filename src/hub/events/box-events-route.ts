@@ -1,7 +1,8 @@
+import type { ServerResponse } from "node:http";
 import type { Clock } from "../../base/clock.ts";
 import { boxPathSchema } from "../../contract/fleet/box-view.ts";
 import { type Route, route } from "../http/route.ts";
-import { newConnection } from "./box-connection.ts";
+import { type BoxConnection, newConnection } from "./box-connection.ts";
 import type { BoxRoom } from "./box-room.ts";
 import type { ConnectGate } from "./connect-gate.ts";
 import { createEventSink } from "./event-sink.ts";
@@ -25,14 +26,14 @@ export function createBoxEventsRoute(deps: BoxEventsRouteDeps): Route {
     access: "box-any-state",
     summary: "What the box should run and do, as server-sent events with replay after Last-Event-ID",
     params: boxPathSchema,
-    stream: async (call, { response }) => {
+    stream: (call, { request, response }) => {
       const retryAfter = gate.knock();
       if (retryAfter !== undefined) {
         response.writeHead(503, { "retry-after": String(retryAfter), "content-type": "application/json" });
         response.end(
           JSON.stringify({ error: { code: "unavailable", message: "many boxes connect at this moment", retryAfter } }),
         );
-        return;
+        return Promise.resolve();
       }
       const sink = createEventSink(response, { maxWaitingBytes: MAX_WAITING_BYTES });
       const connection = newConnection({
@@ -45,16 +46,32 @@ export function createBoxEventsRoute(deps: BoxEventsRouteDeps): Route {
         cursor:
           call.lastEventId === undefined || call.lastEventId.length > MAX_CURSOR_LENGTH ? undefined : call.lastEventId,
       });
-      await new Promise<void>((resolve) => {
-        response.once("close", () => {
-          deps.room.leave(connection);
-          resolve();
-        });
-        response.on("error", () => response.destroy());
-        call.signal.addEventListener("abort", () => deps.room.dismiss(connection), { once: true });
-        sink.open();
-        deps.room.enter(connection);
-      });
+      // The connection is kept for days, what was asked with it is not.
+      request.rawHeaders = [];
+      request.headers = {};
+      return hold(connection, { room: deps.room, response, signal: call.signal });
     },
+  });
+}
+
+/** Resolves when the connection has ended. */
+function hold(
+  connection: BoxConnection,
+  on: { readonly room: BoxRoom; readonly response: ServerResponse; readonly signal: AbortSignal },
+): Promise<void> {
+  const { room, response, signal } = on;
+  return new Promise((resolve) => {
+    response.once("close", () => {
+      room.leave(connection);
+      resolve();
+    });
+    response.on("error", () => response.destroy());
+    signal.addEventListener("abort", () => room.dismiss(connection), { once: true });
+    // The head and the first beat leave together.
+    const { socket } = response;
+    socket?.cork();
+    connection.sink.open();
+    room.enter(connection);
+    socket?.uncork();
   });
 }

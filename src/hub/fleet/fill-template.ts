@@ -12,8 +12,20 @@ export type Filled =
   | { readonly ok: true; readonly workload: Workload }
   | { readonly ok: false; readonly reason: string };
 
-/** Pure. The template with the box's facts in it, checked as a workload. */
+/** What a template without placeholders says: the same of every box, so it is checked once. `undefined`: it has some. */
+const fixed = new WeakMap<WorkloadTemplate, Filled | undefined>();
+
+/** Pure. The template with the box's facts in it, checked as a workload. Boxes may be given one and the same workload. */
 export function fillTemplate(template: WorkloadTemplate, box: Pick<Box, "id" | "name" | "labels">): Filled {
+  if (!fixed.has(template)) fixed.set(template, hasPlaceholder(template) ? undefined : fill(template, box));
+  return fixed.get(template) ?? fill(template, box);
+}
+
+function hasPlaceholder(template: WorkloadTemplate): boolean {
+  return JSON.stringify(template).includes("{{");
+}
+
+function fill(template: WorkloadTemplate, box: Pick<Box, "id" | "name" | "labels">): Filled {
   const missing = new Set<string>();
   const filled = mapTexts(template, (text) =>
     text.replace(PLACEHOLDER, (placeholder, name: string) => {

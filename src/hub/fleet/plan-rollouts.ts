@@ -1,3 +1,4 @@
+import { isSameJson } from "../../base/same-json.ts";
 import type { WorkloadTemplate } from "../../contract/fleet/rollout.ts";
 import type { LabelRequirement } from "../../contract/fleet/selector.ts";
 import { matchesSelector } from "../../contract/fleet/selector.ts";
@@ -47,11 +48,12 @@ export function ownerOf(rolloutId: string): string {
 export function planBox(box: Box, entries: readonly ExpectedEntry[], rollouts: readonly Rollout[]): BoxPlan {
   const writes: OwnerWrite[] = [];
   let held = entries;
-  // Each round but the last gives at least one rollout its last place.
+  // Each round but the last gives at least one rollout its last place. Without one that waits for a place, one round is all.
   for (let round = 0; ; round++) {
     const plan = planRound(box, held, rollouts);
     writes.push(...plan.writes);
-    if (plan.writes.length === 0 || round > rollouts.length) return { writes, standings: plan.standings };
+    const isSettled = plan.writes.length === 0 || !plan.isAwaited;
+    if (isSettled || round > rollouts.length) return { writes, standings: plan.standings };
     held = plan.writes.reduce(afterWrite, held);
   }
 }
@@ -60,7 +62,12 @@ function afterWrite(held: readonly ExpectedEntry[], { owner, entries }: OwnerWri
   return [...held.filter((entry) => entry.owner !== owner), ...entries];
 }
 
-function planRound(box: Box, entries: readonly ExpectedEntry[], rollouts: readonly Rollout[]): BoxPlan {
+interface Round extends BoxPlan {
+  /** A rollout found its place taken: what is written now may give it free. */
+  readonly isAwaited: boolean;
+}
+
+function planRound(box: Box, entries: readonly ExpectedEntry[], rollouts: readonly Rollout[]): Round {
   const writes: OwnerWrite[] = [];
   const standings = new Map<string, Standing>();
   const ownerById = new Map(entries.map(({ workload, owner }) => [workload.id, owner]));
@@ -80,11 +87,12 @@ function planRound(box: Box, entries: readonly ExpectedEntry[], rollouts: readon
     const standing = stand(box, rollout, { held, ownerById });
     if ("write" in standing) {
       ownerById.set(standing.write.workload.id, owner);
-      if (!isSame([standing.write], held)) writes.push({ owner, entries: [standing.write] });
+      if (!isSameJson([standing.write], held)) writes.push({ owner, entries: [standing.write] });
       standings.set(rollout.id, { kind: "placed" });
     } else standings.set(rollout.id, standing);
   }
-  return { writes, standings };
+  const isAwaited = [...standings.values()].some(({ kind }) => kind === "failed");
+  return { writes, standings, isAwaited };
 }
 
 function stand(
@@ -107,17 +115,4 @@ function stand(
   }
   const before = held.find((entry) => entry.workload.id === workload.id) ?? held[0];
   return { write: { workload, owner, desired: before?.desired ?? "running" } };
-}
-
-function isSame(wanted: readonly ExpectedEntry[], held: readonly ExpectedEntry[]): boolean {
-  return canonical(wanted) === canonical(held);
-}
-
-/** JSON that does not depend on the order in which fields were written. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, part: unknown) =>
-    typeof part === "object" && part !== null && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([one], [other]) => (one < other ? -1 : 1)))
-      : part,
-  );
 }

@@ -5,6 +5,7 @@ import { AppError, errnoOf, messageOf } from "../../base/errors.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { HubContext } from "../hub-context.ts";
 import type { ClientCertificates } from "../tls/client-certificates.ts";
+import { createOpenStreams } from "./open-streams.ts";
 import { type PageOptions, registerPages } from "./pages.ts";
 import { createRateLimiter } from "./rate-limit.ts";
 import type { Route } from "./route.ts";
@@ -89,6 +90,7 @@ export async function startHttpServer(
     limiter: createRateLimiter({ clock: context.clock }),
     rates: options.rates,
     bodyTimeoutMs: options.bodyTimeoutMs,
+    streams: createOpenStreams(context.life),
   };
   for (const route of routes) {
     app.route({ method: route.method, url: toPattern(route.path), handler: serveRoute(route, serveDeps) });

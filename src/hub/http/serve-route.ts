@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { ServerResponse } from "node:http";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { AppError } from "../../base/errors.ts";
 import { ENROL_PATH } from "../../contract/hub-address.ts";
@@ -7,11 +8,12 @@ import type { HubContext } from "../hub-context.ts";
 import type { ClientCertificates } from "../tls/client-certificates.ts";
 import { type Identity, requireAccess } from "./access.ts";
 import { toErrorAnswer } from "./error-answer.ts";
+import type { OpenStreams } from "./open-streams.ts";
 import { parseInput } from "./parse-input.ts";
 import type { Rate, RateLimiter } from "./rate-limit.ts";
 import { parseJsonBody, readBody, tooLarge } from "./read-body.ts";
 import { readBearer, readIdempotencyKey, readIfMatch, refuseTokenInUrl } from "./request-headers.ts";
-import type { Call, Caller, Route } from "./route.ts";
+import type { Call, Caller, Route, Wire } from "./route.ts";
 import { API_HEADERS } from "./security-headers.ts";
 
 export interface ServeDeps {
@@ -22,6 +24,7 @@ export interface ServeDeps {
   readonly clientCertificates?: Pick<ClientCertificates, "check"> | undefined;
   readonly rates: CallRates;
   readonly bodyTimeoutMs: number;
+  readonly streams: OpenStreams;
 }
 
 export interface CallRates {
@@ -37,8 +40,10 @@ const DEFAULT_BODY_BYTES = 256 * 1024;
 export function serveRoute(route: Route, deps: ServeDeps) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const life = new AbortController();
+    const { socket } = request.raw;
     const onClose = () => life.abort(new AppError("cancelled", "the connection ended"));
-    request.raw.socket.once("close", onClose);
+    let isHandedOver = false;
+    socket.once("close", onClose);
     for (const [name, value] of Object.entries(API_HEADERS)) reply.raw.setHeader(name, value);
     try {
       refuseTokenInUrl(request.raw.url ?? "");
@@ -49,11 +54,16 @@ export function serveRoute(route: Route, deps: ServeDeps) {
       if (isForBoxes(route)) deps.clientCertificates?.check(request.raw.socket, request.ip);
       const call = await readCall(route, { request, caller, signal: life.signal }, deps);
       if (route.stream !== undefined && wantsStream(route, request)) {
-        using watch = deps.authenticator.watch(token, caller);
-        const signal = AbortSignal.any([life.signal, watch.signal, deps.context.life]);
+        const watch = deps.authenticator.watch(token, caller, life);
+        deps.streams.add(life);
         reply.hijack();
-        await route.stream({ ...call, signal }, { request: request.raw, response: reply.raw });
-        if (!reply.raw.writableEnded) reply.raw.end();
+        isHandedOver = true;
+        const onEnd = () => {
+          watch[Symbol.dispose]();
+          deps.streams.remove(life);
+          socket.off("close", onClose);
+        };
+        carryStream(route, { call, wire: { request: request.raw, response: reply.raw }, onEnd }, deps);
         return;
       }
       const answer = await route.handle?.(call);
@@ -61,9 +71,27 @@ export function serveRoute(route: Route, deps: ServeDeps) {
     } catch (thrown) {
       sendError(reply, request, { thrown, method: route.method, path: route.path }, deps);
     } finally {
-      request.raw.socket.off("close", onClose);
+      if (!isHandedOver) socket.off("close", onClose);
     }
   };
+}
+
+/** A stream lasts for days, and ten thousand are open: it runs apart, so that nothing of how it was asked for is held meanwhile. */
+function carryStream(
+  route: Route,
+  { call, wire, onEnd }: { readonly call: Call; readonly wire: Wire; readonly onEnd: () => void },
+  deps: ServeDeps,
+): void {
+  const { response } = wire;
+  const { method, path } = route;
+  begin(route, call, wire)
+    .then(
+      () => {
+        if (!response.writableEnded) response.end();
+      },
+      (thrown: unknown) => answerFailure(response, { thrown, method, path }, deps),
+    )
+    .finally(onEnd);
 }
 
 /** A token that opens nothing costs its address, not whoever else comes from there with a good one. */
@@ -200,30 +228,44 @@ function send(reply: FastifyReply, route: Route, answer: unknown): void {
     .send(JSON.stringify(shown));
 }
 
-/** Also after a stream was taken over: then the answer goes to the connection itself, or the connection is cut. */
+/** Rejects also with what is thrown at once. */
+function begin({ stream }: Route, call: Call, wire: Wire): Promise<void> {
+  return new Promise((resolve) => resolve(stream?.(call, wire)));
+}
+
+interface Failed {
+  readonly thrown: unknown;
+  readonly method: string;
+  readonly path: string;
+}
+
+/** Before anything was answered. */
 export function sendError(
   reply: FastifyReply,
   request: FastifyRequest,
-  failed: { readonly thrown: unknown; readonly method: string; readonly path: string },
-  { context }: Pick<ServeDeps, "context">,
+  failed: Failed,
+  deps: Pick<ServeDeps, "context">,
 ): void {
-  const { error, answer } = toErrorAnswer(failed.thrown);
+  const { status, headers, text } = failureOf(failed, request.raw.complete, deps);
+  if (reply.raw.headersSent) reply.raw.destroy();
+  else void reply.code(status).headers(headers).send(text);
+}
+
+/** Of a stream: the answer goes to the connection itself, or, where it has begun, the connection is cut. */
+function answerFailure(response: ServerResponse, failed: Failed, deps: Pick<ServeDeps, "context">): void {
+  const { status, headers, text } = failureOf(failed, response.req.complete, deps);
+  if (response.headersSent) response.destroy();
+  else response.writeHead(status, headers).end(text);
+}
+
+function failureOf({ thrown, method, path }: Failed, isComplete: boolean, { context }: Pick<ServeDeps, "context">) {
+  const { error, answer } = toErrorAnswer(thrown);
   if (error.code === "internal") {
     const stack = error.cause instanceof Error ? (error.cause.stack ?? "") : (error.stack ?? "");
-    context.log.error(`${failed.method} ${failed.path} failed: ${error.message} ${stack}`);
+    context.log.error(`${method} ${path} failed: ${error.message} ${stack}`);
   }
-  const { raw } = reply;
-  if (raw.headersSent) {
-    raw.destroy();
-    return;
-  }
-  // What is left of the body is not read: the connection cannot be used again.
-  const headers = request.raw.complete ? answer.headers : { ...answer.headers, connection: "close" };
-  const text = JSON.stringify(answer.body);
-  if (reply.sent) {
-    raw.writeHead(answer.status, { ...headers, "content-type": "application/json; charset=utf-8" });
-    raw.end(text);
-    return;
-  }
-  void reply.code(answer.status).headers(headers).header("content-type", "application/json; charset=utf-8").send(text);
+  // What is left of a body is not read: the connection cannot be used again.
+  const rest = isComplete ? {} : { connection: "close" };
+  const headers = { ...answer.headers, ...rest, "content-type": "application/json; charset=utf-8" };
+  return { status: answer.status, headers, text: JSON.stringify(answer.body) };
 }

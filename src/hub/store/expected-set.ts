@@ -1,4 +1,5 @@
 import { AppError } from "../../base/errors.ts";
+import { isSameJson } from "../../base/same-json.ts";
 import type { Workload } from "../../contract/workload.ts";
 
 /** What a box should run. */
@@ -50,7 +51,7 @@ export function decideChange(entries: readonly ExpectedEntry[], asked: ExpectedC
     }
   }
   return {
-    put: [...put.values()].filter((entry) => !isSame(entry, held.get(entry.workload.id))),
+    put: [...put.values()].filter((entry) => !isSameJson(entry, held.get(entry.workload.id))),
     remove: [...remove].filter((id) => held.has(id)),
   };
 }
@@ -79,19 +80,6 @@ export function applyDiff(entries: readonly ExpectedEntry[], diff: ExpectedDiff)
 function ownedBy(entry: ExpectedEntry, owner: string | undefined): ExpectedEntry {
   const { workload, desired } = entry;
   return owner === undefined ? { workload, desired } : { workload, owner, desired };
-}
-
-function isSame(one: ExpectedEntry, other: ExpectedEntry | undefined): boolean {
-  return other !== undefined && canonical(one) === canonical(other);
-}
-
-/** JSON that does not depend on the order in which fields were written. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, part: unknown) =>
-    typeof part === "object" && part !== null && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([one], [other]) => (one < other ? -1 : 1)))
-      : part,
-  );
 }
 
 function foreign(id: string, entry: ExpectedEntry): AppError {

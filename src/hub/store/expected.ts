@@ -86,7 +86,8 @@ export function createExpectedStore(engine: Engine, newId: () => string): Expect
       if (known === undefined) throw notFound("box", boxId);
       if (current !== undefined) return { answer: current };
       const set = emptySet(boxId, epoch);
-      return { answer: set, puts: [putOf(keys[1], set)] };
+      // Its first change makes it durable. One that is lost before has another epoch when it is made again, so no cursor misleads.
+      return { answer: set, puts: [putOf(keys[1], set)], durability: "relaxed" };
     });
   };
 
@@ -100,7 +101,9 @@ export function createExpectedStore(engine: Engine, newId: () => string): Expect
       const from = parseCursor(cursor);
       // The log is read before the set: whatever comes between is in the set too, never only in the log.
       const slice = await engine.readLog(expectedLog(boxId), from?.sequence ?? Number.MAX_SAFE_INTEGER, limit);
-      const set = await load(boxId);
+      // Where there is a set, there is its box.
+      const [held] = await engine.read([keyOf(expectedSets, boxId)]);
+      const set = held ?? (await load(boxId));
       const snapshot = (reason: SnapshotReason): ChangesAfter => ({ kind: "snapshot", reason, set });
       if (cursor === undefined) return snapshot("no-cursor");
       if (from === undefined || from.epoch !== set.epoch) return snapshot("other-epoch");

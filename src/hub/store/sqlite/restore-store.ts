@@ -50,7 +50,7 @@ export function restoreStore(
     copyFileSync(from, part);
     // The copy took over the mode of the other.
     chmodSync(part, 0o600);
-    renewEpochs(part, deps.newId());
+    for (const _step of renewEpochs(part, deps.newId()));
     // By root, for a hub that runs as another user.
     if (owner !== undefined) chownSync(part, owner.uid, owner.gid);
     syncFile(part);

@@ -45,6 +45,8 @@ export function createSqliteEngine(db: DatabaseSync, path: string): Engine {
     }
     for (const [name, { last, keep, hasGaps }] of ends) {
       sql.setLogLast.run(name, last);
+      // Sequences begin at 1: a log has no more entries than its last one says.
+      if (last <= keep) continue;
       if (hasGaps) sql.keep.run(name, keep);
       else sql.trim.run(name, last - keep);
     }
@@ -87,8 +89,9 @@ export function createSqliteEngine(db: DatabaseSync, path: string): Engine {
       }),
     readLog: <Body>({ name }: Log<Body>, after: number, limit: number) =>
       guarded(() => {
-        const last = numberOf(sql.logLast.get(name), "last");
-        const first = numberOf(sql.first.get(name), "first");
+        const bounds = sql.bounds.get(name);
+        const last = numberOf(bounds, "last");
+        const first = numberOf(bounds, "first");
         const entries = sql.after.all(name, after, limit).map((row) => entryOf<Body>(row));
         return { entries, first: first === 0 ? last + 1 : first, last };
       }),

@@ -32,7 +32,9 @@ export function prepareStatements(db: DatabaseSync) {
     trim: db.prepare("DELETE FROM entry WHERE log = ? AND sequence <= ?"),
     dropLog: db.prepare("DELETE FROM log WHERE name = ?"),
     dropEntries: db.prepare("DELETE FROM entry WHERE log = ?"),
-    first: db.prepare("SELECT min(sequence) AS first FROM entry WHERE log = ?"),
+    bounds: db.prepare(
+      "SELECT (SELECT last FROM log WHERE name = ?1) AS last, (SELECT min(sequence) FROM entry WHERE log = ?1) AS first",
+    ),
     after: db.prepare(
       "SELECT sequence, at_ms, body FROM entry WHERE log = ? AND sequence > ? ORDER BY sequence LIMIT ?",
     ),

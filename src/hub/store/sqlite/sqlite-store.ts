@@ -86,7 +86,7 @@ async function copyTo(db: DatabaseSync, target: string, epoch: string): Promise<
     removePart(part);
     closeSync(openSync(part, "wx", 0o600));
     await copyPages(db, part);
-    renewEpochs(part, epoch);
+    for (const _step of renewEpochs(part, epoch)) await new Promise((resolve) => setImmediate(resolve));
     syncFile(part);
     renameSync(part, target);
     syncFile(dirname(target));
