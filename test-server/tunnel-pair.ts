@@ -137,7 +137,7 @@ function local(port: number): TunnelLeg["listen"] {
   return { address: "127.0.0.1", port };
 }
 
-async function startEcho(): Promise<{ readonly port: number; close(): void }> {
+export async function startEcho(): Promise<{ readonly port: number; close(): void }> {
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket);
@@ -155,7 +155,7 @@ async function startEcho(): Promise<{ readonly port: number; close(): void }> {
   };
 }
 
-async function openEcho(port: number): Promise<Echo> {
+export async function openEcho(port: number): Promise<Echo> {
   const socket = connect(port, "127.0.0.1");
   socket.on("error", () => socket.destroy());
   await once(socket, "connect");
