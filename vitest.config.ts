@@ -10,6 +10,7 @@ const TIMED = [
   "src/agent/workload/tunnel/tunnel-proof-time.stunnel.test.ts",
   "src/agent/tunnel-setup.stunnel.test.ts",
   "test-server/hub-agent.ffmpeg.test.ts",
+  "test-server/hub-tunnel.stunnel.test.ts",
   "test-server/tunnel.stunnel.test.ts",
   "test-server/tunnel-faults.stunnel.test.ts",
 ];

@@ -59,12 +59,15 @@ const BUFFER_KIB = "65536";
 /** It hands over what has come once a second. */
 const SETTLED_MS = 1200;
 
-export function createSiteNetwork(): SiteNetwork {
-  const boxes = { left: createNetworkNamespace(), right: createNetworkNamespace() };
+/** Rejects where this machine has no namespaces, switches or rules to give, and leaves nothing behind then. */
+export async function createSiteNetwork(): Promise<SiteNetwork> {
+  await using stack = new AsyncDisposableStack();
+  const boxes = { left: stack.use(createNetworkNamespace()), right: stack.use(createNetworkNamespace()) };
   const wire = `${boxes.left.name}-wire`;
   const hosts = { left: `${boxes.left.name}-host`, right: `${boxes.right.name}-host` };
   for (const name of [wire, hosts.left, hosts.right]) {
     run("ip", "netns", "add", name);
+    stack.defer(() => run("ip", "netns", "del", name));
     run("ip", "-n", name, "link", "set", "lo", "up");
   }
   run("ip", "-n", wire, "link", "add", "switch", "type", "bridge");
@@ -107,14 +110,13 @@ export function createSiteNetwork(): SiteNetwork {
       plugWire: () => run("ip", "-n", wire, "link", "set", name, "up"),
     };
   };
+  const sites = { left: site("left"), right: site("right") };
+  const life = stack.move();
   return {
-    sites: { left: site("left"), right: site("right") },
+    sites,
     wireNamespace: wire,
     capture: () => capture(wire, "left"),
-    [Symbol.asyncDispose]: async () => {
-      for (const name of [wire, hosts.left, hosts.right]) run("ip", "netns", "del", name);
-      for (const box of Object.values(boxes)) await box[Symbol.asyncDispose]();
-    },
+    [Symbol.asyncDispose]: () => life.disposeAsync(),
   };
 }
 

@@ -69,12 +69,12 @@ const MARKER: DocumentFormat = { format: "sluice.boot-marker", version: 1, minRe
 const FIRST_GATEWAY = 20_000;
 const FIRST_ENTRY = 5100;
 /** Of agents that are busy with many tunnels on a loaded machine. */
-const UP_MS = 60_000;
+const LIMIT_MS = 60_000;
 const GLANCE_MS = 50;
 
 export async function createTunnelNetwork(agentArguments: readonly string[] = []): Promise<TunnelNetwork> {
   await using stack = new AsyncDisposableStack();
-  const net = stack.use(createSiteNetwork());
+  const net = stack.use(await createSiteNetwork());
   const startBox = async (name: SiteName) => {
     const { box } = net.sites[name];
     const server = { host: box.nearAddress, listenAnywhere: true };
@@ -161,7 +161,7 @@ export async function createTunnelNetwork(agentArguments: readonly string[] = []
       status,
       pid: async (role) => (await look(role))?.pid,
       directory,
-      untilUp: async (timeoutMs = UP_MS) => {
+      untilUp: async (timeoutMs = LIMIT_MS) => {
         const isUp = async (role: TunnelRole) => {
           const { phase, reason } = (await status(role)) ?? {};
           if (phase === "up") return true;
@@ -187,7 +187,7 @@ export async function createTunnelNetwork(agentArguments: readonly string[] = []
               return true;
             },
             `nothing is left of the ${role}'s end of ${uid}`,
-            20_000,
+            LIMIT_MS,
           );
         }
       },
@@ -229,7 +229,7 @@ function freshSecurity(uid: string, kind: TunnelSecurity["kind"]): TunnelSecurit
 }
 
 /** Live processes of a workload, as their environment proves. */
-function stunnelsOf(world: AgentWorld, id: string): readonly number[] {
+export function stunnelsOf(world: AgentWorld, id: string): readonly number[] {
   const table = createProcessTable();
   return world.workloadPids().filter((pid) => table.environment(pid, id)?.get("SLUICE_WORKLOAD")?.split("/")[1] === id);
 }

@@ -45,7 +45,8 @@ export interface Echo {
   close(): void;
 }
 
-const SECRET = "0123456789abcdef".repeat(4);
+/** The shared key of every pair with `psk`. */
+export const PAIR_SECRET = "0123456789abcdef".repeat(4);
 
 export async function createTunnelPair(options: TunnelPairOptions): Promise<TunnelPair> {
   const uid = options.uid ?? "t-1";
@@ -57,7 +58,7 @@ export async function createTunnelPair(options: TunnelPairOptions): Promise<Tunn
   const producer = await createAgentWorld(worldOptions);
   const consumer = await createAgentWorld(worldOptions);
   const worlds = { producer, consumer };
-  const shared: TunnelSecurity = { kind: "psk", keys: [{ identity: `${uid}.1`, secret: SECRET }] };
+  const shared: TunnelSecurity = { kind: "psk", keys: [{ identity: `${uid}.1`, secret: PAIR_SECRET }] };
   const fresh: TunnelSecurity = { kind: "cert", keyGeneration: 1, peerCertificates: [] };
   const securities = {
     producer: options.security === "psk" ? shared : fresh,
@@ -136,7 +137,7 @@ function local(port: number): TunnelLeg["listen"] {
   return { address: "127.0.0.1", port };
 }
 
-async function startEcho(): Promise<{ readonly port: number; close(): void }> {
+export async function startEcho(): Promise<{ readonly port: number; close(): void }> {
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket);
@@ -154,7 +155,7 @@ async function startEcho(): Promise<{ readonly port: number; close(): void }> {
   };
 }
 
-async function openEcho(port: number): Promise<Echo> {
+export async function openEcho(port: number): Promise<Echo> {
   const socket = connect(port, "127.0.0.1");
   socket.on("error", () => socket.destroy());
   await once(socket, "connect");

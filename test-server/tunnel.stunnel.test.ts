@@ -89,7 +89,7 @@ describe.skipIf(problem !== undefined)(title, () => {
     },
   );
 
-  test("carry a real RTMP stream, whose key and title cannot be read on the wire, though they can be without them", async () => {
+  test("carry a real RTMP stream, whose key cannot be read on the wire, though it can be without them", async () => {
     const publish = async (point: EntryPoint) => {
       const key = `key-${randomBytes(8).toString("hex")}`;
       const { seen } = await captured(() => publishRtmp(world.net.sites.right.hostNamespace, point, key));

@@ -1,8 +1,8 @@
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { createTunnelPair, freePorts, type TunnelPair } from "../../test-server/tunnel-pair.ts";
+import { createTunnelPair, freePorts, PAIR_SECRET, type TunnelPair } from "../../test-server/tunnel-pair.ts";
 import { systemClock } from "../base/clock.ts";
 import type { TunnelRole } from "../contract/tunnel-spec.ts";
 
@@ -190,6 +190,24 @@ test("an end that waits for its peer's certificate leaves nothing either", async
   pair.producer.server.set.remove(["t-1.producer"]);
   const directory = join(pair.producer.stateDir, "workloads", "t-1.producer");
   await pair.producer.until(() => !existsSync(directory), "its keys are gone");
+});
+
+test("the shared key stands in the two files that must hold it, mode 0600, and nowhere else", async () => {
+  await using pair = await createTunnelPair({ security: "psk" });
+  await startUp(pair);
+  for (const role of ROLES) {
+    const { stateDir, server, boxId } = pair[role];
+    const report = await pair[role].until(() => server.reports.latestOf(boxId)?.report, "a report has come");
+    const told = [report, await pair[role].status(), pair[role].agent()?.output()].map((one) => JSON.stringify(one));
+    for (const text of told) expect(text).not.toContain(PAIR_SECRET);
+    const holding = readdirSync(stateDir, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .filter((path) => readFileSync(path, "utf8").includes(PAIR_SECRET));
+    const names = holding.map((path) => path.slice(stateDir.length + 1).replace(/\.\d+$/, ""));
+    expect([...new Set(names)].sort()).toEqual(["persistent_state.json", `workloads/t-1.${role}/secrets.psk`]);
+    for (const path of holding) expect(statSync(path).mode & 0o777, path).toBe(0o600);
+  }
 });
 
 test("its lifetime ends it without anybody saying so", async () => {

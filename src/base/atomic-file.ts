@@ -55,7 +55,8 @@ async function shiftGenerations(path: string): Promise<void> {
   });
 }
 
-async function syncDirectory(path: string): Promise<void> {
+/** So that names made or removed in it outlive a loss of power. */
+export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
     await directory.sync();

@@ -94,6 +94,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/rollout.ts")).rolloutCommand,
   },
   {
+    name: "tunnel",
+    summary: "two boxes joined by verified encryption: up, look, change keys, down",
+    group: "A fleet, through its hub:",
+    load: async () => (await import("./commands/tunnel.ts")).tunnelCommand,
+  },
+  {
     name: "apply",
     summary: "make the fleet what a file says: show what differs, ask, change only that",
     group: "A fleet, through its hub:",

@@ -31,6 +31,7 @@ import {
   tokenViewSchema,
   whoamiSchema,
 } from "../contract/fleet/token.ts";
+import { type TunnelCreate, tunnelViewSchema } from "../contract/fleet/tunnel.ts";
 import {
   type AnswerSchema,
   createHubTransport,
@@ -72,6 +73,7 @@ export function createHubClient(endpoint: HubEndpoint, deps: HubTransportDeps) {
     boxes: boxCalls(transport),
     workloads: workloadCalls(transport),
     rollouts: rolloutCalls(transport),
+    tunnels: tunnelCalls(transport),
     enrolments: enrolmentCalls(transport),
     tokens: tokenCalls(transport),
     alerts: alertCalls(transport),
@@ -155,6 +157,26 @@ function rolloutCalls(transport: HubTransport) {
       ask({ method: "PUT", path: hubPath("rollouts", id), query: DRY_RUN, body }, changePreviewSchema, signal),
     remove: (id: string, { ifRevision }: Condition, signal: AbortSignal) =>
       tell({ method: "DELETE", path: hubPath("rollouts", id), ifRevision }, signal),
+  };
+}
+
+function tunnelCalls(transport: HubTransport) {
+  const { ask } = transport;
+  const pathOf = (uid: string, ...more: string[]) => hubPath("tunnels", uid, ...more);
+  return {
+    list: lister(transport, hubPath("tunnels"), pageSchema(tunnelViewSchema)),
+    get: (uid: string, signal: AbortSignal) => ask({ path: pathOf(uid) }, tunnelViewSchema, signal),
+    create: (body: TunnelCreate, signal: AbortSignal) =>
+      ask({ method: "POST", path: hubPath("tunnels"), body }, tunnelViewSchema, signal),
+    put: (uid: string, { body, ifRevision }: Condition & { readonly body: TunnelCreate }, signal: AbortSignal) =>
+      ask({ method: "PUT", path: pathOf(uid), body, ifRevision }, tunnelViewSchema, signal),
+    /** What `put` would do. */
+    compare: (uid: string, body: TunnelCreate, signal: AbortSignal) =>
+      ask({ method: "PUT", path: pathOf(uid), query: DRY_RUN, body }, changePreviewSchema, signal),
+    rotate: (uid: string, signal: AbortSignal) =>
+      ask({ method: "POST", path: pathOf(uid, "rotate") }, tunnelViewSchema, signal),
+    remove: (uid: string, { ifRevision }: Condition, signal: AbortSignal) =>
+      ask({ method: "DELETE", path: pathOf(uid), ifRevision }, tunnelViewSchema, signal),
   };
 }
 

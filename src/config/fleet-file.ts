@@ -5,7 +5,9 @@ import { boxNameSchema } from "../contract/fleet/box-view.ts";
 import { DESIRED, MAX_WORKLOADS_A_BOX } from "../contract/fleet/expected-view.ts";
 import { rolloutIdSchema, rolloutPutSchema } from "../contract/fleet/rollout.ts";
 import { labelsSchema } from "../contract/fleet/selector.ts";
+import { tunnelCreateSchema } from "../contract/fleet/tunnel.ts";
 import { boxIdSchema } from "../contract/identifier.ts";
+import { tunnelUidSchema } from "../contract/tunnel-spec.ts";
 import { describeProblem, toFieldName } from "../contract/wire-event-problem.ts";
 import { workloadSchema } from "../contract/workload.ts";
 import { parseYamlDocument } from "./yaml-document.ts";
@@ -35,6 +37,8 @@ const fleetFileSchema = z.strictObject({
     .optional(),
   rollouts: z.record(rolloutIdSchema, rolloutPutSchema).optional(),
   alertRules: z.record(alertRuleIdSchema, alertRulePutSchema).optional(),
+  /** By uid. */
+  tunnels: z.record(tunnelUidSchema, tunnelCreateSchema).optional(),
 });
 
 /** What a fleet should be, as a file says it. Sections that are left out are not touched. */

@@ -17,7 +17,7 @@ test.skipIf(redisRefusal !== undefined)(
       { clock: systemClock, say: (line) => said.push(line), signal: new AbortController().signal },
     );
     expect(summary.failure, said.join("\n")).toBeUndefined();
-    expect(summary.kills).toBeGreaterThan(isLong ? 10 : 0);
+    expect(summary.kills).toBeGreaterThan(isLong ? 5 : 0);
     // Otherwise it was no test: boxes came back, and there was something to lose.
     expect(summary.connections).toBeGreaterThan(summary.boxes);
     expect(summary.writes).toBeGreaterThan(summary.boxes * 3);

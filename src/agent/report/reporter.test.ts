@@ -120,17 +120,28 @@ describe("reporter", () => {
     expect(world.queueFile.writes).toBe(0);
   });
 
-  it("makes one report of changes that come together", async () => {
+  it("makes one report of changes that come together, at once", async () => {
     await using world = await startWorld();
     await world.clock.advance(1000);
-    for (let index = 0; index < 10; index++) {
-      world.reporter.changed();
-      await world.clock.advance(20);
-    }
-    await world.clock.advance(50);
+    for (let index = 0; index < 10; index++) world.reporter.changed();
+    await world.clock.advance(25);
     expect(world.reports).toHaveLength(2);
     await world.clock.advance(1000);
     expect(world.reports).toHaveLength(2);
+  });
+
+  it("makes few reports of changes that do not end", async () => {
+    await using world = await startWorld();
+    for (let index = 0; index < 400; index++) {
+      world.reporter.changed();
+      await world.clock.advance(25);
+    }
+    // Four at once, one more a second, and else four a second.
+    expect(world.reports.length).toBeLessThan(4 + 10 + 40);
+    await world.clock.advance(250);
+    const { length } = world.reports;
+    await world.clock.advance(5000);
+    expect(world.reports).toHaveLength(length);
   });
 
   it("keeps occurrences and command results until they got through, and then forgets them", async () => {
@@ -220,7 +231,7 @@ describe("reporter", () => {
   it("honours Retry-After", async () => {
     await using world = await startWorld();
     world.answerNext(fails(503, { "retry-after": "20" }));
-    await world.clock.advance(250 + 21_900);
+    await world.clock.advance(20 + 21_900);
     expect(world.requests).toHaveLength(1);
     await world.clock.advance(200);
     expect(world.requests).toHaveLength(2);

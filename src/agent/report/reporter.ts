@@ -58,8 +58,10 @@ export interface Reporter extends Service {
 }
 
 export const QUEUE_BOUNDS = { maxEntries: 1000, maxBytes: 1024 * 1024 } as const;
-/** Changes within this time are one report. */
-const COALESCE_MS = 250;
+/** Changes within this time are one report: a few times at once, because somebody may wait for it, then less often. */
+const COALESCE_MS = { prompt: 20, usual: 250 } as const;
+const PROMPT_REPORTS = 4;
+const PROMPT_REFILL_MS = 1000;
 const TIMEOUT_MS = 10_000;
 const RETRY_BASE_MS = 1000;
 const MAX_ENTRIES_A_REPORT = 200;
@@ -79,6 +81,8 @@ export function createReporter(options: ReporterOptions, deps: ReporterDeps): Re
   let failures = 0;
   let refusals = 0;
   let entriesAReport = MAX_ENTRIES_A_REPORT;
+  let promptLeft = PROMPT_REPORTS;
+  let promptSinceMs = clock.monotonicMs();
   /** A hub, or something on the way to it, may take less: it is asked no more than once for each size. */
   let maxBytes = MAX_REPORT_BYTES;
   /** The last report that the hub has acknowledged as its latest. */
@@ -111,7 +115,16 @@ export function createReporter(options: ReporterOptions, deps: ReporterDeps): Re
       });
     }
     signal.throwIfAborted();
-    if (hasChanged) await clock.delay(COALESCE_MS, signal);
+    if (hasChanged) await clock.delay(coalesceMs(), signal);
+  };
+
+  const coalesceMs = (): number => {
+    const refills = Math.floor((clock.monotonicMs() - promptSinceMs) / PROMPT_REFILL_MS);
+    promptLeft = Math.min(PROMPT_REPORTS, promptLeft + refills);
+    promptSinceMs += refills * PROMPT_REFILL_MS;
+    if (promptLeft === 0) return COALESCE_MS.usual;
+    promptLeft--;
+    return COALESCE_MS.prompt;
   };
 
   /** A body that is refused with many entries is tried with half of them; one entry that is refused alone is given up. */

@@ -19,6 +19,12 @@ export async function carryOut(write: FleetWrite, hub: HubClient, signal: AbortS
     case "rule":
       await hub.alerts.putRule(write.id, write, signal);
       return;
+    case "tunnel":
+      await hub.tunnels.put(write.id, write, signal);
+      return;
+    case "tunnel-remove":
+      await hub.tunnels.remove(write.id, write, signal);
+      return;
     case "rule-remove":
       await hub.alerts.removeRule(write.id, write, signal);
       return;

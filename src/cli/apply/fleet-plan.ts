@@ -4,12 +4,13 @@ import type { BoxPatchBody, BoxView } from "../../contract/fleet/box-view.ts";
 import type { ExpectedDiffView, ExpectedView, WorkloadSetPut } from "../../contract/fleet/expected-view.ts";
 import { maskWebhook } from "../../contract/fleet/mask-webhook.ts";
 import type { RolloutView } from "../../contract/fleet/rollout.ts";
+import type { TunnelView } from "../../contract/fleet/tunnel.ts";
 import { maskWorkload } from "../../contract/mask-workload.ts";
 import { diffValues, type FieldChange } from "./diff-values.ts";
 
 /** One thing that differs, for people and for `--json`. */
 export interface PlannedChange {
-  /** `box/north-1`, `stream/north-1/cam-1`, `rollout/lobby`, `alert-rule/offline`. */
+  /** `box/north-1`, `stream/north-1/cam-1`, `rollout/lobby`, `alert-rule/offline`, `tunnel/lobby`. */
   readonly subject: string;
   readonly change: "add" | "change" | "remove";
   readonly fields: readonly FieldChange[];
@@ -29,7 +30,9 @@ export type FleetWrite =
     }
   | { readonly kind: "rollout-remove"; readonly id: string; readonly ifRevision: number }
   | { readonly kind: "rule"; readonly id: string; readonly ifRevision: number | undefined; readonly body: FileRule }
-  | { readonly kind: "rule-remove"; readonly id: string; readonly ifRevision: number };
+  | { readonly kind: "rule-remove"; readonly id: string; readonly ifRevision: number }
+  | { readonly kind: "tunnel"; readonly id: string; readonly ifRevision: number | undefined; readonly body: FileTunnel }
+  | { readonly kind: "tunnel-remove"; readonly id: string; readonly ifRevision: number };
 
 export interface FleetStep {
   readonly write: FleetWrite;
@@ -38,6 +41,7 @@ export interface FleetStep {
 
 type FileRollout = NonNullable<FleetFile["rollouts"]>[string];
 type FileRule = NonNullable<FleetFile["alertRules"]>[string];
+type FileTunnel = NonNullable<FleetFile["tunnels"]>[string];
 
 /** Name, labels and draining: only what the file says. */
 export function planBox(held: BoxView, wanted: FleetFileBox): FleetStep | undefined {
@@ -151,6 +155,24 @@ export function planRules({ held, wanted, differing, prune }: Compared<AlertRule
       };
       const change = changeOf(`alert-rule/${id}`, seen, { ...body, webhook: { url: maskWebhook(body.webhook.url) } });
       return [{ write: { kind: "rule", id, ifRevision: before?.revision, body }, changes: [change] }];
+    }),
+  ];
+}
+
+export function planTunnels({ held, wanted, differing, prune }: Compared<TunnelView, FileTunnel>): FleetStep[] {
+  const gone = prune ? held.filter(({ uid, phase }) => !Object.hasOwn(wanted, uid) && phase !== "ending") : [];
+  return [
+    ...gone.map((tunnel): FleetStep => {
+      const { uid, revision } = tunnel;
+      const summary = `${tunnel.producer} → ${tunnel.consumer}`;
+      const change = { subject: `tunnel/${uid}`, change: "remove", fields: [], summary } as const;
+      return { write: { kind: "tunnel-remove", id: uid, ifRevision: revision }, changes: [change] };
+    }),
+    ...Object.entries(wanted).flatMap(([id, body]): FleetStep[] => {
+      if (!differing.has(id)) return [];
+      const before = held.find(({ uid }) => uid === id);
+      const change = changeOf(`tunnel/${id}`, before?.wish, body);
+      return [{ write: { kind: "tunnel", id, ifRevision: before?.revision, body }, changes: [change] }];
     }),
   ];
 }

@@ -3,7 +3,15 @@ import type { HubClient } from "../../client/hub-client.ts";
 import type { FleetFile } from "../../config/fleet-file.ts";
 import { orNothing } from "../find-box.ts";
 import { collect } from "../output.ts";
-import { type FleetStep, planBox, planRollouts, planRules, planStreams, wantedStreams } from "./fleet-plan.ts";
+import {
+  type FleetStep,
+  planBox,
+  planRollouts,
+  planRules,
+  planStreams,
+  planTunnels,
+  wantedStreams,
+} from "./fleet-plan.ts";
 
 export interface PlanOptions {
   readonly prune: boolean;
@@ -56,10 +64,18 @@ export async function planFleet(
     const held = await collect(hub.alerts.rules({}, signal));
     rules.push(...planRules({ held, wanted: file.alertRules, differing, prune }));
   }
+  const tunnels: FleetStep[] = [];
+  if (file.tunnels !== undefined) {
+    const differing = await differingOf(file.tunnels, (uid, body) => hub.tunnels.compare(uid, body, signal));
+    const held = await collect(hub.tunnels.list({}, signal));
+    tunnels.push(...planTunnels({ held, wanted: file.tunnels, differing, prune }));
+  }
   const isRemoval = ({ write }: FleetStep) => write.kind === "rollout-remove";
   return [
     ...rollouts.filter(isRemoval),
     ...boxSteps,
+    // Before the streams that go through them.
+    ...tunnels,
     ...streamSteps,
     ...rollouts.filter((step) => !isRemoval(step)),
     ...rules,

@@ -25,7 +25,10 @@ export function applyCommand(context: CommandContext, finish: Finish): Command {
     .description("make the fleet what a file says: show what differs, ask, and change only that")
     .requiredOption("-f, --file <file>", "the fleet as YAML or JSON; - is standard input")
     .option("--dry-run", "only show what differs")
-    .option("--prune", "also remove what the file does not name: streams of its boxes, rollouts, rules of alerts")
+    .option(
+      "--prune",
+      "also remove what the file does not name: streams of its boxes, rollouts, tunnels, rules of alerts",
+    )
     .option("-y, --yes", "do not ask")
     .addHelpText(
       "after",
@@ -42,6 +45,8 @@ Example of a file. Sections, boxes and fields that it leaves out are not touched
     lobby:
       selector: site=north
       template: {kind: stream, id: lobby, spec: {input: "rtsp://{{label.camera}}/main", outputs: ["rtmp://ingest.example/live/{{box.id}}"]}}
+  tunnels:
+    lobby-feed: {producer: north-1, consumer: studio, sources: [{host: 10.0.0.20, port: 554}], entries: [{port: 5540}]}
   alertRules:
     offline: {condition: box-offline, webhook: {url: "https://alerts.example/hook"}}
 
@@ -87,6 +92,7 @@ export async function runApply(flags: ApplyFlags, context: CommandContext): Prom
 function subjectOf({ write }: FleetStep): string {
   if (write.kind === "box") return `box ${write.box}`;
   if (write.kind === "streams") return `the streams of ${write.box}`;
+  if (write.kind.startsWith("tunnel")) return `tunnel ${write.id}`;
   return write.kind.startsWith("rollout") ? `rollout ${write.id}` : `alert rule ${write.id}`;
 }
 

@@ -58,6 +58,8 @@ async function readNames(kind: NameKind, context: CommandContext): Promise<reado
       return (await collect(hub.workloads.list({ limit }, signal))).map(({ box, workload }) => `${box}/${workload.id}`);
     case "rollout":
       return (await collect(hub.rollouts.list({ limit }, signal))).map(({ id }) => id);
+    case "tunnel":
+      return (await collect(hub.tunnels.list({ limit }, signal))).map(({ uid }) => uid);
     case "rule":
       return (await collect(hub.alerts.rules({ limit }, signal))).map(({ id }) => id);
     case "token":

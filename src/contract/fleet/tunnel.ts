@@ -98,6 +98,8 @@ export const tunnelViewSchema = z.object({
   /** Generation of the keys; and whether they are being changed. */
   keys: z.object({ generation: z.int(), isRotating: z.boolean(), since: instantSchema }),
   ends: z.object({ producer: tunnelStatusSchema.optional(), consumer: tunnelStatusSchema.optional() }),
+  /** What was asked for; ports that it leaves out were chosen. */
+  wish: tunnelCreateSchema,
   createdAt: instantSchema,
   updatedAt: instantSchema,
 });

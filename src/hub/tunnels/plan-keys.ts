@@ -1,6 +1,6 @@
 import type { TunnelSecurity } from "../../contract/tunnel-spec.ts";
 import type { TunnelStatus } from "../../contract/tunnel-status.ts";
-import type { KnownCertificates, Tunnel, TunnelState } from "./tunnel-record.ts";
+import { KEY_STEPS, type KnownCertificates, type Tunnel, type TunnelState } from "./tunnel-record.ts";
 
 type Keys = TunnelState["keys"];
 type Certificates = TunnelState["certificates"];
@@ -30,32 +30,44 @@ export function nextKeys(
     if (generation >= tunnel.keyGeneration) return keys;
     return { generation, step: tunnel.wish.security === "cert" ? "making" : "accepting", sinceMs };
   }
-  const isReady = tunnel.wish.security === "cert" ? certificatesReady(seen, next) : sharedReady(tunnel.uid, seen, next);
+  const isReady =
+    tunnel.wish.security === "cert" ? certificatesReady(seen, generation) : sharedReady(tunnel.uid, seen, generation);
   if (!isReady[step]) return keys;
-  if (step === "making") return { generation, step: "accepting", sinceMs };
-  return step === "accepting" ? { generation, step: "presenting", sinceMs } : { generation: next, sinceMs: seen.nowMs };
+  const following = KEY_STEPS[KEY_STEPS.indexOf(step) + 1];
+  return following === undefined ? { generation: next, sinceMs: seen.nowMs } : { generation, step: following, sinceMs };
 }
 
 function certificatesReady(
   { certificates, statuses }: { readonly certificates: Certificates; readonly statuses: EndStatuses },
-  next: number,
+  generation: number,
 ): Readonly<Record<NonNullable<Keys["step"]>, boolean>> {
   const { producer, consumer } = statuses;
+  const next = generation + 1;
+  const old = {
+    producer: hashOf(certificates.producer, generation),
+    consumer: hashOf(certificates.consumer, generation),
+  };
   const own = { producer: hashOf(certificates.producer, next), consumer: hashOf(certificates.consumer, next) };
   const areMade = own.producer !== undefined && own.consumer !== undefined;
   return {
     making: areMade,
     accepting: areMade && accepts(producer, own.consumer) && accepts(consumer, own.producer),
     presenting: areMade && presents(producer, own.producer) && presents(consumer, own.consumer),
+    dropping:
+      accepts(producer, own.consumer) &&
+      accepts(consumer, own.producer) &&
+      !accepts(producer, old.consumer) &&
+      !accepts(consumer, old.producer),
   };
 }
 
-function sharedReady(uid: string, { statuses }: { readonly statuses: EndStatuses }, next: number) {
-  const identity = identityOf(uid, next);
+function sharedReady(uid: string, { statuses }: { readonly statuses: EndStatuses }, generation: number) {
+  const identity = identityOf(uid, generation + 1);
   return {
     making: true,
     accepting: statuses.producer?.accepts?.includes(identity) === true,
     presenting: statuses.consumer?.presents === identity,
+    dropping: statuses.producer?.accepts?.includes(identityOf(uid, generation)) === false,
   };
 }
 
@@ -63,19 +75,22 @@ function sharedReady(uid: string, { statuses }: { readonly statuses: EndStatuses
 export function securityOf(tunnel: Tunnel, state: TunnelState, role: "producer" | "consumer"): TunnelSecurity {
   const { generation, step } = state.keys;
   const next = generation + 1;
+  const isNew = step === "presenting" || step === "dropping";
   if (tunnel.wish.security === "psk") {
     const key = (of: number) =>
       (tunnel.sharedKeys ?? [])
         .filter((held) => held.generation === of)
         .map(({ secret }) => ({ identity: identityOf(tunnel.uid, of), secret }));
-    const [first, second] = step === "presenting" ? [next, generation] : [generation, next];
-    return { kind: "psk", keys: [...key(first), ...(step === undefined ? [] : key(second))] };
+    const [first, second] = isNew ? [next, generation] : [generation, next];
+    const hasBoth = step === "accepting" || step === "presenting";
+    return { kind: "psk", keys: [...key(first), ...(hasBoth ? key(second) : [])] };
   }
-  const accepted = step === "accepting" || step === "presenting" ? [generation, next] : [generation];
+  const both = [generation, next];
+  const accepted = step === "accepting" || step === "presenting" ? both : [isNew ? next : generation];
   const peer = state.certificates[role === "producer" ? "consumer" : "producer"];
   return {
     kind: "cert",
-    keyGeneration: step === "presenting" ? next : generation,
+    keyGeneration: isNew ? next : generation,
     ...(step === "making" || step === "accepting" ? { nextKeyGeneration: next } : {}),
     peerCertificates: accepted.flatMap((of) => peer.filter((held) => held.generation === of).map(({ pem }) => pem)),
   };

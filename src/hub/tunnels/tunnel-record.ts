@@ -57,9 +57,9 @@ export type KnownCertificates = z.output<typeof certificatesSchema>;
 
 /**
  * The way to the next generation of keys: both ends make it (`making`), both accept it beside the old one (`accepting`),
- * both present it (`presenting`). A shared key is made by the hub, so it begins with `accepting`.
+ * both present it (`presenting`), both accept it alone (`dropping`). A shared key is made by the hub, so it begins with `accepting`.
  */
-export const KEY_STEPS = ["making", "accepting", "presenting"] as const;
+export const KEY_STEPS = ["making", "accepting", "presenting", "dropping"] as const;
 
 const stateSchema = z.object({
   /** `createdMs` of the tunnel that it tells of: another one may have had the uid before. */

@@ -69,6 +69,7 @@ export function viewOf(
       since: iso(state.keys.sinceMs),
     },
     ends: { ...(producer === undefined ? {} : { producer }), ...(consumer === undefined ? {} : { consumer }) },
+    wish,
     createdAt: iso(createdMs),
     updatedAt: iso(updatedMs),
   };

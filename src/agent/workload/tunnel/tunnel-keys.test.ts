@@ -35,6 +35,13 @@ test("a key is made once and kept", async () => {
   expect(first.sha256).toBe(certificate.fingerprint256.replaceAll(":", "").toLowerCase());
 });
 
+test("of several that ask for a key at a time all get the same, and it is the one that is kept", async () => {
+  const [first, ...others] = await Promise.all([make(1), make(1), make(1)]);
+  expect(others).toEqual([first, first]);
+  expect(await make(1)).toEqual(first);
+  expect(readdirSync(files.directory)).toEqual(["own-1.pem"]);
+});
+
 test("the key lies in one file of mode 0600 and nothing else is left", async () => {
   const { path } = await make(3);
   expect(path).toBe(ownKeyPath(files, 3));

@@ -1,7 +1,7 @@
 import { randomBytes, X509Certificate } from "node:crypto";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { replaceFile } from "../../../base/atomic-file.ts";
+import { replaceFile, syncDirectory } from "../../../base/atomic-file.ts";
 import { AppError, errnoOf, messageOf } from "../../../base/errors.ts";
 import type { RunProgram } from "../../../base/spawn.ts";
 import { fromSystemError } from "../../../base/system-error.ts";
@@ -41,8 +41,9 @@ const OPENSSL_LIMITS = { timeoutMs: 30_000, maxOutputBytes: 16_384 };
 const OWN_NAME = /^own-([1-9]\d*)\.pem$/;
 
 /**
- * The own key of a generation: the one on disk, or a new one (EC P-256, about 20 ms). Rejects with `unavailable` when
- * openssl cannot make it, `storage` or `refused` when the directory does not take it.
+ * The own key of a generation: the one on disk, or a new one (EC P-256, about 20 ms). Of several that are made at a time one
+ * is kept, and all callers get that. Rejects with `unavailable` when openssl cannot make it, `storage` or `refused` when the directory
+ * does not take it.
  */
 export async function loadTunnelKey(request: TunnelKeyRequest, deps: TunnelKeyDeps): Promise<TunnelKey> {
   const held = await readKey(request.files, request.generation);
@@ -50,7 +51,10 @@ export async function loadTunnelKey(request: TunnelKeyRequest, deps: TunnelKeyDe
   // Of two pinned certificates with one name OpenSSL would find only the first.
   const unique = randomBytes(4).toString("hex");
   const name = `${request.role} ${request.generation} ${unique} ${request.uid}`.slice(0, 64);
-  await makeKey({ ...request, name, path: ownKeyPath(request.files, request.generation) }, deps);
+  const path = ownKeyPath(request.files, request.generation);
+  // What is there cannot be used.
+  await rm(path, { force: true });
+  await makeKey({ ...request, name, path, keepsFirst: true }, deps);
   const made = await readKey(request.files, request.generation);
   if (made !== undefined) return made;
   throw new AppError("internal", `the key that openssl made for tunnel ${request.uid} cannot be read`);
@@ -67,7 +71,7 @@ export async function loadAttackerKey(
   const name = likeness === undefined ? "attacker" : (commonName(likeness) ?? "attacker");
   const held = await readFile(files.attackerPath, "utf8").catch(() => undefined);
   if (held !== undefined && commonName(held) === name) return held;
-  await makeKey({ files, name, path: files.attackerPath }, deps);
+  await makeKey({ files, name, path: files.attackerPath, keepsFirst: false }, deps);
   return await readFile(files.attackerPath, "utf8");
 }
 
@@ -131,9 +135,11 @@ interface NewKey {
   /** Of the certificate: at most 64 characters. */
   readonly name: string;
   readonly path: string;
+  /** One that is there by then stays; else it is replaced. */
+  readonly keepsFirst: boolean;
 }
 
-async function makeKey({ files, name, path }: NewKey, deps: TunnelKeyDeps): Promise<void> {
+async function makeKey({ files, name, path, keepsFirst }: NewKey, deps: TunnelKeyDeps): Promise<void> {
   const { directory } = files;
   let temporary: string | undefined;
   try {
@@ -166,7 +172,17 @@ async function makeKey({ files, name, path }: NewKey, deps: TunnelKeyDeps): Prom
       readFile(join(temporary, "key.pem"), "utf8"),
       readFile(join(temporary, "certificate.pem"), "utf8"),
     ]);
-    await replaceFile(path, `${key.trim()}\n${certificate.trim()}\n`, false);
+    const text = `${key.trim()}\n${certificate.trim()}\n`;
+    if (!keepsFirst) {
+      await replaceFile(path, text, false);
+      return;
+    }
+    const whole = join(temporary, "whole.pem");
+    await replaceFile(whole, text, false);
+    await link(whole, path).catch((thrown: unknown) => {
+      if (errnoOf(thrown) !== "EEXIST") throw thrown;
+    });
+    await syncDirectory(directory);
   } catch (thrown) {
     deps.signal.throwIfAborted();
     if (thrown instanceof AppError) throw thrown;
