@@ -50,9 +50,9 @@ const blackHole = (second: number) => ({
 });
 
 describe("while the counters look perfect", () => {
-  test("a shut window is named after four seconds and given up after six, and not before", () => {
-    expect(judge({ sockets: seconds(4, shutWindow) })).toBeUndefined();
-    for (const count of [5, 6]) {
+  test("a shut window is named after three seconds and given up after six, and not before", () => {
+    expect(judge({ sockets: seconds(3, shutWindow) })).toBeUndefined();
+    for (const count of [4, 6]) {
       expect(judge({ sockets: seconds(count, shutWindow) })).toMatchObject({
         cause: "peer-stalled",
         needsRestart: false,
@@ -65,9 +65,9 @@ describe("while the counters look perfect", () => {
     });
   });
 
-  test("a black hole is named after four seconds and given up after six, with its evidence", () => {
-    expect(judge({ sockets: seconds(4, blackHole) })).toBeUndefined();
-    expect(judge({ sockets: seconds(5, blackHole) })).toMatchObject({ cause: "network-lost", needsRestart: false });
+  test("a black hole is named after three seconds and given up after six, with its evidence", () => {
+    expect(judge({ sockets: seconds(3, blackHole) })).toBeUndefined();
+    expect(judge({ sockets: seconds(4, blackHole) })).toMatchObject({ cause: "network-lost", needsRestart: false });
     expect(judge({ sockets: seconds(7, blackHole) })).toEqual({
       cause: "network-lost",
       message: "350 kB unacknowledged by 10.0.0.5:1935 for 6 s, 4 retransmits",
@@ -90,8 +90,8 @@ describe("while the counters look perfect", () => {
   });
 
   test("a connection that takes another's place starts anew", () => {
-    const first = Array.from({ length: 4 }, (_, second) => [shutWindow(second)]);
-    const other = Array.from({ length: 4 }, (_, second) => [{ ...shutWindow(second), inode: 2 }]);
+    const first = Array.from({ length: 3 }, (_, second) => [shutWindow(second)]);
+    const other = Array.from({ length: 3 }, (_, second) => [{ ...shutWindow(second), inode: 2 }]);
     expect(judge({ sockets: over(...first, ...other) })).toBeUndefined();
   });
 

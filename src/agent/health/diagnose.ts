@@ -27,10 +27,10 @@ export interface Witnesses {
 }
 
 /**
- * Nothing acknowledged for the first of these is named, for the second given up. A named stall shows within five seconds and a tick;
+ * Nothing acknowledged for the first of these is named, for the second given up. A named stall shows within four seconds and a tick, after the buffers on its way are full;
  * a network that comes back in between costs nothing, because what was not acknowledged is sent again.
  */
-const NAMED_MS = 4000;
+const NAMED_MS = 3000;
 const STUCK_MS = 6000;
 const STOPPED_MS = 5000;
 /** Media seconds a second below which a live stream falls behind: far behind soon, a little behind later. */

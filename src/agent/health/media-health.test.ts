@@ -165,3 +165,10 @@ test("a stream that was slow at its start and is then stopped is not called slow
   const { findings } = run({ health: NEW_HEALTH, nowMs: 0, findings: [] }, [...slowStart, ...stopped]);
   expect(findings.every((finding) => finding === undefined)).toBe(true);
 });
+
+test("an encoder whose first readings do not know its media time is named as soon as any other", () => {
+  const unknown = [0.01, 0.02].map((seconds) => sampleAt(seconds, { outTimeUs: undefined }));
+  const known = Array.from({ length: 10 }, (_, index) => sampleAt(0.1 + index * 0.2));
+  const { findings } = run({ health: NEW_HEALTH, nowMs: 0, findings: [] }, [...unknown, ...known]);
+  expect(findings.findIndex((finding) => finding?.cause === "encoder-slow")).toBeLessThanOrEqual(8);
+});

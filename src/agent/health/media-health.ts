@@ -62,7 +62,7 @@ export function observeMedia(health: MediaHealth, { nowMs, countedMs, sample, sa
   return {
     idleMs,
     healthyMs: hasMoved ? health.healthyMs + countedMs : idleMs < PAUSE_MS ? health.healthyMs : 0,
-    slowMs: isSlow ? health.slowMs + countedMs + pauseBetween(health) : hasMoved ? 0 : health.slowMs,
+    slowMs: isSlow ? health.slowMs + countedMs + pauseBetween(health) : speed === undefined ? health.slowMs : 0,
     hasMoved: health.hasMoved || hasMoved,
     window,
   };
@@ -128,7 +128,8 @@ function speedOf(window: readonly TimedSample[]): number | undefined {
 }
 
 function perSecond(window: readonly TimedSample[], counter: "frames" | "totalBytes" | "outTimeUs"): number | undefined {
-  const first = window[0];
+  // The first readings of a process do not know its media time yet.
+  const first = window.find(({ sample }) => sample[counter] !== undefined);
   const last = window.at(-1);
   if (first === undefined || last === undefined || last.atMs <= first.atMs) return undefined;
   const from = first.sample[counter];
