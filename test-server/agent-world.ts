@@ -2,17 +2,17 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { systemClock } from "../src/base/clock.ts";
 import { AppError, messageOf } from "../src/base/errors.ts";
 import { createProcessTable } from "../src/base/process-table.ts";
 import { openRunDirectory } from "../src/base/run-directory.ts";
 import { createLocalAgent } from "../src/client/local-agent.ts";
 import type { AgentStatus, WorkloadStatus } from "../src/contract/local-status.ts";
+import { MAIN_PROGRAM } from "./main-program.ts";
 import type { TestServerOptions } from "./options.ts";
 import { createTestServer, type TestServer } from "./server.ts";
 
-const MAIN = resolve(import.meta.dirname, "../src/main.ts");
 const POLL_MS = 25;
 const ANSWER_MS = 10_000;
 const STOP_MS = 15_000;
@@ -139,7 +139,7 @@ export async function createAgentWorld(options: AgentWorldOptions = {}): Promise
     stateDir,
     startAgent: async (extraArguments = []) => {
       if (current !== undefined) throw new AppError("conflict", "an agent of this world runs already");
-      const args = ["--no-warnings", MAIN, "agent", ...(options.agentArguments ?? []), ...extraArguments];
+      const args = ["--no-warnings", MAIN_PROGRAM, "agent", ...(options.agentArguments ?? []), ...extraArguments];
       const { namespace, serverName } = options;
       const origin = serverName === undefined ? server.origin : `http://${serverName}:${server.port}`;
       // `ip netns exec` becomes the program: the process id is the agent's.

@@ -3,7 +3,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { readFileSync, rmSync } from "node:fs";
 import { copyFile, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readBoundedText } from "../src/agent/link/problem-body.ts";
@@ -19,10 +19,10 @@ import { createHubClient, type HubClient } from "../src/client/hub-client.ts";
 import { createLocalAgent } from "../src/client/local-agent.ts";
 import { commandViewSchema } from "../src/contract/fleet/command-view.ts";
 import { runHub, type StartedHub } from "../src/hub/hub.ts";
+import { MAIN_PROGRAM } from "./main-program.ts";
 
 /** A real hub with its own authority, and a real agent that enrols with it: one life of one box, told in order. */
 
-const MAIN = resolve(import.meta.dirname, "../src/main.ts");
 const BOX = "north-1";
 const table = createProcessTable();
 const never = () => AbortSignal.timeout(20_000);
@@ -99,13 +99,20 @@ const environment = () => ({
   SLUICE_CONFIG: "/dev/null",
 });
 const sluice = (...args: string[]) =>
-  promisify(execFile)(process.execPath, ["--no-warnings", MAIN, ...args], { env: environment(), timeout: 20_000 });
+  promisify(execFile)(process.execPath, ["--no-warnings", MAIN_PROGRAM, ...args], {
+    env: environment(),
+    timeout: 20_000,
+  });
 
 async function startAgent(...args: string[]): Promise<void> {
-  const child = spawn(process.execPath, ["--no-warnings", MAIN, "agent", "--report-interval-seconds", "1", ...args], {
-    env: { ...environment(), SSE_RETRY_DELAY: "0.2" },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const child = spawn(
+    process.execPath,
+    ["--no-warnings", MAIN_PROGRAM, "agent", "--report-interval-seconds", "1", ...args],
+    {
+      env: { ...environment(), SSE_RETRY_DELAY: "0.2" },
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += String(chunk)));
   agent = { child, output: () => output };
@@ -260,7 +267,7 @@ test("a copied identity puts both machines in quarantine, which both say, and no
   const copy = join(directory, "copy");
   await mkdir(copy, { mode: 0o700 });
   await copyFile(join(stateDir, "identity.json"), join(copy, "identity.json"));
-  const args = ["--no-warnings", MAIN, "agent", "--report-interval-seconds", "1", "--shutdown-streams", "stop"];
+  const args = ["--no-warnings", MAIN_PROGRAM, "agent", "--report-interval-seconds", "1", "--shutdown-streams", "stop"];
   const child = spawn(process.execPath, args, {
     env: { ...environment(), SLUICE_STATE_DIR: copy, SSE_RETRY_DELAY: "0.2" },
     stdio: "ignore",

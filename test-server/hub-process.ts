@@ -4,11 +4,9 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { systemClock } from "../src/base/clock.ts";
 import { AppError } from "../src/base/errors.ts";
+import { MAIN_PROGRAM } from "./main-program.ts";
 
-const MAIN = {
-  source: resolve(import.meta.dirname, "../src/main.ts"),
-  built: resolve(import.meta.dirname, "../build/main.js"),
-};
+const BUILT = resolve(import.meta.dirname, "../build/main.js");
 const START_MS = 30_000;
 const STOP_MS = 15_000;
 const POLL_MS = 50;
@@ -55,7 +53,7 @@ export async function startHubProcess(options: HubProcessOptions = {}): Promise<
     ...(storeUrl === undefined ? [] : ["--store-url", storeUrl]),
     ...(options.flags ?? []),
   ];
-  const main = isBuilt ? MAIN.built : MAIN.source;
+  const main = isBuilt ? BUILT : MAIN_PROGRAM;
   const child = spawn(process.execPath, ["--no-warnings", main, "hub", ...flags], {
     env: { PATH: process.env["PATH"], HOME: dataDir, TZ: process.env["TZ"], SLUICE_HUB_CONFIG: "/dev/null" },
     stdio: ["ignore", "pipe", "pipe"],

@@ -1,8 +1,7 @@
 import { execFile } from "node:child_process";
-import { resolve } from "node:path";
 import type { AgentWorld } from "./agent-world.ts";
+import { MAIN_PROGRAM } from "./main-program.ts";
 
-const MAIN = resolve(import.meta.dirname, "../src/main.ts");
 const LIMIT_MS = 60_000;
 
 export interface CommandEnd {
@@ -20,7 +19,7 @@ export function runSluice(
   return new Promise((done) => {
     const child = execFile(
       process.execPath,
-      ["--no-warnings", MAIN, ...args],
+      ["--no-warnings", MAIN_PROGRAM, ...args],
       {
         timeout: LIMIT_MS,
         maxBuffer: 64 * 1024 * 1024,

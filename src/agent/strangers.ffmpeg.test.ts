@@ -1,10 +1,11 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, expect, test } from "vitest";
 import { type AgentWorld, createAgentWorld } from "../../test-server/agent-world.ts";
+import { MAIN_PROGRAM } from "../../test-server/main-program.ts";
 import { runSluice } from "../../test-server/sluice-command.ts";
 import { formatDocument, parseDocument } from "../base/document.ts";
 import { isLive } from "../base/proc-stat.ts";
@@ -15,7 +16,6 @@ import { REGISTRY_FORMAT } from "./registry/registry.ts";
 import { toMarkEnvironment } from "./runtime/process/process-mark.ts";
 import type { ProcessMark } from "./runtime/process/process-runtime.ts";
 
-const MAIN = resolve(import.meta.dirname, "../main.ts");
 const table = createProcessTable();
 const started: ChildProcess[] = [];
 
@@ -147,7 +147,7 @@ test.skipIf(refusal !== undefined)(
       const { value } = await lines.next();
       return String(value);
     };
-    const startAgent = () => run(`${process.execPath} --no-warnings ${MAIN} agent > /dev/null & echo $!`);
+    const startAgent = () => run(`${process.execPath} --no-warnings ${MAIN_PROGRAM} agent > /dev/null & echo $!`);
 
     const agentPid = await startAgent();
     await world.until(async () => String((await world.status()).pid) === agentPid, "the agent answers");

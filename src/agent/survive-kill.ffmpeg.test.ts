@@ -5,7 +5,7 @@ import { systemClock } from "../base/clock.ts";
 import type { Workload } from "../contract/workload.ts";
 
 const STREAMS = 20;
-const KILLS = process.env["SLUICE_TEST_LONG"] === "1" ? 100 : 20;
+const KILLS = process.env["SLUICE_TEST_LONG"] === "1" ? 100 : 8;
 /** Where nothing else takes the processor: of the quickest quarter. The others have a machine's worst moments in them. */
 const ADOPTION_MS = 1000;
 const SLOWEST_ADOPTION_MS = 10_000;

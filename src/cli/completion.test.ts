@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { MAIN_PROGRAM } from "../../test-server/main-program.ts";
 import { createTestContext } from "./command-context.fake.ts";
 import { runProgram } from "./program.ts";
 
-const MAIN = new URL("../main.ts", import.meta.url).pathname;
 let directory: string;
 
 beforeEach(async () => {
@@ -27,7 +27,7 @@ test("bash completes commands, options and values from the program itself", asyn
   const script = join(directory, "sluice.bash");
   await writeFile(script, (await run(["completion", "bash"])).out);
   const program = join(directory, "sluice");
-  await writeFile(program, `#!/bin/sh\nexec "${process.execPath}" "${MAIN}" "$@"\n`);
+  await writeFile(program, `#!/bin/sh\nexec "${process.execPath}" "${MAIN_PROGRAM}" "$@"\n`);
   await chmod(program, 0o755);
   const complete = async (...words: string[]) => {
     const line = `. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _sluice; printf '%s\\n' "\${COMPREPLY[@]}"`;

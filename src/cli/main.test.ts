@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { MAIN_PROGRAM } from "../../test-server/main-program.ts";
 import { createRegistry } from "../agent/registry/registry.ts";
 import { createProcessRuntime } from "../agent/runtime/process/linux-process-runtime.ts";
 import type { ProcessHandle } from "../agent/runtime/process/process-runtime.ts";
@@ -12,7 +13,6 @@ import { createPidLister } from "../base/process-sweep.ts";
 import { createProcessTable } from "../base/process-table.ts";
 import { createSpawner } from "../base/spawn.ts";
 
-const MAIN = new URL("../main.ts", import.meta.url).pathname;
 let directory: string;
 const running = new Set<ChildProcessWithoutNullStreams>();
 
@@ -25,7 +25,7 @@ afterEach(async () => {
 });
 
 function start(args: readonly string[], env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [MAIN, ...args], {
+  const child = spawn(process.execPath, [MAIN_PROGRAM, ...args], {
     env: { PATH: process.env["PATH"] ?? "", HOME: directory, SLUICE_CONFIG: "/dev/null", ...env },
   });
   running.add(child);

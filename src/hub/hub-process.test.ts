@@ -7,9 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { checkServerIdentity } from "node:tls";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { MAIN_PROGRAM } from "../../test-server/main-program.ts";
 import { streamBody } from "./hub-world.fake.ts";
 
-const MAIN = join(import.meta.dirname, "../main.ts");
 let directory = "";
 const children = new Set<ChildProcess>();
 
@@ -30,7 +30,7 @@ interface RunningHub {
 }
 
 function run(...flags: readonly string[]): RunningHub {
-  const args = ["--no-warnings", MAIN, "hub", "--data-dir", directory, "--config", "/dev/null", ...flags];
+  const args = ["--no-warnings", MAIN_PROGRAM, "hub", "--data-dir", directory, "--config", "/dev/null", ...flags];
   const child = spawn(process.execPath, args, {
     stdio: ["ignore", "pipe", "pipe"],
     env: { PATH: process.env["PATH"] },

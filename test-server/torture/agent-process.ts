@@ -5,9 +5,9 @@ import { AppError, messageOf } from "../../src/base/errors.ts";
 import { createLocalAgent, type LocalAgent } from "../../src/client/local-agent.ts";
 import type { AgentStatus } from "../../src/contract/local-status.ts";
 import { AGENT_ENVIRONMENT, AGENT_NODE_OPTIONS } from "../agent-runtime.ts";
+import { MAIN_PROGRAM } from "../main-program.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
-const SOURCE = join(ROOT, "src/main.ts");
 const ANSWER_MS = 3000;
 const END_MS = 20_000;
 const KEEP_OUTPUT_CHARACTERS = 64 * 1024;
@@ -65,7 +65,7 @@ export function createAgentProcess(options: AgentProcessOptions): AgentProcess {
   let starts = 0;
 
   const launch = (preload: Preload | undefined) => {
-    const main = options.fromSource === true ? ["--no-warnings", SOURCE] : [join(ROOT, "build/main.js")];
+    const main = options.fromSource === true ? ["--no-warnings", MAIN_PROGRAM] : [join(ROOT, "build/main.js")];
     const preloading = preload === undefined ? [] : ["--import", preload.path];
     const child = spawn(process.execPath, [...AGENT_NODE_OPTIONS, ...preloading, ...main, "agent"], {
       cwd: options.home,
