@@ -38,8 +38,8 @@ export interface Passage {
 }
 
 const LIMIT_MS = 5000;
-/** After the handshake a peer that does not want us says so within half a round trip, a source that is away within one more. */
-const HOLD_MS = 80;
+/** After the handshake a peer that does not want us says so within half a round trip, a source that is away within one more; on busy boxes later. */
+const HOLD_MS = 200;
 const HOLD_HANDSHAKES = 2;
 
 /** Shakes hands with the peer, with this end's own key, and sends nothing. Rejects only with the signal's reason. */

@@ -26,7 +26,10 @@ describe("a tunnel as it is configured here", () => {
     const tunnel = await world.createTunnel({ ...wish, sourcePort, legs: 2 });
     const producer = await world.start(tunnel.producer);
     const consumer = await world.start(tunnel.consumer);
-    const [there, here] = [await world.prove(producer), await world.prove(consumer)];
+    const there = await world.prove(producer);
+    let here = await world.prove(consumer);
+    // On a busy machine the source's byte may come after the time that it is given.
+    for (let round = 1; round < 4 && here.proof.through !== "byte"; round++) here = await world.prove(consumer);
     expect(there).toMatchObject({ isProved: true, needsRestart: false });
     expect(there).not.toHaveProperty("reason");
     expect(here).toMatchObject({
