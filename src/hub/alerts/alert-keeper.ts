@@ -3,6 +3,7 @@ import { AppError, messageOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { type Service, untilAborted } from "../../base/service.ts";
 import type { Report } from "../../contract/report.ts";
+import { createHeldLease } from "../held-lease.ts";
 import type { Presence } from "../life/presence.ts";
 import type { AlertState } from "../store/alerts.ts";
 import type { Store } from "../store/store.ts";
@@ -31,15 +32,15 @@ export interface AlertKeeperDeps {
   readonly presence: Presence;
 }
 
-const LEASE = "alerts";
-const LEASE_MS = 20_000;
 const TICK_MS = 5000;
+const LEASE = { name: "alerts", ttlMs: 20_000, renewMs: TICK_MS };
 const PAGE = 1000;
 /** A box that no rule concerns is not read again for so long. */
 const UNCONCERNED_MS = 60_000;
 
 export function createAlertKeeper(deps: AlertKeeperDeps): AlertKeeper {
-  const { store, clock, log, presence, hubId } = deps;
+  const { store, clock, log, presence } = deps;
+  const lease = createHeldLease(LEASE, deps);
   let rules: readonly AlertRule[] = [];
   const book = createAlertBook();
   const unconcerned = new Map<string, number>();
@@ -170,8 +171,8 @@ export function createAlertKeeper(deps: AlertKeeperDeps): AlertKeeper {
 
   const tick = async () => {
     await refresh();
-    const { held } = await store.leases.acquire(LEASE, { holder: hubId, ttlMs: LEASE_MS, nowMs: clock.wallMs() });
-    if (!held) return;
+    const { isHeld } = await lease.hold();
+    if (!isHeld) return;
     await dropOrphans();
     await judgeOffline();
     await judgeWaiting();

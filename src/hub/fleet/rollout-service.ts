@@ -1,5 +1,6 @@
 import { type AppError, messageOf } from "../../base/errors.ts";
 import type { Service } from "../../base/service.ts";
+import { createHeldLease } from "../held-lease.ts";
 import type { HubContext } from "../hub-context.ts";
 import type { Box } from "../store/box.ts";
 import type { ExpectedSet } from "../store/expected-set.ts";
@@ -8,18 +9,18 @@ import { createDirtyBoxes } from "./dirty-boxes.ts";
 import { type OwnerWrite, planBox, type Rollout, type Standing } from "./plan-rollouts.ts";
 import { listRollouts, MAX_FAILED_SHOWN, ROLLOUT_STATUS_KIND, type RolloutStatus } from "./rollout-objects.ts";
 
-const LEASE = "rollouts";
-const LEASE_MS = 15_000;
 /** Also what was missed by every hint is found by then. */
 const FULL_LAP_MS = 300_000;
 const RENEW_MS = 5000;
+const LEASE = { name: "rollouts", ttlMs: 15_000, renewMs: RENEW_MS };
 const RETRY_MS = 1000;
 
 /**
  * Makes every box run what the rollouts say of it. One hub at a time does it, by lease. Level-triggered: each lap goes
  * from what is to what should be, so two hubs that both believe to hold the lease for a moment come to the same.
  */
-export function createRolloutService({ store, clock, log, hubId }: HubContext): Service {
+export function createRolloutService(context: HubContext): Service {
+  const { store, clock, log } = context;
   return {
     name: "rollouts",
     run: async (signal) => {
@@ -27,21 +28,14 @@ export function createRolloutService({ store, clock, log, hubId }: HubContext): 
       const stopListening = store.onHint(dirty.note);
       const standings = new Map<string, ReadonlyMap<string, Standing>>();
       const told = new Map<string, string>();
-      let fence: number | undefined;
+      const lease = createHeldLease(LEASE, context);
       let isFailing = false;
-      let renewAtMs = 0;
       let fullAtMs = Number.NEGATIVE_INFINITY;
 
       const lap = async (): Promise<void> => {
-        if (fence === undefined || clock.monotonicMs() >= renewAtMs) {
-          renewAtMs = clock.monotonicMs() + RENEW_MS;
-          const answer = await store.leases.acquire(LEASE, { holder: hubId, ttlMs: LEASE_MS, nowMs: clock.wallMs() });
-          const held = answer.held ? answer.lease.fence : undefined;
-          if (held !== fence) fullAtMs = Number.NEGATIVE_INFINITY;
-          fence = held;
-        }
-        if (fence === undefined) return;
-        if (clock.monotonicMs() >= fullAtMs) {
+        const { isHeld, isNew } = await lease.hold();
+        if (!isHeld) return;
+        if (isNew || clock.monotonicMs() >= fullAtMs) {
           fullAtMs = clock.monotonicMs() + FULL_LAP_MS;
           told.clear();
           dirty.markAll();
@@ -124,13 +118,13 @@ export function createRolloutService({ store, clock, log, hubId }: HubContext): 
           const rest = new AbortController();
           const pause = clock.delay(pauseMs, AbortSignal.any([signal, rest.signal])).catch(() => undefined);
           // While another hub holds the lease, hints are its business.
-          const woken = fence === undefined || pauseMs === RETRY_MS ? pause : dirty.untilSome();
+          const woken = !lease.isHeld() || pauseMs === RETRY_MS ? pause : dirty.untilSome();
           await Promise.race([pause, woken]);
           rest.abort();
         }
       } finally {
         stopListening();
-        if (fence !== undefined) await store.leases.release(LEASE, fence).catch(() => undefined);
+        await lease.release();
       }
     },
   };

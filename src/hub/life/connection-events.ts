@@ -2,13 +2,12 @@ import type { Clock } from "../../base/clock.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Service } from "../../base/service.ts";
+import { createHeldLease } from "../held-lease.ts";
 import type { NewEvent } from "../store/event-log.ts";
 import type { Store } from "../store/store.ts";
 import type { ConnectionChange, Presence } from "./presence.ts";
 
-const LEASE = "connection-events";
-const LEASE_MS = 20_000;
-const RENEW_MS = 7000;
+const LEASE = { name: "connection-events", ttlMs: 20_000, renewMs: 7000 };
 const TICK_MS = 500;
 /** More than this at once is told as counts: a storm of events helps nobody. */
 const EACH_UP_TO = 50;
@@ -22,18 +21,13 @@ export function createConnectionEvents(deps: {
   readonly hubId: string;
   readonly presence: Presence;
 }): Service {
-  const { store, clock, log, hubId, presence } = deps;
+  const { store, clock, log, presence } = deps;
+  const lease = createHeldLease(LEASE, deps);
   const changes: ConnectionChange[] = [];
-  let isHeld = false;
-  let renewMs = 0;
   let isAway = false;
 
   const tell = async () => {
-    if (clock.monotonicMs() >= renewMs) {
-      const answer = await store.leases.acquire(LEASE, { holder: hubId, ttlMs: LEASE_MS, nowMs: clock.wallMs() });
-      isHeld = answer.held;
-      renewMs = clock.monotonicMs() + RENEW_MS;
-    }
+    const { isHeld } = await lease.hold();
     const taken = changes.splice(0);
     if (!isHeld) return;
     for (const [index, event] of eventsOf(taken).entries()) {

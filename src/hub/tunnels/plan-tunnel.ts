@@ -1,4 +1,4 @@
-import { isDeepStrictEqual } from "node:util";
+import { isSameJson } from "../../base/same-json.ts";
 import { formatPoint } from "../../contract/describe-spec.ts";
 import type { BoxConnection } from "../../contract/fleet/box-view.ts";
 import { TUNNEL_PHASES } from "../../contract/fleet/tunnel.ts";
@@ -89,7 +89,7 @@ export function planTunnel(
     if (set === undefined || obstacleOf(tunnel, role, seen[role]) !== undefined) return [];
     const wanted = entryOf(tunnel, turn.state, { role, set });
     const own = ownPart(tunnel, set);
-    const isThere = own.length === 1 && isDeepStrictEqual(own[0], wanted);
+    const isThere = own.length === 1 && isSameJson(own[0], wanted);
     return isThere ? [] : [{ boxId: boxOf(tunnel, role), entries: [wanted] }];
   });
   return { ...common, ...turn, writes, busy: busyOf(tunnel, statuses) };
@@ -107,7 +107,7 @@ export function statusOf(
     listen: formatPoint(listen.address, listen.port),
     connect: formatPoint(connect.host, connect.port),
   }));
-  return isDeepStrictEqual(status.legs, legs) ? status : undefined;
+  return isSameJson(status.legs, legs) ? status : undefined;
 }
 
 function workloadOf(

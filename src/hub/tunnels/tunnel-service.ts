@@ -1,23 +1,13 @@
 import { AppError, messageOf } from "../../base/errors.ts";
 import { type Service, untilAborted } from "../../base/service.ts";
-import type { TunnelRole } from "../../contract/tunnel-spec.ts";
+import { createHeldLease } from "../held-lease.ts";
 import type { HubContext } from "../hub-context.ts";
 import type { Presence } from "../life/presence.ts";
 import type { Hint } from "../store/store.ts";
-import { type EndFacts, planTunnel, type TunnelPlan } from "./plan-tunnel.ts";
 import type { PortBook } from "./port-book.ts";
 import { claimExactly, type TunnelMaker } from "./tunnel-maker.ts";
-import {
-  boxOf,
-  listTunnels,
-  ownerOf,
-  recordOf,
-  TUNNEL_KIND,
-  TUNNEL_STATE_KIND,
-  type Tunnel,
-  toState,
-  toTunnel,
-} from "./tunnel-record.ts";
+import { listTunnels, TUNNEL_KIND, type Tunnel, toTunnel } from "./tunnel-record.ts";
+import { createTunnelSteps } from "./tunnel-steps.ts";
 
 export interface TunnelServiceDeps {
   readonly context: HubContext;
@@ -26,12 +16,9 @@ export interface TunnelServiceDeps {
   readonly maker: TunnelMaker;
 }
 
-type BoxFacts = Pick<EndFacts, "box" | "report" | "set">;
-
-const LEASE = "tunnels";
-/** Short: two hubs that both believe to hold it come to the same, so only work done twice is at stake. */
-const LEASE_MS = 6000;
 const RENEW_MS = 2000;
+/** Short: two hubs that both believe to hold it come to the same, so only work done twice is at stake. */
+const LEASE = { name: "tunnels", ttlMs: 6000, renewMs: RENEW_MS };
 /** Also what was missed by every hint is found by then. */
 const FULL_LAP_MS = 15_000;
 const RETRY_MS = 500;
@@ -45,7 +32,8 @@ const STEPS_A_TURN = 8;
  * find. Woken at once by what boxes report of tunnels, through whichever hub.
  */
 export function createTunnelService({ context, presence, ports, maker }: TunnelServiceDeps): Service {
-  const { store, clock, log, hubId } = context;
+  const { store, clock, log } = context;
+  const steps = createTunnelSteps({ context, presence, ports, maker });
   return {
     name: "tunnels",
     run: async (signal) => {
@@ -55,12 +43,9 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
       const dueAtMs = new Map<string, number>();
       let mustList = true;
       let wake: () => void = () => undefined;
-      let fence: number | undefined;
-      let renewAtMs = 0;
+      const lease = createHeldLease(LEASE, context);
       let fullAtMs = Number.NEGATIVE_INFINITY;
       let isFailing = false;
-      /** Read once a lap, and again after a write: a hundred tunnels between two boxes are two boxes. */
-      const boxesSeen = new Map<string, Promise<BoxFacts>>();
 
       const markBox = (boxId: string) => {
         for (const { uid, wish } of tunnels.values()) {
@@ -82,17 +67,6 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
       });
       presence.onChange(({ boxId }) => markBox(boxId));
 
-      const holdLease = async (): Promise<boolean> => {
-        if (fence === undefined || clock.monotonicMs() >= renewAtMs) {
-          renewAtMs = clock.monotonicMs() + RENEW_MS;
-          const answer = await store.leases.acquire(LEASE, { holder: hubId, ttlMs: LEASE_MS, nowMs: clock.wallMs() });
-          const held = answer.held ? answer.lease.fence : undefined;
-          if (held !== fence) fullAtMs = Number.NEGATIVE_INFINITY;
-          fence = held;
-        }
-        return fence !== undefined;
-      };
-
       const list = async (): Promise<void> => {
         mustList = false;
         try {
@@ -106,11 +80,13 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
       };
 
       const lap = async (): Promise<void> => {
-        const isFull = clock.monotonicMs() >= fullAtMs;
-        if (mustList || isFull) await list();
+        const isDue = clock.monotonicMs() >= fullAtMs;
+        if (mustList || isDue) await list();
         // A fleet without tunnels costs no lease.
-        if (tunnels.size === 0 && fence === undefined) return;
-        if (!(await holdLease())) return;
+        if (tunnels.size === 0 && !lease.isHeld()) return;
+        const { isHeld, isNew } = await lease.hold();
+        if (!isHeld) return;
+        const isFull = isDue || isNew;
         if (isFull) {
           for (const uid of tunnels.keys()) dirty.add(uid);
           await ports.sweep(async (uid) => (await store.objects.get(TUNNEL_KIND, uid)) !== undefined);
@@ -120,7 +96,7 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
         for (const [uid, due] of dueAtMs) if (due <= nowMs) dirty.add(uid);
         const wanted = [...dirty];
         dirty.clear();
-        boxesSeen.clear();
+        steps.forgetBoxes();
         try {
           for (let from = 0; from < wanted.length; from += TUNNELS_AT_ONCE) {
             await Promise.all(wanted.slice(from, from + TUNNELS_AT_ONCE).map((uid) => settle(uid, isFull)));
@@ -135,13 +111,16 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
         for (let step = 0; step < STEPS_A_TURN; step++) {
           const object = await store.objects.get(TUNNEL_KIND, uid);
           const tunnel = object === undefined ? undefined : toTunnel(object);
+          dueAtMs.delete(uid);
           if (tunnel === undefined) {
-            dueAtMs.delete(uid);
+            tunnels.delete(uid);
             return;
           }
           try {
             if (isFull && step === 0 && tunnel.ending === undefined) await claimExactly(tunnel, ports);
-            if (!(await takeStep(tunnel))) return;
+            const { mayGoOn, dueMs } = await steps.take(tunnel);
+            if (dueMs !== undefined) dueAtMs.set(uid, dueMs);
+            if (!mayGoOn) return;
           } catch (thrown) {
             const isRace = thrown instanceof AppError && (thrown.code === "conflict" || thrown.code === "not-found");
             if (!isRace) throw thrown;
@@ -150,122 +129,6 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
           }
         }
         dirty.add(uid);
-      };
-
-      /** Answers whether something was written, so that another step may be due. */
-      const takeStep = async (tunnel: Tunnel): Promise<boolean> => {
-        const { uid } = tunnel;
-        const [held, producer, consumer] = await Promise.all([
-          store.objects.get(TUNNEL_STATE_KIND, uid),
-          readEnd(tunnel, "producer"),
-          readEnd(tunnel, "consumer"),
-        ]);
-        const nowMs = clock.wallMs();
-        const state = toState(held, tunnel);
-        const plan = planTunnel(tunnel, state, { producer, consumer, nowMs });
-        if (plan.dueMs === undefined) dueAtMs.delete(uid);
-        else dueAtMs.set(uid, plan.dueMs);
-        let isWritten = false;
-        if (state === undefined || JSON.stringify(plan.state) !== JSON.stringify(state)) {
-          const object = { kind: TUNNEL_STATE_KIND, id: uid, body: plan.state };
-          await store.objects.put(object, { nowMs, expectedRevision: held?.revision ?? 0, event: plan.event });
-          isWritten = true;
-        }
-        if (plan.end !== undefined) {
-          await maker.end(tunnel, plan.end, {
-            nowMs,
-            ...spoken(tunnel, "tunnel.end", `Tunnel ${uid} ends: ${plan.end}`),
-          });
-          return true;
-        }
-        const changes = await Promise.all(plan.writes.map((write) => carryOut(tunnel, write)));
-        if (plan.isOver) {
-          await finish(tunnel);
-          return false;
-        }
-        for (const busy of plan.busy) await replacePort(tunnel, busy);
-        return isWritten || changes.includes(true) || plan.busy.length > 0;
-      };
-
-      const readEnd = async (tunnel: Tunnel, role: TunnelRole): Promise<EndFacts> => {
-        const boxId = boxOf(tunnel, role);
-        const facts = boxesSeen.get(boxId) ?? readBox(boxId);
-        boxesSeen.set(boxId, facts);
-        return { ...(await facts), ...presence.of(boxId) };
-      };
-
-      const readBox = async (boxId: string): Promise<BoxFacts> => {
-        const [box, report] = await Promise.all([store.boxes.get(boxId), store.reports.get(boxId)]);
-        const set = box === undefined ? undefined : await store.expected.get(boxId).catch(unlessGone);
-        return { box, report, set };
-      };
-
-      const carryOut = async ({ uid }: Tunnel, { boxId, entries }: TunnelPlan["writes"][number]): Promise<boolean> => {
-        const owner = ownerOf(uid);
-        const text = entries.length === 0 ? `${owner} took its end from ${boxId}` : `${owner} put its end on ${boxId}`;
-        const audit = {
-          actor: "hub",
-          action: "tunnel.place",
-          subject: `box/${boxId}`,
-          outcome: "done",
-          detail: text,
-        } as const;
-        const event = { kind: "expected.changed", boxId, text };
-        const context = { nowMs: clock.wallMs(), audit, event };
-        boxesSeen.delete(boxId);
-        const { changed } = await store.expected.replace(boxId, { owner, entries }, context);
-        boxesSeen.delete(boxId);
-        return changed;
-      };
-
-      /** In this order: what is left by a hub that dies in between is found by its tunnel. */
-      const finish = async (tunnel: Tunnel): Promise<void> => {
-        const { uid, wish, revision } = tunnel;
-        await ports.release(wish.producer, uid);
-        await ports.release(wish.consumer, uid);
-        await store.objects.delete(TUNNEL_STATE_KIND, uid, { nowMs: clock.wallMs() });
-        const text = `Tunnel ${uid} has ended: ${tunnel.ending?.reason ?? "it was taken down"}`;
-        const event = { kind: "tunnel.ended", text, data: { uid } };
-        await store.objects.delete(TUNNEL_KIND, uid, { nowMs: clock.wallMs(), expectedRevision: revision, event });
-        tunnels.delete(uid);
-        dueAtMs.delete(uid);
-      };
-
-      const replacePort = async (tunnel: Tunnel, { role, way }: TunnelPlan["busy"][number]): Promise<void> => {
-        const boxId = boxOf(tunnel, role);
-        const listens = tunnel.ways.map(({ entry, gateway }) => (role === "producer" ? gateway : entry));
-        const busy = listens[way];
-        const range = (await store.reports.get(boxId))?.report.tunnels?.ports;
-        if (busy === undefined || range === undefined) return;
-        const chosen = await ports.reserve(boxId, {
-          uid: tunnel.uid,
-          range,
-          // On from the busy one, so that two busy ports are not tried in turn for ever.
-          from: busy.port + 1,
-          rateMbit: tunnel.wish.rateMbit,
-          uplinkMbit: undefined,
-          ports: listens.map((listen, index) => ({
-            address: listen.address,
-            port: index === way ? undefined : listen.port,
-            field: `ways[${index}]`,
-          })),
-        });
-        const listen = chosen[way];
-        if (listen === undefined) return;
-        const ways = tunnel.ways.map((one, index) => {
-          if (index !== way) return one;
-          return role === "consumer"
-            ? { ...one, entry: listen }
-            : { ...one, gateway: listen, dial: { ...one.dial, port: listen.port } };
-        });
-        const text = `Port ${busy.port} of ${boxId} is taken: tunnel ${tunnel.uid} uses ${listen.port}`;
-        const body = { ...recordOf(tunnel), ways };
-        const write = { kind: TUNNEL_KIND, id: tunnel.uid, body };
-        await store.objects.put(write, {
-          nowMs: clock.wallMs(),
-          expectedRevision: tunnel.revision,
-          ...spoken(tunnel, "tunnel.port", text),
-        });
       };
 
       try {
@@ -291,24 +154,14 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
             .delay(Math.min(pauseMs, untilDueMs), AbortSignal.any([signal, rest.signal]))
             .catch(() => undefined);
           // While another hub holds the lease, hints are its business; and a store that is away is not asked more often.
-          const isIdle = isFailing || (fence === undefined && tunnels.size > 0);
+          const isIdle = isFailing || (!lease.isHeld() && tunnels.size > 0);
           await Promise.race(isIdle ? [pause] : [pause, woken]);
           rest.abort();
         }
       } finally {
         stopListening();
-        if (fence !== undefined) await store.leases.release(LEASE, fence).catch(() => undefined);
+        await lease.release();
       }
     },
   };
-}
-
-function spoken({ uid }: Tunnel, kind: string, text: string) {
-  const audit = { actor: "hub", action: kind, subject: `tunnel/${uid}`, outcome: "done", detail: text } as const;
-  return { audit, event: { kind, text, data: { uid } } };
-}
-
-function unlessGone(thrown: unknown): undefined {
-  if (thrown instanceof AppError && thrown.code === "not-found") return undefined;
-  throw thrown;
 }
