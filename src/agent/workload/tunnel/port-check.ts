@@ -3,7 +3,8 @@ import { createServer } from "node:net";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { AppError, errnoOf, messageOf } from "../../../base/errors.ts";
-import { type LocalSocket, processesHolding, readLocalSockets } from "../../../base/local-sockets.ts";
+import { processesHolding, readLocalSockets } from "../../../base/local-sockets.ts";
+import type { LocalSocket } from "../../../base/tcp-table.ts";
 import type { TunnelSpec } from "../../../contract/tunnel-spec.ts";
 
 export interface ListenPoint {

@@ -1,6 +1,7 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { readLocalSockets, socketInodes } from "../../../base/local-sockets.ts";
+import { readLocalSockets } from "../../../base/local-sockets.ts";
+import { readProcText } from "../../../base/proc-text.ts";
+import { socketInodes } from "../../../base/socket-inodes.ts";
 import type { TunnelSpec } from "../../../contract/tunnel-spec.ts";
 import type { ListenPoint } from "./port-check.ts";
 
@@ -23,8 +24,9 @@ export function readTunnelTraffic(
   { legs }: Pick<TunnelSpec, "legs">,
   procRoot = "/proc",
 ): TunnelTraffic | undefined {
-  const inodes = socketInodes(pid, procRoot);
-  if (inodes === undefined) return undefined;
+  const held = socketInodes(pid, procRoot);
+  if (held === undefined) return undefined;
+  const inodes = new Set(held);
   const sockets = readLocalSockets(pid, procRoot).filter(({ inode }) => inodes.has(inode));
   const ports = new Set(legs.map(({ listen }) => listen.port));
   return {
@@ -36,15 +38,10 @@ export function readTunnelTraffic(
 
 /** Every read and write of stunnel's is a read(2) or write(2), which the kernel counts; that of its sockets too. */
 function readBytes(pid: number, procRoot: string): number | undefined {
-  try {
-    const text = readFileSync(join(procRoot, String(pid), "io"), "utf8");
-    const [read, written] = ["rchar", "wchar"].map((name) =>
-      Number(new RegExp(`^${name}: (\\d+)$`, "m").exec(text)?.[1]),
-    );
-    if (read === undefined || written === undefined) return undefined;
-    const sum = (read + written) / 2;
-    return Number.isFinite(sum) ? Math.round(sum) : undefined;
-  } catch {
-    return undefined;
-  }
+  const text = readProcText(join(procRoot, String(pid), "io")) ?? "";
+  const [read = Number.NaN, written = Number.NaN] = ["rchar", "wchar"].map((name) =>
+    Number(new RegExp(`^${name}: (\\d+)$`, "m").exec(text)?.[1]),
+  );
+  const sum = (read + written) / 2;
+  return Number.isFinite(sum) ? Math.round(sum) : undefined;
 }
