@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { streamSpecSchema } from "../../../contract/stream-spec.ts";
+import { streamSpecSchema } from "../../contract/stream-spec.ts";
 import { specHash } from "./spec-hash.ts";
 
 const SPEC = {
