@@ -199,9 +199,11 @@ export function createTunnelKeeper(options: TunnelKeeperOptions, deps: TunnelKee
   };
 
   const endOf = (uid: string): TunnelWorkload | undefined => {
-    const ends = [...deps.expected().values()].filter((one) => one.kind === "tunnel" && one.spec.uid === uid);
+    const ends = [...deps.expected().values()].flatMap((one) =>
+      one.kind === "tunnel" && one.spec.uid === uid ? one : [],
+    );
     // Streams go in where consumers do, where this box has both ends.
-    return [...ends].filter((one) => one.kind === "tunnel").sort((one) => (one.spec.role === "consumer" ? -1 : 1))[0];
+    return ends.find(({ spec }) => spec.role === "consumer") ?? ends[0];
   };
 
   const tunnelAwaited = (uid: string): Awaiting | undefined => {
