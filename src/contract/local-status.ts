@@ -227,7 +227,7 @@ export const cleanupResultSchema = z.object({
       reason: z.string(),
     }),
   ),
-  /** Marks of sessions that were removed, because nothing of them is left. */
+  /** Marks of starts that were removed, because nothing of them is left. */
   marksRemoved: z.int().optional(),
 });
 export type CleanupResult = z.output<typeof cleanupResultSchema>;

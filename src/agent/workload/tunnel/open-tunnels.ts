@@ -3,7 +3,7 @@ import type { Workload } from "../../../contract/workload.ts";
 import type { AgentContext, Notices } from "../../agent-context.ts";
 import type { OutputPump } from "../../reconcile/engine-deps.ts";
 import type { Reconciler } from "../../reconcile/reconciler.ts";
-import { createSessionMarks } from "../../sessions/session-marks.ts";
+import { createStartMarks } from "../../start-marks/start-marks.ts";
 import type { WorkloadDriver } from "../driver.ts";
 import { ownKeyPath } from "./tunnel-files.ts";
 import { shakeHands } from "./tunnel-handshake.ts";
@@ -20,7 +20,7 @@ export interface TunnelParts extends Pick<TunnelKeeperDeps, "expected" | "isRefu
 export function openTunnels(context: AgentContext, parts: TunnelParts, notices: Notices): TunnelKeeper {
   const { clock, logFor, options, spawner } = context;
   const { reconciler, pump, driverOf, ...rest } = parts;
-  const marks = createSessionMarks(options.files.stateDir);
+  const marks = createStartMarks(options.files.stateDir);
   const goesThrough = (workload: Workload | undefined, uid: string) =>
     workload?.kind === "stream" && workload.spec.via === uid;
   return createTunnelKeeper(options.tunnels, {
@@ -57,7 +57,7 @@ export function openTunnels(context: AgentContext, parts: TunnelParts, notices: 
       reconciler().hasten(({ id }) => (goesThrough(expected.get(id), uid) ? 0 : undefined));
     },
     onPrepared: (id) => reconciler().hasten((unit) => (unit.id === id ? 0 : undefined)),
-    onSession: ({ id, spec: { uid } }, { mark: { nonce }, identity }) => {
+    onStarted: ({ id, spec: { uid } }, { mark: { nonce }, identity }) => {
       const at = new Date(clock.wallMs()).toISOString();
       void marks.open({ kind: "tunnel", id, uid, nonce, at, ...identity });
     },

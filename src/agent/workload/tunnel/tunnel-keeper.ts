@@ -39,7 +39,7 @@ export interface TunnelKeeperDeps extends TunnelProverDeps {
   readonly onUp: (uid: string) => void;
   /** What kept this end from being started is gone. */
   readonly onPrepared: (id: string) => void;
-  readonly onSession: (workload: TunnelWorkload, handle: ProcessHandle) => void;
+  readonly onStarted: (workload: TunnelWorkload, handle: ProcessHandle) => void;
   readonly onChange: () => void;
   readonly onOccurrence: (occurrence: Omit<Occurrence, "at">) => void;
 }
@@ -138,7 +138,7 @@ export function createTunnelKeeper(options: TunnelKeeperOptions, deps: TunnelKee
         unit: () => deps.unitOf(tunnelOf(id) ?? workload),
         output: () => deps.outputOf(id),
         onPrepared: () => deps.onPrepared(id),
-        onSession: (handle) => deps.onSession(workload, handle),
+        onStarted: (handle) => deps.onStarted(workload, handle),
         written: () => tended.get(id)?.written,
         onChange: () => {
           const one = tended.get(id);

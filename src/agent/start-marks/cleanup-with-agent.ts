@@ -1,11 +1,11 @@
 import type { CleanupResult, CleanupWish } from "../../contract/local-status.ts";
 import type { Reconciler } from "../reconcile/reconciler.ts";
 import { type Unit, unitsOf } from "../reconcile/unit.ts";
-import { type KeptMark, type SessionMarks, sessionOf } from "./session-marks.ts";
+import { type KeptMark, type StartMarks, startOf } from "./start-marks.ts";
 
 export interface CleanupWithAgentDeps {
   readonly reconciler: Pick<Reconciler, "end" | "sweepStrays" | "units">;
-  readonly marks: SessionMarks;
+  readonly marks: StartMarks;
   readonly isExpected: (workloadId: string) => boolean;
   /** Of this agent's own process. */
   readonly startTicks: number;
@@ -33,8 +33,8 @@ export async function cleanupWithAgent(deps: CleanupWithAgentDeps, wish: Cleanup
   const meant = running.filter(({ unit }) => isMeant(unit));
   const stuck = dryRun || meant.length === 0 ? new Set<Unit>() : await reconciler.end(isMeant);
   const ended = meant.map(({ unit, entry, handle }): CleanedProcess => {
-    const session = sessionOf(handle, known);
-    const from = session === undefined ? "" : `it is of the session ${session.name}; `;
+    const start = startOf(handle, known);
+    const from = start === undefined ? "" : `its start is marked by ${start.name}; `;
     const next = deps.isExpected(unit.id) ? "it is expected, so it is started anew" : "nothing expects it";
     if (stuck.has(unit)) return { ...entry, outcome: "unkillable", reason: "it survived SIGKILL; the kernel holds it" };
     return { ...entry, outcome: dryRun ? "would-stop" : "stopped", reason: `${from}${next}` };
@@ -59,7 +59,7 @@ export async function cleanupWithAgent(deps: CleanupWithAgentDeps, wish: Cleanup
   };
 }
 
-/** Whether a process is of the tunnel, by its session's mark or by the id that a hub gives its ends. */
+/** Whether a process is of the tunnel, by the mark of its start or by the id that a hub gives its ends. */
 export function createTunnelFilter(
   uid: string | undefined,
   marks: readonly KeptMark[],
@@ -67,8 +67,8 @@ export function createTunnelFilter(
   if (uid === undefined) return () => true;
   return ({ kind, workloadId, nonce }) => {
     if (kind !== "tunnel") return false;
-    const session = marks.find((mark) => mark.nonce === nonce);
-    return session?.uid === uid || workloadId === `${uid}.producer` || workloadId === `${uid}.consumer`;
+    const start = marks.find((mark) => mark.nonce === nonce);
+    return start?.uid === uid || workloadId === `${uid}.producer` || workloadId === `${uid}.consumer`;
   };
 }
 
@@ -85,14 +85,14 @@ function keptBecause({ phase, isUnexplained, role }: Unit): string {
   return phase === "stopping" ? "it is being stopped" : wanted;
 }
 
-/** The marks of sessions of which nothing is left, this agent's own excepted. */
+/** The marks of starts of which nothing is left, this agent's own excepted. */
 async function pruneMarks(
   { reconciler, marks, startTicks }: CleanupWithAgentDeps,
   known: readonly KeptMark[],
   isOfTunnel: ReturnType<typeof createTunnelFilter>,
 ): Promise<readonly string[]> {
   const live = [...reconciler.units().values()].flatMap(unitsOf).flatMap(({ handle }) => handle ?? []);
-  const inUse = new Set(live.map((handle) => sessionOf(handle, known)?.name));
+  const inUse = new Set(live.map((handle) => startOf(handle, known)?.name));
   const gone = known.filter(({ kind, id, nonce = "", name, ...mark }) => {
     if (inUse.has(name)) return false;
     if (kind === "agent") return mark.startTicks !== startTicks && isOfTunnel({ kind, workloadId: id, nonce });
