@@ -4,10 +4,20 @@ import { readProcText } from "./proc-text.ts";
 import { socketInodes } from "./socket-inodes.ts";
 import { type LocalSocket, parseLocalSockets } from "./tcp-table.ts";
 
+export interface LocalSocketsOptions {
+  /** Where procfs is mounted. */
+  readonly root?: string;
+  /** Both unless given. */
+  readonly families?: readonly ("tcp" | "tcp6")[];
+}
+
 /** All TCP sockets in the network namespace of a process, or of this one. Empty where they cannot be read. */
-export function readLocalSockets(pid: number | "self" = "self", root = "/proc"): readonly LocalSocket[] {
+export function readLocalSockets(
+  pid: number | "self" = "self",
+  { root = "/proc", families = ["tcp", "tcp6"] }: LocalSocketsOptions = {},
+): readonly LocalSocket[] {
   const directory = join(root, String(pid), "net");
-  return ["tcp", "tcp6"].flatMap((table) => parseLocalSockets(readProcText(join(directory, table)) ?? ""));
+  return families.flatMap((table) => parseLocalSockets(readProcText(join(directory, table)) ?? ""));
 }
 
 /** What has a socket open, as far as this user may look. Walks over every process: for the rare case only. */

@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { createSocketTable } from "../../../base/socket-table.ts";
 import type { Workload } from "../../../contract/workload.ts";
 import type { AgentContext, Notices } from "../../agent-context.ts";
 import type { OutputPump } from "../../reconcile/engine-deps.ts";
@@ -28,6 +29,7 @@ export function openTunnels(context: AgentContext, parts: TunnelParts, notices: 
     clock,
     log: logFor("TUNNEL"),
     runProgram: spawner.runProgram,
+    sockets: createSocketTable({ clock }),
     progress: context.progress.loop("tunnels"),
     prove: proveTunnel,
     checkPeer: async ({ spec, files, leg }, signal) => {

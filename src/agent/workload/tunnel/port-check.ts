@@ -84,7 +84,7 @@ const WILDCARDS: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
 function nameHolder(point: ListenPoint, procRoot: string): string {
   const isInTheWay = ({ address, port }: LocalSocket) =>
     port === point.port && (address === point.address || WILDCARDS.has(address) || WILDCARDS.has(point.address));
-  const found = readLocalSockets("self", procRoot).filter(isInTheWay);
+  const found = readLocalSockets("self", { root: procRoot }).filter(isInTheWay);
   const socket = found.find(({ isListening }) => isListening) ?? found[0];
   if (socket === undefined) return "another process that this box does not show";
   const how = socket.isListening ? "listens" : "has a connection";
