@@ -66,7 +66,7 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
       refusal: deps.refusals().get(id),
       blocked: deps.blocked().get(id),
       driver: kind === undefined ? undefined : deps.driverOf(kind),
-      usage: deps.usageOf(unit?.handle?.identity.pid),
+      usage: deps.usageOf(unit?.handle?.identity?.pid),
       proof: deps.proofOf(id, keepGaps),
       tunnel: deps.tunnelOf(id),
       held: deps.guard.holdOf(id),

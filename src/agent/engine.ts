@@ -18,6 +18,7 @@ import { createProcessRuntime } from "./runtime/process/linux-process-runtime.ts
 import { createOutputPump, DEFAULT_PUMP_OPTIONS, type OutputJournal } from "./runtime/process/output-pump.ts";
 import type { Lane, WorkloadFiles } from "./runtime/process/process-runtime.ts";
 import { discardLaneFiles, discardWorkloadFiles, filesOfWorkload } from "./runtime/process/workload-files.ts";
+import { createWorkloadRuntime } from "./runtime/workload-runtime.ts";
 import { createNodeSampler, type NodeSampler } from "./telemetry/node-sampler.ts";
 import { createUsageSampler, type UsageSampler } from "./telemetry/usage-sampler.ts";
 import type { WorkloadDriver } from "./workload/driver.ts";
@@ -136,17 +137,19 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       logFor,
       redactor,
       room: guard,
-      runtime: createProcessRuntime(
-        { stateDir: options.files.stateDir },
-        {
-          clock,
-          log: logFor("PID"),
-          spawner: context.spawner,
-          table: context.table,
-          listPids: createPidLister({ table: context.table, clock, log: logFor("PID") }),
-          place: guard.place,
-          signal: life,
-        },
+      runtime: createWorkloadRuntime(
+        createProcessRuntime(
+          { stateDir: options.files.stateDir },
+          {
+            clock,
+            log: logFor("PID"),
+            spawner: context.spawner,
+            table: context.table,
+            listPids: createPidLister({ table: context.table, clock, log: logFor("PID") }),
+            place: guard.place,
+            signal: life,
+          },
+        ),
       ),
       records: { ...registry, commit: () => commit() },
       pump,
@@ -236,7 +239,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
   );
   const usage = createUsageSampler(
     { periodMs: USAGE_PERIOD_MS },
-    { clock, pids: () => processes().flatMap(({ handle }) => handle?.identity.pid ?? []) },
+    { clock, pids: () => processes().flatMap(({ handle }) => handle?.identity?.pid ?? []) },
   );
   const node = createNodeSampler(
     { periodMs: USAGE_PERIOD_MS, diskPaths: [options.files.stateDir, ...options.policy.fileRoots] },

@@ -42,6 +42,9 @@ const streamFields = {
   via: z.unknown().optional(),
   /** One end of a tunnel, whole, instead of addresses. */
   tunnel: z.looseObject({ uid: z.string(), role: z.string() }).optional(),
+  /** What runs on the box beside streams, whole, instead of addresses. Needs an `id`. */
+  session: z.looseObject({}).optional(),
+  power: z.unknown().optional(),
 };
 
 const streamSchema = z.object(streamFields);
@@ -134,7 +137,7 @@ function toWorkload(
   outputTemplate: string | undefined,
   path: readonly PropertyKey[],
 ): ParsedWorkload {
-  const { name, video, audio, preview, priority, resources, via, tunnel } = stream;
+  const { name, video, audio, preview, priority, resources, via, tunnel, session, power } = stream;
   const common = {
     ...(name === undefined ? {} : { name }),
     ...(priority === undefined ? {} : { priority }),
@@ -142,6 +145,10 @@ function toWorkload(
   };
   if (tunnel !== undefined) {
     return parseWorkload({ kind: "tunnel", id: stream.id ?? tunnelEndId(tunnel), ...common, spec: tunnel }, path);
+  }
+  if (session !== undefined) {
+    const awake = power === undefined ? {} : { power };
+    return parseWorkload({ kind: "session", id: stream.id, ...common, ...awake, spec: session }, path);
   }
   const ends = findEndpoints(stream, outputTemplate, path);
   if ("problem" in ends) return { rejected: { id: stream.id, reason: ends.problem } };

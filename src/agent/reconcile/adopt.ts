@@ -1,5 +1,6 @@
 import type { RegistryRecord } from "../registry/record.ts";
-import type { FoundProcess, ProcessHandle, ProcessMark } from "../runtime/process/process-runtime.ts";
+import type { ProcessMark } from "../runtime/process/process-runtime.ts";
+import type { FoundRun, RunHandle } from "../runtime/workload-runtime.ts";
 import type { EngineDeps } from "./engine-deps.ts";
 import type { Transitions } from "./transitions.ts";
 import { createUnit, type Unit } from "./unit.ts";
@@ -25,18 +26,16 @@ export async function adoptRunning(
   const records = [...deps.records.all()];
   const adopted = new Set<number>();
 
-  const adopt = (process: FoundProcess, role: Unit["role"]): Unit | undefined => {
-    const handle = deps.runtime.adopt(process.identity, process.mark);
+  const adopt = (run: FoundRun, role: Unit["role"]): Unit | undefined => {
+    const handle = run.adopt();
     if (handle === undefined) return undefined;
-    const { workloadId: id, kind, lane = 0, nonce } = process.mark;
+    const { workloadId: id, kind, lane = 0, nonce } = run.mark;
     const record = records.find((one) => one.id === id && one.nonce === nonce);
     const unit = restored(createUnit({ id, kind, sinceWallMs: deps.clock.wallMs(), lane, role }), record, handle);
     unit.isUnexplained = !deps.isStoredSetWhole || record === undefined;
-    adopted.add(process.identity.pid);
+    if (run.identity !== undefined) adopted.add(run.identity.pid);
     const source = record === undefined ? ", which the registry did not know" : "";
-    log.info(
-      `Adopted ${id} (pid ${process.identity.pid})${source}${role === "successor" ? ", to take over from it" : ""}`,
-    );
+    log.info(`Adopted ${id} (${run.label})${source}${role === "successor" ? ", to take over from it" : ""}`);
     transitions.takeOver(unit, handle, deps.driverOf(kind));
     return unit;
   };
@@ -74,16 +73,16 @@ export async function adoptRunning(
 }
 
 interface Running {
-  readonly current: FoundProcess;
-  readonly next: FoundProcess | undefined;
+  readonly current: FoundRun;
+  readonly next: FoundRun | undefined;
 }
 
-function byWorkload(found: readonly FoundProcess[]): ReadonlyMap<string, Running> {
-  const groups = new Map<string, FoundProcess[]>();
-  for (const process of found) {
-    const group = groups.get(process.mark.workloadId) ?? [];
-    groups.set(process.mark.workloadId, group);
-    group.push(process);
+function byWorkload(found: readonly FoundRun[]): ReadonlyMap<string, Running> {
+  const groups = new Map<string, FoundRun[]>();
+  for (const run of found) {
+    const group = groups.get(run.mark.workloadId) ?? [];
+    groups.set(run.mark.workloadId, group);
+    group.push(run);
   }
   const running = new Map<string, Running>();
   for (const [id, group] of groups) {
@@ -100,9 +99,9 @@ function isEarlierSelf(old: ProcessMark, next: ProcessMark): boolean {
   return isApart && old.kind === next.kind && old.specHash !== next.specHash && old.generation < next.generation;
 }
 
-function newestFirst(one: FoundProcess, other: FoundProcess): number {
+function newestFirst(one: FoundRun, other: FoundRun): number {
   if (one.mark.generation !== other.mark.generation) return other.mark.generation - one.mark.generation;
-  return other.identity.startTicks - one.identity.startTicks;
+  return other.order - one.order;
 }
 
 /** One record for each workload of which nothing runs: of an update that was under way, the workload's own. */
@@ -116,7 +115,7 @@ function memories(records: readonly RegistryRecord[]): Iterable<RegistryRecord> 
 }
 
 /** What the registry remembers counts only where it speaks of the same launch, or where nothing runs. */
-function restored(unit: Unit, record: RegistryRecord | undefined, handle: ProcessHandle | undefined): Unit {
+function restored(unit: Unit, record: RegistryRecord | undefined, handle: RunHandle | undefined): Unit {
   if (record === undefined || (handle !== undefined && record.nonce !== handle.mark.nonce)) return unit;
   unit.restart = { failures: record.failures, restarts: record.restarts };
   unit.sinceWallMs = record.sinceMs;

@@ -8,7 +8,8 @@ import type { Workload } from "../../contract/workload.ts";
 import type { RoomKeeper } from "../guard/room-keeper.ts";
 import type { Restraint } from "../health/incident-book.ts";
 import type { RegistryRecord } from "../registry/record.ts";
-import type { Lane, ProcessRuntime, WorkloadFiles } from "../runtime/process/process-runtime.ts";
+import type { Lane, WorkloadFiles } from "../runtime/process/process-runtime.ts";
+import type { WorkloadRuntime } from "../runtime/workload-runtime.ts";
 import type { Awaiting, WorkloadDriver } from "../workload/driver.ts";
 
 /** Where the engine writes down what it does. A cache of the truth in `/proc`, never the truth itself. */
@@ -36,7 +37,7 @@ export interface EngineDeps {
   readonly random: Random;
   readonly logFor: (component: LogComponent) => Log;
   readonly redactor: Redactor;
-  readonly runtime: ProcessRuntime;
+  readonly runtime: WorkloadRuntime;
   readonly records: RunRecords;
   readonly pump: OutputPump;
   readonly driverOf: (kind: string) => WorkloadDriver | undefined;

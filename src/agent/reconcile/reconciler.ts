@@ -2,7 +2,8 @@ import { messageOf } from "../../base/errors.ts";
 import { createLapRunner } from "../../base/lap-runner.ts";
 import type { ReconcileResult } from "../../contract/local-status.ts";
 import type { Workload } from "../../contract/workload.ts";
-import type { FoundProcess, ProcessMark, StopOutcome } from "../runtime/process/process-runtime.ts";
+import type { ProcessMark, StopOutcome } from "../runtime/process/process-runtime.ts";
+import type { FoundRun } from "../runtime/workload-runtime.ts";
 import type { Refusal } from "../workload/driver.ts";
 import { adoptRunning } from "./adopt.ts";
 import type { Blocked } from "./allocate.ts";
@@ -52,7 +53,7 @@ export interface WakeTrigger {
 }
 
 export interface StrayOutcome {
-  readonly found: FoundProcess;
+  readonly found: FoundRun;
   readonly outcome: StopOutcome | "would-stop";
 }
 
@@ -222,19 +223,19 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
   const sweepStrays: Reconciler["sweepStrays"] = async ({ dryRun, isMeant = () => true }) => {
     const nonces = () => new Set([...units.values()].flatMap(unitsOf).map(({ nonce }) => nonce));
     const known = nonces();
-    const ours = new Set([...units.values()].flatMap(unitsOf).flatMap(({ handle }) => handle?.identity.pid ?? []));
+    const ours = new Set([...units.values()].flatMap(unitsOf).flatMap(({ handle }) => handle?.identity?.pid ?? []));
     const found = await deps.runtime.sweep(ours);
     // A launch may have ended between the two readings: what is known now counts too.
     const strays = found.filter(({ mark }) => !known.has(mark.nonce) && !nonces().has(mark.nonce) && isMeant(mark));
     return Promise.all(
       strays.map(async (stray): Promise<StrayOutcome> => {
         if (dryRun) return { found: stray, outcome: "would-stop" };
-        const handle = deps.runtime.adopt(stray.identity, stray.mark);
+        const handle = stray.adopt();
         if (handle === undefined) return { found: stray, outcome: "gone" };
         const { workloadId, generation } = stray.mark;
         deps
           .logFor("PID")
-          .warn(`Stopping pid ${stray.identity.pid}: generation ${generation} of ${workloadId} is not the one we keep`);
+          .warn(`Stopping ${stray.label}: generation ${generation} of ${workloadId} is not the one we keep`);
         return {
           found: stray,
           outcome: await handle.stop(deps.driverOf(stray.mark.kind)?.stopLadder ?? DEFAULT_LADDER),

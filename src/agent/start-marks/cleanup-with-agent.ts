@@ -1,6 +1,7 @@
 import type { CleanupResult, CleanupWish } from "../../contract/local-status.ts";
 import type { Reconciler } from "../reconcile/reconciler.ts";
 import { type Unit, unitsOf } from "../reconcile/unit.ts";
+import type { RunHandle } from "../runtime/workload-runtime.ts";
 import { type KeptMark, type StartMarks, startOf } from "./start-marks.ts";
 
 export interface CleanupWithAgentDeps {
@@ -27,13 +28,13 @@ export async function cleanupWithAgent(deps: CleanupWithAgentDeps, wish: Cleanup
     const { handle } = unit;
     if (handle === undefined || !isOfTunnel(handle.mark)) return false;
     if (scope === "strays") return false;
-    return scope === "all" || handle.identity.startTicks < deps.startTicks;
+    return scope === "all" || handle.isAdopted;
   };
   const running = [...reconciler.units().values()].flatMap(unitsOf).flatMap((unit) => processOf(unit));
   const meant = running.filter(({ unit }) => isMeant(unit));
   const stuck = dryRun || meant.length === 0 ? new Set<Unit>() : await reconciler.end(isMeant);
   const ended = meant.map(({ unit, entry, handle }): CleanedProcess => {
-    const start = startOf(handle, known);
+    const start = startOfRun(handle, known);
     const from = start === undefined ? "" : `its start is marked by ${start.name}; `;
     const next = deps.isExpected(unit.id) ? "it is expected, so it is started anew" : "nothing expects it";
     if (stuck.has(unit)) return { ...entry, outcome: "unkillable", reason: "it survived SIGKILL; the kernel holds it" };
@@ -47,7 +48,7 @@ export async function cleanupWithAgent(deps: CleanupWithAgentDeps, wish: Cleanup
       ...ended,
       ...strays.map(
         ({ found, outcome }): CleanedProcess => ({
-          pid: found.identity.pid,
+          ...processOfRun(found),
           workloadId: found.mark.workloadId,
           generation: found.mark.generation,
           outcome: outcome === "gone" ? "stopped" : outcome,
@@ -74,9 +75,16 @@ export function createTunnelFilter(
 
 function processOf(unit: Unit) {
   const { handle, id, generation } = unit;
-  return handle === undefined
-    ? []
-    : [{ unit, handle, entry: { pid: handle.identity.pid, workloadId: id, generation } }];
+  return handle === undefined ? [] : [{ unit, handle, entry: { ...processOfRun(handle), workloadId: id, generation } }];
+}
+
+function processOfRun({ identity, label }: Pick<RunHandle, "identity" | "label">): { pid: number } | { label: string } {
+  return identity === undefined ? { label } : { pid: identity.pid };
+}
+
+/** Only processes have marks on disk. */
+function startOfRun({ identity, mark }: RunHandle, known: readonly KeptMark[]): KeptMark | undefined {
+  return identity === undefined ? undefined : startOf({ identity, mark }, known);
 }
 
 function keptBecause({ phase, isUnexplained, role }: Unit): string {
@@ -92,7 +100,7 @@ async function pruneMarks(
   isOfTunnel: ReturnType<typeof createTunnelFilter>,
 ): Promise<readonly string[]> {
   const live = [...reconciler.units().values()].flatMap(unitsOf).flatMap(({ handle }) => handle ?? []);
-  const inUse = new Set(live.map((handle) => startOf(handle, known)?.name));
+  const inUse = new Set(live.map((handle) => startOfRun(handle, known)?.name));
   const gone = known.filter(({ kind, id, nonce = "", name, ...mark }) => {
     if (inUse.has(name)) return false;
     if (kind === "agent") return mark.startTicks !== startTicks && isOfTunnel({ kind, workloadId: id, nonce });

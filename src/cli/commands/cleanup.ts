@@ -80,8 +80,8 @@ export function renderCleanup({ processes, marksRemoved = 0 }: CleanupResult): s
       : `Removed ${marksRemoved === 1 ? "1 mark" : `${marksRemoved} marks`} of starts of which nothing is left.\n`;
   if (processes.length === 0) return `No process of ours is here.\n${marks}`;
   const lines = processes
-    .map(({ pid, workloadId, generation, outcome, reason }) => {
-      return `pid ${pid} (${workloadId}, generation ${generation}) ${OUTCOMES[outcome]}: ${reason}\n`;
+    .map(({ pid, label = `pid ${pid}`, workloadId, generation, outcome, reason }) => {
+      return `${label} (${workloadId}, generation ${generation}) ${OUTCOMES[outcome]}: ${reason}\n`;
     })
     .join("");
   return `${lines}${marks}`;

@@ -71,6 +71,8 @@ export interface WorkloadFiles {
 
 /** A process that was proved to be ours. Nothing is signalled except through a handle. */
 export interface ProcessHandle {
+  /** `pid 4242`. */
+  readonly label: string;
   readonly identity: ProcessIdentity;
   readonly mark: ProcessMark;
   /** Not our child: found running, its exit status cannot be collected. */

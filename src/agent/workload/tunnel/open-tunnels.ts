@@ -4,6 +4,7 @@ import type { Workload } from "../../../contract/workload.ts";
 import type { AgentContext, Notices } from "../../agent-context.ts";
 import type { OutputPump } from "../../reconcile/engine-deps.ts";
 import type { Reconciler } from "../../reconcile/reconciler.ts";
+import { processHandle } from "../../runtime/workload-runtime.ts";
 import { createStartMarks } from "../../start-marks/start-marks.ts";
 import type { WorkloadDriver } from "../driver.ts";
 import { ownKeyPath } from "./tunnel-files.ts";
@@ -40,7 +41,7 @@ export function openTunnels(context: AgentContext, parts: TunnelParts, notices: 
     },
     unitOf: (workload) => {
       const unit = reconciler().units().get(workload.id);
-      const handle = unit?.phase === "running" ? unit.handle : undefined;
+      const handle = unit?.phase === "running" ? processHandle(unit.handle) : undefined;
       return {
         handle,
         isCurrent: unit !== undefined && unit.specHash === driverOf(workload.kind)?.specHash(workload),

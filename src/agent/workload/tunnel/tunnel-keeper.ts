@@ -230,7 +230,9 @@ export function createTunnelKeeper(options: TunnelKeeperOptions, deps: TunnelKee
     healthOf: (id) => tended.get(id)?.tender.health() ?? NOT_WORKING,
     awaits: (workload) => {
       if (workload.kind === "tunnel") return certificateAwaited(workload);
-      return workload.spec.via === undefined ? undefined : tunnelAwaited(workload.spec.via);
+      return workload.kind !== "stream" || workload.spec.via === undefined
+        ? undefined
+        : tunnelAwaited(workload.spec.via);
     },
     explainsFailure: (id) => {
       const workload = deps.expected().get(id);
