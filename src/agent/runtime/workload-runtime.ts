@@ -1,5 +1,6 @@
 import { AppError } from "../../base/errors.ts";
 import type { ProcessIdentity } from "../../base/process-identity.ts";
+import type { SessionPlatformName, SessionPort } from "../../contract/session-spec.ts";
 import type { SessionWorkload } from "../../contract/workload.ts";
 import type {
   Launch,
@@ -52,6 +53,47 @@ function isProcess(handle: RunHandle): handle is RunHandle & ProcessHandle {
   return handle.identity !== undefined;
 }
 
+/**
+ * A session that runs, and what its keeper asks of it beside a start and a stop. What asks the platform rejects with an
+ * `AppError` while that cannot be asked.
+ */
+export interface SessionRun extends RunHandle {
+  readonly platform: SessionPlatformName;
+  /** Container id, process number or Deployment, for who looks on the box. */
+  readonly instance: string;
+  /** False: it can only be stopped. */
+  readonly canFreeze: boolean;
+  /** It stands still, and keeps its memory. */
+  freeze(): Promise<void>;
+  thaw(): Promise<void>;
+  isFrozen(): Promise<boolean>;
+  /** Where its ports can be reached as it runs now, in the order of the spec. */
+  endpoints(): Promise<readonly RunEndpoint[]>;
+  /** Of all its processes. Undefined where that cannot be known. */
+  usage(): Promise<RunUsage | undefined>;
+  /** A process of this box in whose network its ports are. Undefined: they are the box's own, or on no box. */
+  networkPid(): number | undefined;
+}
+
+export interface RunEndpoint extends Required<Pick<SessionPort, "port" | "protocol" | "address">> {
+  readonly hostPort: number;
+}
+
+export interface RunUsage {
+  /** Processor time since it was started; only grows. */
+  readonly cpuMs: number;
+  readonly memoryBytes: number;
+}
+
+/** The run of a session, where it is one. */
+export function sessionRun(handle: RunHandle | undefined): SessionRun | undefined {
+  return handle !== undefined && isSession(handle) ? handle : undefined;
+}
+
+function isSession(handle: RunHandle): handle is SessionRun {
+  return "canFreeze" in handle;
+}
+
 export interface FoundRun {
   readonly label: string;
   readonly mark: ProcessMark;
@@ -76,6 +118,17 @@ export interface Engine {
   start(mark: ProcessMark, launch: EngineLaunch, files: WorkloadFiles): Promise<RunHandle>;
   /** What of this box's runs there; rejects while it cannot be asked. */
   sweep(): Promise<readonly FoundRun[]>;
+  /** Whether it can be asked at the moment, as it was last found. */
+  status(): EngineStatus;
+  /** This session is expected no more: what its stop has left goes, volumes that are kept aside. Never rejects. */
+  discard(workloadId: string): Promise<void>;
+}
+
+export interface EngineStatus {
+  readonly isReady: boolean;
+  /** Why it is not. */
+  readonly reason?: string;
+  readonly version?: string;
 }
 
 export function createWorkloadRuntime(
