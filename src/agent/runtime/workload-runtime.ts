@@ -1,5 +1,6 @@
 import { AppError } from "../../base/errors.ts";
 import type { ProcessIdentity } from "../../base/process-identity.ts";
+import type { SessionEndpoint } from "../../contract/session-status.ts";
 import type { SessionWorkload } from "../../contract/workload.ts";
 import type {
   Launch,
@@ -22,6 +23,8 @@ export type EngineName = "docker" | "podman" | "kubernetes";
 export interface EngineLaunch {
   readonly engine: EngineName;
   readonly workload: SessionWorkload;
+  /** Ends the start when it is not wanted any more: fetching an image may take long. */
+  readonly signal: AbortSignal;
 }
 export type WorkloadLaunch = Launch | EngineLaunch;
 
@@ -43,6 +46,40 @@ export interface RunHandle {
   stop(ladder: StopLadder): Promise<StopOutcome>;
 }
 
+/** A running session, whatever carries it. */
+export interface SessionRun extends RunHandle {
+  /** Container id, process group or Deployment, for who looks on the box. */
+  readonly instance: string;
+  /** Stops its processor time and keeps its memory. Rejects with an `AppError`: `unsupported`, `unavailable`, `timeout`. */
+  freeze(): Promise<void>;
+  thaw(): Promise<void>;
+  /** As the platform last said. */
+  isFrozen(): boolean;
+  /** Where its ports can be reached since its last start. */
+  endpoints(): readonly PortBinding[];
+  /** One reading; undefined while it cannot be had. Never rejects. */
+  usage(): Promise<SessionUsage | undefined>;
+}
+
+export type PortBinding = Pick<SessionEndpoint, "port" | "protocol" | "address" | "hostPort">;
+
+export interface SessionUsage {
+  /** Processor time since its start, all cores together, in milliseconds. Begins anew with each start. */
+  readonly cpuMs: number;
+  /** Without the page cache that could be given back. */
+  readonly memoryBytes: number;
+  /** Connections to its ports. Absent: they cannot be counted. */
+  readonly openConnections?: number;
+}
+
+export function sessionRun(handle: RunHandle | undefined): SessionRun | undefined {
+  return handle !== undefined && isSessionRun(handle) ? handle : undefined;
+}
+
+function isSessionRun(handle: RunHandle): handle is SessionRun {
+  return "instance" in handle;
+}
+
 /** The handle of a process of this box, where it is one. */
 export function processHandle(handle: RunHandle | undefined): (RunHandle & ProcessHandle) | undefined {
   return handle !== undefined && isProcess(handle) ? handle : undefined;
@@ -56,6 +93,10 @@ export interface FoundRun {
   readonly label: string;
   readonly mark: ProcessMark;
   readonly identity?: ProcessIdentity;
+  /** Absent: a process of this box. */
+  readonly engine?: EngineName;
+  /** Wall time at which it ended by itself, where the platform still tells how. Adopted, it has just ended. */
+  readonly endedAtWallMs?: number;
   /** False for what a launch left behind: to be stopped, never kept as the workload. */
   readonly isLeader: boolean;
   /** Of two with one generation the later has the higher. */
@@ -70,12 +111,35 @@ export interface WorkloadRuntime {
   sweep(except?: ReadonlySet<number>): Promise<readonly FoundRun[]>;
 }
 
-/** A platform that runs sessions. */
+/** A platform that runs sessions. Every call has a limit of its own: one that hangs holds up nobody for longer. */
 export interface Engine {
   readonly name: EngineName;
-  start(mark: ProcessMark, launch: EngineLaunch, files: WorkloadFiles): Promise<RunHandle>;
+  /** As of the last look. Not ready before all that it runs of this box's has been adopted. */
+  state(): EngineState;
+  /**
+   * One session has one container at most: one of the same spec is started again with all its files, another is replaced.
+   * Rejects with an `AppError`, `unavailable` while the platform is away.
+   */
+  start(mark: ProcessMark, launch: EngineLaunch, files: WorkloadFiles): Promise<SessionRun>;
   /** What of this box's runs there; rejects while it cannot be asked. */
   sweep(): Promise<readonly FoundRun[]>;
+  /** Removes what sessions have left there that do not run and are not kept, volumes by their `onStop`. */
+  tidy(isKept: (workloadId: string) => boolean): Promise<void>;
+  /** Looks after the connection until the signal. `onAppeared`: it answers again; ready once that has resolved. */
+  run(signal: AbortSignal, hooks: EngineHooks): Promise<void>;
+}
+
+export interface EngineHooks {
+  /** Adopts what it runs. */
+  readonly onAppeared: () => Promise<void>;
+  readonly onChange: () => void;
+}
+
+export interface EngineState {
+  readonly isReady: boolean;
+  /** Why it is not: `Docker Engine at /var/run/docker.sock: nothing listens there`. */
+  readonly reason?: string;
+  readonly version?: string;
 }
 
 export function createWorkloadRuntime(
