@@ -1,6 +1,6 @@
 import { AppError } from "../../base/errors.ts";
 import type { ProcessIdentity } from "../../base/process-identity.ts";
-import type { SessionEndpoint } from "../../contract/session-status.ts";
+import type { SessionPlatformName, SessionPort } from "../../contract/session-spec.ts";
 import type { SessionWorkload } from "../../contract/workload.ts";
 import type {
   Launch,
@@ -46,40 +46,6 @@ export interface RunHandle {
   stop(ladder: StopLadder): Promise<StopOutcome>;
 }
 
-/** A running session, whatever carries it. */
-export interface SessionRun extends RunHandle {
-  /** Container id, process group or Deployment, for who looks on the box. */
-  readonly instance: string;
-  /** Stops its processor time and keeps its memory. Rejects with an `AppError`: `unsupported`, `unavailable`, `timeout`. */
-  freeze(): Promise<void>;
-  thaw(): Promise<void>;
-  /** As the platform last said. */
-  isFrozen(): boolean;
-  /** Where its ports can be reached since its last start. */
-  endpoints(): readonly PortBinding[];
-  /** One reading; undefined while it cannot be had. Never rejects. */
-  usage(): Promise<SessionUsage | undefined>;
-}
-
-export type PortBinding = Pick<SessionEndpoint, "port" | "protocol" | "address" | "hostPort">;
-
-export interface SessionUsage {
-  /** Processor time since its start, all cores together, in milliseconds. Begins anew with each start. */
-  readonly cpuMs: number;
-  /** Without the page cache that could be given back. */
-  readonly memoryBytes: number;
-  /** Connections to its ports. Absent: they cannot be counted. */
-  readonly openConnections?: number;
-}
-
-export function sessionRun(handle: RunHandle | undefined): SessionRun | undefined {
-  return handle !== undefined && isSessionRun(handle) ? handle : undefined;
-}
-
-function isSessionRun(handle: RunHandle): handle is SessionRun {
-  return "instance" in handle;
-}
-
 /** The handle of a process of this box, where it is one. */
 export function processHandle(handle: RunHandle | undefined): (RunHandle & ProcessHandle) | undefined {
   return handle !== undefined && isProcess(handle) ? handle : undefined;
@@ -89,13 +55,54 @@ function isProcess(handle: RunHandle): handle is RunHandle & ProcessHandle {
   return handle.identity !== undefined;
 }
 
+/**
+ * A session that runs, and what its keeper asks of it beside a start and a stop. What asks the platform rejects with an
+ * `AppError` while that cannot be asked.
+ */
+export interface SessionRun extends RunHandle {
+  readonly platform: SessionPlatformName;
+  /** Container id, process number or Deployment, for who looks on the box. */
+  readonly instance: string;
+  /** False: it can only be stopped. */
+  readonly canFreeze: boolean;
+  /** It stands still, and keeps its memory. */
+  freeze(): Promise<void>;
+  thaw(): Promise<void>;
+  isFrozen(): Promise<boolean>;
+  /** Where its ports can be reached as it runs now, in the order of the spec. */
+  endpoints(): Promise<readonly RunEndpoint[]>;
+  /** Of all its processes. Undefined where that cannot be known. */
+  usage(): Promise<RunUsage | undefined>;
+  /** A process of this box in whose network its ports are. Undefined: they are the box's own, or on no box. */
+  networkPid(): number | undefined;
+}
+
+export interface RunEndpoint extends Required<Pick<SessionPort, "port" | "protocol" | "address">> {
+  readonly hostPort: number;
+}
+
+export interface RunUsage {
+  /** Processor time since it was started; only grows. */
+  readonly cpuMs: number;
+  readonly memoryBytes: number;
+}
+
+/** The run of a session, where it is one. */
+export function sessionRun(handle: RunHandle | undefined): SessionRun | undefined {
+  return handle !== undefined && isSession(handle) ? handle : undefined;
+}
+
+function isSession(handle: RunHandle): handle is SessionRun {
+  return "canFreeze" in handle;
+}
+
 export interface FoundRun {
   readonly label: string;
   readonly mark: ProcessMark;
   readonly identity?: ProcessIdentity;
   /** Absent: a process of this box. */
   readonly engine?: EngineName;
-  /** Wall time at which it ended by itself, where the platform still tells how. Adopted, it has just ended. */
+  /** Wall time at which it ended, where its platform still tells how. Adopted, it has just ended. */
   readonly endedAtWallMs?: number;
   /** False for what a launch left behind: to be stopped, never kept as the workload. */
   readonly isLeader: boolean;
@@ -114,30 +121,33 @@ export interface WorkloadRuntime {
 /** A platform that runs sessions. Every call has a limit of its own: one that hangs holds up nobody for longer. */
 export interface Engine {
   readonly name: EngineName;
-  /** As of the last look. Not ready before all that it runs of this box's has been adopted. */
-  state(): EngineState;
   /**
-   * One session has one container at most: one of the same spec is started again with all its files, another is replaced.
+   * A session has one instance at most: one of the same spec is started again with all its files, another is replaced.
    * Rejects with an `AppError`, `unavailable` while the platform is away.
    */
   start(mark: ProcessMark, launch: EngineLaunch, files: WorkloadFiles): Promise<SessionRun>;
-  /** What of this box's runs there; rejects while it cannot be asked. */
+  /** What of this box's runs there, or has ended there and not been started since; rejects while it cannot be asked. */
   sweep(): Promise<readonly FoundRun[]>;
-  /** Removes what sessions have left there that do not run and are not kept, volumes by their `onStop`. */
-  tidy(isKept: (workloadId: string) => boolean): Promise<void>;
-  /** Looks after the connection until the signal. `onAppeared`: it answers again; ready once that has resolved. */
+  /** As of the last look. Not ready before all that it runs of this box's has been adopted. */
+  status(): EngineStatus;
+  /** This session is expected no more: what its stop has left goes, volumes that are kept aside. Never rejects. */
+  discard(workloadId: string): Promise<void>;
+  /** Looks after the connection, and what discarded sessions may have left there, until the signal. */
   run(signal: AbortSignal, hooks: EngineHooks): Promise<void>;
 }
 
 export interface EngineHooks {
-  /** Adopts what it runs. */
+  /** It answers, for the first time or again: what it runs is adopted before it counts as ready. */
   readonly onAppeared: () => Promise<void>;
+  /** Its status has changed. */
   readonly onChange: () => void;
+  /** False: nothing expects this session any more, and everything that could has spoken. */
+  readonly isKept: (workloadId: string) => boolean;
 }
 
-export interface EngineState {
+export interface EngineStatus {
   readonly isReady: boolean;
-  /** Why it is not: `Docker Engine at /var/run/docker.sock: nothing listens there`. */
+  /** Why it is not. */
   readonly reason?: string;
   readonly version?: string;
 }

@@ -3,6 +3,7 @@ import { boxIdSchema } from "../identifier.ts";
 import { workloadStatusSchema } from "../local-status.ts";
 import { SESSION_PLATFORMS, sessionIdSchema, sessionPowerSchema, sessionSpecSchema } from "../session-spec.ts";
 import { sessionStatusSchema } from "../session-status.ts";
+import { changePreviewSchema } from "./change-preview.ts";
 import { instantSchema, pageQuerySchema } from "./page.ts";
 import { selectorTextSchema } from "./selector.ts";
 
@@ -56,6 +57,10 @@ export const placementSchema = z.object({
 });
 export type Placement = z.output<typeof placementSchema>;
 
+/** Answer of `POST` and `PUT` with `dryRun=true`: where it would run, with every box's reason; nothing is made. */
+export const sessionPreviewSchema = changePreviewSchema.extend({ placement: placementSchema.optional() });
+export type SessionPreview = z.output<typeof sessionPreviewSchema>;
+
 export const sessionViewSchema = z.object({
   id: sessionIdSchema,
   revision: z.int(),
@@ -97,7 +102,7 @@ export const sessionListQuerySchema = pageQuerySchema.extend({
   platform: z.enum(SESSION_PLATFORMS).optional(),
 });
 
-/** `DELETE /v1/sessions/{id}` */
+/** `DELETE /v1/sessions/{id}`; `POST /v1/sessions/{id}/hibernate`, `…/wake` and `…/touch` have neither query nor body. All answer the view. */
 export const sessionStopQuerySchema = z.object({
   volumes: z.enum(["keep", "delete"]).optional().describe("What becomes of its volumes, whatever its spec says."),
 });
