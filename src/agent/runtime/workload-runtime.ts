@@ -23,6 +23,8 @@ export type EngineName = "docker" | "podman" | "kubernetes";
 export interface EngineLaunch {
   readonly engine: EngineName;
   readonly workload: SessionWorkload;
+  /** Ends the start when it is not wanted any more: fetching an image may take long. */
+  readonly signal: AbortSignal;
 }
 export type WorkloadLaunch = Launch | EngineLaunch;
 
@@ -98,6 +100,10 @@ export interface FoundRun {
   readonly label: string;
   readonly mark: ProcessMark;
   readonly identity?: ProcessIdentity;
+  /** Absent: a process of this box. */
+  readonly engine?: EngineName;
+  /** Wall time at which it ended, where its platform still tells how. Adopted, it has just ended. */
+  readonly endedAtWallMs?: number;
   /** False for what a launch left behind: to be stopped, never kept as the workload. */
   readonly isLeader: boolean;
   /** Of two with one generation the later has the higher. */
@@ -112,16 +118,31 @@ export interface WorkloadRuntime {
   sweep(except?: ReadonlySet<number>): Promise<readonly FoundRun[]>;
 }
 
-/** A platform that runs sessions. */
+/** A platform that runs sessions. Every call has a limit of its own: one that hangs holds up nobody for longer. */
 export interface Engine {
   readonly name: EngineName;
-  start(mark: ProcessMark, launch: EngineLaunch, files: WorkloadFiles): Promise<RunHandle>;
-  /** What of this box's runs there; rejects while it cannot be asked. */
+  /**
+   * A session has one instance at most: one of the same spec is started again with all its files, another is replaced.
+   * Rejects with an `AppError`, `unavailable` while the platform is away.
+   */
+  start(mark: ProcessMark, launch: EngineLaunch, files: WorkloadFiles): Promise<SessionRun>;
+  /** What of this box's runs there, or has ended there and not been started since; rejects while it cannot be asked. */
   sweep(): Promise<readonly FoundRun[]>;
-  /** Whether it can be asked at the moment, as it was last found. */
+  /** As of the last look. Not ready before all that it runs of this box's has been adopted. */
   status(): EngineStatus;
   /** This session is expected no more: what its stop has left goes, volumes that are kept aside. Never rejects. */
   discard(workloadId: string): Promise<void>;
+  /** Looks after the connection, and what discarded sessions may have left there, until the signal. */
+  run(signal: AbortSignal, hooks: EngineHooks): Promise<void>;
+}
+
+export interface EngineHooks {
+  /** It answers, for the first time or again: what it runs is adopted before it counts as ready. */
+  readonly onAppeared: () => Promise<void>;
+  /** Its status has changed. */
+  readonly onChange: () => void;
+  /** False: nothing expects this session any more, and everything that could has spoken. */
+  readonly isKept: (workloadId: string) => boolean;
 }
 
 export interface EngineStatus {
