@@ -1,4 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
+import { MASK } from "../../base/redact.ts";
+import { unmaskWorkload } from "../../contract/mask-workload.ts";
 import type { WireEvent } from "../../contract/wire-event.ts";
 import type { Workload } from "../../contract/workload.ts";
 
@@ -94,7 +96,7 @@ function replaceAll(
   context: ApplyContext,
 ): ExpectedState {
   const next = new Map(
-    whole.workloads.map((workload) => [workload.id, sameOr(state.workloads.get(workload.id), workload)]),
+    whole.workloads.map((workload) => [workload.id, merged(state.workloads.get(workload.id), workload)]),
   );
   for (const { id } of whole.rejected) {
     const kept = id === undefined ? undefined : state.workloads.get(id);
@@ -120,14 +122,22 @@ function replaceAll(
 }
 
 /** What has not changed stays the same object, so that it need not be judged again. */
-function sameOr(held: Workload | undefined, next: Workload): Workload {
-  return isDeepStrictEqual(held, next) && held !== undefined ? held : next;
+function merged(held: Workload | undefined, next: Workload): Workload {
+  const whole = withHeldKeys(held, next);
+  return isDeepStrictEqual(held, whole) && held !== undefined ? held : whole;
+}
+
+/** A mask in the place of a tunnel's shared key is sent by a server that cannot read the key any more: it stands for the held one. */
+function withHeldKeys(held: Workload | undefined, next: Workload): Workload {
+  if (held === undefined || next.kind !== "tunnel" || next.spec.security.kind !== "psk") return next;
+  if (next.spec.security.keys.every(({ secret }) => secret !== MASK)) return next;
+  return unmaskWorkload(next, held).workload;
 }
 
 function edit(state: ExpectedState, put: readonly Workload[], remove: readonly string[]): ExpectedState {
   const workloads = new Map(state.workloads);
   for (const id of remove) workloads.delete(id);
-  for (const workload of put) workloads.set(workload.id, sameOr(workloads.get(workload.id), workload));
+  for (const workload of put) workloads.set(workload.id, merged(workloads.get(workload.id), workload));
   const touched = new Set([...remove, ...put.map(({ id }) => id)]);
   const ids = state.held?.ids.filter((id) => !touched.has(id)) ?? [];
   const held = state.held === undefined || ids.length === 0 ? undefined : { ...state.held, ids };
