@@ -3,7 +3,8 @@ import { boxIdSchema } from "../identifier.ts";
 import { workloadStatusSchema } from "../local-status.ts";
 import { SESSION_PLATFORMS, sessionIdSchema, sessionPowerSchema, sessionSpecSchema } from "../session-spec.ts";
 import { sessionStatusSchema } from "../session-status.ts";
-import { instantSchema, pageQuerySchema } from "./page.ts";
+import { changePreviewSchema } from "./change-preview.ts";
+import { flagSchema, instantSchema, pageQuerySchema } from "./page.ts";
 import { selectorTextSchema } from "./selector.ts";
 
 /**
@@ -43,6 +44,11 @@ export const sessionWishSchema = z.strictObject({
   box: boxIdSchema.optional(),
   /** Boxes to choose from. Left out: all. */
   select: selectorTextSchema.optional(),
+  /**
+   * Once its box was not heard for two minutes. Absent: `wait`. `move` starts it on another box, while the lost one may still run it
+   * where nobody sees it; when that one is heard again, its copy is ended.
+   */
+  onLost: z.enum(["wait", "move"]).optional(),
 });
 export type SessionWish = z.output<typeof sessionWishSchema>;
 
@@ -55,6 +61,10 @@ export const placementSchema = z.object({
   passedOver: z.array(z.object({ box: boxIdSchema, reason: z.string() })),
 });
 export type Placement = z.output<typeof placementSchema>;
+
+/** Answer of `POST` and `PUT` with `dryRun=true`: where it would run, with every box's reason; nothing is made. */
+export const sessionPreviewSchema = changePreviewSchema.extend({ placement: placementSchema.optional() });
+export type SessionPreview = z.output<typeof sessionPreviewSchema>;
 
 export const sessionViewSchema = z.object({
   id: sessionIdSchema,
@@ -88,6 +98,11 @@ export const sessionViewSchema = z.object({
 });
 export type SessionView = z.output<typeof sessionViewSchema>;
 
+/** `POST /v1/sessions`. */
+export const sessionCreateQuerySchema = z.object({
+  dryRun: flagSchema.optional().describe("Say where it would be placed and why, and write nothing."),
+});
+
 export const sessionPathSchema = z.object({ id: sessionIdSchema });
 
 export const sessionListQuerySchema = pageQuerySchema.extend({
@@ -97,7 +112,7 @@ export const sessionListQuerySchema = pageQuerySchema.extend({
   platform: z.enum(SESSION_PLATFORMS).optional(),
 });
 
-/** `DELETE /v1/sessions/{id}` */
+/** `DELETE /v1/sessions/{id}`; `POST /v1/sessions/{id}/hibernate`, `…/wake` and `…/touch` have neither query nor body. All answer the view. */
 export const sessionStopQuerySchema = z.object({
   volumes: z.enum(["keep", "delete"]).optional().describe("What becomes of its volumes, whatever its spec says."),
 });
