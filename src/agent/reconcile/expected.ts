@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
+import { unmaskWorkload } from "../../contract/mask-workload.ts";
 import type { WireEvent } from "../../contract/wire-event.ts";
 import type { Workload } from "../../contract/workload.ts";
-import { meant, meetWholeSet, NO_SESSION_MEMORY, rememberSessions, type SessionMemory } from "./session-memory.ts";
+import { meetWholeSet, NO_SESSION_MEMORY, rememberSessions, type SessionMemory } from "./session-memory.ts";
 
 /**
  * The set of workloads this box should run, and what is known about where it came from. Pure.
@@ -107,7 +108,7 @@ function replaceAll(
   context: ApplyContext,
 ): ExpectedState {
   const next = new Map(
-    whole.workloads.map((workload) => [workload.id, sameOr(state.workloads.get(workload.id), workload)]),
+    whole.workloads.map((workload) => [workload.id, merged(state.workloads.get(workload.id), workload)]),
   );
   for (const { id } of whole.rejected) {
     const kept = id === undefined ? undefined : state.workloads.get(id);
@@ -151,15 +152,24 @@ function remembering(
 }
 
 /** What has not changed stays the same object, so that it need not be judged again. */
-function sameOr(held: Workload | undefined, asked: Workload): Workload {
-  const next = meant(asked, held);
-  return isDeepStrictEqual(held, next) && held !== undefined ? held : next;
+function merged(held: Workload | undefined, next: Workload): Workload {
+  const whole = withHeldSecrets(held, next);
+  return isDeepStrictEqual(held, whole) && held !== undefined ? held : whole;
+}
+
+/**
+ * A mask in the place of a secret stands for the held one: it is sent by a hub that cannot read a tunnel's shared key any more, or
+ * that learnt of a session from the box.
+ */
+function withHeldSecrets(held: Workload | undefined, next: Workload): Workload {
+  if (held === undefined || held.kind !== next.kind || next.kind === "stream") return next;
+  return unmaskWorkload(next, held).workload;
 }
 
 function edit(state: ExpectedState, put: readonly Workload[], remove: readonly string[]): ExpectedState {
   const workloads = new Map(state.workloads);
   for (const id of remove) workloads.delete(id);
-  for (const workload of put) workloads.set(workload.id, sameOr(workloads.get(workload.id), workload));
+  for (const workload of put) workloads.set(workload.id, merged(workloads.get(workload.id), workload));
   const touched = new Set([...remove, ...put.map(({ id }) => id)]);
   const ids = state.held?.ids.filter((id) => !touched.has(id)) ?? [];
   const held = state.held === undefined || ids.length === 0 ? undefined : { ...state.held, ids };

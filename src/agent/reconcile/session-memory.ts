@@ -1,4 +1,3 @@
-import { unmaskWorkload } from "../../contract/mask-workload.ts";
 import type { Workload } from "../../contract/workload.ts";
 import type { Awaiting } from "../workload/driver.ts";
 
@@ -87,11 +86,6 @@ export function awaitsLaterWord(memory: SessionMemory, id: string): Awaiting | u
     holder: "hub",
     text: "waits for a later word of the hub: it was stopped here, and the hub names it from a memory in which it was not; start, wake or stop it there",
   };
-}
-
-/** A hub that learnt of a session from this box has seen its secrets masked: a mask means what the box holds at its place. */
-export function meant(asked: Workload, held: Workload | undefined): Workload {
-  return asked.kind === "session" && held?.kind === "session" ? unmaskWorkload(asked, held).workload : asked;
 }
 
 function turnOf(workload: Workload | undefined): number {
