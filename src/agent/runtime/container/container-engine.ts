@@ -3,10 +3,10 @@ import { STATE_DIR_LABEL, WORKLOAD_LABEL } from "../../../translate/container-la
 import { createEngineClient, type EngineClient, type EngineVersion } from "../engine-api/engine-client.ts";
 import type { ProcessMark } from "../process/process-runtime.ts";
 import type { EngineLaunch, FoundRun, SessionRun } from "../workload-runtime.ts";
+import type { ContainerEngineDeps, ContainerEngineOptions } from "./container-engine-options.ts";
 import { type ContainerFacts, isLive } from "./container-facts.ts";
 import { containerLabel, createContainerRun } from "./container-run.ts";
 import { createContainerWatch } from "./container-watch.ts";
-import type { ContainerEngineDeps, ContainerEngineOptions } from "./open-container-engine.ts";
 import { removeSession, startContainer } from "./start-container.ts";
 
 /** One engine that is there: what it runs of this box's, and what is done to that. Loaded when its socket is first seen. */

@@ -66,6 +66,7 @@ const SIGNALS: Readonly<Record<number, NodeJS.Signals>> = {
 function exitOf({ Status, Dead, ExitCode, OOMKilled }: ContainerDetails["State"]): ContainerExit {
   const code = ExitCode ?? null;
   const signal = code === null ? null : (SIGNALS[code - SIGNAL_EXIT] ?? null);
+  if (Status === "removing") return { code, signal, reason: "removed" };
   if (Dead === true || Status === "dead") return { code, signal, reason: "dead" };
   // A child may have been killed without harm: then the application has ended by itself, and well.
   return { code, signal, ...(OOMKilled === true && code !== 0 ? { reason: "oom-killed" } : {}) };

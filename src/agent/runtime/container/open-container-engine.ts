@@ -1,37 +1,11 @@
 import { existsSync, realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { fullJitterMs } from "../../../base/backoff.ts";
-import type { Clock } from "../../../base/clock.ts";
 import { AppError, messageOf } from "../../../base/errors.ts";
-import type { HttpFetch } from "../../../base/http-fetch.ts";
-import type { Log } from "../../../base/log.ts";
-import type { LoopProgress } from "../../../base/progress-watch.ts";
-import type { Random } from "../../../base/random.ts";
 import type { EngineVersion } from "../engine-api/engine-client.ts";
 import type { Engine, EngineHooks, EngineStatus } from "../workload-runtime.ts";
 import type { ContainerEngine } from "./container-engine.ts";
-
-export interface ContainerEngineOptions {
-  readonly engine: "docker" | "podman";
-  /** `Docker Engine`, for people. */
-  readonly title: string;
-  readonly socketPath: string;
-  /** Real path. */
-  readonly stateDir: string;
-  /** Where ports can be reached that name no address. */
-  readonly address: string;
-}
-
-export interface ContainerEngineDeps {
-  readonly clock: Clock;
-  readonly random: Random;
-  /** Over the engine's socket. */
-  readonly fetch: HttpFetch;
-  readonly log: Log;
-  readonly progress: LoopProgress;
-  /** Ends the watching, not the containers. */
-  readonly signal: AbortSignal;
-}
+import type { ContainerEngineDeps, ContainerEngineOptions } from "./container-engine-options.ts";
 
 const TITLES = { docker: "Docker Engine", podman: "Podman" } as const;
 const CONNECT_LIMIT_MS = 5000;

@@ -36,17 +36,24 @@ export async function startContainer(
 ): Promise<ContainerFacts> {
   const { client, log } = deps;
   const request = toContainerRequest(workload, mark, options);
-  const existing = await findReusable(request, mark, { options, deps });
-  if (existing !== undefined && isLive(existing.facts)) {
+  const existing = await findOurs(request, mark, { options, client });
+  const isReusable = existing !== undefined && existing.specHash === mark.specHash && existing.facts.phase !== "dead";
+  if (isReusable && isLive(existing.facts)) {
     if (existing.facts.phase === "frozen") await client.unpause(existing.facts.id);
     return lookAgain(existing.facts.id, options, client);
   }
+  // What is to be replaced goes only when there is something to replace it with.
+  if (!isReusable)
+    await ensureImage(workload.spec.template.image ?? "", { workloadId: workload.id, signal, client, log });
   signal.throwIfAborted();
+  if (!isReusable && existing !== undefined) {
+    const why = existing.facts.phase === "dead" ? "is dead" : "was made for other settings";
+    log.info(`Removing container ${existing.facts.id.slice(0, 12)} of ${mark.workloadId}, which ${why}`);
+    await client.remove(existing.facts.id);
+  }
   const isNewNetwork = await ensureNetwork(request, options, client);
   for (const volume of request.volumes) await ensureVolume(volume, options, client);
-  if (existing === undefined) {
-    await ensureImage(workload.spec.template.image ?? "", { workloadId: workload.id, signal, client, log });
-    signal.throwIfAborted();
+  if (!isReusable) {
     const id = await client.create(request.name, request.container);
     await client.start(id);
     return lookAgain(id, options, client);
@@ -61,31 +68,24 @@ export async function startContainer(
 interface Existing {
   readonly details: ContainerDetails;
   readonly facts: ContainerFacts;
+  readonly specHash: string;
 }
 
-/** Removes what is in the way and cannot be used: another spec's container, or a dead one. */
-async function findReusable(
+async function findOurs(
   { name }: ContainerRequest,
-  mark: ProcessMark,
-  { options, deps }: { readonly options: StartOptions; readonly deps: StartDeps },
+  { workloadId }: ProcessMark,
+  { options, client }: { readonly options: StartOptions; readonly client: EngineClient },
 ): Promise<Existing | undefined> {
-  const details = await deps.client.inspect(name);
+  const details = await client.inspect(name);
   if (details === undefined) return undefined;
   const facts = toContainerFacts(details, options.stateDir);
-  if (facts.mark?.workloadId !== mark.workloadId) {
-    const owner = details.Config.Labels?.[STATE_DIR_LABEL];
-    throw new AppError(
-      "conflict",
-      `the name ${name} is taken by container ${facts.id.slice(0, 12)}, which ${
-        owner === undefined ? "Sluice did not make" : `belongs to the agent with its state in ${owner}`
-      }; remove or rename it`,
-    );
-  }
-  if (facts.mark.specHash === mark.specHash && facts.phase !== "dead") return { details, facts };
-  const why = facts.phase === "dead" ? "is dead" : "was made for other settings";
-  deps.log.info(`Removing container ${facts.id.slice(0, 12)} of ${mark.workloadId}, which ${why}`);
-  await deps.client.remove(facts.id);
-  return undefined;
+  if (facts.mark?.workloadId === workloadId) return { details, facts, specHash: facts.mark.specHash };
+  const owner = details.Config.Labels?.[STATE_DIR_LABEL];
+  const whose = owner === undefined ? "Sluice did not make" : `belongs to the agent with its state in ${owner}`;
+  throw new AppError(
+    "conflict",
+    `the name ${name} is taken by container ${facts.id.slice(0, 12)}, which ${whose}; remove or rename it`,
+  );
 }
 
 async function lookAgain(id: string, options: StartOptions, client: EngineClient): Promise<ContainerFacts> {

@@ -139,14 +139,12 @@ export function createEngineClient(
       return found.map(({ Id }) => Id);
     },
     inspect: async (id, limitMs) => {
-      const limit = limitMs === undefined ? {} : { limitMs };
-      const { status, json } = await request.ask({
+      const call = {
         method: "GET",
         path: onContainer(id, "json"),
-        accepts: [404],
-        ...limit,
-      });
-      return status === 404 ? undefined : read(inspectSchema, json, address);
+        ...(limitMs === undefined ? {} : { limitMs }),
+      } as const;
+      return await ask(inspectSchema, call).catch(unlessNotFound);
     },
     create: async (name, body) => {
       const call = {
@@ -163,15 +161,18 @@ export function createEngineClient(
     pause: (id) => act({ method: "POST", path: onContainer(id, "pause") }),
     unpause: (id) => act({ method: "POST", path: onContainer(id, "unpause") }),
     update: (id, limits) => act({ method: "POST", path: onContainer(id, "update"), body: limits }),
-    remove: (id) =>
-      act({
-        method: "DELETE",
-        path: `/containers/${encodeURIComponent(id)}`,
-        query: { force: "true" },
-        limitMs: DISK_LIMIT_MS,
-        // 409: somebody else is at removing it.
-        accepts: [404, 409],
-      }),
+    remove: async (id) => {
+      // Podman's own force first waits for it to end well. What does not run cannot be killed, which Podman answers with 500.
+      await act({
+        method: "POST",
+        path: onContainer(id, "kill"),
+        query: { signal: "SIGKILL" },
+        accepts: [404, 409, 500],
+      });
+      // 409: somebody else is at removing it.
+      const path = `/containers/${encodeURIComponent(id)}`;
+      await act({ method: "DELETE", path, query: { force: "true" }, limitMs: DISK_LIMIT_MS, accepts: [404, 409] });
+    },
     networks: (labels) =>
       ask(networksSchema, { method: "GET", path: "/networks", query: { filters: labelFilter(labels) } }),
     createNetwork: async (body) => (await ask(createdSchema, { method: "POST", path: "/networks/create", body })).Id,
@@ -255,6 +256,11 @@ export function createEngineClient(
       timer.clear();
     }
   }
+}
+
+function unlessNotFound(thrown: unknown): undefined {
+  if (thrown instanceof AppError && thrown.code === "not-found") return undefined;
+  throw thrown;
 }
 
 /** Without a tag the engine would fetch all there are. */

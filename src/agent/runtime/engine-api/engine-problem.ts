@@ -13,6 +13,8 @@ const MAX_SHOWN_CHARACTERS = 300;
 
 /** Engines answer 500 for nearly everything, so the text decides. First match wins. */
 const TEXTS: readonly { readonly pattern: RegExp; readonly code: ErrorCode }[] = [
+  // Podman, of what is being removed at that moment.
+  { pattern: /no such container|no such volume|network not found/i, code: "not-found" },
   { pattern: /no space left on device|disk quota exceeded|read-only file system/i, code: "storage" },
   {
     pattern: /address already in use|port is already allocated|already in use by|ports? .* (?:are|is) already/i,
