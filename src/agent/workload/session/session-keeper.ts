@@ -1,13 +1,14 @@
 import type { LoopProgress } from "../../../base/progress-watch.ts";
 import type { Service } from "../../../base/service.ts";
 import type { SessionPlatformName, SessionRunSpec } from "../../../contract/session-spec.ts";
-import type { SessionStatus } from "../../../contract/session-status.ts";
+import type { SessionFacts, SessionStatus } from "../../../contract/session-status.ts";
 import type { SessionWorkload, Workload } from "../../../contract/workload.ts";
 import type { Rest } from "../../reconcile/rest.ts";
 import type { SessionFile } from "../../registry/session-file.ts";
 import type { EngineStatus } from "../../runtime/workload-runtime.ts";
 import type { Awaiting, OwnHealth, Refusal } from "../driver.ts";
 import { choosePlatform, type PlatformChoice } from "./choose-platform.ts";
+import { readSessionFacts } from "./session-facts.ts";
 import { createSessionTender, type SessionTender, type SessionTenderDeps, type SessionUnit } from "./session-tender.ts";
 
 export interface SessionKeeperOptions {
@@ -33,6 +34,9 @@ export interface SessionKeeperDeps
 
 /** Looks after every session of this box. */
 export interface SessionKeeper extends Service {
+  facts(): SessionFacts;
+  /** Ports of the box that other sessions than this one have. */
+  hostPorts(exceptId: string): readonly number[];
   statusOf(id: string): SessionStatus | undefined;
   usageOf(id: string): ReturnType<SessionTender["usage"]>;
   healthOf(id: string): OwnHealth;
@@ -128,6 +132,8 @@ export function createSessionKeeper(options: SessionKeeperOptions, deps: Session
   return {
     name: "sessions",
     poke: () => nudge(),
+    facts: () => readSessionFacts(options, deps.platformStatus),
+    hostPorts: (exceptId) => [...tended].flatMap(([id, { tender }]) => (id === exceptId ? [] : tender.hostPorts())),
     statusOf: (id) => {
       const workload = deps.expected().get(id);
       return workload?.kind === "session" ? keep(id).tender.status(workload) : undefined;

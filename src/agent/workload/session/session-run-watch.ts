@@ -23,7 +23,9 @@ export interface RunWatch {
   /** Its ports have accepted, or it has none and runs. */
   isReady(): boolean;
   finding(): Finding | undefined;
+  /** None while it stands still: nothing answers there. */
   endpoints(): readonly RunEndpoint[];
+  hostPorts(): readonly number[];
   /** Undefined where it has no ports that connections can be counted of. */
   countConnections(): number | undefined;
   openConnections(): number | undefined;
@@ -122,6 +124,7 @@ export function createRunWatch(deps: RunWatchDeps): RunWatch {
       return { cause: "not-listening", message: `not every port of it accepts${since}: ${where}`, needsRestart: false };
     },
     endpoints: () => (frozen ? [] : placed),
+    hostPorts: () => placed.map(({ hostPort }) => hostPort),
     countConnections: () => {
       if (run === undefined || tcp().length === 0) return undefined;
       const networkPid = run.networkPid();

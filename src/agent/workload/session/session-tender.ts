@@ -48,6 +48,8 @@ export interface SessionTender {
   /** It is not to run, or stands still: nothing is wrong with it. */
   isAtRest(): boolean;
   status(workload: SessionWorkload): SessionStatus;
+  /** Ports of the box that its run has. */
+  hostPorts(): readonly number[];
   usage(): { readonly cpuPercent: number; readonly rssBytes: number } | undefined;
   /** Its process is about to be launched; resolves when that is on disk. */
   launching(workload: SessionWorkload): Promise<void>;
@@ -291,6 +293,7 @@ export function createSessionTender(id: string, deps: SessionTenderDeps): Sessio
       const workload = deps.workload();
       return watch.isFrozen() || (workload !== undefined && wishOf(workload).state !== "awake");
     },
+    hostPorts: () => watch.hostPorts(),
     usage: () => watch.usage(),
     launching: async (workload) => {
       beginAgain(workload);
