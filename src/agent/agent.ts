@@ -23,6 +23,7 @@ import { openUplink } from "./enrol/open-uplink.ts";
 import { createLocalApi } from "./local-api/local-api.ts";
 import { createLocalSource } from "./local-source.ts";
 import { openCommandJournal } from "./registry/command-journal.ts";
+import { createCommandedFile } from "./registry/commanded-file.ts";
 import { createExpectedFile } from "./registry/expected-file.ts";
 import { createRegistry } from "./registry/registry.ts";
 import { UNKNOWN_BOOT_ID } from "./runtime/process/linux-process-runtime.ts";
@@ -32,6 +33,9 @@ import { cleanupWithAgent } from "./start-marks/cleanup-with-agent.ts";
 import { createStartMarks } from "./start-marks/start-marks.ts";
 import { createUplinkLink, createUplinkReporter } from "./uplink.ts";
 import type { WorkloadDriver } from "./workload/driver.ts";
+import { createHostPorts } from "./workload/session/host-ports.ts";
+import { createSessionDriver } from "./workload/session/session-driver.ts";
+import type { SessionKeeper } from "./workload/session/session-keeper.ts";
 import { systemStreamDisk } from "./workload/stream/stream-disk.ts";
 import { createStreamDriver } from "./workload/stream/stream-driver.ts";
 import { createTunnelDriver, type TunnelDriverDeps } from "./workload/tunnel/tunnel-driver.ts";
@@ -104,16 +108,23 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   const fileDeps = { clock, log: logFor("REGISTRY"), signal: context.life };
   const registry = createRegistry({ file: options.files.registry }, fileDeps);
   const expectedFile = createExpectedFile({ file: options.files.persistentState }, fileDeps);
+  const commandedFile = createCommandedFile({ file: join(stateDir, "commanded_state.json") }, fileDeps);
   if (boot.verdict === "reboot") registry.clear();
   const isCleared = boot.verdict === "reboot" && options.boot.onReboot === "clear";
   const badInputs = createBadInputs();
   const tunnelFacts = createTunnelFacts(options.tunnels, { runProgram: context.spawner.runProgram, clock });
-  badInputs.add("stored-state", registry.problems.length + expectedFile.problems.length);
+  badInputs.add(
+    "stored-state",
+    registry.problems.length + expectedFile.problems.length + commandedFile.problems.length,
+  );
 
   const driverOf = createDrivers(context, {
-    runProgram: context.spawner.runProgram,
-    healthOf: (id) => engine.tunnels.healthOf(id),
-    onWritten: (id, spec) => engine.tunnels.written(id, spec),
+    tunnels: {
+      runProgram: context.spawner.runProgram,
+      healthOf: (id) => engine.tunnels.healthOf(id),
+      onWritten: (id, spec) => engine.tunnels.written(id, spec),
+    },
+    sessions: () => engine.sessions,
   });
   const journal = openCommandJournal(join(stateDir, "commands.json"), fileDeps);
   const reporter = createUplinkReporter(context, { journal, picture: () => view.reportPicture() });
@@ -131,7 +142,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   };
   const engine = createEngine(
     context,
-    { runDirectory, bootId, registry, expectedFile, isCleared, driverOf, link: () => link.status() },
+    { runDirectory, bootId, registry, expectedFile, commandedFile, isCleared, driverOf, link: () => link.status() },
     notices,
   );
   const { store, reconciler } = engine;
@@ -155,6 +166,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       clock,
       expected: store.state,
       stored: store.stored,
+      commanded: engine.commanded.state,
       units: reconciler.units,
       refusals: reconciler.refusals,
       blocked: reconciler.blocked,
@@ -174,6 +186,8 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       capabilities: link.capabilities,
       tunnelOf: engine.tunnels.statusOf,
       tunnelFacts: tunnelFacts.read,
+      sessions: engine.sessions,
+      sessionFacts: () => engine.sessions.facts(),
     },
   );
   // Loaded by the first reader: most boxes have none, and the library holds 3 MB.
@@ -237,16 +251,27 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   );
 }
 
+interface DriverParts {
+  readonly tunnels: TunnelDriverDeps;
+  readonly sessions: () => SessionKeeper;
+}
+
 function createDrivers(
   { options, spawner }: AgentContext,
-  tunnels: TunnelDriverDeps,
+  { tunnels, sessions }: DriverParts,
 ): (kind: string) => WorkloadDriver | undefined {
+  const { address, ports } = options.sessions;
+  const hostPorts = createHostPorts({ address, ports }, { taken: (exceptId) => sessions().hostPorts(exceptId) });
   const drivers: readonly WorkloadDriver[] = [
     createStreamDriver(
       { streams: options.streams, policy: options.policy },
       { runProgram: spawner.runProgram, disk: systemStreamDisk },
     ),
     createTunnelDriver({ stunnelPath: options.tunnels.stunnelPath, policy: options.policy }, tunnels),
+    createSessionDriver(
+      { stateDir: options.files.stateDir, policy: options.policy, address },
+      { disk: systemStreamDisk, keeper: sessions, placePorts: hostPorts.place },
+    ),
   ];
   return (kind) => drivers.find((driver) => driver.kind === kind);
 }

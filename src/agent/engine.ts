@@ -9,20 +9,27 @@ import type { AgentContext, Notices } from "./agent-context.ts";
 import type { Guard } from "./guard/guard.ts";
 import { openGuard } from "./guard/open-guard.ts";
 import { createHealthWatch, type HealthWatch } from "./health/health-watch.ts";
+import { type CommandedStore, createCommandedStore, withCommanded } from "./reconcile/commanded-store.ts";
 import { createExpectedStore, type ExpectedStore } from "./reconcile/expected-store.ts";
 import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
+import { awaitsLaterWord } from "./reconcile/session-memory.ts";
 import { type Unit, unitsOf } from "./reconcile/unit.ts";
+import type { CommandedFile } from "./registry/commanded-file.ts";
 import type { ExpectedFile } from "./registry/expected-file.ts";
 import type { Registry } from "./registry/registry.ts";
 import { createProcessRuntime } from "./runtime/process/linux-process-runtime.ts";
 import { createOutputPump, DEFAULT_PUMP_OPTIONS, type OutputJournal } from "./runtime/process/output-pump.ts";
 import type { Lane, WorkloadFiles } from "./runtime/process/process-runtime.ts";
+import { createProcessSession } from "./runtime/process/process-session.ts";
+import { createSessionProcesses } from "./runtime/process/session-processes.ts";
 import { discardLaneFiles, discardWorkloadFiles, filesOfWorkload } from "./runtime/process/workload-files.ts";
-import { createWorkloadRuntime } from "./runtime/workload-runtime.ts";
+import { createWorkloadRuntime, type EngineName, type Engine as SessionEngine } from "./runtime/workload-runtime.ts";
 import { createNodeSampler, type NodeSampler } from "./telemetry/node-sampler.ts";
 import { createUsageSampler, type UsageSampler } from "./telemetry/usage-sampler.ts";
 import type { WorkloadDriver } from "./workload/driver.ts";
 import { createSecretKeeper, type SecretHolder } from "./workload/secret-keeper.ts";
+import { openSessions } from "./workload/session/open-sessions.ts";
+import type { SessionKeeper } from "./workload/session/session-keeper.ts";
 import { createRecordingPruner } from "./workload/stream/recording-pruner.ts";
 import { systemStreamDisk } from "./workload/stream/stream-disk.ts";
 import { openTunnels } from "./workload/tunnel/open-tunnels.ts";
@@ -30,11 +37,14 @@ import type { TunnelKeeper } from "./workload/tunnel/tunnel-keeper.ts";
 
 /** What makes expected streams run: the expected set, the reconciler, and what watches over both. */
 export interface Engine {
+  /** What the server expects, and what it has asked for by command. */
   readonly store: ExpectedStore;
+  readonly commanded: CommandedStore;
   readonly reconciler: Reconciler;
   readonly usage: UsageSampler;
   readonly guard: Guard;
   readonly tunnels: TunnelKeeper;
+  readonly sessions: SessionKeeper;
   readonly node: Pick<NodeSampler, "latest">;
   readonly health: Pick<HealthWatch, "incidents" | "gaps">;
   readonly services: readonly Service[];
@@ -50,6 +60,7 @@ export interface EngineParts {
   readonly bootId: string;
   readonly registry: Registry;
   readonly expectedFile: ExpectedFile;
+  readonly commandedFile: CommandedFile;
   /** Start from an empty set, whatever the file says. */
   readonly isCleared: boolean;
   readonly driverOf: (kind: string) => WorkloadDriver | undefined;
@@ -63,7 +74,7 @@ const LANES: readonly Lane[] = [0, 1];
 
 export function createEngine(context: AgentContext, parts: EngineParts, notices: Notices): Engine {
   const { clock, random, redactor, logFor, options, life } = context;
-  const { registry, expectedFile, driverOf } = parts;
+  const { registry, expectedFile, commandedFile, driverOf } = parts;
   const logDir = dirname(options.files.log);
   const filesOf = (id: string, lane?: Lane) =>
     filesOfWorkload({ stateDir: options.files.stateDir, logDir, runDir: parts.runDirectory.path }, id, lane);
@@ -74,37 +85,55 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     isExpected: (id) => store.state().workloads.has(id),
     holders: () => [...reconciler.units().values()].flatMap(unitsOf).flatMap(secretHolderOf),
   });
-  const store = createExpectedStore(
+  const learnSecrets = (workloads: Iterable<Workload>) => {
+    for (const workload of workloads) {
+      const learnt = driverOf(workload.kind)?.secrets(workload);
+      if (learnt !== undefined) secrets.learn(workload.id, learnt);
+    }
+  };
+  const expectedChanged = () => {
+    // The lap has judged what the keepers look after.
+    reconciler.wake({ reason: "expected", isLoud: true });
+    tunnels.poke();
+    sessions.poke();
+    notices.changed();
+  };
+  const server = createExpectedStore(
     { shrinkHoldMs: options.reconcile.shrinkHoldMs, isConfirmed: parts.isCleared },
     parts.isCleared ? { workloads: [] } : expectedFile.loaded,
     {
       clock,
       log: logFor("RECONCILE"),
-      running: () => new Set(processes().map(({ id }) => id)),
+      running: () => new Set(processes().flatMap(({ id }) => (commanded.state().sessions.has(id) ? [] : [id]))),
       save: (document) => {
         expectedFile.save(document);
         // What is told of it waits for this.
         return expectedFile.commit().then(notices.changed);
       },
-      onPut: (workloads) => {
-        for (const workload of workloads) {
-          const learnt = driverOf(workload.kind)?.secrets(workload);
-          if (learnt !== undefined) secrets.learn(workload.id, learnt);
-        }
-      },
+      onPut: learnSecrets,
       onChange: () => {
-        // The lap has judged what the tunnels' keeper looks after.
-        reconciler.wake({ reason: "expected", isLoud: true });
-        tunnels.poke();
-        notices.changed();
+        commanded.expectedChanged();
+        expectedChanged();
       },
     },
   );
+  const commanded = createCommandedStore(
+    { isCleared: parts.isCleared },
+    {
+      file: commandedFile,
+      expected: server,
+      admit: (workload) => driverOf(workload.kind)?.admit(workload),
+      onPut: learnSecrets,
+      onChange: expectedChanged,
+    },
+  );
+  const store = withCommanded(server, commanded);
 
   const guard = openGuard(context, {
     expected: () => store.state().workloads,
     units: () => reconciler.units(),
     usageOf: (pid) => usage.of(pid),
+    isAtRest: (id) => sessions.isAtRest(id),
     wake: () => reconciler.wake({ reason: "guard", isLoud: false }),
     notices,
   });
@@ -112,7 +141,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
 
   // A process is started only after what expects it is on disk: one that is recorded and not expected was given up.
   const commit = async () => {
-    await Promise.all([registry.commit(), expectedFile.commit()]);
+    await Promise.all([registry.commit(), expectedFile.commit(), commandedFile.commit()]);
   };
   const pump = createOutputPump(
     {
@@ -129,6 +158,11 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       journal: workloadJournal(context),
     },
   );
+  const engines: ReadonlyMap<EngineName, SessionEngine> = new Map();
+  const sessionProcesses = createSessionProcesses({ clock, table: context.table });
+  const discardUnlessHeld = (id: string) => {
+    if (!reconciler.units().has(id)) for (const each of LANES) discardWorkloadFiles(filesOf(id, each));
+  };
   const reconciler = createReconciler(
     { intervalMs: options.reconcile.intervalMs, updateDeadlineMs: options.streams.updateDeadlineMs },
     {
@@ -150,6 +184,14 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
             signal: life,
           },
         ),
+        engines,
+        (handle) =>
+          createProcessSession(handle, {
+            clock,
+            table: context.table,
+            processes: sessionProcesses,
+            freezer: guard.freezer,
+          }),
       ),
       records: { ...registry, commit: () => commit() },
       pump,
@@ -158,7 +200,8 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       discardFiles: (id, lane) => {
         if (lane !== undefined) discardLaneFiles(filesOf(id, lane));
         // The keys of a tunnel that is still expected are known to its other end.
-        else if (isTunnel(store.state().workloads.get(id)) && !reconciler.refusals().has(id))
+        // So is what a session has written, for as long as it is expected, refused or not.
+        else if (isKeptWhole(store.state().workloads.get(id), reconciler.refusals().has(id)))
           discardLaneFiles(filesOf(id));
         else for (const each of LANES) discardWorkloadFiles(filesOf(id, each));
       },
@@ -166,15 +209,22 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       boxId: options.box.id,
       bootId: parts.bootId,
       expected,
-      awaits: (workload) => tunnels.awaits(workload),
+      awaits: (workload) =>
+        awaitsLaterWord(store.state().sessions, workload.id) ?? tunnels.awaits(workload) ?? sessions.awaits(workload),
+      rests: (workload) => sessions.rests(workload),
+      onFinished: ({ id, kind }, text) => {
+        if (kind === "session") sessions.finished(id, text);
+      },
       restraint: {
         failed: (failure) => tunnels.explainsFailure(failure.id) || health.incidents.failed(failure),
         turnInMs: (id) => health.incidents.turnInMs(id),
       },
-      isStoredSetWhole: expectedFile.loaded !== undefined && expectedFile.problems.length === 0,
+      isStoredSetWhole:
+        expectedFile.loaded !== undefined && expectedFile.problems.length + commandedFile.problems.length === 0,
       isExpectedConfirmed: store.isConfirmed,
       onChange: () => {
         tunnels.poke();
+        sessions.poke();
         notices.changed();
       },
       onOccurrence: notices.occurred,
@@ -191,17 +241,28 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       pump,
       driverOf,
       directoryOf: (id) => filesOf(id).directory,
-      discard: (id) => {
-        if (!reconciler.units().has(id)) for (const each of LANES) discardWorkloadFiles(filesOf(id, each));
-      },
+      discard: discardUnlessHeld,
+    },
+    notices,
+  );
+
+  const sessions = openSessions(
+    context,
+    {
+      expected,
+      isRefused: (id) => reconciler.refusals().has(id),
+      reconciler: () => reconciler,
+      engines,
+      directoryOf: (id) => filesOf(id).directory,
+      discard: discardUnlessHeld,
     },
     notices,
   );
 
   const processes = () => [...reconciler.units().values()].flatMap(unitsOf).filter(hasProcess);
   const durability = () => {
-    const status = registry.status();
-    return status.durable ? expectedFile.status() : status;
+    const statuses = [registry.status(), expectedFile.status(), commandedFile.status()];
+    return statuses.find(({ durable }) => !durable) ?? { durable: true };
   };
   const health = createHealthWatch(
     context,
@@ -222,6 +283,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       disk: durability,
       wake: () => reconciler.wake({ reason: "health", isLoud: false }),
       hasten: reconciler.hasten,
+      isAtRest: sessions.isAtRest,
       holdOf: (id) => guard.holdOf(id)?.by,
       breachOf: guard.breachOf,
     },
@@ -253,17 +315,20 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
 
   return {
     store,
+    commanded,
     reconciler,
     usage,
     node,
     filesOf,
     guard,
     tunnels,
+    sessions,
     services: [
       pump,
       health,
       guard,
       tunnels,
+      sessions,
       { name: "usage", run: usage.run },
       { name: "node", run: node.run },
       pruner,
@@ -287,8 +352,8 @@ function workloadJournal({ journal }: AgentContext): OutputJournal | undefined {
   };
 }
 
-function isTunnel(workload: Workload | undefined): boolean {
-  return workload?.kind === "tunnel";
+function isKeptWhole(workload: Workload | undefined, isRefused: boolean): boolean {
+  return workload?.kind === "session" || (workload?.kind === "tunnel" && !isRefused);
 }
 
 function hasProcess({ handle }: Unit): boolean {

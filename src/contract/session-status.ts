@@ -59,9 +59,17 @@ export const sessionStatusSchema = z.object({
   endsAt: z.string().optional(),
   /** It has ended and is not started again: `restart`, or `maxDuration`. */
   ended: z.object({ at: z.string(), reason: z.string() }).optional(),
+  /** In this life of the agent. */
+  hibernations: z.int().optional(),
+  wakes: z.int().optional(),
   openConnections: z.int().optional(),
   memoryBytes: z.number().optional(),
-  /** A new memory of the hub's knows nothing of it: it is kept until the hub has taken it up or ended it. */
+  /** It is expected by a command, not by the server's set. */
+  commanded: z.object({ generation: z.int() }).optional(),
+  /**
+   * A new memory of the hub's knows nothing of it: it is kept until the hub has taken it up or ended it. Secrets are masked: a hub
+   * that sends a mask back at its place means what the box holds there.
+   */
   unclaimed: z
     .object({
       spec: sessionRunSpecSchema,

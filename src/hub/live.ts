@@ -32,6 +32,7 @@ import { countSessions } from "./sessions/session-view.ts";
 import { createSampleBook } from "./telemetry/sample-book.ts";
 import { createTelemetryRoute } from "./telemetry/telemetry-route.ts";
 import { createPortBook } from "./tunnels/port-book.ts";
+import { createWorkloadOpener } from "./tunnels/shared-key.ts";
 import { createTunnelMaker } from "./tunnels/tunnel-maker.ts";
 import { createTunnelRoutes } from "./tunnels/tunnel-routes.ts";
 import { createTunnelService } from "./tunnels/tunnel-service.ts";
@@ -95,6 +96,7 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
       random,
       log,
       hubId,
+      open: createWorkloadOpener({ secrets, log }),
       marks: options.manyHubs ? createConnectionMarks({ store, clock, log, hubId }) : undefined,
       onLink: presence.linked,
       onTakeover: (older, newer) => clones.sawTakeover(newer.boxId, [older.address, newer.address]),
