@@ -35,7 +35,10 @@ const files = () => ({
 });
 const OWNER: OutputOwner = { workloadId: "app", kind: "session" };
 
-const open = (overrides: Partial<SessionOutputsOptions> = {}, freeStart = async () => true) => {
+const open = (
+  overrides: Partial<SessionOutputsOptions> = {},
+  freeStart = async (_path: string, _bytes: number) => true,
+) => {
   const clock = createFakeClock();
   const options = { ...SESSION_LOG_OPTIONS, maxLineBytes: 8192, tailLines: 40 };
   const { maxFileBytes, ...rest } = options;
