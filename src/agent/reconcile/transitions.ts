@@ -203,7 +203,9 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
           specHash: unit.specHash,
           ...(unit.lane === 0 ? {} : { lane: unit.lane }),
         };
-        const handle = await inSpawnTurn(() => deps.runtime.start(mark, launch, files));
+        const start = () => deps.runtime.start(mark, launch, files);
+        // A platform may take minutes, and blocks nobody here.
+        const handle = "engine" in launch ? await start() : await inSpawnTurn(start);
         watch(unit, handle, driver);
         enter(unit, "running", undefined);
         deps.logFor(componentOf(unit.kind)).info(`Started ${unit.id} (${handle.label}) ${driver.describe(workload)}`);
@@ -234,8 +236,11 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
       enter(unit, "stopping", STOP_CAUSE[reason](unit));
       const outcome = await handle.stop(ladder);
       if (outcome === "unkillable" && unit.handle === handle) {
-        enter(unit, "unkillable", "it survived SIGKILL; nothing is started in its place until it is gone");
-        deps.logFor("PID").error(`${unit.id} (${handle.label}) cannot be killed: it is stuck in the kernel`);
+        const why = handle.identity === undefined ? "its platform has not ended it" : "it survived SIGKILL";
+        enter(unit, "unkillable", `${why}; nothing is started in its place until it is gone`);
+        const where =
+          handle.identity === undefined ? "its platform has not ended it in time" : "it is stuck in the kernel";
+        deps.logFor("PID").error(`${unit.id} (${handle.label}) cannot be killed: ${where}`);
         hooks.wake();
       }
     },
