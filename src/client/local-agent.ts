@@ -67,6 +67,22 @@ export function createLocalAgent({ socketPath, timeoutMs = DEFAULT_TIMEOUT_MS }:
     throw new AppError("version", `the agent's answer to ${call.path} is not understood: it is of another version`);
   };
 
+  async function* textOfLog(
+    id: string,
+    query: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): AsyncGenerator<string> {
+    const path = `/v1/logs/${encodeURIComponent(id)}?${new URLSearchParams(query)}`;
+    const follow = query["follow"] === "1";
+    const response = await send(socketPath, { method: "GET", path, timeoutMs: follow ? 0 : timeoutMs }, signal);
+    response.setEncoding("utf8");
+    try {
+      for await (const text of response) yield String(text);
+    } catch (error) {
+      if (!signal.aborted && errnoOf(error) !== "ECONNRESET") throw toConnectionError(error, socketPath);
+    }
+  }
+
   return {
     status: (signal) => ask({ method: "GET", path: "/v1/status" }, agentStatusSchema, signal),
     explain: (id, signal) =>
@@ -103,22 +119,6 @@ export function createLocalAgent({ socketPath, timeoutMs = DEFAULT_TIMEOUT_MS }:
       }
     },
   };
-
-  async function* textOfLog(
-    id: string,
-    query: Readonly<Record<string, string>>,
-    signal: AbortSignal,
-  ): AsyncGenerator<string> {
-    const path = `/v1/logs/${encodeURIComponent(id)}?${new URLSearchParams(query)}`;
-    const follow = query["follow"] === "1";
-    const response = await send(socketPath, { method: "GET", path, timeoutMs: follow ? 0 : timeoutMs }, signal);
-    response.setEncoding("utf8");
-    try {
-      for await (const text of response) yield String(text);
-    } catch (error) {
-      if (!signal.aborted && errnoOf(error) !== "ECONNRESET") throw toConnectionError(error, socketPath);
-    }
-  }
 }
 
 /** Resolves with a good answer; rejects with the `AppError` that a bad one, or none, amounts to. */
