@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { PORT_PROTOCOLS, SESSION_PLATFORMS, sessionRunSpecSchema } from "./session-spec.ts";
+import { PORT_PROTOCOLS, SESSION_PLATFORMS, sessionPowerSchema, sessionRunSpecSchema } from "./session-spec.ts";
+import { resourcesSchema } from "./workload.ts";
 
 /** What is left of a hibernated session: its memory (`frozen`), its files (`stopped`), its objects in a cluster (`scaled-to-zero`). */
 export const SESSION_DEPTHS = ["frozen", "stopped", "scaled-to-zero"] as const;
@@ -7,6 +8,8 @@ export type SessionDepth = (typeof SESSION_DEPTHS)[number];
 
 /** What showed that a session is used. */
 export const ACTIVITY_SOURCES = ["start", "wake", "connection", "cpu", "call"] as const;
+/** The command `{id}` by which a hub hands an activity call on to the session's box. */
+export const TOUCH_SESSION_COMMAND = "touch-session";
 
 export const sessionEndpointSchema = z.object({
   name: z.string(),
@@ -58,8 +61,20 @@ export const sessionStatusSchema = z.object({
   ended: z.object({ at: z.string(), reason: z.string() }).optional(),
   openConnections: z.int().optional(),
   memoryBytes: z.number().optional(),
-  /** A new memory of the hub's knows nothing of it: it is kept until the hub has taken it up or ended it. */
-  unclaimed: z.object({ spec: sessionRunSpecSchema }).optional(),
+  /** It is expected by a command, not by the server's set. */
+  commanded: z.object({ generation: z.int() }).optional(),
+  /**
+   * A new memory of the hub's knows nothing of it: it is kept until the hub has taken it up or ended it. Secrets are masked: a hub
+   * that sends a mask back at its place means what the box holds there.
+   */
+  unclaimed: z
+    .object({
+      spec: sessionRunSpecSchema,
+      name: z.string().optional(),
+      resources: resourcesSchema.optional(),
+      power: sessionPowerSchema.optional(),
+    })
+    .optional(),
 });
 export type SessionStatus = z.output<typeof sessionStatusSchema>;
 

@@ -4,7 +4,7 @@ import { workloadStatusSchema } from "../local-status.ts";
 import { SESSION_PLATFORMS, sessionIdSchema, sessionPowerSchema, sessionSpecSchema } from "../session-spec.ts";
 import { sessionStatusSchema } from "../session-status.ts";
 import { changePreviewSchema } from "./change-preview.ts";
-import { instantSchema, pageQuerySchema } from "./page.ts";
+import { flagSchema, instantSchema, pageQuerySchema } from "./page.ts";
 import { selectorTextSchema } from "./selector.ts";
 
 /**
@@ -44,6 +44,11 @@ export const sessionWishSchema = z.strictObject({
   box: boxIdSchema.optional(),
   /** Boxes to choose from. Left out: all. */
   select: selectorTextSchema.optional(),
+  /**
+   * Once its box was not heard for two minutes. Absent: `wait`. `move` starts it on another box, while the lost one may still run it
+   * where nobody sees it; when that one is heard again, its copy is ended.
+   */
+  onLost: z.enum(["wait", "move"]).optional(),
 });
 export type SessionWish = z.output<typeof sessionWishSchema>;
 
@@ -92,6 +97,11 @@ export const sessionViewSchema = z.object({
   updatedAt: instantSchema,
 });
 export type SessionView = z.output<typeof sessionViewSchema>;
+
+/** `POST /v1/sessions`. */
+export const sessionCreateQuerySchema = z.object({
+  dryRun: flagSchema.optional().describe("Say where it would be placed and why, and write nothing."),
+});
 
 export const sessionPathSchema = z.object({ id: sessionIdSchema });
 

@@ -44,7 +44,12 @@ export interface ProcessExit {
   readonly signal: NodeJS.Signals | null;
   readonly isAdopted: boolean;
   readonly atMonotonicMs: number;
+  /** What its platform says beside the status. */
+  readonly reason?: ExitReason;
 }
+
+/** `oom-killed`: by the kernel at its memory limit; `removed`: somebody has taken it away; `dead`: its platform could not end it. */
+export type ExitReason = "oom-killed" | "removed" | "dead";
 
 /** One rung: send `signal`, wait `graceMs` for the end. `toGroup` signals the whole process group. */
 export interface StopRung {
