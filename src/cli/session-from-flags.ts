@@ -24,6 +24,7 @@ export interface SessionFlags {
   readonly platform?: string;
   readonly restart?: string;
   readonly hibernation?: string;
+  readonly onLost?: string;
 }
 
 /** What is known beside the flags. */
@@ -102,6 +103,7 @@ export function sessionFromFlags(flags: SessionFlags, givens: SessionGivens): Se
       maxDuration: flags.max,
       restart: flags.restart,
       hibernation: flags.hibernation,
+      onLost: flags.onLost,
     }),
     ...(flags.activeCpu === undefined
       ? {}

@@ -190,6 +190,9 @@ function sessionCalls(transport: HubTransport) {
     get: (id: string, signal: AbortSignal) => ask({ path: pathOf(id) }, sessionViewSchema, signal),
     create: (body: SessionWish, signal: AbortSignal) =>
       ask({ method: "POST", path: hubPath("sessions"), body }, sessionViewSchema, signal),
+    /** Where `create` would have it run. */
+    preview: (body: SessionWish, signal: AbortSignal) =>
+      ask({ method: "POST", path: hubPath("sessions"), query: DRY_RUN, body }, sessionPreviewSchema, signal),
     put: (id: string, { body, ifRevision }: Condition & { readonly body: SessionWish }, signal: AbortSignal) =>
       ask({ method: "PUT", path: pathOf(id), body, ifRevision }, sessionViewSchema, signal),
     /** What `put` would do, and where the session would run. */

@@ -65,6 +65,12 @@ export function addSessionStart(command: Command, context: CommandContext, finis
         ...HIBERNATION_DEPTHS,
       ]),
     )
+    .addOption(
+      new Option("--on-lost <rule>", "when its box is not heard for two minutes; wait when left out").choices([
+        "wait",
+        "move",
+      ]),
+    )
     .option("--replace", "also where there is a session of this id: it gets this form")
     .option("--dry-run", "only say where it would run, and why not elsewhere")
     .option("--wait [duration]", "wait until it runs, 5 min at the most unless told otherwise")
@@ -172,7 +178,8 @@ async function preview(
   hub: HubClient,
   { io, signal }: CommandContext,
 ): Promise<number> {
-  const answer = await hub.sessions.compare(wish.id, wish, signal);
+  const isNew = flags.replace !== true;
+  const answer = await (isNew ? hub.sessions.preview(wish, signal) : hub.sessions.compare(wish.id, wish, signal));
   if (flags.json === true) printJson(io, answer);
   else if (!answer.changed) io.write(`session ${wish.id} is as it should be\n`);
   else
