@@ -23,6 +23,7 @@ import { openUplink } from "./enrol/open-uplink.ts";
 import { createLocalApi } from "./local-api/local-api.ts";
 import { createLocalSource } from "./local-source.ts";
 import { openCommandJournal } from "./registry/command-journal.ts";
+import { createCommandedFile } from "./registry/commanded-file.ts";
 import { createExpectedFile } from "./registry/expected-file.ts";
 import { createRegistry } from "./registry/registry.ts";
 import { UNKNOWN_BOOT_ID } from "./runtime/process/linux-process-runtime.ts";
@@ -104,11 +105,15 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   const fileDeps = { clock, log: logFor("REGISTRY"), signal: context.life };
   const registry = createRegistry({ file: options.files.registry }, fileDeps);
   const expectedFile = createExpectedFile({ file: options.files.persistentState }, fileDeps);
+  const commandedFile = createCommandedFile({ file: join(stateDir, "commanded_state.json") }, fileDeps);
   if (boot.verdict === "reboot") registry.clear();
   const isCleared = boot.verdict === "reboot" && options.boot.onReboot === "clear";
   const badInputs = createBadInputs();
   const tunnelFacts = createTunnelFacts(options.tunnels, { runProgram: context.spawner.runProgram, clock });
-  badInputs.add("stored-state", registry.problems.length + expectedFile.problems.length);
+  badInputs.add(
+    "stored-state",
+    registry.problems.length + expectedFile.problems.length + commandedFile.problems.length,
+  );
 
   const driverOf = createDrivers(context, {
     runProgram: context.spawner.runProgram,
@@ -131,7 +136,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   };
   const engine = createEngine(
     context,
-    { runDirectory, bootId, registry, expectedFile, isCleared, driverOf, link: () => link.status() },
+    { runDirectory, bootId, registry, expectedFile, commandedFile, isCleared, driverOf, link: () => link.status() },
     notices,
   );
   const { store, reconciler } = engine;
@@ -155,6 +160,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       clock,
       expected: store.state,
       stored: store.stored,
+      commanded: engine.commanded.state,
       units: reconciler.units,
       refusals: reconciler.refusals,
       blocked: reconciler.blocked,

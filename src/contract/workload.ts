@@ -33,6 +33,14 @@ const commonFields = {
   resources: resourcesSchema.optional(),
 };
 
+export const sessionWorkloadSchema = z.object({
+  kind: z.literal("session"),
+  ...commonFields,
+  /** Absent: it is to run, and nobody has wished otherwise. */
+  power: sessionPowerSchema.optional(),
+  spec: sessionRunSpecSchema,
+});
+
 /**
  * One thing a box must keep running. `priority`, `resources`, `pictureUrl` and `power` are no part of its spec: a change restarts
  * nothing.
@@ -45,13 +53,7 @@ export const workloadSchema = z.discriminatedUnion("kind", [
     spec: streamSpecSchema,
   }),
   z.object({ kind: z.literal("tunnel"), ...commonFields, spec: tunnelSpecSchema }),
-  z.object({
-    kind: z.literal("session"),
-    ...commonFields,
-    /** Absent: it is to run, and nobody has wished otherwise. */
-    power: sessionPowerSchema.optional(),
-    spec: sessionRunSpecSchema,
-  }),
+  sessionWorkloadSchema,
 ]);
 
 export type Workload = z.output<typeof workloadSchema>;

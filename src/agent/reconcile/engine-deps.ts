@@ -8,6 +8,7 @@ import type { Workload } from "../../contract/workload.ts";
 import type { RoomKeeper } from "../guard/room-keeper.ts";
 import type { Restraint } from "../health/incident-book.ts";
 import type { RegistryRecord } from "../registry/record.ts";
+import type { OutputOwner } from "../runtime/process/output-pump.ts";
 import type { Lane, WorkloadFiles } from "../runtime/process/process-runtime.ts";
 import type { WorkloadRuntime } from "../runtime/workload-runtime.ts";
 import type { Awaiting, WorkloadDriver } from "../workload/driver.ts";
@@ -24,7 +25,7 @@ export interface RunRecords {
 /** Carries a workload's own output to its log. */
 export interface OutputPump {
   /** `name` tells the processes of one workload apart. */
-  attach(name: string, files: WorkloadFiles, workloadId?: string): void;
+  attach(name: string, files: WorkloadFiles, of?: OutputOwner): void;
   detach(name: string): void;
   /** Reads what is left, now. */
   flush(name: string): void;

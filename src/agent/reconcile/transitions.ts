@@ -64,7 +64,11 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
     unit.finding = undefined;
     const files = deps.filesOf(unit.id, unit.lane);
     unit.launchedAtMs = clock.monotonicMs();
-    deps.pump.attach(laneName(unit.id, unit.lane), files, unit.id);
+    deps.pump.attach(laneName(unit.id, unit.lane), files, {
+      workloadId: unit.id,
+      kind: unit.kind,
+      output: handle.output,
+    });
     unit.probe = driver?.openProbe(files);
     void handle.exited.then((exit) => {
       if (unit.handle === handle) ended(unit, exit, driver);

@@ -2,6 +2,7 @@ import { AppError } from "../../base/errors.ts";
 import type { ProcessIdentity } from "../../base/process-identity.ts";
 import type { SessionPlatformName, SessionPort } from "../../contract/session-spec.ts";
 import type { SessionWorkload } from "../../contract/workload.ts";
+import type { EngineOutput } from "./engine-output.ts";
 import type {
   Launch,
   ProcessExit,
@@ -44,6 +45,8 @@ export interface RunHandle {
   signal(signal: NodeJS.Signals): boolean;
   /** Climbs the ladder until it is proved gone. */
   stop(ladder: StopLadder): Promise<StopOutcome>;
+  /** Absent: what it writes is in its files. */
+  readonly output?: EngineOutput;
 }
 
 /** The handle of a process of this box, where it is one. */

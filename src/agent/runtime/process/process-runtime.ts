@@ -65,7 +65,10 @@ export type StopOutcome = "gone" | "unkillable";
 export interface WorkloadFiles {
   /** Own directory, mode 0700, in the state directory. */
   readonly directory: string;
-  /** The child's standard output, opened for appending: FFmpeg's `-progress pipe:1`. On tmpfs where there is one. */
+  /**
+   * The child's standard output, opened for appending: FFmpeg's `-progress pipe:1`. On tmpfs where there is one. A session's goes beside
+   * `rawOutputPath` instead: `rawStdoutPath`.
+   */
   readonly progressPath: string;
   /** The child's standard error as it comes, secrets included: mode 0600, on tmpfs where there is one, drained by the agent. */
   readonly rawOutputPath: string;
