@@ -39,7 +39,7 @@ export function drawSessionActions(view, { api, session, attempt }, onStopped) {
     ${
       sleeps || state === "ended"
         ? html`<button type="button" class="primary" aria-label=${`Wake ${name}`} @click=${wake}>${state === "ended" ? "Start again" : "Wake"}</button>`
-        : state === "unplaced"
+        : ["unplaced", "refused"].includes(state)
           ? nothing
           : html`<button type="button" aria-label=${`Hibernate ${name}`} @click=${hibernate}>Hibernate</button>`
     }
