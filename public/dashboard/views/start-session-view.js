@@ -28,7 +28,7 @@ export function createStartSessionView({ api, query, session, redraw, notify, si
     try {
       const answer = await api.post("/v1/sessions?dryRun=true", { body: toSession(new FormData(form)) });
       if (mine !== asked) return;
-      placement = answer.placement;
+      placement = answer;
       lack = undefined;
     } catch (error) {
       if (mine !== asked) return;

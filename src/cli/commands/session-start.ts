@@ -178,14 +178,10 @@ async function preview(
   hub: HubClient,
   { io, signal }: CommandContext,
 ): Promise<number> {
-  const isNew = flags.replace !== true;
-  const answer = await (isNew ? hub.sessions.preview(wish, signal) : hub.sessions.compare(wish.id, wish, signal));
-  if (flags.json === true) printJson(io, answer);
-  else if (!answer.changed) io.write(`session ${wish.id} is as it should be\n`);
-  else
-    io.write(
-      answer.placement === undefined ? `session ${wish.id} would be changed\n` : renderPlacement(answer.placement),
-    );
+  const isSame = flags.replace === true && !(await hub.sessions.compare(wish.id, wish, signal)).changed;
+  const placement = await hub.sessions.preview(wish, signal);
+  if (flags.json === true) printJson(io, { changed: !isSame, placement });
+  else io.write(isSame ? `session ${wish.id} is as it should be\n` : renderPlacement(placement));
   return 0;
 }
 

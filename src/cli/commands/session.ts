@@ -14,6 +14,7 @@ import { show, type WatchFlags } from "../show.ts";
 import { waitForSession } from "../wait-for-session.ts";
 import { runLogs } from "./logs.ts";
 import { addSessionStart } from "./session-start.ts";
+import { addSessionTranslate } from "./session-translate.ts";
 
 interface ListFlags extends WatchFlags {
   readonly box?: string;
@@ -41,10 +42,13 @@ const DEFAULT_WAIT = "60s";
 const WAIT = ["--wait [duration]", "wait until its box has done it, 60 s at the most unless told otherwise"] as const;
 
 export function sessionCommand(context: CommandContext, finish: Finish): Command {
-  const command = new Command("session").description("applications on boxes: start, look, hibernate, wake, stop");
+  const command = new Command("session").description(
+    "applications on boxes: start, look, hibernate, wake, stop, translate",
+  );
   addSessionStart(command, context, finish);
   addListing(command, context, finish);
   addTurns(command, context, finish);
+  addSessionTranslate(command, context, finish);
   return command.addHelpText(
     "after",
     `
