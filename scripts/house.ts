@@ -51,7 +51,7 @@ export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   winston: ["src/base"],
   "winston-transport": ["src/base"],
   "p-retry": ["src/agent/link", "src/agent/report"],
-  zod: ["src/contract", "src/config", "src/agent/registry", "src/hub"],
+  zod: ["src/contract", "src/config", "src/agent/registry", "src/agent/runtime/engine-api", "src/hub"],
   yaml: ["src/config"],
   fastify: ["src/hub/http"],
   "@fastify/static": ["src/hub/http"],

@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { workloadIdSchema } from "./identifier.ts";
+import { isSessionCommand } from "./session-command.ts";
+import { parseSimpleCommand } from "./simple-command.ts";
 import type { BadEventReason, WireEvent } from "./wire-event.ts";
 import { describeProblem, describeType, toFieldName } from "./wire-event-problem.ts";
 import {
@@ -71,6 +73,7 @@ export function parseSimpleForm(raw: unknown, outputTemplate: string | undefined
   if (typeof eventType !== "string") {
     return invalid(`eventType: given ${describeType(eventType)}; allowed: start, stop, snapshot`);
   }
+  if (isSessionCommand(eventType)) return parseSimpleCommand(eventType, raw);
   if (!["start", "stop", "snapshot"].includes(eventType)) return { ignored: `eventType "${eventType.slice(0, 60)}"` };
   if (eventType === "snapshot") return parseSnapshot(raw, outputTemplate);
   const parsed = eventSchema.safeParse(raw);

@@ -3,7 +3,7 @@ import type { ProcessMark } from "../runtime/process/process-runtime.ts";
 import type { FoundRun, RunHandle } from "../runtime/workload-runtime.ts";
 import type { EngineDeps } from "./engine-deps.ts";
 import type { Transitions } from "./transitions.ts";
-import { createUnit, type Unit } from "./unit.ts";
+import { createUnit, type Unit, unitsOf } from "./unit.ts";
 
 /**
  * Finds what already runs. The kernel decides: every live process with our mark is looked at, and the registry only adds
@@ -40,13 +40,16 @@ export async function adoptRunning(
     return unit;
   };
 
-  for (const [id, { current, next }] of byWorkload(found.filter(({ isLeader }) => isLeader))) {
+  const processes = found.filter(({ isLeader, engine }) => isLeader && engine === undefined);
+  for (const [id, { current, next }] of byWorkload(processes)) {
     const main = adopt(current, "main");
     const successor = next === undefined ? undefined : adopt(next, main === undefined ? "main" : "successor");
     if (main !== undefined) main.successor = successor;
     const unit = main ?? successor;
     if (unit !== undefined) units.set(id, unit);
   }
+
+  takeInFound(found, units, transitions, deps);
 
   for (const record of records) {
     if (record.pid !== undefined && !adopted.has(record.pid)) {
@@ -70,6 +73,50 @@ export async function adoptRunning(
       if (other.id === id && (other.lane ?? 0) !== lane) deps.records.remove(id, other.lane ?? 0);
     }
   }
+}
+
+/**
+ * Takes over what platforms run of this box's, at boot and whenever one of them answers again: what was found waiting may have
+ * gone on there all the time. What ended there with nobody looking has its end told now. Returns what belongs to no unit: a
+ * platform holds one instance of a workload, so that is another platform's, and to be stopped.
+ */
+export function takeInFound(
+  found: readonly FoundRun[],
+  units: Map<string, Unit>,
+  transitions: Transitions,
+  deps: EngineDeps,
+): readonly FoundRun[] {
+  const strays: FoundRun[] = [];
+  for (const run of found) {
+    if (run.engine === undefined) continue;
+    const { workloadId: id, kind } = run.mark;
+    const unit = units.get(id);
+    if (unit !== undefined && unitsOf(unit).some(({ handle }) => handle?.label === run.label)) continue;
+    const record = [...deps.records.all()].find((one) => one.id === id && one.kind === kind);
+    if (run.endedAtWallMs !== undefined && !isUnseenEnd(run.endedAtWallMs, record)) continue;
+    // Its own launch says what becomes of it.
+    if (unit?.phase === "launching") continue;
+    if (unit !== undefined && (unit.phase !== "waiting" || unit.kind !== kind)) {
+      if (run.endedAtWallMs === undefined) strays.push(run);
+      continue;
+    }
+    const handle = run.adopt();
+    if (handle === undefined) continue;
+    const target = unit ?? restored(createUnit({ id, kind, sinceWallMs: deps.clock.wallMs() }), record, undefined);
+    if (unit === undefined) target.isUnexplained = !deps.isStoredSetWhole || record === undefined;
+    target.dueAtMs = undefined;
+    units.set(id, target);
+    const verb = run.endedAtWallMs === undefined ? "Adopted" : "Found the end of";
+    deps.logFor("PID").info(`${verb} ${id} (${run.label})`);
+    transitions.takeOver(target, handle, deps.driverOf(kind));
+  }
+  return strays;
+}
+
+/** It ended after it was last known to run, or to be started. What was stopped on purpose has been seen. */
+function isUnseenEnd(endedAtWallMs: number, record: RegistryRecord | undefined): boolean {
+  const wasRunning = record?.phase === "running" || record?.phase === "starting";
+  return wasRunning && endedAtWallMs >= record.sinceMs;
 }
 
 interface Running {

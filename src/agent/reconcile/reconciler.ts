@@ -5,7 +5,7 @@ import type { Workload } from "../../contract/workload.ts";
 import type { ProcessMark, StopOutcome } from "../runtime/process/process-runtime.ts";
 import type { FoundRun } from "../runtime/workload-runtime.ts";
 import type { Refusal } from "../workload/driver.ts";
-import { adoptRunning } from "./adopt.ts";
+import { adoptRunning, takeInFound } from "./adopt.ts";
 import type { Blocked } from "./allocate.ts";
 import { blockedText } from "./blocked-text.ts";
 import type { EngineDeps } from "./engine-deps.ts";
@@ -23,6 +23,8 @@ import { createUnit, toObserved, type Unit, unitsOf } from "./unit.ts";
 export interface Reconciler {
   /** Adopts what already runs. Call once, before the first lap. */
   adopt(): Promise<void>;
+  /** Adopts what a platform that answers again runs of this box's. */
+  takeIn(found: readonly FoundRun[]): void;
   /** Asks for a lap. `trigger` names who asked, for the log; quiet triggers log only what they change. */
   wake(trigger: WakeTrigger): void;
   /** A lap now; resolves with what it did. */
@@ -220,13 +222,22 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
     background(deps, laps.wake());
   };
 
+  const takeIn = (found: readonly FoundRun[]): readonly FoundRun[] => {
+    const strays = takeInFound(found, units, transitions, deps);
+    wake(quietly);
+    return strays;
+  };
+
   const sweepStrays: Reconciler["sweepStrays"] = async ({ dryRun, isMeant = () => true }) => {
     const nonces = () => new Set([...units.values()].flatMap(unitsOf).map(({ nonce }) => nonce));
     const known = nonces();
     const ours = new Set([...units.values()].flatMap(unitsOf).flatMap(({ handle }) => handle?.identity?.pid ?? []));
     const found = await deps.runtime.sweep(ours);
     // A launch may have ended between the two readings: what is known now counts too.
-    const strays = found.filter(({ mark }) => !known.has(mark.nonce) && !nonces().has(mark.nonce) && isMeant(mark));
+    const unknown = found.filter(({ mark, engine }) => {
+      return engine === undefined && !known.has(mark.nonce) && !nonces().has(mark.nonce) && isMeant(mark);
+    });
+    const strays = dryRun ? unknown : [...unknown, ...takeIn(found).filter(({ mark }) => isMeant(mark))];
     return Promise.all(
       strays.map(async (stray): Promise<StrayOutcome> => {
         if (dryRun) return { found: stray, outcome: "would-stop" };
@@ -266,6 +277,7 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
       return new Set(meant.filter(({ phase }) => phase === "unkillable"));
     },
     adopt: () => adoptRunning(units, transitions, deps),
+    takeIn: (found) => void takeIn(found),
     reconcile: async () => {
       isLoud = true;
       await laps.wake();

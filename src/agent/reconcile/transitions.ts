@@ -124,6 +124,11 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
         enter(unit, "waiting", reason);
         break;
       }
+      case "hibernated":
+      case "ended":
+        log.info(`Stopped ${unit.id} (${label}, ${exitText(exit)}): ${STOP_CAUSE[stopReason](unit)}`);
+        rest(unit, STOP_CAUSE[stopReason](unit));
+        break;
       case "unproven":
         wait(unit, { class: "unproven", retry: "backoff" }, STOP_CAUSE.unproven(unit));
         break;
@@ -131,6 +136,14 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
         wait(unit, { class: finding?.cause ?? "unhealthy", retry: "backoff" }, `${finding?.message ?? "unhealthy"}`);
         break;
       case undefined:
+        if (verdict.retry === "never" && unit.role === "main") {
+          const text = `${exitText(exit)}, ${verdict.class}`;
+          log.info(`${unit.id} has ended (${label}, ${text})`);
+          rest(unit, text);
+          deps.onFinished(unit, text);
+          deps.onOccurrence({ kind: "exit", workloadId: unit.id, text });
+          break;
+        }
         if (verdict.taken !== undefined) hooks.onTaken(unit, verdict.taken);
         wait(
           unit,
@@ -140,6 +153,13 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
         break;
     }
     hooks.wake();
+  };
+
+  /** Not running, and nothing is wrong: what keeps it from being started is asked in each lap. */
+  const rest = (unit: Unit, text: string) => {
+    unit.restart = FRESH_RESTART;
+    unit.dueAtMs = clock.monotonicMs();
+    enter(unit, "waiting", text);
   };
 
   /** Not running; when the next start is due follows from the verdict. */
@@ -203,7 +223,9 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
           specHash: unit.specHash,
           ...(unit.lane === 0 ? {} : { lane: unit.lane }),
         };
-        const handle = await inSpawnTurn(() => deps.runtime.start(mark, launch, files));
+        const start = () => deps.runtime.start(mark, launch, files);
+        // A platform may take minutes, and blocks nobody here.
+        const handle = "engine" in launch ? await start() : await inSpawnTurn(start);
         watch(unit, handle, driver);
         enter(unit, "running", undefined);
         deps.logFor(componentOf(unit.kind)).info(`Started ${unit.id} (${handle.label}) ${driver.describe(workload)}`);
@@ -234,8 +256,11 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
       enter(unit, "stopping", STOP_CAUSE[reason](unit));
       const outcome = await handle.stop(ladder);
       if (outcome === "unkillable" && unit.handle === handle) {
-        enter(unit, "unkillable", "it survived SIGKILL; nothing is started in its place until it is gone");
-        deps.logFor("PID").error(`${unit.id} (${handle.label}) cannot be killed: it is stuck in the kernel`);
+        const why = handle.identity === undefined ? "its platform has not ended it" : "it survived SIGKILL";
+        enter(unit, "unkillable", `${why}; nothing is started in its place until it is gone`);
+        const where =
+          handle.identity === undefined ? "its platform has not ended it in time" : "it is stuck in the kernel";
+        deps.logFor("PID").error(`${unit.id} (${handle.label}) cannot be killed: ${where}`);
         hooks.wake();
       }
     },
@@ -267,6 +292,8 @@ const STOP_CAUSE: Readonly<Record<StopReason, (unit: Unit) => string>> = {
   changed: () => "its settings changed",
   cleaned: () => "a cleanup ended it",
   shed: () => "there is no room for it",
+  hibernated: () => "it sleeps",
+  ended: () => "it has had its time",
   unhealthy: (unit) => unit.finding?.message ?? "unhealthy",
   replaced: () => "its new process has taken over",
   superseded: () => "something else is wanted by now",
