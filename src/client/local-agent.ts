@@ -20,6 +20,8 @@ export interface LocalAgent {
   explain(id: string, signal: AbortSignal): Promise<Explanation>;
   reconcile(signal: AbortSignal): Promise<ReconcileResult>;
   cleanup(wish: CleanupWish, signal: AbortSignal): Promise<CleanupResult>;
+  /** Says that a session is used. Rejects with `not-found` where none of that id is awake. */
+  touch(id: string, signal: AbortSignal): Promise<void>;
   /** Text as it comes, in pieces. With `follow` it ends when the signal aborts or the agent stops. */
   logs(id: string, options: LogRequest, signal: AbortSignal): AsyncIterable<string>;
 }
@@ -69,6 +71,10 @@ export function createLocalAgent({ socketPath, timeoutMs = DEFAULT_TIMEOUT_MS }:
         ...(tunnel === undefined ? {} : { tunnel }),
       });
       return ask({ method: "POST", path: `/v1/cleanup?${query}` }, cleanupResultSchema, signal);
+    },
+    touch: async (id, signal) => {
+      const call = { method: "POST", path: `/v1/touch/${encodeURIComponent(id)}`, timeoutMs } as const;
+      await readAll(await send(socketPath, call, signal));
     },
     logs: async function* (id, { lines, follow }, signal) {
       const path = `/v1/logs/${encodeURIComponent(id)}?lines=${lines}&follow=${follow ? 1 : 0}`;
