@@ -52,7 +52,8 @@ const DOCKER: Kind = {
 
 const PODMAN: Kind = {
   program: "podman",
-  image: "localhost/sluice-test:1",
+  // Podman gives what it imports the tag `latest`, whatever is asked for.
+  image: "localhost/sluice-test:latest",
   prepare: (directory, socketPath) => {
     const runc = existsSync("/usr/sbin/runc") ? "/usr/sbin/runc" : "/usr/bin/runc";
     writeFileSync(
@@ -94,8 +95,11 @@ function refusalOf(program: string): string | undefined {
     if (!folders.some((folder) => existsSync(join(folder, needed)))) return `${needed} is not installed`;
   }
   if (process.getuid?.() !== 0) return "only root can start containers";
-  if (!/\boverlay$/m.test(readFileSync("/proc/filesystems", "utf8"))) return "the kernel has no overlay file system here";
-  const groups = readFileSync("/proc/mounts", "utf8").split("\n").find((line) => / \/sys\/fs\/cgroup\S* cgroup/.test(line));
+  if (!/\boverlay$/m.test(readFileSync("/proc/filesystems", "utf8")))
+    return "the kernel has no overlay file system here";
+  const groups = readFileSync("/proc/mounts", "utf8")
+    .split("\n")
+    .find((line) => / \/sys\/fs\/cgroup\S* cgroup/.test(line));
   if (groups === undefined || / ro[, ]/.test(groups)) return "there are no control groups here that could be written";
   return undefined;
 }
@@ -139,7 +143,12 @@ async function startDaemon(kind: Kind): Promise<ContainerDaemon> {
     });
     daemon = child;
     const endMs = systemClock.monotonicMs() + START_MS;
-    while (!(await call("GET", "/_ping").then(() => true, () => false))) {
+    while (
+      !(await call("GET", "/_ping").then(
+        () => true,
+        () => false,
+      ))
+    ) {
       if (child.exitCode !== null || systemClock.monotonicMs() > endMs) {
         const said = readFileSync(logFile, "utf8").split("\n").slice(-6).join("\n");
         throw new AppError("unavailable", `${kind.program} did not start; it said:\n${said}`);

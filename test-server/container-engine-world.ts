@@ -1,15 +1,11 @@
-import { createServer } from "node:net";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { once } from "node:events";
-import type { EngineLaunch, Engine, FoundRun, SessionRun } from "../src/agent/runtime/workload-runtime.ts";
+import { createHash } from "node:crypto";
 import { openContainerEngine } from "../src/agent/runtime/container/open-container-engine.ts";
+import type { ProcessMark, WorkloadFiles } from "../src/agent/runtime/process/process-runtime.ts";
+import type { Engine, EngineLaunch, FoundRun, SessionRun } from "../src/agent/runtime/workload-runtime.ts";
 import { systemClock } from "../src/base/clock.ts";
 import { AppError } from "../src/base/errors.ts";
 import { createHttpFetch, type HttpFetch } from "../src/base/http-fetch.ts";
 import { createMemoryLog } from "../src/base/log.ts";
-import type { ProcessMark } from "../src/agent/runtime/process/process-runtime.ts";
 import type { SessionRunSpec } from "../src/contract/session-spec.ts";
 import type { SessionWorkload } from "../src/contract/workload.ts";
 import type { ContainerDaemon } from "./container-daemon.ts";
@@ -34,7 +30,12 @@ export interface EngineWish {
   readonly around?: (fetch: HttpFetch) => HttpFetch;
 }
 
-export async function openEngineUnderTest({ platform, daemon, stateDir, around }: EngineWish): Promise<EngineUnderTest> {
+export async function openEngineUnderTest({
+  platform,
+  daemon,
+  stateDir,
+  around,
+}: EngineWish): Promise<EngineUnderTest> {
   const life = new AbortController();
   const log = createMemoryLog();
   const unkept = new Set<string>();
@@ -46,7 +47,7 @@ export async function openEngineUnderTest({ platform, daemon, stateDir, around }
       clock: systemClock,
       random: Math.random,
       fetch: around?.(real) ?? real,
-      log: log.log,
+      log,
       progress: { advance: () => undefined, rest: () => undefined },
       signal: life.signal,
     },
@@ -60,7 +61,7 @@ export async function openEngineUnderTest({ platform, daemon, stateDir, around }
     engine,
     unkept,
     appearances,
-    lines: () => log.lines.map(String),
+    lines: () => log.lines,
     start: (workload, generation = 1) =>
       engine.start(markOf(workload, generation), launchOf(platform, workload), NO_FILES),
     untilReady: async () => {
@@ -76,3 +77,52 @@ export async function openEngineUnderTest({ platform, daemon, stateDir, around }
     },
   };
 }
+
+/** A session that runs this machine's own programs. */
+export function smallSession(id: string, wish: SmallSession): SessionWorkload {
+  const { image, script, ports, volumes = [], env, resources } = wish;
+  const [program = "", ...args] = script;
+  return {
+    kind: "session",
+    id,
+    ...(resources === undefined ? {} : { resources }),
+    spec: {
+      user: "anna",
+      template: {
+        image,
+        command: [program],
+        args,
+        ...(ports === undefined ? {} : { ports }),
+        ...(env === undefined ? {} : { env }),
+      },
+      volumes: [{ name: "usr", path: "/usr", hostPath: "/usr", readOnly: true }, ...volumes],
+    },
+  };
+}
+
+export interface SmallSession {
+  readonly image: string;
+  readonly script: readonly string[];
+  readonly ports?: SessionRunSpec["template"]["ports"];
+  readonly volumes?: NonNullable<SessionRunSpec["volumes"]>;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly resources?: SessionWorkload["resources"];
+}
+
+export function markOf({ id, spec }: SessionWorkload, generation: number): ProcessMark {
+  return {
+    boxId: "box",
+    workloadId: id,
+    kind: "session",
+    generation,
+    nonce: generation.toString(16).padStart(32, "0"),
+    specHash: createHash("sha256").update(JSON.stringify(spec)).digest("hex"),
+  };
+}
+
+export function launchOf(engine: "docker" | "podman", workload: SessionWorkload): EngineLaunch {
+  return { engine, workload, signal: new AbortController().signal };
+}
+
+/** A container has files of its own. */
+const NO_FILES: WorkloadFiles = { directory: "", progressPath: "", rawOutputPath: "", logPath: "", previewPath: "" };
