@@ -1,4 +1,3 @@
-import { connect, createServer } from "node:net";
 import type { WorkloadStatus } from "../src/contract/local-status.ts";
 import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
 import type { ContainerDaemon } from "./container-daemon.ts";

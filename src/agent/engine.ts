@@ -18,8 +18,10 @@ import type { CommandedFile } from "./registry/commanded-file.ts";
 import type { ExpectedFile } from "./registry/expected-file.ts";
 import type { Registry } from "./registry/registry.ts";
 import { openEngines } from "./runtime/open-engines.ts";
+import { createFileStartFreer } from "./runtime/output/free-file-start.ts";
+import type { OutputJournal } from "./runtime/output/output-owner.ts";
 import { createProcessRuntime } from "./runtime/process/linux-process-runtime.ts";
-import { createOutputPump, DEFAULT_PUMP_OPTIONS, type OutputJournal } from "./runtime/process/output-pump.ts";
+import { createOutputPump, DEFAULT_PUMP_OPTIONS } from "./runtime/process/output-pump.ts";
 import type { Lane, WorkloadFiles } from "./runtime/process/process-runtime.ts";
 import { createProcessSession } from "./runtime/process/process-session.ts";
 import { createSessionProcesses } from "./runtime/process/session-processes.ts";
@@ -157,6 +159,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       redact: redactor.redact,
       progress: context.progress.loop("output pump"),
       journal: workloadJournal(context),
+      freeStart: createFileStartFreer(context.spawner.runProgram),
     },
   );
   const { engines, services: engineServices } = openEngines(context, {

@@ -8,7 +8,7 @@ import type { Workload } from "../../contract/workload.ts";
 import type { RoomKeeper } from "../guard/room-keeper.ts";
 import type { Restraint } from "../health/incident-book.ts";
 import type { RegistryRecord } from "../registry/record.ts";
-import type { OutputOwner } from "../runtime/process/output-pump.ts";
+import type { OutputOwner } from "../runtime/output/output-owner.ts";
 import type { Lane, WorkloadFiles } from "../runtime/process/process-runtime.ts";
 import type { WorkloadRuntime } from "../runtime/workload-runtime.ts";
 import type { Awaiting, WorkloadDriver } from "../workload/driver.ts";

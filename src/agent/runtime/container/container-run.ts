@@ -137,6 +137,7 @@ export function createContainerRun(parts: RunParts, deps: RunDeps): SessionRun {
     endpoints: async () => watched.facts().endpoints,
     usage: () => client.usage(id).catch(() => undefined),
     output: {
+      instance: id,
       read: async function* (sinceNs, signal) {
         yield* await client.output(id, sinceNs, signal);
       },
