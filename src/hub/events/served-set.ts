@@ -1,6 +1,5 @@
 import type { Workload } from "../../contract/workload.ts";
-import type { LoggedChange } from "../store/expected.ts";
-import type { ExpectedEntry, ExpectedSet } from "../store/expected-set.ts";
+import type { ExpectedEntry, ExpectedSet, LoggedChange } from "../store/expected-set.ts";
 import { changeEvent, expectedEvent } from "./box-events.ts";
 
 /** Pure. The whole set as a box hears it: what is hibernated is not to run, so it is not in it. */

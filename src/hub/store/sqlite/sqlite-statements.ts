@@ -16,6 +16,16 @@ export function prepareStatements(db: DatabaseSync) {
        WHERE collection = ? AND id > ? AND id >= ? AND substr(id, 1, length(?3)) = ?3
        ORDER BY id LIMIT ?`,
     ),
+    listIds: db.prepare(
+      `SELECT id FROM document
+       WHERE collection = ? AND id > ? AND id >= ? AND substr(id, 1, length(?3)) = ?3
+       ORDER BY id LIMIT ?`,
+    ),
+    /** Many of one collection: ids as a JSON array. */
+    getMany: db.prepare(
+      "SELECT id, body FROM document WHERE collection = ? AND id IN (SELECT value FROM json_each(?))",
+    ),
+    isThere: db.prepare("SELECT 1 FROM document WHERE collection = ? AND id = ?"),
     expire: db.prepare(
       `DELETE FROM document WHERE rowid IN (SELECT rowid FROM document WHERE expires_ms <= ? LIMIT ?)`,
     ),
