@@ -1,5 +1,5 @@
 import type { Report } from "../../contract/report.ts";
-import { boxes, contacts, reports, tunnelTopic } from "./box-documents.ts";
+import { contacts, knownBoxes, reports, tunnelTopic } from "./box-documents.ts";
 import { type BoxContact, type BoxReport, followReport, judgeReport, type ReportAnswer } from "./box-report.ts";
 import { type Engine, keyOf, type Outcome, type Put, putOf } from "./engine.ts";
 import { type Page, type PageRequest, readPage } from "./page.ts";
@@ -11,6 +11,11 @@ import { tunnelDigest } from "./tunnel-digest.ts";
  */
 export interface ReportStore {
   put(boxId: string, report: Report, nowMs: number): Promise<ReportAnswer>;
+  /**
+   * As `put`, of the report that `build` makes of the one that is held; that one comes back with it. `build` must be pure, and may
+   * be called again; what it throws ends the verb with nothing written.
+   */
+  follow(boxId: string, build: (held: BoxReport | undefined) => Report, nowMs: number): Promise<FollowedReport>;
   get(boxId: string): Promise<BoxReport | undefined>;
   list(page: PageRequest): Promise<Page<BoxReport>>;
   /**
@@ -22,20 +27,36 @@ export interface ReportStore {
   listContacts(page: PageRequest): Promise<Page<BoxContact>>;
 }
 
+export type FollowedReport =
+  | { readonly answer: "unknown-box" }
+  | {
+      readonly answer: Exclude<ReportAnswer, "unknown-box">;
+      readonly report: Report;
+      /** The one before it. */
+      readonly held: BoxReport | undefined;
+    };
+
 const CONTACTS_AT_ONCE = 250;
 
 export function createReportStore(engine: Engine): ReportStore {
+  const follow: ReportStore["follow"] = (boxId, build, nowMs) =>
+    engine.transact([keyOf(knownBoxes, boxId), keyOf(reports, boxId)], ([isKnown, held]): Outcome<FollowedReport> => {
+      if (isKnown === undefined) return { answer: { answer: "unknown-box" } };
+      const report = build(held);
+      const answer = judgeReport(held, report);
+      if (answer !== "accepted") return { answer: { answer, report, held } };
+      const body = followReport(held, { boxId, receivedMs: nowMs, report });
+      const isNews = tunnelDigest(held?.report) !== tunnelDigest(report);
+      return {
+        answer: { answer, report, held },
+        puts: [putOf(keyOf(reports, boxId), body)],
+        wakes: isNews ? [tunnelTopic(boxId)] : [],
+        durability: "relaxed",
+      };
+    });
   return {
-    put: (boxId, report, nowMs) =>
-      engine.transact([keyOf(boxes, boxId), keyOf(reports, boxId)], ([box, held]): Outcome<ReportAnswer> => {
-        if (box === undefined) return { answer: "unknown-box" };
-        const answer = judgeReport(held, report);
-        if (answer !== "accepted") return { answer };
-        const body = followReport(held, { boxId, receivedMs: nowMs, report });
-        const isNews = tunnelDigest(held?.report) !== tunnelDigest(report);
-        const wakes = isNews ? [tunnelTopic(boxId)] : [];
-        return { answer, puts: [putOf(keyOf(reports, boxId), body)], wakes, durability: "relaxed" };
-      }),
+    follow,
+    put: async (boxId, report, nowMs) => (await follow(boxId, () => report, nowMs)).answer,
     get: async (boxId) => (await engine.read([keyOf(reports, boxId)]))[0],
     list: (page) => readPage(engine, reports, { ...page, pick: (report) => report }),
     noteContacts: async (heard) => {
@@ -50,7 +71,7 @@ export function createReportStore(engine: Engine): ReportStore {
 
 async function noteSome(engine: Engine, heard: readonly BoxContact[]): Promise<void> {
   // Known boxes are looked up outside: a box that changes meanwhile must not make the whole batch begin again.
-  const known = await engine.read(heard.map(({ boxId }) => keyOf(boxes, boxId)));
+  const known = await engine.read(heard.map(({ boxId }) => keyOf(knownBoxes, boxId)));
   const wanted = heard.filter((_contact, index) => known[index] !== undefined);
   const latest = new Map(
     wanted.toSorted((one, other) => one.lastContactMs - other.lastContactMs).map((contact) => [contact.boxId, contact]),

@@ -37,13 +37,16 @@ export function createSqliteEngine(db: DatabaseSync, path: string): Engine {
   };
   /** One question for each collection, not one for each document. */
   const loadMany = (keys: readonly DocumentKey<unknown>[]): readonly unknown[] => {
-    const bodies = new Map<Collection<unknown>, Map<string, unknown>>();
+    const found = new Map<Collection<unknown>, Map<string, unknown>>();
     for (const [collection, some] of Map.groupBy(keys, (key) => key.collection)) {
       const rows = sql.getMany.all(collection.name, JSON.stringify(some.map(({ id }) => id)));
-      const isPresence = collection.isPresence === true;
-      bodies.set(collection, new Map(rows.map((row) => [String(row["id"]), isPresence || parseBody(row)])));
+      const bodies = rows.map((row): [string, unknown] => [
+        String(row["id"]),
+        collection.isPresence === true || parseBody(row),
+      ]);
+      found.set(collection, new Map(bodies));
     }
-    return keys.map(({ collection, id }) => bodies.get(collection)?.get(id));
+    return keys.map(({ collection, id }) => found.get(collection)?.get(id));
   };
   const load = <const Keys extends readonly DocumentKey<unknown>[]>(keys: Keys): Bodies<Keys> => {
     const bodies = keys.length > MANY ? loadMany(keys) : keys.map(loadOne);
