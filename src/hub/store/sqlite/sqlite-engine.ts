@@ -61,7 +61,8 @@ export function createSqliteEngine(db: DatabaseSync, path: string): Engine {
       ends.set(log.name, { last, keep, hasGaps: sequence !== undefined });
     }
     for (const [name, { last, keep, hasGaps }] of ends) {
-      sql.setLogLast.run(name, last);
+      // Where its writer numbers a log, its last entry tells the last number: at least that one is always kept.
+      if (!hasGaps) sql.setLogLast.run(name, last);
       // Sequences begin at 1: a log has no more entries than its last one says.
       if (last <= keep) continue;
       if (hasGaps) sql.keep.run(name, keep);

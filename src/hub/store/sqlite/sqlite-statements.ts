@@ -43,7 +43,8 @@ export function prepareStatements(db: DatabaseSync) {
     dropLog: db.prepare("DELETE FROM log WHERE name = ?"),
     dropEntries: db.prepare("DELETE FROM entry WHERE log = ?"),
     bounds: db.prepare(
-      "SELECT (SELECT last FROM log WHERE name = ?1) AS last, (SELECT min(sequence) FROM entry WHERE log = ?1) AS first",
+      `SELECT max(coalesce((SELECT last FROM log WHERE name = ?1), 0), coalesce((SELECT max(sequence) FROM entry WHERE log = ?1), 0)) AS last,
+              (SELECT min(sequence) FROM entry WHERE log = ?1) AS first`,
     ),
     after: db.prepare(
       "SELECT sequence, at_ms, body FROM entry WHERE log = ? AND sequence > ? ORDER BY sequence LIMIT ?",
