@@ -7,16 +7,18 @@ const TIMED = [
   "test-server/uplink.ffmpeg.test.ts",
   "src/agent/frozen-server.nginx.test.ts",
   "src/agent/survive-kill.ffmpeg.test.ts",
-  "src/agent/workload/tunnel/tunnel-proof-time.stunnel.test.ts",
-  "src/agent/tunnel-setup.stunnel.test.ts",
   "test-server/hub-agent.ffmpeg.test.ts",
   "test-server/hub-tunnel.stunnel.test.ts",
   "test-server/tunnel.stunnel.test.ts",
   "test-server/tunnel-faults.stunnel.test.ts",
 ];
 
-/** Tests that need all of the machine: each runs alone, after all others. */
-const HEAVY = ["test-server/hub-torture/hub-torture.redis.test.ts"];
+/** Tests that need all of the machine, or hold something to a part of a second: each runs alone, after all others. */
+const HEAVY = [
+  "test-server/hub-torture/hub-torture.redis.test.ts",
+  "src/agent/workload/tunnel/tunnel-proof-time.stunnel.test.ts",
+  "src/agent/tunnel-setup.stunnel.test.ts",
+];
 
 /** A test file's suffix names the world it needs; `scripts/test` installs those worlds before it runs them. */
 export default defineConfig({

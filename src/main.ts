@@ -7,7 +7,7 @@ import { dirname } from "node:path";
 import { cleanupWithoutAgent } from "./agent/local-api/cleanup-without-agent.ts";
 import { createRegistry } from "./agent/registry/registry.ts";
 import { createProcessRuntime } from "./agent/runtime/process/linux-process-runtime.ts";
-import { createSessionMarks } from "./agent/sessions/session-marks.ts";
+import { createStartMarks } from "./agent/start-marks/start-marks.ts";
 import { readFfmpegCapabilities } from "./agent/workload/stream/ffmpeg-capabilities.ts";
 import { STREAM_STOP_LADDER } from "./agent/workload/stream/stream-driver.ts";
 import { TUNNEL_STOP_LADDER } from "./agent/workload/tunnel/tunnel-driver.ts";
@@ -132,7 +132,7 @@ async function cleanUp(
       await registry.commit();
     };
     const stopLadderOf = (kind: string) => (kind === "tunnel" ? TUNNEL_STOP_LADDER : STREAM_STOP_LADDER);
-    const marks = createSessionMarks(files.stateDir);
+    const marks = createStartMarks(files.stateDir);
     return await cleanupWithoutAgent({ runtime, stopLadderOf, clearRecords, marks }, wanted);
   } finally {
     await held?.release();

@@ -35,14 +35,29 @@ export interface HubTunnelWorld extends AsyncDisposable {
   open(tunnel: TunnelView): ReturnType<typeof openEcho>;
 }
 
+/** Hubs that are the test's own. */
+export interface GivenHubs {
+  /** One that is there. */
+  readonly current: () => HubProcess;
+  /** Where boxes find whichever is there. */
+  readonly address: string;
+}
+
 const LOOK_MS = 20;
 
-export async function createHubTunnelWorld(): Promise<HubTunnelWorld> {
+/** With a hub of its own unless some are given. */
+export async function createHubTunnelWorld(given?: GivenHubs): Promise<HubTunnelWorld> {
   await using stack = new AsyncDisposableStack();
   const dataDir = await mkdtemp(join(tmpdir(), "sluice-hub-"));
   stack.defer(() => rm(dataDir, { recursive: true, force: true, maxRetries: 5 }));
-  let hub = await startHubProcess({ dataDir });
-  stack.defer(() => hub[Symbol.asyncDispose]());
+  let own = given === undefined ? await startHubProcess({ dataDir }) : undefined;
+  stack.defer(() => own?.[Symbol.asyncDispose]());
+  const hub = () => {
+    const found = own ?? given?.current();
+    if (found === undefined) throw new AppError("internal", "this world has no hub");
+    return found;
+  };
+  const address = given?.address ?? hub().origin;
   const source = await startEcho();
   stack.defer(() => source.close());
   // Both boxes are this machine: their ranges must not meet.
@@ -51,9 +66,9 @@ export async function createHubTunnelWorld(): Promise<HubTunnelWorld> {
   const world = async (from: number) => {
     const flags = ["--tunnels-address", "127.0.0.1", "--tunnels-ports", `${from}-${from + 39}`];
     const box = stack.use(await createAgentWorld({ goesToHub: true, agentArguments: flags, server: { rtmpPort: 0 } }));
-    const made = enrolmentCreatedSchema.parse(await hub.call("POST", "/v1/enrolments", { approve: true }));
+    const made = enrolmentCreatedSchema.parse(await hub().call("POST", "/v1/enrolments", { approve: true }));
     await box.startAgent();
-    await told(await runSluice(box, ["enrol", made.token ?? "", "--hub", hub.origin]));
+    await told(await runSluice(box, ["enrol", made.token ?? "", "--hub", address]));
     await box.killAgent("SIGTERM");
     await box.startAgent();
     return box;
@@ -61,13 +76,13 @@ export async function createHubTunnelWorld(): Promise<HubTunnelWorld> {
   const producer = await world(base);
   const consumer = await world(base + 50);
   const tokenFile = join(producer.stateDir, "admin.token");
-  await writeFile(tokenFile, `${hub.adminToken}\n`, { mode: 0o600 });
+  await writeFile(tokenFile, `${hub().adminToken}\n`, { mode: 0o600 });
   const sluice = async (...args: readonly string[]) => told(await runSluice(producer, args));
-  await sluice("login", hub.origin, "--token-file", tokenFile, "--name", "here");
+  await sluice("login", address, "--token-file", tokenFile, "--name", "here");
 
   const view = async (uid: string) => {
     try {
-      return tunnelViewSchema.parse(await hub.call("GET", `/v1/tunnels/${uid}`));
+      return tunnelViewSchema.parse(await hub().call("GET", `/v1/tunnels/${uid}`));
     } catch (thrown) {
       if (messageOf(thrown).includes(": 404 ")) return undefined;
       throw thrown;
@@ -92,26 +107,27 @@ export async function createHubTunnelWorld(): Promise<HubTunnelWorld> {
       }
       await systemClock.delay(LOOK_MS);
     }
-    throw new AppError("timeout", `not within ${timeoutMs} ms: ${what}; last: ${last}\n${hub.output().slice(-2000)}`);
+    throw new AppError("timeout", `not within ${timeoutMs} ms: ${what}; last: ${last}\n${hub().output().slice(-2000)}`);
   };
   for (const { boxId } of [producer, consumer]) {
-    await untilKnown(boxId, () => hub.call("GET", `/v1/boxes/${boxId}`));
+    await untilKnown(boxId, () => hub().call("GET", `/v1/boxes/${boxId}`));
   }
   const life = stack.move();
   return {
     producer,
     consumer,
     sourcePort: source.port,
-    hub: () => hub,
+    hub,
     replaceHub: async (between) => {
-      const { port, adminToken } = hub;
-      await hub.kill();
+      if (own === undefined) throw new AppError("conflict", "these hubs are the test's own");
+      const { port, adminToken } = own;
+      await own.kill();
       await between?.();
-      hub = await startHubProcess({ dataDir, port, adminToken });
+      own = await startHubProcess({ dataDir, port, adminToken });
     },
     sluice,
     wish,
-    create: async (given) => tunnelViewSchema.parse(await hub.call("POST", "/v1/tunnels", wish(given))),
+    create: async (given) => tunnelViewSchema.parse(await hub().call("POST", "/v1/tunnels", wish(given))),
     view,
     until,
     open: ({ ways }) => openEcho(Number(ways[0]?.entry.split(":").at(-1))),

@@ -5,7 +5,10 @@ import { systemClock } from "../src/base/clock.ts";
 import type { TunnelView } from "../src/contract/fleet/tunnel.ts";
 import { createHubTunnelWorld, type HubTunnelWorld } from "./hub-tunnel-world.ts";
 
-const SET_UPS = process.env["SLUICE_TEST_LONG"] === "1" ? 20 : 6;
+const isLong = process.env["SLUICE_TEST_LONG"] === "1";
+const SET_UPS = isLong ? 20 : 6;
+/** In the long form the boxes give the silent hub up and come back. */
+const FROZEN_MS = isLong ? 90_000 : 2000;
 
 let world: HubTunnelWorld;
 beforeAll(async () => {
@@ -25,6 +28,12 @@ const entryPort = (tunnel: TunnelView) => Number(tunnel.ways[0]?.entry.split(":"
 async function takeDown(uid: string): Promise<void> {
   await world.hub().call("DELETE", `/v1/tunnels/${uid}`);
   await world.until(uid, isGone, "it is down");
+}
+
+/** Of the producer's and of the consumer's end. */
+async function pidsOf(uid: string): Promise<readonly (number | undefined)[]> {
+  const ends = [world.producer.workload(`${uid}.producer`), world.consumer.workload(`${uid}.consumer`)];
+  return (await Promise.all(ends)).map((end) => end?.pid);
 }
 
 /** Rejects while something listens there. */
@@ -98,6 +107,36 @@ test("a hub that is killed in the middle is followed by one that goes on; while 
   await world.until(tunnel.uid, isGone, "it is down with the next hub", 40_000);
   expect([world.producer.workloadPids(), world.consumer.workloadPids()]).toEqual([[], []]);
 });
+
+test(
+  `a hub that is frozen for ${FROZEN_MS / 1000} s: what is up goes on and mends itself, and what was coming up comes up after it`,
+  async () => {
+    const up = await world.create();
+    await world.until(up.uid, isUp, "it is up");
+    using kept = disposable(await world.open(up));
+    const asked = await world.create({ security: "psk" });
+    world.hub().signal("SIGSTOP");
+    expect(await kept.say("frozen")).toBe("frozen");
+    const [, own] = await pidsOf(up.uid);
+    process.kill(own ?? 0, "SIGKILL");
+    await world.consumer.until(async () => {
+      const now = await world.consumer.workload(`${up.uid}.consumer`);
+      return now?.pid !== undefined && now.pid !== own && now.tunnel?.phase === "up";
+    }, "another process is up while the hub is frozen");
+    using fresh = disposable(await world.open(up));
+    expect(await fresh.say("without a word of the hub's")).toBe("without a word of the hub's");
+    await systemClock.delay(FROZEN_MS);
+    const before = await pidsOf(up.uid);
+    world.hub().signal("SIGCONT");
+    await world.until(asked.uid, isUp, "what was asked for before comes up", 20_000);
+    await world.until(up.uid, isUp, "what was up is up");
+    expect(await pidsOf(up.uid)).toEqual(before);
+    expect(await fresh.say("after")).toBe("after");
+    using other = disposable(await world.open(asked));
+    expect(await other.say("through the other")).toBe("through the other");
+  },
+  60_000 + FROZEN_MS,
+);
 
 test("a box whose agent is away is named; the tunnel goes up without hands when it is back", async () => {
   await world.consumer.killAgent("SIGKILL");

@@ -1,6 +1,8 @@
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EXPECTED_FORMAT } from "../src/agent/registry/expected-file.ts";
 import { REGISTRY_FORMAT } from "../src/agent/registry/registry.ts";
@@ -8,6 +10,7 @@ import { loadDocument } from "../src/base/atomic-file.ts";
 import { createFakeClock } from "../src/base/clock.fake.ts";
 import { systemClock } from "../src/base/clock.ts";
 import { createMemoryLog } from "../src/base/log.ts";
+import { TUNNEL_ROLES, type TunnelRole } from "../src/contract/tunnel-spec.ts";
 import type { Workload } from "../src/contract/workload.ts";
 import {
   BOX_ID,
@@ -19,6 +22,7 @@ import {
 } from "./installed-agent.ts";
 import { createTestServer, type TestServer } from "./server.ts";
 import { createSystemdBox, type SystemdBox, systemdBoxProblem } from "./systemd-box.ts";
+import { freePorts, openEcho, startEcho } from "./tunnel-pair.ts";
 
 const problem = systemdBoxProblem();
 const isLong = process.env["SLUICE_TEST_LONG"] === "1";
@@ -85,6 +89,59 @@ describe.skipIf(problem !== undefined)(title, () => {
     expect(facts).toMatch(/^Seccomp:\s*2$/m);
     expect((await box.ok("cat", `/proc/${pid}/oom_score_adj`)).trim()).toBe("300");
     expect((await box.ok("stat", "-c", "%U", `/proc/${pid}`)).trim()).toBe("sluice");
+  });
+
+  test("a tunnel's ends come up under the unit's hardening, and a restart of the unit cuts nobody", async () => {
+    const { stdout: recommends } = await promisify(execFile)("dpkg-deb", ["--field", deb, "Recommends"]);
+    expect(recommends.trim()).toBe("stunnel4 (>= 3:5.60), openssl");
+    const source = await startEcho();
+    const [gateway = 0, entry = 0] = await freePorts(2);
+    const end = (role: TunnelRole, peerCertificates: string[]): Workload => {
+      const [listen, connect] = role === "producer" ? [gateway, source.port] : [entry, gateway];
+      const legs = [{ listen: { address: "127.0.0.1", port: listen }, connect: { host: "127.0.0.1", port: connect } }];
+      const security = { kind: "cert", keyGeneration: 1, peerCertificates } as const;
+      return { kind: "tunnel", id: `t-1.${role}`, spec: { uid: "t-1", role, legs, security: { ...security } } };
+    };
+    const tunnel = async (role: TunnelRole) => (await agent.workload(`t-1.${role}`))?.tunnel;
+    const certificates = async () =>
+      (await Promise.all(TUNNEL_ROLES.map(tunnel))).map((one) => one?.certificates?.[0]?.pem);
+    const pids = () => Promise.all(TUNNEL_ROLES.map(async (role) => (await agent.workload(`t-1.${role}`))?.pid));
+    const untilUp = () =>
+      agent.until(async () => {
+        const ends = await Promise.all(TUNNEL_ROLES.map(tunnel));
+        return ends.every((one) => one?.phase === "up") ? ends : undefined;
+      }, "both ends are up");
+    try {
+      server.putStreams(...TUNNEL_ROLES.map((role) => end(role, [])));
+      const [producer = "", consumer = ""] = await agent.until(async () => {
+        const found = await certificates();
+        return found.every((pem) => pem !== undefined) ? found : undefined;
+      }, "both ends tell their certificate");
+      server.putStreams(end("producer", [consumer]), end("consumer", [producer]));
+      for (const one of await untilUp()) expect(one?.proof?.attacks.every(({ isRefused }) => isRefused)).toBe(true);
+      const before = await pids();
+      for (const pid of before) {
+        const facts = await box.ok("cat", `/proc/${pid}/status`);
+        expect(facts).toMatch(/^NoNewPrivs:\s*1$/m);
+        expect(facts).toMatch(/^CapEff:\s*0+$/m);
+        expect(facts).toMatch(/^Seccomp:\s*2$/m);
+        expect((await box.ok("stat", "-c", "%U", `/proc/${pid}`)).trim()).toBe("sluice");
+      }
+      const keys = join(box.root, "var/lib/sluice/workloads/t-1.producer");
+      expect(statSync(join(keys, "own-1.pem")).mode & 0o777).toBe(0o600);
+      const echo = await openEcho(entry);
+      expect(await echo.say("through")).toBe("through");
+      await box.ok("systemctl", "restart", "sluice-agent");
+      await untilUp();
+      expect(await pids()).toEqual(before);
+      expect(await echo.say("still")).toBe("still");
+      echo.close();
+      server.set.remove(["t-1.producer", "t-1.consumer"]);
+      await agent.until(async () => !existsSync(keys), "its keys are gone");
+      expect((await box.run("pgrep", "-x", "stunnel4?")).code).toBe(1);
+    } finally {
+      source.close();
+    }
   });
 
   test("systemctl restart keeps the stream: the same PID, and no RTMP reconnect", async () => {

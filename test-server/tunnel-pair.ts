@@ -6,6 +6,7 @@ import type { TunnelLeg, TunnelRole, TunnelSecurity, TunnelSpec } from "../src/c
 import type { TunnelStatus } from "../src/contract/tunnel-status.ts";
 import type { TunnelWorkload } from "../src/contract/workload.ts";
 import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
+import type { ServerProcess } from "./server-process.ts";
 
 export interface TunnelPairOptions {
   readonly uid?: string;
@@ -16,6 +17,8 @@ export interface TunnelPairOptions {
   readonly agentArguments?: readonly string[];
   /** Further fields of both ends' specs. */
   readonly extra?: Partial<TunnelSpec>;
+  /** Who tells the boxes; their worlds' own servers unless given. */
+  readonly servers?: Readonly<Record<TunnelRole, Pick<ServerProcess, "origin" | "putStreams">>>;
 }
 
 /** Two boxes on this machine with an end of one tunnel each, told by plain SSE servers; and an application at each end. */
@@ -54,9 +57,17 @@ export async function createTunnelPair(options: TunnelPairOptions): Promise<Tunn
   const source = await startEcho();
   const gateways = await freePorts(count);
   const entries = await freePorts(count);
-  const worldOptions = { server: { rtmpPort: 0 }, agentArguments: options.agentArguments ?? [] };
-  const producer = await createAgentWorld(worldOptions);
-  const consumer = await createAgentWorld(worldOptions);
+  const worldOf = (role: TunnelRole) => {
+    const origin = options.servers?.[role].origin;
+    const box = `${origin}/v1/boxes/${role}`;
+    const environment =
+      origin === undefined
+        ? {}
+        : { SLUICE_BOX_ID: role, SSE_ENDPOINT: `${box}/events`, SLUICE_REPORT_ENDPOINT: `${box}/report` };
+    return createAgentWorld({ server: { rtmpPort: 0 }, agentArguments: options.agentArguments ?? [], environment });
+  };
+  const producer = await worldOf("producer");
+  const consumer = await worldOf("consumer");
   const worlds = { producer, consumer };
   const shared: TunnelSecurity = { kind: "psk", keys: [{ identity: `${uid}.1`, secret: PAIR_SECRET }] };
   const fresh: TunnelSecurity = { kind: "cert", keyGeneration: 1, peerCertificates: [] };
@@ -79,7 +90,7 @@ export async function createTunnelPair(options: TunnelPairOptions): Promise<Tunn
     spec: { uid, role, legs: [...legs[role]], security: securities[role], ...options.extra, ...change },
   });
   const status = async (role: TunnelRole) => (await worlds[role].workload(`${uid}.${role}`))?.tunnel;
-  const put = (role: TunnelRole) => worlds[role].server.putStreams(workload(role));
+  const put = (role: TunnelRole) => (options.servers?.[role] ?? worlds[role].server).putStreams(workload(role));
 
   return {
     producer,
@@ -91,11 +102,11 @@ export async function createTunnelPair(options: TunnelPairOptions): Promise<Tunn
     security: (role) => securities[role],
     setSecurity: (role, security) => {
       securities[role] = security;
-      put(role);
+      void put(role);
     },
     link: async () => {
-      put("producer");
-      put("consumer");
+      await put("producer");
+      await put("consumer");
       if (options.security === "psk") return;
       for (const [role, other] of [
         ["producer", "consumer"],
@@ -108,8 +119,8 @@ export async function createTunnelPair(options: TunnelPairOptions): Promise<Tunn
         const before = securities[role];
         if (before.kind === "cert") securities[role] = { ...before, peerCertificates: [pem] };
       }
-      put("producer");
-      put("consumer");
+      await put("producer");
+      await put("consumer");
     },
     untilUp: async (timeoutMs = 20_000) => {
       for (const role of ["producer", "consumer"] as const) {

@@ -3,6 +3,7 @@ import type { NodeTelemetry } from "../contract/report.ts";
 import type { Guard } from "./guard/guard.ts";
 import { KEPT_GAPS } from "./health/stream-ledger.ts";
 import type { Blocked } from "./reconcile/allocate.ts";
+import type { CommandedState } from "./reconcile/commanded.ts";
 import { explain, toIso, toWorkloadStatus, type WorkloadView } from "./reconcile/describe.ts";
 import type { ExpectedState } from "./reconcile/expected.ts";
 import type { Unit } from "./reconcile/unit.ts";
@@ -23,6 +24,8 @@ export interface AgentFacts {
 export interface AgentViewDeps {
   readonly clock: { wallMs(): number; monotonicMs(): number };
   readonly expected: () => ExpectedState;
+  /** What the expected set has by command. */
+  readonly commanded: () => CommandedState;
   readonly stored: () => Pick<ExpectedState, "epoch" | "revision">;
   readonly units: () => ReadonlyMap<string, Unit>;
   readonly refusals: () => ReadonlyMap<string, Refusal>;
@@ -66,7 +69,7 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
       refusal: deps.refusals().get(id),
       blocked: deps.blocked().get(id),
       driver: kind === undefined ? undefined : deps.driverOf(kind),
-      usage: deps.usageOf(unit?.handle?.identity.pid),
+      usage: deps.usageOf(unit?.handle?.identity?.pid),
       proof: deps.proofOf(id, keepGaps),
       tunnel: deps.tunnelOf(id),
       held: deps.guard.holdOf(id),
@@ -83,7 +86,7 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
       .map((id) => toWorkloadStatus(viewOf(id)));
 
   return {
-    explain: (id) => explain(viewOf(id, KEPT_GAPS), sourceOf(deps.expected(), id)),
+    explain: (id) => explain(viewOf(id, KEPT_GAPS), sourceOf(deps.expected(), deps.commanded(), id)),
     reportPicture: () => ({
       boxId: facts.boxId,
       bootId: facts.bootId,
@@ -143,9 +146,14 @@ function positionOf({ epoch, revision }: Pick<ExpectedState, "epoch" | "revision
   return { ...(epoch === undefined ? {} : { epoch }), ...(revision === undefined ? {} : { revision }) };
 }
 
-function sourceOf(expected: ExpectedState, id: string): string {
+function sourceOf(expected: ExpectedState, commanded: CommandedState, id: string): string {
+  const byCommand = commanded.sessions.get(id);
+  if (byCommand !== undefined) return `a command (generation ${byCommand.generation})`;
   if (expected.held?.ids.includes(id))
     return "the set before the last snapshot (its removal is held by the shrink guard)";
+  if (expected.sessions.unclaimed.has(id)) {
+    return `what was expected before the hub forgot it (its present memory, epoch ${expected.epoch}, does not know it; it is kept until the hub takes it up or ends it)`;
+  }
   if (expected.epoch === undefined) return "a start event";
   return `the server (epoch ${expected.epoch}, revision ${expected.revision})`;
 }

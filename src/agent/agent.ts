@@ -23,13 +23,14 @@ import { openUplink } from "./enrol/open-uplink.ts";
 import { createLocalApi } from "./local-api/local-api.ts";
 import { createLocalSource } from "./local-source.ts";
 import { openCommandJournal } from "./registry/command-journal.ts";
+import { createCommandedFile } from "./registry/commanded-file.ts";
 import { createExpectedFile } from "./registry/expected-file.ts";
 import { createRegistry } from "./registry/registry.ts";
 import { UNKNOWN_BOOT_ID } from "./runtime/process/linux-process-runtime.ts";
 import { createServiceManager } from "./service-manager/service-manager.ts";
 import { statusLine } from "./service-manager/status-line.ts";
-import { cleanupWithAgent } from "./sessions/cleanup-with-agent.ts";
-import { createSessionMarks } from "./sessions/session-marks.ts";
+import { cleanupWithAgent } from "./start-marks/cleanup-with-agent.ts";
+import { createStartMarks } from "./start-marks/start-marks.ts";
 import { createUplinkLink, createUplinkReporter } from "./uplink.ts";
 import type { WorkloadDriver } from "./workload/driver.ts";
 import { systemStreamDisk } from "./workload/stream/stream-disk.ts";
@@ -104,11 +105,15 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   const fileDeps = { clock, log: logFor("REGISTRY"), signal: context.life };
   const registry = createRegistry({ file: options.files.registry }, fileDeps);
   const expectedFile = createExpectedFile({ file: options.files.persistentState }, fileDeps);
+  const commandedFile = createCommandedFile({ file: join(stateDir, "commanded_state.json") }, fileDeps);
   if (boot.verdict === "reboot") registry.clear();
   const isCleared = boot.verdict === "reboot" && options.boot.onReboot === "clear";
   const badInputs = createBadInputs();
   const tunnelFacts = createTunnelFacts(options.tunnels, { runProgram: context.spawner.runProgram, clock });
-  badInputs.add("stored-state", registry.problems.length + expectedFile.problems.length);
+  badInputs.add(
+    "stored-state",
+    registry.problems.length + expectedFile.problems.length + commandedFile.problems.length,
+  );
 
   const driverOf = createDrivers(context, {
     runProgram: context.spawner.runProgram,
@@ -131,7 +136,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   };
   const engine = createEngine(
     context,
-    { runDirectory, bootId, registry, expectedFile, isCleared, driverOf, link: () => link.status() },
+    { runDirectory, bootId, registry, expectedFile, commandedFile, isCleared, driverOf, link: () => link.status() },
     notices,
   );
   const { store, reconciler } = engine;
@@ -155,6 +160,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       clock,
       expected: store.state,
       stored: store.stored,
+      commanded: engine.commanded.state,
       units: reconciler.units,
       refusals: reconciler.refusals,
       blocked: reconciler.blocked,
@@ -181,7 +187,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
     const { renderMetrics } = await import("./telemetry/metrics.ts");
     return renderMetrics(view.status(), { rssBytes: context.rssBytes(), startedWallMs });
   };
-  const marks = createSessionMarks(stateDir);
+  const marks = createStartMarks(stateDir);
   const startTicks = table.stat(context.pid)?.startTicks ?? 0;
   const at = new Date(startedWallMs).toISOString();
   await marks.open({ kind: "agent", id: "agent", at, pid: context.pid, startTicks, bootId });

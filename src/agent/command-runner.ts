@@ -8,16 +8,23 @@ import type { CommandJournal, CommandResult } from "./registry/command-journal.t
 type Command = Extract<WireEvent, { kind: "command" }>;
 
 /** Does it, and resolves with what to tell. The signal ends with the agent. */
-export type CommandAction = (args: Command["args"], signal: AbortSignal) => Promise<string>;
+export type CommandAction = (args: Command["args"], signal: AbortSignal, commandId: string) => Promise<string>;
 
 export interface CommandRunnerDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly commands: Readonly<Record<string, CommandAction>>;
   readonly journal: CommandJournal;
+  /** What a command did that an earlier agent began and did not answer, where that left a trace that cannot be missed. */
+  readonly traceOf?: (name: string, id: string) => CommandTrace | undefined;
   /** Now, by the clock of who set the deadline: this machine's own may be years off. */
   readonly serverNowMs: () => number;
   readonly onResult: (result: CommandResult) => void;
+}
+
+/** `text`: what came of it. Without one it is certain that nothing did. */
+export interface CommandTrace {
+  readonly text?: string | undefined;
 }
 
 /**
@@ -32,6 +39,7 @@ export interface CommandRunner extends Service {
 const MAX_RUNNING = 16;
 const MAX_TEXT_CHARACTERS = 4000;
 const EXPIRED = "it came after its deadline and was not done";
+const NOT_DONE = "the agent ended before it did this; nothing came of it, and it is not done again";
 const CUT_OFF = "the agent ended while it did this; whether it was done is not known, and it is not done again";
 
 export function createCommandRunner(deps: CommandRunnerDeps): CommandRunner {
@@ -60,13 +68,19 @@ export function createCommandRunner(deps: CommandRunnerDeps): CommandRunner {
 
   const act = async (command: Command) => {
     try {
-      answer(command, true, (await commands[command.name]?.(command.args, life.signal)) ?? "");
+      answer(command, true, (await commands[command.name]?.(command.args, life.signal, command.id)) ?? "");
     } catch (thrown) {
       // What the end of the agent cut off is answered by the next one: it cannot know more.
       if (!life.signal.aborted) answer(command, false, messageOf(thrown));
     } finally {
       running.delete(command.id);
     }
+  };
+
+  const answerCutOff = (command: Pick<Command, "id" | "name">) => {
+    const trace = deps.traceOf?.(command.name, command.id);
+    if (trace === undefined) answer(command, false, CUT_OFF);
+    else answer(command, trace.text !== undefined, trace.text ?? NOT_DONE);
   };
 
   return {
@@ -88,7 +102,7 @@ export function createCommandRunner(deps: CommandRunnerDeps): CommandRunner {
     },
     run: async (signal) => {
       for (const { id, name, result, isTold } of journal.loaded) {
-        if (result === undefined) answer({ id, name }, false, CUT_OFF);
+        if (result === undefined) answerCutOff({ id, name });
         else if (!isTold) deps.onResult(result);
       }
       await untilAborted(signal);

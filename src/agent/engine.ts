@@ -9,15 +9,19 @@ import type { AgentContext, Notices } from "./agent-context.ts";
 import type { Guard } from "./guard/guard.ts";
 import { openGuard } from "./guard/open-guard.ts";
 import { createHealthWatch, type HealthWatch } from "./health/health-watch.ts";
+import { type CommandedStore, createCommandedStore, withCommanded } from "./reconcile/commanded-store.ts";
 import { createExpectedStore, type ExpectedStore } from "./reconcile/expected-store.ts";
 import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
+import { awaitsLaterWord } from "./reconcile/session-memory.ts";
 import { type Unit, unitsOf } from "./reconcile/unit.ts";
+import type { CommandedFile } from "./registry/commanded-file.ts";
 import type { ExpectedFile } from "./registry/expected-file.ts";
 import type { Registry } from "./registry/registry.ts";
 import { createProcessRuntime } from "./runtime/process/linux-process-runtime.ts";
 import { createOutputPump, DEFAULT_PUMP_OPTIONS, type OutputJournal } from "./runtime/process/output-pump.ts";
 import type { Lane, WorkloadFiles } from "./runtime/process/process-runtime.ts";
 import { discardLaneFiles, discardWorkloadFiles, filesOfWorkload } from "./runtime/process/workload-files.ts";
+import { createWorkloadRuntime } from "./runtime/workload-runtime.ts";
 import { createNodeSampler, type NodeSampler } from "./telemetry/node-sampler.ts";
 import { createUsageSampler, type UsageSampler } from "./telemetry/usage-sampler.ts";
 import type { WorkloadDriver } from "./workload/driver.ts";
@@ -29,7 +33,9 @@ import type { TunnelKeeper } from "./workload/tunnel/tunnel-keeper.ts";
 
 /** What makes expected streams run: the expected set, the reconciler, and what watches over both. */
 export interface Engine {
+  /** What the server expects, and what it has asked for by command. */
   readonly store: ExpectedStore;
+  readonly commanded: CommandedStore;
   readonly reconciler: Reconciler;
   readonly usage: UsageSampler;
   readonly guard: Guard;
@@ -49,6 +55,7 @@ export interface EngineParts {
   readonly bootId: string;
   readonly registry: Registry;
   readonly expectedFile: ExpectedFile;
+  readonly commandedFile: CommandedFile;
   /** Start from an empty set, whatever the file says. */
   readonly isCleared: boolean;
   readonly driverOf: (kind: string) => WorkloadDriver | undefined;
@@ -62,7 +69,7 @@ const LANES: readonly Lane[] = [0, 1];
 
 export function createEngine(context: AgentContext, parts: EngineParts, notices: Notices): Engine {
   const { clock, random, redactor, logFor, options, life } = context;
-  const { registry, expectedFile, driverOf } = parts;
+  const { registry, expectedFile, commandedFile, driverOf } = parts;
   const logDir = dirname(options.files.log);
   const filesOf = (id: string, lane?: Lane) =>
     filesOfWorkload({ stateDir: options.files.stateDir, logDir, runDir: parts.runDirectory.path }, id, lane);
@@ -73,32 +80,48 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     isExpected: (id) => store.state().workloads.has(id),
     holders: () => [...reconciler.units().values()].flatMap(unitsOf).flatMap(secretHolderOf),
   });
-  const store = createExpectedStore(
+  const learnSecrets = (workloads: Iterable<Workload>) => {
+    for (const workload of workloads) {
+      const learnt = driverOf(workload.kind)?.secrets(workload);
+      if (learnt !== undefined) secrets.learn(workload.id, learnt);
+    }
+  };
+  const expectedChanged = () => {
+    // The lap has judged what the tunnels' keeper looks after.
+    reconciler.wake({ reason: "expected", isLoud: true });
+    tunnels.poke();
+    notices.changed();
+  };
+  const server = createExpectedStore(
     { shrinkHoldMs: options.reconcile.shrinkHoldMs, isConfirmed: parts.isCleared },
     parts.isCleared ? { workloads: [] } : expectedFile.loaded,
     {
       clock,
       log: logFor("RECONCILE"),
-      running: () => new Set(processes().map(({ id }) => id)),
+      running: () => new Set(processes().flatMap(({ id }) => (commanded.state().sessions.has(id) ? [] : [id]))),
       save: (document) => {
         expectedFile.save(document);
         // What is told of it waits for this.
         return expectedFile.commit().then(notices.changed);
       },
-      onPut: (workloads) => {
-        for (const workload of workloads) {
-          const learnt = driverOf(workload.kind)?.secrets(workload);
-          if (learnt !== undefined) secrets.learn(workload.id, learnt);
-        }
-      },
+      onPut: learnSecrets,
       onChange: () => {
-        // The lap has judged what the tunnels' keeper looks after.
-        reconciler.wake({ reason: "expected", isLoud: true });
-        tunnels.poke();
-        notices.changed();
+        commanded.expectedChanged();
+        expectedChanged();
       },
     },
   );
+  const commanded = createCommandedStore(
+    { isCleared: parts.isCleared },
+    {
+      file: commandedFile,
+      expected: server,
+      admit: (workload) => driverOf(workload.kind)?.admit(workload),
+      onPut: learnSecrets,
+      onChange: expectedChanged,
+    },
+  );
+  const store = withCommanded(server, commanded);
 
   const guard = openGuard(context, {
     expected: () => store.state().workloads,
@@ -111,7 +134,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
 
   // A process is started only after what expects it is on disk: one that is recorded and not expected was given up.
   const commit = async () => {
-    await Promise.all([registry.commit(), expectedFile.commit()]);
+    await Promise.all([registry.commit(), expectedFile.commit(), commandedFile.commit()]);
   };
   const pump = createOutputPump(
     {
@@ -136,17 +159,19 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       logFor,
       redactor,
       room: guard,
-      runtime: createProcessRuntime(
-        { stateDir: options.files.stateDir },
-        {
-          clock,
-          log: logFor("PID"),
-          spawner: context.spawner,
-          table: context.table,
-          listPids: createPidLister({ table: context.table, clock, log: logFor("PID") }),
-          place: guard.place,
-          signal: life,
-        },
+      runtime: createWorkloadRuntime(
+        createProcessRuntime(
+          { stateDir: options.files.stateDir },
+          {
+            clock,
+            log: logFor("PID"),
+            spawner: context.spawner,
+            table: context.table,
+            listPids: createPidLister({ table: context.table, clock, log: logFor("PID") }),
+            place: guard.place,
+            signal: life,
+          },
+        ),
       ),
       records: { ...registry, commit: () => commit() },
       pump,
@@ -163,12 +188,13 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       boxId: options.box.id,
       bootId: parts.bootId,
       expected,
-      awaits: (workload) => tunnels.awaits(workload),
+      awaits: (workload) => awaitsLaterWord(store.state().sessions, workload.id) ?? tunnels.awaits(workload),
       restraint: {
         failed: (failure) => tunnels.explainsFailure(failure.id) || health.incidents.failed(failure),
         turnInMs: (id) => health.incidents.turnInMs(id),
       },
-      isStoredSetWhole: expectedFile.loaded !== undefined && expectedFile.problems.length === 0,
+      isStoredSetWhole:
+        expectedFile.loaded !== undefined && expectedFile.problems.length + commandedFile.problems.length === 0,
       isExpectedConfirmed: store.isConfirmed,
       onChange: () => {
         tunnels.poke();
@@ -197,8 +223,8 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
 
   const processes = () => [...reconciler.units().values()].flatMap(unitsOf).filter(hasProcess);
   const durability = () => {
-    const status = registry.status();
-    return status.durable ? expectedFile.status() : status;
+    const statuses = [registry.status(), expectedFile.status(), commandedFile.status()];
+    return statuses.find(({ durable }) => !durable) ?? { durable: true };
   };
   const health = createHealthWatch(
     context,
@@ -236,7 +262,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
   );
   const usage = createUsageSampler(
     { periodMs: USAGE_PERIOD_MS },
-    { clock, pids: () => processes().flatMap(({ handle }) => handle?.identity.pid ?? []) },
+    { clock, pids: () => processes().flatMap(({ handle }) => handle?.identity?.pid ?? []) },
   );
   const node = createNodeSampler(
     { periodMs: USAGE_PERIOD_MS, diskPaths: [options.files.stateDir, ...options.policy.fileRoots] },
@@ -250,6 +276,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
 
   return {
     store,
+    commanded,
     reconciler,
     usage,
     node,

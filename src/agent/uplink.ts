@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Service } from "../base/service.ts";
 import { hubOfEvents } from "../contract/hub-address.ts";
 import type { AgentStatus } from "../contract/local-status.ts";
+import { isSessionCommand } from "../contract/session-command.ts";
 import type { AgentContext } from "./agent-context.ts";
 import type { BadInputs } from "./bad-inputs.ts";
 import { type CommandAction, createCommandRunner } from "./command-runner.ts";
@@ -16,6 +17,7 @@ import { createLogStreams, type LogStreams } from "./log-stream/log-streams.ts";
 import type { CommandJournal } from "./registry/command-journal.ts";
 import { createQueueFile } from "./report/queue-file.ts";
 import { createReporter, QUEUE_BOUNDS, type Reporter, type ReportPicture } from "./report/reporter.ts";
+import { createSessionCommands } from "./session-commands.ts";
 
 /** Tells the server what the box does. `picture` is asked for each report. */
 export function createUplinkReporter(
@@ -52,6 +54,8 @@ export interface UplinkParts {
   readonly journal: CommandJournal;
   /** `agent` or the id of a workload; `undefined`: there is no such log. */
   readonly logFile: (source: string) => string | undefined;
+  /** Somebody uses this session. False: nothing of that name runs here. */
+  readonly touch?: ((sessionId: string) => boolean) | undefined;
 }
 
 export interface UplinkLink extends Link {
@@ -65,11 +69,11 @@ export interface UplinkLink extends Link {
 /** Brings what the server says to the engine. */
 export function createUplinkLink(
   context: AgentContext,
-  engine: Pick<Engine, "store" | "reconciler">,
-  { reporter, badInputs, journal, logFile }: UplinkParts,
+  engine: Pick<Engine, "store" | "commanded" | "reconciler">,
+  { reporter, badInputs, journal, logFile, touch }: UplinkParts,
 ): UplinkLink {
   const { clock, enrolment, options } = context;
-  const { store, reconciler } = engine;
+  const { store, commanded, reconciler } = engine;
   const log = context.logFor("SSE");
   const occurred = (kind: string, text: string) =>
     reporter.occurred({ kind, text: context.redactor.redact(text), at: new Date(clock.wallMs()).toISOString() });
@@ -77,6 +81,7 @@ export function createUplinkLink(
   const logStreams = createUplinkLogs(context, logFile);
   const actions: Readonly<Record<string, CommandAction>> = {
     reconcile: async () => JSON.stringify(await reconciler.reconcile()),
+    ...createSessionCommands({ commanded, touch }),
     ...(logStreams === undefined ? {} : { logs: logStreams.open }),
     ...(enrolment === undefined ? {} : { "rotate-key": rotation(enrolment) }),
   };
@@ -86,6 +91,8 @@ export function createUplinkLink(
     log,
     commands: actions,
     journal,
+    // What such a command changes is stored before it is answered, with the command's id.
+    traceOf: (name, id) => (isSessionCommand(name) ? { text: commanded.outcomeOf(id) } : undefined),
     serverNowMs: serverClock.nowMs,
     onResult: reporter.commandResult,
   });

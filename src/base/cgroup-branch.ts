@@ -1,6 +1,7 @@
 import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path/posix";
 import { errnoOf } from "./errors.ts";
+import { readProcText } from "./proc-text.ts";
 
 /** The part of the cgroup hierarchy (version 2) that was given to this process: groups of one level, one for each name. */
 export interface CgroupBranch {
@@ -32,13 +33,7 @@ export const OWN_SUBGROUP = "agent";
 const CONTROLLERS = ["cpu", "memory"] as const;
 
 export function readCgroupPlace(root = "/proc/self"): CgroupPlace {
-  const read = (name: string) => {
-    try {
-      return readFileSync(join(root, name), "utf8");
-    } catch {
-      return "";
-    }
-  };
+  const read = (name: string) => readProcText(join(root, name)) ?? "";
   return { cgroup: read("cgroup"), mountinfo: read("mountinfo") };
 }
 

@@ -1,9 +1,9 @@
-import { readFileSync } from "node:fs";
+import { readProcText } from "./proc-text.ts";
 
 /** Whether any interface but loopback has a default route, IPv4 or IPv6; undefined where the kernel does not tell. */
 export function hasDefaultRoute(root = "/proc"): boolean | undefined {
-  const v4 = readText(`${root}/net/route`);
-  const v6 = readText(`${root}/net/ipv6_route`);
+  const v4 = readProcText(`${root}/net/route`);
+  const v6 = readProcText(`${root}/net/ipv6_route`);
   if (v4 === undefined && v6 === undefined) return undefined;
   return lines(v4).some(isDefaultV4) || lines(v6).some(isDefaultV6);
 }
@@ -30,12 +30,4 @@ function isUsable(flags: string): boolean {
 
 function lines(text: string | undefined): readonly string[] {
   return (text ?? "").split("\n").map((line) => line.trim());
-}
-
-function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return undefined;
-  }
 }

@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { readProcText } from "./proc-text.ts";
 
 /** How busy this machine is, from counters that only grow. */
 export interface CpuTimes {
@@ -23,13 +23,7 @@ export interface HostLoad {
 }
 
 export function createHostLoad(root = "/proc"): HostLoad {
-  const read = (name: string): string => {
-    try {
-      return readFileSync(join(root, name), "utf8");
-    } catch {
-      return "";
-    }
-  };
+  const read = (name: string) => readProcText(join(root, name)) ?? "";
   return {
     cpu: () => parseCpuTimes(read("stat")),
     memory: () => parseMeminfo(read("meminfo")),

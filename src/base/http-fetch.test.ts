@@ -1,8 +1,11 @@
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type RequestListener, type Server } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterEach, expect, test } from "vitest";
-import { httpFetch } from "./http-fetch.ts";
+import { createHttpFetch, httpFetch } from "./http-fetch.ts";
 
 let server: Server | undefined;
 afterEach(() => {
@@ -93,4 +96,24 @@ test("a connection that breaks off is an error, not an end", async () => {
 
 test("a port where nobody listens is the system's error", async () => {
   await expect(ask(new URL("http://127.0.0.1:9/"))).rejects.toThrow("ECONNREFUSED");
+});
+
+test("asks on a unix socket, whatever host the address names", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "sluice-fetch-"));
+  const socketPath = join(directory, "engine.sock");
+  try {
+    server = createServer((request, response) => response.end(`${request.headers.host} ${request.url}`)).listen(
+      socketPath,
+    );
+    await once(server, "listening");
+    const fetch = createHttpFetch({ socketPath });
+    const init = { headers: {}, redirect: "manual", signal: new AbortController().signal } as const;
+    const answer = await fetch(new URL("http://engine/v1/version"), init);
+    expect(await textOf(answer.body)).toBe("engine /v1/version");
+    server.close();
+    await once(server, "close");
+    await expect(fetch(new URL("http://engine/"), init)).rejects.toMatchObject({ code: "ENOENT" });
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });

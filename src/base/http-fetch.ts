@@ -35,6 +35,8 @@ export interface HttpTrust {
   readonly mayReach?: MayReach | undefined;
   /** What we show of ourselves to a server that asks for it. Asked for each request; it may throw. */
   readonly certificate?: (() => ClientCertificate) | undefined;
+  /** A unix socket on which all requests are made, whatever host they name. With it each has a connection of its own. */
+  readonly socketPath?: string | undefined;
 }
 
 /** PEM: a certificate with its chain, and its private key. */
@@ -52,13 +54,14 @@ export function tlsOf({ ca, certificate }: HttpTrust): { ca?: string; cert?: str
  * the system's error, or the signal's reason.
  */
 export function createHttpFetch(trust: HttpTrust = {}): HttpFetch {
-  const { mayReach } = trust;
+  const { mayReach, socketPath } = trust;
   const guard = mayReach === undefined ? {} : { agent: false as const, lookup: createGuardedLookup(mayReach) };
+  const socket = socketPath === undefined ? {} : { agent: false as const, socketPath };
   return (url, { method = "GET", headers, body, signal }) =>
     new Promise((resolve, reject) => {
       if (mayReach !== undefined) requireReachable(url, mayReach);
       const send = url.protocol === "https:" ? requestHttps : requestHttp;
-      const request = send(url, { method, headers, signal, ...guard, ...tlsOf(trust) }, (message) => {
+      const request = send(url, { method, headers, signal, ...guard, ...socket, ...tlsOf(trust) }, (message) => {
         const encoding = message.headers["content-encoding"] ?? "identity";
         if (encoding === "identity") return resolve(toResponse(message));
         request.destroy();

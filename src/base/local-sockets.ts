@@ -1,51 +1,23 @@
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { readSocketAddress } from "./tcp-table.ts";
+import { readProcText } from "./proc-text.ts";
+import { socketInodes } from "./socket-inodes.ts";
+import { type LocalSocket, parseLocalSockets } from "./tcp-table.ts";
 
-/** One TCP socket by its own end, as `/proc/net/tcp` and `tcp6` show it. */
-export interface LocalSocket {
-  readonly inode: number;
-  /** `10.0.0.5`, `::1`, `0.0.0.0`. */
-  readonly address: string;
-  readonly port: number;
-  readonly isListening: boolean;
-  readonly isEstablished: boolean;
+export interface LocalSocketsOptions {
+  /** Where procfs is mounted. */
+  readonly root?: string;
+  /** Both unless given. */
+  readonly families?: readonly ("tcp" | "tcp6")[];
 }
-
-const ESTABLISHED = "01";
-const LISTEN = "0A";
 
 /** All TCP sockets in the network namespace of a process, or of this one. Empty where they cannot be read. */
-export function readLocalSockets(pid: number | "self" = "self", root = "/proc"): readonly LocalSocket[] {
-  return ["tcp", "tcp6"].flatMap((table) => parseLocalSockets(readText(join(root, String(pid), "net", table))));
-}
-
-/** Lines that the kernel would not write are left out. */
-export function parseLocalSockets(text: string): readonly LocalSocket[] {
-  return text.split("\n").flatMap((line) => {
-    const [, local = "", , state = "", , , , , , inode] = line.trim().split(/\s+/);
-    const point = readSocketAddress(local);
-    const number = Number(inode);
-    if (point === undefined || !Number.isSafeInteger(number)) return [];
-    const colon = point.lastIndexOf(":");
-    return {
-      inode: number,
-      address: point.slice(0, colon).replace(/^\[|\]$/g, ""),
-      port: Number(point.slice(colon + 1)),
-      isListening: state === LISTEN,
-      isEstablished: state === ESTABLISHED,
-    };
-  });
-}
-
-/** The inodes of a process's sockets; `undefined` when it is gone or not ours to look into. */
-export function socketInodes(pid: number, root = "/proc"): ReadonlySet<number> | undefined {
-  const directory = join(root, String(pid), "fd");
-  try {
-    return new Set(readdirSync(directory).flatMap((name) => inodeOf(join(directory, name))));
-  } catch {
-    return undefined;
-  }
+export function readLocalSockets(
+  pid: number | "self" = "self",
+  { root = "/proc", families = ["tcp", "tcp6"] }: LocalSocketsOptions = {},
+): readonly LocalSocket[] {
+  const directory = join(root, String(pid), "net");
+  return families.flatMap((table) => parseLocalSockets(readProcText(join(directory, table)) ?? ""));
 }
 
 /** What has a socket open, as far as this user may look. Walks over every process: for the rare case only. */
@@ -55,24 +27,7 @@ export function processesHolding(
 ): readonly { readonly pid: number; readonly name: string }[] {
   return readdirSync(root).flatMap((name) => {
     const pid = /^[1-9]\d*$/.test(name) ? Number(name) : undefined;
-    if (pid === undefined || socketInodes(pid, root)?.has(inode) !== true) return [];
-    return { pid, name: readText(join(root, name, "comm")).trim() };
+    if (pid === undefined || socketInodes(pid, root)?.includes(inode) !== true) return [];
+    return { pid, name: (readProcText(join(root, name, "comm")) ?? "").trim() };
   });
-}
-
-function inodeOf(path: string): readonly number[] {
-  try {
-    const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(path))?.[1];
-    return inode === undefined ? [] : [Number(inode)];
-  } catch {
-    return [];
-  }
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
 }

@@ -1,5 +1,7 @@
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readlinkSync } from "node:fs";
 import { join } from "node:path";
+import { readProcText } from "./proc-text.ts";
+import { socketInodes } from "./socket-inodes.ts";
 import { readTcpTrouble } from "./tcp-counters.ts";
 import { parseTcpTable, type TcpSocket } from "./tcp-table.ts";
 
@@ -44,25 +46,15 @@ export function createProcessSockets(root = "/proc"): ProcessSockets {
   let looksSinceReading = 0;
 
   const list = (pid: number): Holding | undefined => {
-    try {
-      const directory = join(root, String(pid), "fd");
-      const inodes = readdirSync(directory).flatMap((name) => socketInode(join(directory, name)));
-      // Not all in the same reading, though all began together.
-      const age = known.has(pid) ? 0 : pid % 5;
-      return {
-        namespace: networkNamespace(root, pid),
-        inodes,
-        age,
-        needsV6: true,
-        tcpCount: undefined,
-      };
-    } catch {
-      return undefined;
-    }
+    const inodes = socketInodes(pid, root);
+    if (inodes === undefined) return undefined;
+    // Not all in the same reading, though all began together.
+    const age = known.has(pid) ? 0 : pid % 5;
+    return { namespace: networkNamespace(root, pid), inodes, age, needsV6: true, tcpCount: undefined };
   };
 
   const readTable = (pid: number, name: string, wanted: ReadonlySet<number>): ReadonlyMap<number, TcpSocket> => {
-    return parseTcpTable(readText(join(root, String(pid), "net", name)), wanted);
+    return parseTcpTable(readProcText(join(root, String(pid), "net", name)) ?? "", wanted);
   };
 
   const namespacesOf = (pids: readonly number[]): ReadonlyMap<string, number> => {
@@ -119,23 +111,6 @@ export function createProcessSockets(root = "/proc"): ProcessSockets {
 function networkNamespace(root: string, pid: number): string {
   try {
     return readlinkSync(join(root, String(pid), "ns/net"));
-  } catch {
-    return "";
-  }
-}
-
-function socketInode(path: string): readonly number[] {
-  try {
-    const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(path))?.[1];
-    return inode === undefined ? [] : [Number(inode)];
-  } catch {
-    return [];
-  }
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
   } catch {
     return "";
   }

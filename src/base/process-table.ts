@@ -2,6 +2,7 @@ import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync 
 import { join } from "node:path";
 import { errnoOf } from "./errors.ts";
 import { DEAD_STATES, type ProcStat, parseProcStat } from "./proc-stat.ts";
+import { readProcText } from "./proc-text.ts";
 import { fromSystemError } from "./system-error.ts";
 
 /**
@@ -90,15 +91,15 @@ export function createProcessTable(root = "/proc"): ProcessTable {
 
   return {
     bootId: () => {
-      const id = readText(join(root, "sys/kernel/random/boot_id"))?.trim();
+      const id = readProcText(join(root, "sys/kernel/random/boot_id"))?.trim();
       return id !== undefined && /^[0-9a-f-]{32,36}$/.test(id) ? id : undefined;
     },
     bootTimeMs: () => {
-      const seconds = /^btime (\d+)$/m.exec(readText(join(root, "stat")) ?? "")?.[1];
+      const seconds = /^btime (\d+)$/m.exec(readProcText(join(root, "stat")) ?? "")?.[1];
       return seconds === undefined ? undefined : Number(seconds) * 1000;
     },
     uptimeSeconds: () => {
-      const seconds = Number.parseFloat(readText(join(root, "uptime")) ?? "");
+      const seconds = Number.parseFloat(readProcText(join(root, "uptime")) ?? "");
       return Number.isFinite(seconds) && seconds >= 0 ? seconds : undefined;
     },
     pidNamespace: (pid) => {
@@ -172,14 +173,6 @@ function parseEnvironment(text: string): ReadonlyMap<string, string> {
     }
   }
   return environment;
-}
-
-function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return undefined;
-  }
 }
 
 function readPageBytes(auxvPath: string): number {

@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { readProcText } from "./proc-text.ts";
 
 /**
  * Segments that a network namespace has sent again, and probes of windows that a peer kept shut, since it exists
@@ -7,8 +7,8 @@ import { join } from "node:path";
  * within its retransmission timeout. Undefined where the kernel does not tell. `directory`: `/proc/PID/net`.
  */
 export function readTcpTrouble(directory: string): number | undefined {
-  const resent = counterOf(readText(join(directory, "snmp")), "Tcp", "RetransSegs");
-  const probes = counterOf(readText(join(directory, "netstat")), "TcpExt", "TCPWinProbe");
+  const resent = counterOf(readProcText(join(directory, "snmp")) ?? "", "Tcp", "RetransSegs");
+  const probes = counterOf(readProcText(join(directory, "netstat")) ?? "", "TcpExt", "TCPWinProbe");
   return resent === undefined || probes === undefined ? undefined : resent + probes;
 }
 
@@ -20,12 +20,4 @@ export function counterOf(text: string, family: string, name: string): number | 
   const index = text.slice(namesAt, valuesAt).trimEnd().split(" ").indexOf(name);
   const value = Number(text.slice(valuesAt).split("\n", 1)[0]?.split(" ")[index]);
   return index > 0 && Number.isSafeInteger(value) ? value : undefined;
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, "latin1");
-  } catch {
-    return "";
-  }
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parseTcpTable } from "./tcp-table.ts";
+import { parseLocalSockets, parseTcpTable } from "./tcp-table.ts";
 
 const HEAD =
   "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode                    ";
@@ -44,4 +44,22 @@ test("writes IPv6 addresses as people do, and IPv4 inside IPv6 as IPv4", () => {
 
 test("leaves out what the kernel would not write", () => {
   expect(parseTcpTable(`${HEAD}\n\n  garbage 9\n${line("zz:1", "01 0:0 0:0 0 0 0 9")}`, new Set([9])).size).toBe(0);
+});
+
+test("reads the own end of every socket, and which of them listen", () => {
+  const local = (address: string, state: string, inode: number) =>
+    `   0: ${address} 00000000:0000 ${state} 00000000:00000000 00:00000000 00000000     0        0 ${inode} 1 0 100 0 0 10 0`;
+  const text = [
+    HEAD,
+    local("0100007F:13EC", "0A", 1),
+    local("00000000000000000000000001000000:13EC", "0A", 2),
+    local("0100007F:13EC", "01", 3),
+    local("nothing", "01", 4),
+  ].join("\n");
+  const listening = { isListening: true, isEstablished: false };
+  expect(parseLocalSockets(text)).toEqual([
+    { inode: 1, address: "127.0.0.1", port: 5100, ...listening },
+    { inode: 2, address: "::1", port: 5100, ...listening },
+    { inode: 3, address: "127.0.0.1", port: 5100, isListening: false, isEstablished: true },
+  ]);
 });

@@ -1,11 +1,7 @@
-import { readFileSync } from "node:fs";
+import { readProcText } from "./proc-text.ts";
 
 /** The kernel function that a process sleeps in (`/proc/PID/wchan`); undefined where the kernel does not tell. */
 export function readWaitChannel(pid: number): string | undefined {
-  try {
-    const text = readFileSync(`/proc/${pid}/wchan`, "utf8").trim();
-    return text === "" || text === "0" ? undefined : text;
-  } catch {
-    return undefined;
-  }
+  const text = readProcText(`/proc/${pid}/wchan`)?.trim() ?? "";
+  return text === "" || text === "0" ? undefined : text;
 }

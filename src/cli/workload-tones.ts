@@ -8,6 +8,8 @@ export const WORKLOAD_TONES: Readonly<Record<WorkloadState, Tone>> = {
   degraded: "warn",
   stalled: "bad",
   stopping: "warn",
+  hibernated: "good",
+  ended: "good",
   unkillable: "bad",
   refused: "bad",
 };

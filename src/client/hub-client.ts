@@ -21,6 +21,7 @@ import { type HubEventView, hubEventPageSchema, hubEventSchema } from "../contra
 import { type LogRecord, logRecordSchema } from "../contract/fleet/log-line.ts";
 import { MAX_PAGE_LIMIT, pageSchema } from "../contract/fleet/page.ts";
 import { type RolloutPut, rolloutViewSchema } from "../contract/fleet/rollout.ts";
+import { type SessionWish, sessionPreviewSchema, sessionViewSchema } from "../contract/fleet/session.ts";
 import { telemetryViewSchema } from "../contract/fleet/telemetry-view.ts";
 import {
   type EnrolmentCreate,
@@ -74,6 +75,7 @@ export function createHubClient(endpoint: HubEndpoint, deps: HubTransportDeps) {
     workloads: workloadCalls(transport),
     rollouts: rolloutCalls(transport),
     tunnels: tunnelCalls(transport),
+    sessions: sessionCalls(transport),
     enrolments: enrolmentCalls(transport),
     tokens: tokenCalls(transport),
     alerts: alertCalls(transport),
@@ -177,6 +179,29 @@ function tunnelCalls(transport: HubTransport) {
       ask({ method: "POST", path: pathOf(uid, "rotate") }, tunnelViewSchema, signal),
     remove: (uid: string, { ifRevision }: Condition, signal: AbortSignal) =>
       ask({ method: "DELETE", path: pathOf(uid), ifRevision }, tunnelViewSchema, signal),
+  };
+}
+
+function sessionCalls(transport: HubTransport) {
+  const { ask } = transport;
+  const pathOf = (id: string, ...more: string[]) => hubPath("sessions", id, ...more);
+  return {
+    list: lister(transport, hubPath("sessions"), pageSchema(sessionViewSchema)),
+    get: (id: string, signal: AbortSignal) => ask({ path: pathOf(id) }, sessionViewSchema, signal),
+    create: (body: SessionWish, signal: AbortSignal) =>
+      ask({ method: "POST", path: hubPath("sessions"), body }, sessionViewSchema, signal),
+    put: (id: string, { body, ifRevision }: Condition & { readonly body: SessionWish }, signal: AbortSignal) =>
+      ask({ method: "PUT", path: pathOf(id), body, ifRevision }, sessionViewSchema, signal),
+    /** What `put` would do, and where the session would run. */
+    compare: (id: string, body: SessionWish, signal: AbortSignal) =>
+      ask({ method: "PUT", path: pathOf(id), query: DRY_RUN, body }, sessionPreviewSchema, signal),
+    turn: (id: string, verb: "hibernate" | "wake" | "touch", signal: AbortSignal) =>
+      ask({ method: "POST", path: pathOf(id, verb) }, sessionViewSchema, signal),
+    remove: (
+      id: string,
+      { volumes, ifRevision }: Condition & { readonly volumes?: "keep" | "delete" | undefined },
+      signal: AbortSignal,
+    ) => ask({ method: "DELETE", path: pathOf(id), query: { volumes }, ifRevision }, sessionViewSchema, signal),
   };
 }
 

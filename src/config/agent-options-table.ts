@@ -2,7 +2,8 @@ import { join } from "node:path";
 import { z } from "zod";
 import { LOG_LEVELS } from "../base/log.ts";
 import { boxIdSchema } from "../contract/identifier.ts";
-import { hostSchema as hostNameSchema } from "../contract/tunnel-spec.ts";
+import { SESSION_PLATFORMS } from "../contract/session-spec.ts";
+import { hostSchema as hostNameSchema, ipAddressSchema } from "../contract/tunnel-spec.ts";
 import { type AgentOption, type DefaultContext, derivedOption, option, unsetOption } from "./agent-option.ts";
 import {
   booleanValue,
@@ -30,6 +31,8 @@ const INPUT_SCHEMES = ["rtsp", "rtsps", "rtmp", "rtmps", "srt", "http", "https",
 const OUTPUT_SCHEMES = ["rtmp", "rtmps", "srt", "rtsp", "rtsps", "hls", "http", "https", "udp", "file"];
 const schemeSchema = z.string().regex(/^[a-z][a-z0-9+.-]{0,19}$/);
 const hostSchema = z.string().regex(/^(?:\*\.)?[A-Za-z0-9_.:[\]-]{1,253}$/);
+const imagePatternSchema = z.string().regex(/^(?:\*|[A-Za-z0-9][A-Za-z0-9._/:@-]{0,299}\*?)$/);
+const commandPatternSchema = z.string().regex(/^(?:\*|\/[^\p{Cc}]{1,1023})$/u);
 const pathSchema = z
   .string()
   .max(4096)
@@ -146,6 +149,33 @@ export const AGENT_OPTIONS = {
     help: "Time between two whole proofs of a tunnel's end: it attacks itself and must refuse. A handshake with its peer is repeated every 15 s.",
   }),
 
+  "sessions.platforms": option(
+    listValue(z.enum(SESSION_PLATFORMS), SESSION_PLATFORMS.join(", ")),
+    ["docker", "podman", "process"],
+    {
+      help: "What may run sessions on this box, the first that suits a session first. What is not installed is told as away.",
+    },
+  ),
+  "sessions.dockerSocket": option(pathValue(), "/var/run/docker.sock", { help: "Where Docker Engine is asked." }),
+  "sessions.podmanSocket": option(pathValue(), "/run/podman/podman.sock", {
+    help: "Where Podman is asked (`podman system service`).",
+  }),
+  "sessions.address": option(schemaValue(ipAddressSchema, "an IPv4 or IPv6 address", "host"), "127.0.0.1", {
+    help: "Address of this box on which sessions can be reached where their ports name none.",
+  }),
+  "sessions.urlHost": unsetOption(schemaValue(hostNameSchema, "a host name or an IP address", "host"), {
+    help: "Name of this box in the URLs of sessions. Without it: the address that the port is on.",
+  }),
+  "sessions.ports": option(portRangeValue(), "21000-21999", {
+    help: "Ports of this box that sessions of the platform `process` get where none is asked for.",
+  }),
+  "sessions.max": option(countValue({ min: 0, max: 10_000 }), 100, {
+    help: "Sessions that this box takes, hibernated ones included.",
+  }),
+  "sessions.idleGraceSeconds": option(secondsValue({ min: 0, max: 86_400 }), 60, {
+    help: "After a start or a wake no session hibernates by itself for this long.",
+  }),
+
   "metrics.listen": unsetOption(loopbackListenValue(), {
     help: "Where Prometheus reads `/metrics`. Without it they are on the agent's socket alone (`GET /v1/metrics`).",
   }),
@@ -228,6 +258,19 @@ export const AGENT_OPTIONS = {
   "policy.tunnelSources": option(listValue(hostSchema, "host names or addresses, `*.example.com` for subdomains"), [], {
     help: "Hosts that the producer's end of a tunnel may lead to. Empty: any.",
   }),
+  "policy.images": option(
+    listValue(imagePatternSchema, "references of images, `*` for any ending: registry.example/apps/*"),
+    [],
+    {
+      help: "Images that sessions may run. None by default: who may run any image may do anything on this box.",
+    },
+  ),
+  "policy.sessionCommands": option(listValue(commandPatternSchema, "absolute paths of programs, or * for all"), [], {
+    help: "Programs that sessions of the platform `process` may run. None by default.",
+  }),
+  "policy.sessionMounts": option(listValue(pathSchema, "absolute directories"), [], {
+    help: "Directories of this box that sessions may use as volumes, with all that lies below them. None by default.",
+  }),
   "policy.rawArguments": option(booleanValue(), false, {
     help: "Allow streams to bring their own FFmpeg arguments. Whoever controls the server then controls FFmpeg.",
   }),
@@ -270,7 +313,7 @@ export type AgentOptionValues = {
 };
 
 /** Keys of later releases that shared files may hold: accepting them without doing anything would be a lie. */
-export const UNSUPPORTED_KEYS = ["storages", "dataPlane", "uplink", "policy.images", "policy.remote"] as const;
+export const UNSUPPORTED_KEYS = ["storages", "dataPlane", "uplink", "policy.remote"] as const;
 
 export function isAgentOptionKey(key: string): key is AgentOptionKey {
   return Object.hasOwn(AGENT_OPTIONS, key);

@@ -1,3 +1,5 @@
+import type { SessionPlatformName } from "../contract/session-spec.ts";
+
 /** The agent's options after parsing. Keys, defaults, environment names and flags: `agent-options-table.ts`. */
 export interface AgentOptions {
   readonly tunnels: {
@@ -8,6 +10,21 @@ export interface AgentOptions {
     readonly uplinkMbit: number | undefined;
     /** Between two whole proofs of an end. */
     readonly proofPeriodMs: number;
+  };
+  readonly sessions: {
+    /** The first that suits a session first. */
+    readonly platforms: readonly SessionPlatformName[];
+    readonly dockerSocket: string;
+    readonly podmanSocket: string;
+    /** Where sessions can be reached where their ports name no address. */
+    readonly address: string;
+    /** Name of this box in their URLs; absent: the address that the port is on. */
+    readonly urlHost: string | undefined;
+    /** Of plain processes. */
+    readonly ports: { readonly from: number; readonly to: number };
+    readonly max: number;
+    /** From a start or a wake until it may hibernate by itself. */
+    readonly idleGraceMs: number;
   };
   readonly box: {
     readonly id: string;
@@ -113,4 +130,10 @@ export interface StreamPolicy {
 export interface BoxPolicy extends StreamPolicy {
   /** Hosts that a tunnel's producer end may lead to; empty: any. Patterns as in `hosts`. */
   readonly tunnelSources: readonly string[];
+  /** Patterns of images that sessions may run; none: no image. */
+  readonly images: readonly string[];
+  /** Programs that sessions may run as plain processes; none: no program. */
+  readonly sessionCommands: readonly string[];
+  /** Directories that sessions may use, with all below them. */
+  readonly sessionMounts: readonly string[];
 }

@@ -138,7 +138,7 @@ export const HUB_OPTIONS = {
 
   "secrets.keyFile": unset(
     pathValue(),
-    "Key that encrypts webhook secrets in the store: 64 hexadecimal digits (`openssl rand -hex 32`). Several hubs of one Redis need the same; without it they take no secrets.",
+    "Key that encrypts secrets in the store (webhooks, shared keys of tunnels): 64 hexadecimal digits (`openssl rand -hex 32`). Several hubs of one Redis need the same; without it they take no secrets and make no shared keys.",
     "`secrets.key` in the data directory, made at the first start; with Redis not set",
   ),
   "webhooks.allowedNetworks": option(

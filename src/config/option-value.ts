@@ -199,7 +199,10 @@ export function booleanValue(): OptionValue<boolean> {
 }
 
 /** A list; as text, its items are separated by commas. */
-export function listValue(item: z.ZodType<string>, allowedItems: string): OptionValue<readonly string[]> {
+export function listValue<Item extends string>(
+  item: z.ZodType<Item>,
+  allowedItems: string,
+): OptionValue<readonly Item[]> {
   return {
     allowed: `a list of ${allowedItems}, at most 100`,
     placeholder: "item,item",

@@ -43,6 +43,16 @@ export function toAgentOptions(
       uplinkMbit: values["tunnels.uplinkMbit"],
       proofPeriodMs: toMs(values["tunnels.proofSeconds"]),
     },
+    sessions: {
+      platforms: values["sessions.platforms"],
+      dockerSocket: values["sessions.dockerSocket"],
+      podmanSocket: values["sessions.podmanSocket"],
+      address: values["sessions.address"],
+      urlHost: values["sessions.urlHost"],
+      ports: toPortRange(values["sessions.ports"]),
+      max: values["sessions.max"],
+      idleGraceMs: toMs(values["sessions.idleGraceSeconds"]),
+    },
     metrics: { listen: toListen(values["metrics.listen"]) },
     boot: {
       onReboot: values["boot.onReboot"],
@@ -76,6 +86,9 @@ export function toAgentOptions(
       exclusiveInputs: values["policy.exclusiveInputs"],
       rawArguments: values["policy.rawArguments"],
       tunnelSources: values["policy.tunnelSources"],
+      images: values["policy.images"],
+      sessionCommands: values["policy.sessionCommands"],
+      sessionMounts: values["policy.sessionMounts"],
     },
     files: {
       stateDir: values["files.stateDir"],

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { HEALTH_CAUSES } from "./health-cause.ts";
+import { sessionStatusSchema } from "./session-status.ts";
 import { tunnelStatusSchema } from "./tunnel-status.ts";
 import { WORKLOAD_STATES } from "./workload.ts";
 
@@ -71,6 +72,7 @@ export const workloadStatusSchema = z.object({
   waitsFor: z.object({ what: z.string(), holder: z.string() }).optional(),
   /** Of a tunnel's end. */
   tunnel: tunnelStatusSchema.optional(),
+  session: sessionStatusSchema.optional(),
   /** Media that was proved, against the time since the first start in which it was expected. */
   proof: z
     .object({
@@ -220,14 +222,16 @@ export interface CleanupWish {
 export const cleanupResultSchema = z.object({
   processes: z.array(
     z.object({
-      pid: z.int(),
+      /** Absent where it is no process of this box; then `label` names it. */
+      pid: z.int().optional(),
+      label: z.string().optional(),
       workloadId: z.string(),
       generation: z.int(),
       outcome: z.enum(["kept", "stopped", "would-stop", "unkillable"]),
       reason: z.string(),
     }),
   ),
-  /** Marks of sessions that were removed, because nothing of them is left. */
+  /** Marks of starts that were removed, because nothing of them is left. */
   marksRemoved: z.int().optional(),
 });
 export type CleanupResult = z.output<typeof cleanupResultSchema>;

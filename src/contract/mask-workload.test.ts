@@ -63,6 +63,16 @@ describe("a masked workload", () => {
     expect(unmaskWorkload(renamed, tunnel).unknown).toEqual(["spec.security.keys[t-2.1].secret"]);
   });
 
+  test("hides what variables of a session open, and gives each back to the variable of that name", () => {
+    const env = { DB_PASSWORD: "hunter-22", API_KEY: "k-123456", GREETING: "hello ***" };
+    const session = { kind: "session", id: "web", spec: { user: "anna", template: { image: "nginx:1", env } } };
+    const masked = maskWorkload(session);
+    expect(masked.spec.template.env).toEqual({ DB_PASSWORD: "***", API_KEY: "***", GREETING: "hello ***" });
+    expect(unmaskWorkload(masked, session)).toEqual({ workload: session, unknown: [] });
+    const moved = { ...masked, spec: { user: "anna", template: { image: "evil:1", env: { MY_TOKEN: "***" } } } };
+    expect(unmaskWorkload(moved, session).unknown).toEqual(["spec.template.env.MY_TOKEN"]);
+  });
+
   test("gives no secret to another place than its own", () => {
     const moved = {
       ...HELD,

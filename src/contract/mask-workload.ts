@@ -1,4 +1,5 @@
 import { MASK } from "../base/redact.ts";
+import { isSecretVariable } from "./session-secrets.ts";
 import { maskUrl, type UrlRole } from "./stream-secrets.ts";
 
 /**
@@ -82,6 +83,7 @@ function rewriteSpec<Body extends object>(workload: Body, rewrite: Rewrite): Bod
     );
   }
   if (isObject(spec["security"])) next["security"] = rewriteKeys(spec["security"], rewrite);
+  if (isObject(spec["template"])) next["template"] = rewriteVariables(spec["template"], rewrite);
   return { ...workload, spec: next };
 }
 
@@ -97,6 +99,17 @@ function rewriteKeys(security: Json, rewrite: Rewrite): Json {
       return { ...key, secret: rewrite(key["secret"], { role: "secret", path: `security.keys[${name}].secret` }) };
     }),
   };
+}
+
+/** Variables of a session whose names say that they open something. */
+function rewriteVariables(template: Json, rewrite: Rewrite): Json {
+  const { env } = template;
+  if (!isObject(env)) return template;
+  const variables = Object.entries(env).map(([name, value]) => {
+    if (typeof value !== "string" || !isSecretVariable(name)) return [name, value];
+    return [name, rewrite(value, { role: "secret", path: `template.env.${name}` })];
+  });
+  return { ...template, env: Object.fromEntries(variables) };
 }
 
 /** A URL as a text and as an object are the same place. */

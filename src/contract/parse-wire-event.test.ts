@@ -49,7 +49,7 @@ describe("an expected event", () => {
       { id: "b", reason: "workloads[1].spec.outputs: given nothing; allowed: a list" },
       { id: "a", reason: 'id: given "a" more than once; allowed: once, and the first counts' },
       { id: undefined, reason: "workloads[3]: given a number; allowed: an object" },
-      { id: "c", reason: "workloads[4].kind: given nothing; allowed: stream, tunnel" },
+      { id: "c", reason: "workloads[4].kind: given nothing; allowed: stream, tunnel, session" },
       { id: undefined, reason: `workloads[5].id: given a text of 2 characters; allowed: ${identifier}` },
     ]);
   });

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { linkStatusSchema, workloadStatusSchema } from "./local-status.ts";
+import { sessionFactsSchema } from "./session-status.ts";
 import { tunnelFactsSchema } from "./tunnel-status.ts";
 
 /** What the machine itself has and uses. A field that this machine cannot tell is left out. */
@@ -53,6 +54,7 @@ export const reportSchema = z.object({
   registry: z.object({ durable: z.boolean(), reason: z.string().optional() }).optional(),
   node: nodeTelemetrySchema.optional(),
   tunnels: tunnelFactsSchema.optional(),
+  sessions: sessionFactsSchema.optional(),
   /** What hits or has hit the whole box: open ones first, then the last that ended. */
   incidents: z.array(incidentSchema).optional(),
   workloads: z.array(workloadStatusSchema),

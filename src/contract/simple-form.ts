@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { workloadIdSchema } from "./identifier.ts";
+import { isSessionCommand } from "./session-command.ts";
+import { parseSimpleCommand } from "./simple-command.ts";
 import type { BadEventReason, WireEvent } from "./wire-event.ts";
 import { describeProblem, describeType, toFieldName } from "./wire-event-problem.ts";
 import {
@@ -42,6 +44,9 @@ const streamFields = {
   via: z.unknown().optional(),
   /** One end of a tunnel, whole, instead of addresses. */
   tunnel: z.looseObject({ uid: z.string(), role: z.string() }).optional(),
+  /** What runs on the box beside streams, whole, instead of addresses. Needs an `id`. */
+  session: z.looseObject({}).optional(),
+  power: z.unknown().optional(),
 };
 
 const streamSchema = z.object(streamFields);
@@ -68,6 +73,7 @@ export function parseSimpleForm(raw: unknown, outputTemplate: string | undefined
   if (typeof eventType !== "string") {
     return invalid(`eventType: given ${describeType(eventType)}; allowed: start, stop, snapshot`);
   }
+  if (isSessionCommand(eventType)) return parseSimpleCommand(eventType, raw);
   if (!["start", "stop", "snapshot"].includes(eventType)) return { ignored: `eventType "${eventType.slice(0, 60)}"` };
   if (eventType === "snapshot") return parseSnapshot(raw, outputTemplate);
   const parsed = eventSchema.safeParse(raw);
@@ -134,7 +140,7 @@ function toWorkload(
   outputTemplate: string | undefined,
   path: readonly PropertyKey[],
 ): ParsedWorkload {
-  const { name, video, audio, preview, priority, resources, via, tunnel } = stream;
+  const { name, video, audio, preview, priority, resources, via, tunnel, session, power } = stream;
   const common = {
     ...(name === undefined ? {} : { name }),
     ...(priority === undefined ? {} : { priority }),
@@ -142,6 +148,10 @@ function toWorkload(
   };
   if (tunnel !== undefined) {
     return parseWorkload({ kind: "tunnel", id: stream.id ?? tunnelEndId(tunnel), ...common, spec: tunnel }, path);
+  }
+  if (session !== undefined) {
+    const awake = power === undefined ? {} : { power };
+    return parseWorkload({ kind: "session", id: stream.id, ...common, ...awake, spec: session }, path);
   }
   const ends = findEndpoints(stream, outputTemplate, path);
   if ("problem" in ends) return { rejected: { id: stream.id, reason: ends.problem } };

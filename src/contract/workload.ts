@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { workloadIdSchema } from "./identifier.ts";
 import { coresQuantitySchema, memoryQuantitySchema } from "./quantity.ts";
+import { sessionPowerSchema, sessionRunSpecSchema } from "./session-spec.ts";
 import { streamSpecSchema } from "./stream-spec.ts";
 import { tunnelSpecSchema } from "./tunnel-spec.ts";
 
@@ -32,7 +33,18 @@ const commonFields = {
   resources: resourcesSchema.optional(),
 };
 
-/** One thing a box must keep running. `priority`, `resources` and `pictureUrl` are no part of its spec: a change restarts nothing. */
+export const sessionWorkloadSchema = z.object({
+  kind: z.literal("session"),
+  ...commonFields,
+  /** Absent: it is to run, and nobody has wished otherwise. */
+  power: sessionPowerSchema.optional(),
+  spec: sessionRunSpecSchema,
+});
+
+/**
+ * One thing a box must keep running. `priority`, `resources`, `pictureUrl` and `power` are no part of its spec: a change restarts
+ * nothing.
+ */
 export const workloadSchema = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("stream"),
@@ -41,11 +53,13 @@ export const workloadSchema = z.discriminatedUnion("kind", [
     spec: streamSpecSchema,
   }),
   z.object({ kind: z.literal("tunnel"), ...commonFields, spec: tunnelSpecSchema }),
+  sessionWorkloadSchema,
 ]);
 
 export type Workload = z.output<typeof workloadSchema>;
 export type WorkloadKind = Workload["kind"];
 export type StreamWorkload = Extract<Workload, { readonly kind: "stream" }>;
+export type SessionWorkload = Extract<Workload, { readonly kind: "session" }>;
 export type TunnelWorkload = Extract<Workload, { readonly kind: "tunnel" }>;
 
 /**
@@ -56,6 +70,8 @@ export type TunnelWorkload = Extract<Workload, { readonly kind: "tunnel" }>;
  * - `degraded`: running, but not as it should (a stream: slower than real time; a tunnel: its last proof failed);
  * - `stalled`: its process lives and does nothing useful;
  * - `stopping`: told to stop, not yet gone;
+ * - `hibernated`: a session that sleeps; nothing is wrong;
+ * - `ended`: a session that has done its work, or had its time; it is not started again;
  * - `unkillable`: survived SIGKILL (uninterruptible sleep); nothing is started in its place;
  * - `refused`: the box's policy or the spec itself does not allow it.
  */
@@ -66,6 +82,8 @@ export const WORKLOAD_STATES = [
   "degraded",
   "stalled",
   "stopping",
+  "hibernated",
+  "ended",
   "unkillable",
   "refused",
 ] as const;

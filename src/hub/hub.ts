@@ -109,7 +109,11 @@ export async function runHub(options: HubOptions, deps: HubDeps, stop: AbortSign
     const late = first.isTold
       ? []
       : [createFirstTokenService(context, { another: deps.newAdminToken === true, onToken })];
-    await runServices([createAuthenticationService(authenticator, context), ...late, ...parts.services], stop);
+    const rights = [
+      createAuthenticationService(authenticator, context),
+      ...(clientCertificates === undefined ? [] : [clientCertificates]),
+    ];
+    await runServices([...rights, ...late, ...parts.services], stop);
   } finally {
     life.abort(new AppError("cancelled", "the hub is ending"));
     await server?.close();

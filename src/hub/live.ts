@@ -30,6 +30,7 @@ import { createMetricsRoute } from "./metrics/metrics-route.ts";
 import { createSampleBook } from "./telemetry/sample-book.ts";
 import { createTelemetryRoute } from "./telemetry/telemetry-route.ts";
 import { createPortBook } from "./tunnels/port-book.ts";
+import { createWorkloadOpener } from "./tunnels/shared-key.ts";
 import { createTunnelMaker } from "./tunnels/tunnel-maker.ts";
 import { createTunnelRoutes } from "./tunnels/tunnel-routes.ts";
 import { createTunnelService } from "./tunnels/tunnel-service.ts";
@@ -91,6 +92,7 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
       random,
       log,
       hubId,
+      open: createWorkloadOpener({ secrets, log }),
       marks: options.manyHubs ? createConnectionMarks({ store, clock, log, hubId }) : undefined,
       onLink: presence.linked,
       onTakeover: (older, newer) => clones.sawTakeover(newer.boxId, [older.address, newer.address]),

@@ -107,7 +107,8 @@ function endsOf(workload: Workload): { readonly input: string; readonly outputs:
   if (workload.kind === "stream") {
     return { input: workload.spec.input.url, outputs: workload.spec.outputs.map(({ url }) => url) };
   }
-  return { input: `tunnel ${workload.spec.uid}`, outputs: [describeWorkload(workload)] };
+  const input = workload.kind === "tunnel" ? `tunnel ${workload.spec.uid}` : `session of ${workload.spec.user}`;
+  return { input, outputs: [describeWorkload(workload)] };
 }
 
 /** `app/key` for an address of our own RTMP server. */

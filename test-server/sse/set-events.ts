@@ -41,6 +41,10 @@ export function eventsOfStep(form: EventForm, step: SetStep, snapshot: Snapshot)
 /** All of a workload that the simple form can say: further outputs and raw arguments are not in it. */
 export function simpleStart({ id, name, ...workload }: Workload): Record<string, unknown> {
   if (workload.kind === "tunnel") return { id, ...(name === undefined ? {} : { name }), tunnel: workload.spec };
+  if (workload.kind === "session") {
+    const { spec, power } = workload;
+    return { id, ...(name === undefined ? {} : { name }), ...(power === undefined ? {} : { power }), session: spec };
+  }
   const { video, audio, preview, via, input, outputs } = workload.spec;
   const given = { name, input: plainUrl(input), output: plainUrl(outputs[0]), video, audio, preview, via };
   return { id, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };

@@ -115,7 +115,7 @@ function createBox(options: Partial<GuardOptions> = {}, cgroups: WorkloadCgroups
     unit.generation = 1;
     unit.phase = "running";
     const { rssBytes = 500 * MIB, cpuShare = 0.5 } = use;
-    usage.set(unit.handle.identity.pid, { rssBytes, cpuPercent: cpuShare * 100 });
+    usage.set(unit.handle.identity?.pid ?? -1, { rssBytes, cpuPercent: cpuShare * 100 });
     unit.handle.stat = () => ({ state: "S", cpuTicks: 0, rssBytes });
     units.set(workload.id, unit);
     return unit;

@@ -124,7 +124,7 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
   const runners = (): Runner[] =>
     [...deps.units().values()].flatMap(({ id, phase, handle }) => {
       if (phase !== "running") return [];
-      const { cpuPercent = 0, rssBytes = 0 } = deps.usageOf(handle?.identity.pid) ?? {};
+      const { cpuPercent = 0, rssBytes = 0 } = deps.usageOf(handle?.identity?.pid) ?? {};
       return [{ id, priority: priorityOf(workloadOf(id)), cpuCores: cpuPercent / 100, rssBytes }];
     });
 
@@ -178,7 +178,7 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
     const live = [...deps.units().values()]
       .flatMap(unitsOf)
       .flatMap(({ id, generation, handle }) =>
-        handle === undefined ? [] : [{ workloadId: id, generation, pid: handle.identity.pid }],
+        handle?.identity === undefined ? [] : [{ workloadId: id, generation, pid: handle.identity.pid }],
       );
     for (const launch of live) cgroups.hold(launch, launch.pid, shareFor(launch.workloadId));
     cgroups.removeOthers(live);

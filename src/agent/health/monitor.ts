@@ -66,7 +66,8 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
     };
     const own = options.ownHealthOf(unit);
     const stat = own !== undefined || isSuspect(unit) ? handle.stat() : undefined;
-    const waitsIn = stat?.state === "D" ? deps.waitsIn(handle.identity.pid) : undefined;
+    const waitsIn =
+      stat?.state === "D" && handle.identity !== undefined ? deps.waitsIn(handle.identity.pid) : undefined;
     const sample = probe.sample();
     unit.health =
       own === undefined
@@ -97,7 +98,7 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
     if (sockets === undefined && isCalm(unit) && elapsedMs < 1.5 * options.periodMs) return;
     lookedAtMs.set(unit, nowMs);
     const tick = { nowMs, elapsedMs, countedMs: countedTime(elapsedMs, options.periodMs) };
-    observe(unit, tick, sockets?.get(unit.handle?.identity.pid ?? -1));
+    observe(unit, tick, sockets?.get(unit.handle?.identity?.pid ?? -1));
   };
 
   return {
@@ -109,7 +110,7 @@ export function createMonitor(options: MonitorOptions, deps: MonitorDeps): { run
         if (signal.aborted) return;
         const nowMs = deps.clock.monotonicMs();
         const units = deps.units().filter(({ phase }) => phase === "running");
-        const pids = units.flatMap(({ handle }) => handle?.identity.pid ?? []);
+        const pids = units.flatMap(({ handle }) => handle?.identity?.pid ?? []);
         const mustRead =
           deps.sockets.hasTrouble(pids) ||
           units.some((unit) => unit.role === "successor" || isSuspect(unit) || isStrained(unit.sockets));

@@ -23,6 +23,7 @@ export function traitsOf(workload: Workload | undefined): WorkloadTraits {
 
 function readTraits(workload: Workload): WorkloadTraits {
   // Only the consumer's end goes out into the network.
+  if (workload.kind === "session") return UNKNOWN;
   if (workload.kind === "tunnel") return { ...UNKNOWN, isLocal: workload.spec.role === "producer" };
   const { input, outputs } = workload.spec;
   return {

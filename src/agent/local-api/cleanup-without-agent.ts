@@ -1,14 +1,14 @@
 import type { CleanupResult, CleanupWish } from "../../contract/local-status.ts";
 import type { FoundProcess, ProcessRuntime, StopLadder } from "../runtime/process/process-runtime.ts";
-import { createTunnelFilter } from "../sessions/cleanup-with-agent.ts";
-import type { SessionMarks } from "../sessions/session-marks.ts";
+import { createTunnelFilter } from "../start-marks/cleanup-with-agent.ts";
+import type { StartMarks } from "../start-marks/start-marks.ts";
 
 export interface CleanupDeps {
   readonly runtime: Pick<ProcessRuntime, "sweep" | "adopt">;
   readonly stopLadderOf: (kind: string) => StopLadder;
   /** Removes the records of processes; called once all are gone. */
   readonly clearRecords: () => Promise<void>;
-  readonly marks: SessionMarks;
+  readonly marks: StartMarks;
 }
 
 type CleanedProcess = CleanupResult["processes"][number];

@@ -1,8 +1,9 @@
 import type { RegistryRecord } from "../registry/record.ts";
-import type { FoundProcess, ProcessHandle, ProcessMark } from "../runtime/process/process-runtime.ts";
+import type { ProcessMark } from "../runtime/process/process-runtime.ts";
+import type { FoundRun, RunHandle } from "../runtime/workload-runtime.ts";
 import type { EngineDeps } from "./engine-deps.ts";
 import type { Transitions } from "./transitions.ts";
-import { createUnit, type Unit } from "./unit.ts";
+import { createUnit, type Unit, unitsOf } from "./unit.ts";
 
 /**
  * Finds what already runs. The kernel decides: every live process with our mark is looked at, and the registry only adds
@@ -25,29 +26,30 @@ export async function adoptRunning(
   const records = [...deps.records.all()];
   const adopted = new Set<number>();
 
-  const adopt = (process: FoundProcess, role: Unit["role"]): Unit | undefined => {
-    const handle = deps.runtime.adopt(process.identity, process.mark);
+  const adopt = (run: FoundRun, role: Unit["role"]): Unit | undefined => {
+    const handle = run.adopt();
     if (handle === undefined) return undefined;
-    const { workloadId: id, kind, lane = 0, nonce } = process.mark;
+    const { workloadId: id, kind, lane = 0, nonce } = run.mark;
     const record = records.find((one) => one.id === id && one.nonce === nonce);
     const unit = restored(createUnit({ id, kind, sinceWallMs: deps.clock.wallMs(), lane, role }), record, handle);
     unit.isUnexplained = !deps.isStoredSetWhole || record === undefined;
-    adopted.add(process.identity.pid);
+    if (run.identity !== undefined) adopted.add(run.identity.pid);
     const source = record === undefined ? ", which the registry did not know" : "";
-    log.info(
-      `Adopted ${id} (pid ${process.identity.pid})${source}${role === "successor" ? ", to take over from it" : ""}`,
-    );
+    log.info(`Adopted ${id} (${run.label})${source}${role === "successor" ? ", to take over from it" : ""}`);
     transitions.takeOver(unit, handle, deps.driverOf(kind));
     return unit;
   };
 
-  for (const [id, { current, next }] of byWorkload(found.filter(({ isLeader }) => isLeader))) {
+  const processes = found.filter(({ isLeader, engine }) => isLeader && engine === undefined);
+  for (const [id, { current, next }] of byWorkload(processes)) {
     const main = adopt(current, "main");
     const successor = next === undefined ? undefined : adopt(next, main === undefined ? "main" : "successor");
     if (main !== undefined) main.successor = successor;
     const unit = main ?? successor;
     if (unit !== undefined) units.set(id, unit);
   }
+
+  takeInFound(found, units, transitions, deps);
 
   for (const record of records) {
     if (record.pid !== undefined && !adopted.has(record.pid)) {
@@ -73,17 +75,61 @@ export async function adoptRunning(
   }
 }
 
-interface Running {
-  readonly current: FoundProcess;
-  readonly next: FoundProcess | undefined;
+/**
+ * Takes over what platforms run of this box's, at boot and whenever one of them answers again: what was found waiting may have
+ * gone on there all the time. What ended there with nobody looking has its end told now. Returns what belongs to no unit: a
+ * platform holds one instance of a workload, so that is another platform's, and to be stopped.
+ */
+export function takeInFound(
+  found: readonly FoundRun[],
+  units: Map<string, Unit>,
+  transitions: Transitions,
+  deps: EngineDeps,
+): readonly FoundRun[] {
+  const strays: FoundRun[] = [];
+  for (const run of found) {
+    if (run.engine === undefined) continue;
+    const { workloadId: id, kind } = run.mark;
+    const unit = units.get(id);
+    if (unit !== undefined && unitsOf(unit).some(({ handle }) => handle?.label === run.label)) continue;
+    const record = [...deps.records.all()].find((one) => one.id === id && one.kind === kind);
+    if (run.endedAtWallMs !== undefined && !isUnseenEnd(run.endedAtWallMs, record)) continue;
+    // Its own launch says what becomes of it.
+    if (unit?.phase === "launching") continue;
+    if (unit !== undefined && (unit.phase !== "waiting" || unit.kind !== kind)) {
+      if (run.endedAtWallMs === undefined) strays.push(run);
+      continue;
+    }
+    const handle = run.adopt();
+    if (handle === undefined) continue;
+    const target = unit ?? restored(createUnit({ id, kind, sinceWallMs: deps.clock.wallMs() }), record, undefined);
+    if (unit === undefined) target.isUnexplained = !deps.isStoredSetWhole || record === undefined;
+    target.dueAtMs = undefined;
+    units.set(id, target);
+    const verb = run.endedAtWallMs === undefined ? "Adopted" : "Found the end of";
+    deps.logFor("PID").info(`${verb} ${id} (${run.label})`);
+    transitions.takeOver(target, handle, deps.driverOf(kind));
+  }
+  return strays;
 }
 
-function byWorkload(found: readonly FoundProcess[]): ReadonlyMap<string, Running> {
-  const groups = new Map<string, FoundProcess[]>();
-  for (const process of found) {
-    const group = groups.get(process.mark.workloadId) ?? [];
-    groups.set(process.mark.workloadId, group);
-    group.push(process);
+/** It ended after it was last known to run, or to be started. What was stopped on purpose has been seen. */
+function isUnseenEnd(endedAtWallMs: number, record: RegistryRecord | undefined): boolean {
+  const wasRunning = record?.phase === "running" || record?.phase === "starting";
+  return wasRunning && endedAtWallMs >= record.sinceMs;
+}
+
+interface Running {
+  readonly current: FoundRun;
+  readonly next: FoundRun | undefined;
+}
+
+function byWorkload(found: readonly FoundRun[]): ReadonlyMap<string, Running> {
+  const groups = new Map<string, FoundRun[]>();
+  for (const run of found) {
+    const group = groups.get(run.mark.workloadId) ?? [];
+    groups.set(run.mark.workloadId, group);
+    group.push(run);
   }
   const running = new Map<string, Running>();
   for (const [id, group] of groups) {
@@ -100,9 +146,9 @@ function isEarlierSelf(old: ProcessMark, next: ProcessMark): boolean {
   return isApart && old.kind === next.kind && old.specHash !== next.specHash && old.generation < next.generation;
 }
 
-function newestFirst(one: FoundProcess, other: FoundProcess): number {
+function newestFirst(one: FoundRun, other: FoundRun): number {
   if (one.mark.generation !== other.mark.generation) return other.mark.generation - one.mark.generation;
-  return other.identity.startTicks - one.identity.startTicks;
+  return other.order - one.order;
 }
 
 /** One record for each workload of which nothing runs: of an update that was under way, the workload's own. */
@@ -116,7 +162,7 @@ function memories(records: readonly RegistryRecord[]): Iterable<RegistryRecord> 
 }
 
 /** What the registry remembers counts only where it speaks of the same launch, or where nothing runs. */
-function restored(unit: Unit, record: RegistryRecord | undefined, handle: ProcessHandle | undefined): Unit {
+function restored(unit: Unit, record: RegistryRecord | undefined, handle: RunHandle | undefined): Unit {
   if (record === undefined || (handle !== undefined && record.nonce !== handle.mark.nonce)) return unit;
   unit.restart = { failures: record.failures, restarts: record.restarts };
   unit.sinceWallMs = record.sinceMs;

@@ -18,7 +18,7 @@ export function updateOf(
       state: "proving",
       message: before === undefined ? how : `${how}; the last ${before}`,
       generation: successor.generation,
-      ...(successor.handle === undefined ? {} : { pid: successor.handle.identity.pid }),
+      ...(successor.handle?.identity === undefined ? {} : { pid: successor.handle.identity.pid }),
     };
   }
   if (predecessor !== undefined) {
@@ -28,7 +28,7 @@ export function updateOf(
       state: "replacing",
       message: `generation ${generation} ${end}: it has been replaced`,
       generation,
-      ...(handle === undefined ? {} : { pid: handle.identity.pid }),
+      ...(handle?.identity === undefined ? {} : { pid: handle.identity.pid }),
     };
   }
   if (unit.handle === undefined) return undefined;

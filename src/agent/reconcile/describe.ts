@@ -62,7 +62,7 @@ export function toWorkloadStatus(view: WorkloadView): WorkloadStatus {
     state: stateOf(view),
     ...(cause === undefined ? {} : { cause }),
     ...(fault === undefined ? {} : { fault }),
-    ...(unit?.handle === undefined ? {} : { pid: unit.handle.identity.pid }),
+    ...(unit?.handle?.identity === undefined ? {} : { pid: unit.handle.identity.pid }),
     generation: unit?.generation ?? 0,
     restarts: unit?.restart.restarts ?? 0,
     since: toIso(unit?.sinceWallMs ?? view.nowWallMs),
@@ -149,10 +149,10 @@ export function explain(view: WorkloadView, source: string): Explanation {
 function whatRuns(unit: Unit, view: WorkloadView): string[] {
   const { handle, finding } = unit;
   if (handle === undefined) return unit.cause === undefined ? [] : [`Not running: ${unit.cause}.`];
-  const { pid, startTicks } = handle.identity;
+  const { identity, label } = handle;
   const how = handle.isAdopted ? "adopted from an earlier agent" : "started by this agent";
   const lines = [
-    `Pid ${pid} runs generation ${unit.generation} (${how}; proved by start tick ${startTicks} and its mark).`,
+    `${label.charAt(0).toUpperCase()}${label.slice(1)} runs generation ${unit.generation} (${how}; proved by ${identity === undefined ? "" : `start tick ${identity.startTicks} and `}its mark).`,
   ];
   if (finding !== undefined) lines.push(`Health: ${finding.cause}: ${finding.message}.`);
   else if (!hasMedia(view)) lines.push(...whatTunnelDoes(view.tunnel));

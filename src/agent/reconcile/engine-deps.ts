@@ -8,7 +8,9 @@ import type { Workload } from "../../contract/workload.ts";
 import type { RoomKeeper } from "../guard/room-keeper.ts";
 import type { Restraint } from "../health/incident-book.ts";
 import type { RegistryRecord } from "../registry/record.ts";
-import type { Lane, ProcessRuntime, WorkloadFiles } from "../runtime/process/process-runtime.ts";
+import type { OutputOwner } from "../runtime/process/output-pump.ts";
+import type { Lane, WorkloadFiles } from "../runtime/process/process-runtime.ts";
+import type { WorkloadRuntime } from "../runtime/workload-runtime.ts";
 import type { Awaiting, WorkloadDriver } from "../workload/driver.ts";
 
 /** Where the engine writes down what it does. A cache of the truth in `/proc`, never the truth itself. */
@@ -23,7 +25,7 @@ export interface RunRecords {
 /** Carries a workload's own output to its log. */
 export interface OutputPump {
   /** `name` tells the processes of one workload apart. */
-  attach(name: string, files: WorkloadFiles, workloadId?: string): void;
+  attach(name: string, files: WorkloadFiles, of?: OutputOwner): void;
   detach(name: string): void;
   /** Reads what is left, now. */
   flush(name: string): void;
@@ -36,7 +38,7 @@ export interface EngineDeps {
   readonly random: Random;
   readonly logFor: (component: LogComponent) => Log;
   readonly redactor: Redactor;
-  readonly runtime: ProcessRuntime;
+  readonly runtime: WorkloadRuntime;
   readonly records: RunRecords;
   readonly pump: OutputPump;
   readonly driverOf: (kind: string) => WorkloadDriver | undefined;

@@ -1,7 +1,15 @@
 import type { Clock, Timer } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import type { Workload } from "../../contract/workload.ts";
-import { applyEvent, EMPTY_EXPECTED, type ExpectationEvent, type ExpectedState, releaseHeld } from "./expected.ts";
+import {
+  applyEvent,
+  EMPTY_EXPECTED,
+  type ExpectationEvent,
+  type ExpectedState,
+  endUnclaimed,
+  releaseHeld,
+} from "./expected.ts";
+import { NO_SESSION_MEMORY, type SessionMemory } from "./session-memory.ts";
 
 /** What is kept of the expected set across restarts. */
 export interface ExpectedDocument {
@@ -12,6 +20,15 @@ export interface ExpectedDocument {
   readonly workloads: readonly Workload[];
   /** Ids whose removal the shrink guard held back when this was written. */
   readonly heldIds?: readonly string[] | undefined;
+  readonly sessions?: StoredSessions | undefined;
+}
+
+/** What the box remembers of sessions beside the set. */
+export interface StoredSessions {
+  readonly unclaimed: readonly string[];
+  readonly withheld: readonly string[];
+  /** Id and turn. */
+  readonly stopped: readonly (readonly [string, number])[];
 }
 
 export interface ExpectedStoreDeps {
@@ -42,6 +59,8 @@ export interface ExpectedStore {
    * for, once the event is stored.
    */
   apply(event: ExpectationEvent, eventId: string | undefined): Promise<{ readonly needsSnapshot: string | undefined }>;
+  /** Ends a session that the hub's present memory does not know. Resolves once that is stored; false: it is none of those. */
+  endUnclaimed(id: string): Promise<boolean>;
   /** An id that came without an event. */
   moveCursor(eventId: string | undefined): Promise<void>;
 }
@@ -64,8 +83,15 @@ export function createExpectedStore(
   };
 
   const save = async () => {
-    const { epoch, revision, workloads, held } = state;
-    await deps.save({ epoch, revision, lastEventId: cursor, workloads: [...workloads.values()], heldIds: held?.ids });
+    const { epoch, revision, workloads, held, sessions } = state;
+    await deps.save({
+      epoch,
+      revision,
+      lastEventId: cursor,
+      workloads: [...workloads.values()],
+      heldIds: held?.ids,
+      sessions: toStored(sessions),
+    });
     stored = { epoch, revision };
   };
 
@@ -78,8 +104,11 @@ export function createExpectedStore(
   const settle = (next: ExpectedState, isNewlyConfirmed = false) => {
     const before = state;
     become(next);
-    if (isNewlyConfirmed || !hasSameEntries(before.workloads, next.workloads) || before.held !== next.held)
-      deps.onChange();
+    const isSame =
+      hasSameEntries(before.workloads, next.workloads) &&
+      before.held === next.held &&
+      before.sessions === next.sessions;
+    if (isNewlyConfirmed || !isSame) deps.onChange();
   };
 
   const armHold = () => {
@@ -108,7 +137,8 @@ export function createExpectedStore(
             dueAtMs: deps.clock.monotonicMs() + options.shrinkHoldMs,
             reason: "held before the agent was restarted",
           };
-    become({ epoch: loaded.epoch, revision: loaded.revision, workloads, held });
+    const sessions = loaded.sessions === undefined ? NO_SESSION_MEMORY : fromStored(loaded.sessions, workloads);
+    become({ epoch: loaded.epoch, revision: loaded.revision, workloads, held, sessions });
   }
 
   return {
@@ -138,10 +168,32 @@ export function createExpectedStore(
       await save();
       return { needsSnapshot: undefined };
     },
+    endUnclaimed: async (id) => {
+      const next = endUnclaimed(state, id);
+      if (next === state) return false;
+      settle(next);
+      await save();
+      return true;
+    },
     moveCursor: async (eventId) => {
       cursor = eventId === "" ? undefined : eventId;
       await save();
     },
+  };
+}
+
+/** Most boxes have nothing to remember, and their document says nothing of it. */
+function toStored({ unclaimed, withheld, stopped }: SessionMemory): StoredSessions | undefined {
+  if (unclaimed.size + withheld.size + stopped.size === 0) return undefined;
+  return { unclaimed: [...unclaimed], withheld: [...withheld], stopped: [...stopped] };
+}
+
+function fromStored(stored: StoredSessions, workloads: ReadonlyMap<string, Workload>): SessionMemory {
+  const present = (ids: readonly string[]) => new Set(ids.filter((id) => workloads.get(id)?.kind === "session"));
+  return {
+    unclaimed: present(stored.unclaimed),
+    withheld: present(stored.withheld),
+    stopped: new Map(stored.stopped),
   };
 }
 

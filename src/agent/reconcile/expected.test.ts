@@ -42,6 +42,28 @@ const played = (...events: ExpectationEvent[]) =>
   events.reduce((state, event) => applyEvent(state, event, context()).state, EMPTY_EXPECTED);
 
 describe("applyEvent", () => {
+  test("a mask for a tunnel's shared key stands for the key that is held under its identity", () => {
+    const end = (keys: Record<string, string>): Workload => ({
+      kind: "tunnel",
+      id: "t-1.consumer",
+      spec: {
+        uid: "t-1",
+        role: "consumer",
+        legs: [{ listen: { address: "127.0.0.1", port: 5100 }, connect: { host: "192.0.2.1", port: 20_000 } }],
+        security: { kind: "psk", keys: Object.entries(keys).map(([identity, secret]) => ({ identity, secret })) },
+      },
+    });
+    const [first, second] = ["a1".repeat(32), "b2".repeat(32)];
+    const told = (keys: Record<string, string>) => snapshot(4, [], { workloads: [end(keys)] });
+    const held = played(told({ "t-1.1": first }));
+    const again = applyEvent(held, told({ "t-1.1": "***" }), context()).state;
+    expect(again.workloads.get("t-1.consumer")).toBe(held.workloads.get("t-1.consumer"));
+    const put = { ...change(5, [], []), put: [end({ "t-1.1": "***", "t-1.2": second })] } as ExpectationEvent;
+    const rotated = applyEvent(again, put, context()).state;
+    expect(rotated.workloads.get("t-1.consumer")).toEqual(end({ "t-1.1": first, "t-1.2": second }));
+    expect(played(told({ "t-1.1": "***" })).workloads.get("t-1.consumer")).toEqual(end({ "t-1.1": "***" }));
+  });
+
   test("a snapshot replaces the set, a change edits it", () => {
     const state = played(snapshot(4, ["a", "b"]), change(5, ["c"], ["a"]));
     expect(ids(state)).toEqual(["b", "c"]);

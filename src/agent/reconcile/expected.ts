@@ -1,6 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
+import { unmaskWorkload } from "../../contract/mask-workload.ts";
 import type { WireEvent } from "../../contract/wire-event.ts";
 import type { Workload } from "../../contract/workload.ts";
+import { meetWholeSet, NO_SESSION_MEMORY, rememberSessions, type SessionMemory } from "./session-memory.ts";
 
 /**
  * The set of workloads this box should run, and what is known about where it came from. Pure.
@@ -10,13 +12,16 @@ import type { Workload } from "../../contract/workload.ts";
  * - a change applies only on the very revision before it; anything else asks for a fresh snapshot and changes nothing;
  * - a snapshot never stops more than half of the running workloads (and more than two) before its hold has ended,
  *   unless it says `confirm`;
- * - a workload that could not be parsed never displaces the one held under its id.
+ * - a workload that could not be parsed never displaces the one held under its id;
+ * - a session that the hub's new memory does not know is kept, and one that ended in its old memory is not started again, until
+ *   the hub says more of it.
  */
 export interface ExpectedState {
   readonly epoch: string | undefined;
   readonly revision: number | undefined;
   readonly workloads: ReadonlyMap<string, Workload>;
   readonly held: HeldRemovals | undefined;
+  readonly sessions: SessionMemory;
 }
 
 /** Removals that wait because they would stop too much at once. The ids are still in `workloads`. */
@@ -45,6 +50,7 @@ export const EMPTY_EXPECTED: ExpectedState = {
   revision: undefined,
   workloads: new Map(),
   held: undefined,
+  sessions: NO_SESSION_MEMORY,
 };
 
 /** Events that change no expectation are not for this function. */
@@ -58,7 +64,7 @@ export function applyEvent(state: ExpectedState, event: ExpectationEvent, contex
       }
       return settled({ ...replaceAll(state, event, context), epoch: event.epoch, revision: event.revision });
     case "whole":
-      return settled(replaceAll(state, event, context));
+      return settled(replaceAll(state, { ...event, epoch: undefined }, context));
     case "change":
       return applyChange(state, event);
     case "start":
@@ -66,6 +72,11 @@ export function applyEvent(state: ExpectedState, event: ExpectationEvent, contex
     case "stop":
       return settled(edit(state, [], [event.workloadId]));
   }
+}
+
+/** Ends a session that the hub's present memory does not know. The same state for any other. */
+export function endUnclaimed(state: ExpectedState, id: string): ExpectedState {
+  return state.sessions.unclaimed.has(id) ? edit(state, [], [id]) : state;
 }
 
 /** Lets held removals happen once their time has come. */
@@ -90,20 +101,32 @@ function applyChange(state: ExpectedState, change: Extract<WireEvent, { kind: "c
 
 function replaceAll(
   state: ExpectedState,
-  whole: Pick<Extract<WireEvent, { kind: "whole" }>, "workloads" | "rejected" | "confirm">,
+  whole: Pick<Extract<WireEvent, { kind: "whole" }>, "workloads" | "rejected" | "confirm"> & {
+    /** `undefined`: its sender has no memory that could be told from another. */
+    readonly epoch: string | undefined;
+  },
   context: ApplyContext,
 ): ExpectedState {
   const next = new Map(
-    whole.workloads.map((workload) => [workload.id, sameOr(state.workloads.get(workload.id), workload)]),
+    whole.workloads.map((workload) => [workload.id, merged(state.workloads.get(workload.id), workload)]),
   );
   for (const { id } of whole.rejected) {
     const kept = id === undefined ? undefined : state.workloads.get(id);
     if (kept !== undefined && !next.has(kept.id)) next.set(kept.id, kept);
   }
+  const { epoch, confirm } = whole;
+  const isNewMemory = epoch !== undefined && state.epoch !== undefined && epoch !== state.epoch;
+  const met = meetWholeSet(state.sessions, state.workloads, {
+    workloads: next,
+    isNewMemory,
+    confirm: confirm || epoch === undefined,
+  });
+  for (const workload of met.kept) next.set(workload.id, workload);
+  const open = { unclaimed: met.kept.map(({ id }) => id), withheld: met.withheld };
   const removed = [...state.workloads.keys()].filter((id) => !next.has(id)).sort();
   const stopping = removed.filter((id) => context.running.has(id));
   const isShrink = stopping.length > 2 && stopping.length * 2 > context.running.size;
-  if (whole.confirm || !isShrink) return { ...state, workloads: next, held: undefined };
+  if (confirm || !isShrink) return remembering(state, { ...state, workloads: next, held: undefined }, open);
 
   // A snapshot without readable ids may name any of them, so the guard keeps every workload that it leaves out.
   for (const id of removed) {
@@ -116,22 +139,44 @@ function replaceAll(
     dueAtMs: isSame && state.held !== undefined ? state.held.dueAtMs : context.nowMs + context.shrinkHoldMs,
     reason: `a snapshot would stop ${stopping.length} of ${context.running.size} running workloads`,
   };
-  return { ...state, workloads: next, held };
+  return remembering(state, { ...state, workloads: next, held }, open);
+}
+
+function remembering(
+  before: ExpectedState,
+  after: ExpectedState,
+  open: { readonly unclaimed: Iterable<string>; readonly withheld: Iterable<string> },
+): ExpectedState {
+  const sets = { before: before.workloads, after: after.workloads };
+  return { ...after, sessions: rememberSessions(before.sessions, sets, open) };
 }
 
 /** What has not changed stays the same object, so that it need not be judged again. */
-function sameOr(held: Workload | undefined, next: Workload): Workload {
-  return isDeepStrictEqual(held, next) && held !== undefined ? held : next;
+function merged(held: Workload | undefined, next: Workload): Workload {
+  const whole = withHeldSecrets(held, next);
+  return isDeepStrictEqual(held, whole) && held !== undefined ? held : whole;
+}
+
+/**
+ * A mask in the place of a secret stands for the held one: it is sent by a hub that cannot read a tunnel's shared key any more, or
+ * that learnt of a session from the box.
+ */
+function withHeldSecrets(held: Workload | undefined, next: Workload): Workload {
+  if (held === undefined || held.kind !== next.kind || next.kind === "stream") return next;
+  return unmaskWorkload(next, held).workload;
 }
 
 function edit(state: ExpectedState, put: readonly Workload[], remove: readonly string[]): ExpectedState {
   const workloads = new Map(state.workloads);
   for (const id of remove) workloads.delete(id);
-  for (const workload of put) workloads.set(workload.id, sameOr(workloads.get(workload.id), workload));
+  for (const workload of put) workloads.set(workload.id, merged(workloads.get(workload.id), workload));
   const touched = new Set([...remove, ...put.map(({ id }) => id)]);
   const ids = state.held?.ids.filter((id) => !touched.has(id)) ?? [];
   const held = state.held === undefined || ids.length === 0 ? undefined : { ...state.held, ids };
-  return { ...state, workloads, held };
+  const { unclaimed, withheld } = state.sessions;
+  const untouched = (ids: ReadonlySet<string>) => [...ids].filter((id) => !touched.has(id));
+  const open = { unclaimed: untouched(unclaimed), withheld: untouched(withheld) };
+  return remembering(state, { ...state, workloads, held }, open);
 }
 
 function settled(state: ExpectedState): Applied {

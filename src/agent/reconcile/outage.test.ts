@@ -7,6 +7,7 @@ import { ROOM_FOR_ALL } from "../guard/room-keeper.fake.ts";
 import { explains } from "../health/incident.ts";
 import { createIncidentBook } from "../health/incident-book.ts";
 import { createFakeProcessRuntime } from "../runtime/process/process-runtime.fake.ts";
+import { createWorkloadRuntime } from "../runtime/workload-runtime.ts";
 import type { WorkloadDriver } from "../workload/driver.ts";
 import { createReconciler } from "./reconciler.ts";
 
@@ -63,7 +64,7 @@ function createBox(count: number) {
       random: () => 1,
       logFor: () => log,
       redactor: createRedactor(),
-      runtime,
+      runtime: createWorkloadRuntime(runtime),
       records: { all: () => [], put: () => undefined, remove: () => undefined, commit: async () => undefined },
       pump: { attach: () => undefined, detach: () => undefined, flush: () => undefined, tail: () => [] },
       driverOf: () => DRIVER,

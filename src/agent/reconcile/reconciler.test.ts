@@ -9,6 +9,7 @@ import type { RoomKeeper } from "../guard/room-keeper.ts";
 import type { RegistryRecord } from "../registry/record.ts";
 import { createFakeProcessRuntime } from "../runtime/process/process-runtime.fake.ts";
 import type { ProcessMark } from "../runtime/process/process-runtime.ts";
+import { createWorkloadRuntime } from "../runtime/workload-runtime.ts";
 import type { ExitVerdict, WorkloadDriver } from "../workload/driver.ts";
 import { createReconciler } from "./reconciler.ts";
 
@@ -66,7 +67,7 @@ function createWorld(options: WorldOptions = {}) {
       random: () => options.random ?? 0.5,
       logFor: () => log,
       redactor: createRedactor(),
-      runtime,
+      runtime: createWorkloadRuntime(runtime),
       records: {
         all: () => records.values(),
         put: (record) => void records.set(record.id, record),
@@ -100,7 +101,7 @@ function createWorld(options: WorldOptions = {}) {
     for (const workload of workloads) expected.set(workload.id, workload);
   };
   const running = () => [...runtime.live.values()].map(({ mark }) => mark.workloadId).sort();
-  const pidOf = (id: string) => reconciler.units().get(id)?.handle?.identity.pid ?? -1;
+  const pidOf = (id: string) => reconciler.units().get(id)?.handle?.identity?.pid ?? -1;
   const settle = async () => {
     await reconciler.reconcile();
     await clock.advance(0);

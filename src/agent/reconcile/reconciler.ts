@@ -2,9 +2,10 @@ import { messageOf } from "../../base/errors.ts";
 import { createLapRunner } from "../../base/lap-runner.ts";
 import type { ReconcileResult } from "../../contract/local-status.ts";
 import type { Workload } from "../../contract/workload.ts";
-import type { FoundProcess, ProcessMark, StopOutcome } from "../runtime/process/process-runtime.ts";
+import type { ProcessMark, StopOutcome } from "../runtime/process/process-runtime.ts";
+import type { FoundRun } from "../runtime/workload-runtime.ts";
 import type { Refusal } from "../workload/driver.ts";
-import { adoptRunning } from "./adopt.ts";
+import { adoptRunning, takeInFound } from "./adopt.ts";
 import type { Blocked } from "./allocate.ts";
 import { blockedText } from "./blocked-text.ts";
 import type { EngineDeps } from "./engine-deps.ts";
@@ -22,6 +23,8 @@ import { createUnit, toObserved, type Unit, unitsOf } from "./unit.ts";
 export interface Reconciler {
   /** Adopts what already runs. Call once, before the first lap. */
   adopt(): Promise<void>;
+  /** Adopts what a platform that answers again runs of this box's. */
+  takeIn(found: readonly FoundRun[]): void;
   /** Asks for a lap. `trigger` names who asked, for the log; quiet triggers log only what they change. */
   wake(trigger: WakeTrigger): void;
   /** A lap now; resolves with what it did. */
@@ -52,7 +55,7 @@ export interface WakeTrigger {
 }
 
 export interface StrayOutcome {
-  readonly found: FoundProcess;
+  readonly found: FoundRun;
   readonly outcome: StopOutcome | "would-stop";
 }
 
@@ -219,22 +222,31 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
     background(deps, laps.wake());
   };
 
+  const takeIn = (found: readonly FoundRun[]): readonly FoundRun[] => {
+    const strays = takeInFound(found, units, transitions, deps);
+    wake(quietly);
+    return strays;
+  };
+
   const sweepStrays: Reconciler["sweepStrays"] = async ({ dryRun, isMeant = () => true }) => {
     const nonces = () => new Set([...units.values()].flatMap(unitsOf).map(({ nonce }) => nonce));
     const known = nonces();
-    const ours = new Set([...units.values()].flatMap(unitsOf).flatMap(({ handle }) => handle?.identity.pid ?? []));
+    const ours = new Set([...units.values()].flatMap(unitsOf).flatMap(({ handle }) => handle?.identity?.pid ?? []));
     const found = await deps.runtime.sweep(ours);
     // A launch may have ended between the two readings: what is known now counts too.
-    const strays = found.filter(({ mark }) => !known.has(mark.nonce) && !nonces().has(mark.nonce) && isMeant(mark));
+    const unknown = found.filter(({ mark, engine }) => {
+      return engine === undefined && !known.has(mark.nonce) && !nonces().has(mark.nonce) && isMeant(mark);
+    });
+    const strays = dryRun ? unknown : [...unknown, ...takeIn(found).filter(({ mark }) => isMeant(mark))];
     return Promise.all(
       strays.map(async (stray): Promise<StrayOutcome> => {
         if (dryRun) return { found: stray, outcome: "would-stop" };
-        const handle = deps.runtime.adopt(stray.identity, stray.mark);
+        const handle = stray.adopt();
         if (handle === undefined) return { found: stray, outcome: "gone" };
         const { workloadId, generation } = stray.mark;
         deps
           .logFor("PID")
-          .warn(`Stopping pid ${stray.identity.pid}: generation ${generation} of ${workloadId} is not the one we keep`);
+          .warn(`Stopping ${stray.label}: generation ${generation} of ${workloadId} is not the one we keep`);
         return {
           found: stray,
           outcome: await handle.stop(deps.driverOf(stray.mark.kind)?.stopLadder ?? DEFAULT_LADDER),
@@ -265,6 +277,7 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
       return new Set(meant.filter(({ phase }) => phase === "unkillable"));
     },
     adopt: () => adoptRunning(units, transitions, deps),
+    takeIn: (found) => void takeIn(found),
     reconcile: async () => {
       isLoud = true;
       await laps.wake();

@@ -9,6 +9,7 @@ import { NEW_HEALTH } from "../health/media-health.ts";
 import type { RegistryRecord } from "../registry/record.ts";
 import { createFakeProcessRuntime } from "../runtime/process/process-runtime.fake.ts";
 import { filesOfWorkload, laneName } from "../runtime/process/workload-files.ts";
+import { createWorkloadRuntime } from "../runtime/workload-runtime.ts";
 import type { WorkloadDriver } from "../workload/driver.ts";
 import { createReconciler } from "./reconciler.ts";
 
@@ -52,10 +53,10 @@ function createBox() {
         random: () => 0.5,
         logFor: () => log,
         redactor: createRedactor(),
-        runtime: {
+        runtime: createWorkloadRuntime({
           ...runtime,
           start: (...launch) => (isAlive ? runtime.start(...launch) : new Promise(() => undefined)),
-        },
+        }),
         records: {
           all: () => [...records.values()],
           put: (record) => void (isAlive && records.set(laneName(record.id, record.lane ?? 0), record)),
@@ -134,7 +135,7 @@ describe("an update", () => {
   test("leaves the old process when the new one ends, and tries again later, and later", async () => {
     const { box, agent } = await inTheMiddle();
     const fail = async () => {
-      box.runtime.end(agent.unit()?.successor?.handle?.identity.pid ?? -1);
+      box.runtime.end(agent.unit()?.successor?.handle?.identity?.pid ?? -1);
       await box.clock.advance(0);
     };
     await fail();
@@ -182,7 +183,7 @@ describe("an update", () => {
 
   test("lets the new process take over at once when the old one ends by itself", async () => {
     const { box, agent } = await inTheMiddle();
-    box.runtime.end(agent.unit()?.handle?.identity.pid ?? -1);
+    box.runtime.end(agent.unit()?.handle?.identity?.pid ?? -1);
     await box.clock.advance(0);
     expect(box.live()).toEqual(["2 two"]);
     expect(agent.unit()).toMatchObject({ role: "main", generation: 2 });
@@ -200,7 +201,7 @@ describe("an update", () => {
 
   test("goes on beside an old process that cannot be killed, and keeps its resources from others", async () => {
     const { box, agent } = await inTheMiddle();
-    box.runtime.deaf.add(agent.unit()?.handle?.identity.pid ?? -1);
+    box.runtime.deaf.add(agent.unit()?.handle?.identity?.pid ?? -1);
     await agent.prove();
     await box.clock.advance(10_000);
     box.expectOnly(to("two"), to("one", "b"));
@@ -263,7 +264,7 @@ describe("an agent that starts in the middle of an update", () => {
   test("begins it again where only the intent was written down", async () => {
     const { box, agent } = await inTheMiddle();
     agent.kill();
-    box.runtime.end(agent.unit()?.successor?.handle?.identity.pid ?? -1);
+    box.runtime.end(agent.unit()?.successor?.handle?.identity?.pid ?? -1);
     const next = await box.startAgent();
     expect([...box.records.keys()]).toEqual(["a"]);
     await next.settle();
@@ -273,7 +274,7 @@ describe("an agent that starts in the middle of an update", () => {
   test("keeps what was to take over where the old process is already gone", async () => {
     const { box, agent } = await inTheMiddle();
     agent.kill();
-    box.runtime.end(agent.unit()?.handle?.identity.pid ?? -1);
+    box.runtime.end(agent.unit()?.handle?.identity?.pid ?? -1);
     const next = await box.startAgent();
     await next.settle();
     expect(box.live()).toEqual(["2 two"]);

@@ -67,11 +67,10 @@ export function createSuccession(
         return;
       }
       successor.predecessor = main;
-      const pid = successor.handle?.identity.pid;
       log.info(
-        `Updated ${main.id}: the media of generation ${successor.generation} (pid ${pid}) is proved, stopping generation ${main.generation} (pid ${main.handle.identity.pid})`,
+        `Updated ${main.id}: the media of generation ${successor.generation} (${successor.handle?.label}) is proved, stopping generation ${main.generation} (${main.handle.label})`,
       );
-      deps.onOccurrence({ kind: "updated", workloadId: main.id, text: `pid ${pid} has taken over` });
+      deps.onOccurrence({ kind: "updated", workloadId: main.id, text: `${successor.handle?.label} has taken over` });
       await transitions.stop(main, "replaced", ladder);
     },
 
@@ -101,7 +100,7 @@ export function createSuccession(
       };
       main.failedUpdate = failedUpdate;
       const seconds = (Math.max(0, failedUpdate.dueAtMs - clock.monotonicMs()) / 1000).toFixed(1);
-      const goesOn = main.handle === undefined ? "" : `, pid ${main.handle.identity.pid} goes on with the old settings`;
+      const goesOn = main.handle === undefined ? "" : `, ${main.handle.label} goes on with the old settings`;
       deps
         .logFor(componentOf(main.kind))
         .error(`Update of ${main.id} failed: ${text}${goesOn}; next attempt in ${seconds} s`);

@@ -3,8 +3,9 @@ import type { Workload } from "../../contract/workload.ts";
 import { NEW_HEALTH } from "../health/media-health.ts";
 import { NEW_PROCESS } from "../health/process-health.ts";
 import { NO_SOCKETS } from "../health/socket-health.ts";
-import type { ProcessExit, ProcessHandle, StopLadder } from "../runtime/process/process-runtime.ts";
+import type { ProcessExit, StopLadder } from "../runtime/process/process-runtime.ts";
 import { laneName } from "../runtime/process/workload-files.ts";
+import type { RunHandle } from "../runtime/workload-runtime.ts";
 import type { ClaimKind, ExitVerdict, WorkloadDriver } from "../workload/driver.ts";
 import { componentOf } from "./component-of.ts";
 import type { EngineDeps } from "./engine-deps.ts";
@@ -20,7 +21,7 @@ export interface Transitions {
   launch(unit: Unit, workload: Workload, driver: WorkloadDriver): Promise<void>;
   stop(unit: Unit, reason: StopReason, ladder: StopLadder): Promise<void>;
   /** Takes over a process that was proved to be ours. */
-  takeOver(unit: Unit, handle: ProcessHandle, driver: WorkloadDriver | undefined): void;
+  takeOver(unit: Unit, handle: RunHandle, driver: WorkloadDriver | undefined): void;
 }
 
 export interface TransitionHooks {
@@ -55,7 +56,7 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
     return turn;
   };
 
-  const watch = (unit: Unit, handle: ProcessHandle, driver: WorkloadDriver | undefined) => {
+  const watch = (unit: Unit, handle: RunHandle, driver: WorkloadDriver | undefined) => {
     unit.handle = handle;
     unit.health = NEW_HEALTH;
     unit.sockets = NO_SOCKETS;
@@ -63,7 +64,11 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
     unit.finding = undefined;
     const files = deps.filesOf(unit.id, unit.lane);
     unit.launchedAtMs = clock.monotonicMs();
-    deps.pump.attach(laneName(unit.id, unit.lane), files, unit.id);
+    deps.pump.attach(laneName(unit.id, unit.lane), files, {
+      workloadId: unit.id,
+      kind: unit.kind,
+      output: handle.output,
+    });
     unit.probe = driver?.openProbe(files);
     void handle.exited.then((exit) => {
       if (unit.handle === handle) ended(unit, exit, driver);
@@ -76,7 +81,7 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
     const verdict = deps.room.wasKilledForMemory({ workloadId: unit.id, generation: unit.generation })
       ? OOM_VERDICT
       : (driver?.classifyExit(exit, deps.pump.tail(name), deps.expected().get(unit.id)) ?? UNKNOWN_VERDICT);
-    const pid = unit.handle?.identity.pid;
+    const label = unit.handle?.label;
     const { stopReason, finding } = unit;
     release(unit);
     unit.lastExit = {
@@ -92,13 +97,13 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
       case "refused":
       case "replaced":
       case "superseded":
-        log.info(`Stopped ${unit.id} (pid ${pid}, ${exitText(exit)})`);
+        log.info(`Stopped ${unit.id} (${label}, ${exitText(exit)})`);
         hooks.drop(unit);
         break;
       case "changed":
       case "cleaned":
         log.info(
-          `Stopped ${unit.id} (pid ${pid}, ${exitText(exit)}) ${stopReason === "changed" ? "to start it with its new settings" : "for a cleanup"}`,
+          `Stopped ${unit.id} (${label}, ${exitText(exit)}) ${stopReason === "changed" ? "to start it with its new settings" : "for a cleanup"}`,
         );
         if (unit.role !== "main") {
           hooks.drop(unit);
@@ -110,7 +115,7 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
         break;
       case "shed": {
         const reason = deps.room.shed().get(unit.id) ?? "there was no room for it";
-        log.warn(`Stopped ${unit.id} (pid ${pid}, ${exitText(exit)}): ${reason}`);
+        log.warn(`Stopped ${unit.id} (${label}, ${exitText(exit)}): ${reason}`);
         if (unit.role !== "main") {
           hooks.drop(unit);
           break;
@@ -198,13 +203,13 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
           specHash: unit.specHash,
           ...(unit.lane === 0 ? {} : { lane: unit.lane }),
         };
-        const handle = await inSpawnTurn(() => deps.runtime.start(mark, launch, files));
+        const start = () => deps.runtime.start(mark, launch, files);
+        // A platform may take minutes, and blocks nobody here.
+        const handle = "engine" in launch ? await start() : await inSpawnTurn(start);
         watch(unit, handle, driver);
         enter(unit, "running", undefined);
-        deps
-          .logFor(componentOf(unit.kind))
-          .info(`Started ${unit.id} (pid ${handle.identity.pid}) ${driver.describe(workload)}`);
-        deps.onOccurrence({ kind: "start", workloadId: unit.id, text: `pid ${handle.identity.pid}` });
+        deps.logFor(componentOf(unit.kind)).info(`Started ${unit.id} (${handle.label}) ${driver.describe(workload)}`);
+        deps.onOccurrence({ kind: "start", workloadId: unit.id, text: handle.label });
       } catch (thrown) {
         if (abort.signal.aborted) {
           hooks.drop(unit);
@@ -231,8 +236,11 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
       enter(unit, "stopping", STOP_CAUSE[reason](unit));
       const outcome = await handle.stop(ladder);
       if (outcome === "unkillable" && unit.handle === handle) {
-        enter(unit, "unkillable", "it survived SIGKILL; nothing is started in its place until it is gone");
-        deps.logFor("PID").error(`${unit.id} (pid ${handle.identity.pid}) cannot be killed: it is stuck in the kernel`);
+        const why = handle.identity === undefined ? "its platform has not ended it" : "it survived SIGKILL";
+        enter(unit, "unkillable", `${why}; nothing is started in its place until it is gone`);
+        const where =
+          handle.identity === undefined ? "its platform has not ended it in time" : "it is stuck in the kernel";
+        deps.logFor("PID").error(`${unit.id} (${handle.label}) cannot be killed: ${where}`);
         hooks.wake();
       }
     },

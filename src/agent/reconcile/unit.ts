@@ -4,7 +4,8 @@ import { provesMedia } from "../health/media-proof.ts";
 import { NEW_PROCESS, type ProcessHealth } from "../health/process-health.ts";
 import { NO_SOCKETS, type SocketHealth } from "../health/socket-health.ts";
 import type { RegistryRecord } from "../registry/record.ts";
-import type { Lane, ProcessHandle } from "../runtime/process/process-runtime.ts";
+import type { Lane } from "../runtime/process/process-runtime.ts";
+import type { RunHandle } from "../runtime/workload-runtime.ts";
 import type { MediaProbe } from "../workload/driver.ts";
 import type { ObservedProcess, ObservedWorkload, UnitPhase } from "./observed.ts";
 import type { StopReason } from "./plan.ts";
@@ -42,7 +43,7 @@ export interface Unit {
   failedUpdate: FailedUpdate | undefined;
   /** Wall time of the last change of phase. */
   sinceWallMs: number;
-  handle: ProcessHandle | undefined;
+  handle: RunHandle | undefined;
   probe: MediaProbe | undefined;
   health: MediaHealth;
   sockets: SocketHealth;
@@ -155,7 +156,7 @@ export function toRecord(unit: Unit, bootId: string): RegistryRecord {
     ...(unit.role === "main" ? {} : { role: unit.role }),
     ...(unit.holds === undefined ? {} : { claims: [...unit.holds] }),
     phase: unit.phase === "launching" ? "starting" : unit.phase === "unkillable" ? "stopping" : unit.phase,
-    ...(unit.handle === undefined
+    ...(unit.handle?.identity === undefined
       ? {}
       : { pid: unit.handle.identity.pid, startTicks: unit.handle.identity.startTicks }),
     bootId,

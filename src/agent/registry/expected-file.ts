@@ -27,6 +27,13 @@ const documentSchema = z.object({
   lastEventId: z.string().optional(),
   workloads: z.array(z.unknown()),
   heldIds: z.array(z.string()).optional(),
+  sessions: z
+    .object({
+      unclaimed: z.array(z.string()),
+      withheld: z.array(z.string()),
+      stopped: z.array(z.tuple([z.string(), z.int().nonnegative()])),
+    })
+    .optional(),
 });
 
 /** Loads what is there. Never throws, whatever stands in the file. A workload that is not understood is left out. */
@@ -70,6 +77,6 @@ function parseExpected(data: unknown): {
   }
   // Without one of its workloads the set is no longer the one of that revision: the server must be asked for all of it.
   const { epoch, revision, lastEventId } = problems.length === 0 ? parsed.data : {};
-  const { heldIds } = parsed.data;
-  return { document: { epoch, revision, lastEventId, workloads, heldIds }, problems };
+  const { heldIds, sessions } = parsed.data;
+  return { document: { epoch, revision, lastEventId, workloads, heldIds, sessions }, problems };
 }

@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import { readdir, readFile, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
+import { readProcText } from "../../base/proc-text.ts";
 
 /** Counters and levels of the machine at one moment. What cannot be had is `undefined`. */
 export interface NodeReading {
@@ -25,7 +25,7 @@ export interface DiskReading {
 
 /** Reads a few small files of the kernel's, which takes well under a millisecond. Never throws. */
 export function readNode(procRoot = "/proc"): Omit<NodeReading, "temperatureC"> {
-  const text = (name: string) => readText(join(procRoot, name));
+  const text = (name: string) => readProcText(join(procRoot, name)) ?? "";
   const stat = text("stat");
   const uptime = Number.parseFloat(text("uptime"));
   return {
@@ -86,13 +86,5 @@ export async function readDisk(path: string): Promise<DiskReading | undefined> {
     return { path, device, totalBytes: blocks * bsize, usedBytes: (blocks - bavail) * bsize };
   } catch {
     return undefined;
-  }
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
   }
 }

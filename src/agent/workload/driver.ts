@@ -1,7 +1,8 @@
 import type { Secrets } from "../../base/redact.ts";
 import type { Workload } from "../../contract/workload.ts";
 import type { Finding } from "../health/finding.ts";
-import type { Launch, ProcessExit, StopLadder, WorkloadFiles } from "../runtime/process/process-runtime.ts";
+import type { ProcessExit, StopLadder, WorkloadFiles } from "../runtime/process/process-runtime.ts";
+import type { WorkloadLaunch } from "../runtime/workload-runtime.ts";
 
 /** Why this box does not run a workload: the rule that says so and what it says. */
 export interface Refusal {
@@ -95,7 +96,7 @@ export interface WorkloadDriver<W extends Workload = Workload> {
   /** A changed workload may run beside its old self for a while, as far as their claims allow it. */
   mayOverlap(workload: W): boolean;
   /** Everything that must be known or written before the launch. Rejects with an `AppError`. */
-  prepare(workload: W, files: WorkloadFiles, signal: AbortSignal): Promise<Launch>;
+  prepare(workload: W, files: WorkloadFiles, signal: AbortSignal): Promise<WorkloadLaunch>;
   openProbe(files: WorkloadFiles): MediaProbe;
   /** Absent: its health is that of its media. */
   healthOf?(id: string): OwnHealth;

@@ -27,7 +27,7 @@ export function cleanupCommand(context: CommandContext, finish: Finish): Command
 With a running agent: it stops what is ours and belongs to no workload, and keeps the rest. With --previous it stops
 what was started before this agent too, with --all everything; what is expected is then started anew.
 Without one: every process that proves to be ours is stopped, and its record cleared. Use it before removing Sluice.
-Each is asked to end, waited for, and killed only then. Marks of sessions (.session-….mark) of which nothing is left go too.
+Each is asked to end, waited for, and killed only then. Marks of starts (.session-….mark) of which nothing is left go too.
 
 A process counts as ours only if its start time, the boot and the mark in its environment agree. No other is touched.
 Exits 75 when a process could not be stopped.`,
@@ -77,11 +77,11 @@ export function renderCleanup({ processes, marksRemoved = 0 }: CleanupResult): s
   const marks =
     marksRemoved === 0
       ? ""
-      : `Removed ${marksRemoved === 1 ? "1 mark" : `${marksRemoved} marks`} of sessions that are over.\n`;
+      : `Removed ${marksRemoved === 1 ? "1 mark" : `${marksRemoved} marks`} of starts of which nothing is left.\n`;
   if (processes.length === 0) return `No process of ours is here.\n${marks}`;
   const lines = processes
-    .map(({ pid, workloadId, generation, outcome, reason }) => {
-      return `pid ${pid} (${workloadId}, generation ${generation}) ${OUTCOMES[outcome]}: ${reason}\n`;
+    .map(({ pid, label = `pid ${pid}`, workloadId, generation, outcome, reason }) => {
+      return `${label} (${workloadId}, generation ${generation}) ${OUTCOMES[outcome]}: ${reason}\n`;
     })
     .join("");
   return `${lines}${marks}`;

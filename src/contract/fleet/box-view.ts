@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { boxIdSchema } from "../identifier.ts";
+import { sessionFactsSchema } from "../session-status.ts";
 import { flagSchema, instantSchema, pageQuerySchema } from "./page.ts";
 import { labelsSchema, selectorTextSchema } from "./selector.ts";
 
@@ -49,6 +50,8 @@ export const boxViewSchema = z.object({
       temperatureC: z.number().optional(),
     })
     .optional(),
+  /** What it can run sessions with. Absent: it has not said. */
+  sessions: sessionFactsSchema.optional(),
   createdAt: instantSchema,
 });
 export type BoxView = z.output<typeof boxViewSchema>;

@@ -9,6 +9,7 @@ export const commandViewSchema = z.object({
   id: z.string(),
   box: boxIdSchema,
   name: z.string(),
+  /** Secrets masked. */
   args: z.record(z.string(), z.unknown()),
   generation: z.int(),
   state: z.enum(COMMAND_STATES),
@@ -20,8 +21,12 @@ export const commandViewSchema = z.object({
 });
 export type CommandView = z.output<typeof commandViewSchema>;
 
+/** A box keeps its open commands in one document, and takes no event above 1 MiB. */
+export const MAX_COMMAND_ARGS_BYTES = 64 * 1024;
+
 export const commandCreateSchema = z.strictObject({
-  name: z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, "must be lower-case letters, digits and dashes"),
+  name: z.string().regex(/^[A-Za-z][A-Za-z0-9-]{0,62}$/, "must be letters, digits and dashes, beginning with a letter"),
+  /** Of a session's commands: `SESSION_COMMAND_ARGS`. */
   args: z.record(z.string(), z.unknown()).default({}),
   deadlineSeconds: z.int().min(1).max(86_400).default(60),
 });

@@ -32,6 +32,10 @@ export function createAlertRoutes({
   /** Of webhooks. */
   readonly mayReach: MayReach;
 }): readonly Route[] {
+  const viewOf = (object: StoredObject) => {
+    const rule = ruleOf(object);
+    return rule === undefined ? undefined : viewOfRule(rule, object, secrets);
+  };
   return [
     route({
       method: "GET",
@@ -149,11 +153,6 @@ function requireAllowed(url: string, mayReach: MayReach): void {
     const reason = `webhook.url: ${messageOf(thrown)}; allowed: public addresses, and what the hub's webhooks.allowedNetworks names`;
     throw new AppError("invalid", reason, { field: "webhook.url", cause: thrown });
   }
-}
-
-function viewOf(object: StoredObject) {
-  const rule = ruleOf(object);
-  return rule === undefined ? undefined : viewOfRule(rule, object);
 }
 
 function paged<Item>(items: Item[], next: string | undefined) {

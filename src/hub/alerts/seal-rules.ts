@@ -2,12 +2,12 @@ import { AppError, messageOf } from "../../base/errors.ts";
 import { type Service, untilAborted } from "../../base/service.ts";
 import type { HubContext } from "../hub-context.ts";
 import type { StoredObject } from "../store/objects.ts";
-import { ALERT_RULE, ruleOf, sealWebhook } from "./alert-rule.ts";
+import { ALERT_RULE, type AlertRule, ruleOf, sealWebhook, signingSecret, webhookAddress } from "./alert-rule.ts";
 
 const PAGE = 200;
 const RETRY_MS = 10_000;
 
-/** Encrypts, once, the secrets that an earlier release has left in the store as they are, and says which can be read no more. */
+/** Encrypts, once, the webhooks that an earlier release has left in the store as they are, and says which can be read no more. */
 export function createRuleSealer({
   store,
   clock,
@@ -16,18 +16,16 @@ export function createRuleSealer({
 }: Pick<HubContext, "store" | "clock" | "log" | "secrets">): Service {
   const seal = async (object: StoredObject): Promise<"sealed" | "clear" | "lost" | "none"> => {
     const rule = ruleOf(object);
-    if (rule?.webhook.sealedSecret !== undefined) {
-      try {
-        secrets?.open(rule.webhook.sealedSecret, `${ALERT_RULE}/${object.id}`);
-        return secrets === undefined ? "lost" : "none";
-      } catch {
-        return "lost";
-      }
-    }
-    if (rule?.webhook.secret === undefined) return "none";
-    if (secrets === undefined) return "clear";
+    if (rule === undefined) return "none";
+    if (isLost(rule)) return "lost";
     const { id: _id, requirements: _requirements, ...body } = rule;
-    const webhook = sealWebhook(object.id, rule.webhook, { held: undefined, secrets });
+    if (rule.webhook.sealedUrl !== undefined && rule.webhook.secret === undefined) return "none";
+    if (secrets === undefined) return "clear";
+    const webhook = sealWebhook(
+      object.id,
+      { url: webhookAddress(rule, secrets), secret: rule.webhook.secret },
+      { held: rule.webhook, secrets },
+    );
     const subject = `${ALERT_RULE}/${object.id}`;
     const audit = { actor: "hub", action: "alert-rule.encrypt", subject, outcome: "done" } as const;
     const context = { nowMs: clock.wallMs(), expectedRevision: object.revision, audit };
@@ -40,6 +38,16 @@ export function createRuleSealer({
     return "sealed";
   };
 
+  const isLost = (rule: AlertRule): boolean => {
+    try {
+      webhookAddress(rule, secrets);
+      signingSecret(rule, secrets);
+      return false;
+    } catch {
+      return true;
+    }
+  };
+
   const sealAll = async () => {
     const counts = { sealed: 0, clear: 0, lost: 0, none: 0 };
     let after: string | undefined;
@@ -49,13 +57,15 @@ export function createRuleSealer({
       after = page.next;
     } while (after !== undefined);
     if (counts.sealed > 0)
-      log.info(`Encrypted the secrets of ${counts.sealed} webhooks, which lay in the store as they are`);
+      log.info(`Encrypted ${counts.sealed} webhooks, whose addresses and secrets lay in the store as they are`);
     if (counts.clear > 0) {
-      log.warn(`The secrets of ${counts.clear} webhooks lie in the store as they are: set secrets.keyFile on all hubs`);
+      log.warn(
+        `${counts.clear} webhooks lie in the store as they are, whole addresses and secrets: set secrets.keyFile on all hubs`,
+      );
     }
     if (counts.lost > 0) {
       log.error(
-        `The secrets of ${counts.lost} webhooks were encrypted with another key, and their messages wait: give this hub that key (secrets.keyFile), or set the secrets again`,
+        `${counts.lost} webhooks were encrypted with another key, and their messages wait: give this hub that key (secrets.keyFile), or set addresses and secrets again`,
       );
     }
   };
@@ -68,7 +78,7 @@ export function createRuleSealer({
           await sealAll();
           break;
         } catch (thrown) {
-          log.debug(`Secrets of webhooks could not be looked through yet: ${messageOf(thrown)}`);
+          log.debug(`Webhooks could not be looked through yet: ${messageOf(thrown)}`);
           await clock.delay(RETRY_MS, signal).catch(() => undefined);
         }
       }

@@ -13,6 +13,7 @@ import { addBox, addOperators, memoryStore, OPERATOR, startLiveHub, VIEWER } fro
 import { reportOf } from "../store/store.fake.ts";
 
 const SECRET = "a-secret-of-the-webhook";
+const TOKEN_IN_PATH = "a-token-in-its-address";
 let directory = "";
 let servers: Server[] = [];
 
@@ -57,7 +58,7 @@ function isSigned(message: { readonly headers: IncomingHttpHeaders; readonly tex
   return message?.headers["x-sluice-signature"] === `sha256=${signature}`;
 }
 
-test("a secret that an earlier release left as it is gets encrypted at the start, and signs as before", async () => {
+test("a secret and an address that an earlier release left as they are get encrypted at the start, and it is signed as before", async () => {
   const { received, url } = await startReceiver();
   const store = memoryStore();
   await addOperators(store);
@@ -67,6 +68,7 @@ test("a secret that an earlier release left as it is gets encrypted at the start
   const stored = async () => JSON.stringify((await store.objects.get("alert-rule", "disk"))?.body);
   await expect.poll(stored, soon).not.toContain(SECRET);
   expect(await stored()).toContain('"sealedSecret":"s1.');
+  expect(await stored()).not.toContain("/hook");
   expect((await store.audit.list({ action: "alert-rule.encrypt" }, { limit: 5 })).items).toHaveLength(1);
   await sendReport(hub.origin, key, full);
   await expect.poll(() => received.length, soon).toBe(1);
@@ -87,9 +89,7 @@ test("with another key nothing is sent unsigned, and the messages go out once th
   }
   {
     await using hub = await startLiveHub({ store });
-    await expect
-      .poll(() => hub.log.lines.join(), soon)
-      .toContain("The secrets of 1 webhooks were encrypted with another key");
+    await expect.poll(() => hub.log.lines.join(), soon).toContain("1 webhooks were encrypted with another key");
     await sendReport(hub.origin, key, full);
     const waiting = async () => JSON.stringify((await call(`${hub.origin}/v1/deliveries`, { token: VIEWER })).body);
     await expect.poll(waiting, soon).toContain("give it that key (secrets.keyFile), or set the secret again");
@@ -100,9 +100,11 @@ test("with another key nothing is sent unsigned, and the messages go out once th
     expect(received).toEqual([]);
   }
   await using hub = await startLiveHub({ store, secrets });
+  // Its address was set while the hub had the other key.
+  await expect.poll(() => hub.log.lines.join(), soon).toContain("1 webhooks were encrypted with another key");
+  expect((await put(hub.origin, rule(url))).body).toMatchObject({ webhook: { signed: true } });
   await expect.poll(() => received.length, soon).toBe(1);
   expect(isSigned(received[0])).toBe(true);
-  expect(hub.log.lines.join()).not.toContain("another key");
 });
 
 test("the same secret again is no change, and another one is", async () => {
@@ -159,10 +161,13 @@ test("the store's file holds no secret, and the key beside it is for its owner o
     files: { dataDir: directory },
   };
   const hub = await startTestHub(options);
-  const body = rule("https://hook.example/x", SECRET);
+  const body = rule(`https://hook.example/x/${TOKEN_IN_PATH}`, SECRET);
   expect((await hub.ask("PUT", "/v1/alert-rules/disk", { body })).status).toBe(200);
   const files = () => readdirSync(directory).filter((name) => name.startsWith("hub.db"));
-  for (const name of files()) expect(readFileSync(join(directory, name)).includes(SECRET)).toBe(false);
+  for (const name of files()) {
+    const bytes = readFileSync(join(directory, name));
+    for (const secret of [SECRET, TOKEN_IN_PATH]) expect(bytes.includes(secret), secret).toBe(false);
+  }
   const key = join(directory, "secrets.key");
   const before = readFileSync(key, "utf8");
   expect([before.length, statSync(key).mode & 0o777]).toEqual([65, 0o600]);

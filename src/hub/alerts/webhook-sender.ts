@@ -9,7 +9,7 @@ import type { SecretBox } from "../auth/secret-box.ts";
 import type { Delivery } from "../store/alerts.ts";
 import type { Store } from "../store/store.ts";
 import { signatureHeaders } from "./alert-message.ts";
-import { ALERT_RULE, ruleOf, signingSecret } from "./alert-rule.ts";
+import { ALERT_RULE, ruleOf, signingSecret, webhookAddress } from "./alert-rule.ts";
 
 /** Tells webhooks. At least once: a hub that dies while it sends leaves the message to another. */
 export interface WebhookSender extends Service {
@@ -47,7 +47,7 @@ export function createWebhookSender(deps: WebhookSenderDeps): WebhookSender {
     if (rule === undefined) throw new AppError("not-found", `the rule ${delivery.target} is gone`);
     const body = JSON.stringify(delivery.body);
     const limit = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]);
-    const response = await deps.fetch(new URL(rule.webhook.url), {
+    const response = await deps.fetch(new URL(webhookAddress(rule, deps.secrets)), {
       method: "POST",
       headers: {
         "content-type": "application/json",

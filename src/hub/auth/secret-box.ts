@@ -14,6 +14,11 @@ const VERSION = "s1";
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
 
+/** Whether this is a text that a secret box has sealed, with whatever key. Pure. */
+export function isSealed(text: string): boolean {
+  return text.startsWith(`${VERSION}.`);
+}
+
 /** AES-256-GCM with a new IV each time. A sealed text is `s1.<which key>.<base64url of IV, text, tag>`. */
 export function createSecretBox(key: Buffer): SecretBox {
   const keyId = createHash("sha256").update("sluice secret key").update(key).digest("hex").slice(0, 12);

@@ -4,7 +4,7 @@ import type { Store } from "../store/store.ts";
 import type { BoxConnection } from "./box-connection.ts";
 import { commandEvent, holdEvent, readyEvent } from "./box-events.ts";
 import { standingOf } from "./box-standing.ts";
-import { setEvent, stepEvent } from "./served-set.ts";
+import { type OpenWorkload, setEvent, stepEvent } from "./served-set.ts";
 
 export interface BoxLapDeps {
   readonly store: Store;
@@ -13,6 +13,7 @@ export interface BoxLapDeps {
   readonly hubId: string;
   /** Whether this is still the box's connection, among all hubs. Asked before something is sent that is sent once only. */
   readonly isNewest: (connection: BoxConnection) => Promise<boolean>;
+  readonly open: OpenWorkload;
 }
 
 /** Above this nothing more is read from the store for a connection: it goes on from its cursor when it has drained. */
@@ -62,12 +63,12 @@ async function sendSet(connection: BoxConnection, deps: BoxLapDeps): Promise<boo
         ? await deps.store.expected.renewEpoch(boxId, answer.set.epoch, { nowMs: deps.clock.wallMs() })
         : answer.set;
       if (isAhead) deps.log.warn(`Box ${boxId} has seen what this store lost: it gets its set afresh`);
-      send(connection, setEvent(set));
+      send(connection, setEvent(set, deps.open));
       connection.cursor = `${set.epoch}.${set.revision}`;
       return true;
     }
     for (const change of answer.changes) {
-      send(connection, stepEvent(answer.epoch, change));
+      send(connection, stepEvent(answer.epoch, change, deps.open));
       connection.cursor = `${answer.epoch}.${change.revision}`;
     }
     if (answer.changes.length < CHANGES_A_READ) {

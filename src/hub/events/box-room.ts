@@ -11,6 +11,7 @@ import type { ConnectionMarks } from "./connection-marks.ts";
 import { encodeBeat } from "./frame.ts";
 import { handOver } from "./hand-over.ts";
 import { createLapQueue } from "./lap-queue.ts";
+import type { OpenWorkload } from "./served-set.ts";
 
 /** All boxes that are connected to this hub. */
 export interface BoxRoom extends Service {
@@ -38,6 +39,8 @@ export interface BoxRoomDeps {
   /** Who of several hubs has a box; left out where there is one hub. */
   readonly marks?: ConnectionMarks | undefined;
   readonly onLink: (boxId: string, isLinked: boolean) => void;
+  /** What is sealed in the store is opened on its way to a box. */
+  readonly open: OpenWorkload;
   /** A newer connection has closed this one. */
   readonly onTakeover: (older: BoxConnection, newer: BoxConnection) => void;
 }

@@ -78,7 +78,7 @@ export function viewOf(box: Box, parts: ViewParts): z.input<typeof boxViewSchema
 }
 
 function reportedOf({ report }: BoxReport) {
-  const { agentVersion, verdict, bootId, applied, node } = report;
+  const { agentVersion, verdict, bootId, applied, node, sessions } = report;
   const { cpuPercent, memoryPercent, diskPercent, temperatureC } = nodeFigures(node);
   return {
     agentVersion,
@@ -86,6 +86,7 @@ function reportedOf({ report }: BoxReport) {
     bootId,
     applied,
     ...(node === undefined ? {} : { node: { cpuPercent, memoryPercent, diskPercent, temperatureC } }),
+    ...(sessions === undefined ? {} : { sessions }),
   };
 }
 

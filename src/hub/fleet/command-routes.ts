@@ -1,11 +1,15 @@
+import { AppError } from "../../base/errors.ts";
 import { boxPathSchema } from "../../contract/fleet/box-view.ts";
 import {
   type CommandView,
   commandCreateSchema,
   commandPathSchema,
   commandViewSchema,
+  MAX_COMMAND_ARGS_BYTES,
 } from "../../contract/fleet/command-view.ts";
 import { pageQuerySchema, pageSchema } from "../../contract/fleet/page.ts";
+import { maskWorkload } from "../../contract/mask-workload.ts";
+import { isSessionCommand, parseSessionCommand, type SessionCommand } from "../../contract/session-command.ts";
 import { type Route, route } from "../http/route.ts";
 import type { HubContext } from "../hub-context.ts";
 import type { Command } from "../store/command-list.ts";
@@ -17,6 +21,18 @@ export function createCommandRoutes({ store, clock, newSecret }: HubContext): re
   const listOf = async (boxId: string) => {
     if ((await store.boxes.get(boxId)) === undefined) throw notFound("box", boxId);
     return store.commands.list(boxId, clock.wallMs());
+  };
+
+  /** A box that has not said what it takes may come to take it before the deadline. */
+  const requireCapability = async (boxId: string, name: string) => {
+    const capabilities = (await store.reports.get(boxId))?.report.capabilities;
+    if (capabilities === undefined || capabilities.includes(`command:${name}`)) return;
+    const taken = capabilities.flatMap((text) => (text.startsWith("command:") ? [text.slice("command:".length)] : []));
+    throw new AppError(
+      "unsupported",
+      `name: ${name} given; the agent of box ${boxId} takes ${taken.join(", ") || "no commands"}`,
+      { field: "name" },
+    );
   };
 
   return [
@@ -32,10 +48,14 @@ export function createCommandRoutes({ store, clock, newSecret }: HubContext): re
       handle: async (call) => {
         const { box } = call.params;
         const { name, args, deadlineSeconds } = call.body;
+        const subject = subjectOf(name, args);
+        if (subject !== undefined) await requireCapability(box, name);
         const id = `c-${newSecret().slice(0, 16)}`;
-        const context = writeOf(call, clock, { action: "command.create", subject: `box/${box}`, detail: name });
+        const detail = `${name} (${id})${subject === undefined ? "" : ` for ${subject}`}`;
+        const context = writeOf(call, clock, { action: "command.create", subject: `box/${box}`, detail });
         const deadlineMs = clock.wallMs() + deadlineSeconds * 1000;
-        return commandView(await store.commands.create(box, { id, name, args, deadlineMs }, context));
+        const asked = { id, name, args, deadlineMs, isAudited: true };
+        return commandView(await store.commands.create(box, asked, context));
       },
     }),
     route({
@@ -71,6 +91,29 @@ export function createCommandRoutes({ store, clock, newSecret }: HubContext): re
   ];
 }
 
+/**
+ * The session that a command is about, as `session web (generation 3)`; undefined for one that is about none. Throws `invalid`
+ * with the first field that is wrong.
+ */
+function subjectOf(name: string, args: Readonly<Record<string, unknown>>): string | undefined {
+  const bytes = Buffer.byteLength(JSON.stringify(args));
+  if (bytes > MAX_COMMAND_ARGS_BYTES) {
+    throw new AppError("invalid", `args: given ${bytes} bytes; allowed: at most ${MAX_COMMAND_ARGS_BYTES}`, {
+      field: "args",
+    });
+  }
+  if (!isSessionCommand(name)) return undefined;
+  const parsed = parseSessionCommand(name, args);
+  if ("problem" in parsed) throw new AppError("invalid", parsed.problem, { field: parsed.field });
+  return describe(parsed.command);
+}
+
+function describe(command: SessionCommand): string {
+  if (command.name === "TouchSession") return `session ${command.id}`;
+  const id = command.name === "StartSession" ? command.spec.id : command.id;
+  return `session ${id} (generation ${command.generation})`;
+}
+
 /** Pure. */
 export function commandView(command: Command): CommandView {
   const { id, boxId, name, args, generation, state, createdMs, deadlineMs, takenMs, finishedMs, answer } = command;
@@ -78,7 +121,7 @@ export function commandView(command: Command): CommandView {
     id,
     box: boxId,
     name,
-    args: { ...args },
+    args: { ...maskWorkload(args) },
     generation,
     state,
     createdAt: isoOf(createdMs),

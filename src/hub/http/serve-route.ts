@@ -21,7 +21,7 @@ export interface ServeDeps {
   readonly authenticator: Authenticator;
   readonly limiter: RateLimiter;
   /** Of boxes. Absent: their keys alone count. */
-  readonly clientCertificates?: Pick<ClientCertificates, "check"> | undefined;
+  readonly clientCertificates?: Pick<ClientCertificates, "check" | "watch"> | undefined;
   readonly rates: CallRates;
   readonly bodyTimeoutMs: number;
   readonly streams: OpenStreams;
@@ -55,11 +55,13 @@ export function serveRoute(route: Route, deps: ServeDeps) {
       const call = await readCall(route, { request, caller, signal: life.signal }, deps);
       if (route.stream !== undefined && wantsStream(route, request)) {
         const watch = deps.authenticator.watch(token, caller, life);
+        const ofBox = isForBoxes(route) ? deps.clientCertificates?.watch(socket, request.ip, life) : undefined;
         deps.streams.add(life);
         reply.hijack();
         isHandedOver = true;
         const onEnd = () => {
           watch[Symbol.dispose]();
+          ofBox?.[Symbol.dispose]();
           deps.streams.remove(life);
           socket.off("close", onClose);
         };

@@ -1,4 +1,5 @@
 import { AppError } from "../../base/errors.ts";
+import { maskWorkload } from "../../contract/mask-workload.ts";
 
 /**
  * Something a box is asked to do once. Times are wall time in milliseconds.
@@ -29,6 +30,8 @@ export interface NewCommand {
   readonly deadlineMs: number;
   /** What it acts on. Of those that wait with the same key only the latest is carried out. */
   readonly key?: string | undefined;
+  /** What comes of it is written into the audit log too. */
+  readonly isAudited?: boolean | undefined;
 }
 
 /** The document of a box. Oldest first. */
@@ -62,7 +65,7 @@ export function decideCreate(list: BoxCommands, asked: NewCommand, nowMs: number
   const made: Command = { ...asked, boxId: list.boxId, generation, state: "waiting", createdMs: nowMs };
   const others = list.commands.map((command) =>
     asked.key !== undefined && command.key === asked.key && command.state === "waiting"
-      ? { ...command, state: "replaced" as const, finishedMs: nowMs, answer: `replaced by ${asked.id}` }
+      ? finished(command, { state: "replaced", finishedMs: nowMs, answer: `replaced by ${asked.id}` })
       : command,
   );
   return { list: { ...list, lastGeneration: generation, commands: [...others, made] }, answer: made };
@@ -74,9 +77,14 @@ export function expireAll(list: BoxCommands, nowMs: number): BoxCommands {
   const commands = list.commands.map((command): Command => {
     if (!isOpen(command) || command.deadlineMs > nowMs) return command;
     const answer = command.state === "taken" ? "no answer before the deadline" : "not sent before the deadline";
-    return { ...command, state: "expired", finishedMs: command.deadlineMs, answer };
+    return finished(command, { state: "expired", finishedMs: command.deadlineMs, answer });
   });
   return { ...list, commands };
+}
+
+/** Nobody needs its secrets any more. */
+export function finished(command: Command, end: Required<Pick<Command, "state" | "finishedMs" | "answer">>): Command {
+  return { ...command, ...end, args: maskWorkload(command.args) };
 }
 
 export function isOpen({ state }: Command): boolean {

@@ -1,3 +1,4 @@
+import { auditAppend, type NewAuditEntry } from "./audit-log.ts";
 import { boxes, boxTopic, commandLists } from "./box-documents.ts";
 import {
   type BoxCommands,
@@ -6,6 +7,7 @@ import {
   type Edit,
   emptyList,
   expireAll,
+  finished,
   isOpen,
   type NewCommand,
   pruned,
@@ -57,17 +59,35 @@ function deadlineKey(boxId: string, deadlineMs: number) {
   return keyOf(deadlines, String(Math.ceil(deadlineMs)).padStart(DEADLINE_DIGITS, "0"), boxId);
 }
 
-/** What is written with a list of commands: events for those that expired since it was held. */
+/** What is written with a list of commands: events for those that expired since it was held, and what came of the audited ones. */
 function writeList(held: BoxCommands | undefined, list: BoxCommands): Outcome<undefined> {
   const open = new Set(held?.commands.filter(isOpen).map(({ id }) => id));
-  const expired = list.commands.filter(({ id, state }) => state === "expired" && open.has(id));
+  const ended = list.commands.filter((command) => !isOpen(command) && open.has(command.id));
+  const expired = ended.filter(({ state }) => state === "expired");
+  const atMs = ({ finishedMs, deadlineMs }: Command) => finishedMs ?? deadlineMs;
   return {
     answer: undefined,
     puts: [putOf(keyOf(commandLists, list.boxId), pruned(list))],
-    appends: expired.map((command) => eventAppend(expiredEvent(command), command.finishedMs ?? command.deadlineMs)),
+    appends: [
+      ...expired.map((command) => eventAppend(expiredEvent(command), atMs(command))),
+      ...ended.filter(({ isAudited }) => isAudited).map((command) => auditAppend(auditOf(command), atMs(command))),
+    ],
     wakes: expired.length === 0 ? [] : [EVENTS_TOPIC],
   };
 }
+
+/** `command.done`, `command.failed`, `command.expired`, `command.replaced`. */
+function auditOf({ id, boxId, name, state, answer = "" }: Command): NewAuditEntry {
+  const isAnswered = state === "done" || state === "failed";
+  return {
+    actor: isAnswered ? `box:${boxId}` : "hub",
+    action: `command.${state}`,
+    subject: `box/${boxId}`,
+    outcome: state === "done" ? "done" : "refused",
+    detail: `${name} (${id}): ${answer.slice(0, AUDITED_CHARACTERS)}`,
+  };
+}
+const AUDITED_CHARACTERS = 500;
 
 function expiredEvent({ id, boxId, name, answer, takenMs }: Command): NewEvent {
   return {
@@ -125,7 +145,7 @@ export function createCommandStore(engine: Engine): CommandStore {
         const command = list.commands.find((one) => one.id === id);
         if (command === undefined) throw notFound(`command of box ${boxId}`, id);
         if (!isOpen(command)) return { list, answer: command };
-        const done: Command = { ...command, state: ok ? "done" : "failed", finishedMs: nowMs, answer: text };
+        const done = finished(command, { state: ok ? "done" : "failed", finishedMs: nowMs, answer: text });
         return { list: withCommand(list, done), answer: done };
       }),
     list: async (boxId, nowMs) => {

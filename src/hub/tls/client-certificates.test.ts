@@ -1,6 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import type { IncomingMessage } from "node:http";
 import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,7 +26,7 @@ beforeAll(() => {
   makeCertificate("north-1", { by: "box-ca" });
   makeCertificate("stranger", { by: "other-ca" });
   makeCertificate("for-servers", { by: "box-ca", extension: "extendedKeyUsage=serverAuth" });
-  makeExpired("old", "box-ca");
+  makeDated("old", { by: "box-ca", fromMs: Date.UTC(2024, 0, 1), toMs: Date.UTC(2024, 1, 1) });
 });
 afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
@@ -57,8 +58,11 @@ function makeCertificate(name: string, { by, extension }: { readonly by: string;
   openssl("x509", "-req", "-in", `${name}.csr`, ...sign, "-out", `${name}.pem`);
 }
 
-/** Made for a time that is over. */
-function makeExpired(name: string, by: string): void {
+function makeDated(
+  name: string,
+  { by, fromMs, toMs }: { readonly by: string; readonly fromMs: number; readonly toMs: number },
+): void {
+  const date = (ms: number) => new Date(ms).toISOString().replace(/\.\d+|[-:T]/g, "");
   openssl("req", ...newKey(name), "-subj", `/CN=${name}`, "-out", `${name}.csr`);
   mkdirSync(at("issued"), { recursive: true });
   writeFileSync(at("index"), "");
@@ -66,7 +70,7 @@ function makeExpired(name: string, by: string): void {
     at("ca.cnf"),
     `[ca]\ndefault_ca=d\n[d]\nnew_certs_dir=issued\ndatabase=index\nrand_serial=yes\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n`,
   );
-  const dates = ["-startdate", "20240101000000Z", "-enddate", "20240201000000Z"];
+  const dates = ["-startdate", date(fromMs), "-enddate", date(toMs)];
   const files = ["-in", `${name}.csr`, "-cert", `${by}.pem`, "-keyfile", `${by}.key`, "-out", `${name}.pem`];
   openssl("ca", "-batch", "-notext", "-config", "ca.cnf", ...dates, ...files);
 }
@@ -152,6 +156,22 @@ async function ask(
     });
     asked.end(body === undefined ? undefined : JSON.stringify(body));
   });
+}
+
+/** An event stream, read until the other side ends it. */
+async function openStream(url: string, given: { readonly token: string; readonly certificate: string }) {
+  const asked = request(url, {
+    headers: { authorization: `Bearer ${given.token}`, accept: "text/event-stream" },
+    agent: false,
+    ca: readFileSync(at("server-ca.pem")),
+    cert: readFileSync(at(`${given.certificate}.pem`)),
+    key: readFileSync(at(`${given.certificate}.key`)),
+  });
+  stops.push(async () => asked.destroy());
+  asked.end();
+  const [response] = (await once(asked, "response")) as [IncomingMessage];
+  response.resume();
+  return { status: response.statusCode, ended: once(response, "end") };
 }
 
 function startAgent(hub: TlsHub, certificate: string | undefined) {
@@ -276,6 +296,22 @@ test("an agent whose certificate and key do not belong together is not started, 
   expect(text).toMatch(
     /link\.certFile and link\.keyFile: .*north-1\.pem and .*stranger\.key do not make a certificate and its key/,
   );
+});
+
+test("an open stream of a box is ended when its certificate ends, and not before", async () => {
+  const hub = await startHub("required");
+  // Of certificates whole seconds count.
+  const endMs = Math.floor(systemClock.wallMs() / 1000) * 1000 + 4000;
+  makeDated("short", { by: "box-ca", fromMs: endMs - 3_600_000, toMs: endMs });
+  const open = await openStream(`${hub.url}/v1/boxes/north-1/events`, { token: hub.key, certificate: "short" });
+  expect(open.status).toBe(200);
+  expect(systemClock.wallMs()).toBeLessThan(endMs);
+  await open.ended;
+  expect(systemClock.wallMs()).toBeGreaterThanOrEqual(endMs);
+  expect(systemClock.wallMs()).toBeLessThan(endMs + 10_000);
+  expect(hub.log.lines.join("\n")).toContain('the client certificate "short" ended at');
+  const again = await openStream(`${hub.url}/v1/boxes/north-1/events`, { token: hub.key, certificate: "short" });
+  expect(again.status).toBe(403);
 });
 
 test("a certificate that ends while its connection lasts is refused from then on", () => {

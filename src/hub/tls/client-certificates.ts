@@ -4,14 +4,23 @@ import { createSecureContext, type PeerCertificate, TLSSocket } from "node:tls";
 import type { Clock } from "../../base/clock.ts";
 import { AppError, messageOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
+import type { Service } from "../../base/service.ts";
 import type { HubOptions } from "../../config/hub-options.ts";
 
 /** Certificates of boxes (mutual TLS), beside their keys. */
-export interface ClientCertificates {
+export interface ClientCertificates extends Service {
   /** PEM. */
   readonly ca: string;
   /** Throws `refused`, with what is wrong, when what this connection showed does not do. */
   check(socket: Socket, address: string): void;
+  /** Aborts `control` with the same once it does no longer: a stream lasts for days. The disposer ends the watch. */
+  watch(socket: Socket, address: string, control: AbortController): Disposable;
+}
+
+interface Watched {
+  readonly socket: Socket;
+  readonly address: string;
+  readonly control: AbortController;
 }
 
 export interface ShownCertificate {
@@ -22,6 +31,8 @@ export interface ShownCertificate {
   readonly error: string | undefined;
 }
 
+/** An open stream outlives its certificate by this long at the most. */
+const SWEEP_MS = 1000;
 /** The same refusal of the same address is said once in so long. */
 const SAY_AGAIN_MS = 600_000;
 const MAX_SAID = 1000;
@@ -36,23 +47,45 @@ export async function loadClientCertificates(
   const ca = await readAuthorities(file);
   const said = new Map<string, number>();
   const judged = new WeakMap<Socket, ShownCertificate | undefined>();
+  const watched = new Set<Watched>();
+
+  const problemOf = (socket: Socket, address: string): AppError | undefined => {
+    if (!judged.has(socket)) judged.set(socket, shownBy(socket));
+    const isRequired = mode === "required";
+    const problem = judgeClientCertificate(judged.get(socket), { isRequired, nowMs: deps.clock.wallMs() });
+    if (problem === undefined) return undefined;
+    const key = `${address} ${problem}`;
+    const now = deps.clock.monotonicMs();
+    if (now - (said.get(key) ?? Number.NEGATIVE_INFINITY) > SAY_AGAIN_MS) {
+      if (said.size >= MAX_SAID) said.clear();
+      said.set(key, now);
+      deps.log.warn(`A box at ${address} is refused: ${problem}`);
+    }
+    return new AppError("refused", problem);
+  };
+
   return {
+    name: "client certificates",
     ca,
     check(socket, address) {
-      if (!judged.has(socket)) judged.set(socket, shownBy(socket));
-      const problem = judgeClientCertificate(judged.get(socket), {
-        isRequired: mode === "required",
-        nowMs: deps.clock.wallMs(),
-      });
-      if (problem === undefined) return;
-      const key = `${address} ${problem}`;
-      const now = deps.clock.monotonicMs();
-      if (now - (said.get(key) ?? Number.NEGATIVE_INFINITY) > SAY_AGAIN_MS) {
-        if (said.size >= MAX_SAID) said.clear();
-        said.set(key, now);
-        deps.log.warn(`A box at ${address} is refused: ${problem}`);
+      const problem = problemOf(socket, address);
+      if (problem !== undefined) throw problem;
+    },
+    watch(socket, address, control) {
+      const one: Watched = { socket, address, control };
+      watched.add(one);
+      return { [Symbol.dispose]: () => void watched.delete(one) };
+    },
+    run: async (signal) => {
+      while (!signal.aborted) {
+        await deps.clock.delay(SWEEP_MS, signal).catch(() => undefined);
+        for (const one of watched) {
+          const problem = problemOf(one.socket, one.address);
+          if (problem === undefined) continue;
+          watched.delete(one);
+          one.control.abort(problem);
+        }
       }
-      throw new AppError("refused", problem);
     },
   };
 }

@@ -1,3 +1,5 @@
+import { editDistance } from "../../base/edit-distance.ts";
+
 const MAX_NEAR = 3;
 
 /** Pure. Those that somebody who typed `given` may have meant, the nearest first. */
@@ -8,24 +10,10 @@ export function nearNames(given: string, names: readonly string[]): readonly str
     .map((name) => {
       const text = name.toLowerCase();
       const isPart = text.includes(wanted) || (text.length > 2 && wanted.includes(text));
-      return { name, distance: isPart ? 0.5 : distanceOf(wanted, text) };
+      return { name, distance: isPart ? 0.5 : editDistance(wanted, text) };
     })
     .filter(({ distance }) => distance <= limit)
     .sort((one, other) => one.distance - other.distance || (one.name < other.name ? -1 : 1))
     .slice(0, MAX_NEAR)
     .map(({ name }) => name);
-}
-
-/** Levenshtein's: letters put in, left out or exchanged. */
-function distanceOf(one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, index) => index);
-  for (let at = 1; at <= one.length; at++) {
-    const next = [at];
-    for (let to = 1; to <= other.length; to++) {
-      const exchanged = (row[to - 1] ?? 0) + (one[at - 1] === other[to - 1] ? 0 : 1);
-      next.push(Math.min((row[to] ?? 0) + 1, (next[to - 1] ?? 0) + 1, exchanged));
-    }
-    row = next;
-  }
-  return row.at(-1) ?? 0;
 }

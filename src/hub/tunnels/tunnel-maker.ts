@@ -7,8 +7,10 @@ import { notFound } from "../store/store-error.ts";
 import type { WriteContext } from "../store/write-context.ts";
 import type { Listen } from "./choose-ports.ts";
 import { nearNames } from "./near-names.ts";
+import { identityOf } from "./plan-keys.ts";
 import type { PortBook } from "./port-book.ts";
 import { resolveWish, waysOf } from "./resolve-wish.ts";
+import { newSharedKey } from "./shared-key.ts";
 import {
   recordOf,
   TUNNEL_KIND,
@@ -39,7 +41,7 @@ export const MAX_UID_LENGTH = 63 - ".producer".length;
 const FIXED = ["producer", "consumer", "security"] as const;
 
 export function createTunnelMaker(
-  { store, newSecret }: Pick<HubContext, "store" | "newSecret">,
+  { store, newSecret, secrets }: Pick<HubContext, "store" | "newSecret" | "secrets">,
   { ports }: { readonly ports: PortBook },
 ): TunnelMaker {
   const find = async (uid: string): Promise<Tunnel | undefined> => {
@@ -127,7 +129,7 @@ export function createTunnelMaker(
           wish,
           ways: waysOf(wish, resolved, { entries, gateways }),
           gatewayAddress: resolved.gatewayAddress,
-          ...keysOf(held, wish, { newSecret, nowMs: context.nowMs }),
+          ...keysOf(held, wish, { uid, newSecret, secrets, nowMs: context.nowMs }),
           ...endOf(held, wish, context.nowMs),
         };
         return await save(uid, body, { ...context, expectedRevision: context.expectedRevision ?? held?.revision ?? 0 });
@@ -151,7 +153,7 @@ export function createTunnelMaker(
         keysAskedMs: context.nowMs,
         ...(sharedKeys === undefined
           ? {}
-          : { sharedKeys: [...sharedKeys.slice(-1), { generation: keyGeneration, secret: sharedKey(newSecret) }] }),
+          : { sharedKeys: [...sharedKeys.slice(-1), keyOf(tunnel.uid, keyGeneration, { newSecret, secrets })] }),
       };
       return save(tunnel.uid, body, { ...context, expectedRevision: context.expectedRevision ?? tunnel.revision });
     },
@@ -210,19 +212,20 @@ function isEnding({ uid, ending }: Tunnel): AppError {
 function keysOf(
   held: Tunnel | undefined,
   wish: TunnelWish,
-  { newSecret, nowMs }: { readonly newSecret: () => string; readonly nowMs: number },
+  { uid, nowMs, ...by }: KeyMaker & { readonly uid: string; readonly nowMs: number },
 ): Pick<TunnelRecord, "keyGeneration" | "keysAskedMs" | "sharedKeys"> {
   if (held !== undefined) {
     const { keyGeneration, keysAskedMs, sharedKeys } = held;
     return { keyGeneration, keysAskedMs, ...(sharedKeys === undefined ? {} : { sharedKeys }) };
   }
-  const sharedKeys = wish.security === "psk" ? { sharedKeys: [{ generation: 1, secret: sharedKey(newSecret) }] } : {};
+  const sharedKeys = wish.security === "psk" ? { sharedKeys: [keyOf(uid, 1, by)] } : {};
   return { keyGeneration: 1, keysAskedMs: nowMs, ...sharedKeys };
 }
 
-/** 256 bits as hexadecimal digits. */
-function sharedKey(newSecret: () => string): string {
-  return createHash("sha256").update(newSecret()).digest("hex");
+type KeyMaker = Pick<HubContext, "newSecret" | "secrets">;
+
+function keyOf(uid: string, generation: number, by: KeyMaker) {
+  return { generation, secret: newSharedKey(by, identityOf(uid, generation)) };
 }
 
 /** The same lifetime again does not begin anew. */

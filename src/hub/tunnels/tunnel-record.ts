@@ -37,7 +37,7 @@ const recordSchema = z.object({
   keyGeneration: z.int().min(1),
   /** Wall time at which that generation was asked for. */
   keysAskedMs: z.number(),
-  /** The last two, where both ends have the same key. As hexadecimal digits; they go to the boxes and nowhere else. */
+  /** The last two, where both ends have the same key. Sealed (`shared-key.ts`); they go to the boxes and nowhere else. */
   sharedKeys: z.array(z.object({ generation: z.int(), secret: z.string() })).optional(),
   /** By the hub's clock. */
   endsAtMs: z.number().optional(),

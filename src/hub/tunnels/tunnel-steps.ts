@@ -3,8 +3,10 @@ import { isSameJson } from "../../base/same-json.ts";
 import type { TunnelRole } from "../../contract/tunnel-spec.ts";
 import type { HubContext } from "../hub-context.ts";
 import type { Presence } from "../life/presence.ts";
+import { identityOf } from "./plan-keys.ts";
 import { type EndFacts, planTunnel, type TunnelPlan } from "./plan-tunnel.ts";
 import type { PortBook } from "./port-book.ts";
+import { sealSharedKey } from "./shared-key.ts";
 import type { TunnelMaker } from "./tunnel-maker.ts";
 import { boxOf, ownerOf, recordOf, TUNNEL_KIND, TUNNEL_STATE_KIND, type Tunnel, toState } from "./tunnel-record.ts";
 
@@ -27,7 +29,7 @@ export interface TunnelStep {
 }
 
 export interface TunnelStepsDeps {
-  readonly context: Pick<HubContext, "store" | "clock">;
+  readonly context: Pick<HubContext, "store" | "clock" | "secrets">;
   readonly presence: Pick<Presence, "of">;
   readonly ports: PortBook;
   readonly maker: TunnelMaker;
@@ -36,11 +38,12 @@ export interface TunnelStepsDeps {
 type BoxFacts = Pick<EndFacts, "box" | "report" | "set">;
 
 export function createTunnelSteps({ context, presence, ports, maker }: TunnelStepsDeps): TunnelSteps {
-  const { store, clock } = context;
+  const { store, clock, secrets } = context;
   const boxesSeen = new Map<string, Promise<BoxFacts>>();
 
   const take = async (tunnel: Tunnel): Promise<TunnelStep> => {
     const { uid } = tunnel;
+    if (await sealKeys(tunnel)) return { mayGoOn: true, dueMs: undefined };
     const [held, producer, consumer] = await Promise.all([
       store.objects.get(TUNNEL_STATE_KIND, uid),
       readEnd(tunnel, "producer"),
@@ -70,6 +73,21 @@ export function createTunnelSteps({ context, presence, ports, maker }: TunnelSte
     }
     for (const busy of plan.busy) await replacePort(tunnel, busy);
     return { mayGoOn: isWritten || changes.includes(true) || plan.busy.length > 0, dueMs };
+  };
+
+  /** Seals what an earlier release has left as it is. What the boxes should run follows, with the same keys. */
+  const sealKeys = async (tunnel: Tunnel): Promise<boolean> => {
+    const { uid, sharedKeys = [] } = tunnel;
+    const sealed = sharedKeys.map(({ generation, secret }) => ({
+      generation,
+      secret: sealSharedKey(secrets, identityOf(uid, generation), secret),
+    }));
+    if (isSameJson(sealed, sharedKeys)) return false;
+    const body = { ...recordOf(tunnel), sharedKeys: sealed };
+    const audit = { actor: "hub", action: "tunnel.encrypt", subject: `tunnel/${uid}`, outcome: "done" } as const;
+    const context = { nowMs: clock.wallMs(), expectedRevision: tunnel.revision, audit };
+    await store.objects.put({ kind: TUNNEL_KIND, id: uid, body }, context);
+    return true;
   };
 
   const readEnd = async (tunnel: Tunnel, role: TunnelRole): Promise<EndFacts> => {

@@ -6,6 +6,7 @@ import { type TunnelCreate, tunnelCreateSchema } from "../../contract/fleet/tunn
 import type { WorkloadStatus } from "../../contract/local-status.ts";
 import type { TunnelSpec } from "../../contract/tunnel-spec.ts";
 import type { TunnelFacts, TunnelStatus } from "../../contract/tunnel-status.ts";
+import { createSecretBox, SECRET_KEY_BYTES, type SecretBox } from "../auth/secret-box.ts";
 import type { HubContext } from "../hub-context.ts";
 import type { Presence } from "../life/presence.ts";
 import { enrol, reportOf } from "../store/store.fake.ts";
@@ -141,11 +142,19 @@ export const ONLINE: Pick<Presence, "of" | "onChange" | "ready"> = {
   ready: Promise.resolve(),
 };
 
+/** The same for all hubs of a test. */
+export const STORE_SECRETS = createSecretBox(randomBytes(SECRET_KEY_BYTES));
+
 /** One hub's part in tunnels, over a store that others may share. */
 export function startTunnelHub(
   store: Store,
   clock: FakeClock,
-  wish: { readonly hubId?: string; readonly presence?: Pick<Presence, "of" | "onChange" | "ready"> } = {},
+  wish: {
+    readonly hubId?: string;
+    /** `null`: it has none. */
+    readonly secrets?: SecretBox | null;
+    readonly presence?: Pick<Presence, "of" | "onChange" | "ready">;
+  } = {},
 ) {
   const stop = new AbortController();
   const context: HubContext = {
@@ -156,7 +165,7 @@ export function startTunnelHub(
     random: () => 0.5,
     log: createMemoryLog(),
     newSecret: () => randomBytes(32).toString("base64url"),
-    secrets: undefined,
+    secrets: wish.secrets === null ? undefined : (wish.secrets ?? STORE_SECRETS),
     life: stop.signal,
   };
   const ports = createPortBook(context);

@@ -15,6 +15,7 @@ import { isSameLaunch, MARK_VARIABLE, parseMark, toMarkEnvironment } from "./pro
 import type { Launch, ProcessMark, ProcessRuntime, WorkloadFiles } from "./process-runtime.ts";
 import { searchProcesses } from "./process-search.ts";
 import { createSurvivors } from "./survivors.ts";
+import { rawStdoutPath, writesText } from "./workload-files.ts";
 
 export interface ProcessRuntimeOptions {
   readonly stateDir: string;
@@ -67,6 +68,7 @@ export function createProcessRuntime(options: ProcessRuntimeOptions, deps: Proce
       const { child, kept } = await launchInto(files, {
         spawner: deps.spawner,
         table,
+        writesText: writesText(mark.kind),
         launch: { ...launch, env: { ...markEnvironment, ...launch.env, ...markEnvironment } },
       });
       // Our own child, not yet reaped: the number cannot be another's.
@@ -116,10 +118,11 @@ interface LaunchParts {
   readonly spawner: ProcessRuntimeDeps["spawner"];
   readonly table: ProcessTable;
   readonly launch: Launch;
+  readonly writesText: boolean;
 }
 
 /** The files are opened here and closed again: only the child keeps them. */
-async function launchInto(files: WorkloadFiles, { spawner, table, launch }: LaunchParts) {
+async function launchInto(files: WorkloadFiles, { spawner, table, launch, ...parts }: LaunchParts) {
   const open: number[] = [];
   try {
     for (const directory of [dirname(files.progressPath), dirname(files.rawOutputPath)]) {
@@ -127,7 +130,9 @@ async function launchInto(files: WorkloadFiles, { spawner, table, launch }: Laun
     }
     makeOwnDirectory(files.directory);
     // Counters of the last run are no counters of this one; output that was not read yet is still output.
-    const stdoutFd = openSync(files.progressPath, APPEND | constants.O_TRUNC, 0o600);
+    const stdoutFd = parts.writesText
+      ? openSync(rawStdoutPath(files), APPEND, 0o600)
+      : openSync(files.progressPath, APPEND | constants.O_TRUNC, 0o600);
     open.push(stdoutFd);
     const stderrFd = openSync(files.rawOutputPath, APPEND, 0o600);
     open.push(stderrFd);

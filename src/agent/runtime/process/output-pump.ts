@@ -7,6 +7,7 @@ import { formatWallTime, type Log, oneLine } from "../../../base/log.ts";
 import type { LoopProgress } from "../../../base/progress-watch.ts";
 import { createRotatingFile, type RotatingFile } from "../../../base/rotating-file.ts";
 import type { Service } from "../../../base/service.ts";
+import type { EngineOutput } from "../engine-output.ts";
 import { createFloodGate, type FloodGate } from "./flood-gate.ts";
 import { createLineSplitter, type LineSplitter, type SplitLine } from "./line-splitter.ts";
 import { enforceLogBudget, fileShareBytes } from "./log-budget.ts";
@@ -22,7 +23,7 @@ export interface OutputPump extends Service {
    * Follows a process's output from now on; what stands unread in the raw file belongs to it. `name` is how it is called
    * here below; two of one workload share its log and its place in the journal.
    */
-  attach(name: string, files: WorkloadFiles, workloadId?: string): void;
+  attach(name: string, files: WorkloadFiles, of?: OutputOwner): void;
   /** Reads what is left and follows no more. */
   detach(name: string): void;
   /** Reads what is there to its end, now. */
@@ -30,6 +31,14 @@ export interface OutputPump extends Service {
   /** The last lines since it was attached, secrets taken out, oldest first. */
   tail(name: string): readonly string[];
   stats(): OutputPumpStats;
+}
+
+/** Whose output it is. Absent: of a workload called as it is named here, with one output. */
+export interface OutputOwner {
+  readonly workloadId: string;
+  readonly kind: string;
+  /** Absent: it is in the workload's files. */
+  readonly output?: EngineOutput | undefined;
 }
 
 export interface OutputPumpStats {
@@ -224,7 +233,7 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
 
   return {
     name: "output pump",
-    attach: (name, { rawOutputPath, logPath }, workloadId = name) => {
+    attach: (name, { rawOutputPath, logPath }, { workloadId } = { workloadId: name, kind: "stream" }) => {
       detach(name);
       tryMakeDirectory(dirname(logPath));
       followed.set(name, {

@@ -83,6 +83,7 @@ export function createHandle(proved: ProvedProcess, deps: HandleDeps): ProcessHa
   };
 
   return {
+    label: `pid ${identity.pid}`,
     identity,
     mark,
     isAdopted,

@@ -57,6 +57,7 @@ export function createFakeProcessRuntime(clock: Clock, bootId = "boot-1"): FakeP
   const handleOf = (process: FakeProcess, isAdopted: boolean): ProcessHandle => {
     const { pid } = process.identity;
     return {
+      label: `pid ${pid}`,
       identity: process.identity,
       mark: process.mark,
       isAdopted,

@@ -44,7 +44,12 @@ export interface ProcessExit {
   readonly signal: NodeJS.Signals | null;
   readonly isAdopted: boolean;
   readonly atMonotonicMs: number;
+  /** What its platform says beside the status. */
+  readonly reason?: ExitReason;
 }
+
+/** `oom-killed`: by the kernel at its memory limit; `removed`: somebody has taken it away; `dead`: its platform could not end it. */
+export type ExitReason = "oom-killed" | "removed" | "dead";
 
 /** One rung: send `signal`, wait `graceMs` for the end. `toGroup` signals the whole process group. */
 export interface StopRung {
@@ -60,7 +65,10 @@ export type StopOutcome = "gone" | "unkillable";
 export interface WorkloadFiles {
   /** Own directory, mode 0700, in the state directory. */
   readonly directory: string;
-  /** The child's standard output, opened for appending: FFmpeg's `-progress pipe:1`. On tmpfs where there is one. */
+  /**
+   * The child's standard output, opened for appending: FFmpeg's `-progress pipe:1`. On tmpfs where there is one. A session's goes beside
+   * `rawOutputPath` instead: `rawStdoutPath`.
+   */
   readonly progressPath: string;
   /** The child's standard error as it comes, secrets included: mode 0600, on tmpfs where there is one, drained by the agent. */
   readonly rawOutputPath: string;
@@ -71,6 +79,8 @@ export interface WorkloadFiles {
 
 /** A process that was proved to be ours. Nothing is signalled except through a handle. */
 export interface ProcessHandle {
+  /** `pid 4242`. */
+  readonly label: string;
   readonly identity: ProcessIdentity;
   readonly mark: ProcessMark;
   /** Not our child: found running, its exit status cannot be collected. */

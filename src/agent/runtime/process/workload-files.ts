@@ -26,14 +26,33 @@ export function filesOfWorkload(options: WorkloadFilesOptions, workloadId: strin
   };
 }
 
+/** What a workload of this kind writes to its standard output is text for people, and no counters. */
+export function writesText(kind: string): boolean {
+  return kind === "session";
+}
+
+/** The standard output of such a workload, as it comes: beside its standard error, and as private. */
+export function rawStdoutPath(files: WorkloadFiles): string {
+  return `${files.rawOutputPath}.stdout`;
+}
+
+/** How far both have been taken over into the log. */
+export function rawCursorPath(files: WorkloadFiles): string {
+  return `${files.rawOutputPath}.cursor`;
+}
+
 /** Removes all but the log. What cannot be removed stays: it is small and the next launch uses it again. */
 export function discardWorkloadFiles(files: WorkloadFiles): void {
-  discard([files.progressPath, files.rawOutputPath, files.directory]);
+  discard([...rawPaths(files), files.directory]);
 }
 
 /** Removes what belongs to one lane alone. */
 export function discardLaneFiles(files: WorkloadFiles): void {
-  discard([files.progressPath, files.rawOutputPath, files.previewPath]);
+  discard([...rawPaths(files), files.previewPath]);
+}
+
+function rawPaths(files: WorkloadFiles): readonly string[] {
+  return [files.progressPath, files.rawOutputPath, rawStdoutPath(files), rawCursorPath(files)];
 }
 
 function discard(paths: readonly string[]): void {

@@ -3,6 +3,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../../base/clock.ts";
+import { AppError } from "../../../base/errors.ts";
 import { createSpawner, type DetachedChild } from "../../../base/spawn.ts";
 import type { StreamPolicy } from "../../../config/agent-options.ts";
 import { streamSpecSchema } from "../../../contract/stream-spec.ts";
@@ -75,6 +76,7 @@ export function createStreamWorld() {
     start: async (spec: unknown) => {
       const workload = streamWorkload(spec);
       const launch = await driver.prepare(workload, files, AbortSignal.timeout(15_000));
+      if ("engine" in launch) throw new AppError("internal", "a stream is a process");
       const child = await spawn(launch.file, launch.args);
       return { ...child, probe: driver.openProbe({ ...files, progressPath: child.progressPath }), workload };
     },

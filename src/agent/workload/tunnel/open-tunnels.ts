@@ -1,9 +1,11 @@
 import { readFile } from "node:fs/promises";
+import { createSocketTable } from "../../../base/socket-table.ts";
 import type { Workload } from "../../../contract/workload.ts";
 import type { AgentContext, Notices } from "../../agent-context.ts";
 import type { OutputPump } from "../../reconcile/engine-deps.ts";
 import type { Reconciler } from "../../reconcile/reconciler.ts";
-import { createSessionMarks } from "../../sessions/session-marks.ts";
+import { processHandle } from "../../runtime/workload-runtime.ts";
+import { createStartMarks } from "../../start-marks/start-marks.ts";
 import type { WorkloadDriver } from "../driver.ts";
 import { ownKeyPath } from "./tunnel-files.ts";
 import { shakeHands } from "./tunnel-handshake.ts";
@@ -20,7 +22,7 @@ export interface TunnelParts extends Pick<TunnelKeeperDeps, "expected" | "isRefu
 export function openTunnels(context: AgentContext, parts: TunnelParts, notices: Notices): TunnelKeeper {
   const { clock, logFor, options, spawner } = context;
   const { reconciler, pump, driverOf, ...rest } = parts;
-  const marks = createSessionMarks(options.files.stateDir);
+  const marks = createStartMarks(options.files.stateDir);
   const goesThrough = (workload: Workload | undefined, uid: string) =>
     workload?.kind === "stream" && workload.spec.via === uid;
   return createTunnelKeeper(options.tunnels, {
@@ -28,6 +30,7 @@ export function openTunnels(context: AgentContext, parts: TunnelParts, notices: 
     clock,
     log: logFor("TUNNEL"),
     runProgram: spawner.runProgram,
+    sockets: createSocketTable({ clock }),
     progress: context.progress.loop("tunnels"),
     prove: proveTunnel,
     checkPeer: async ({ spec, files, leg }, signal) => {
@@ -38,7 +41,7 @@ export function openTunnels(context: AgentContext, parts: TunnelParts, notices: 
     },
     unitOf: (workload) => {
       const unit = reconciler().units().get(workload.id);
-      const handle = unit?.phase === "running" ? unit.handle : undefined;
+      const handle = unit?.phase === "running" ? processHandle(unit.handle) : undefined;
       return {
         handle,
         isCurrent: unit !== undefined && unit.specHash === driverOf(workload.kind)?.specHash(workload),
@@ -57,7 +60,7 @@ export function openTunnels(context: AgentContext, parts: TunnelParts, notices: 
       reconciler().hasten(({ id }) => (goesThrough(expected.get(id), uid) ? 0 : undefined));
     },
     onPrepared: (id) => reconciler().hasten((unit) => (unit.id === id ? 0 : undefined)),
-    onSession: ({ id, spec: { uid } }, { mark: { nonce }, identity }) => {
+    onStarted: ({ id, spec: { uid } }, { mark: { nonce }, identity }) => {
       const at = new Date(clock.wallMs()).toISOString();
       void marks.open({ kind: "tunnel", id, uid, nonce, at, ...identity });
     },

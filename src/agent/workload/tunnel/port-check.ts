@@ -3,7 +3,8 @@ import { createServer } from "node:net";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { AppError, errnoOf, messageOf } from "../../../base/errors.ts";
-import { type LocalSocket, processesHolding, readLocalSockets } from "../../../base/local-sockets.ts";
+import { processesHolding, readLocalSockets } from "../../../base/local-sockets.ts";
+import type { LocalSocket } from "../../../base/tcp-table.ts";
 import type { TunnelSpec } from "../../../contract/tunnel-spec.ts";
 
 export interface ListenPoint {
@@ -83,7 +84,7 @@ const WILDCARDS: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
 function nameHolder(point: ListenPoint, procRoot: string): string {
   const isInTheWay = ({ address, port }: LocalSocket) =>
     port === point.port && (address === point.address || WILDCARDS.has(address) || WILDCARDS.has(point.address));
-  const found = readLocalSockets("self", procRoot).filter(isInTheWay);
+  const found = readLocalSockets("self", { root: procRoot }).filter(isInTheWay);
   const socket = found.find(({ isListening }) => isListening) ?? found[0];
   if (socket === undefined) return "another process that this box does not show";
   const how = socket.isListening ? "listens" : "has a connection";

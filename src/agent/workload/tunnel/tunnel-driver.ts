@@ -5,7 +5,7 @@ import type { TunnelSpec } from "../../../contract/tunnel-spec.ts";
 import type { TunnelWorkload } from "../../../contract/workload.ts";
 import type { StopLadder } from "../../runtime/process/process-runtime.ts";
 import type { Claim, OwnHealth, WorkloadDriver } from "../driver.ts";
-import { specHash } from "../stream/spec-hash.ts";
+import { specHash } from "../spec-hash.ts";
 import { checkTunnelPorts } from "./port-check.ts";
 import { admitTunnel, type TunnelPolicy } from "./tunnel-admission.ts";
 import { classifyTunnelExit } from "./tunnel-exit.ts";

@@ -39,7 +39,7 @@ export interface TunnelKeeperDeps extends TunnelProverDeps {
   readonly onUp: (uid: string) => void;
   /** What kept this end from being started is gone. */
   readonly onPrepared: (id: string) => void;
-  readonly onSession: (workload: TunnelWorkload, handle: ProcessHandle) => void;
+  readonly onStarted: (workload: TunnelWorkload, handle: ProcessHandle) => void;
   readonly onChange: () => void;
   readonly onOccurrence: (occurrence: Omit<Occurrence, "at">) => void;
 }
@@ -138,7 +138,7 @@ export function createTunnelKeeper(options: TunnelKeeperOptions, deps: TunnelKee
         unit: () => deps.unitOf(tunnelOf(id) ?? workload),
         output: () => deps.outputOf(id),
         onPrepared: () => deps.onPrepared(id),
-        onSession: (handle) => deps.onSession(workload, handle),
+        onStarted: (handle) => deps.onStarted(workload, handle),
         written: () => tended.get(id)?.written,
         onChange: () => {
           const one = tended.get(id);
@@ -199,9 +199,11 @@ export function createTunnelKeeper(options: TunnelKeeperOptions, deps: TunnelKee
   };
 
   const endOf = (uid: string): TunnelWorkload | undefined => {
-    const ends = [...deps.expected().values()].filter((one) => one.kind === "tunnel" && one.spec.uid === uid);
+    const ends = [...deps.expected().values()].flatMap((one) =>
+      one.kind === "tunnel" && one.spec.uid === uid ? one : [],
+    );
     // Streams go in where consumers do, where this box has both ends.
-    return [...ends].filter((one) => one.kind === "tunnel").sort((one) => (one.spec.role === "consumer" ? -1 : 1))[0];
+    return ends.find(({ spec }) => spec.role === "consumer") ?? ends[0];
   };
 
   const tunnelAwaited = (uid: string): Awaiting | undefined => {
@@ -228,7 +230,9 @@ export function createTunnelKeeper(options: TunnelKeeperOptions, deps: TunnelKee
     healthOf: (id) => tended.get(id)?.tender.health() ?? NOT_WORKING,
     awaits: (workload) => {
       if (workload.kind === "tunnel") return certificateAwaited(workload);
-      return workload.spec.via === undefined ? undefined : tunnelAwaited(workload.spec.via);
+      return workload.kind !== "stream" || workload.spec.via === undefined
+        ? undefined
+        : tunnelAwaited(workload.spec.via);
     },
     explainsFailure: (id) => {
       const workload = deps.expected().get(id);

@@ -1,5 +1,5 @@
 import type { TunnelSpec } from "../../../contract/tunnel-spec.ts";
-import { specHash } from "../stream/spec-hash.ts";
+import { specHash } from "../spec-hash.ts";
 import { sha256Of, type TunnelKey } from "./tunnel-keys.ts";
 
 /** What a running stunnel has read. */

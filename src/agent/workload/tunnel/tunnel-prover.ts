@@ -1,4 +1,5 @@
 import type { Clock } from "../../../base/clock.ts";
+import type { SocketTable } from "../../../base/socket-table.ts";
 import type { RunProgram } from "../../../base/spawn.ts";
 import type { TunnelSpec } from "../../../contract/tunnel-spec.ts";
 import type { TunnelProof } from "../../../contract/tunnel-status.ts";
@@ -27,6 +28,8 @@ export interface PeerCheck {
 export interface TunnelProverDeps {
   readonly clock: Clock;
   readonly runProgram: RunProgram;
+  /** Of the network that the process is in. */
+  readonly sockets: SocketTable;
   /** The whole proof: attacks, and at the consumer's end the way to the source. Rejects only with the signal's reason. */
   readonly prove: (request: ProofRequest, deps: ProofDeps) => Promise<ProofVerdict>;
   /** Rejects only with the signal's reason. */
@@ -66,6 +69,8 @@ const CHECK_MS = 15_000;
 /** A whole proof that failed is not repeated at once: its attacks cost a second of processor time. */
 const FAILED_PROOF_MS = 5000;
 const SAMPLE_MS = 5000;
+/** How old the kernel's list of sockets may be once the end is proved: it is shared with all other ends of the box. */
+const PROVED_AGE_MS = 1000;
 /** stunnel listens some ten milliseconds after its launch. */
 const LISTEN_MS = 5000;
 /** A first proof that has not come by then is worth a warning. */
@@ -88,11 +93,15 @@ export function createTunnelProver(options: TunnelProverOptions, deps: TunnelPro
   let sampled: { readonly atMs: number; readonly bytes: number } | undefined;
   let bitsPerSecond: number | undefined;
 
+  const isSampleDue = () => sampled === undefined || clock.monotonicMs() - sampled.atMs >= SAMPLE_MS;
+
   const look = (spec: TunnelSpec): void => {
-    traffic = readTunnelTraffic(options.pid, spec);
+    const needsV6 = spec.legs.some(({ listen }) => listen.address.includes(":"));
+    const maxAgeMs = isProved === true ? PROVED_AGE_MS : FIRST_TRY_MS;
+    traffic = readTunnelTraffic(options.pid, spec, deps.sockets.read({ maxAgeMs, needsV6 }));
     const nowMs = clock.monotonicMs();
     const bytes = traffic?.bytes;
-    if (bytes === undefined || (sampled !== undefined && nowMs - sampled.atMs < SAMPLE_MS)) return;
+    if (bytes === undefined || !isSampleDue()) return;
     if (sampled !== undefined) {
       bitsPerSecond = Math.max(0, Math.round(((bytes - sampled.bytes) * 8000) / (nowMs - sampled.atMs)));
     }
@@ -134,8 +143,9 @@ export function createTunnelProver(options: TunnelProverOptions, deps: TunnelPro
 
   return {
     step: async (spec, signal) => {
-      look(spec);
-      if (clock.monotonicMs() >= dueAtMs && (await check(spec, signal))) {
+      const isDue = clock.monotonicMs() >= dueAtMs;
+      if (isDue || isSampleDue()) look(spec);
+      if (isDue && (await check(spec, signal))) {
         if (clock.monotonicMs() < wholeDueAtMs) succeed();
         else {
           const { stunnelPath, files, pid } = options;

@@ -51,8 +51,8 @@ export interface TunnelTenderDeps extends TunnelProverDeps {
   readonly written: () => TunnelSpec | undefined;
   /** What kept it from being started is gone. */
   readonly onPrepared: () => void;
-  /** A process of this agent's has begun: a session. */
-  readonly onSession: (handle: ProcessHandle) => void;
+  /** A process of this agent's has begun. */
+  readonly onStarted: (handle: ProcessHandle) => void;
   /** Something of what it tells has changed. */
   readonly onChange: () => void;
 }
@@ -156,7 +156,7 @@ export function createTunnelTender(options: TunnelTenderOptions, deps: TunnelTen
     const written = deps.written();
     if (!handle.isAdopted && written !== undefined) {
       const loaded = loadedSecurity(written, keys);
-      deps.onSession(handle);
+      deps.onStarted(handle);
       await remember(nonce, loaded);
       return { ...prover, nonce, loaded };
     }

@@ -1,6 +1,7 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { readLocalSockets, socketInodes } from "../../../base/local-sockets.ts";
+import { readLocalSockets } from "../../../base/local-sockets.ts";
+import { readProcText } from "../../../base/proc-text.ts";
+import { socketInodes } from "../../../base/socket-inodes.ts";
+import type { LocalSocket } from "../../../base/tcp-table.ts";
 import type { TunnelSpec } from "../../../contract/tunnel-spec.ts";
 import type { ListenPoint } from "./port-check.ts";
 
@@ -17,34 +18,30 @@ export interface TunnelTraffic {
   readonly listens: readonly ListenPoint[];
 }
 
-/** What the kernel tells of a running stunnel, from outside. `undefined` when it is gone or not ours to look into. */
+/** What the kernel tells of a running stunnel, from outside. `undefined` when it is gone or not ours to look into. `all`: the sockets of its network. */
 export function readTunnelTraffic(
   pid: number,
   { legs }: Pick<TunnelSpec, "legs">,
-  procRoot = "/proc",
+  all: readonly LocalSocket[] = readLocalSockets(pid),
 ): TunnelTraffic | undefined {
-  const inodes = socketInodes(pid, procRoot);
-  if (inodes === undefined) return undefined;
-  const sockets = readLocalSockets(pid, procRoot).filter(({ inode }) => inodes.has(inode));
+  const held = socketInodes(pid);
+  if (held === undefined) return undefined;
+  const inodes = new Set(held);
+  const sockets = all.filter(({ inode }) => inodes.has(inode));
   const ports = new Set(legs.map(({ listen }) => listen.port));
   return {
-    bytes: readBytes(pid, procRoot),
+    bytes: readBytes(pid),
     connections: sockets.filter(({ isEstablished, port }) => isEstablished && ports.has(port)).length,
     listens: sockets.filter(({ isListening }) => isListening).map(({ address, port }) => ({ address, port })),
   };
 }
 
 /** Every read and write of stunnel's is a read(2) or write(2), which the kernel counts; that of its sockets too. */
-function readBytes(pid: number, procRoot: string): number | undefined {
-  try {
-    const text = readFileSync(join(procRoot, String(pid), "io"), "utf8");
-    const [read, written] = ["rchar", "wchar"].map((name) =>
-      Number(new RegExp(`^${name}: (\\d+)$`, "m").exec(text)?.[1]),
-    );
-    if (read === undefined || written === undefined) return undefined;
-    const sum = (read + written) / 2;
-    return Number.isFinite(sum) ? Math.round(sum) : undefined;
-  } catch {
-    return undefined;
-  }
+function readBytes(pid: number): number | undefined {
+  const text = readProcText(`/proc/${pid}/io`) ?? "";
+  const [read = Number.NaN, written = Number.NaN] = ["rchar", "wchar"].map((name) =>
+    Number(new RegExp(`^${name}: (\\d+)$`, "m").exec(text)?.[1]),
+  );
+  const sum = (read + written) / 2;
+  return Number.isFinite(sum) ? Math.round(sum) : undefined;
 }

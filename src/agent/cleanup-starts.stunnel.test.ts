@@ -42,7 +42,7 @@ test("cleanup ends what earlier agents started, or one tunnel, and what is expec
       generation: 1,
       outcome: "stopped",
       reason: expect.stringMatching(
-        /^it is of the session \.session-.*-t-1\.consumer\.mark; it is expected, so it is started anew$/,
+        /^its start is marked by \.session-.*-t-1\.consumer\.mark; it is expected, so it is started anew$/,
       ),
     },
   ]);

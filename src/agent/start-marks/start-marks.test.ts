@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { createSessionMarks, KEPT_MARKS, type SessionMark, sessionOf } from "./session-marks.ts";
+import { createStartMarks, KEPT_MARKS, type StartMark, startOf } from "./start-marks.ts";
 
 let directory: string;
 beforeEach(() => {
@@ -10,7 +10,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-const mark = (extra: Partial<SessionMark> = {}): SessionMark => ({
+const mark = (extra: Partial<StartMark> = {}): StartMark => ({
   kind: "agent",
   id: "agent",
   at: "2026-01-15T10:30:45.120Z",
@@ -20,9 +20,9 @@ const mark = (extra: Partial<SessionMark> = {}): SessionMark => ({
   ...extra,
 });
 
-describe("session marks", () => {
+describe("marks of starts", () => {
   test("tell their time and whose they are by name, and are read back in order", async () => {
-    const marks = createSessionMarks(directory);
+    const marks = createStartMarks(directory);
     await marks.open(
       mark({ kind: "tunnel", id: "t-1.producer", uid: "t-1", nonce: "n", at: "2026-01-15T10:31:00.000Z" }),
     );
@@ -34,7 +34,7 @@ describe("session marks", () => {
   });
 
   test("are bounded in number: the oldest go", async () => {
-    const marks = createSessionMarks(directory);
+    const marks = createStartMarks(directory);
     for (let minute = 0; minute < KEPT_MARKS + 5; minute++) {
       await marks.open(mark({ at: new Date(Date.UTC(2026, 0, 1) + minute * 60_000).toISOString() }));
     }
@@ -46,15 +46,15 @@ describe("session marks", () => {
   test("that nobody can read are passed over, and a directory that is not there holds none", async () => {
     writeFileSync(join(directory, ".session-20260115T103045120Z-agent.mark"), '{"kind":"agent"}');
     writeFileSync(join(directory, ".session-../evil.mark".replace("/", "")), "{}");
-    expect(await createSessionMarks(directory).list()).toEqual([]);
-    const nowhere = createSessionMarks(join(directory, "none"));
+    expect(await createStartMarks(directory).list()).toEqual([]);
+    const nowhere = createStartMarks(join(directory, "none"));
     await nowhere.open(mark());
     expect(await nowhere.list()).toEqual([]);
   });
 });
 
-test("a process belongs to its own session, else to that of the agent that was the last to start before it", () => {
-  const named = (name: string, extra: Partial<SessionMark>) => ({ ...mark(extra), name });
+test("a process is marked by its own start, else by that of the agent that was the last to start before it", () => {
+  const named = (name: string, extra: Partial<StartMark>) => ({ ...mark(extra), name });
   const marks = [
     named("first", { startTicks: 100 }),
     named("second", { startTicks: 200 }),
@@ -62,7 +62,7 @@ test("a process belongs to its own session, else to that of the agent that was t
     named("other boot", { bootId: "b0", startTicks: 50 }),
   ];
   const of = (startTicks: number, nonce = "", bootId = "b1") =>
-    sessionOf({ identity: { pid: 1, startTicks, bootId }, mark: { nonce } }, marks)?.name;
+    startOf({ identity: { pid: 1, startTicks, bootId }, mark: { nonce } }, marks)?.name;
   expect([of(150), of(250), of(150, "n"), of(99), of(150, "", "b2")]).toEqual([
     "first",
     "second",

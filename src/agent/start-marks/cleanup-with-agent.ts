@@ -1,11 +1,12 @@
 import type { CleanupResult, CleanupWish } from "../../contract/local-status.ts";
 import type { Reconciler } from "../reconcile/reconciler.ts";
 import { type Unit, unitsOf } from "../reconcile/unit.ts";
-import { type KeptMark, type SessionMarks, sessionOf } from "./session-marks.ts";
+import type { RunHandle } from "../runtime/workload-runtime.ts";
+import { type KeptMark, type StartMarks, startOf } from "./start-marks.ts";
 
 export interface CleanupWithAgentDeps {
   readonly reconciler: Pick<Reconciler, "end" | "sweepStrays" | "units">;
-  readonly marks: SessionMarks;
+  readonly marks: StartMarks;
   readonly isExpected: (workloadId: string) => boolean;
   /** Of this agent's own process. */
   readonly startTicks: number;
@@ -27,14 +28,14 @@ export async function cleanupWithAgent(deps: CleanupWithAgentDeps, wish: Cleanup
     const { handle } = unit;
     if (handle === undefined || !isOfTunnel(handle.mark)) return false;
     if (scope === "strays") return false;
-    return scope === "all" || handle.identity.startTicks < deps.startTicks;
+    return scope === "all" || handle.isAdopted;
   };
   const running = [...reconciler.units().values()].flatMap(unitsOf).flatMap((unit) => processOf(unit));
   const meant = running.filter(({ unit }) => isMeant(unit));
   const stuck = dryRun || meant.length === 0 ? new Set<Unit>() : await reconciler.end(isMeant);
   const ended = meant.map(({ unit, entry, handle }): CleanedProcess => {
-    const session = sessionOf(handle, known);
-    const from = session === undefined ? "" : `it is of the session ${session.name}; `;
+    const start = startOfRun(handle, known);
+    const from = start === undefined ? "" : `its start is marked by ${start.name}; `;
     const next = deps.isExpected(unit.id) ? "it is expected, so it is started anew" : "nothing expects it";
     if (stuck.has(unit)) return { ...entry, outcome: "unkillable", reason: "it survived SIGKILL; the kernel holds it" };
     return { ...entry, outcome: dryRun ? "would-stop" : "stopped", reason: `${from}${next}` };
@@ -47,7 +48,7 @@ export async function cleanupWithAgent(deps: CleanupWithAgentDeps, wish: Cleanup
       ...ended,
       ...strays.map(
         ({ found, outcome }): CleanedProcess => ({
-          pid: found.identity.pid,
+          ...processOfRun(found),
           workloadId: found.mark.workloadId,
           generation: found.mark.generation,
           outcome: outcome === "gone" ? "stopped" : outcome,
@@ -59,7 +60,7 @@ export async function cleanupWithAgent(deps: CleanupWithAgentDeps, wish: Cleanup
   };
 }
 
-/** Whether a process is of the tunnel, by its session's mark or by the id that a hub gives its ends. */
+/** Whether a process is of the tunnel, by the mark of its start or by the id that a hub gives its ends. */
 export function createTunnelFilter(
   uid: string | undefined,
   marks: readonly KeptMark[],
@@ -67,16 +68,23 @@ export function createTunnelFilter(
   if (uid === undefined) return () => true;
   return ({ kind, workloadId, nonce }) => {
     if (kind !== "tunnel") return false;
-    const session = marks.find((mark) => mark.nonce === nonce);
-    return session?.uid === uid || workloadId === `${uid}.producer` || workloadId === `${uid}.consumer`;
+    const start = marks.find((mark) => mark.nonce === nonce);
+    return start?.uid === uid || workloadId === `${uid}.producer` || workloadId === `${uid}.consumer`;
   };
 }
 
 function processOf(unit: Unit) {
   const { handle, id, generation } = unit;
-  return handle === undefined
-    ? []
-    : [{ unit, handle, entry: { pid: handle.identity.pid, workloadId: id, generation } }];
+  return handle === undefined ? [] : [{ unit, handle, entry: { ...processOfRun(handle), workloadId: id, generation } }];
+}
+
+function processOfRun({ identity, label }: Pick<RunHandle, "identity" | "label">): { pid: number } | { label: string } {
+  return identity === undefined ? { label } : { pid: identity.pid };
+}
+
+/** Only processes have marks on disk. */
+function startOfRun({ identity, mark }: RunHandle, known: readonly KeptMark[]): KeptMark | undefined {
+  return identity === undefined ? undefined : startOf({ identity, mark }, known);
 }
 
 function keptBecause({ phase, isUnexplained, role }: Unit): string {
@@ -85,14 +93,14 @@ function keptBecause({ phase, isUnexplained, role }: Unit): string {
   return phase === "stopping" ? "it is being stopped" : wanted;
 }
 
-/** The marks of sessions of which nothing is left, this agent's own excepted. */
+/** The marks of starts of which nothing is left, this agent's own excepted. */
 async function pruneMarks(
   { reconciler, marks, startTicks }: CleanupWithAgentDeps,
   known: readonly KeptMark[],
   isOfTunnel: ReturnType<typeof createTunnelFilter>,
 ): Promise<readonly string[]> {
   const live = [...reconciler.units().values()].flatMap(unitsOf).flatMap(({ handle }) => handle ?? []);
-  const inUse = new Set(live.map((handle) => sessionOf(handle, known)?.name));
+  const inUse = new Set(live.map((handle) => startOfRun(handle, known)?.name));
   const gone = known.filter(({ kind, id, nonce = "", name, ...mark }) => {
     if (inUse.has(name)) return false;
     if (kind === "agent") return mark.startTicks !== startTicks && isOfTunnel({ kind, workloadId: id, nonce });

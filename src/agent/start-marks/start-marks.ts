@@ -4,7 +4,7 @@ import { replaceFile } from "../../base/atomic-file.ts";
 import type { ProcessIdentity } from "../../base/process-identity.ts";
 
 /** One start of the agent, or one process of a tunnel's end: who it was, for whoever cleans up after it. */
-export interface SessionMark {
+export interface StartMark {
   readonly kind: "agent" | "tunnel";
   /** Of the tunnel's workload, or `agent`. */
   readonly id: string;
@@ -20,14 +20,14 @@ export interface SessionMark {
 }
 
 /** A mark as it lies in the state directory. */
-export interface KeptMark extends SessionMark {
+export interface KeptMark extends StartMark {
   /** `.session-20260115T103045120Z-agent.mark` */
   readonly name: string;
 }
 
-export interface SessionMarks {
+export interface StartMarks {
   /** Never rejects: a disk that takes nothing costs the mark and no more. */
-  open(mark: SessionMark): Promise<void>;
+  open(mark: StartMark): Promise<void>;
   /** Oldest first; what cannot be read is left out. */
   list(): Promise<readonly KeptMark[]>;
   remove(names: readonly string[]): Promise<void>;
@@ -37,7 +37,7 @@ export interface SessionMarks {
 export const KEPT_MARKS = 200;
 const NAME = /^\.session-[0-9]{8}T[0-9]{9}Z-[A-Za-z0-9._-]{1,80}\.mark$/;
 
-export function createSessionMarks(stateDir: string): SessionMarks {
+export function createStartMarks(stateDir: string): StartMarks {
   const names = async () => {
     const found = await readdir(stateDir).catch((): string[] => []);
     return found.filter((name) => NAME.test(name)).sort();
@@ -64,8 +64,8 @@ export function createSessionMarks(stateDir: string): SessionMarks {
   };
 }
 
-/** The session that a process belongs to: a tunnel's own, else that of the agent that started it. Pure. */
-export function sessionOf(
+/** What marks the start of a process: its own mark for a tunnel's, else that of the agent that started it. Pure. */
+export function startOf(
   { identity, mark }: { readonly identity: ProcessIdentity; readonly mark: { readonly nonce: string } },
   marks: readonly KeptMark[],
 ): KeptMark | undefined {
@@ -76,7 +76,7 @@ export function sessionOf(
   );
 }
 
-function parseMark(text: string): SessionMark | undefined {
+function parseMark(text: string): StartMark | undefined {
   try {
     const value: unknown = JSON.parse(text);
     return isMark(value) ? value : undefined;
@@ -85,7 +85,7 @@ function parseMark(text: string): SessionMark | undefined {
   }
 }
 
-function isMark(value: unknown): value is SessionMark {
+function isMark(value: unknown): value is StartMark {
   if (typeof value !== "object" || value === null) return false;
   const fields = new Map<string, unknown>(Object.entries(value));
   const isText = (name: string) => typeof fields.get(name) === "string";
