@@ -158,7 +158,7 @@ export function createBoxRoom(options: BoxRoomOptions, deps: BoxRoomDeps): BoxRo
           if (connection === undefined) return;
           // Beside a lap that runs, the step could be sent twice.
           const isTold = hint.kind === "expected" && hint.news !== undefined && !laps.isBusy(connection);
-          if (!isTold || !handOver(connection, hint.news)) laps.wake(connection);
+          if (!isTold || !handOver(connection, hint.news, deps.open)) laps.wake(connection);
         } else if (hint.kind === "all") {
           for (const connection of connections.values()) laps.wake(connection);
         }

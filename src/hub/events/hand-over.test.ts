@@ -100,7 +100,11 @@ async function given(of: Partial<BoxConnection>, news: Partial<SetNews> = {}, wa
   const made = newConnection({ boxId: "b", id: "1", address: "", sink, sinceMs: 0, keySlot: "current", cursor: "e.1" });
   const connection = { ...made, keyHash: box.key.hash, greeted: true, served: true, ...of };
   const change = { revision: 2, atMs: NOW, put: [stream("cam")], remove: [] };
-  return { isDone: handOver(connection, { box, epoch: "e", change, ...news }), sent, connection };
+  return {
+    isDone: handOver(connection, { box, epoch: "e", change, ...news }, (workload) => workload),
+    sent,
+    connection,
+  };
 }
 
 test("a step is handed to who stands exactly before it", async () => {
