@@ -9,6 +9,7 @@ import { bindPort } from "./bind-port.ts";
 import { applyFault, type FaultAnswer } from "./faults/apply-fault.ts";
 import { createFaultBoard } from "./faults/fault-board.ts";
 import type { FaultName } from "./faults/fault-catalog.ts";
+import { registerCommandsRoute } from "./http/commands-route.ts";
 import { answerError } from "./http/error-answer.ts";
 import { registerEventsRoute } from "./http/events-route.ts";
 import { registerFaultsRoute } from "./http/faults-route.ts";
@@ -23,7 +24,8 @@ import { resolveOptions, type TestServerOptions } from "./options.ts";
 import type { Parts } from "./parts.ts";
 import { createRtmpServer, type RtmpServer } from "./rtmp/rtmp-server.ts";
 import { createClientRoom } from "./sse/client-room.ts";
-import { eventsOfStep } from "./sse/set-events.ts";
+import { eventOfCommand, eventsOfStep } from "./sse/set-events.ts";
+import { createCommandBook } from "./state/command-book.ts";
 import { createEventLog } from "./state/event-log.ts";
 import { createExpectedSet } from "./state/expected-set.ts";
 import { createReportBook } from "./state/report-book.ts";
@@ -51,6 +53,7 @@ export interface TestServer extends AsyncDisposable, Omit<Parts, "origin"> {
 
 const KEEP_LOG_LINES = 500;
 const KEEP_REPORTS = 200;
+const KEEP_COMMANDS = 200;
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
 
 /** Starts a server and resolves once it listens. Rejects with `refused`, `invalid` or `unavailable`, naming the option. */
@@ -87,13 +90,24 @@ export async function createTestServer(
   room.onChange((text) => log.write("client", text));
   reports.onReport(({ report }) => {
     for (const { text, kind } of report.occurrences) log.write("report", `${report.boxId}: ${kind}: ${text}`);
+    commands.heard(report);
   });
+  const commands = createCommandBook(
+    { keep: KEEP_COMMANDS },
+    {
+      clock,
+      delivery: board.commandDelivery,
+      deliver: (command) => {
+        room.broadcast((form) => [Buffer.from(eventOfCommand(form, command))]);
+      },
+    },
+  );
 
   const rtmp = await startRtmp(options, clock);
   rtmp?.onChange((text) => log.write("rtmp", text));
   board.onChange(() => rtmp?.setFrozen(board.receiverIsFrozen()));
   let origin = "";
-  const parts: Parts = { options, clock, random, set, room, board, reports, log, rtmp, origin: () => origin };
+  const parts: Parts = { options, clock, random, set, room, board, reports, commands, log, rtmp, origin: () => origin };
 
   const app = fastify({ forceCloseConnections: true, bodyLimit: MAX_BODY_BYTES, exposeHeadRoutes: false });
   await registerRoutes(app, parts, life.signal);
@@ -102,6 +116,7 @@ export async function createTestServer(
     if (life.signal.aborted) return;
     life.abort(new AppError("cancelled", "the test server was closed"));
     board.close();
+    commands.close();
     room.close();
     await app.close();
     await rtmp?.close();
@@ -152,6 +167,7 @@ async function registerRoutes(app: FastifyInstance, parts: Parts, signal: AbortS
   registerSendEventRoute(app, parts);
   registerStreamsRoute(app, parts);
   registerReportsRoute(app, parts);
+  registerCommandsRoute(app, parts);
   registerFaultsRoute(app, parts);
   registerMediaRoute(app, parts, signal);
   registerPageFeed(app, parts, signal);

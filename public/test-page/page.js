@@ -1,6 +1,7 @@
 import { byId, element, setText } from "../shared/element.js";
 import { showNotice } from "../shared/notice.js";
 import { createClientList } from "./client-list.js";
+import { createCommandForm } from "./command-form.js";
 import { createFaultPanel } from "./fault-panel.js";
 import { openFeed } from "./feed.js";
 import { createLogView } from "./log-view.js";
@@ -11,6 +12,7 @@ import { createStreamList } from "./stream-list.js";
 const state = { server: undefined, streams: [], clients: [], reports: [], publishers: [] };
 const startForm = createStartForm();
 createSendForm();
+const updateCommands = createCommandForm();
 const log = createLogView();
 const updateStreams = createStreamList();
 const updateClients = createClientList();
@@ -63,6 +65,7 @@ openFeed(
     reports: part("reports"),
     publishers: part("publishers"),
     faults: updateFaults,
+    commands: updateCommands,
     log: log.replace,
     line: log.add,
   },

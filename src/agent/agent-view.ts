@@ -9,6 +9,7 @@ import type { ExpectedState } from "./reconcile/expected.ts";
 import type { Unit } from "./reconcile/unit.ts";
 import type { ReportPicture } from "./report/reporter.ts";
 import type { Refusal, WorkloadDriver } from "./workload/driver.ts";
+import type { SessionKeeper } from "./workload/session/session-keeper.ts";
 
 /** What never changes while an agent runs. */
 export interface AgentFacts {
@@ -45,6 +46,8 @@ export interface AgentViewDeps {
   readonly capabilities: readonly string[];
   readonly tunnelOf: (id: string) => WorkloadStatus["tunnel"];
   readonly tunnelFacts: () => ReportPicture["tunnels"];
+  readonly sessions: Pick<SessionKeeper, "statusOf" | "usageOf" | "rests">;
+  readonly sessionFacts: () => ReportPicture["sessions"];
 }
 
 /** The agent as others see it: status, explanations, reports. Reads, never decides. */
@@ -69,9 +72,11 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
       refusal: deps.refusals().get(id),
       blocked: deps.blocked().get(id),
       driver: kind === undefined ? undefined : deps.driverOf(kind),
-      usage: deps.usageOf(unit?.handle?.identity?.pid),
+      usage: kind === "session" ? deps.sessions.usageOf(id) : deps.usageOf(unit?.handle?.identity?.pid),
       proof: deps.proofOf(id, keepGaps),
       tunnel: deps.tunnelOf(id),
+      session: deps.sessions.statusOf(id),
+      rest: workload === undefined ? undefined : deps.sessions.rests(workload),
       held: deps.guard.holdOf(id),
       share: deps.guard.shareOf(id),
       incidents: deps.incidents().filter(({ end }) => end === undefined),
@@ -100,6 +105,7 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
       registry: deps.registry(),
       node: deps.node(),
       tunnels: deps.tunnelFacts(),
+      sessions: deps.sessionFacts(),
       incidents: deps.incidents(),
       workloads: workloads(),
     }),

@@ -33,6 +33,9 @@ import { cleanupWithAgent } from "./start-marks/cleanup-with-agent.ts";
 import { createStartMarks } from "./start-marks/start-marks.ts";
 import { createUplinkLink, createUplinkReporter } from "./uplink.ts";
 import type { WorkloadDriver } from "./workload/driver.ts";
+import { createHostPorts } from "./workload/session/host-ports.ts";
+import { createSessionDriver } from "./workload/session/session-driver.ts";
+import type { SessionKeeper } from "./workload/session/session-keeper.ts";
 import { systemStreamDisk } from "./workload/stream/stream-disk.ts";
 import { createStreamDriver } from "./workload/stream/stream-driver.ts";
 import { createTunnelDriver, type TunnelDriverDeps } from "./workload/tunnel/tunnel-driver.ts";
@@ -116,9 +119,12 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   );
 
   const driverOf = createDrivers(context, {
-    runProgram: context.spawner.runProgram,
-    healthOf: (id) => engine.tunnels.healthOf(id),
-    onWritten: (id, spec) => engine.tunnels.written(id, spec),
+    tunnels: {
+      runProgram: context.spawner.runProgram,
+      healthOf: (id) => engine.tunnels.healthOf(id),
+      onWritten: (id, spec) => engine.tunnels.written(id, spec),
+    },
+    sessions: () => engine.sessions,
   });
   const journal = openCommandJournal(join(stateDir, "commands.json"), fileDeps);
   const reporter = createUplinkReporter(context, { journal, picture: () => view.reportPicture() });
@@ -180,6 +186,8 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       capabilities: link.capabilities,
       tunnelOf: engine.tunnels.statusOf,
       tunnelFacts: tunnelFacts.read,
+      sessions: engine.sessions,
+      sessionFacts: () => engine.sessions.facts(),
     },
   );
   // Loaded by the first reader: most boxes have none, and the library holds 3 MB.
@@ -243,16 +251,27 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   );
 }
 
+interface DriverParts {
+  readonly tunnels: TunnelDriverDeps;
+  readonly sessions: () => SessionKeeper;
+}
+
 function createDrivers(
   { options, spawner }: AgentContext,
-  tunnels: TunnelDriverDeps,
+  { tunnels, sessions }: DriverParts,
 ): (kind: string) => WorkloadDriver | undefined {
+  const { address, ports } = options.sessions;
+  const hostPorts = createHostPorts({ address, ports }, { taken: (exceptId) => sessions().hostPorts(exceptId) });
   const drivers: readonly WorkloadDriver[] = [
     createStreamDriver(
       { streams: options.streams, policy: options.policy },
       { runProgram: spawner.runProgram, disk: systemStreamDisk },
     ),
     createTunnelDriver({ stunnelPath: options.tunnels.stunnelPath, policy: options.policy }, tunnels),
+    createSessionDriver(
+      { stateDir: options.files.stateDir, policy: options.policy, address },
+      { disk: systemStreamDisk, keeper: sessions, placePorts: hostPorts.place },
+    ),
   ];
   return (kind) => drivers.find((driver) => driver.kind === kind);
 }

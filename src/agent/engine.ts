@@ -17,15 +17,21 @@ import { type Unit, unitsOf } from "./reconcile/unit.ts";
 import type { CommandedFile } from "./registry/commanded-file.ts";
 import type { ExpectedFile } from "./registry/expected-file.ts";
 import type { Registry } from "./registry/registry.ts";
+import { createFileStartFreer } from "./runtime/output/free-file-start.ts";
+import type { OutputJournal } from "./runtime/output/output-owner.ts";
 import { createProcessRuntime } from "./runtime/process/linux-process-runtime.ts";
-import { createOutputPump, DEFAULT_PUMP_OPTIONS, type OutputJournal } from "./runtime/process/output-pump.ts";
+import { createOutputPump, DEFAULT_PUMP_OPTIONS } from "./runtime/process/output-pump.ts";
 import type { Lane, WorkloadFiles } from "./runtime/process/process-runtime.ts";
+import { createProcessSession } from "./runtime/process/process-session.ts";
+import { createSessionProcesses } from "./runtime/process/session-processes.ts";
 import { discardLaneFiles, discardWorkloadFiles, filesOfWorkload } from "./runtime/process/workload-files.ts";
-import { createWorkloadRuntime } from "./runtime/workload-runtime.ts";
+import { createWorkloadRuntime, type EngineName, type Engine as SessionEngine } from "./runtime/workload-runtime.ts";
 import { createNodeSampler, type NodeSampler } from "./telemetry/node-sampler.ts";
 import { createUsageSampler, type UsageSampler } from "./telemetry/usage-sampler.ts";
 import type { WorkloadDriver } from "./workload/driver.ts";
 import { createSecretKeeper, type SecretHolder } from "./workload/secret-keeper.ts";
+import { openSessions } from "./workload/session/open-sessions.ts";
+import type { SessionKeeper } from "./workload/session/session-keeper.ts";
 import { createRecordingPruner } from "./workload/stream/recording-pruner.ts";
 import { systemStreamDisk } from "./workload/stream/stream-disk.ts";
 import { openTunnels } from "./workload/tunnel/open-tunnels.ts";
@@ -40,6 +46,7 @@ export interface Engine {
   readonly usage: UsageSampler;
   readonly guard: Guard;
   readonly tunnels: TunnelKeeper;
+  readonly sessions: SessionKeeper;
   readonly node: Pick<NodeSampler, "latest">;
   readonly health: Pick<HealthWatch, "incidents" | "gaps">;
   readonly services: readonly Service[];
@@ -87,9 +94,10 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     }
   };
   const expectedChanged = () => {
-    // The lap has judged what the tunnels' keeper looks after.
+    // The lap has judged what the keepers look after.
     reconciler.wake({ reason: "expected", isLoud: true });
     tunnels.poke();
+    sessions.poke();
     notices.changed();
   };
   const server = createExpectedStore(
@@ -127,6 +135,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     expected: () => store.state().workloads,
     units: () => reconciler.units(),
     usageOf: (pid) => usage.of(pid),
+    isAtRest: (id) => sessions.isAtRest(id),
     wake: () => reconciler.wake({ reason: "guard", isLoud: false }),
     notices,
   });
@@ -149,8 +158,14 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       redact: redactor.redact,
       progress: context.progress.loop("output pump"),
       journal: workloadJournal(context),
+      freeStart: createFileStartFreer(context.spawner.runProgram),
     },
   );
+  const engines: ReadonlyMap<EngineName, SessionEngine> = new Map();
+  const sessionProcesses = createSessionProcesses({ clock, table: context.table });
+  const discardUnlessHeld = (id: string) => {
+    if (!reconciler.units().has(id)) for (const each of LANES) discardWorkloadFiles(filesOf(id, each));
+  };
   const reconciler = createReconciler(
     { intervalMs: options.reconcile.intervalMs, updateDeadlineMs: options.streams.updateDeadlineMs },
     {
@@ -172,6 +187,14 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
             signal: life,
           },
         ),
+        engines,
+        (handle) =>
+          createProcessSession(handle, {
+            clock,
+            table: context.table,
+            processes: sessionProcesses,
+            freezer: guard.freezer,
+          }),
       ),
       records: { ...registry, commit: () => commit() },
       pump,
@@ -180,7 +203,8 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       discardFiles: (id, lane) => {
         if (lane !== undefined) discardLaneFiles(filesOf(id, lane));
         // The keys of a tunnel that is still expected are known to its other end.
-        else if (isTunnel(store.state().workloads.get(id)) && !reconciler.refusals().has(id))
+        // So is what a session has written, for as long as it is expected, refused or not.
+        else if (isKeptWhole(store.state().workloads.get(id), reconciler.refusals().has(id)))
           discardLaneFiles(filesOf(id));
         else for (const each of LANES) discardWorkloadFiles(filesOf(id, each));
       },
@@ -188,7 +212,12 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       boxId: options.box.id,
       bootId: parts.bootId,
       expected,
-      awaits: (workload) => awaitsLaterWord(store.state().sessions, workload.id) ?? tunnels.awaits(workload),
+      awaits: (workload) =>
+        awaitsLaterWord(store.state().sessions, workload.id) ?? tunnels.awaits(workload) ?? sessions.awaits(workload),
+      rests: (workload) => sessions.rests(workload),
+      onFinished: ({ id, kind }, text) => {
+        if (kind === "session") sessions.finished(id, text);
+      },
       restraint: {
         failed: (failure) => tunnels.explainsFailure(failure.id) || health.incidents.failed(failure),
         turnInMs: (id) => health.incidents.turnInMs(id),
@@ -198,6 +227,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       isExpectedConfirmed: store.isConfirmed,
       onChange: () => {
         tunnels.poke();
+        sessions.poke();
         notices.changed();
       },
       onOccurrence: notices.occurred,
@@ -214,9 +244,20 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       pump,
       driverOf,
       directoryOf: (id) => filesOf(id).directory,
-      discard: (id) => {
-        if (!reconciler.units().has(id)) for (const each of LANES) discardWorkloadFiles(filesOf(id, each));
-      },
+      discard: discardUnlessHeld,
+    },
+    notices,
+  );
+
+  const sessions = openSessions(
+    context,
+    {
+      expected,
+      isRefused: (id) => reconciler.refusals().has(id),
+      reconciler: () => reconciler,
+      engines,
+      directoryOf: (id) => filesOf(id).directory,
+      discard: discardUnlessHeld,
     },
     notices,
   );
@@ -245,6 +286,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       disk: durability,
       wake: () => reconciler.wake({ reason: "health", isLoud: false }),
       hasten: reconciler.hasten,
+      isAtRest: sessions.isAtRest,
       holdOf: (id) => guard.holdOf(id)?.by,
       breachOf: guard.breachOf,
     },
@@ -283,11 +325,13 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     filesOf,
     guard,
     tunnels,
+    sessions,
     services: [
       pump,
       health,
       guard,
       tunnels,
+      sessions,
       { name: "usage", run: usage.run },
       { name: "node", run: node.run },
       pruner,
@@ -311,8 +355,8 @@ function workloadJournal({ journal }: AgentContext): OutputJournal | undefined {
   };
 }
 
-function isTunnel(workload: Workload | undefined): boolean {
-  return workload?.kind === "tunnel";
+function isKeptWhole(workload: Workload | undefined, isRefused: boolean): boolean {
+  return workload?.kind === "session" || (workload?.kind === "tunnel" && !isRefused);
 }
 
 function hasProcess({ handle }: Unit): boolean {

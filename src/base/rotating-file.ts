@@ -41,7 +41,7 @@ export function createRotatingFile(options: RotatingFileOptions): RotatingFile {
     sizeBytes ??= await sizeOf(options.path);
     const bytes = Buffer.byteLength(text);
     if (sizeBytes > 0 && sizeBytes + bytes > options.maxFileBytes) {
-      await rotate(options.path, options.keepFiles);
+      await rotateFiles(options.path, options.keepFiles);
       sizeBytes = 0;
       options.onRotate?.();
     }
@@ -87,7 +87,8 @@ export function createRotatingFile(options: RotatingFileOptions): RotatingFile {
   };
 }
 
-async function rotate(path: string, keepFiles: number): Promise<void> {
+/** Each file gets the next number, the last one goes. */
+export async function rotateFiles(path: string, keepFiles: number): Promise<void> {
   if (keepFiles <= 1) {
     await rm(path, { force: true });
     return;

@@ -1,6 +1,7 @@
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { AppError, errnoOf, messageOf } from "../base/errors.ts";
 import { ERROR_POLICY, type ErrorCode } from "../contract/error-code.ts";
+import { type LogRecord, logRecordSchema, type OutputName } from "../contract/fleet/log-line.ts";
 import {
   type AgentStatus,
   agentStatusSchema,
@@ -22,12 +23,21 @@ export interface LocalAgent {
   cleanup(wish: CleanupWish, signal: AbortSignal): Promise<CleanupResult>;
   /** Text as it comes, in pieces. With `follow` it ends when the signal aborts or the agent stops. */
   logs(id: string, options: LogRequest, signal: AbortSignal): AsyncIterable<string>;
+  /** The same as records: lines and gaps. */
+  logRecords(id: string, options: LogRecordRequest, signal: AbortSignal): AsyncIterable<LogRecord>;
 }
 
 export interface LogRequest {
   /** From the end. */
   readonly lines: number;
   readonly follow: boolean;
+}
+
+export interface LogRecordRequest extends LogRequest {
+  /** ISO 8601; lines before it are left out. */
+  readonly since: string | undefined;
+  /** Of a session: one of its outputs alone. */
+  readonly output: OutputName | undefined;
 }
 
 export interface LocalAgentOptions {
@@ -57,6 +67,22 @@ export function createLocalAgent({ socketPath, timeoutMs = DEFAULT_TIMEOUT_MS }:
     throw new AppError("version", `the agent's answer to ${call.path} is not understood: it is of another version`);
   };
 
+  async function* textOfLog(
+    id: string,
+    query: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): AsyncGenerator<string> {
+    const path = `/v1/logs/${encodeURIComponent(id)}?${new URLSearchParams(query)}`;
+    const follow = query["follow"] === "1";
+    const response = await send(socketPath, { method: "GET", path, timeoutMs: follow ? 0 : timeoutMs }, signal);
+    response.setEncoding("utf8");
+    try {
+      for await (const text of response) yield String(text);
+    } catch (error) {
+      if (!signal.aborted && errnoOf(error) !== "ECONNRESET") throw toConnectionError(error, socketPath);
+    }
+  }
+
   return {
     status: (signal) => ask({ method: "GET", path: "/v1/status" }, agentStatusSchema, signal),
     explain: (id, signal) =>
@@ -70,14 +96,26 @@ export function createLocalAgent({ socketPath, timeoutMs = DEFAULT_TIMEOUT_MS }:
       });
       return ask({ method: "POST", path: `/v1/cleanup?${query}` }, cleanupResultSchema, signal);
     },
-    logs: async function* (id, { lines, follow }, signal) {
-      const path = `/v1/logs/${encodeURIComponent(id)}?lines=${lines}&follow=${follow ? 1 : 0}`;
-      const response = await send(socketPath, { method: "GET", path, timeoutMs: follow ? 0 : timeoutMs }, signal);
-      response.setEncoding("utf8");
-      try {
-        for await (const text of response) yield String(text);
-      } catch (error) {
-        if (!signal.aborted && errnoOf(error) !== "ECONNRESET") throw toConnectionError(error, socketPath);
+    logs: (id, { lines, follow }, signal) =>
+      textOfLog(id, { lines: String(lines), follow: follow ? "1" : "0" }, signal),
+    logRecords: async function* (id, { lines, follow, since, output }, signal) {
+      const query = {
+        records: "1",
+        lines: String(lines),
+        follow: follow ? "1" : "0",
+        ...(since === undefined ? {} : { since }),
+        ...(output === undefined ? {} : { output }),
+      };
+      let rest = "";
+      for await (const text of textOfLog(id, query, signal)) {
+        const lines = `${rest}${text}`.split("\n");
+        rest = lines.pop() ?? "";
+        for (const line of lines) {
+          const record = logRecordSchema.safeParse(parseJson(line));
+          if (!record.success)
+            throw new AppError("version", "the agent's records are not understood: it is of another version");
+          yield record.data;
+        }
       }
     },
   };

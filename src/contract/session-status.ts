@@ -59,6 +59,9 @@ export const sessionStatusSchema = z.object({
   endsAt: z.string().optional(),
   /** It has ended and is not started again: `restart`, or `maxDuration`. */
   ended: z.object({ at: z.string(), reason: z.string() }).optional(),
+  /** In this life of the agent. */
+  hibernations: z.int().optional(),
+  wakes: z.int().optional(),
   openConnections: z.int().optional(),
   memoryBytes: z.number().optional(),
   /** It is expected by a command, not by the server's set. */

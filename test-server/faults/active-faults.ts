@@ -1,3 +1,4 @@
+import { COMMAND_DELIVERIES, type CommandDelivery } from "../state/command-book.ts";
 import type { FaultKind, FaultName, FaultValues } from "./fault-catalog.ts";
 
 /** A lasting fault that was asked for. Times are of the monotonic clock. */
@@ -99,6 +100,11 @@ export function receiverIsFrozen(active: ActiveFaults): boolean {
 export function reportRefusal(active: ActiveFaults): number | undefined {
   const refuse = find(active, "refuse-reports");
   return refuse === undefined ? undefined : (numberOf(refuse, "status") ?? 503);
+}
+
+export function commandDelivery(active: ActiveFaults): CommandDelivery {
+  const how = find(active, "commands")?.["how"];
+  return COMMAND_DELIVERIES.find((one) => one === how) ?? "once";
 }
 
 function find(active: ActiveFaults, name: FaultName): FaultValues | undefined {

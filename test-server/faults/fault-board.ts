@@ -1,10 +1,12 @@
 import type { Clock, Timer } from "../../src/base/clock.ts";
+import type { CommandDelivery } from "../state/command-book.ts";
 import {
   type ActiveFaults,
   afterEvent,
   answerToConnect,
   beatsAreSent,
   type ConnectAnswer,
+  commandDelivery,
   planWrite,
   receiverIsFrozen,
   reportRefusal,
@@ -28,6 +30,7 @@ export interface FaultBoard {
   beats(): boolean;
   receiverIsFrozen(): boolean;
   reportRefusal(): number | undefined;
+  commandDelivery(): CommandDelivery;
   onChange(listener: () => void): void;
   close(): void;
 }
@@ -82,6 +85,7 @@ export function createFaultBoard(deps: { readonly clock: Clock }): FaultBoard {
     beats: () => beatsAreSent(current()),
     receiverIsFrozen: () => receiverIsFrozen(current()),
     reportRefusal: () => reportRefusal(current()),
+    commandDelivery: () => commandDelivery(current()),
     onChange: (listener) => void listeners.add(listener),
     close: () => timer?.clear(),
   };

@@ -129,6 +129,16 @@ export const FAULTS = [
     args: [{ name: "status", label: "status", type: "number", initial: 503, min: 400, max: 599 }, seconds(10)],
   },
   {
+    name: "commands",
+    title: "Twist commands",
+    explanation: "Commands arrive twice, each after the one that was sent later, or a second after their deadline.",
+    lasts: "lasting",
+    args: [
+      { name: "how", label: "how", type: "choice", initial: "twice", choices: ["twice", "swapped", "late"] },
+      seconds(30),
+    ],
+  },
+  {
     name: "lose-state",
     title: "Lose all state",
     explanation: "A new epoch with an empty set, as after a server that lost its disk.",

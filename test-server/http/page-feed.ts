@@ -6,6 +6,7 @@ import { encodeEvent } from "../../src/hub/events/frame.ts";
 import { SSE_HEADERS } from "../../src/hub/events/sse-headers.ts";
 import { isLoopback } from "../options.ts";
 import type { Parts } from "../parts.ts";
+import { commandView } from "./commands-route.ts";
 
 const COALESCE_MS = 100;
 /** Counters (bytes, frames, seconds left) move without anything happening. */
@@ -21,6 +22,7 @@ interface Sections {
   readonly reports: unknown;
   readonly publishers: unknown;
   readonly faults: unknown;
+  readonly commands: unknown;
 }
 
 /** `GET /page-events`: the whole state at first, then each part again when it differs, and each log line. `GET /log`, `GET /clients`: the same once. */
@@ -43,6 +45,7 @@ export function registerPageFeed(app: FastifyInstance, parts: Parts, signal: Abo
   parts.board.onChange(soon.ask);
   parts.reports.onReport(soon.ask);
   parts.set.onStep(soon.ask);
+  parts.commands.onChange(soon.ask);
   parts.rtmp?.onChange(soon.ask);
   parts.log.onLine((line) => {
     for (const viewer of viewers) viewer.send(encodeEvent({ event: "line", data: JSON.stringify(line) }));
@@ -100,6 +103,7 @@ function sectionsOf(parts: Parts): Sections {
     reports: parts.reports.latest(),
     publishers: parts.rtmp?.publishers() ?? [],
     faults: parts.board.active(),
+    commands: parts.commands.list().map(commandView),
   };
 }
 

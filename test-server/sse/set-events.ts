@@ -1,6 +1,8 @@
+import { isSessionCommand } from "../../src/contract/session-command.ts";
 import type { Workload } from "../../src/contract/workload.ts";
-import { changeEvent, expectedEvent } from "../../src/hub/events/box-events.ts";
+import { changeEvent, commandEvent, expectedEvent } from "../../src/hub/events/box-events.ts";
 import { encodeEvent } from "../../src/hub/events/frame.ts";
+import type { SentCommand } from "../state/command-book.ts";
 import type { CatchUp, SetStep, Snapshot } from "../state/expected-set.ts";
 
 /**
@@ -36,6 +38,17 @@ export function eventsOfStep(form: EventForm, step: SetStep, snapshot: Snapshot)
   if (step.kind === "change") return [...step.put.map(startEvent), ...step.remove.map(stopEvent)];
   if (form === "starts") return snapshot.workloads.map(startEvent);
   return [simpleSnapshotEvent(snapshot, step.confirm)];
+}
+
+/** The simple form has commands for sessions; any other goes out as it does to everybody. */
+export function eventOfCommand(form: EventForm, command: SentCommand): string {
+  const { id: commandId, name, args, deadlineMs } = command;
+  if (form === "typed" || !isSessionCommand(name)) return commandEvent(command);
+  const { spec, ...others } = args;
+  const { id, ...session } = typeof spec === "object" && spec !== null && "id" in spec ? spec : { id: others["id"] };
+  const deadline = new Date(deadlineMs).toISOString();
+  const what = name === "StartSession" ? { session } : {};
+  return encodeEvent({ data: JSON.stringify({ eventType: name, commandId, deadline, ...others, id, ...what }) });
 }
 
 /** All of a workload that the simple form can say: further outputs and raw arguments are not in it. */

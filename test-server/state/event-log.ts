@@ -1,7 +1,7 @@
 import type { Clock } from "../../src/base/clock.ts";
 import { oneLine } from "../../src/base/log.ts";
 
-export const LOG_KINDS = ["client", "stream", "event", "fault", "report", "rtmp", "server"] as const;
+export const LOG_KINDS = ["client", "command", "stream", "event", "fault", "report", "rtmp", "server"] as const;
 
 export interface LogLine {
   readonly sequence: number;

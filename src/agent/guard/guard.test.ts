@@ -101,6 +101,7 @@ function createBox(options: Partial<GuardOptions> = {}, cgroups: WorkloadCgroups
       expected: () => expected,
       units: () => units,
       usageOf: (pid) => usage.get(pid),
+      isAtRest: () => false,
       onOccurrence,
       wake,
     },
@@ -230,6 +231,8 @@ test("a limit that changes is in force at once, without a restart", async () => 
     isHeld: () => true,
     oomKills: ({ generation }) => (generation === 1 ? 1 : 0),
     removeOthers: () => undefined,
+    freeze: () => true,
+    isFrozen: () => false,
   };
   const box = createBox({}, cgroups);
   const unit = await box.run(stream("a", { resources: { memory: "100Mi" } }));

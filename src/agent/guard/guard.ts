@@ -37,6 +37,8 @@ export interface Guard extends RoomKeeper, Service {
   holdOf(id: string): WorkloadStatus["held"];
   shareOf(id: string): Pick<WorkloadStatus, "priority" | "limits">;
   status(): NonNullable<AgentStatus["guard"]>;
+  /** Where launches have groups of their own. */
+  readonly freezer: Pick<WorkloadCgroups, "freeze" | "isFrozen">;
 }
 
 export interface GuardDeps {
@@ -49,6 +51,8 @@ export interface GuardDeps {
   /** Everything that should run, whether or not there is room for it. */
   readonly expected: () => ReadonlyMap<string, Workload>;
   readonly units: () => ReadonlyMap<string, Unit>;
+  /** It sleeps: it takes nothing, and gives way to nobody. */
+  readonly isAtRest: (id: string) => boolean;
   /** What a process was last seen to use. */
   readonly usageOf: (pid: number | undefined) => ProcessUsage | undefined;
   readonly onOccurrence: (occurrence: Omit<Occurrence, "at">) => void;
@@ -123,7 +127,7 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
 
   const runners = (): Runner[] =>
     [...deps.units().values()].flatMap(({ id, phase, handle }) => {
-      if (phase !== "running") return [];
+      if (phase !== "running" || deps.isAtRest(id)) return [];
       const { cpuPercent = 0, rssBytes = 0 } = deps.usageOf(handle?.identity?.pid) ?? {};
       return [{ id, priority: priorityOf(workloadOf(id)), cpuCores: cpuPercent / 100, rssBytes }];
     });
@@ -144,7 +148,8 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
     const expected = deps.expected();
     if (expected.size === 0 && shedState.shed.length === 0) return;
     const highestPriority = () => {
-      const present = [...expected].filter(([id]) => !shedState.shed.some((one) => one.id === id));
+      const isPresent = (id: string) => !deps.isAtRest(id) && !shedState.shed.some((one) => one.id === id);
+      const present = [...expected].filter(([id]) => isPresent(id));
       return Math.max(0, ...present.map(([, workload]) => priorityOf(workload)));
     };
     const { state, gave, returned } = observePressure(
@@ -197,7 +202,7 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
     const limits = limitsOf(workload, options);
     const isLimited = limits.memoryBytes !== undefined || limits.cpuCores !== undefined;
     const isMeasured = isLimited && !cgroups.isHeld({ workloadId: id, generation });
-    const stat = isMeasured ? handle?.stat() : undefined;
+    const stat = isMeasured && !deps.isAtRest(id) ? handle?.stat() : undefined;
     if (stat === undefined) {
       uses.delete(unit);
       return;
@@ -218,6 +223,7 @@ export function createGuard(options: GuardOptions, deps: GuardDeps): Guard {
 
   return {
     name: "guard",
+    freezer: cgroups,
     place: (pid, mark) => {
       const share = shareFor(mark.workloadId);
       deps.priority.setOomScore(pid, oomScoreOf(share.priority));

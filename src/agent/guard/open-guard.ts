@@ -8,7 +8,7 @@ import { createGuard, type Guard, type GuardDeps } from "./guard.ts";
 import { systemRecordingFiles } from "./recording-files.ts";
 import { createWorkloadCgroups, NO_CGROUPS, type WorkloadCgroups } from "./workload-cgroups.ts";
 
-export interface GuardParts extends Pick<GuardDeps, "expected" | "units" | "usageOf" | "wake"> {
+export interface GuardParts extends Pick<GuardDeps, "expected" | "units" | "usageOf" | "isAtRest" | "wake"> {
   readonly notices: Notices;
 }
 

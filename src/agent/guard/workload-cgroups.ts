@@ -16,6 +16,10 @@ export interface WorkloadCgroups {
   isHeld(launch: LaunchName): boolean;
   /** How many processes of this launch the kernel has killed because the group was full. */
   oomKills(launch: LaunchName): number;
+  /** Everything in its group stands still, or goes on. False: it has no group of its own. */
+  freeze(launch: LaunchName, isWanted: boolean): boolean;
+  /** Undefined: it has no group of its own. */
+  isFrozen(launch: LaunchName): boolean | undefined;
   /** Takes away the groups of all launches but these, where nothing runs in them any more. */
   removeOthers(launches: readonly LaunchName[]): void;
 }
@@ -34,6 +38,8 @@ export const NO_CGROUPS: WorkloadCgroups = {
   hold: () => undefined,
   isHeld: () => false,
   oomKills: () => 0,
+  freeze: () => false,
+  isFrozen: () => undefined,
   removeOthers: () => undefined,
 };
 
@@ -66,6 +72,22 @@ export function createWorkloadCgroups(branch: CgroupBranch, deps: { readonly log
     },
     isHeld: (launch) => applied.has(groupOf(launch)),
     oomKills: (launch) => branch.counter(groupOf(launch), "memory.events", "oom_kill") ?? 0,
+    freeze: (launch, isWanted) => {
+      const name = groupOf(launch);
+      if (!applied.has(name)) return false;
+      try {
+        branch.write(name, "cgroup.freeze", isWanted ? "1" : "0");
+        return true;
+      } catch (thrown) {
+        sayFailure(messageOf(thrown));
+        return false;
+      }
+    },
+    isFrozen: (launch) => {
+      const name = groupOf(launch);
+      const frozen = applied.has(name) ? branch.counter(name, "cgroup.events", "frozen") : undefined;
+      return frozen === undefined ? undefined : frozen === 1;
+    },
     removeOthers: (launches) => {
       const kept = new Set(launches.map(groupOf));
       try {

@@ -16,7 +16,7 @@ import { explains, type IncidentFacts } from "./incident.ts";
 import { createIncidentBook, type IncidentBook } from "./incident-book.ts";
 import { provesMedia } from "./media-proof.ts";
 import { createMonitor } from "./monitor.ts";
-import { sightingOfWorkload } from "./sighting.ts";
+import { NOTHING_MISSED, sightingOfWorkload } from "./sighting.ts";
 import { traitsOf } from "./workload-traits.ts";
 
 /** Everything that watches over running workloads: who is ill, what hits the whole box, and what was missing. */
@@ -38,6 +38,8 @@ export interface HealthWatchParts {
   readonly link: () => LinkStatus;
   readonly disk: () => { readonly durable: boolean; readonly reason?: string };
   readonly wake: () => void;
+  /** It sleeps, or has done its work: nothing of it is missed. */
+  readonly isAtRest: (id: string) => boolean;
   /** Why the resource guard lets it not run. */
   readonly holdOf: (id: string) => string | undefined;
   readonly breachOf: (unit: Unit) => Finding | undefined;
@@ -123,7 +125,7 @@ export function createHealthWatch(context: AgentContext, parts: HealthWatchParts
     {
       clock,
       log: logFor("HEALTH"),
-      units: () => [...parts.units().values()].flatMap(unitsOf),
+      units: () => [...parts.units().values()].flatMap(unitsOf).filter(({ id }) => !parts.isAtRest(id)),
       progress: context.progress.loop("monitor"),
       sockets: createProcessSockets(),
       waitsIn: readWaitChannel,
@@ -138,7 +140,9 @@ export function createHealthWatch(context: AgentContext, parts: HealthWatchParts
         const [incident] = incidents.open().filter(({ kind }) => kind !== "clock-not-set");
         const units = parts.units();
         const ids = [...parts.expected().keys()].filter((id) => !parts.isRefused(id));
-        gaps.enter(new Map(ids.map((id) => [id, sight(id, incident?.kind ?? parts.holdOf(id))])));
+        const seen = (id: string) =>
+          parts.isAtRest(id) ? NOTHING_MISSED : sight(id, incident?.kind ?? parts.holdOf(id));
+        gaps.enter(new Map(ids.map((id) => [id, seen(id)])));
         // Only time tells that a successor is proved: nothing about it changes.
         if ([...units.values()].some(({ successor }) => successor?.phase === "running")) parts.wake();
       },

@@ -7,6 +7,9 @@ const ADOPTED_WAIT_MS = 3000;
 
 const FLOWING: Sighting = { media: "flowing", cause: "" };
 
+/** Of what is not to do anything at the moment. */
+export const NOTHING_MISSED: Sighting = FLOWING;
+
 /** Of a workload: while it is updated, either of its processes may prove its media. */
 export function sightingOfWorkload(unit: Unit | undefined, incident: string | undefined): Sighting {
   const own = sightingOf(unit, incident);

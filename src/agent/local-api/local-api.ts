@@ -11,6 +11,7 @@ import type { Redactor } from "../../base/redact.ts";
 import { type Service, untilAborted } from "../../base/service.ts";
 import { openSocketAddress } from "../../client/socket-address.ts";
 import { ERROR_POLICY, toAppError, toErrorBody } from "../../contract/error-code.ts";
+import { readRecords, toNdjson } from "../log-stream/read-records.ts";
 import type { LocalApiSource } from "./local-api-source.ts";
 import { type LocalRequest, parseLocalRequest } from "./local-request.ts";
 import { readLog } from "./read-log.ts";
@@ -177,16 +178,33 @@ interface LogDeps extends LocalApiDeps {
 }
 
 async function sendLog(
-  { id, lines, follow }: Extract<LocalRequest, { kind: "logs" }>,
+  wanted: Extract<LocalRequest, { kind: "logs" }>,
   response: ServerResponse,
   { source, redactor, clock, signal }: LogDeps,
 ): Promise<void> {
+  const { id } = wanted;
   const path = source.logFile(id);
   if (path === undefined) throw new AppError("not-found", `nothing named ${id} has a log on this box`);
-  response.writeHead(200, { "content-type": "text/plain; charset=utf-8" });
+  const type = wanted.asRecords ? "application/x-ndjson" : "text/plain; charset=utf-8";
+  response.writeHead(200, { "content-type": type });
   response.flushHeaders();
-  for await (const text of readLog({ path, lines, follow }, clock, signal)) {
-    if (!response.write(redactor.redact(text))) await once(response, "drain", { signal }).catch(() => undefined);
+  for await (const text of textOf(path, wanted, { redactor, clock, signal })) {
+    if (!response.write(text)) await once(response, "drain", { signal }).catch(() => undefined);
   }
   response.end();
+}
+
+async function* textOf(
+  path: string,
+  { id, asRecords, ...wanted }: Extract<LocalRequest, { kind: "logs" }>,
+  { redactor, clock, signal }: Pick<LogDeps, "redactor" | "clock" | "signal">,
+): AsyncGenerator<string> {
+  const { redact } = redactor;
+  if (asRecords) {
+    for await (const records of readRecords({ ...wanted, path, source: id }, { clock, redact }, signal)) {
+      yield toNdjson(records);
+    }
+    return;
+  }
+  for await (const text of readLog({ path, ...wanted }, clock, signal)) yield redact(text);
 }

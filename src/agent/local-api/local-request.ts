@@ -1,5 +1,6 @@
 import { AppError } from "../../base/errors.ts";
 import type { ErrorCode } from "../../contract/error-code.ts";
+import { OUTPUT_NAMES, type OutputName } from "../../contract/fleet/log-line.ts";
 import { workloadIdSchema } from "../../contract/identifier.ts";
 import { CLEANUP_SCOPES, type CleanupWish } from "../../contract/local-status.ts";
 import { tunnelUidSchema } from "../../contract/tunnel-spec.ts";
@@ -11,7 +12,16 @@ export type LocalRequest =
   | { readonly kind: "metrics" }
   | { readonly kind: "reconcile" }
   | { readonly kind: "cleanup"; readonly wish: CleanupWish }
-  | { readonly kind: "logs"; readonly id: string; readonly lines: number; readonly follow: boolean };
+  | {
+      readonly kind: "logs";
+      readonly id: string;
+      readonly lines: number;
+      readonly follow: boolean;
+      /** As records, one JSON document a line, instead of the log's own text. */
+      readonly asRecords: boolean;
+      readonly sinceMs: number | undefined;
+      readonly output: OutputName | undefined;
+    };
 
 export const DEFAULT_LOG_LINES = 100;
 export const MAX_LOG_LINES = 100_000;
@@ -47,6 +57,9 @@ export function parseLocalRequest(method: string, target: string): LocalRequest 
         id: parseId(rawId),
         lines: parseLines(query.get("lines")),
         follow: parseSwitch("follow", query.get("follow")),
+        asRecords: parseSwitch("records", query.get("records")),
+        sinceMs: parseSince(query.get("since")),
+        output: parseOutput(query.get("output")),
       };
     default:
       throw unknownPath(method, target);
@@ -100,6 +113,22 @@ function parseLines(text: string | null): number {
   throw new AppError("invalid", `lines was given ${given}; allowed: a whole number from 0 to ${MAX_LOG_LINES}`, {
     field: "lines",
   });
+}
+
+function parseSince(text: string | null): number | undefined {
+  const ms = Date.parse(text ?? "");
+  if (text === null) return undefined;
+  if (!Number.isNaN(ms)) return ms;
+  throw new AppError("invalid", `since was given ${JSON.stringify(text.slice(0, 100))}; allowed: ISO 8601`, {
+    field: "since",
+  });
+}
+
+function parseOutput(text: string | null): OutputName | undefined {
+  const output = OUTPUT_NAMES.find((one) => one === text);
+  if (text === null || output !== undefined) return output;
+  const given = JSON.stringify(text.slice(0, 100));
+  throw new AppError("invalid", `output was given ${given}; allowed: ${OUTPUT_NAMES.join(", ")}`, { field: "output" });
 }
 
 function parseSwitch(field: string, text: string | null): boolean {

@@ -1,12 +1,15 @@
 import { type FileHandle, open, stat } from "node:fs/promises";
 import type { Clock } from "../../base/clock.ts";
 import { errnoOf } from "../../base/errors.ts";
+import type { OutputName } from "../../contract/fleet/log-line.ts";
 import { createLineBuffer } from "./line-buffer.ts";
 
 export interface ReadLogOptions {
   readonly path: string;
-  /** Lines from the end to begin with. */
+  /** Lines from the end to begin with, out of all files that rotation has kept. */
   readonly lines: number;
+  /** Of a session: only lines of this output count as lines to begin with. All are given. */
+  readonly output?: OutputName | undefined;
   /** Goes on with what is written later, across truncation and rotation, until the signal aborts. */
   readonly follow: boolean;
   /** Told when lines may be missing, and why. */
@@ -33,9 +36,10 @@ export async function* readLog(options: ReadLogOptions, clock: Clock, signal: Ab
   let position = 0;
   try {
     if (file !== undefined) {
-      const start = await startOfLastLines(file, lines);
+      const isCounted = countedBy(options.output);
+      const start = await startOfLastLines(file, lines, isCounted);
       position = start.position;
-      if (start.missing > 0) yield* lastLinesOfRotated(path, start.missing);
+      if (start.missing > 0) yield* lastLinesOfRotated({ path, current: file, lines: start.missing }, isCounted);
     }
     while (!signal.aborted) {
       const bytes = file === undefined ? 0 : (await file.read(block, 0, BLOCK_BYTES, position)).bytesRead;
@@ -119,46 +123,89 @@ async function rotatedIndexOf(held: FileHandle, path: string): Promise<number | 
   return undefined;
 }
 
-/** What a log that was rotated a moment ago lacks is in its newest rotated file. */
-async function* lastLinesOfRotated(path: string, lines: number): AsyncGenerator<string> {
-  const file = await openIfThere(`${path}.1`);
-  if (file === undefined) return;
+interface RotatedWish {
+  readonly path: string;
+  /** The file that has them not. */
+  readonly current: FileHandle;
+  readonly lines: number;
+}
+
+/** What the current file lacks is in the rotated ones, the newest first. */
+async function* lastLinesOfRotated(
+  { path, current, lines }: RotatedWish,
+  isCounted: IsCounted,
+): AsyncGenerator<string> {
+  const found: { readonly file: FileHandle; readonly position: number }[] = [];
+  const seen = new Set([(await current.stat()).ino]);
   try {
-    const buffer = createLineBuffer();
-    const { position } = await startOfLastLines(file, lines);
-    for await (const chunk of file.createReadStream({ start: position, autoClose: false })) {
-      const text = buffer.push(Buffer.from(chunk));
-      if (text !== "") yield text;
+    let missing = lines;
+    for (let index = 1; missing > 0 && index < MAX_ROTATED_FILES; index++) {
+      const file = await openIfThere(`${path}.${index}`);
+      if (file === undefined) break;
+      const { ino } = await file.stat();
+      // A rotation since the last one was opened moves it on by one.
+      if (seen.has(ino)) {
+        await file.close();
+        continue;
+      }
+      seen.add(ino);
+      const start = await startOfLastLines(file, missing, isCounted);
+      found.push({ file, position: start.position });
+      missing = start.missing;
     }
-    const rest = buffer.rest();
-    if (rest !== "") yield `${rest}\n`;
+    for (const { file, position } of found.reverse()) {
+      const buffer = createLineBuffer();
+      for await (const chunk of file.createReadStream({ start: position, autoClose: false })) {
+        const text = buffer.push(Buffer.from(chunk));
+        if (text !== "") yield text;
+      }
+      const rest = buffer.rest();
+      if (rest !== "") yield `${rest}\n`;
+    }
   } finally {
-    await file.close();
+    for (const { file } of found) await file.close();
   }
+}
+
+/** Whether a line that begins so is one of those that are asked for. */
+type IsCounted = (head: Buffer) => boolean;
+
+const HEAD_BYTES = 32;
+const TAG_OFFSET = "[2026-01-15 10:30:45] ".length;
+
+function countedBy(output: OutputName | undefined): IsCounted {
+  if (output === undefined) return () => true;
+  const tag = Buffer.from(`[${output}`);
+  return (head) => head.subarray(TAG_OFFSET, TAG_OFFSET + tag.length).equals(tag);
 }
 
 /** Where the last `lines` lines begin, and how many fewer the file holds. */
 async function startOfLastLines(
   file: FileHandle,
   lines: number,
+  isCounted: IsCounted,
 ): Promise<{ readonly position: number; readonly missing: number }> {
   const { size } = await file.stat();
   if (lines === 0) return { position: size, missing: 0 };
   const oldest = Math.max(0, size - MAX_TAIL_BYTES);
-  const block = Buffer.alloc(BLOCK_BYTES);
+  // Behind the block stands the beginning of the one after it: a line may begin at the end of one.
+  const block = Buffer.alloc(BLOCK_BYTES + HEAD_BYTES);
   let missing = lines;
   for (let end = size; end > oldest; ) {
     const start = Math.max(oldest, end - BLOCK_BYTES);
-    const { bytesRead } = await file.read(block, 0, end - start, start);
-    for (let at = bytesRead - 1; at >= 0; at--) {
-      if (block[at] !== 0x0a || start + at === size - 1) continue;
+    const { bytesRead } = await file.read(block, 0, Math.min(size, end + HEAD_BYTES) - start, start);
+    const head = (at: number) => block.subarray(at, Math.min(bytesRead, at + HEAD_BYTES));
+    for (let at = Math.min(bytesRead, end - start) - 1; at >= 0; at--) {
+      if (block[at] !== 0x0a || start + at === size - 1 || !isCounted(head(at + 1))) continue;
       missing--;
       if (missing === 0) return { position: start + at + 1, missing: 0 };
     }
+    // The first line has no line end before it.
+    if (start === 0 && size > 0 && isCounted(head(0))) missing--;
     end = start;
   }
-  // The first line has no line end before it. Beyond the bound there are lines, but nobody needs that many.
-  return { position: oldest, missing: oldest > 0 ? 0 : missing - (size > 0 ? 1 : 0) };
+  // Beyond the bound there are lines, but nobody needs that many.
+  return { position: oldest, missing: oldest > 0 ? 0 : missing };
 }
 
 async function openIfThere(path: string): Promise<FileHandle | undefined> {

@@ -1,10 +1,13 @@
-import type { LogRecord } from "../../contract/fleet/log-line.ts";
+import type { LogRecord, OutputName } from "../../contract/fleet/log-line.ts";
+import { parseSessionLine } from "../runtime/output/session-line.ts";
 
 export interface LogRecordOptions {
   /** `agent`, or the id of a workload. */
   readonly source: string;
   /** Wall time; lines before it are left out. A line without a time is as old as the one before it. */
   readonly sinceMs: number | undefined;
+  /** Of a session: lines of the other one are left out. */
+  readonly output?: OutputName | undefined;
 }
 
 /** Makes records of a log's text, whatever its pieces are. Holds at most one line's beginning. */
@@ -16,14 +19,16 @@ export interface LogRecords {
 
 /** A line longer than this is cut, and what is missing of it is told as a gap. */
 export const MAX_TEXT_CHARACTERS = 8192;
+/** A session's lines are cut into pieces where they are written; a byte that is no text has four characters there. */
+const MAX_SESSION_LINE_CHARACTERS = 40_960;
 
-export function createLogRecords({ source, sinceMs }: LogRecordOptions): LogRecords {
+export function createLogRecords({ source, sinceMs, output }: LogRecordOptions): LogRecords {
   let held = "";
   let cutBytes = 0;
   let lastMs: number | undefined;
 
   const add = (part: string) => {
-    const room = MAX_TEXT_CHARACTERS - held.length;
+    const room = MAX_SESSION_LINE_CHARACTERS - held.length;
     held += part.slice(0, room);
     if (part.length > room) cutBytes += Buffer.byteLength(part.slice(room));
   };
@@ -33,15 +38,22 @@ export function createLogRecords({ source, sinceMs }: LogRecordOptions): LogReco
     const bytes = cutBytes;
     held = "";
     cutBytes = 0;
-    lastMs = timeOf(text) ?? lastMs;
+    const ms = timeOf(text);
+    lastMs = ms ?? lastMs;
     if (sinceMs !== undefined && lastMs !== undefined && lastMs < sinceMs) return [];
-    const at = timeOf(text);
-    const line: LogRecord = {
-      type: "line",
-      ...(at === undefined ? {} : { at: new Date(at).toISOString() }),
-      source,
-      text,
-    };
+    const at = ms === undefined ? {} : { at: new Date(ms).toISOString() };
+    const ofSession = ms === undefined ? undefined : parseSessionLine(text.slice(TIME_CHARACTERS));
+    if (ofSession === undefined) return plainRecords(text, bytes, at);
+    if ("reason" in ofSession) return [{ type: "gap", ...at, ...ofSession }];
+    if (output !== undefined && ofSession.output !== output) return [];
+    const { continues, ...line } = ofSession;
+    return [{ type: "line", ...at, source, ...line, ...(continues ? { continues } : {}) }];
+  };
+
+  const plainRecords = (text: string, cut: number, at: { readonly at?: string }): LogRecord[] => {
+    const shown = text.slice(0, MAX_TEXT_CHARACTERS);
+    const bytes = cut + Buffer.byteLength(text.slice(MAX_TEXT_CHARACTERS));
+    const line: LogRecord = { type: "line", ...at, source, text: shown };
     return bytes === 0 ? [line] : [line, { type: "gap", bytes, reason: "a line was too long" }];
   };
 
@@ -60,6 +72,8 @@ export function createLogRecords({ source, sinceMs }: LogRecordOptions): LogReco
     end: () => (held === "" ? [] : complete()),
   };
 }
+
+const TIME_CHARACTERS = "[2026-01-15 10:30:45] ".length;
 
 /** Every line of ours begins with its local time: `[2026-01-15 10:30:45]`. */
 function timeOf(line: string): number | undefined {

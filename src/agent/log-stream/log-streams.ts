@@ -6,8 +6,7 @@ import type { Log } from "../../base/log.ts";
 import type { Service } from "../../base/service.ts";
 import { type LogCommandArgs, type LogRecord, logCommandArgsSchema } from "../../contract/fleet/log-line.ts";
 import { boxAddress } from "../../contract/hub-address.ts";
-import { readLog } from "../local-api/read-log.ts";
-import { createLogRecords } from "./log-records.ts";
+import { readRecords, toNdjson } from "./read-records.ts";
 
 export interface LogStreamsOptions {
   /** The hub's base address and this box there. */
@@ -147,36 +146,30 @@ async function* ndjson(
   { clock, redact }: LogStreamsDeps,
   signal: AbortSignal,
 ): AsyncGenerator<string> {
-  const gaps: LogRecord[] = [];
-  const records = createLogRecords({
+  const wish = {
+    path,
     source: args.workload ?? "agent",
+    lines: Math.min(Math.max(0, args.tail), MAX_TAIL_LINES),
+    follow: args.follow,
     sinceMs: args.since === undefined ? undefined : Date.parse(args.since),
-  });
-  const lines = Math.min(Math.max(0, args.tail), MAX_TAIL_LINES);
-  const reading = readLog(
-    { path, lines, follow: args.follow, onGap: (reason) => gaps.push({ type: "gap", reason }) },
-    clock,
-    signal,
-  );
-  for await (const text of withIdleLines(reading, clock, signal)) {
-    const made = text === "" ? [] : records.push(redact(text));
-    const piece = [...gaps.splice(0), ...made].map((record) => `${JSON.stringify(record)}\n`).join("");
-    if (piece !== "" || text === "") yield piece === "" ? "\n" : piece;
+    output: args.output,
+  };
+  for await (const records of withIdleTurns(readRecords(wish, { clock, redact }, signal), clock, signal)) {
+    const piece = toNdjson(records);
+    yield piece === "" ? "\n" : piece;
     const pauseMs = (Buffer.byteLength(piece) * 1000) / BYTES_PER_SECOND;
     if (pauseMs > 10) await clock.delay(pauseMs, signal).catch(() => undefined);
     if (signal.aborted) return;
   }
-  const rest = [...gaps, ...records.end()];
-  if (!signal.aborted)
-    yield [...rest, { type: "end", reason: "all was read" }].map((one) => `${JSON.stringify(one)}\n`).join("");
+  if (!signal.aborted) yield toNdjson([{ type: "end", reason: "all was read" }]);
 }
 
-/** What `source` brings, and an empty text whenever it has brought nothing for a while. */
-async function* withIdleLines(
-  source: AsyncGenerator<string>,
+/** What `source` brings, and nothing, as a turn of its own, whenever it has brought nothing for a while. */
+async function* withIdleTurns(
+  source: AsyncGenerator<readonly LogRecord[]>,
   clock: Clock,
   signal: AbortSignal,
-): AsyncGenerator<string> {
+): AsyncGenerator<readonly LogRecord[]> {
   let next = source.next();
   try {
     while (!signal.aborted) {
@@ -189,7 +182,7 @@ async function* withIdleLines(
       waited.abort();
       if (outcome === "over") return;
       if (outcome === "idle") {
-        yield "";
+        yield [];
         continue;
       }
       if (outcome.done === true) return;

@@ -23,6 +23,8 @@ function viewOf(extra: Partial<WorkloadView> = {}): WorkloadView {
     usage: undefined,
     proof: undefined,
     tunnel: undefined,
+    session: undefined,
+    rest: undefined,
     held: undefined,
     blocked: undefined,
     share: { priority: 50 },

@@ -5,7 +5,9 @@ import { ratesOf } from "../health/media-health.ts";
 import type { Refusal, WorkloadDriver } from "../workload/driver.ts";
 import type { Blocked } from "./allocate.ts";
 import { blockedText, whatOf } from "./blocked-text.ts";
+import { restText, whatSessionDoes } from "./describe-session.ts";
 import { updateOf, updateTrouble } from "./describe-update.ts";
+import type { Rest } from "./rest.ts";
 import { exitText } from "./transitions.ts";
 import type { Unit } from "./unit.ts";
 
@@ -22,6 +24,10 @@ export interface WorkloadView {
   readonly proof: WorkloadStatus["proof"];
   /** What its keeper tells of it, where it is a tunnel's end. */
   readonly tunnel: WorkloadStatus["tunnel"];
+  /** The same of a session. */
+  readonly session: WorkloadStatus["session"];
+  /** It is expected, and not to run at the moment. */
+  readonly rest: Rest | undefined;
   /** The resource guard keeps it from running, or from recording. */
   readonly held: WorkloadStatus["held"];
   readonly share: Pick<WorkloadStatus, "priority" | "limits">;
@@ -31,16 +37,20 @@ export interface WorkloadView {
   readonly nowWallMs: number;
 }
 
-export function stateOf({ unit, refusal, blocked }: Pick<WorkloadView, "unit" | "refusal" | "blocked">): WorkloadState {
-  if (unit === undefined) return refusal === undefined ? "waiting" : "refused";
+export type StateView = Pick<WorkloadView, "unit" | "refusal" | "blocked" | "rest" | "session">;
+
+export function stateOf({ unit, refusal, blocked, rest, session }: StateView): WorkloadState {
+  if (unit === undefined) return refusal === undefined ? (rest ?? "waiting") : "refused";
   switch (unit.phase) {
     case "waiting":
+      return rest ?? "waiting";
     case "stopping":
     case "unkillable":
       return unit.phase;
     case "launching":
       return "starting";
     case "running":
+      if (session?.sleep?.depth === "frozen") return "hibernated";
       if (unit.finding !== undefined) return unit.finding.needsRestart ? "stalled" : "degraded";
       if (!unit.health.hasMoved) return "starting";
       return updateTrouble(unit, blocked) === undefined ? "running" : "degraded";
@@ -49,10 +59,10 @@ export function stateOf({ unit, refusal, blocked }: Pick<WorkloadView, "unit" | 
 
 export function toWorkloadStatus(view: WorkloadView): WorkloadStatus {
   const { unit, workload } = view;
-  const fault = isHeldBack(view) ? undefined : faultOf(unit);
+  const fault = isHeldBack(view) || isResting(view) ? undefined : faultOf(unit);
   const { blocked } = view;
   const trouble = view.refusal?.message ?? view.held?.reason ?? waitCause(view);
-  const cause = unit?.finding?.message ?? trouble ?? unit?.cause;
+  const cause = restCause(view) ?? unit?.finding?.message ?? trouble ?? unit?.cause;
   const update = updateOf(unit, blocked, view.nowMs);
   return {
     id: view.id,
@@ -66,7 +76,7 @@ export function toWorkloadStatus(view: WorkloadView): WorkloadStatus {
     generation: unit?.generation ?? 0,
     restarts: unit?.restart.restarts ?? 0,
     since: toIso(unit?.sinceWallMs ?? view.nowWallMs),
-    ...(unit?.phase === "waiting" && unit.dueAtMs !== undefined && !isHeldBack(view)
+    ...(unit?.phase === "waiting" && unit.dueAtMs !== undefined && !isHeldBack(view) && view.rest === undefined
       ? { nextStartInSeconds: Math.max(0, (unit.dueAtMs - view.nowMs) / 1000) }
       : {}),
     ...(unit?.lastExit === undefined ? {} : { lastExit: toLastExit(unit.lastExit) }),
@@ -74,6 +84,7 @@ export function toWorkloadStatus(view: WorkloadView): WorkloadStatus {
     ...(update === undefined ? {} : { update }),
     ...(blocked === undefined ? {} : { waitsFor: { what: whatOf(blocked), holder: blocked.holder } }),
     ...(view.tunnel === undefined ? {} : { tunnel: view.tunnel }),
+    ...(view.session === undefined ? {} : { session: view.session }),
     ...(view.proof === undefined ? {} : { proof: view.proof }),
     ...(view.usage ?? {}),
     ...view.share,
@@ -88,6 +99,15 @@ function hasMedia({ driver }: WorkloadView): boolean {
 /** It waits for room, not for its next turn. */
 function isHeldBack({ held, unit }: WorkloadView): boolean {
   return held !== undefined && held.by !== "disk-partly" && unit?.handle === undefined;
+}
+
+/** It is where it should be: asleep, or at its end. */
+function isResting({ rest, unit, session }: WorkloadView): boolean {
+  return (rest !== undefined && unit?.handle === undefined) || session?.sleep?.depth === "frozen";
+}
+
+function restCause(view: WorkloadView): string | undefined {
+  return isResting(view) && view.session !== undefined ? restText(view.session) : undefined;
 }
 
 function waitCause({ id, unit, blocked }: WorkloadView): string | undefined {
@@ -136,6 +156,7 @@ export function explain(view: WorkloadView, source: string): Explanation {
   const because: string[] = [];
   if (workload === undefined) because.push(unit?.isUnexplained === true ? UNDECIDED : "Nothing expects it.");
   else because.push(`Expected by ${source}: ${view.driver?.describe(workload) ?? workload.kind}.`);
+  if (view.session !== undefined) because.push(...whatSessionDoes(view.session));
   if (refusal !== undefined) because.push(`Refused by ${refusal.rule} on this box: ${refusal.message}.`);
   if (unit === undefined) because.push("Nothing of it runs.");
   else because.push(...whatRuns(unit, view), ...whatEnded(unit), ...whatIsNext(unit, view));
@@ -186,7 +207,7 @@ function whatEnded(unit: Unit): string[] {
 
 function whatIsNext(unit: Unit, view: WorkloadView): string[] {
   if (unit.phase !== "waiting" || unit.dueAtMs === undefined || view.workload === undefined) return [];
-  if (isHeldBack(view)) return [];
+  if (isHeldBack(view) || isResting(view)) return [];
   const seconds = Math.max(0, (unit.dueAtMs - view.nowMs) / 1000);
   return [`Next start in ${seconds.toFixed(1)} s (after ${unit.restart.failures} failures in a row).`];
 }

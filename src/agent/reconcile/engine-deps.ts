@@ -8,10 +8,12 @@ import type { Workload } from "../../contract/workload.ts";
 import type { RoomKeeper } from "../guard/room-keeper.ts";
 import type { Restraint } from "../health/incident-book.ts";
 import type { RegistryRecord } from "../registry/record.ts";
-import type { OutputOwner } from "../runtime/process/output-pump.ts";
+import type { OutputOwner } from "../runtime/output/output-owner.ts";
 import type { Lane, WorkloadFiles } from "../runtime/process/process-runtime.ts";
 import type { WorkloadRuntime } from "../runtime/workload-runtime.ts";
 import type { Awaiting, WorkloadDriver } from "../workload/driver.ts";
+import type { Rest } from "./rest.ts";
+import type { Unit } from "./unit.ts";
 
 /** Where the engine writes down what it does. A cache of the truth in `/proc`, never the truth itself. */
 export interface RunRecords {
@@ -53,6 +55,10 @@ export interface EngineDeps {
   readonly expected: () => ReadonlyMap<string, Workload>;
   /** What a workload waits for before it is started, beside what others have. Asked in each lap. */
   readonly awaits: (workload: Workload) => Awaiting | undefined;
+  /** A workload that is expected and is not to run at the moment. Asked in each lap. */
+  readonly rests: (workload: Workload) => Rest | undefined;
+  /** It has ended by itself and said that it has done its work (`retry: "never"`). */
+  readonly onFinished: (unit: Unit, text: string) => void;
   /** What hits the whole box is held against no workload. */
   readonly restraint: Restraint;
   /** Whether there is room for what is due, and what must give way. */

@@ -21,7 +21,7 @@ const REMEMBERED = 10_000;
  * An admitted workload is judged once: it is never changed in place. A refused one is judged again in each lap, because
  * what refused it may have been mended.
  */
-export function createJudge(deps: Pick<EngineDeps, "driverOf" | "awaits" | "clock">): Judge {
+export function createJudge(deps: Pick<EngineDeps, "driverOf" | "awaits" | "rests" | "clock">): Judge {
   const admitted = new WeakMap<Workload, Admitted>();
   /** Keys of what serves one at a time, although nobody said so. */
   const shown = new Set<string>();
@@ -59,12 +59,14 @@ export function createJudge(deps: Pick<EngineDeps, "driverOf" | "awaits" | "cloc
           const { specHash, mayOverlap, all } = judged;
           const claims = all.filter(({ key, isExclusive }) => isExclusive || shown.has(key));
           const awaits = deps.awaits(workload);
+          const rest = deps.rests(workload);
           expected.set(id, {
             specHash,
             isRefused: false,
             claims,
             mayOverlap,
             ...(awaits === undefined ? {} : { awaits }),
+            ...(rest === undefined ? {} : { rest }),
           });
         }
       }

@@ -1,4 +1,5 @@
 import type { Awaiting, Claim } from "../workload/driver.ts";
+import type { Rest } from "./rest.ts";
 
 export type UnitPhase = "launching" | "running" | "stopping" | "waiting" | "unkillable";
 
@@ -44,6 +45,8 @@ export interface ExpectedWorkload {
   readonly isRefused: boolean;
   /** The box has no room for it: it is stopped, and not started. */
   readonly isShed?: boolean;
+  /** It is stopped, and not started, until it is to wake or to begin again. */
+  readonly rest?: Rest;
   /** What it uses that serves one at a time. */
   readonly claims?: readonly Claim[];
   /** What has to be there before it is started. */

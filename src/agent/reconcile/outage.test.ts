@@ -75,6 +75,8 @@ function createBox(count: number) {
       bootId: "boot-1",
       expected: () => expected,
       awaits: () => undefined,
+      rests: () => undefined,
+      onFinished: () => undefined,
       restraint: book,
       room: ROOM_FOR_ALL,
       isStoredSetWhole: true,

@@ -14,6 +14,10 @@ export type StopReason =
   | "unhealthy"
   /** The box has no room for it. */
   | "shed"
+  /** It sleeps: what it needs to wake is kept. */
+  | "hibernated"
+  /** It has had its time. */
+  | "ended"
   /** Its successor has taken over. */
   | "replaced"
   /** A person has asked for the end of its process (`sluice cleanup`). */
@@ -51,8 +55,8 @@ export function planReconcile(
   expected: ReadonlyMap<string, ExpectedWorkload>,
   nowMs: number,
 ): Plan {
-  // Who has given way claims nothing.
-  const present = new Map([...expected].filter(([, { isShed }]) => isShed !== true));
+  // Who has given way, sleeps or has ended claims nothing.
+  const present = new Map([...expected].filter(([, wanted]) => absenceOf(wanted) === undefined));
   const { blocked } = allocate(observed, present.size === expected.size ? expected : present);
   const yielding = breakCircles(blocked);
   const draft: Draft = { stops: [], starts: [], kept: [], nextDueAtMs: Number.POSITIVE_INFINITY, nowMs };
@@ -68,8 +72,9 @@ export function planReconcile(
     if (wanted.isRefused) continue;
     const block = blocked.get(id);
     const seen = observed.get(id);
-    if (wanted.isShed === true) {
-      if (seen !== undefined) planStop(draft, { id, seen, reason: "shed" });
+    const absence = absenceOf(wanted);
+    if (absence !== undefined) {
+      if (seen !== undefined) planStop(draft, { id, seen, reason: absence });
       continue;
     }
     if (seen === undefined) {
@@ -85,6 +90,11 @@ export function planReconcile(
     blocked,
     nextDueAtMs: Number.isFinite(nextDueAtMs) ? nextDueAtMs : undefined,
   };
+}
+
+/** Why it does not run although it is expected. */
+function absenceOf({ rest, isShed }: ExpectedWorkload): StopReason | undefined {
+  return rest ?? (isShed === true ? "shed" : undefined);
 }
 
 function byId(one: Step, other: Step): number {

@@ -89,6 +89,8 @@ function createWorld(options: WorldOptions = {}) {
       expected: () => expected,
       room: { ...ROOM_FOR_ALL, ...options.room },
       awaits: () => undefined,
+      rests: () => undefined,
+      onFinished: () => undefined,
       restraint: { failed: () => false, turnInMs: () => 0 },
       isStoredSetWhole: options.isSetLost !== true,
       isExpectedConfirmed: () => server.isHeard,

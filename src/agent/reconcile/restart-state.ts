@@ -51,6 +51,8 @@ function delayMs(failures: number, verdict: ExitVerdict, random: Random): number
   switch (verdict.retry) {
     case "backoff":
       return random() * delayCeilingMs(failures);
+    // A successor that has done its work at once has not shown that it can take over.
+    case "never":
     case "long":
       // The same arguments fail the same way: half the jitter, so that it stays long.
       return LONGEST_DELAY_MS * (0.5 + random() / 2);

@@ -73,6 +73,8 @@ function createBox() {
         expected: () => expected,
         room: ROOM_FOR_ALL,
         awaits: () => undefined,
+        rests: () => undefined,
+        onFinished: () => undefined,
         restraint: { failed: () => false, turnInMs: () => 0 },
         isStoredSetWhole: true,
         isExpectedConfirmed: () => true,

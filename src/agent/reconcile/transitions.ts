@@ -124,6 +124,11 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
         enter(unit, "waiting", reason);
         break;
       }
+      case "hibernated":
+      case "ended":
+        log.info(`Stopped ${unit.id} (${label}, ${exitText(exit)}): ${STOP_CAUSE[stopReason](unit)}`);
+        rest(unit, STOP_CAUSE[stopReason](unit));
+        break;
       case "unproven":
         wait(unit, { class: "unproven", retry: "backoff" }, STOP_CAUSE.unproven(unit));
         break;
@@ -131,6 +136,14 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
         wait(unit, { class: finding?.cause ?? "unhealthy", retry: "backoff" }, `${finding?.message ?? "unhealthy"}`);
         break;
       case undefined:
+        if (verdict.retry === "never" && unit.role === "main") {
+          const text = `${exitText(exit)}, ${verdict.class}`;
+          log.info(`${unit.id} has ended (${label}, ${text})`);
+          rest(unit, text);
+          deps.onFinished(unit, text);
+          deps.onOccurrence({ kind: "exit", workloadId: unit.id, text });
+          break;
+        }
         if (verdict.taken !== undefined) hooks.onTaken(unit, verdict.taken);
         wait(
           unit,
@@ -140,6 +153,13 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
         break;
     }
     hooks.wake();
+  };
+
+  /** Not running, and nothing is wrong: what keeps it from being started is asked in each lap. */
+  const rest = (unit: Unit, text: string) => {
+    unit.restart = FRESH_RESTART;
+    unit.dueAtMs = clock.monotonicMs();
+    enter(unit, "waiting", text);
   };
 
   /** Not running; when the next start is due follows from the verdict. */
@@ -272,6 +292,8 @@ const STOP_CAUSE: Readonly<Record<StopReason, (unit: Unit) => string>> = {
   changed: () => "its settings changed",
   cleaned: () => "a cleanup ended it",
   shed: () => "there is no room for it",
+  hibernated: () => "it sleeps",
+  ended: () => "it has had its time",
   unhealthy: (unit) => unit.finding?.message ?? "unhealthy",
   replaced: () => "its new process has taken over",
   superseded: () => "something else is wanted by now",

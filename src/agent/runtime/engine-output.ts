@@ -2,6 +2,8 @@ import type { OutputName } from "../../contract/fleet/log-line.ts";
 
 /** What a platform keeps of what a session of its wrote, and gives again for as long as it keeps it. */
 export interface EngineOutput {
+  /** Names what wrote it, such as a container: another one begins anew. */
+  readonly instance: string;
   /**
    * Entries from `sinceNs` on, in the order in which each of the two outputs wrote them; earlier ones may come too. Goes on with new ones
    * until the session has ended and all is read. Rejects while the engine cannot be asked, and when the signal aborts.

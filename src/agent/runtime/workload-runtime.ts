@@ -1,6 +1,6 @@
 import { AppError } from "../../base/errors.ts";
 import type { ProcessIdentity } from "../../base/process-identity.ts";
-import type { SessionPlatformName, SessionPort } from "../../contract/session-spec.ts";
+import type { SessionPlatformName } from "../../contract/session-spec.ts";
 import type { SessionWorkload } from "../../contract/workload.ts";
 import type { EngineOutput } from "./engine-output.ts";
 import type {
@@ -80,7 +80,12 @@ export interface SessionRun extends RunHandle {
   networkPid(): number | undefined;
 }
 
-export interface RunEndpoint extends Required<Pick<SessionPort, "port" | "protocol" | "address">> {
+export interface RunEndpoint {
+  /** Where the application listens. */
+  readonly port: number;
+  readonly protocol: "tcp" | "udp";
+  /** Where it can be reached on the box. */
+  readonly address: string;
   readonly hostPort: number;
 }
 
@@ -158,7 +163,11 @@ export interface EngineStatus {
 export function createWorkloadRuntime(
   processes: ProcessRuntime,
   engines: ReadonlyMap<EngineName, Engine> = new Map(),
+  asSession: (handle: ProcessHandle) => RunHandle = (handle) => handle,
 ): WorkloadRuntime {
+  /** What a session's keeper asks is the same of all that carries one. */
+  const carried = (handle: ProcessHandle | undefined): RunHandle | undefined =>
+    handle?.mark.kind === "session" ? asSession(handle) : handle;
   const sweepProcesses = async (except: ReadonlySet<number> | undefined): Promise<readonly FoundRun[]> =>
     (await processes.sweep(except)).map(({ identity, mark, isLeader }) => ({
       label: `pid ${identity.pid}`,
@@ -166,11 +175,14 @@ export function createWorkloadRuntime(
       identity,
       isLeader,
       order: identity.startTicks,
-      adopt: () => processes.adopt(identity, mark),
+      adopt: () => carried(processes.adopt(identity, mark)),
     }));
   return {
     start: async (mark, launch, files) => {
-      if (!("engine" in launch)) return processes.start(mark, launch, files);
+      if (!("engine" in launch)) {
+        const handle = await processes.start(mark, launch, files);
+        return carried(handle) ?? handle;
+      }
       const engine = engines.get(launch.engine);
       if (engine === undefined) throw new AppError("not-found", `this box has no ${launch.engine}`);
       return engine.start(mark, launch, files);

@@ -22,19 +22,20 @@ export interface Claim {
   readonly isExclusive: boolean;
 }
 
-export type ClaimKind = "publishing point" | "camera" | "device" | "port" | "file";
+export type ClaimKind = "publishing point" | "camera" | "device" | "port" | "file" | "directory";
 
 /**
  * What an exit means for the next start:
  * - `backoff`: try again, later and later;
  * - `long`: the same arguments will fail the same way: straight to the longest delay, with a loud state;
  * - `after`: the other side needs `afterMs` before it can accept us (a publisher it still remembers, a camera with one
- *   session). Nobody's fault: it is not counted.
+ *   session). Nobody's fault: it is not counted;
+ * - `never`: it has done what it was to do, and is not started again.
  */
 export interface ExitVerdict {
   /** Short, stable, for metrics and people: `network`, `already-publishing`, `bad-arguments`, `end-of-input`, … */
   readonly class: string;
-  readonly retry: "backoff" | "long" | "after";
+  readonly retry: "backoff" | "long" | "after" | "never";
   readonly afterMs?: number;
   /** The line of output that shows it. */
   readonly evidence?: string;

@@ -19,12 +19,13 @@ export function createLogRoutes(streams: LogStreams): readonly Route[] {
       query: logQuerySchema,
       stream: async ({ params, query, signal }, { response }) => {
         const sink = createEventSink(response, { maxWaitingBytes: MAX_WAITING_BYTES });
-        const { workload, since, tail, follow } = query;
+        const { workload, since, tail, follow, output } = query;
         const wish = {
           tail,
           follow,
           ...(workload === undefined ? {} : { workload }),
           ...(since === undefined ? {} : { since }),
+          ...(output === undefined ? {} : { output }),
         };
         // The status tells whether the box can be asked; what comes after it is in the stream.
         const stream = await streams.open(params.box, wish, sink);

@@ -15,7 +15,7 @@ export interface RunParts {
 }
 
 export interface RunDeps {
-  readonly client: Pick<EngineClient, "kill" | "pause" | "unpause" | "usage">;
+  readonly client: Pick<EngineClient, "kill" | "pause" | "unpause" | "usage" | "output">;
   readonly watch: Pick<ContainerWatch, "look">;
   readonly clock: Clock;
   readonly log: Log;
@@ -136,6 +136,12 @@ export function createContainerRun(parts: RunParts, deps: RunDeps): SessionRun {
     },
     endpoints: async () => watched.facts().endpoints,
     usage: () => client.usage(id).catch(() => undefined),
+    output: {
+      instance: id,
+      read: async function* (sinceNs, signal) {
+        yield* await client.output(id, sinceNs, signal);
+      },
+    },
     networkPid: () => watched.facts().pid,
   };
 }

@@ -2,6 +2,7 @@ import type { z } from "zod";
 import type { Clock } from "../../../base/clock.ts";
 import { AppError } from "../../../base/errors.ts";
 import type { HttpFetch } from "../../../base/http-fetch.ts";
+import type { EngineEntry } from "../engine-output.ts";
 import {
   type ContainerDetails,
   containersSchema,
@@ -21,7 +22,7 @@ import {
 import type { EngineAddress } from "./engine-problem.ts";
 import { createEngineRequest, type EngineCall } from "./engine-request.ts";
 import { readJsonLines } from "./json-lines.ts";
-import { type LogPiece, readLogFrames } from "./log-frames.ts";
+import { readLogFrames } from "./log-frames.ts";
 import { createPullSum, type PullProgress } from "./pull-progress.ts";
 
 export type Labels = Readonly<Record<string, string>>;
@@ -43,13 +44,6 @@ export interface ContainerUsage {
   /** All cores together, since its start. */
   readonly cpuMs: number;
   readonly memoryBytes: number;
-}
-
-export interface LogWish {
-  readonly follow: boolean;
-  /** The `time` of a piece: what was kept then, and what was kept later. */
-  readonly since?: string;
-  readonly signal: AbortSignal;
 }
 
 export interface PullWish {
@@ -93,9 +87,14 @@ export interface EngineClient {
   /** Of containers with these labels, until the signal; ends or rejects when the connection does. */
   events(labels: Labels, signal: AbortSignal): Promise<AsyncIterable<EngineEvent>>;
   usage(id: string): Promise<ContainerUsage>;
-  logs(id: string, wish: LogWish): Promise<AsyncIterable<LogPiece>>;
+  /**
+   * What a container wrote from `sinceNs` on, as its log driver kept it: mostly one line with its end, of a long line a part. Goes
+   * on until it has ended, or the signal.
+   */
+  output(id: string, sinceNs: bigint, signal: AbortSignal): Promise<AsyncIterable<EngineEntry>>;
 }
 
+const NANOSECONDS = 1_000_000_000n;
 /** Creating and removing touch the disk, and wait for whatever else uses it. */
 const DISK_LIMIT_MS = 60_000;
 /** A pull may take hours, as long as something comes. */
@@ -204,14 +203,9 @@ export function createEngineClient(
       const query = { stream: "false", "one-shot": "true" };
       return toUsage(await ask(statsSchema, { method: "GET", path: onContainer(id, "stats"), query }));
     },
-    logs: async (id, { follow, since, signal }) => {
-      const query = {
-        stdout: "true",
-        stderr: "true",
-        timestamps: "true",
-        follow: String(follow),
-        since: toUnixSeconds(since),
-      };
+    output: async (id, sinceNs, signal) => {
+      const since = sinceNs > 0n ? toUnixSeconds(sinceNs) : undefined;
+      const query = { stdout: "true", stderr: "true", timestamps: "true", follow: "true", since };
       return readLogFrames(await request.open({ method: "GET", path: onContainer(id, "logs"), query, signal }));
     },
   };
@@ -269,10 +263,8 @@ function hasTag(reference: string): boolean {
 }
 
 /** As the engine wants it, which takes no other form: `1795285013.063566141`. */
-function toUnixSeconds(time: string | undefined): string | undefined {
-  const [, seconds, fraction = "", zone] = /^([^.]+T[\d:]{8})(\.\d+)?(.+)$/.exec(time ?? "") ?? [];
-  const ms = Date.parse(`${seconds}${zone}`);
-  return Number.isNaN(ms) ? undefined : `${ms / 1000}${fraction}`;
+function toUnixSeconds(timeNs: bigint): string {
+  return `${timeNs / NANOSECONDS}.${String(timeNs % NANOSECONDS).padStart(9, "0")}`;
 }
 
 function labelTexts(labels: Labels): readonly string[] {

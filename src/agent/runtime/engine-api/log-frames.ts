@@ -1,12 +1,5 @@
 import { AppError } from "../../../base/errors.ts";
-
-/** A piece of a container's output, as its log driver kept it: mostly one line with its end, of a long line a part. */
-export interface LogPiece {
-  readonly stream: "stdout" | "stderr";
-  readonly bytes: Uint8Array;
-  /** RFC 3339 with nanoseconds, as the engine wrote it. */
-  readonly time: string;
-}
+import { type EngineEntry, parseEngineTime } from "../engine-output.ts";
 
 const HEADER_BYTES = 8;
 /** Drivers cut lines at 16 KiB (Docker) or 32 KiB (Podman). */
@@ -16,7 +9,7 @@ const SPACE = 0x20;
 const MAX_TIME_BYTES = 40;
 
 /** Takes apart the framed stream of `/containers/<id>/logs`, asked for with `timestamps`. */
-export async function* readLogFrames(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<LogPiece> {
+export async function* readLogFrames(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<EngineEntry> {
   let held: Buffer[] = [];
   let heldBytes = 0;
   let wantedBytes = HEADER_BYTES;
@@ -30,7 +23,7 @@ export async function* readLogFrames(pieces: AsyncIterable<Uint8Array>): AsyncGe
       if (wantedBytes > MAX_FRAME_BYTES)
         throw new AppError("internal", "a container's output is not framed as it should be");
       if (rest.length < wantedBytes) break;
-      const frame = toPiece(rest.subarray(0, wantedBytes));
+      const frame = toEntry(rest.subarray(0, wantedBytes));
       if (frame !== undefined) yield frame;
       rest = rest.subarray(wantedBytes);
     }
@@ -39,13 +32,10 @@ export async function* readLogFrames(pieces: AsyncIterable<Uint8Array>): AsyncGe
   }
 }
 
-function toPiece(frame: Buffer): LogPiece | undefined {
+function toEntry(frame: Buffer): EngineEntry | undefined {
   const body = frame.subarray(HEADER_BYTES);
   const end = body.subarray(0, MAX_TIME_BYTES).indexOf(SPACE);
-  if (body.length === 0 || end < 0) return undefined;
-  return {
-    stream: frame[0] === 2 ? "stderr" : "stdout",
-    bytes: body.subarray(end + 1),
-    time: body.subarray(0, end).toString("latin1"),
-  };
+  const timeNs = end < 0 ? undefined : parseEngineTime(body.subarray(0, end).toString("latin1"));
+  if (timeNs === undefined) return undefined;
+  return { output: frame[0] === 2 ? "stderr" : "stdout", bytes: body.subarray(end + 1), timeNs };
 }

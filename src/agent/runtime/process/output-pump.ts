@@ -7,12 +7,14 @@ import { formatWallTime, type Log, oneLine } from "../../../base/log.ts";
 import type { LoopProgress } from "../../../base/progress-watch.ts";
 import { createRotatingFile, type RotatingFile } from "../../../base/rotating-file.ts";
 import type { Service } from "../../../base/service.ts";
-import type { EngineOutput } from "../engine-output.ts";
+import type { OutputJournal, OutputOwner } from "../output/output-owner.ts";
+import { createSessionOutputs, SESSION_LOG_OPTIONS } from "../output/session-outputs.ts";
 import { createFloodGate, type FloodGate } from "./flood-gate.ts";
 import { createLineSplitter, type LineSplitter, type SplitLine } from "./line-splitter.ts";
 import { enforceLogBudget, fileShareBytes } from "./log-budget.ts";
 import type { WorkloadFiles } from "./process-runtime.ts";
 import { createRawOutput, type RawOutput } from "./raw-output.ts";
+import { writesText } from "./workload-files.ts";
 
 /**
  * Carries each workload's own output from its raw file to its log: lines, bounded, secrets taken out, floods thinned.
@@ -31,14 +33,6 @@ export interface OutputPump extends Service {
   /** The last lines since it was attached, secrets taken out, oldest first. */
   tail(name: string): readonly string[];
   stats(): OutputPumpStats;
-}
-
-/** Whose output it is. Absent: of a workload called as it is named here, with one output. */
-export interface OutputOwner {
-  readonly workloadId: string;
-  readonly kind: string;
-  /** Absent: it is in the workload's files. */
-  readonly output?: EngineOutput | undefined;
 }
 
 export interface OutputPumpStats {
@@ -84,13 +78,8 @@ export interface OutputPumpDeps {
   readonly progress?: LoopProgress | undefined;
   /** Where lines go beside the workload's log; they have passed the redactor. */
   readonly journal?: OutputJournal | undefined;
-}
-
-/** A second destination of workload output. It never throws, and never holds anybody up. */
-export interface OutputJournal {
-  write(workloadId: string, lines: readonly string[]): void;
-  /** Nothing more comes of it, at least for a while. */
-  release(workloadId: string): void;
+  /** Gives the first `bytes` of a file back to the file system. False, or absent: that cannot be done here. */
+  readonly freeStart?: ((path: string, bytes: number) => Promise<boolean>) | undefined;
 }
 
 /** A secret that a cut runs through is no longer recognised: what could be a piece of one is thrown away. */
@@ -125,7 +114,7 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
   let saidFailure: string | undefined;
 
   const budget = createLapRunner(async () => {
-    const active = new Set([...followed.values()].map(({ logPath }) => logPath));
+    const active = new Set([...[...followed.values()].map(({ logPath }) => logPath), ...sessions.paths()]);
     const removed = await enforceLogBudget(
       { directory: options.logDirectory, totalBytes: options.totalBytes, agentLogName: options.agentLogName },
       (path) => !active.has(path),
@@ -138,6 +127,24 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
     });
   };
 
+  const shareOf = (maxFileBytes: number) =>
+    fileShareBytes(maxFileBytes, options.totalBytes, followed.size + sessions.paths().length);
+  const sessions = createSessionOutputs(
+    {
+      ...SESSION_LOG_OPTIONS,
+      maxLineBytes: options.maxLineBytes,
+      tailLines: options.tailLines,
+      maxFileBytes: () => shareOf(SESSION_LOG_OPTIONS.maxFileBytes),
+    },
+    {
+      clock: deps.clock,
+      redact: deps.redact,
+      journal: deps.journal,
+      freeStart: deps.freeStart ?? (async () => false),
+      onRotate: enforceBudget,
+    },
+  );
+
   const stamp = (line: string) => `[${formatWallTime(deps.clock.wallMs())}] ${line}\n`;
 
   const fileFor = (path: string): RotatingFile => {
@@ -146,7 +153,7 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
     const file = createRotatingFile({
       path,
       get maxFileBytes() {
-        return fileShareBytes(options.maxFileBytes, options.totalBytes, followed.size);
+        return shareOf(options.maxFileBytes);
       },
       keepFiles: options.keepFiles,
       maxQueuedBytes: MAX_QUEUED_BYTES,
@@ -207,7 +214,8 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
     tell(one, suppressedText(one.gate.takeSuppressed()));
   };
 
-  const failure = () => [...files.values()].map((file) => file.failure()).find((reason) => reason !== undefined);
+  const failure = () =>
+    [...files.values()].map((file) => file.failure()).find((reason) => reason !== undefined) ?? sessions.failure();
   const sayFailure = () => {
     const reason = failure();
     if (reason !== undefined && saidFailure === undefined) {
@@ -220,7 +228,7 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
 
   const detach = (name: string) => {
     const one = followed.get(name);
-    if (one === undefined) return;
+    if (one === undefined) return sessions.detach(name);
     finish(one);
     one.raw.close();
     followed.delete(name);
@@ -233,8 +241,11 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
 
   return {
     name: "output pump",
-    attach: (name, { rawOutputPath, logPath }, { workloadId } = { workloadId: name, kind: "stream" }) => {
+    attach: (name, workloadFiles, of = { workloadId: name, kind: "stream" }) => {
+      if (of.output !== undefined || writesText(of.kind)) return sessions.attach(name, workloadFiles, of);
       detach(name);
+      const { rawOutputPath, logPath } = workloadFiles;
+      const { workloadId } = of;
       tryMakeDirectory(dirname(logPath));
       followed.set(name, {
         workloadId,
@@ -252,8 +263,8 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
       const one = followed.get(name);
       if (one !== undefined) finish(one);
     },
-    tail: (name) => followed.get(name)?.tail ?? [],
-    stats: () => ({ ...stats, failure: failure() }),
+    tail: (name) => followed.get(name)?.tail ?? sessions.tail(name),
+    stats: () => ({ ...stats, skippedBytes: stats.skippedBytes + sessions.lostBytes(), failure: failure() }),
     run: async (signal) => {
       enforceBudget();
       let lap = 0;
@@ -265,11 +276,12 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
           if (one.silentReadings < SILENT_READINGS || lap % LAPS_OF_SILENT === 0) pump(one);
           else one.silentReadings++;
         }
+        sessions.lap();
         sayFailure();
       }
       const writers = [...files.values()];
       for (const name of [...followed.keys()]) detach(name);
-      const written = Promise.all(writers.map((file) => file.idle())).then(() => budget.wake());
+      const written = Promise.all([...writers.map((file) => file.idle()), sessions.close()]).then(() => budget.wake());
       const late = new AbortController();
       await Promise.race([
         written.catch(() => undefined),

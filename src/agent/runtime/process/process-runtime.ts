@@ -6,6 +6,8 @@ export interface Launch {
   readonly args: readonly string[];
   /** Set beside the small fixed environment; nothing of the agent's own environment is passed on. */
   readonly env: Readonly<Record<string, string>>;
+  /** Absent: the agent's own working directory. */
+  readonly cwd?: string;
 }
 
 /**

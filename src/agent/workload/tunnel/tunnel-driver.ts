@@ -1,10 +1,10 @@
-import { createHash } from "node:crypto";
 import type { RunProgram } from "../../../base/spawn.ts";
-import { describeTunnel, formatPoint } from "../../../contract/describe-spec.ts";
+import { describeTunnel } from "../../../contract/describe-spec.ts";
 import type { TunnelSpec } from "../../../contract/tunnel-spec.ts";
 import type { TunnelWorkload } from "../../../contract/workload.ts";
 import type { StopLadder } from "../../runtime/process/process-runtime.ts";
 import type { Claim, OwnHealth, WorkloadDriver } from "../driver.ts";
+import { portClaim } from "../port-claim.ts";
 import { specHash } from "../spec-hash.ts";
 import { checkTunnelPorts } from "./port-check.ts";
 import { admitTunnel, type TunnelPolicy } from "./tunnel-admission.ts";
@@ -78,9 +78,5 @@ export function tunnelSpecHash({ uid, role, legs, minTls, security: { kind } }: 
 }
 
 function tunnelClaims({ legs }: TunnelSpec): readonly Claim[] {
-  return legs.map(({ listen }) => {
-    const label = `tcp ${formatPoint(listen.address, listen.port)}`;
-    const hash = createHash("sha256").update(label).digest("hex").slice(0, 32);
-    return { key: `port:${hash}`, kind: "port", label, isExclusive: true };
-  });
+  return legs.map(({ listen }) => portClaim("tcp", listen.address, listen.port));
 }

@@ -1,0 +1,52 @@
+import { createHttpFetch } from "../../base/http-fetch.ts";
+import type { Service } from "../../base/service.ts";
+import type { AgentContext } from "../agent-context.ts";
+import { openContainerEngine } from "./container/open-container-engine.ts";
+import type { Engine, EngineHooks, EngineName, FoundRun } from "./workload-runtime.ts";
+
+export interface EngineParts extends Omit<EngineHooks, "onAppeared"> {
+  /** Adopts what was found. */
+  readonly takeIn: (found: readonly FoundRun[]) => void;
+}
+
+export interface OpenedEngines {
+  readonly engines: ReadonlyMap<EngineName, Engine>;
+  readonly services: readonly Service[];
+}
+
+/** The engines that this box may use, whether or not they are there. */
+export function openEngines(context: AgentContext, { takeIn, ...hooks }: EngineParts): OpenedEngines {
+  const { clock, random, options, progress, logFor, life } = context;
+  const { sessions, files } = options;
+  const sockets = { docker: sessions.dockerSocket, podman: sessions.podmanSocket };
+  const engines = new Map<EngineName, Engine>();
+  for (const engine of ["docker", "podman"] as const) {
+    if (!sessions.platforms.includes(engine)) continue;
+    const socketPath = sockets[engine];
+    engines.set(
+      engine,
+      openContainerEngine(
+        { engine, socketPath, stateDir: files.stateDir, address: sessions.address },
+        {
+          clock,
+          random,
+          fetch: createHttpFetch({ socketPath }),
+          log: logFor("SESSION"),
+          progress: progress.loop(engine),
+          signal: life,
+        },
+      ),
+    );
+  }
+  return {
+    engines,
+    services: [...engines.values()].map((engine) => ({
+      name: engine.name,
+      run: (signal) =>
+        engine.run(signal, {
+          ...hooks,
+          onAppeared: async () => takeIn(await engine.sweep()),
+        }),
+    })),
+  };
+}

@@ -1,0 +1,30 @@
+import { connect } from "node:net";
+import type { Clock } from "../../../base/clock.ts";
+import { reachableFromHere } from "./session-endpoints.ts";
+
+/** An engine accepts in the application's place and hangs up at once when nobody listens behind it. */
+const HELD_MS = 30;
+const LIMIT_MS = 1000;
+
+/** Whether something accepts there, and holds the connection. Never rejects. */
+export async function accepts(
+  { address, port }: { readonly address: string; readonly port: number },
+  clock: Clock,
+): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: reachableFromHere(address), port });
+    let timer = clock.timer(LIMIT_MS, () => finish(false));
+    const finish = (isAccepted: boolean) => {
+      timer.clear();
+      socket.destroy();
+      resolve(isAccepted);
+    };
+    socket.once("error", () => finish(false));
+    socket.once("close", () => finish(false));
+    socket.once("data", () => finish(true));
+    socket.once("connect", () => {
+      timer.clear();
+      timer = clock.timer(HELD_MS, () => finish(true));
+    });
+  });
+}

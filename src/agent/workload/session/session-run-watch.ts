@@ -1,0 +1,157 @@
+import type { Clock } from "../../../base/clock.ts";
+import type { LocalSocket } from "../../../base/tcp-table.ts";
+import type { Finding } from "../../health/finding.ts";
+import type { RunEndpoint, RunUsage, SessionRun } from "../../runtime/workload-runtime.ts";
+
+export interface RunWatchDeps {
+  readonly clock: Clock;
+  /** Whether something accepts there. Never rejects. */
+  readonly accepts: (point: { readonly address: string; readonly port: number }) => Promise<boolean>;
+  /** TCP sockets in the network of a process, or in the box's own. */
+  readonly sockets: (networkPid: number | undefined) => readonly LocalSocket[];
+}
+
+/** What is seen of the run that a session has at the moment. What asks its platform rejects while that cannot be asked. */
+export interface RunWatch {
+  /** True when it is another run than before. */
+  follow(run: SessionRun | undefined): Promise<boolean>;
+  freeze(): Promise<void>;
+  thaw(): Promise<void>;
+  isFrozen(): boolean;
+  /** Asks its ports whether they accept: until they do, and now and then afterwards. */
+  probe(): Promise<void>;
+  /** Its ports have accepted, or it has none and runs. */
+  isReady(): boolean;
+  finding(): Finding | undefined;
+  /** None while it stands still: nothing answers there. */
+  endpoints(): readonly RunEndpoint[];
+  hostPorts(): readonly number[];
+  /** Undefined where it has no ports that connections can be counted of. */
+  countConnections(): number | undefined;
+  openConnections(): number | undefined;
+  /** Reads anew what is older than this. */
+  readUsage(maxAgeMs: number): Promise<void>;
+  cpuPercent(): number | undefined;
+  usage(): { readonly cpuPercent: number; readonly rssBytes: number } | undefined;
+  instance(): string | undefined;
+}
+
+/** Nothing accepts for this long after a start: it is said, and nothing else is done about it. */
+const START_WARNING_MS = 60_000;
+const PROBE_AGAIN_MS = 10_000;
+/** One that has accepted and does not at so many probes in a row. */
+const MISSES = 3;
+
+export function createRunWatch(deps: RunWatchDeps): RunWatch {
+  const { clock } = deps;
+  let run: SessionRun | undefined;
+  let frozen = false;
+  let ready = false;
+  let placed: readonly RunEndpoint[] = [];
+  let sinceMs = 0;
+  let probedAtMs = 0;
+  let misses = 0;
+  let connections: number | undefined;
+  let last: { readonly atMs: number; readonly usage: RunUsage } | undefined;
+  let cpuPercent: number | undefined;
+
+  const tcp = () => placed.filter(({ protocol }) => protocol === "tcp");
+
+  const reset = (next: SessionRun | undefined) => {
+    run = next;
+    frozen = false;
+    ready = false;
+    placed = [];
+    sinceMs = clock.monotonicMs();
+    misses = 0;
+    connections = undefined;
+    last = undefined;
+    cpuPercent = undefined;
+  };
+
+  return {
+    follow: async (next) => {
+      if (next === run) return false;
+      if (next === undefined) {
+        reset(undefined);
+        return true;
+      }
+      const [isFrozen, endpoints] = await Promise.all([next.isFrozen(), next.endpoints()]);
+      reset(next);
+      frozen = isFrozen;
+      placed = endpoints;
+      return true;
+    },
+    freeze: async () => {
+      if (frozen || run === undefined) return;
+      await run.freeze();
+      frozen = true;
+      connections = undefined;
+    },
+    thaw: async () => {
+      if (!frozen || run === undefined) return;
+      await run.thaw();
+      frozen = false;
+      ready = false;
+      sinceMs = clock.monotonicMs();
+      last = undefined;
+    },
+    isFrozen: () => frozen,
+    probe: async () => {
+      if (run === undefined || frozen) return;
+      const nowMs = clock.monotonicMs();
+      if (ready && nowMs - probedAtMs < PROBE_AGAIN_MS) return;
+      probedAtMs = nowMs;
+      const asked = run;
+      const answers = await Promise.all(
+        tcp().map(({ address, hostPort }) => deps.accepts({ address, port: hostPort })),
+      );
+      if (run !== asked) return;
+      const isOpen = answers.every(Boolean);
+      misses = isOpen ? 0 : misses + 1;
+      ready ||= isOpen;
+    },
+    isReady: () => ready && run !== undefined && !frozen,
+    finding: () => {
+      if (run === undefined || frozen) return undefined;
+      const openMs = clock.monotonicMs() - sinceMs;
+      const isLate = !ready && openMs >= START_WARNING_MS;
+      if (!isLate && !(ready && misses >= MISSES)) return undefined;
+      const where = tcp()
+        .map(({ address, hostPort }) => `${address}:${hostPort}`)
+        .join(", ");
+      const since = isLate ? ` ${Math.round(openMs / 1000)} s after its start` : "";
+      return { cause: "not-listening", message: `not every port of it accepts${since}: ${where}`, needsRestart: false };
+    },
+    endpoints: () => (frozen ? [] : placed),
+    hostPorts: () => placed.map(({ hostPort }) => hostPort),
+    countConnections: () => {
+      if (run === undefined || tcp().length === 0) return undefined;
+      const networkPid = run.networkPid();
+      const ports = new Set(tcp().map(({ port, hostPort }) => (networkPid === undefined ? hostPort : port)));
+      const open = deps.sockets(networkPid).filter(({ port, isEstablished }) => isEstablished && ports.has(port));
+      connections = open.length;
+      return connections;
+    },
+    openConnections: () => connections,
+    readUsage: async (maxAgeMs) => {
+      const nowMs = clock.monotonicMs();
+      if (run === undefined || (last !== undefined && nowMs - last.atMs < maxAgeMs)) return;
+      const asked = run;
+      const usage = await run.usage();
+      if (usage === undefined || run !== asked) return;
+      if (last !== undefined && nowMs > last.atMs) {
+        // What a child had used leaves the sum with it.
+        const usedMs = Math.max(0, usage.cpuMs - last.usage.cpuMs);
+        cpuPercent = (usedMs / (nowMs - last.atMs)) * 100;
+      }
+      last = { atMs: nowMs, usage };
+    },
+    cpuPercent: () => (frozen ? undefined : cpuPercent),
+    usage: () =>
+      last === undefined
+        ? undefined
+        : { cpuPercent: Math.round((frozen ? 0 : (cpuPercent ?? 0)) * 10) / 10, rssBytes: last.usage.memoryBytes },
+    instance: () => run?.instance,
+  };
+}
