@@ -17,7 +17,7 @@ export interface SessionServiceDeps {
   readonly seats: SeatBook;
   readonly users: UserBook;
   readonly offers: BoxOffers;
-  readonly maker: Pick<SessionMaker, "find">;
+  readonly maker: Pick<SessionMaker, "find" | "setPower">;
 }
 
 const RENEW_MS = 2000;
