@@ -47,8 +47,8 @@ export interface SessionStep {
   readonly dueMs: number | undefined;
   /** Every box that may have something of it. */
   readonly boxes: readonly string[];
-  /** It has no box, or should have another. */
-  readonly wantsBox: boolean;
+  /** For room: it has no box, should have another, or finds too little on its own. */
+  readonly isWaiting: boolean;
 }
 
 export interface SessionStepsDeps {
@@ -83,7 +83,7 @@ export function createSessionSteps({ context, presence, seats, users, offers, ma
     const plan = planSession(session, before, { boxes, shortOf, nowMs });
     if (plan.laterPower !== undefined) {
       await takeOver(session, plan.laterPower);
-      return { mayGoOn: true, dueMs: undefined, boxes: known, wantsBox: false };
+      return { mayGoOn: true, dueMs: undefined, boxes: known, isWaiting: false };
     }
     const from = plan.progress.box;
     const isLost = from !== undefined && (boxes.get(from)?.lostAtMs ?? Number.POSITIVE_INFINITY) <= nowMs;
@@ -97,14 +97,14 @@ export function createSessionSteps({ context, presence, seats, users, offers, ma
     }
     const now = boxesOf(progress);
     for (const boxId of known) if (!now.includes(boxId)) await seats.release(boxId, id);
-    const common = { dueMs: plan.dueMs, boxes: now, wantsBox: plan.wantsBox !== undefined };
+    const common = { dueMs: plan.dueMs, boxes: now, isWaiting: plan.wantsBox !== undefined || shortOf !== undefined };
     if (placed !== undefined && progress.box !== plan.progress.box) {
-      return { ...common, mayGoOn: true, wantsBox: false };
+      return { ...common, mayGoOn: true, isWaiting: false };
     }
     const changes = await Promise.all(plan.writes.map((write) => carryOut(session, write)));
     if (plan.isOver) {
       await finish(session, now);
-      return { ...common, mayGoOn: false, dueMs: undefined, wantsBox: false };
+      return { ...common, mayGoOn: false, dueMs: undefined, isWaiting: false };
     }
     return { ...common, mayGoOn: isWritten || changes.includes(true) };
   };
