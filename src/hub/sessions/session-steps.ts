@@ -90,13 +90,14 @@ export function createSessionSteps({ context, presence, seats, users, offers, ma
     const placed = plan.wantsBox !== undefined && mayPlace ? await placer.place(session, plan, isLost) : undefined;
     const { progress } = placed ?? plan;
     const event = placed?.event ?? plan.event;
+    const now = boxesOf(progress);
+    // Before it is forgotten that it was there: a seat that nobody knows of is only swept much later.
+    for (const boxId of known) if (!now.includes(boxId)) await seats.release(boxId, id);
     const isWritten = before === undefined || !isSameJson(progress, before);
     if (isWritten) {
       const object = { kind: SESSION_STATE_KIND, id, body: progress };
       await store.objects.put(object, { nowMs, expectedRevision: held?.revision ?? 0, event });
     }
-    const now = boxesOf(progress);
-    for (const boxId of known) if (!now.includes(boxId)) await seats.release(boxId, id);
     const common = { dueMs: plan.dueMs, boxes: now, isWaiting: plan.wantsBox !== undefined || shortOf !== undefined };
     if (placed !== undefined && progress.box !== plan.progress.box) {
       return { ...common, mayGoOn: true, isWaiting: false };
