@@ -178,6 +178,7 @@ test.skipIf(!hasBrowser)(
       "Workloads",
       "Start a stream",
       "Tunnels",
+      "Sessions",
       "Rollouts",
       "Events",
       "Alerts",
