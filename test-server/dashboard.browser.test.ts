@@ -111,7 +111,15 @@ test.skipIf(!hasBrowser)("a viewer sees everything and is offered nothing to cha
   const { page, complaints } = await visit(browser, hub.origin);
   await signIn(page, viewer.token ?? "");
   const nav = page.getByRole("navigation", { name: "Main" }).getByRole("link");
-  expect(await nav.allTextContents()).toEqual(["Boxes", "Workloads", "Tunnels", "Rollouts", "Events", "Alerts"]);
+  expect(await nav.allTextContents()).toEqual([
+    "Boxes",
+    "Workloads",
+    "Tunnels",
+    "Sessions",
+    "Rollouts",
+    "Events",
+    "Alerts",
+  ]);
   for (const name of ["Rollouts", "Alerts"]) {
     await go(page, name);
     await page.getByRole("heading", { name, level: 1 }).waitFor();
@@ -170,6 +178,7 @@ test.skipIf(!hasBrowser)(
       "Workloads",
       "Start a stream",
       "Tunnels",
+      "Sessions",
       "Rollouts",
       "Events",
       "Alerts",
@@ -184,6 +193,12 @@ test.skipIf(!hasBrowser)(
       expect(unnamed, name).toEqual([]);
       expect(await page.evaluate("document.documentElement.scrollWidth"), name).toBeLessThanOrEqual(360);
     }
+    await go(page, "Sessions");
+    await page.getByRole("link", { name: "Start a session" }).click();
+    for (const row of ["port", "variable", "volume"]) await page.getByRole("button", { name: `Add a ${row}` }).click();
+    await page.getByRole("group", { name: "volume 1" }).waitFor();
+    expect(await page.evaluate(UNNAMED_CONTROLS), "Start a session").toEqual([]);
+    expect(await page.evaluate("document.documentElement.scrollWidth")).toBeLessThanOrEqual(360);
     await page.close();
     expect(complaints).toEqual([]);
   },
