@@ -54,9 +54,7 @@ export function addSessionStart(command: Command, context: CommandContext, finis
     .option("--idle <span>", "hibernate when unused for so long: 30m")
     .option("--active-cpu <percent>", "processor time above this counts as use")
     .option("--max <span>", "end after so long: 8h")
-    .addOption(
-      new Option("--platform <platform>", "what runs it; else what the box has").choices([...BOX_PLATFORMS]),
-    )
+    .addOption(new Option("--platform <platform>", "what runs it; else what the box has").choices([...BOX_PLATFORMS]))
     .addOption(
       new Option("--restart <rule>", "when it is started again; always when left out").choices([...RESTART_RULES]),
     )
