@@ -55,7 +55,7 @@ export function defineEngineTests(platform: "docker" | "podman", running: () => 
     return Array.isArray(list) ? list.length : -1;
   };
 
-  describe.concurrent("at once", () => {
+  describe.concurrent("at once", { timeout: 120_000 }, () => {
     test("a session answers on its port, stands still and goes on, and wakes with its files", async () => {
       const stateDir = stateDirectory();
       await using box = await open(stateDir);
