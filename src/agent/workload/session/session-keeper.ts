@@ -152,7 +152,12 @@ export function createSessionKeeper(options: SessionKeeperOptions, deps: Session
       const { isReady, reason = "it does not answer" } = deps.platformStatus(platform);
       if (isReady) return undefined;
       const what = ENGINE_NAMES[platform];
-      return { what, holder: platform, text: `it waits for ${what}: ${reason}` };
+      // An engine's reason says which and where it is.
+      return {
+        what,
+        holder: platform,
+        text: `it waits for ${reason.startsWith(what) ? reason : `${what}: ${reason}`}`,
+      };
     },
     choose,
     refuseCount: (id) => {
