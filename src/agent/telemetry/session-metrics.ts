@@ -41,6 +41,6 @@ export function addSessions(
     "depth",
   );
   for (const { id, session } of sessions) {
-    for (const [depth, ms] of Object.entries(session?.wakeMs ?? {})) wakes.set({ id, depth }, ms / 1000);
+    for (const [depth, ms] of Object.entries(session?.wakeMs ?? {})) wakes.set({ id, depth }, (ms ?? 0) / 1000);
   }
 }
