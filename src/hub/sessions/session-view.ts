@@ -5,8 +5,8 @@ import {
   type SessionWish,
   type sessionViewSchema,
 } from "../../contract/fleet/session.ts";
+import { maskStatus } from "../../contract/mask-status.ts";
 import { maskWorkload, unmaskWorkload } from "../../contract/mask-workload.ts";
-import type { SessionStatus } from "../../contract/session-status.ts";
 import { isoOf } from "../fleet/write-of.ts";
 import type { BoxReport } from "../store/box-report.ts";
 import type { Store } from "../store/store.ts";
@@ -45,7 +45,8 @@ export async function countSessions(store: Pick<Store, "objects">): Promise<Reco
 export function viewOf(session: Session, progress: SessionProgress, report: BoxReport | undefined): SessionViewInput {
   const { id, revision, wish, power, ending, createdMs, updatedMs } = session;
   const { box, placement, reason } = progress;
-  const status = statusOf(id, { report });
+  const told = statusOf(id, { report });
+  const status = told === undefined ? undefined : maskStatus(told);
   const state = stateOf(session, progress);
   return {
     id,
@@ -58,7 +59,7 @@ export function viewOf(session: Session, progress: SessionProgress, report: BoxR
     ...(box === undefined ? {} : { box }),
     ...(placement === undefined ? {} : { placement: { ...omitAt(placement), at: isoOf(placement.atMs) } }),
     power,
-    ...(status?.session === undefined ? {} : { session: maskStatus(status.session) }),
+    ...(status?.session === undefined ? {} : { session: status.session }),
     ...(status === undefined ? {} : { workload: status }),
     wish: maskWish(wish),
     createdAt: isoOf(createdMs),
@@ -86,9 +87,4 @@ export function unmaskWish(
 ): { readonly wish: SessionWish; readonly unknown: string | undefined } {
   const { workload, unknown } = unmaskWorkload({ spec: wish }, held === undefined ? undefined : { spec: held });
   return { wish: workload.spec, unknown: unknown[0]?.replace(/^spec\./, "") };
-}
-
-function maskStatus(status: SessionStatus): SessionStatus {
-  const { unclaimed } = status;
-  return unclaimed === undefined ? status : { ...status, unclaimed: maskWorkload(unclaimed) };
 }
