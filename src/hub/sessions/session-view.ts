@@ -9,6 +9,7 @@ import { maskStatus } from "../../contract/mask-status.ts";
 import { maskWorkload, unmaskWorkload } from "../../contract/mask-workload.ts";
 import { isoOf } from "../fleet/write-of.ts";
 import type { BoxReport } from "../store/box-report.ts";
+import type { StoredObject } from "../store/objects.ts";
 import type { Store } from "../store/store.ts";
 import { statusOf } from "./plan-session.ts";
 import {
@@ -34,9 +35,15 @@ export async function readSessionView(
 /** How many sessions are in each state now. */
 export async function countSessions(store: Pick<Store, "objects">): Promise<Record<SessionState, number>> {
   const counts = Object.fromEntries(SESSION_STATES.map((state) => [state, 0])) as Record<SessionState, number>;
+  const states = new Map<string, StoredObject>();
+  for (let after: string | undefined; ; ) {
+    const page = await store.objects.list(SESSION_STATE_KIND, { after, limit: 1000 });
+    for (const object of page.items) states.set(object.id, object);
+    if (page.next === undefined) break;
+    after = page.next;
+  }
   for (const session of await listSessions(store)) {
-    const progress = toProgress(await store.objects.get(SESSION_STATE_KIND, session.id), session);
-    counts[stateOf(session, progress ?? firstProgress(session))]++;
+    counts[stateOf(session, toProgress(states.get(session.id), session) ?? firstProgress(session))]++;
   }
   return counts;
 }
