@@ -36,7 +36,7 @@ export interface ApplicationHost extends AsyncDisposable {
 }
 
 export interface KeptConnection {
-  /** Resolves with what comes back; with less when nothing comes for a minute, or the connection ends. */
+  /** Resolves with what comes back; with less when nothing comes for three minutes (TCP tries again after 51 s when it was cut for as long), or the connection ends. */
   say(text: string): Promise<string>;
   isOpen(): Promise<boolean>;
   close(): Promise<void>;

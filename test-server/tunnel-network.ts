@@ -27,6 +27,8 @@ export interface TunnelWish {
   readonly producer?: SiteName;
   /** Of the sources, on the producer's application host, one a leg. */
   readonly sources: readonly number[];
+  /** For each step until it is up; longer where the agents are not left in peace. */
+  readonly limitMs?: number;
 }
 
 /** A tunnel between the two boxes. */
@@ -105,7 +107,14 @@ export async function createTunnelNetwork(agentArguments: readonly string[] = []
     return seen;
   };
 
-  const open = async ({ uid, security, minTls, producer = "left", sources }: TunnelWish): Promise<NetworkTunnel> => {
+  const open = async ({
+    uid,
+    security,
+    minTls,
+    producer = "left",
+    sources,
+    limitMs = LIMIT_MS,
+  }: TunnelWish): Promise<NetworkTunnel> => {
     const site = { producer, consumer: producer === "left" ? "right" : "left" } as const;
     const offset = nextPort;
     nextPort += sources.length;
@@ -146,6 +155,7 @@ export async function createTunnelNetwork(agentArguments: readonly string[] = []
         const pem = await boxes[site[other]].until(
           async () => (await status(other))?.certificates?.[0]?.pem,
           `the ${other}'s end of ${uid} tells its certificate`,
+          limitMs,
         );
         const before = securities[role];
         if (before.kind === "cert") securities[role] = { ...before, peerCertificates: [pem] };
@@ -161,7 +171,7 @@ export async function createTunnelNetwork(agentArguments: readonly string[] = []
       status,
       pid: async (role) => (await look(role))?.pid,
       directory,
-      untilUp: async (timeoutMs = LIMIT_MS) => {
+      untilUp: async (timeoutMs = limitMs) => {
         const isUp = async (role: TunnelRole) => {
           const { phase, reason } = (await status(role)) ?? {};
           if (phase === "up") return true;

@@ -6,6 +6,7 @@ import type { Blocked } from "./reconcile/allocate.ts";
 import type { CommandedState } from "./reconcile/commanded.ts";
 import { explain, toIso, toWorkloadStatus, type WorkloadView } from "./reconcile/describe.ts";
 import type { ExpectedState } from "./reconcile/expected.ts";
+import { withStanding } from "./reconcile/session-standing.ts";
 import type { Unit } from "./reconcile/unit.ts";
 import type { ReportPicture } from "./report/reporter.ts";
 import type { Refusal, WorkloadDriver } from "./workload/driver.ts";
@@ -75,7 +76,10 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
       usage: kind === "session" ? deps.sessions.usageOf(id) : deps.usageOf(unit?.handle?.identity?.pid),
       proof: deps.proofOf(id, keepGaps),
       tunnel: deps.tunnelOf(id),
-      session: deps.sessions.statusOf(id),
+      session: withStanding(deps.sessions.statusOf(id), workload, {
+        expected: deps.expected(),
+        commanded: deps.commanded(),
+      }),
       rest: workload === undefined ? undefined : deps.sessions.rests(workload),
       held: deps.guard.holdOf(id),
       share: deps.guard.shareOf(id),

@@ -151,6 +151,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
     badInputs,
     journal,
     logFile: (id) => source.logFile(id),
+    touch: engine.sessions.touch,
   });
   const view = createAgentView(
     {

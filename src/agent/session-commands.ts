@@ -5,8 +5,8 @@ import type { CommandedStore } from "./reconcile/commanded-store.ts";
 
 export interface SessionCommandsDeps {
   readonly commanded: Pick<CommandedStore, "take">;
-  /** Somebody uses this session. False: nothing of that name runs here. Absent: nothing here asks whether sessions are used. */
-  readonly touch?: ((sessionId: string) => boolean) | undefined;
+  /** Somebody uses this session. False: nothing of that name runs here. */
+  readonly touch: (sessionId: string) => boolean;
 }
 
 /** What a server that drives by command can ask of sessions. Each rejects with the one sentence that says why it did nothing. */
@@ -18,14 +18,12 @@ export function createSessionCommands(deps: SessionCommandsDeps): Readonly<Recor
       if ("problem" in parsed) throw new AppError("invalid", parsed.problem, { field: parsed.field });
       const { command } = parsed;
       if (command.name === "TouchSession") {
-        if (deps.touch?.(command.id) !== true)
-          throw new AppError("not-found", `no session ${command.id} runs on this box`);
+        if (!deps.touch(command.id)) throw new AppError("not-found", `no session ${command.id} runs on this box`);
         return "noted";
       }
       const { ok, text } = await deps.commanded.take(command, commandId);
       if (!ok) throw new AppError("conflict", text);
       return text;
     };
-  const offered = SESSION_COMMANDS.filter((name) => name !== "TouchSession" || deps.touch !== undefined);
-  return Object.fromEntries(offered.map((name) => [name, actionOf(name)]));
+  return Object.fromEntries(SESSION_COMMANDS.map((name) => [name, actionOf(name)]));
 }

@@ -55,7 +55,7 @@ export interface UplinkParts {
   /** `agent` or the id of a workload; `undefined`: there is no such log. */
   readonly logFile: (source: string) => string | undefined;
   /** Somebody uses this session. False: nothing of that name runs here. */
-  readonly touch?: ((sessionId: string) => boolean) | undefined;
+  readonly touch: (sessionId: string) => boolean;
 }
 
 export interface UplinkLink extends Link {

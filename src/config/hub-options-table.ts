@@ -169,6 +169,12 @@ export const HUB_OPTIONS = {
     "Requests a second of one address that need no token or have a wrong one; eight times as many at once.",
   ),
 
+  "sessions.perUser": unset(
+    countValue({ min: 1, max: 100_000 }),
+    "Sessions that one user may have, hibernated ones included.",
+    "not set: no limit",
+  ),
+
   "files.dataDir": {
     value: pathValue(),
     help: "Directory for the store, the authority and its keys. Mode 0700.",

@@ -41,6 +41,10 @@ export interface HubOptions {
     readonly boxPerSecond: number;
     readonly addressPerSecond: number;
   };
+  readonly sessions?: {
+    /** Absent: no limit. */
+    readonly perUser: number | undefined;
+  };
   readonly files: { readonly dataDir: string };
   readonly log: { readonly level: "error" | "warn" | "info" | "debug" };
 }

@@ -47,6 +47,7 @@ export function toHubOptions(values: Values): HubOptions {
       boxPerSecond: number("limits.boxPerSecond"),
       addressPerSecond: number("limits.addressPerSecond"),
     },
+    sessions: { perUser: values.get("sessions.perUser") === undefined ? undefined : number("sessions.perUser") },
     files: { dataDir: text("files.dataDir") ?? "" },
     log: { level: HUB_OPTIONS["log.level"].value.schema.parse(values.get("log.level")) },
   };

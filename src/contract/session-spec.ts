@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { durationTextSchema } from "./duration-text.ts";
-import { IDENTIFIER_PATTERN } from "./identifier.ts";
+import { IDENTIFIER_PATTERN, workloadIdSchema } from "./identifier.ts";
 import { coresQuantitySchema, memoryQuantitySchema } from "./quantity.ts";
 import { ipAddressSchema, portSchema } from "./tunnel-spec.ts";
 
@@ -15,7 +15,8 @@ export const sessionIdSchema = z
   .regex(
     /^[a-z](?:[a-z0-9-]{0,50}[a-z0-9])?$/,
     "must be 1 to 52 small letters, digits or dashes, beginning with a letter and not ending with a dash",
-  );
+  )
+  .refine((id) => workloadIdSchema.safeParse(id).success, "must not be one of the agent's own names (agent)");
 
 const argument = z
   .string()

@@ -128,7 +128,7 @@ interface Parts {
 
 /** Everything that this hub does, as routes and as services. */
 export function createParts(
-  options: Pick<HubOptions, "enrolment" | "store"> & Partial<Pick<HubOptions, "metrics" | "webhooks">>,
+  options: Pick<HubOptions, "enrolment" | "store"> & Partial<Pick<HubOptions, "metrics" | "webhooks" | "sessions">>,
   deps: {
     readonly context: HubContext;
     readonly hub: () => { readonly url: string; readonly caSha256: string | undefined };
@@ -139,8 +139,18 @@ export function createParts(
   const { context, hub, ownUrl = () => hub().url } = deps;
   const manyHubs = options.store.kind === "redis";
   const webhookNetworks = options.webhooks?.allowedNetworks ?? [];
-  const { metrics } = options;
-  const live = createLive({ ...LIVE_DEFAULTS, manyHubs, advertisedUrl: ownUrl, metrics, webhookNetworks }, context);
+  const { metrics, sessions } = options;
+  const live = createLive(
+    {
+      ...LIVE_DEFAULTS,
+      manyHubs,
+      advertisedUrl: ownUrl,
+      metrics,
+      webhookNetworks,
+      sessionsPerUser: sessions?.perUser,
+    },
+    context,
+  );
   const reader = createBoxReader(context, live.boxStates);
   const approve = options.enrolment.approval === "automatic";
   return {

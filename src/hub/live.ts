@@ -27,6 +27,8 @@ import { createLogRoutes } from "./logs/log-routes.ts";
 import { createLogStreams } from "./logs/log-streams.ts";
 import { createHubMetrics } from "./metrics/hub-metrics.ts";
 import { createMetricsRoute } from "./metrics/metrics-route.ts";
+import { createSessionParts } from "./sessions/session-parts.ts";
+import { countSessions } from "./sessions/session-view.ts";
 import { createSampleBook } from "./telemetry/sample-book.ts";
 import { createTelemetryRoute } from "./telemetry/telemetry-route.ts";
 import { createPortBook } from "./tunnels/port-book.ts";
@@ -47,6 +49,8 @@ export interface LiveOptions {
   readonly advertisedUrl: () => string | undefined;
   /** Private, loopback and link-local networks that webhooks may lead to; parsed before. */
   readonly webhookNetworks: readonly string[];
+  /** Absent: no limit. */
+  readonly sessionsPerUser?: number | undefined;
   /** Where the metrics are served without a token as well. */
   readonly metrics?: { readonly host: string; readonly port: number } | undefined;
 }
@@ -127,6 +131,7 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
     deliveries: webhooks.counts,
     alerts: alerts.firing,
     tunnels: () => countTunnels(store),
+    sessions: () => countSessions(store),
   });
   // The same figures on a port of their own, without a token: for a collector in the hub's own network.
   const metricsServer = createMetricsServer(
@@ -135,6 +140,8 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
   );
   const ports = createPortBook({ store, clock, random });
   const maker = createTunnelMaker(context, { ports });
+  const sessions = createSessionParts(options, { context, presence });
+  intake.onReport(sessions.onReport);
   return {
     presence,
     boxStates: { connectionOf: ({ boxId }) => presence.of(boxId).connection },
@@ -150,6 +157,7 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
       createRuleSealer(context),
       webhooks,
       createTunnelService({ context, presence, ports, maker }),
+      sessions.service,
       metricsServer,
     ],
     routes: [
@@ -161,6 +169,7 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
       createMetricsRoute(metrics),
       ...createAlertRoutes({ store, clock, secrets, mayReach }),
       ...createTunnelRoutes(context, { maker }),
+      ...sessions.routes,
     ],
   };
 }

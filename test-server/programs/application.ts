@@ -11,7 +11,7 @@ import { createRtmpServer, type RtmpServer } from "../rtmp/rtmp-server.ts";
 import { type ApplicationRequest, applicationRequestSchema, type Exchanged } from "./application-request.ts";
 
 const EVERYWHERE = "0.0.0.0";
-const ANSWER_MS = 60_000;
+const ANSWER_MS = 180_000;
 const KEEP_CHARACTERS = 1024 * 1024;
 
 /** What each server got, the last part of it. */

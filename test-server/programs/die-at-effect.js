@@ -1,7 +1,8 @@
 /**
  * Preloaded into an agent: counts what it does to the world (files of its state and run directories that it makes, writes,
  * renames, links and removes; processes that it starts; signals that it sends), writes each down in `EFFECTS_FILE`, and
- * ends the agent with SIGKILL at the instant before the one of number `DIE_AT_EFFECT`. Plain JavaScript, so that Node need
+ * ends the agent with SIGKILL at the instant before the one of number `DIE_AT_EFFECT`, or before the first that matches
+ * `DIE_BEFORE` once one that matches `DIE_AFTER` was seen. Plain JavaScript, so that Node need
  * not carry a compiler into the agent under test. Logs are no state and do not count.
  */
 import childProcess from "node:child_process";
@@ -13,12 +14,17 @@ const kill = process.kill.bind(process);
 const dieAt = Number(process.env["DIE_AT_EFFECT"]);
 const record = process.env["EFFECTS_FILE"] ?? "";
 const roots = (process.env["EFFECT_ROOTS"] ?? "").split(":");
+const dieAfter = new RegExp(process.env["DIE_AFTER"] ?? "");
+const dieBefore = process.env["DIE_BEFORE"] === undefined ? undefined : new RegExp(process.env["DIE_BEFORE"]);
 let count = 0;
+let isArmed = false;
 
 const effect = (name, what) => {
   count++;
-  appendFileSync(record, `${count} ${name} ${what}\n`);
-  if (count === dieAt) kill(process.pid, "SIGKILL");
+  const line = `${count} ${name} ${what}`;
+  appendFileSync(record, `${line}\n`);
+  if (count === dieAt || (isArmed && dieBefore?.test(line))) kill(process.pid, "SIGKILL");
+  isArmed ||= dieAfter.test(line);
 };
 
 const isState = (path) =>

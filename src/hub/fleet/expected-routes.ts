@@ -79,6 +79,9 @@ export function createExpectedRoutes({ store, clock }: HubContext): readonly Rou
         return edit(call, box, {
           decide: (set) => {
             const entry = entryOf(set, id);
+            if (entry.workload.kind === "session") {
+              throw new AppError("conflict", `workload ${id} is a session; allowed: /v1/sessions/${id}/${verb}`);
+            }
             return { put: [{ ...entry, desired }], owner: entry.owner };
           },
           write: writing(call, box, { action: `workload.${verb}`, workload: id, text: `${id} on ${box}: ${verb}` }),
@@ -227,6 +230,15 @@ function revealed(asked: Workload, held: ExpectedEntry | undefined): Workload {
     throw new AppError("invalid", "workload.kind: given tunnel, one end of which is none; declare it at /v1/tunnels", {
       field: "workload.kind",
     });
+  }
+  if (asked.kind === "session") {
+    throw new AppError(
+      "invalid",
+      "workload.kind: given session, which has a life of its own; declare it at /v1/sessions",
+      {
+        field: "workload.kind",
+      },
+    );
   }
   const { workload, unknown } = unmaskWorkload(asked, held?.workload);
   if (unknown[0] === undefined) return workload;

@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { BOX_CONNECTIONS, type BoxConnection } from "../../contract/fleet/box-view.ts";
+import { SESSION_STATES, type SessionState } from "../../contract/fleet/session.ts";
 import { TUNNEL_PHASES, type TunnelPhase } from "../../contract/fleet/tunnel.ts";
 import type { ReportAnswer } from "../store/box-report.ts";
 
@@ -18,6 +19,8 @@ export interface HubFigures {
   readonly alerts: () => number;
   /** Of the whole fleet. Rejects while the store is away. */
   readonly tunnels: () => Promise<Readonly<Record<TunnelPhase, number>>>;
+  /** The same of sessions. */
+  readonly sessions: () => Promise<Readonly<Record<SessionState, number>>>;
 }
 
 export interface HubMetrics {
@@ -69,6 +72,17 @@ export function createHubMetrics(figures: HubFigures): HubMetrics {
       this.reset();
       const counts = await figures.tunnels().catch(() => undefined);
       if (counts !== undefined) for (const phase of TUNNEL_PHASES) this.set({ phase }, counts[phase]);
+    },
+  });
+  new Gauge({
+    name: "sluice_hub_sessions",
+    help: "Sessions of the fleet by state; absent while the store is away",
+    registers,
+    labelNames: ["state"],
+    async collect() {
+      this.reset();
+      const counts = await figures.sessions().catch(() => undefined);
+      if (counts !== undefined) for (const state of SESSION_STATES) this.set({ state }, counts[state]);
     },
   });
   gauge("sluice_hub_box_streams", "Event streams of boxes that are open at this hub", figures.openStreams);

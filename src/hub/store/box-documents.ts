@@ -76,3 +76,13 @@ export function tunnelTopic(boxId: string): string {
 export function boxOfTunnelTopic(topic: string): string | undefined {
   return topic.startsWith(TUNNEL_TOPIC) ? topic.slice(TUNNEL_TOPIC.length) : undefined;
 }
+
+const SESSION_TOPIC = "session-facts/";
+
+export function sessionTopic(boxId: string): string {
+  return `${SESSION_TOPIC}${boxId}`;
+}
+
+export function boxOfSessionTopic(topic: string): string | undefined {
+  return topic.startsWith(SESSION_TOPIC) ? topic.slice(SESSION_TOPIC.length) : undefined;
+}

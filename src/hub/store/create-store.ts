@@ -1,6 +1,6 @@
 import { createAlertStore, createDeliveryStore } from "./alerts.ts";
 import { createAuditLog } from "./audit-log.ts";
-import { boxOfSetTopic, boxOfTopic, boxOfTunnelTopic } from "./box-documents.ts";
+import { boxOfSessionTopic, boxOfSetTopic, boxOfTopic, boxOfTunnelTopic } from "./box-documents.ts";
 import { createBoxStore, createEnrolmentTokenStore } from "./boxes.ts";
 import { createCommandStore } from "./commands.ts";
 import type { Engine } from "./engine.ts";
@@ -57,6 +57,8 @@ function hintOf(topic: string | undefined): Hint {
   if (boxId !== undefined) return { kind: "box", boxId };
   const told = boxOfTunnelTopic(topic);
   if (told !== undefined) return { kind: "tunnel-facts", boxId: told };
+  const toldOfSessions = boxOfSessionTopic(topic);
+  if (toldOfSessions !== undefined) return { kind: "session-facts", boxId: toldOfSessions };
   const boxOfSet = boxOfSetTopic(topic);
   if (boxOfSet !== undefined) return { kind: "expected", boxId: boxOfSet };
   const of = kindOfTopic(topic);

@@ -1,13 +1,14 @@
 import type { Report } from "../../contract/report.ts";
-import { boxes, contacts, reports, tunnelTopic } from "./box-documents.ts";
+import { boxes, contacts, reports, sessionTopic, tunnelTopic } from "./box-documents.ts";
 import { type BoxContact, type BoxReport, followReport, judgeReport, type ReportAnswer } from "./box-report.ts";
 import { type Engine, keyOf, type Outcome, type Put, putOf } from "./engine.ts";
 import { type Page, type PageRequest, readPage } from "./page.ts";
-import { tunnelDigest } from "./tunnel-digest.ts";
+import { sessionDigest, tunnelDigest } from "./report-digests.ts";
 
 /**
  * What boxes say of themselves. Relaxed durability: a box says it again within seconds. A report that tells something new of the
- * box's ends of tunnels wakes `{kind: "tunnel-facts"}` on every hub.
+ * box's ends of tunnels wakes `{kind: "tunnel-facts"}` on every hub, one that tells something new of its sessions
+ * `{kind: "session-facts"}`.
  */
 export interface ReportStore {
   put(boxId: string, report: Report, nowMs: number): Promise<ReportAnswer>;
@@ -32,8 +33,7 @@ export function createReportStore(engine: Engine): ReportStore {
         const answer = judgeReport(held, report);
         if (answer !== "accepted") return { answer };
         const body = followReport(held, { boxId, receivedMs: nowMs, report });
-        const isNews = tunnelDigest(held?.report) !== tunnelDigest(report);
-        const wakes = isNews ? [tunnelTopic(boxId)] : [];
+        const wakes = newsOf(boxId, held?.report, report);
         return { answer, puts: [putOf(keyOf(reports, boxId), body)], wakes, durability: "relaxed" };
       }),
     get: async (boxId) => (await engine.read([keyOf(reports, boxId)]))[0],
@@ -46,6 +46,14 @@ export function createReportStore(engine: Engine): ReportStore {
     contact: async (boxId) => (await engine.read([keyOf(contacts, boxId)]))[0],
     listContacts: (page) => readPage(engine, contacts, { ...page, pick: (contact) => contact }),
   };
+}
+
+/** Pure. */
+function newsOf(boxId: string, held: Report | undefined, report: Report): readonly string[] {
+  const wakes: string[] = [];
+  if (tunnelDigest(held) !== tunnelDigest(report)) wakes.push(tunnelTopic(boxId));
+  if (sessionDigest(held) !== sessionDigest(report)) wakes.push(sessionTopic(boxId));
+  return wakes;
 }
 
 async function noteSome(engine: Engine, heard: readonly BoxContact[]): Promise<void> {

@@ -60,11 +60,12 @@ export interface Store {
   close(): Promise<void>;
 }
 
-/** `box`: its record or its commands; `expected`: what it should run; `tunnel-facts`: it told something new of its ends of tunnels. */
+/** `box`: its record or its commands; `expected`: what it should run; `tunnel-facts`, `session-facts`: it told something new of its ends of tunnels, of its sessions. */
 export type Hint =
   | { readonly kind: "box"; readonly boxId: string }
   | { readonly kind: "expected"; readonly boxId: string }
   | { readonly kind: "tunnel-facts"; readonly boxId: string }
+  | { readonly kind: "session-facts"; readonly boxId: string }
   | { readonly kind: "objects"; readonly of: string }
   | { readonly kind: "operators" }
   | { readonly kind: "events" }

@@ -1,9 +1,7 @@
 import { z } from "zod";
-import type { Clock } from "../../base/clock.ts";
 import { AppError } from "../../base/errors.ts";
-import type { Random } from "../../base/random.ts";
 import { listenPointSchema } from "../../contract/tunnel-spec.ts";
-import type { Store } from "../store/store.ts";
+import { createSheets, type SheetsDeps } from "../sheets.ts";
 import { choosePorts, type Listen, type PortRange, type PortWish, type Taken } from "./choose-ports.ts";
 
 export const TUNNEL_PORTS_KIND = "tunnel-ports";
@@ -39,61 +37,14 @@ export interface ClaimWish {
   readonly uplinkMbit: number | undefined;
 }
 
-const ATTEMPTS = 64;
-const RETRY_MS = 20;
 const ORPHAN_MS = 120_000;
 
-export function createPortBook({
-  store,
-  clock,
-  random,
-}: {
-  readonly store: Pick<Store, "objects">;
-  readonly clock: Clock;
-  readonly random: Random;
-}): PortBook {
-  /** Within this hub one change of a sheet waits for the one before it; only hubs race. */
-  const turns = new Map<string, Promise<unknown>>();
-
-  const inTurn = async <Answer>(boxId: string, act: () => Promise<Answer>): Promise<Answer> => {
-    const before = turns.get(boxId);
-    const mine = (before ?? Promise.resolve()).then(act, act);
-    turns.set(boxId, mine);
-    try {
-      return await mine;
-    } finally {
-      if (turns.get(boxId) === mine) turns.delete(boxId);
-    }
-  };
-
-  /** `decide` gives the sheet that should be; the same one: nothing is written. */
-  const edit = <Answer>(
-    boxId: string,
-    decide: (sheet: Sheet) => { readonly sheet: Sheet; readonly answer: Answer },
-  ): Promise<Answer> =>
-    inTurn(boxId, async () => {
-      for (let attempt = 1; ; attempt++) {
-        const held = await store.objects.get(TUNNEL_PORTS_KIND, boxId);
-        const parsed = sheetSchema.safeParse(held?.body);
-        const before: Sheet = parsed.success ? parsed.data : { tunnels: {} };
-        const { sheet, answer } = decide(before);
-        if (sheet === before) return answer;
-        try {
-          const expectedRevision = held?.revision ?? 0;
-          const object = { kind: TUNNEL_PORTS_KIND, id: boxId, body: sheet };
-          await store.objects.put(object, { nowMs: clock.wallMs(), expectedRevision });
-          return answer;
-        } catch (thrown) {
-          const isRace = thrown instanceof AppError && thrown.code === "conflict";
-          if (!isRace || attempt === ATTEMPTS) throw thrown;
-          await clock.delay(RETRY_MS * random());
-        }
-      }
-    });
-
+export function createPortBook(deps: SheetsDeps): PortBook {
+  const { clock } = deps;
+  const sheets = createSheets<Sheet>({ kind: TUNNEL_PORTS_KIND, schema: sheetSchema, empty: { tunnels: {} } }, deps);
   return {
     reserve: (boxId, claim) =>
-      edit(boxId, (sheet) => {
+      sheets.edit(boxId, (sheet) => {
         const { [claim.uid]: own, ...others } = sheet.tunnels;
         requireRoom(boxId, claim, others);
         const listens = choosePorts(claim.ports, { ...claim, boxId, taken: takenOf(others) });
@@ -107,29 +58,20 @@ export function createPortBook({
         return { sheet: isSame ? sheet : { tunnels: { ...others, [claim.uid]: next } }, answer: listens };
       }),
     release: (boxId, uid) =>
-      edit(boxId, (sheet) => {
+      sheets.edit(boxId, (sheet) => {
         const { [uid]: own, ...others } = sheet.tunnels;
         return { sheet: own === undefined ? sheet : { tunnels: others }, answer: undefined };
       }),
     sweep: async (isKnown) => {
-      for (let after: string | undefined; ; ) {
-        const page = await store.objects.list(TUNNEL_PORTS_KIND, { after, limit: 100 });
-        for (const { id: boxId, body } of page.items) {
-          const parsed = sheetSchema.safeParse(body);
-          const old = Object.entries(parsed.data?.tunnels ?? {}).filter(
-            ([, { atMs }]) => clock.wallMs() - atMs > ORPHAN_MS,
-          );
-          const orphans: string[] = [];
-          for (const [uid] of old) if (!(await isKnown(uid))) orphans.push(uid);
-          if (orphans.length > 0) {
-            await edit(boxId, ({ tunnels }) => {
-              const kept = Object.entries(tunnels).filter(([uid]) => !orphans.includes(uid));
-              return { sheet: { tunnels: Object.fromEntries(kept) }, answer: undefined };
-            });
-          }
-        }
-        if (page.next === undefined) return;
-        after = page.next;
+      for await (const { id: boxId, sheet } of sheets.list()) {
+        const old = Object.entries(sheet.tunnels).filter(([, { atMs }]) => clock.wallMs() - atMs > ORPHAN_MS);
+        const orphans: string[] = [];
+        for (const [uid] of old) if (!(await isKnown(uid))) orphans.push(uid);
+        if (orphans.length === 0) continue;
+        await sheets.edit(boxId, ({ tunnels }) => {
+          const kept = Object.entries(tunnels).filter(([uid]) => !orphans.includes(uid));
+          return { sheet: { tunnels: Object.fromEntries(kept) }, answer: undefined };
+        });
       }
     },
   };

@@ -2,11 +2,11 @@ import { createHash } from "node:crypto";
 import { AppError } from "../../base/errors.ts";
 import type { TunnelWish } from "../../contract/fleet/tunnel.ts";
 import type { TunnelFacts } from "../../contract/tunnel-status.ts";
+import { findBox } from "../find-box.ts";
 import type { HubContext } from "../hub-context.ts";
 import { notFound } from "../store/store-error.ts";
 import type { WriteContext } from "../store/write-context.ts";
 import type { Listen } from "./choose-ports.ts";
-import { nearNames } from "./near-names.ts";
 import { identityOf } from "./plan-keys.ts";
 import type { PortBook } from "./port-book.ts";
 import { resolveWish, waysOf } from "./resolve-wish.ts";
@@ -61,29 +61,8 @@ export function createTunnelMaker(
     field: "producer" | "consumer",
     isNew: boolean,
   ): Promise<TunnelFacts | undefined> => {
-    const [box, report] = await Promise.all([store.boxes.get(boxId), store.reports.get(boxId)]);
-    if (box === undefined) {
-      const near = nearNames(boxId, await boxNames());
-      const hint = near.length === 0 ? "" : `; near it: ${near.join(", ")}`;
-      throw new AppError("not-found", `${field}: there is no box ${JSON.stringify(boxId)}${hint}`, { field });
-    }
-    if (box.state !== "approved") {
-      throw new AppError("conflict", `${field}: box ${boxId} is ${box.state}; allowed: an approved box`, { field });
-    }
-    if (isNew && box.draining) {
-      throw new AppError("conflict", `${field}: box ${boxId} is draining and gets nothing new`, { field });
-    }
+    const [report] = await Promise.all([store.reports.get(boxId), findBox(boxId, { field, isNew }, store)]);
     return report?.report.tunnels;
-  };
-
-  const boxNames = async (): Promise<string[]> => {
-    const names: string[] = [];
-    for (let after: string | undefined; ; ) {
-      const page = await store.boxes.list({}, { after, limit: 1000 });
-      names.push(...page.items.map(({ id }) => id));
-      if (page.next === undefined) return names;
-      after = page.next;
-    }
   };
 
   /** What was reserved for a form that did not come to be gives way to what is there. */

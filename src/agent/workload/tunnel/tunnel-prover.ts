@@ -69,8 +69,8 @@ const CHECK_MS = 15_000;
 /** A whole proof that failed is not repeated at once: its attacks cost a second of processor time. */
 const FAILED_PROOF_MS = 5000;
 const SAMPLE_MS = 5000;
-/** How old the kernel's list of sockets may be once the end is proved: it is shared with all other ends of the box. */
-const PROVED_AGE_MS = 1000;
+/** How old the kernel's list of sockets may be: it is shared with all other ends of the box. What has gone since is seen at the process itself. */
+const SHARED_MS = 1000;
 /** stunnel listens some ten milliseconds after its launch. */
 const LISTEN_MS = 5000;
 /** A first proof that has not come by then is worth a warning. */
@@ -95,9 +95,8 @@ export function createTunnelProver(options: TunnelProverOptions, deps: TunnelPro
 
   const isSampleDue = () => sampled === undefined || clock.monotonicMs() - sampled.atMs >= SAMPLE_MS;
 
-  const look = (spec: TunnelSpec): void => {
+  const look = (spec: TunnelSpec, maxAgeMs: number): void => {
     const needsV6 = spec.legs.some(({ listen }) => listen.address.includes(":"));
-    const maxAgeMs = isProved === true ? PROVED_AGE_MS : FIRST_TRY_MS;
     traffic = readTunnelTraffic(options.pid, spec, deps.sockets.read({ maxAgeMs, needsV6 }));
     const nowMs = clock.monotonicMs();
     const bytes = traffic?.bytes;
@@ -127,9 +126,12 @@ export function createTunnelProver(options: TunnelProverOptions, deps: TunnelPro
 
   /** Of every end: it listens where it should. Of the consumer's: the peer is the pinned one, and its source answers. */
   const check = async (spec: TunnelSpec, signal: AbortSignal): Promise<boolean> => {
-    const deaf = spec.legs.find(({ listen }) => !listensOn(traffic, listen));
+    const findDeaf = () => spec.legs.find(({ listen }) => !listensOn(traffic, listen));
+    const isLate = clock.monotonicMs() - startedMs > LISTEN_MS;
+    // An older list does not know listeners that were opened meanwhile: a process that has read its files again has others.
+    if (findDeaf() !== undefined) look(spec, isLate ? 0 : FIRST_TRY_MS);
+    const deaf = findDeaf();
     if (deaf !== undefined) {
-      const isLate = clock.monotonicMs() - startedMs > LISTEN_MS;
       fail(`nothing of it listens on ${showPoint(deaf.listen)}`, false, isLate);
       return false;
     }
@@ -144,7 +146,7 @@ export function createTunnelProver(options: TunnelProverOptions, deps: TunnelPro
   return {
     step: async (spec, signal) => {
       const isDue = clock.monotonicMs() >= dueAtMs;
-      if (isDue || isSampleDue()) look(spec);
+      if (isDue || isSampleDue()) look(spec, SHARED_MS);
       if (isDue && (await check(spec, signal))) {
         if (clock.monotonicMs() < wholeDueAtMs) succeed();
         else {

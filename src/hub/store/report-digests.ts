@@ -15,3 +15,18 @@ export function tunnelDigest(report: Report | undefined): string {
   });
   return JSON.stringify([report.applied, report.omittedWorkloads !== undefined, report.tunnels, ends]);
 }
+
+/** Pure. What a report tells that can move a session on, or make room for another. */
+export function sessionDigest(report: Report | undefined): string {
+  if (report === undefined) return "";
+  const sessions = report.workloads.flatMap(({ id, kind, state, cause, session }) => {
+    if (kind !== "session") return [];
+    if (session === undefined) return [[id, state, cause]];
+    const { turn, platform, sleep, endpoints, ended, unclaimed } = session;
+    const urls = endpoints?.map(({ url }) => url);
+    return [[id, state, cause, turn, platform, sleep?.depth, sleep?.because, urls, ended, unclaimed]];
+  });
+  // Where it runs none, what it has applied moves nothing on.
+  const applied = sessions.length > 0 ? [report.applied, report.omittedWorkloads !== undefined] : [];
+  return JSON.stringify([report.sessions, sessions, applied]);
+}
