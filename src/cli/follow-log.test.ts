@@ -48,12 +48,12 @@ async function follow(readings: readonly (readonly (LogRecord | Error)[])[], giv
 
 test("a session's log goes on after each break from its last line, and no line is there twice", async () => {
   const { seen, wishes, breaks } = await follow([
-    [line(1, "a"), line(2, "b"), line(2, "c"), broken],
+    [line(1, "a"), line(2, "b"), line(2, "c"), { type: "gap", reason: "the upload broke off" }, broken],
     [new AppError("unavailable", "box north-1 is offline")],
-    [line(2, "b"), line(2, "c"), line(2, "d"), line(3, "e"), broken],
+    [line(2, "b"), line(2, "c"), line(2, "d"), { type: "gap", reason: "rotated" }, line(3, "e"), broken],
     [line(3, "e"), line(3, "f")],
   ]);
-  expect(seen).toEqual(["a", "b", "c", "d", "e", "f"]);
+  expect(seen).toEqual(["a", "b", "c", "d", "gap: rotated", "e", "f"]);
   expect(breaks.slice(0, 3)).toEqual(["the upload broke off", "box north-1 is offline", "the upload broke off"]);
   expect(wishes.slice(0, 3)).toEqual([
     { tail: 10, since: undefined },

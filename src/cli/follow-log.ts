@@ -43,8 +43,14 @@ export async function* followLog(
   while (!signal.aborted) {
     let reason = "it broke off";
     let known = last?.lines ?? 0;
+    let unsized: LogRecord | undefined;
     try {
       for await (const record of read(wish)) {
+        // The hub says with a gap that a reading broke off; what came then is read after it.
+        if (unsized !== undefined && !(isSession && record.type === "end")) yield unsized;
+        unsized =
+          record.type === "gap" && record.lines === undefined && record.bytes === undefined ? record : undefined;
+        if (unsized !== undefined) continue;
         if (record.type === "end" && isSession && record.failed !== undefined) {
           reason = record.reason;
           break;
