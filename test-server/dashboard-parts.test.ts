@@ -3,6 +3,7 @@ import { pathToFileURL } from "node:url";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { workloadPutSchema } from "../src/contract/fleet/expected-view.ts";
+import { sessionWishSchema } from "../src/contract/fleet/session.ts";
 import { tunnelCreateSchema } from "../src/contract/fleet/tunnel.ts";
 import { workloadSchema } from "../src/contract/workload.ts";
 
@@ -14,6 +15,8 @@ const { readEvents } = await load("read-events.js");
 const { nearestName } = await load("nearest-name.js");
 const { changesIn } = await load("changes.js");
 const { toTunnel } = await load("tunnel-form.js");
+const { splitWords, toSession } = await load("session-form.js");
+const { isWebAddress } = await load("session-text.js");
 const { differencesOf, toWorkload, unshownOf } = await load("stream-form.js");
 const { unwellFirst } = await load("box-query.js");
 const { parseLabels, labelsText } = await load("labels.js");
@@ -262,3 +265,67 @@ test.each(["ftp://media/1.flv", "wss://user:secret@media/1.flv", "no address"])(
     expect(workloadSchema.safeParse(workload).error?.issues[0]?.path).toEqual(["pictureUrl"]);
   },
 );
+
+test("the form of a session gives what the hub takes, without what was left empty", () => {
+  const filled = formOf({
+    id: " web ",
+    name: "",
+    user: "anna",
+    box: "",
+    select: "site=north",
+    platform: "podman",
+    kind: "image",
+    "template.image": "nginx:1.27",
+    "template.args": "-g 'daemon off;'",
+    "template.ports[0].port": "80",
+    "template.ports[0].scheme": "http",
+    "template.ports[0].protocol": "tcp",
+    "template.ports[0].hostPort": "",
+    "template.env[0].name": "API_KEY",
+    "template.env[0].value": " k 1 ",
+    "template.env[1].name": "",
+    "template.env[1].value": "lost",
+    "volumes[0].name": "data",
+    "volumes[0].path": "/data",
+    "volumes[0].onStop": "delete",
+    "volumes[0].readOnly": "on",
+    "resources.cpu": "500m",
+    "resources.gpus": "1",
+    idleTimeout: "30m",
+    "activity.cpuPercent": "2.5",
+    hibernation: "frozen",
+  });
+  const wish = toSession(filled);
+  expect(sessionWishSchema.parse(wish)).toEqual(wish);
+  expect(wish).toEqual({
+    id: "web",
+    user: "anna",
+    select: "site=north",
+    platform: "podman",
+    template: {
+      image: "nginx:1.27",
+      args: ["-g", "daemon off;"],
+      ports: [{ port: 80, scheme: "http" }],
+      env: { API_KEY: " k 1 " },
+    },
+    volumes: [{ name: "data", path: "/data", readOnly: true, onStop: "delete" }],
+    resources: { cpu: "500m", gpus: 1 },
+    idleTimeout: "30m",
+    activity: { cpuPercent: 2.5 },
+    hibernation: "frozen",
+  });
+  const plain = formOf({ id: "job", user: "anna", kind: "command", "template.command": "/bin/sh -c 'sleep 1'" });
+  expect(toSession(plain).template).toEqual({ command: ["/bin/sh", "-c", "sleep 1"] });
+});
+
+test("words are parted at blanks, quotes keep them together, and one that does not close is told at its field", () => {
+  expect(splitWords(`a  "b c" 'd "e"' --f=g`, "template.args")).toEqual(["a", "b c", 'd "e"', "--f=g"]);
+  expect(() => splitWords("a 'b", "template.args")).toThrow(expect.objectContaining({ field: "template.args" }));
+});
+
+test("only addresses that a browser opens become links", () => {
+  expect(["http://10.0.0.1:8080/", "https://box"].every(isWebAddress)).toBe(true);
+  expect(["javascript:alert(1)", "rtsp://box/1", "data:text/html,x", "tcp://box:1", "nothing"].some(isWebAddress)).toBe(
+    false,
+  );
+});

@@ -111,7 +111,15 @@ test.skipIf(!hasBrowser)("a viewer sees everything and is offered nothing to cha
   const { page, complaints } = await visit(browser, hub.origin);
   await signIn(page, viewer.token ?? "");
   const nav = page.getByRole("navigation", { name: "Main" }).getByRole("link");
-  expect(await nav.allTextContents()).toEqual(["Boxes", "Workloads", "Tunnels", "Rollouts", "Events", "Alerts"]);
+  expect(await nav.allTextContents()).toEqual([
+    "Boxes",
+    "Workloads",
+    "Tunnels",
+    "Sessions",
+    "Rollouts",
+    "Events",
+    "Alerts",
+  ]);
   for (const name of ["Rollouts", "Alerts"]) {
     await go(page, name);
     await page.getByRole("heading", { name, level: 1 }).waitFor();

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
@@ -169,7 +169,9 @@ test.each(kills)(
       DIE_BEFORE: kill.before,
     };
     await using world = await startWorld(environment);
-    const effects = join(world.stateDir, "effects");
+    await mkdir(join(world.stateDir, "logs"));
+    // What lies among the logs is no effect.
+    const effects = join(world.stateDir, "logs", "effects");
     environment["EFFECTS_FILE"] = effects;
     const agent = await world.startAgent();
     await untilConnected(world);

@@ -7,6 +7,9 @@ import { createEnrolmentView } from "./views/enrolment-view.js";
 import { createEventsView } from "./views/events-view.js";
 import { createLogsView } from "./views/logs-view.js";
 import { createRolloutsView } from "./views/rollouts-view.js";
+import { createSessionView } from "./views/session-view.js";
+import { createSessionsView } from "./views/sessions-view.js";
+import { createStartSessionView } from "./views/start-session-view.js";
 import { createStartView } from "./views/start-view.js";
 import { createTokensView } from "./views/tokens-view.js";
 import { createTunnelView } from "./views/tunnel-view.js";
@@ -20,12 +23,15 @@ export const ROUTES = [
   { path: "/workloads", nav: "Workloads", role: "viewer", create: createWorkloadsView },
   { path: "/start", nav: "Start a stream", role: "operator", create: createStartView },
   { path: "/tunnels", nav: "Tunnels", role: "viewer", create: createTunnelsView },
+  { path: "/sessions", nav: "Sessions", role: "viewer", create: createSessionsView },
   { path: "/rollouts", nav: "Rollouts", role: "viewer", create: createRolloutsView },
   { path: "/events", nav: "Events", role: "viewer", create: createEventsView },
   { path: "/alerts", nav: "Alerts", role: "viewer", create: createAlertsView },
   { path: "/enrolment", nav: "Enrolment", role: "operator", create: createEnrolmentView },
   { path: "/tokens", nav: "Tokens", role: "admin", create: createTokensView },
   { path: "/audit", nav: "Audit", role: "admin", create: createAuditView },
+  { path: "/start-session", role: "operator", create: createStartSessionView },
+  { path: "/sessions/:id", role: "viewer", create: createSessionView },
   { path: "/tunnels/:uid", role: "viewer", create: createTunnelView },
   { path: "/boxes/:box", role: "viewer", create: createBoxView },
   { path: "/boxes/:box/logs", role: "viewer", create: createLogsView },

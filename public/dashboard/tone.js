@@ -15,6 +15,11 @@ const TONES = {
   stalled: "bad",
   refused: "bad",
   unkillable: "bad",
+  unplaced: "bad",
+  failing: "bad",
+  lost: "bad",
+  hibernating: "busy",
+  waking: "busy",
   requested: "busy",
   preparing: "busy",
   prepared: "busy",
@@ -29,6 +34,9 @@ const TONES = {
   "given-up": "bad",
 };
 
+/** A session that sleeps by itself, or has done its work, is as it should be. */
+const WELL = ["running", "starting", "hibernated", "ended"];
+
 export function drawState(word) {
   return html`<span class="state" data-tone=${TONES[word] ?? "neutral"}>${word}</span>`;
 }
@@ -40,7 +48,7 @@ export function stateOf({ desired, status }) {
 }
 
 export function isUnwell({ desired, status }) {
-  return desired === "running" && (status === undefined || !["running", "starting"].includes(status.state));
+  return desired === "running" && (status === undefined || !WELL.includes(status.state));
 }
 
 /** A workload's state, as it is said aloud when it changes. */

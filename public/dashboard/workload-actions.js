@@ -3,9 +3,9 @@ import { hashOf } from "./address.js";
 import { pathOf } from "./api.js";
 import { confirmAction } from "./confirm.js";
 
-/** Change, hibernate, wake and stop. What a rollout owns is changed at the rollout. */
+/** Change, hibernate, wake and stop. What a rollout owns is changed at the rollout, and a session at the session. */
 export function drawWorkloadActions({ workload, box, desired, owner }, { api, session, attempt }, onStopped) {
-  if (!session.may("operator")) return nothing;
+  if (!session.may("operator") || workload.kind === "session") return nothing;
   const { id } = workload;
   const path = pathOf("v1", "boxes", box, "workloads", id);
   const stop = async () => {

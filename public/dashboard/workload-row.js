@@ -2,6 +2,7 @@ import { html, nothing } from "/vendor/lit-html/lit-html.js";
 import { countText } from "../shared/quantity.js";
 import { hashOf } from "./address.js";
 import { kbitPerSecond, plain, times } from "./figure-text.js";
+import { programText } from "./session-text.js";
 import { drawState, isUnwell, stateOf } from "./tone.js";
 import { drawWorkloadActions } from "./workload-actions.js";
 
@@ -11,7 +12,7 @@ export function drawWorkloadRow(entry, context) {
   const media = status?.media;
   return html`<li class="card row-card" data-workload=${workload.id} data-state=${stateOf(entry)}>
     <div class="row-name">
-      <a href=${hashOf("boxes", box, "workloads", workload.id)}><b>${workload.name ?? workload.id}</b></a>
+      <a href=${workload.kind === "session" ? hashOf("sessions", workload.id) : hashOf("boxes", box, "workloads", workload.id)}><b>${workload.name ?? workload.id}</b></a>
       ${boxName === undefined ? nothing : html`<span class="soft">on <a href=${hashOf("boxes", box)}>${boxName}</a></span>`}
     </div>
     <div class="row-states">${drawState(stateOf(entry))}${owner === undefined ? nothing : html`<span class="state">${owner}</span>`}</div>
@@ -29,6 +30,7 @@ export function drawWorkloadRow(entry, context) {
 
 export function routeOf({ workload, status }) {
   if (status !== undefined && status.description !== "") return status.description;
+  if (workload.kind === "session") return programText(workload.spec);
   const { input, outputs, legs } = workload.spec;
   if (legs !== undefined)
     return legs.map(({ listen, connect }) => `${pointOf(listen)} → ${pointOf(connect)}`).join(", ");

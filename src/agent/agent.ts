@@ -205,6 +205,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
     view,
     metrics,
     reconciler,
+    touch: engine.sessions.touch,
     cleanup: (wish) => cleanupWithAgent({ reconciler, marks, isExpected, startTicks }, wish),
     filesOf: engine.filesOf,
     isExpected,

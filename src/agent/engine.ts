@@ -17,6 +17,7 @@ import { type Unit, unitsOf } from "./reconcile/unit.ts";
 import type { CommandedFile } from "./registry/commanded-file.ts";
 import type { ExpectedFile } from "./registry/expected-file.ts";
 import type { Registry } from "./registry/registry.ts";
+import { openEngines } from "./runtime/open-engines.ts";
 import { createFileStartFreer } from "./runtime/output/free-file-start.ts";
 import type { OutputJournal } from "./runtime/output/output-owner.ts";
 import { createProcessRuntime } from "./runtime/process/linux-process-runtime.ts";
@@ -25,7 +26,7 @@ import type { Lane, WorkloadFiles } from "./runtime/process/process-runtime.ts";
 import { createProcessSession } from "./runtime/process/process-session.ts";
 import { createSessionProcesses } from "./runtime/process/session-processes.ts";
 import { discardLaneFiles, discardWorkloadFiles, filesOfWorkload } from "./runtime/process/workload-files.ts";
-import { createWorkloadRuntime, type EngineName, type Engine as SessionEngine } from "./runtime/workload-runtime.ts";
+import { createWorkloadRuntime } from "./runtime/workload-runtime.ts";
 import { createNodeSampler, type NodeSampler } from "./telemetry/node-sampler.ts";
 import { createUsageSampler, type UsageSampler } from "./telemetry/usage-sampler.ts";
 import type { WorkloadDriver } from "./workload/driver.ts";
@@ -161,10 +162,24 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       freeStart: createFileStartFreer(context.spawner.runProgram),
     },
   );
-  const engines: ReadonlyMap<EngineName, SessionEngine> = new Map();
+  const { engines, services: engineServices } = openEngines(context, {
+    takeIn: (found) => reconciler.takeIn(found),
+    onChange: () => {
+      reconciler.wake({ reason: "platform", isLoud: false });
+      sessions.poke();
+      notices.changed();
+    },
+    // Until the server has said what it expects, nothing is known to be discarded.
+    isKept: (id) => !store.isConfirmed() || store.state().workloads.has(id) || reconciler.units().has(id),
+  });
+  const discardRuns = (id: string) => {
+    for (const engine of engines.values()) void engine.discard(id);
+  };
   const sessionProcesses = createSessionProcesses({ clock, table: context.table });
   const discardUnlessHeld = (id: string) => {
-    if (!reconciler.units().has(id)) for (const each of LANES) discardWorkloadFiles(filesOf(id, each));
+    if (reconciler.units().has(id)) return;
+    for (const each of LANES) discardWorkloadFiles(filesOf(id, each));
+    discardRuns(id);
   };
   const reconciler = createReconciler(
     { intervalMs: options.reconcile.intervalMs, updateDeadlineMs: options.streams.updateDeadlineMs },
@@ -206,7 +221,10 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
         // So is what a session has written, for as long as it is expected, refused or not.
         else if (isKeptWhole(store.state().workloads.get(id), reconciler.refusals().has(id)))
           discardLaneFiles(filesOf(id));
-        else for (const each of LANES) discardWorkloadFiles(filesOf(id, each));
+        else {
+          for (const each of LANES) discardWorkloadFiles(filesOf(id, each));
+          discardRuns(id);
+        }
       },
       newNonce: () => randomBytes(16).toString("hex"),
       boxId: options.box.id,
@@ -332,6 +350,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       guard,
       tunnels,
       sessions,
+      ...engineServices,
       { name: "usage", run: usage.run },
       { name: "node", run: node.run },
       pruner,

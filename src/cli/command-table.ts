@@ -100,6 +100,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/tunnel.ts")).tunnelCommand,
   },
   {
+    name: "session",
+    summary: "applications on boxes: start, look, hibernate, wake, stop",
+    group: "A fleet, through its hub:",
+    load: async () => (await import("./commands/session.ts")).sessionCommand,
+  },
+  {
     name: "apply",
     summary: "make the fleet what a file says: show what differs, ask, change only that",
     group: "A fleet, through its hub:",

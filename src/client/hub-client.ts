@@ -21,7 +21,7 @@ import { type HubEventView, hubEventPageSchema, hubEventSchema } from "../contra
 import { type LogRecord, logRecordSchema } from "../contract/fleet/log-line.ts";
 import { MAX_PAGE_LIMIT, pageSchema } from "../contract/fleet/page.ts";
 import { type RolloutPut, rolloutViewSchema } from "../contract/fleet/rollout.ts";
-import { type SessionWish, sessionPreviewSchema, sessionViewSchema } from "../contract/fleet/session.ts";
+import { placementSchema, type SessionWish, sessionViewSchema } from "../contract/fleet/session.ts";
 import { telemetryViewSchema } from "../contract/fleet/telemetry-view.ts";
 import {
   type EnrolmentCreate,
@@ -190,11 +190,14 @@ function sessionCalls(transport: HubTransport) {
     get: (id: string, signal: AbortSignal) => ask({ path: pathOf(id) }, sessionViewSchema, signal),
     create: (body: SessionWish, signal: AbortSignal) =>
       ask({ method: "POST", path: hubPath("sessions"), body }, sessionViewSchema, signal),
+    /** Where `create` would have it run. */
+    preview: (body: SessionWish, signal: AbortSignal) =>
+      ask({ method: "POST", path: hubPath("sessions"), query: DRY_RUN, body }, placementSchema, signal),
     put: (id: string, { body, ifRevision }: Condition & { readonly body: SessionWish }, signal: AbortSignal) =>
       ask({ method: "PUT", path: pathOf(id), body, ifRevision }, sessionViewSchema, signal),
-    /** What `put` would do, and where the session would run. */
+    /** What `put` would do. */
     compare: (id: string, body: SessionWish, signal: AbortSignal) =>
-      ask({ method: "PUT", path: pathOf(id), query: DRY_RUN, body }, sessionPreviewSchema, signal),
+      ask({ method: "PUT", path: pathOf(id), query: DRY_RUN, body }, changePreviewSchema, signal),
     turn: (id: string, verb: "hibernate" | "wake" | "touch", signal: AbortSignal) =>
       ask({ method: "POST", path: pathOf(id, verb) }, sessionViewSchema, signal),
     remove: (

@@ -21,6 +21,8 @@ export interface LocalAgent {
   explain(id: string, signal: AbortSignal): Promise<Explanation>;
   reconcile(signal: AbortSignal): Promise<ReconcileResult>;
   cleanup(wish: CleanupWish, signal: AbortSignal): Promise<CleanupResult>;
+  /** Says that a session is used. Rejects with `not-found` where none of that id is awake. */
+  touch(id: string, signal: AbortSignal): Promise<void>;
   /** Text as it comes, in pieces. With `follow` it ends when the signal aborts or the agent stops. */
   logs(id: string, options: LogRequest, signal: AbortSignal): AsyncIterable<string>;
   /** The same as records: lines and gaps. */
@@ -95,6 +97,10 @@ export function createLocalAgent({ socketPath, timeoutMs = DEFAULT_TIMEOUT_MS }:
         ...(tunnel === undefined ? {} : { tunnel }),
       });
       return ask({ method: "POST", path: `/v1/cleanup?${query}` }, cleanupResultSchema, signal);
+    },
+    touch: async (id, signal) => {
+      const call = { method: "POST", path: `/v1/touch/${encodeURIComponent(id)}`, timeoutMs } as const;
+      await readAll(await send(socketPath, call, signal));
     },
     logs: (id, { lines, follow }, signal) =>
       textOfLog(id, { lines: String(lines), follow: follow ? "1" : "0" }, signal),

@@ -5,8 +5,10 @@ import { boxNameSchema } from "../contract/fleet/box-view.ts";
 import { DESIRED, MAX_WORKLOADS_A_BOX } from "../contract/fleet/expected-view.ts";
 import { rolloutIdSchema, rolloutPutSchema } from "../contract/fleet/rollout.ts";
 import { labelsSchema } from "../contract/fleet/selector.ts";
+import { sessionWishSchema } from "../contract/fleet/session.ts";
 import { tunnelCreateSchema } from "../contract/fleet/tunnel.ts";
 import { boxIdSchema } from "../contract/identifier.ts";
+import { sessionIdSchema } from "../contract/session-spec.ts";
 import { tunnelUidSchema } from "../contract/tunnel-spec.ts";
 import { describeProblem, toFieldName } from "../contract/wire-event-problem.ts";
 import { workloadSchema } from "../contract/workload.ts";
@@ -39,6 +41,8 @@ const fleetFileSchema = z.strictObject({
   alertRules: z.record(alertRuleIdSchema, alertRulePutSchema).optional(),
   /** By uid. */
   tunnels: z.record(tunnelUidSchema, tunnelCreateSchema).optional(),
+  /** By id. */
+  sessions: z.record(sessionIdSchema, sessionWishSchema.omit({ id: true })).optional(),
 });
 
 /** What a fleet should be, as a file says it. Sections that are left out are not touched. */

@@ -32,17 +32,30 @@ export function parseBoundedJson(text: string, limits: JsonLimits): BoundedJson 
 /** Counts brackets outside strings, without recursion. Text that is not JSON is judged by its brackets all the same. */
 function isDeeperThan(text: string, maxDepth: number): boolean {
   let depth = 0;
-  let isInString = false;
   for (let index = 0; index < text.length; index++) {
-    const character = text[index];
-    if (isInString) {
-      if (character === "\\") index++;
-      else if (character === '"') isInString = false;
-    } else if (character === '"') isInString = true;
-    else if (character === "{" || character === "[") {
+    const character = text.charCodeAt(index);
+    if (character === QUOTE) index = endOfString(text, index);
+    else if (character === OPEN_OBJECT || character === OPEN_LIST) {
       depth++;
       if (depth > maxDepth) return true;
-    } else if (character === "}" || character === "]") depth--;
+    } else if (character === CLOSE_OBJECT || character === CLOSE_LIST) depth--;
   }
   return false;
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
+const OPEN_LIST = 0x5b;
+const CLOSE_LIST = 0x5d;
+
+/** Where the closing quote of the string is that opens at `start`; the end of the text where there is none. */
+function endOfString(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); end >= 0; end = text.indexOf('"', end + 1)) {
+    let backslashes = 0;
+    while (text.charCodeAt(end - 1 - backslashes) === BACKSLASH) backslashes++;
+    if (backslashes % 2 === 0) return end;
+  }
+  return text.length;
 }

@@ -59,3 +59,5 @@ process.on("SIGTERM", () => process.exit(0));
 console.log(`application started, port ${PORT ?? "none"}`);
 console.error("a word on the other output");
 void work(DO);
+// Without a port nothing else would keep it.
+setInterval(() => undefined, 60_000);

@@ -2,6 +2,7 @@ import { html, nothing } from "/vendor/lit-html/lit-html.js";
 import { hashOf } from "../address.js";
 import { pathOf } from "../api.js";
 import { createBoxActions } from "../box-actions.js";
+import { createBoxSessions } from "../box-sessions.js";
 import { createChartGroup } from "../chart-group.js";
 import { drawFacts, drawLabels, percentText } from "../facts.js";
 import { celsius, kbitPerSecond, percent } from "../figure-text.js";
@@ -33,6 +34,7 @@ export function createBoxView(context) {
   const charts = createChartGroup({ api, path: `${path}/telemetry`, charts: CHARTS, reload });
   const actions = createBoxActions(context, path);
   const list = createWorkloadList(context);
+  const sessions = createBoxSessions(context, params.box);
   let box;
   let expected;
   let history;
@@ -45,7 +47,7 @@ export function createBoxView(context) {
         api.get(`${path}/workloads`, {}, signal),
         api.get(`${path}/history`, {}, signal),
       ]);
-      await charts.load(signal);
+      await Promise.all([sessions.load(signal), charts.load(signal)]);
     },
     hears: (event) => event.box === params.box,
     announces: () => [
@@ -63,7 +65,12 @@ export function createBoxView(context) {
             <div class="row-states">${drawBoxStates(box)}</div>
             <div class="actions wrap">
               ${box.lastContactAt === undefined ? nothing : html`<a class="button" href=${hashOf("boxes", box.id, "logs")}>Agent's log</a>`}
-              ${session.may("operator") && box.state === "approved" ? html`<a class="button primary" href=${`#/start?box=${encodeURIComponent(box.id)}`}>Start a stream</a>` : nothing}
+              ${
+                session.may("operator") && box.state === "approved"
+                  ? html`<a class="button" href=${`#/start-session?box=${encodeURIComponent(box.id)}`}>Start a session</a>
+                <a class="button primary" href=${`#/start?box=${encodeURIComponent(box.id)}`}>Start a stream</a>`
+                  : nothing
+              }
             </div>
           </div>
           ${actions.drawStanding(box, nowMs)}
@@ -72,7 +79,12 @@ export function createBoxView(context) {
           ${actions.draw(box)}
         </section>
         ${drawIncidents(box, nowMs)}
-        <section aria-labelledby="workloads-title">${list.draw(expected.items.map((entry) => ({ ...entry, box: box.id })))}</section>
+        <section aria-labelledby="workloads-title">${list.draw(
+          expected.items
+            .filter(({ workload }) => workload.kind !== "session")
+            .map((entry) => ({ ...entry, box: box.id })),
+        )}</section>
+        ${sessions.draw(box)}
         <section aria-label="Charts of the box">${charts.draw()}</section>
         ${drawHistory(history, nowMs)}
       `;

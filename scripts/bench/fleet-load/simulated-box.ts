@@ -42,7 +42,8 @@ export function createSimulatedBox(
 
   const again = () => {
     if (isStopped) return;
-    const ceilingMs = Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(attempts, 6));
+    // Who was told when to come doubles nothing.
+    const ceilingMs = askedMs > 0 ? FIRST_WAIT_MS : Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(attempts, 6));
     const ownMs = Math.max(250, Math.random() * ceilingMs);
     const leastMs = Math.max(askedMs, serverRetryMs) * (1 + Math.random() / 10);
     attempts++;

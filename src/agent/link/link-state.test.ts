@@ -174,6 +174,12 @@ describe("delay before the next attempt", () => {
     expect(delayAfter(status(503, retryAfterMs))).toBe(expected);
   });
 
+  it("does not double beside what a server that is busy asks for", () => {
+    expect(delayAfter(status(503, 20_000), { attempts: 9 })).toBe(22_000);
+    expect(delayAfter(status(429, 1000), { attempts: 9 })).toBe(5000);
+    expect(delayAfter(status(503), { attempts: 9 })).toBe(60_000);
+  });
+
   it("is short after an orderly end that followed an event, and ordinary after one that did not", () => {
     expect(delayAfter({ kind: "ended" }, { hasEvent: true, attempts: 0 })).toBe(1000);
     expect(delayAfter({ kind: "ended" }, { hasEvent: true, attempts: 0 }, 0)).toBe(MIN_DELAY_MS);

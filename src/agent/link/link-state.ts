@@ -120,7 +120,8 @@ function ownDelayMs(state: LinkState, end: AttemptEnd, context: LinkStateContext
     const askedMs = end.kind === "status" ? end.retryAfterMs : undefined;
     return askedMs === undefined ? longWaitMs(state.refusals, random) : atLeastAsked(0, askedMs, random);
   }
-  const ownMs = backoffDelayMs(state.attempts, retryDelayMs, random);
-  if (end.kind !== "status" || (end.status !== 429 && end.status !== 503)) return ownMs;
-  return atLeastAsked(ownMs, end.retryAfterMs, random);
+  const isBusy = end.kind === "status" && (end.status === 429 || end.status === 503) && end.retryAfterMs !== undefined;
+  if (!isBusy) return backoffDelayMs(state.attempts, retryDelayMs, random);
+  // The server says when it has room: a delay that doubles beside that would only miss it.
+  return atLeastAsked(backoffDelayMs(1, retryDelayMs, random), end.retryAfterMs, random);
 }

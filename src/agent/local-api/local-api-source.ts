@@ -17,6 +17,8 @@ export interface LocalApiSource {
   reconcile(): Promise<ReconcileResult>;
   /** Ends processes that prove to be ours; which ones, the wish says. What is expected is started anew. */
   cleanup(wish: CleanupWish): Promise<CleanupResult>;
+  /** This session is used. False: it is none, or it sleeps. */
+  touch(id: string): boolean;
   /** Path of a workload's log, or of the agent's own for `agent`; undefined for an id that is not known. */
   logFile(id: string): string | undefined;
 }

@@ -28,6 +28,7 @@ export function createMemorySource(): MemorySource {
       return { kept: 2, started: 1, stopped: 0 };
     },
     cleanup: async () => source.cleaned,
+    touch: (id) => source.current.workloads.some((workload) => workload.id === id && workload.kind === "session"),
     logFile: (id) => source.logFiles.get(id),
   };
   return source;

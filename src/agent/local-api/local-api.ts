@@ -156,6 +156,9 @@ function answer(wanted: Exclude<LocalRequest, { kind: "logs" | "metrics" }>, sou
       return source.reconcile();
     case "cleanup":
       return source.cleanup(wanted.wish);
+    case "touch":
+      if (source.touch(wanted.id)) return { touched: wanted.id };
+      throw new AppError("not-found", `no session ${wanted.id} is awake on this box`);
   }
 }
 

@@ -10,6 +10,7 @@ export type LocalRequest =
   | { readonly kind: "status" }
   | { readonly kind: "explain"; readonly id: string }
   | { readonly kind: "metrics" }
+  | { readonly kind: "touch"; readonly id: string }
   | { readonly kind: "reconcile" }
   | { readonly kind: "cleanup"; readonly wish: CleanupWish }
   | {
@@ -42,6 +43,8 @@ export function parseLocalRequest(method: string, target: string): LocalRequest 
       return { kind: "reconcile" };
     case "GET explain/id":
       return { kind: "explain", id: parseId(rawId) };
+    case "POST touch/id":
+      return { kind: "touch", id: parseId(rawId) };
     case "POST cleanup":
       return {
         kind: "cleanup",
@@ -68,7 +71,7 @@ export function parseLocalRequest(method: string, target: string): LocalRequest 
 
 function unknownPath(method: string, target: string): AppError<ErrorCode> {
   const known =
-    "GET /v1/status, GET /v1/explain/ID, GET /v1/logs/ID, GET /v1/metrics, POST /v1/reconcile, POST /v1/cleanup";
+    "GET /v1/status, GET /v1/explain/ID, GET /v1/logs/ID, GET /v1/metrics, POST /v1/reconcile, POST /v1/cleanup, POST /v1/touch/ID";
   return new AppError("not-found", `there is no ${method} ${target.slice(0, 200)}; known: ${known}`);
 }
 

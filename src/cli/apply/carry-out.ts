@@ -25,6 +25,12 @@ export async function carryOut(write: FleetWrite, hub: HubClient, signal: AbortS
     case "tunnel-remove":
       await hub.tunnels.remove(write.id, write, signal);
       return;
+    case "session":
+      await hub.sessions.put(write.id, write, signal);
+      return;
+    case "session-remove":
+      await hub.sessions.remove(write.id, write, signal);
+      return;
     case "rule-remove":
       await hub.alerts.removeRule(write.id, write, signal);
       return;

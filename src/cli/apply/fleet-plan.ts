@@ -4,13 +4,14 @@ import type { BoxPatchBody, BoxView } from "../../contract/fleet/box-view.ts";
 import type { ExpectedDiffView, ExpectedView, WorkloadSetPut } from "../../contract/fleet/expected-view.ts";
 import { maskWebhook } from "../../contract/fleet/mask-webhook.ts";
 import type { RolloutView } from "../../contract/fleet/rollout.ts";
+import type { SessionView, SessionWish } from "../../contract/fleet/session.ts";
 import type { TunnelView } from "../../contract/fleet/tunnel.ts";
 import { maskWorkload } from "../../contract/mask-workload.ts";
 import { diffValues, type FieldChange } from "./diff-values.ts";
 
 /** One thing that differs, for people and for `--json`. */
 export interface PlannedChange {
-  /** `box/north-1`, `stream/north-1/cam-1`, `rollout/lobby`, `alert-rule/offline`, `tunnel/lobby`. */
+  /** `box/north-1`, `stream/north-1/cam-1`, `rollout/lobby`, `alert-rule/offline`, `tunnel/lobby`, `session/web`. */
   readonly subject: string;
   readonly change: "add" | "change" | "remove";
   readonly fields: readonly FieldChange[];
@@ -32,7 +33,14 @@ export type FleetWrite =
   | { readonly kind: "rule"; readonly id: string; readonly ifRevision: number | undefined; readonly body: FileRule }
   | { readonly kind: "rule-remove"; readonly id: string; readonly ifRevision: number }
   | { readonly kind: "tunnel"; readonly id: string; readonly ifRevision: number | undefined; readonly body: FileTunnel }
-  | { readonly kind: "tunnel-remove"; readonly id: string; readonly ifRevision: number };
+  | { readonly kind: "tunnel-remove"; readonly id: string; readonly ifRevision: number }
+  | {
+      readonly kind: "session";
+      readonly id: string;
+      readonly ifRevision: number | undefined;
+      readonly body: SessionWish;
+    }
+  | { readonly kind: "session-remove"; readonly id: string; readonly ifRevision: number };
 
 export interface FleetStep {
   readonly write: FleetWrite;
@@ -173,6 +181,23 @@ export function planTunnels({ held, wanted, differing, prune }: Compared<TunnelV
       const before = held.find(({ uid }) => uid === id);
       const change = changeOf(`tunnel/${id}`, before?.wish, body);
       return [{ write: { kind: "tunnel", id, ifRevision: before?.revision, body }, changes: [change] }];
+    }),
+  ];
+}
+
+export function planSessions({ held, wanted, differing, prune }: Compared<SessionView, SessionWish>): FleetStep[] {
+  const gone = prune ? held.filter(({ id, state }) => !Object.hasOwn(wanted, id) && state !== "stopping") : [];
+  return [
+    ...gone.map(({ id, revision, wish }): FleetStep => {
+      const summary = `${wish.template.image ?? wish.template.command?.[0] ?? ""} for ${wish.user}`;
+      const change = { subject: `session/${id}`, change: "remove", fields: [], summary } as const;
+      return { write: { kind: "session-remove", id, ifRevision: revision }, changes: [change] };
+    }),
+    ...Object.entries(wanted).flatMap(([id, body]): FleetStep[] => {
+      if (!differing.has(id)) return [];
+      const before = held.find((session) => session.id === id);
+      const change = changeOf(`session/${id}`, before?.wish, maskWorkload({ spec: body }).spec);
+      return [{ write: { kind: "session", id, ifRevision: before?.revision, body }, changes: [change] }];
     }),
   ];
 }

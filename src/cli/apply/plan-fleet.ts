@@ -8,6 +8,7 @@ import {
   planBox,
   planRollouts,
   planRules,
+  planSessions,
   planStreams,
   planTunnels,
   wantedStreams,
@@ -70,6 +71,13 @@ export async function planFleet(
     const held = await collect(hub.tunnels.list({}, signal));
     tunnels.push(...planTunnels({ held, wanted: file.tunnels, differing, prune }));
   }
+  const sessions: FleetStep[] = [];
+  if (file.sessions !== undefined) {
+    const wanted = Object.fromEntries(Object.entries(file.sessions).map(([id, body]) => [id, { id, ...body }]));
+    const differing = await differingOf(wanted, (id, body) => hub.sessions.compare(id, body, signal));
+    const held = await collect(hub.sessions.list({}, signal));
+    sessions.push(...planSessions({ held, wanted, differing, prune }));
+  }
   const isRemoval = ({ write }: FleetStep) => write.kind === "rollout-remove";
   return [
     ...rollouts.filter(isRemoval),
@@ -77,6 +85,7 @@ export async function planFleet(
     // Before the streams that go through them.
     ...tunnels,
     ...streamSteps,
+    ...sessions,
     ...rollouts.filter((step) => !isRemoval(step)),
     ...rules,
   ];

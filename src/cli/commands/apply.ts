@@ -27,7 +27,7 @@ export function applyCommand(context: CommandContext, finish: Finish): Command {
     .option("--dry-run", "only show what differs")
     .option(
       "--prune",
-      "also remove what the file does not name: streams of its boxes, rollouts, tunnels, rules of alerts",
+      "also remove what the file does not name: streams of its boxes, rollouts, tunnels, sessions, rules of alerts",
     )
     .option("-y, --yes", "do not ask")
     .addHelpText(
@@ -47,6 +47,8 @@ Example of a file. Sections, boxes and fields that it leaves out are not touched
       template: {kind: stream, id: lobby, spec: {input: "rtsp://{{label.camera}}/main", outputs: ["rtmp://ingest.example/live/{{box.id}}"]}}
   tunnels:
     lobby-feed: {producer: north-1, consumer: studio, sources: [{host: 10.0.0.20, port: 554}], entries: [{port: 5540}]}
+  sessions:
+    kiosk: {user: lobby, select: site=north, template: {image: "nginx:1.27", ports: [{port: 80, scheme: http}]}, idleTimeout: 30m}
   alertRules:
     offline: {condition: box-offline, webhook: {url: "https://alerts.example/hook"}}
 
@@ -93,6 +95,7 @@ function subjectOf({ write }: FleetStep): string {
   if (write.kind === "box") return `box ${write.box}`;
   if (write.kind === "streams") return `the streams of ${write.box}`;
   if (write.kind.startsWith("tunnel")) return `tunnel ${write.id}`;
+  if (write.kind.startsWith("session")) return `session ${write.id}`;
   return write.kind.startsWith("rollout") ? `rollout ${write.id}` : `alert rule ${write.id}`;
 }
 

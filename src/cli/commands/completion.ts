@@ -15,7 +15,7 @@ export function completionCommand(context: CommandContext, finish: Finish): Comm
     .addHelpText(
       "after",
       `
-Names of boxes, streams, rollouts and contexts are completed too, by asking the hub.
+Names of boxes, streams, tunnels, sessions, rollouts and contexts are completed too, by asking the hub.
 
   bash   sluice completion bash > ~/.local/share/bash-completion/completions/sluice
   zsh    sluice completion zsh > "\${fpath[1]}/_sluice"
@@ -60,6 +60,8 @@ async function readNames(kind: NameKind, context: CommandContext): Promise<reado
       return (await collect(hub.rollouts.list({ limit }, signal))).map(({ id }) => id);
     case "tunnel":
       return (await collect(hub.tunnels.list({ limit }, signal))).map(({ uid }) => uid);
+    case "session":
+      return (await collect(hub.sessions.list({ limit }, signal))).map(({ id }) => id);
     case "rule":
       return (await collect(hub.alerts.rules({ limit }, signal))).map(({ id }) => id);
     case "token":

@@ -3,7 +3,6 @@ import { boxIdSchema } from "../identifier.ts";
 import { workloadStatusSchema } from "../local-status.ts";
 import { SESSION_PLATFORMS, sessionIdSchema, sessionPowerSchema, sessionSpecSchema } from "../session-spec.ts";
 import { sessionStatusSchema } from "../session-status.ts";
-import { changePreviewSchema } from "./change-preview.ts";
 import { flagSchema, instantSchema, pageQuerySchema } from "./page.ts";
 import { selectorTextSchema } from "./selector.ts";
 
@@ -61,10 +60,6 @@ export const placementSchema = z.object({
   passedOver: z.array(z.object({ box: boxIdSchema, reason: z.string() })),
 });
 export type Placement = z.output<typeof placementSchema>;
-
-/** Answer of `POST` and `PUT` with `dryRun=true`: where it would run, with every box's reason; nothing is made. */
-export const sessionPreviewSchema = changePreviewSchema.extend({ placement: placementSchema.optional() });
-export type SessionPreview = z.output<typeof sessionPreviewSchema>;
 
 export const sessionViewSchema = z.object({
   id: sessionIdSchema,

@@ -1,8 +1,8 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+import { hash, timingSafeEqual } from "node:crypto";
 
 /** SHA-256 as hex. Secrets here have 256 bits of chance, so nothing slower is needed to keep them from being guessed. */
 export function hashSecret(secret: string): string {
-  return createHash("sha256").update(secret).digest("hex");
+  return hash("sha256", secret);
 }
 
 /** Whether two hashes are equal, in a time that does not depend on where they differ. */

@@ -27,7 +27,7 @@ export function createBoxEventsRoute(deps: BoxEventsRouteDeps): Route {
     summary: "What the box should run and do, as server-sent events with replay after Last-Event-ID",
     params: boxPathSchema,
     stream: (call, { request, response }) => {
-      const retryAfter = gate.knock();
+      const retryAfter = gate.knock(call.params.box);
       if (retryAfter !== undefined) {
         response.writeHead(503, { "retry-after": String(retryAfter), "content-type": "application/json" });
         response.end(

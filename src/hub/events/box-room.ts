@@ -9,6 +9,7 @@ import { retryLine } from "./box-events.ts";
 import { takeBoxLap, WAITING_BYTES } from "./box-lap.ts";
 import type { ConnectionMarks } from "./connection-marks.ts";
 import { encodeBeat } from "./frame.ts";
+import { handOver } from "./hand-over.ts";
 import { createLapQueue } from "./lap-queue.ts";
 import type { OpenWorkload } from "./served-set.ts";
 
@@ -154,7 +155,10 @@ export function createBoxRoom(options: BoxRoomOptions, deps: BoxRoomDeps): BoxRo
       const stopHints = deps.store.onHint((hint) => {
         if (hint.kind === "box" || hint.kind === "expected") {
           const connection = connections.get(hint.boxId);
-          if (connection !== undefined) laps.wake(connection);
+          if (connection === undefined) return;
+          // Beside a lap that runs, the step could be sent twice.
+          const isTold = hint.kind === "expected" && hint.news !== undefined && !laps.isBusy(connection);
+          if (!isTold || !handOver(connection, hint.news, deps.open)) laps.wake(connection);
         } else if (hint.kind === "all") {
           for (const connection of connections.values()) laps.wake(connection);
         }

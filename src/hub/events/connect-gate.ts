@@ -3,68 +3,73 @@ import type { Random } from "../../base/random.ts";
 
 /**
  * Lets boxes connect at a bounded rate, and gives the others times at which there is room, so that ten thousand that come back
- * together are served one after the other and none of them has to guess. Times are of the monotonic clock.
+ * together are served one after the other and none of them has to guess. A time that was given is kept for its box: nobody who
+ * comes meanwhile takes it, so a box is turned away once.
  */
-export interface GateState {
-  /** Connections that may begin at once. */
-  readonly tokens: number;
-  readonly countedMs: number;
-  /** The last time that was given out. */
-  readonly lastSlotMs: number;
-}
-
-export interface GateOptions {
-  readonly perSecond: number;
-  readonly burst: number;
-}
-
-export type GateAnswer =
-  | { readonly admitted: true; readonly state: GateState }
-  | { readonly admitted: false; readonly state: GateState; readonly retryAfterSeconds: number };
-
-/** An agent takes no more than this at its word. */
-const MAX_WAIT_MS = 300_000;
-
-export function openGate({ burst }: GateOptions, nowMs: number): GateState {
-  return { tokens: burst, countedMs: nowMs, lastSlotMs: nowMs };
-}
-
-/** Pure. */
-export function knock(state: GateState, options: GateOptions, now: { nowMs: number; random: Random }): GateAnswer {
-  const { nowMs, random } = now;
-  const gained = (Math.max(0, nowMs - state.countedMs) / 1000) * options.perSecond;
-  const tokens = Math.min(options.burst, state.tokens + gained);
-  if (tokens >= 1) {
-    return { admitted: true, state: { ...state, tokens: tokens - 1, countedMs: nowMs } };
-  }
-  const slotMs = Math.max(state.lastSlotMs, nowMs) + 1000 / options.perSecond;
-  const waitMs = Math.min(MAX_WAIT_MS, slotMs - nowMs);
-  // `Retry-After` has whole seconds: chance decides between the two around the slot, so that none of them fills up.
-  const retryAfterSeconds = Math.max(1, Math.floor(waitMs / 1000 + random()));
-  const lastSlotMs = waitMs >= MAX_WAIT_MS ? nowMs : slotMs;
-  return { admitted: false, state: { tokens, countedMs: nowMs, lastSlotMs }, retryAfterSeconds };
-}
-
 export interface ConnectGate {
   /** Seconds to wait, or `undefined` for who may come in. */
-  knock(): number | undefined;
+  knock(boxId: string): number | undefined;
   /** Since the start. */
   turnedAway(): number;
 }
 
+export interface GateOptions {
+  readonly perSecond: number;
+  /** That may come in at once while nobody waits. */
+  readonly burst: number;
+}
+
+/** An agent takes no more than this at its word. */
+const MAX_WAIT_MS = 300_000;
+/** `Retry-After` has whole seconds, so who was told one may come this much before its time. */
+const EARLY_MS = 1000;
+/** A box that stays away for so long after its time has it no more. */
+const KEPT_MS = 300_000;
+
 export function createConnectGate(
-  options: GateOptions,
+  { perSecond, burst }: GateOptions,
   { clock, random }: { readonly clock: Clock; readonly random: Random },
 ): ConnectGate {
-  let state = openGate(options, clock.monotonicMs());
+  /** Times that were given out, by box, in their order. */
+  const slots = new Map<string, number>();
+  let lastSlotMs = Number.NEGATIVE_INFINITY;
+  let tokens = burst;
+  let countedMs = clock.monotonicMs();
   let turnedAway = 0;
+
+  /** Room that nobody was promised: up to the last time that was given out there is none. */
+  const takeToken = (nowMs: number): boolean => {
+    const fromMs = Math.max(countedMs, lastSlotMs);
+    tokens = Math.min(burst, tokens + (Math.max(0, nowMs - fromMs) / 1000) * perSecond);
+    countedMs = nowMs;
+    if (tokens < 1 || lastSlotMs > nowMs) return false;
+    tokens--;
+    return true;
+  };
+
+  const book = (boxId: string, nowMs: number): number => {
+    const slotMs = Math.max(lastSlotMs, nowMs) + 1000 / perSecond;
+    slots.set(boxId, slotMs);
+    lastSlotMs = slotMs - nowMs >= MAX_WAIT_MS ? nowMs : slotMs;
+    return slotMs;
+  };
+
   return {
-    knock: () => {
-      const answer = knock(state, options, { nowMs: clock.monotonicMs(), random });
-      state = answer.state;
-      if (answer.admitted) return undefined;
+    knock: (boxId) => {
+      const nowMs = clock.monotonicMs();
+      for (const [absent, slotMs] of slots) {
+        if (slotMs > nowMs - KEPT_MS) break;
+        slots.delete(absent);
+      }
+      const held = slots.get(boxId);
+      if (held === undefined ? takeToken(nowMs) : nowMs >= held - EARLY_MS) {
+        slots.delete(boxId);
+        return undefined;
+      }
       turnedAway++;
-      return answer.retryAfterSeconds;
+      const waitMs = Math.min(MAX_WAIT_MS, (held ?? book(boxId, nowMs)) - nowMs);
+      // Chance decides between the two whole seconds around the time, so that none of them fills up.
+      return Math.max(1, Math.floor(waitMs / 1000 + random()));
     },
     turnedAway: () => turnedAway,
   };

@@ -4,6 +4,8 @@
  */
 export interface LapQueue<Subject> {
   wake(subject: Subject): void;
+  /** Whether a lap of it runs or waits. */
+  isBusy(subject: Subject): boolean;
   waiting(): number;
 }
 
@@ -33,6 +35,7 @@ export function createLapQueue<Subject>(
       waiting.add(subject);
       fill();
     },
+    isBusy: (subject) => running.has(subject) || waiting.has(subject),
     waiting: () => waiting.size,
   };
 }

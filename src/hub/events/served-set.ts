@@ -1,6 +1,5 @@
 import type { Workload } from "../../contract/workload.ts";
-import type { LoggedChange } from "../store/expected.ts";
-import type { ExpectedEntry, ExpectedSet } from "../store/expected-set.ts";
+import type { ExpectedEntry, ExpectedSet, LoggedChange } from "../store/expected-set.ts";
 import { changeEvent, expectedEvent } from "./box-events.ts";
 
 /** As a box must know it: the store holds some of its secrets sealed. */

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { createFakeClock } from "../../base/clock.fake.ts";
 import { createMemoryLog } from "../../base/log.ts";
 import { createMemoryStore } from "../store/memory/memory-store.ts";
-import { enrol, NOW } from "../store/store.fake.ts";
+import { enrol, NOW, stream } from "../store/store.fake.ts";
 import type { Store } from "../store/store.ts";
 import { storeUnavailable } from "../store/store-error.ts";
 import { ROLLOUT_KIND } from "./rollout-objects.ts";
@@ -109,5 +109,29 @@ test("a box that comes or changes is looked at alone, at once, and a settled fle
   looks = 0;
   await clock.advance(60_000);
   expect([looks, (await store.expected.get("b-1")).revision]).toEqual([0, revision]);
+  await hub.stop();
+});
+
+test("a rollout looks at each box once, and again at one that somebody else has changed", async () => {
+  const store = await newStore();
+  for (const id of ["b-2", "b-3"]) await enrol(store, id, { site: "north" });
+  const looked: string[] = [];
+  const counted: Store = {
+    ...store,
+    expected: {
+      ...store.expected,
+      settle: (boxIds, plan, nowMs) => {
+        looked.push(...boxIds);
+        return store.expected.settle(boxIds, plan, nowMs);
+      },
+    },
+  };
+  const clock = createFakeClock(NOW);
+  const hub = run(counted, "hub-1", clock);
+  await clock.advance(6000);
+  expect(looked).toEqual(["b-1", "b-2", "b-3"]);
+  await store.expected.change("b-2", { put: [stream("mine")] }, { nowMs: NOW });
+  await clock.advance(6000);
+  expect(looked).toEqual(["b-1", "b-2", "b-3", "b-2"]);
   await hub.stop();
 });

@@ -78,8 +78,11 @@ export function createRolloutService(context: HubContext): Service {
         const settled = await store.expected.settle(boxIds, plan, clock.wallMs());
         let failed: AppError | undefined;
         for (const one of settled) {
-          if ("plan" in one) standings.set(one.boxId, one.plan.placed);
-          else if (one.error.code === "not-found") standings.delete(one.boxId);
+          if ("plan" in one) {
+            standings.set(one.boxId, one.plan.placed);
+            // What this step has written is no reason to look again.
+            if (one.answer.changed) dirty.wrote(one.boxId, one.answer.revision);
+          } else if (one.error.code === "not-found") standings.delete(one.boxId);
           else failed ??= one.error;
         }
         return failed;
@@ -95,8 +98,8 @@ export function createRolloutService(context: HubContext): Service {
 
       async function* allBoxIds(): AsyncGenerator<readonly string[]> {
         for (let after: string | undefined; ; ) {
-          const page = await store.boxes.list({}, { after, limit: SETTLED_AT_ONCE });
-          yield page.items.map(({ id }) => id);
+          const page = await store.boxes.listIds({ after, limit: SETTLED_AT_ONCE });
+          yield page.items;
           if (page.next === undefined) return;
           after = page.next;
         }

@@ -73,13 +73,20 @@ export function createReportIntake(deps: ReportIntakeDeps): ReportIntake {
     onReport: (listener) => void listeners.add(listener),
     take: async (boxId, given) => {
       if (given.boxId !== boxId) throw otherBox();
-      const held = await store.reports.get(boxId);
-      const report = given.version === 1 ? given : wholeOf(held, given);
-      requireIds(report);
+      if (given.version === 1) requireIds(given);
+      const build = (before: BoxReport | undefined): Report => {
+        if (given.version === 1) return given;
+        const whole = wholeOf(before, given);
+        requireIds(whole);
+        return whole;
+      };
+      const followed = await store.reports.follow(boxId, build, clock.wallMs());
+      counts[followed.answer]++;
+      if (followed.answer === "unknown-box") {
+        throw new AppError("not-found", `there is no box ${boxId}`, { field: "box" });
+      }
+      const { answer, report, held } = followed;
       presence.heard(boxId, report.link.state === "live");
-      const answer = await store.reports.put(boxId, report, clock.wallMs());
-      counts[answer]++;
-      if (answer === "unknown-box") throw new AppError("not-found", `there is no box ${boxId}`, { field: "box" });
       if (answer === "superseded") await clones.sawLateReport(boxId, report);
       if (answer !== "accepted") return answer;
       await completeCommands(boxId, report);

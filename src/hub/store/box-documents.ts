@@ -2,12 +2,14 @@ import type { Box } from "./box.ts";
 import type { BoxHistory } from "./box-history.ts";
 import type { BoxContact, BoxReport } from "./box-report.ts";
 import type { BoxCommands } from "./command-list.ts";
-import { type Collection, collection, type DocumentKey, type Log } from "./engine.ts";
+import { type Collection, collection, type DocumentKey, type Log, presenceIn } from "./engine.ts";
 import type { ExpectedDiff, ExpectedSet } from "./expected-set.ts";
 import type { Point, SeriesStep, Thinning } from "./thinning.ts";
 
 /** Where everything of a box lies: one place, so that forgetting a box forgets all of it. */
 export const boxes = collection<Box>("box");
+/** For who asks only whether there is such a box. */
+export const knownBoxes = presenceIn(boxes);
 /** From the hash of a key to whose it is. */
 export const keyOwners = collection<{ readonly boxId: string }>("box-key");
 export const expectedSets = collection<ExpectedSet>("expected");

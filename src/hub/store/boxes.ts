@@ -10,6 +10,8 @@ import { change, type WriteContext } from "./write-context.ts";
 export interface BoxStore {
   get(id: string): Promise<Box | undefined>;
   list(filter: BoxFilter, page: PageRequest): Promise<Page<Box>>;
+  /** Of all boxes, in the order of `list`. */
+  listIds(page: PageRequest): Promise<Page<string>>;
   /** The box whose current or next key has this hash, whatever its state. */
   findByKey(hash: string): Promise<{ readonly box: Box; readonly slot: "current" | "next" } | undefined>;
   /**
@@ -64,6 +66,10 @@ export function createBoxStore(engine: Engine): BoxStore {
     get: async (id) => (await engine.read([keyOf(boxes, id)]))[0],
     list: (filter, page) =>
       readPage(engine, boxes, { ...page, pick: (box) => (matchesBox(box, filter) ? box : undefined) }),
+    listIds: async (page) => {
+      const { ids, next } = await engine.listIds(boxes, page);
+      return { items: ids, next };
+    },
     findByKey: async (hash) => {
       const [owner] = await engine.read([keyOf(keyOwners, hash)]);
       if (owner === undefined) return undefined;

@@ -11,6 +11,7 @@ import { createLeaseStore } from "./leases.ts";
 import { createObjectStore, kindOfTopic } from "./objects.ts";
 import { createOperatorTokenStore, OPERATORS_TOPIC } from "./operator-tokens.ts";
 import { createReportStore } from "./reports.ts";
+import type { SetNews } from "./set-news.ts";
 import type { Hint, Store } from "./store.ts";
 import { createTelemetryStore } from "./telemetry.ts";
 
@@ -38,7 +39,7 @@ export function createStore(engine: Engine, { newId }: StoreDeps): Store {
     leases: createLeaseStore(engine),
     events: createEventLog(engine, newId),
     audit: createAuditLog(engine),
-    onHint: (listener) => engine.onWake((topic) => listener(hintOf(topic))),
+    onHint: (listener) => engine.onWake((topic, news) => listener(hintOf(topic, news))),
     maintain: async (nowMs) => {
       for (let removed = 0; ; ) {
         const some = await engine.expire(nowMs, EXPIRE_AT_ONCE);
@@ -51,7 +52,7 @@ export function createStore(engine: Engine, { newId }: StoreDeps): Store {
   };
 }
 
-function hintOf(topic: string | undefined): Hint {
+function hintOf(topic: string | undefined, news: SetNews | undefined): Hint {
   if (topic === undefined) return { kind: "all" };
   const boxId = boxOfTopic(topic);
   if (boxId !== undefined) return { kind: "box", boxId };
@@ -60,7 +61,7 @@ function hintOf(topic: string | undefined): Hint {
   const toldOfSessions = boxOfSessionTopic(topic);
   if (toldOfSessions !== undefined) return { kind: "session-facts", boxId: toldOfSessions };
   const boxOfSet = boxOfSetTopic(topic);
-  if (boxOfSet !== undefined) return { kind: "expected", boxId: boxOfSet };
+  if (boxOfSet !== undefined) return { kind: "expected", boxId: boxOfSet, ...(news === undefined ? {} : { news }) };
   const of = kindOfTopic(topic);
   if (of !== undefined) return { kind: "objects", of };
   return { kind: topic === OPERATORS_TOPIC ? "operators" : "events" };

@@ -1,3 +1,5 @@
+import type { SetNews } from "./set-news.ts";
+
 /**
  * What a store is built on: documents and logs, changed together in one atomic step. Every verb of the store is one
  * pure decision (documents in, outcome out) that an engine carries out; so the verbs are written once, and memory, SQLite
@@ -17,6 +19,8 @@ export interface Engine {
   read<const Keys extends readonly DocumentKey<unknown>[]>(keys: Keys): Promise<Bodies<Keys>>;
   /** Documents of a collection in the byte order of their ids, from after `after`. Those that come or go meanwhile may be missed. */
   list<Body>(collection: Collection<Body>, range: ListRange): Promise<ListSlice<Body>>;
+  /** As `list`, without what the documents hold. */
+  listIds(collection: Collection<unknown>, range: ListRange): Promise<IdSlice>;
   /** Entries with a sequence above `after`, oldest first, together with what the log holds at that moment. */
   readLog<Body>(log: Log<Body>, after: number, limit: number): Promise<LogSlice<Body>>;
   /** As `readLog`, newest first, from below `before`. */
@@ -25,9 +29,10 @@ export interface Engine {
   expire(nowMs: number, limit: number): Promise<number>;
   /**
    * Calls the listener with each topic that a commit of any process of this store woke, and with `undefined` when topics
-   * may have been missed. A hint only: it can come late, twice, or for nothing.
+   * may have been missed. A hint only: it can come late, twice, or for nothing. News may come with a topic of this process,
+   * each once and in the order of the commits; without them the store tells.
    */
-  onWake(listener: (topic: string | undefined) => void): () => void;
+  onWake(listener: WakeListener): () => void;
   /** Resolves when the store answers. */
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -37,6 +42,8 @@ export interface Engine {
 export interface Collection<Body> {
   readonly name: string;
   readonly body?: Body;
+  /** Of its documents only that they are there is asked: they are not parsed, and read as `true`. */
+  readonly isPresence?: boolean;
 }
 
 export interface DocumentKey<Body> {
@@ -61,8 +68,8 @@ export interface Outcome<Answer> {
   /** Logs that are removed with all they hold, before anything is appended. */
   readonly drops?: readonly Log<unknown>[];
   readonly appends?: readonly Append[];
-  /** Topics to wake listeners of, in every process of this store. */
-  readonly wakes?: readonly string[];
+  /** Topics to wake listeners of, in every process of this store, once it is written. */
+  readonly wakes?: readonly Wake[];
   /**
    * `durable` (the default): acknowledged means that it survives what the store is configured to survive. `relaxed`: it
    * survives the death of the hub; the loss of the machine may take back the last seconds. For what a box says again
@@ -70,6 +77,11 @@ export interface Outcome<Answer> {
    */
   readonly durability?: Durability;
 }
+
+/** A topic; or one with what was written, which a listener in the same process may hear too and then need not read. */
+export type Wake = string | { readonly topic: string; readonly news: SetNews };
+
+export type WakeListener = (topic: string | undefined, news?: SetNews) => void;
 
 export type Durability = "durable" | "relaxed";
 
@@ -108,6 +120,11 @@ export interface ListSlice<Body> {
   readonly next: string | undefined;
 }
 
+export interface IdSlice {
+  readonly ids: readonly string[];
+  readonly next: string | undefined;
+}
+
 export interface LogEntry<Body> {
   readonly sequence: number;
   readonly atMs: number;
@@ -124,6 +141,15 @@ export interface LogSlice<Body> {
 
 export function collection<Body>(name: string): Collection<Body> {
   return { name };
+}
+
+/** The same documents, where it matters only whether one is there. */
+export function presenceIn({ name }: Collection<unknown>): Collection<true> {
+  return { name, isPresence: true };
+}
+
+export function topicOf(wake: Wake): string {
+  return typeof wake === "string" ? wake : wake.topic;
 }
 
 export function keyOf<Body>(of: Collection<Body>, ...parts: readonly string[]): DocumentKey<Body> {

@@ -38,6 +38,12 @@ export interface ExpectedDiff {
   readonly remove: readonly string[];
 }
 
+/** The step from `revision - 1` to `revision`. */
+export interface LoggedChange extends ExpectedDiff {
+  readonly revision: number;
+  readonly atMs: number;
+}
+
 /** Pure. `conflict` where the change touches an entry of another owner. */
 export function decideChange(entries: readonly ExpectedEntry[], asked: ExpectedChange): ExpectedDiff {
   const held = new Map(entries.map((entry) => [entry.workload.id, entry]));

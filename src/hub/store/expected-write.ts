@@ -1,3 +1,4 @@
+import type { Box } from "./box.ts";
 import { expectedLog, expectedSets, setTopic } from "./box-documents.ts";
 import { keyOf, type Outcome, putOf } from "./engine.ts";
 import {
@@ -27,7 +28,11 @@ export function emptySet(boxId: string, epoch: string): ExpectedSet {
 }
 
 /** Pure. The set one revision further, or the answer alone where nothing differs. */
-export function outcomeOf(set: ExpectedSet, diff: ExpectedDiff, nowMs: number): Outcome<ChangeAnswer> {
+export function outcomeOf(
+  { box, set }: { readonly box: Box; readonly set: ExpectedSet },
+  diff: ExpectedDiff,
+  nowMs: number,
+): Outcome<ChangeAnswer> {
   const { boxId, epoch } = set;
   if (diff.put.length + diff.remove.length === 0) {
     return { answer: { epoch, revision: set.revision, changed: false } };
@@ -37,6 +42,8 @@ export function outcomeOf(set: ExpectedSet, diff: ExpectedDiff, nowMs: number): 
     answer: { epoch, revision: next.revision, changed: true },
     puts: [putOf(keyOf(expectedSets, boxId), next)],
     appends: [{ log: expectedLog(boxId), body: diff, atMs: nowMs, sequence: next.revision, keep: CHANGES_KEPT }],
-    wakes: [setTopic(boxId)],
+    wakes: [
+      { topic: setTopic(boxId), news: { box, epoch, change: { ...diff, revision: next.revision, atMs: nowMs } } },
+    ],
   };
 }

@@ -8,6 +8,7 @@ import {
   type ExpectedChange,
   type ExpectedDiff,
   type ExpectedSet,
+  type LoggedChange,
 } from "./expected-set.ts";
 import { type ChangeAnswer, type ExpectedReplacement, emptySet, outcomeOf } from "./expected-write.ts";
 import { type BoxWrites, type Settled, settleBoxes } from "./settle-boxes.ts";
@@ -52,12 +53,6 @@ export interface ExpectedWrite extends WriteContext {
   readonly expectedRevision?: number | undefined;
 }
 
-/** The step from `revision - 1` to `revision`. */
-export interface LoggedChange extends ExpectedDiff {
-  readonly revision: number;
-  readonly atMs: number;
-}
-
 export type ChangesAfter =
   | { readonly kind: "changes"; readonly epoch: string; readonly changes: readonly LoggedChange[] }
   | { readonly kind: "snapshot"; readonly reason: SnapshotReason; readonly set: ExpectedSet };
@@ -72,7 +67,7 @@ export function createExpectedStore(engine: Engine, newId: () => string): Expect
       if (box === undefined) throw notFound("box", boxId);
       const set = held ?? emptySet(boxId, epoch);
       requireRevision(`what box ${boxId} should run`, context.expectedRevision, set.revision);
-      return outcomeOf(set, decide(set), context.nowMs);
+      return outcomeOf({ box, set }, decide(set), context.nowMs);
     });
   };
 

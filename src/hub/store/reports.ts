@@ -1,5 +1,5 @@
 import type { Report } from "../../contract/report.ts";
-import { boxes, contacts, reports, sessionTopic, tunnelTopic } from "./box-documents.ts";
+import { contacts, knownBoxes, reports, sessionTopic, tunnelTopic } from "./box-documents.ts";
 import { type BoxContact, type BoxReport, followReport, judgeReport, type ReportAnswer } from "./box-report.ts";
 import { type Engine, keyOf, type Outcome, type Put, putOf } from "./engine.ts";
 import { type Page, type PageRequest, readPage } from "./page.ts";
@@ -12,6 +12,11 @@ import { sessionDigest, tunnelDigest } from "./report-digests.ts";
  */
 export interface ReportStore {
   put(boxId: string, report: Report, nowMs: number): Promise<ReportAnswer>;
+  /**
+   * As `put`, of the report that `build` makes of the one that is held; that one comes back with it. `build` must be pure, and may
+   * be called again; what it throws ends the verb with nothing written.
+   */
+  follow(boxId: string, build: (held: BoxReport | undefined) => Report, nowMs: number): Promise<FollowedReport>;
   get(boxId: string): Promise<BoxReport | undefined>;
   list(page: PageRequest): Promise<Page<BoxReport>>;
   /**
@@ -23,19 +28,35 @@ export interface ReportStore {
   listContacts(page: PageRequest): Promise<Page<BoxContact>>;
 }
 
+export type FollowedReport =
+  | { readonly answer: "unknown-box" }
+  | {
+      readonly answer: Exclude<ReportAnswer, "unknown-box">;
+      readonly report: Report;
+      /** The one before it. */
+      readonly held: BoxReport | undefined;
+    };
+
 const CONTACTS_AT_ONCE = 250;
 
 export function createReportStore(engine: Engine): ReportStore {
+  const follow: ReportStore["follow"] = (boxId, build, nowMs) =>
+    engine.transact([keyOf(knownBoxes, boxId), keyOf(reports, boxId)], ([isKnown, held]): Outcome<FollowedReport> => {
+      if (isKnown === undefined) return { answer: { answer: "unknown-box" } };
+      const report = build(held);
+      const answer = judgeReport(held, report);
+      if (answer !== "accepted") return { answer: { answer, report, held } };
+      const body = followReport(held, { boxId, receivedMs: nowMs, report });
+      return {
+        answer: { answer, report, held },
+        puts: [putOf(keyOf(reports, boxId), body)],
+        wakes: newsOf(boxId, held?.report, report),
+        durability: "relaxed",
+      };
+    });
   return {
-    put: (boxId, report, nowMs) =>
-      engine.transact([keyOf(boxes, boxId), keyOf(reports, boxId)], ([box, held]): Outcome<ReportAnswer> => {
-        if (box === undefined) return { answer: "unknown-box" };
-        const answer = judgeReport(held, report);
-        if (answer !== "accepted") return { answer };
-        const body = followReport(held, { boxId, receivedMs: nowMs, report });
-        const wakes = newsOf(boxId, held?.report, report);
-        return { answer, puts: [putOf(keyOf(reports, boxId), body)], wakes, durability: "relaxed" };
-      }),
+    follow,
+    put: async (boxId, report, nowMs) => (await follow(boxId, () => report, nowMs)).answer,
     get: async (boxId) => (await engine.read([keyOf(reports, boxId)]))[0],
     list: (page) => readPage(engine, reports, { ...page, pick: (report) => report }),
     noteContacts: async (heard) => {
@@ -58,7 +79,7 @@ function newsOf(boxId: string, held: Report | undefined, report: Report): readon
 
 async function noteSome(engine: Engine, heard: readonly BoxContact[]): Promise<void> {
   // Known boxes are looked up outside: a box that changes meanwhile must not make the whole batch begin again.
-  const known = await engine.read(heard.map(({ boxId }) => keyOf(boxes, boxId)));
+  const known = await engine.read(heard.map(({ boxId }) => keyOf(knownBoxes, boxId)));
   const wanted = heard.filter((_contact, index) => known[index] !== undefined);
   const latest = new Map(
     wanted.toSorted((one, other) => one.lastContactMs - other.lastContactMs).map((contact) => [contact.boxId, contact]),

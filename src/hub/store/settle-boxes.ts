@@ -2,7 +2,7 @@ import { AppError } from "../../base/errors.ts";
 import type { NewAuditEntry } from "./audit-log.ts";
 import type { Box } from "./box.ts";
 import { boxes, expectedSets } from "./box-documents.ts";
-import { type Append, type Engine, keyOf, type Outcome, type Put } from "./engine.ts";
+import { type Append, type Engine, keyOf, type Outcome, type Put, type Wake } from "./engine.ts";
 import type { NewEvent } from "./event-log.ts";
 import { applyDiff, decideReplacement, type ExpectedSet } from "./expected-set.ts";
 import { type ChangeAnswer, type ExpectedReplacement, emptySet, outcomeOf } from "./expected-write.ts";
@@ -24,8 +24,8 @@ export type Settled<Plan> =
   | { readonly boxId: string; readonly plan: Plan; readonly answer: ChangeAnswer }
   | { readonly boxId: string; readonly error: AppError };
 
-/** Bounds what a step locks, logs and tells: a hub with ten thousand boxes takes a hundred steps, and answers others between them. */
-export const SETTLED_AT_ONCE = 100;
+/** Bounds what a step locks, logs and tells: a hub with ten thousand boxes takes forty steps, and answers others between them. */
+export const SETTLED_AT_ONCE = 250;
 
 export interface Settling<Plan> {
   readonly boxIds: readonly string[];
@@ -71,7 +71,7 @@ function settleOne<Plan extends BoxWrites>(
   if (box === undefined) return { answer: { boxId, error: notFound("box", boxId) } };
   const planned = plan(box, set);
   try {
-    const { answer, ...written } = writeAll(set, planned.writes, nowMs);
+    const { answer, ...written } = writeAll({ box, set }, planned.writes, nowMs);
     return { ...written, answer: { boxId, plan: planned, answer } };
   } catch (thrown) {
     if (!(thrown instanceof AppError)) throw thrown;
@@ -80,23 +80,27 @@ function settleOne<Plan extends BoxWrites>(
 }
 
 /** Pure. One write after the other; of the set's versions only the last is kept. */
-function writeAll(set: ExpectedSet, writes: readonly PlannedWrite[], nowMs: number) {
+function writeAll(
+  { box, set }: { readonly box: Box; readonly set: ExpectedSet },
+  writes: readonly PlannedWrite[],
+  nowMs: number,
+) {
   const appends: Append[] = [];
-  const wakes = new Set<string>();
+  const wakes: Wake[] = [];
   let puts: readonly Put[] = [];
   let now = set;
   let changed = false;
   for (const { entries, audit, event, ...by } of writes) {
     const diff = decideReplacement(now.entries, entries, by);
-    const outcome = withContext(outcomeOf(now, diff, nowMs), { nowMs, audit, event });
+    const outcome = withContext(outcomeOf({ box, set: now }, diff, nowMs), { nowMs, audit, event });
     if (!outcome.answer.changed) continue;
     changed = true;
     now = { ...now, revision: outcome.answer.revision, entries: applyDiff(now.entries, diff) };
     puts = outcome.puts ?? [];
     appends.push(...(outcome.appends ?? []));
-    for (const topic of outcome.wakes ?? []) wakes.add(topic);
+    wakes.push(...(outcome.wakes ?? []));
   }
-  return { answer: { epoch: now.epoch, revision: now.revision, changed }, puts, appends, wakes: [...wakes] };
+  return { answer: { epoch: now.epoch, revision: now.revision, changed }, puts, appends, wakes };
 }
 
 function requireFew(boxIds: readonly string[]): void {

@@ -9,6 +9,7 @@ import type { LeaseStore } from "./leases.ts";
 import type { ObjectStore } from "./objects.ts";
 import type { OperatorTokenStore } from "./operator-tokens.ts";
 import type { ReportStore } from "./reports.ts";
+import type { SetNews } from "./set-news.ts";
 import type { StoreBackup } from "./store-backup.ts";
 import type { TelemetryStore } from "./telemetry.ts";
 
@@ -44,7 +45,8 @@ export interface Store {
   readonly audit: AuditLog;
   /**
    * Calls the listener for changes made through any hub of this store, this one included. A hint only: it may come late,
-   * twice, or for nothing, never with data; whoever acts on one reads the truth with its cursor. `all`: some were missed.
+   * twice, or for nothing; whoever acts on one reads the truth with its cursor. `all`: some were missed. A step of a set that
+   * was written through this very `Store` may come with its news: whoever stands exactly before that step need not read it.
    */
   onHint(listener: (hint: Hint) => void): () => void;
   /** Removes what has expired at `nowMs`, in small steps. Any hub may, at any time; once a minute is enough. */
@@ -63,7 +65,7 @@ export interface Store {
 /** `box`: its record or its commands; `expected`: what it should run; `tunnel-facts`, `session-facts`: it told something new of its ends of tunnels, of its sessions. */
 export type Hint =
   | { readonly kind: "box"; readonly boxId: string }
-  | { readonly kind: "expected"; readonly boxId: string }
+  | { readonly kind: "expected"; readonly boxId: string; readonly news?: SetNews }
   | { readonly kind: "tunnel-facts"; readonly boxId: string }
   | { readonly kind: "session-facts"; readonly boxId: string }
   | { readonly kind: "objects"; readonly of: string }

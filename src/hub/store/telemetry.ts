@@ -1,4 +1,4 @@
-import { boxes, seriesLog, thinnings } from "./box-documents.ts";
+import { knownBoxes, seriesLog, thinnings } from "./box-documents.ts";
 import { type Engine, keyOf, type Outcome, putOf } from "./engine.ts";
 import { type Point, type Sample, type SeriesStep, STEP_KEPT, thin, toPoint } from "./thinning.ts";
 
@@ -29,9 +29,9 @@ const FUTURE_MS = 15_000;
 export function createTelemetryStore(engine: Engine): TelemetryStore {
   return {
     append: (boxId, samples, nowMs) =>
-      engine.transact([keyOf(boxes, boxId), keyOf(thinnings, boxId)], ([box, open]): Outcome<void> => {
+      engine.transact([keyOf(knownBoxes, boxId), keyOf(thinnings, boxId)], ([isKnown, open]): Outcome<void> => {
         const usable = samples.filter(({ atMs }) => atMs >= 0 && atMs <= nowMs + FUTURE_MS).slice(-SAMPLES_AT_ONCE);
-        if (box === undefined || usable.length === 0) return { answer: undefined };
+        if (isKnown === undefined || usable.length === 0) return { answer: undefined };
         const next = thin(open, usable.map(bounded));
         return {
           answer: undefined,

@@ -5,7 +5,7 @@ import { PORTS_VARIABLE, parsePorts } from "../../../translate/process-launch.ts
 import type { SessionRun } from "../workload-runtime.ts";
 import { MARK_VARIABLE } from "./process-mark.ts";
 import type { ProcessHandle, ProcessMark } from "./process-runtime.ts";
-import type { SessionProcesses } from "./session-processes.ts";
+import { MS_A_TICK, type SessionProcesses } from "./session-processes.ts";
 
 /** The kernel's own freezer, where a cgroup was delegated. */
 export interface Freezer {
@@ -57,6 +57,13 @@ export function createProcessSession(handle: ProcessHandle, deps: ProcessSession
 
   return {
     ...handle,
+    // What it may use counts for all that it has started.
+    stat: () => {
+      const stat = handle.stat();
+      const usage = stat === undefined ? undefined : processes.usage(leader);
+      if (stat === undefined || usage === undefined) return stat;
+      return { ...stat, cpuTicks: usage.cpuMs / MS_A_TICK, rssBytes: usage.memoryBytes };
+    },
     platform: "process",
     instance: String(leader),
     canFreeze: true,

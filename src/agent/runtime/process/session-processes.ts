@@ -17,7 +17,7 @@ export interface SessionProcesses {
 
 const MAX_AGE_MS = 500;
 /** USER_HZ: 100 on every Linux that Sluice runs on. */
-const MS_A_TICK = 10;
+export const MS_A_TICK = 10;
 
 export function createSessionProcesses(deps: {
   readonly clock: Clock;

@@ -76,6 +76,8 @@ const ENGINE_NAMES: Readonly<Record<SessionPlatformName, string>> = {
 export function createSessionKeeper(options: SessionKeeperOptions, deps: SessionKeeperDeps): SessionKeeper {
   const { clock } = deps;
   const tended = new Map<string, Tended>();
+  /** Let in, and perhaps not started yet. */
+  const taken = new Set<string>();
   let isRunning = false;
   let nudge = () => {};
 
@@ -117,6 +119,7 @@ export function createSessionKeeper(options: SessionKeeperOptions, deps: Session
 
   const release = (id: string, one: Tended) => {
     tended.delete(id);
+    taken.delete(id);
     one.stop.abort();
     void Promise.resolve(one.done).then(() => {
       if (!tended.has(id) && deps.expected().get(id)?.kind !== "session") deps.discard(id);
@@ -149,18 +152,25 @@ export function createSessionKeeper(options: SessionKeeperOptions, deps: Session
       const { isReady, reason = "it does not answer" } = deps.platformStatus(platform);
       if (isReady) return undefined;
       const what = ENGINE_NAMES[platform];
-      return { what, holder: platform, text: `it waits for ${what}: ${reason}` };
+      // An engine's reason says which and where it is.
+      return {
+        what,
+        holder: platform,
+        text: `it waits for ${reason.startsWith(what) ? reason : `${what}: ${reason}`}`,
+      };
     },
     choose,
     refuseCount: (id) => {
-      let before = 0;
-      for (const [other, { kind }] of deps.expected()) {
-        if (other === id) break;
-        if (kind === "session" && !deps.isRefused(other)) before += 1;
+      const hasPlace = (one: string) => taken.has(one) || keep(one).file.memory().firstStartMs !== undefined;
+      if (hasPlace(id)) return undefined;
+      const others = [...deps.expected()].filter(
+        ([one, { kind }]) => kind === "session" && one !== id && hasPlace(one),
+      );
+      if (others.length >= options.max) {
+        return { rule: "sessions.max", message: `the box has ${others.length} already; allowed: ${options.max}` };
       }
-      if (before < options.max) return undefined;
-      const message = `${before} sessions were expected before it; allowed on this box: ${options.max}`;
-      return { rule: "sessions.max", message };
+      if (deps.expected().has(id)) taken.add(id);
+      return undefined;
     },
     launching: (workload) => keep(workload.id).tender.launching(workload),
     finished: (id, reason) => tended.get(id)?.tender.finished(reason),

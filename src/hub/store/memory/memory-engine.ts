@@ -1,4 +1,4 @@
-import type { Append, Bodies, DocumentKey, Engine, LogEntry, Outcome } from "../engine.ts";
+import type { Append, Bodies, DocumentKey, Engine, ListRange, LogEntry, Outcome } from "../engine.ts";
 import { storeUnavailable } from "../store-error.ts";
 import { createWakeBus } from "../wake-bus.ts";
 
@@ -37,10 +37,16 @@ export function createMemoryEngine(): Engine {
   const load = <const Keys extends readonly DocumentKey<unknown>[]>(keys: Keys): Bodies<Keys> => {
     const bodies = keys.map(({ collection, id }) => {
       const held = documentsOf(collection.name).get(id);
-      return held === undefined ? undefined : JSON.parse(held.json);
+      if (held === undefined) return undefined;
+      return collection.isPresence === true ? true : JSON.parse(held.json);
     });
     return bodies as unknown as Bodies<Keys>;
   };
+  const slice = (name: string, { prefix = "", after, limit }: ListRange) =>
+    [...documentsOf(name)]
+      .filter(([id]) => id.startsWith(prefix) && (after === undefined || id > after))
+      .sort(([one], [other]) => (one < other ? -1 : 1))
+      .slice(0, limit);
   const append = ({ log, body, atMs, sequence, keep }: Append) => {
     const held = logs.get(log.name) ?? { entries: [], last: 0 };
     logs.set(log.name, held);
@@ -74,14 +80,15 @@ export function createMemoryEngine(): Engine {
       requireOpen();
       return load(keys);
     },
-    list: async ({ name }, { prefix = "", after, limit }) => {
+    list: async ({ name }, range) => {
       requireOpen();
-      const documents = [...documentsOf(name)]
-        .filter(([id]) => id.startsWith(prefix) && (after === undefined || id > after))
-        .sort(([one], [other]) => (one < other ? -1 : 1))
-        .slice(0, limit)
-        .map(([id, { json }]) => ({ id, body: JSON.parse(json) }));
-      return { documents, next: documents.length < limit ? undefined : documents.at(-1)?.id };
+      const documents = slice(name, range).map(([id, { json }]) => ({ id, body: JSON.parse(json) }));
+      return { documents, next: documents.length < range.limit ? undefined : documents.at(-1)?.id };
+    },
+    listIds: async ({ name }, range) => {
+      requireOpen();
+      const ids = slice(name, range).map(([id]) => id);
+      return { ids, next: ids.length < range.limit ? undefined : ids.at(-1) };
     },
     readLog: async (log, after, limit) => {
       requireOpen();

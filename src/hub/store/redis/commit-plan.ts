@@ -1,4 +1,4 @@
-import type { DocumentKey, Outcome } from "../engine.ts";
+import { type DocumentKey, type Outcome, topicOf } from "../engine.ts";
 import type { RedisKeys } from "./redis-keys.ts";
 
 export interface CommitPlan {
@@ -53,7 +53,7 @@ export function planCommit(
       body: body(put.body),
       expires: put.expiresMs === undefined ? "" : String(put.expiresMs),
     })),
-    wakes: [...new Set(outcome.wakes ?? [])],
+    wakes: [...new Set((outcome.wakes ?? []).map(topicOf))],
   };
   args[0] = JSON.stringify(plan);
   return { keys, args };

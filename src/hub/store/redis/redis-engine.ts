@@ -1,5 +1,5 @@
 import { AppError } from "../../../base/errors.ts";
-import type { Bodies, DocumentKey, Engine, Log, LogEntry, Outcome } from "../engine.ts";
+import type { Bodies, Collection, DocumentKey, Engine, IdSlice, ListRange, Log, LogEntry, Outcome } from "../engine.ts";
 import { storeUnavailable } from "../store-error.ts";
 import { createWakeBus } from "../wake-bus.ts";
 import { hasEffect, planCommit } from "./commit-plan.ts";
@@ -34,7 +34,14 @@ export function createRedisEngine(options: RedisOptions, deps: RedisEngineDeps):
   const load = async (wanted: readonly DocumentKey<unknown>[]): Promise<readonly StoredDocument[]> => {
     if (wanted.length === 0) return [];
     const values = asArray(await connection.call("MGET", ...wanted.map(keys.document)));
-    return wanted.map((key, index) => ({ key, ...parseDocument(values[index]) }));
+    return wanted.map((key, index) => ({ key, ...parseDocument(key, values[index]) }));
+  };
+  const listIds = async ({ name }: Collection<unknown>, { prefix = "", after, limit }: ListRange): Promise<IdSlice> => {
+    const from = after === undefined || after < prefix ? `[${prefix}` : `(${after}`;
+    const to = prefix === "" ? "+" : `[${prefix}\u{10ffff}`;
+    const found = await connection.call("ZRANGE", keys.index(name), from, to, "BYLEX", "LIMIT", 0, limit);
+    const ids = asArray(found).map(String);
+    return { ids, next: ids.length < limit ? undefined : ids.at(-1) };
   };
   const acknowledge = async (outcome: Outcome<unknown>) => {
     if (options.replicas === 0 || outcome.durability === "relaxed") return;
@@ -59,19 +66,16 @@ export function createRedisEngine(options: RedisOptions, deps: RedisEngineDeps):
       throw storeUnavailable(`another hub was first ${ATTEMPTS} times in a row`);
     },
     read: async (wanted) => bodiesOf(await load(wanted)),
-    list: async (collection, { prefix = "", after, limit }) => {
-      const from = after === undefined || after < prefix ? `[${prefix}` : `(${after}`;
-      const to = prefix === "" ? "+" : `[${prefix}\u{10ffff}`;
-      const ids = asArray(
-        await connection.call("ZRANGE", keys.index(collection.name), from, to, "BYLEX", "LIMIT", 0, limit),
-      ).map(String);
+    list: async (collection, range) => {
+      const { ids, next } = await listIds(collection, range);
       const read = await load(ids.map((id) => ({ collection, id })));
       // One that was deleted in between is left out; whether more follows is told by the ids, not by what is left.
       const documents = read.flatMap(({ key, body }) =>
         body === undefined ? [] : [{ id: key.id, body: body as never }],
       );
-      return { documents, next: ids.length < limit ? undefined : ids.at(-1) };
+      return { documents, next };
     },
+    listIds,
     readLog: async (log, after, limit) => {
       const [first, last, entries] = asArray(await connection.run(READ_LOG, [keys.log(log)], [after, limit]));
       const lastSequence = Number(last);
@@ -110,10 +114,14 @@ interface StoredDocument {
   readonly body: unknown;
 }
 
-function parseDocument(value: unknown): { readonly token: string; readonly body: unknown } {
+function parseDocument(
+  { collection }: DocumentKey<unknown>,
+  value: unknown,
+): { readonly token: string; readonly body: unknown } {
   if (typeof value !== "string") return { token: "", body: undefined };
   const bar = value.indexOf("|");
-  return { token: value.slice(0, bar), body: JSON.parse(value.slice(bar + 1)) };
+  const body: unknown = collection.isPresence === true ? true : JSON.parse(value.slice(bar + 1));
+  return { token: value.slice(0, bar), body };
 }
 
 /** What lies under the prefix was written by this folder's verbs. */

@@ -1,4 +1,4 @@
-import type { Durability, Outcome } from "../engine.ts";
+import type { Durability, Outcome, Wake } from "../engine.ts";
 
 /** What carries verbs out. Every function is synchronous, so that nothing else comes between. */
 export interface CommitSteps {
@@ -7,7 +7,7 @@ export interface CommitSteps {
   commit(): void;
   /** Undoes what is open, if anything is. */
   rollback(): void;
-  wake(topics: readonly string[]): void;
+  wake(wakes: readonly Wake[]): void;
   /** What a verb's failure is to its caller. */
   errorOf(thrown: unknown): unknown;
 }
@@ -50,7 +50,7 @@ export function createGroupCommit(steps: CommitSteps): GroupCommit {
   /** Verbs of one durability in a row. */
   const together = (verbs: readonly Verb[]): readonly Verb[] => {
     const told: (() => void)[] = [];
-    const topics = new Set<string>();
+    const wakes: Wake[] = [];
     let open: Durability | undefined;
     let done = 0;
     for (const verb of verbs) {
@@ -69,12 +69,12 @@ export function createGroupCommit(steps: CommitSteps): GroupCommit {
         open = durability;
         steps.write(outcome);
       }
-      for (const topic of outcome.wakes ?? []) topics.add(topic);
+      wakes.push(...(outcome.wakes ?? []));
       told.push(() => verb.resolve(outcome.answer));
       done++;
     }
     if (open !== undefined) steps.commit();
-    steps.wake([...topics]);
+    steps.wake(wakes);
     for (const tell of told) tell();
     return verbs.slice(done);
   };

@@ -1,5 +1,5 @@
 import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
-import type { Append, Bodies, DocumentKey, Durability, Engine, Log, LogEntry, Outcome } from "../engine.ts";
+import type { Append, Bodies, Collection, DocumentKey, Durability, Engine, Log, LogEntry, Outcome } from "../engine.ts";
 import { storeUnavailable } from "../store-error.ts";
 import { createWakeBus } from "../wake-bus.ts";
 import { createGroupCommit } from "./group-commit.ts";
@@ -31,8 +31,25 @@ export function createSqliteEngine(db: DatabaseSync, path: string): Engine {
     (wanted === "durable" ? sql.full : sql.normal).run();
     synchronous = wanted;
   };
+  const loadOne = ({ collection: { name, isPresence }, id }: DocumentKey<unknown>): unknown => {
+    if (isPresence === true) return sql.isThere.get(name, id) === undefined ? undefined : true;
+    return parseBody(sql.get.get(name, id));
+  };
+  /** One question for each collection, not one for each document. */
+  const loadMany = (keys: readonly DocumentKey<unknown>[]): readonly unknown[] => {
+    const found = new Map<Collection<unknown>, Map<string, unknown>>();
+    for (const [collection, some] of Map.groupBy(keys, (key) => key.collection)) {
+      const rows = sql.getMany.all(collection.name, JSON.stringify(some.map(({ id }) => id)));
+      const bodies = rows.map((row): [string, unknown] => [
+        String(row["id"]),
+        collection.isPresence === true || parseBody(row),
+      ]);
+      found.set(collection, new Map(bodies));
+    }
+    return keys.map(({ collection, id }) => found.get(collection)?.get(id));
+  };
   const load = <const Keys extends readonly DocumentKey<unknown>[]>(keys: Keys): Bodies<Keys> => {
-    const bodies = keys.map(({ collection, id }) => parseBody(sql.get.get(collection.name, id)));
+    const bodies = keys.length > MANY ? loadMany(keys) : keys.map(loadOne);
     return bodies as unknown as Bodies<Keys>;
   };
   const appendAll = (entries: readonly Append[]) => {
@@ -44,7 +61,8 @@ export function createSqliteEngine(db: DatabaseSync, path: string): Engine {
       ends.set(log.name, { last, keep, hasGaps: sequence !== undefined });
     }
     for (const [name, { last, keep, hasGaps }] of ends) {
-      sql.setLogLast.run(name, last);
+      // Where its writer numbers a log, its last entry tells the last number: at least that one is always kept.
+      if (!hasGaps) sql.setLogLast.run(name, last);
       // Sequences begin at 1: a log has no more entries than its last one says.
       if (last <= keep) continue;
       if (hasGaps) sql.keep.run(name, keep);
@@ -87,6 +105,11 @@ export function createSqliteEngine(db: DatabaseSync, path: string): Engine {
         const documents = rows.map((row) => ({ id: String(row["id"]), body: parseBody(row) as Body }));
         return { documents, next: rows.length < limit ? undefined : documents.at(-1)?.id };
       }),
+    listIds: ({ name }, { prefix = "", after = "", limit }) =>
+      guarded(() => {
+        const ids = sql.listIds.all(name, after, prefix, limit).map((row) => String(row["id"]));
+        return { ids, next: ids.length < limit ? undefined : ids.at(-1) };
+      }),
     readLog: <Body>({ name }: Log<Body>, after: number, limit: number) =>
       guarded(() => {
         const bounds = sql.bounds.get(name);
@@ -113,6 +136,9 @@ export function createSqliteEngine(db: DatabaseSync, path: string): Engine {
     },
   };
 }
+
+/** From so many documents on they are asked for together. */
+const MANY = 8;
 
 interface ListBounds {
   readonly prefix?: string;

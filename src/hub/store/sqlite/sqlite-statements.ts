@@ -16,6 +16,16 @@ export function prepareStatements(db: DatabaseSync) {
        WHERE collection = ? AND id > ? AND id >= ? AND substr(id, 1, length(?3)) = ?3
        ORDER BY id LIMIT ?`,
     ),
+    listIds: db.prepare(
+      `SELECT id FROM document
+       WHERE collection = ? AND id > ? AND id >= ? AND substr(id, 1, length(?3)) = ?3
+       ORDER BY id LIMIT ?`,
+    ),
+    /** Many of one collection: ids as a JSON array. */
+    getMany: db.prepare(
+      "SELECT id, body FROM document WHERE collection = ? AND id IN (SELECT value FROM json_each(?))",
+    ),
+    isThere: db.prepare("SELECT 1 FROM document WHERE collection = ? AND id = ?"),
     expire: db.prepare(
       `DELETE FROM document WHERE rowid IN (SELECT rowid FROM document WHERE expires_ms <= ? LIMIT ?)`,
     ),
@@ -33,7 +43,8 @@ export function prepareStatements(db: DatabaseSync) {
     dropLog: db.prepare("DELETE FROM log WHERE name = ?"),
     dropEntries: db.prepare("DELETE FROM entry WHERE log = ?"),
     bounds: db.prepare(
-      "SELECT (SELECT last FROM log WHERE name = ?1) AS last, (SELECT min(sequence) FROM entry WHERE log = ?1) AS first",
+      `SELECT max(coalesce((SELECT last FROM log WHERE name = ?1), 0), coalesce((SELECT max(sequence) FROM entry WHERE log = ?1), 0)) AS last,
+              (SELECT min(sequence) FROM entry WHERE log = ?1) AS first`,
     ),
     after: db.prepare(
       "SELECT sequence, at_ms, body FROM entry WHERE log = ? AND sequence > ? ORDER BY sequence LIMIT ?",

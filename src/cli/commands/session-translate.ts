@@ -1,0 +1,72 @@
+import { type Command, Option } from "commander";
+import { AppError } from "../../base/errors.ts";
+import { parseSessionFile } from "../../config/session-file.ts";
+import { maskWorkload } from "../../contract/mask-workload.ts";
+import { type SessionSpec, sessionSpecSchema } from "../../contract/session-spec.ts";
+import { ipAddressSchema } from "../../contract/tunnel-spec.ts";
+import { describeProblem } from "../../contract/wire-event-problem.ts";
+import type { CommandContext, Finish } from "../command-context.ts";
+import { printJson } from "../output.ts";
+import { readGivenFile } from "../read-given-file.ts";
+import { TRANSLATED_PLATFORMS, type TranslatedPlatform, translateSession } from "../translate-session.ts";
+
+interface TranslateFlags {
+  readonly file: string;
+  readonly platform?: TranslatedPlatform;
+  readonly showSecrets?: boolean;
+  readonly address: string;
+}
+
+/** As `sessions.address` and `sessions.ports` of a box that sets neither. */
+const DEFAULT_ADDRESS = "127.0.0.1";
+const FIRST_PORT = 21_000;
+
+export function addSessionTranslate(command: Command, context: CommandContext, finish: Finish): void {
+  command
+    .command("translate")
+    .description("print what a platform would be asked for, and ask nobody for anything")
+    .requiredOption("-f, --file <file>", "the session as YAML or JSON; - is standard input")
+    .addOption(
+      new Option(
+        "--platform <platform>",
+        "the file's own when left out; else docker for an image, process for a command",
+      ).choices([...TRANSLATED_PLATFORMS]),
+    )
+    .option("--address <address>", "where ports that name no address can be reached", DEFAULT_ADDRESS)
+    .option("--show-secrets", "print secret variables as they are")
+    .addHelpText(
+      "after",
+      "\nWhat only a box knows stands in angle brackets. No hub is asked, and none has to be known.",
+    )
+    .action(async (flags: TranslateFlags) => finish(await runSessionTranslate(flags, context)));
+}
+
+export async function runSessionTranslate(flags: TranslateFlags, context: CommandContext): Promise<number> {
+  const { address, showSecrets } = flags;
+  if (!ipAddressSchema.safeParse(address).success) {
+    throw new AppError("invalid", `--address: given ${JSON.stringify(address)}; allowed: an IPv4 or IPv6 address`, {
+      field: "--address",
+    });
+  }
+  const { path, text } = await readGivenFile(flags.file, "--file", context);
+  const spec = toSpec(path, text);
+  const shown = showSecrets === true ? spec : maskWorkload({ spec }).spec;
+  const platform = flags.platform ?? platformOf(spec);
+  printJson(context.io, translateSession(shown, platform, { address, firstPort: FIRST_PORT }));
+  return 0;
+}
+
+/** Whose it is matters to no translation but as a word. */
+function toSpec(path: string, text: string): SessionSpec {
+  const { name: _name, box: _box, select: _select, onLost: _onLost, ...given } = parseSessionFile(path, text);
+  const candidate = { user: "operator", ...given };
+  const parsed = sessionSpecSchema.safeParse(candidate);
+  if (parsed.success) return parsed.data;
+  throw new AppError("config", `${path}: ${describeProblem(parsed.error, candidate)}`);
+}
+
+function platformOf({ platform, template }: SessionSpec): TranslatedPlatform {
+  return (
+    TRANSLATED_PLATFORMS.find((each) => each === platform) ?? (template.image === undefined ? "process" : "docker")
+  );
+}
