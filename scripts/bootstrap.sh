@@ -73,7 +73,7 @@ write_launcher() {
   mkdir -p "$(dirname "$1")"
   cat >"$1" <<LAUNCHER
 #!/bin/sh
-[ "\${1:-}" != hub ] || exec $2 --max-semi-space-size=8 --heap-growing-percent=30 $3 "\$@"
+[ "\${1:-}" != hub ] || exec $2 --max-semi-space-size=8 --heap-growing-percent=20 $3 "\$@"
 [ "\${1:-}" = agent ] || exec $2 $3 "\$@"
 export MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=32768
 exec $2 --max-semi-space-size=1 --heap-growing-percent=30 --no-opt $3 "\$@"

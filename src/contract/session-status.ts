@@ -8,8 +8,6 @@ export type SessionDepth = (typeof SESSION_DEPTHS)[number];
 
 /** What showed that a session is used. */
 export const ACTIVITY_SOURCES = ["start", "wake", "connection", "cpu", "call"] as const;
-/** The command `{id}` by which a hub hands an activity call on to the session's box. */
-export const TOUCH_SESSION_COMMAND = "touch-session";
 
 export const sessionEndpointSchema = z.object({
   name: z.string(),

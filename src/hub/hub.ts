@@ -91,7 +91,7 @@ export async function runHub(options: HubOptions, deps: HubDeps, stop: AbortSign
     const ownUrl = () => options.server.ownUrl ?? (options.store.kind === "redis" ? listened() : url());
     const url = () => options.server.publicUrl ?? listened();
     const parts = createParts(options, { context, hub: () => ({ url: url(), caSha256: identity.caSha256 }), ownUrl });
-    const authenticator = createAuthenticator(context);
+    const authenticator = createAuthenticator({ ...context, isAlone: options.store.kind !== "redis" });
     // Before anything is served, where the store answers: whoever starts a hub sees its token with its address.
     const first = await createFirstToken(context, { another: deps.newAdminToken === true }).then(
       (adminToken) => ({ adminToken, isTold: true }),

@@ -48,7 +48,7 @@ describe("bad input on the link", () => {
       workloads: [{ id: "good" }],
       rejected: [
         { id: "bad", reason: "workloads[0].spec.input: given a number; allowed: a text or an object" },
-        { id: "x", reason: 'workloads[2].kind: given "teleport"; allowed: stream, tunnel' },
+        { id: "x", reason: 'workloads[2].kind: given "teleport"; allowed: stream, tunnel, session' },
       ],
     });
   });

@@ -111,6 +111,43 @@ describe("a box's key", () => {
     await expect(authenticator.identify("key-north-1")).rejects.toThrow("box north-1 was revoked");
   });
 
+  test("is looked up once a minute where the store is this hub's own, and its change counts at once", async () => {
+    const { store: whole, clock } = await setUp();
+    let looks = 0;
+    let meanwhile = async () => {};
+    const boxes = {
+      ...whole.boxes,
+      findByKey: async (hash: string) => {
+        looks++;
+        const found = await whole.boxes.findByKey(hash);
+        await meanwhile();
+        return found;
+      },
+    };
+    const authenticator = createAuthenticator({ store: { ...whole, boxes }, clock, isAlone: true });
+    await enrolWith(whole, "north-1", "key");
+    await settled();
+    const looksAfter = async (ms: number) => {
+      await clock.advance(ms);
+      await authenticator.identify("key");
+      return looks;
+    };
+    expect([await looksAfter(0), await looksAfter(50_000), await looksAfter(20_000)]).toEqual([1, 1, 2]);
+    await whole.boxes.update("north-1", { state: "revoked" }, { nowMs: NOW });
+    await settled();
+    await expect(authenticator.identify("key")).rejects.toThrow("box north-1 was revoked");
+    // Revoked between the look and its answer: what the look has seen is believed for a moment only.
+    await whole.boxes.update("north-1", { state: "approved" }, { nowMs: NOW });
+    await settled();
+    meanwhile = async () => {
+      await whole.boxes.update("north-1", { state: "revoked" }, { nowMs: NOW });
+      await settled();
+    };
+    await authenticator.identify("key");
+    await clock.advance(5000);
+    await expect(authenticator.identify("key")).rejects.toThrow("box north-1 was revoked");
+  });
+
   test("keeps its connection while the store cannot tell", async () => {
     const { store: whole, clock } = await setUp();
     const listeners: ((hint: Hint) => void)[] = [];

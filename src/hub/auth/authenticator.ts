@@ -21,10 +21,14 @@ export interface Authenticator {
 export interface AuthenticatorDeps {
   readonly store: Pick<Store, "boxes" | "operatorTokens" | "onHint">;
   readonly clock: Clock;
+  /** No other process writes to the store, so no hint can be lost on its way. */
+  readonly isAlone?: boolean;
 }
 
 /** What was looked up is believed this long even without any hint: with the sweep, a revocation cuts within 5 s. */
 const CACHE_MS = 3000;
+/** Of a box, where every change of it comes as a hint in the very step that writes it: its reports cost no look into the store. */
+const OWN_BOX_CACHE_MS = 60_000;
 const MAX_CACHED = 20_000;
 
 interface Cached {
@@ -37,10 +41,11 @@ interface Watched {
   readonly control: AbortController;
 }
 
-export function createAuthenticator({ store, clock }: AuthenticatorDeps): Authenticator {
+export function createAuthenticator({ store, clock, isAlone = false }: AuthenticatorDeps): Authenticator {
   const cache = new Map<string, Cached>();
   const watched = new Map<string, readonly Watched[]>();
   const uses = new Map<string, number>();
+  let boxChanges = 0;
 
   const findOperator = async (hash: string): Promise<Identity | undefined> => {
     const token = await store.operatorTokens.findByHash(hash);
@@ -71,9 +76,12 @@ export function createAuthenticator({ store, clock }: AuthenticatorDeps): Authen
     if (held !== undefined && held.untilMs > clock.monotonicMs()) return held.identity;
     cache.delete(hash);
     // The time is taken before the look: what changes during it is not believed for longer.
-    const untilMs = clock.monotonicMs() + CACHE_MS;
+    const sinceMs = clock.monotonicMs();
+    const changes = boxChanges;
     const identity = await lookUp(hash);
-    cache.set(hash, { identity, untilMs });
+    // A box that changed during the look is believed for a moment only.
+    const isSettled = isAlone && identity.kind === "box" && boxChanges === changes;
+    cache.set(hash, { identity, untilMs: sinceMs + (isSettled ? OWN_BOX_CACHE_MS : CACHE_MS) });
     if (cache.size > MAX_CACHED) {
       const [oldest] = cache.keys();
       if (oldest !== undefined) cache.delete(oldest);
@@ -106,6 +114,7 @@ export function createAuthenticator({ store, clock }: AuthenticatorDeps): Authen
   };
 
   const stopListening = store.onHint((hint) => {
+    if (hint.kind === "box" || hint.kind === "all") boxChanges++;
     const concerned = concernedBy(hint);
     if (concerned !== undefined) void recheckThose(concerned);
   });

@@ -50,7 +50,7 @@ export function chooseBox(
   { avoid }: { readonly avoid: ReadonlyMap<string, string> },
 ): Choice {
   const asked = wish.box === undefined ? offers : offers.filter(({ id }) => id === wish.box);
-  const judged = asked.map((offer) => ({ offer, problem: problemOf(wish, offer, avoid) }));
+  const judged = asked.map(withoutOwn(wish)).map((offer) => ({ offer, problem: problemOf(wish, offer, avoid) }));
   const fit = judged
     .filter(({ problem }) => problem === undefined)
     .map(({ offer }) => ({ id: offer.id, count: Object.keys(offer.seats).length }))
@@ -66,6 +66,14 @@ export function chooseBox(
   const more = others.map(({ id, count }) => ({ box: id, reason: laterReason(count, first) }));
   const passedOver = [...more, ...passed.map(({ box, reason }) => ({ box, reason }))].slice(0, MAX_TOLD);
   return { box: first.id, reason: takenReason(wish, first.count, others.length), passedOver };
+}
+
+/** A seat of its own, which an earlier attempt has left, counts neither for nor against a box. */
+function withoutOwn({ id }: SessionWish) {
+  return (offer: BoxOffer): BoxOffer => {
+    const { [id]: own, ...seats } = offer.seats;
+    return own === undefined ? offer : { ...offer, seats };
+  };
 }
 
 function problemOf(wish: SessionWish, offer: BoxOffer, avoid: ReadonlyMap<string, string>): Problem | undefined {

@@ -8,7 +8,7 @@ export interface PowerSight {
   readonly state: SessionState;
   readonly reason?: string | undefined;
   readonly power: SessionPower;
-  readonly session?: Pick<SessionStatus, "sleep"> | undefined;
+  readonly session?: Pick<SessionStatus, "sleep" | "turn"> | undefined;
 }
 
 const CANNOT_SLEEP: ReadonlySet<SessionState> = new Set(["unplaced", "ended", "refused", "stopping"]);
@@ -21,17 +21,25 @@ export function decideHibernate(sight: PowerSight): SessionPower {
   if (state === "stopping" || (power.state === "running" && CANNOT_SLEEP.has(state))) {
     throw senseless(sight, "allowed: one that runs");
   }
-  return power.state === "hibernated" ? power : { state: "hibernated", turn: power.turn + 1 };
+  return power.state === "hibernated" ? power : { state: "hibernated", turn: nextTurn(sight) };
 }
 
-/** Pure. As `decideHibernate`. One that sleeps of its own accord is woken by a later turn, and one that has ended starts anew. */
+/**
+ * Pure. As `decideHibernate`. One that sleeps of its own accord is woken by a later turn, one that has ended starts anew, and one that
+ * waits on its box for a later word has it.
+ */
 export function decideWake(sight: PowerSight): SessionPower {
   const { power, state, session } = sight;
   if (CANNOT_WAKE.has(state)) throw senseless(sight, "allowed: one that is hibernated or has ended");
-  const isAsleep = state === "hibernated" || state === "ended" || session?.sleep !== undefined;
+  const isAtRest = state === "hibernated" || state === "ended" || state === "failing" || session?.sleep !== undefined;
   // A wake that is under way is not begun again.
-  const isDue = power.state === "hibernated" || (isAsleep && state !== "waking");
-  return isDue ? { state: "running", turn: power.turn + 1 } : power;
+  const isDue = power.state === "hibernated" || (isAtRest && (session?.turn ?? power.turn) >= power.turn);
+  return isDue ? { state: "running", turn: nextTurn(sight) } : power;
+}
+
+/** Later than any that its box has heard of. */
+function nextTurn({ power, session }: PowerSight): number {
+  return Math.max(power.turn, session?.turn ?? 0) + 1;
 }
 
 /** Pure. `conflict` for one that nobody can use now. */

@@ -1,6 +1,7 @@
 import { isSameJson } from "../../base/same-json.ts";
 import type { BoxConnection } from "../../contract/fleet/box-view.ts";
 import type { WorkloadStatus } from "../../contract/local-status.ts";
+import type { SessionPower } from "../../contract/session-spec.ts";
 import type { SessionWorkload } from "../../contract/workload.ts";
 import type { Box } from "../store/box.ts";
 import type { BoxReport } from "../store/box-report.ts";
@@ -38,6 +39,8 @@ export interface SessionPlan {
   readonly event: NewEvent | undefined;
   /** Parts of expected sets that have to be made exactly this. */
   readonly writes: readonly { readonly boxId: string; readonly entries: readonly ExpectedEntry[] }[];
+  /** Its box has carried out a later wish than this memory holds: it was restored from an earlier state. */
+  readonly laterPower: SessionPower | undefined;
   /** It should be on another box than now, or on any: those are out of the question, with the reason. */
   readonly wantsBox: { readonly avoid: ReadonlyMap<string, string> } | undefined;
   /** It is ending, and no box has anything of it any more. */
@@ -62,6 +65,7 @@ export function planSession(session: Session, held: SessionProgress | undefined,
   ): SessionPlan => ({
     ...turnOf(session, held ?? firstProgress(session), { ...before, leaving }, { standing, nowMs: seen.nowMs }),
     writes: [...farewells, ...(more.writes ?? [])],
+    laterPower: home === undefined ? undefined : laterPower(session, home),
     wantsBox: more.wantsBox,
     isOver: more.isOver ?? false,
     dueMs: dueOf(session, home, seen.nowMs),
@@ -166,6 +170,13 @@ interface Home {
   readonly home: BoxFacts;
   readonly leaving: readonly LeavingBox[];
   readonly before: SessionProgress;
+}
+
+/** What the box has carried out last, where that is later than what is held. */
+function laterPower({ id, power, ending }: Session, home: BoxFacts): SessionPower | undefined {
+  const status = statusOf(id, home)?.session;
+  if (status === undefined || ending !== undefined || status.turn <= power.turn) return undefined;
+  return { state: status.sleep?.because === "asked" ? "hibernated" : "running", turn: status.turn };
 }
 
 /** How it stands on its box, and what the box has to be told. */

@@ -12,8 +12,8 @@ import {
   sessionViewSchema,
   sessionWishSchema,
 } from "../../contract/fleet/session.ts";
+import type { SessionCommandName } from "../../contract/session-command.ts";
 import type { SessionPower } from "../../contract/session-spec.ts";
-import { TOUCH_SESSION_COMMAND } from "../../contract/session-status.ts";
 import { choosePage } from "../fleet/fleet-pages.ts";
 import { previewOf } from "../fleet/preview-of.ts";
 import { isoOf, writeOf } from "../fleet/write-of.ts";
@@ -87,7 +87,7 @@ export function createSessionRoutes(
     if (touchedAtMs.has(session.id)) return;
     const command = {
       id: `c-${newSecret().slice(0, 16)}`,
-      name: TOUCH_SESSION_COMMAND,
+      name: "TouchSession" satisfies SessionCommandName,
       args: { id: session.id },
       deadlineMs: clock.wallMs() + TOUCH_DEADLINE_MS,
     };

@@ -17,7 +17,7 @@ export interface SessionServiceDeps {
   readonly seats: SeatBook;
   readonly users: UserBook;
   readonly offers: BoxOffers;
-  readonly maker: Pick<SessionMaker, "find">;
+  readonly maker: Pick<SessionMaker, "find" | "setPower">;
 }
 
 const RENEW_MS = 2000;
@@ -52,7 +52,7 @@ export function createSessionService(deps: SessionServiceDeps): Service {
       /** By box: those that may have something there. */
       const near = new Map<string, Set<string>>();
       const boxesOfSession = new Map<string, readonly string[]>();
-      const wanting = new Set<string>();
+      const waiting = new Set<string>();
       let mayPlaceAtMs = Number.NEGATIVE_INFINITY;
       let isRoomNew = true;
       let watchingSinceMs = clock.wallMs();
@@ -101,7 +101,7 @@ export function createSessionService(deps: SessionServiceDeps): Service {
       const forget = (id: string) => {
         sessions.delete(id);
         dueAtMs.delete(id);
-        wanting.delete(id);
+        waiting.delete(id);
         noteBoxes(id, []);
         isRoomNew = true;
       };
@@ -147,7 +147,7 @@ export function createSessionService(deps: SessionServiceDeps): Service {
         const isPlacing = isRoomNew && clock.monotonicMs() >= mayPlaceAtMs;
         if (isPlacing) {
           isRoomNew = false;
-          for (const id of wanting) dirty.add(id);
+          for (const id of waiting) dirty.add(id);
         }
         const wanted = [...dirty];
         dirty.clear();
@@ -179,11 +179,13 @@ export function createSessionService(deps: SessionServiceDeps): Service {
           }
           try {
             // A new one is placed at once.
-            const mayPlace = isPlacing || (!boxesOfSession.has(id) && !wanting.has(id));
-            const { mayGoOn, dueMs, boxes, wantsBox } = await steps.take(session, { mayPlace, watchingSinceMs });
+            const mayPlace = isPlacing || (!boxesOfSession.has(id) && !waiting.has(id));
+            const { mayGoOn, dueMs, boxes, isWaiting } = await steps.take(session, { mayPlace, watchingSinceMs });
             noteBoxes(id, boxes);
-            if (wantsBox) wanting.add(id);
-            else wanting.delete(id);
+            // What was written may have made room, and who waits now has not been tried yet.
+            if (mayGoOn || (isWaiting && !waiting.has(id))) isRoomNew = true;
+            if (isWaiting) waiting.add(id);
+            else waiting.delete(id);
             if (dueMs !== undefined) dueAtMs.set(id, dueMs);
             if (!mayGoOn) return;
           } catch (thrown) {
@@ -220,7 +222,7 @@ export function createSessionService(deps: SessionServiceDeps): Service {
           const rest = new AbortController();
           const untilDueMs = Math.max(0, Math.min(Number.POSITIVE_INFINITY, ...dueAtMs.values()) - clock.wallMs());
           const untilPlacingMs =
-            isRoomNew && wanting.size > 0 ? Math.max(0, mayPlaceAtMs - clock.monotonicMs()) : Number.POSITIVE_INFINITY;
+            isRoomNew && waiting.size > 0 ? Math.max(0, mayPlaceAtMs - clock.monotonicMs()) : Number.POSITIVE_INFINITY;
           const pause = clock
             .delay(Math.min(pauseMs, untilDueMs, untilPlacingMs), AbortSignal.any([signal, rest.signal]))
             .catch(() => undefined);

@@ -1,5 +1,6 @@
 import { AppError } from "../../base/errors.ts";
 import { isSameJson } from "../../base/same-json.ts";
+import type { SessionPower } from "../../contract/session-spec.ts";
 import type { HubContext } from "../hub-context.ts";
 import type { Presence } from "../life/presence.ts";
 import type { NewEvent } from "../store/event-log.ts";
@@ -7,6 +8,7 @@ import type { BoxOffers } from "./box-offers.ts";
 import { type BoxFacts, planSession, type SessionPlan, statusOf } from "./plan-session.ts";
 import type { SeatBook } from "./seat-book.ts";
 import { seatOf } from "./seats.ts";
+import type { SessionMaker } from "./session-maker.ts";
 import { createSessionPlacer } from "./session-placer.ts";
 import {
   boxesOf,
@@ -45,8 +47,8 @@ export interface SessionStep {
   readonly dueMs: number | undefined;
   /** Every box that may have something of it. */
   readonly boxes: readonly string[];
-  /** It has no box, or should have another. */
-  readonly wantsBox: boolean;
+  /** For room: it has no box, should have another, or finds too little on its own. */
+  readonly isWaiting: boolean;
 }
 
 export interface SessionStepsDeps {
@@ -55,6 +57,7 @@ export interface SessionStepsDeps {
   readonly seats: SeatBook;
   readonly users: UserBook;
   readonly offers: BoxOffers;
+  readonly maker: Pick<SessionMaker, "setPower">;
 }
 
 type ReadFacts = Pick<BoxFacts, "box" | "report" | "set">;
@@ -62,7 +65,7 @@ type ReadFacts = Pick<BoxFacts, "box" | "report" | "set">;
 /** Not heard for so long, a box is lost. */
 export const LOST_AFTER_MS = 120_000;
 
-export function createSessionSteps({ context, presence, seats, users, offers }: SessionStepsDeps): SessionSteps {
+export function createSessionSteps({ context, presence, seats, users, offers, maker }: SessionStepsDeps): SessionSteps {
   const { store, clock } = context;
   const placer = createSessionPlacer({ store, clock, seats, offers });
   const boxesSeen = new Map<string, Promise<ReadFacts>>();
@@ -78,26 +81,31 @@ export function createSessionSteps({ context, presence, seats, users, offers }: 
     const shortOf = await claimHome(session, before, boxes);
     const nowMs = clock.wallMs();
     const plan = planSession(session, before, { boxes, shortOf, nowMs });
+    if (plan.laterPower !== undefined) {
+      await takeOver(session, plan.laterPower);
+      return { mayGoOn: true, dueMs: undefined, boxes: known, isWaiting: false };
+    }
     const from = plan.progress.box;
     const isLost = from !== undefined && (boxes.get(from)?.lostAtMs ?? Number.POSITIVE_INFINITY) <= nowMs;
     const placed = plan.wantsBox !== undefined && mayPlace ? await placer.place(session, plan, isLost) : undefined;
     const { progress } = placed ?? plan;
     const event = placed?.event ?? plan.event;
+    const now = boxesOf(progress);
+    // Before it is forgotten that it was there: a seat that nobody knows of is only swept much later.
+    for (const boxId of known) if (!now.includes(boxId)) await seats.release(boxId, id);
     const isWritten = before === undefined || !isSameJson(progress, before);
     if (isWritten) {
       const object = { kind: SESSION_STATE_KIND, id, body: progress };
       await store.objects.put(object, { nowMs, expectedRevision: held?.revision ?? 0, event });
     }
-    const now = boxesOf(progress);
-    for (const boxId of known) if (!now.includes(boxId)) await seats.release(boxId, id);
-    const common = { dueMs: plan.dueMs, boxes: now, wantsBox: plan.wantsBox !== undefined };
+    const common = { dueMs: plan.dueMs, boxes: now, isWaiting: plan.wantsBox !== undefined || shortOf !== undefined };
     if (placed !== undefined && progress.box !== plan.progress.box) {
-      return { ...common, mayGoOn: true, wantsBox: false };
+      return { ...common, mayGoOn: true, isWaiting: false };
     }
     const changes = await Promise.all(plan.writes.map((write) => carryOut(session, write)));
     if (plan.isOver) {
       await finish(session, now);
-      return { ...common, mayGoOn: false, dueMs: undefined, wantsBox: false };
+      return { ...common, mayGoOn: false, dueMs: undefined, isWaiting: false };
     }
     return { ...common, mayGoOn: isWritten || changes.includes(true) };
   };
@@ -155,6 +163,16 @@ export function createSessionSteps({ context, presence, seats, users, offers }: 
     const { changed } = await store.expected.replace(boxId, { owner, entries }, context);
     boxesSeen.delete(boxId);
     return changed;
+  };
+
+  const takeOver = async (session: Session, power: SessionPower): Promise<void> => {
+    const { id } = session;
+    const text = `Session ${id} is to be ${power.state}, as its box was told later than this hub remembers`;
+    await maker.setPower(session, power, {
+      nowMs: clock.wallMs(),
+      audit: { actor: "hub", action: "session.recovered", subject: `session/${id}`, outcome: "done", detail: text },
+      event: { kind: "session.recovered", workloadId: id, text, data: { id } },
+    });
   };
 
   /** In this order: what is left by a hub that dies in between is found by its session. */

@@ -1,24 +1,14 @@
 import type { SessionWish } from "../../contract/fleet/session.ts";
-import type { SessionPower, SessionRunSpec } from "../../contract/session-spec.ts";
+import type { SessionPower } from "../../contract/session-spec.ts";
 import type { SessionStatus } from "../../contract/session-status.ts";
+import { sessionWorkload } from "../../contract/session-workload.ts";
 import type { SessionWorkload } from "../../contract/workload.ts";
 import type { Session } from "./session-record.ts";
 
 /** Pure. What its box is told. */
-export function workloadOf({ id, wish, power }: Session): SessionWorkload {
-  const { name, resources } = wish;
-  const limits = {
-    ...(resources?.cpu === undefined ? {} : { cpu: resources.cpu }),
-    ...(resources?.memory === undefined ? {} : { memory: resources.memory }),
-  };
-  return {
-    kind: "session",
-    id,
-    ...(name === undefined ? {} : { name }),
-    ...(Object.keys(limits).length === 0 ? {} : { resources: limits }),
-    power,
-    spec: runSpecOf(wish),
-  };
+export function workloadOf({ wish, power }: Pick<Session, "wish" | "power">): SessionWorkload {
+  const { name, box: _box, select: _select, onLost: _onLost, ...spec } = wish;
+  return sessionWorkload(spec, { name, power });
 }
 
 /** Pure. The last form before it is taken from a box: it runs no more, and the box knows what becomes of its volumes. */
@@ -34,11 +24,6 @@ export function farewellOf(
     power: { state: "hibernated", turn },
     spec: { ...workload.spec, hibernation: "stopped", ...(told === undefined ? {} : { volumes: told }) },
   };
-}
-
-function runSpecOf(wish: SessionWish): SessionRunSpec {
-  const { id: _id, name: _name, box: _box, select: _select, onLost: _onLost, resources, ...spec } = wish;
-  return { ...spec, ...(resources?.gpus === undefined ? {} : { gpus: resources.gpus }) };
 }
 
 /** Pure. The wish and power that a session must have had of which only its box knows. It stays where it is until somebody says otherwise. */

@@ -184,13 +184,14 @@ export function startSessionHub(
   } = {},
 ) {
   const stop = new AbortController();
+  const log = createMemoryLog();
   const context: HubContext = {
     hubId: wish.hubId ?? "hub-1",
     version: "0",
     store,
     clock,
     random: () => 0.5,
-    log: createMemoryLog(),
+    log,
     newSecret: () => randomBytes(32).toString("base64url"),
     secrets: undefined,
     life: stop.signal,
@@ -201,7 +202,7 @@ export function startSessionHub(
   const done = parts.service.run(stop.signal);
   return {
     ...parts,
-    log: context.log,
+    log,
     stop: async () => {
       listeners.delete(parts.onReport);
       stop.abort();

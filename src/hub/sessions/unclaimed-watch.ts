@@ -6,6 +6,7 @@ import type { WorkloadStatus } from "../../contract/local-status.ts";
 import type { Report } from "../../contract/report.ts";
 import type { Store } from "../store/store.ts";
 import { isSelected } from "./choose-box.ts";
+import { statusOf } from "./plan-session.ts";
 import type { SessionMaker } from "./session-maker.ts";
 import {
   boxesOf,
@@ -28,7 +29,7 @@ export interface UnclaimedWatch {
 }
 
 export interface UnclaimedWatchDeps {
-  readonly store: Pick<Store, "objects" | "boxes">;
+  readonly store: Pick<Store, "objects" | "boxes" | "reports">;
   readonly clock: Clock;
   readonly log: Log;
   readonly maker: Pick<SessionMaker, "find" | "recover">;
@@ -61,6 +62,13 @@ export function createUnclaimedWatch({ store, clock, log, maker }: UnclaimedWatc
     });
   };
 
+  /** Whether the box that this memory has for its home has anything of it that would be lost. */
+  const isAlive = async (id: string, homeId: string | undefined): Promise<boolean> => {
+    if (homeId === undefined) return false;
+    const status = statusOf(id, { report: await store.reports.get(homeId) });
+    return status !== undefined && status.state !== "waiting" && status.state !== "refused";
+  };
+
   const noteBox = async (session: Session, boxId: string): Promise<void> => {
     const { id, wish, ending } = session;
     const held = await store.objects.get(SESSION_STATE_KIND, id);
@@ -70,12 +78,14 @@ export function createUnclaimedWatch({ store, clock, log, maker }: UnclaimedWatc
     if (box === undefined) return;
     const nowMs = clock.wallMs();
     const mayBeHome = wish.box === undefined ? isSelected(wish, box.labels) : wish.box === boxId;
-    const isHome = progress.box === undefined && ending === undefined && mayBeHome;
+    const isHome = ending === undefined && mayBeHome && !(await isAlive(id, progress.box));
+    const left = progress.box === undefined ? [] : [{ box: progress.box, sinceMs: nowMs, isLost: true }];
     const next: SessionProgress = isHome
       ? {
           ...progress,
           box: boxId,
           placement: { box: boxId, reason: "it runs there already", atMs: nowMs, passedOver: [] },
+          leaving: [...progress.leaving, ...left],
         }
       : { ...progress, leaving: [...progress.leaving, { box: boxId, sinceMs: nowMs, isLost: false }] };
     const text = isHome

@@ -51,22 +51,57 @@ export function thin(
   open: Thinning | undefined,
   samples: readonly Sample[],
 ): { readonly open: Thinning; readonly closed: readonly ClosedPoint[] } {
-  const buckets: Record<SeriesStep, OpenBucket | undefined> = {
-    "15s": open?.["15s"],
-    "1m": open?.["1m"],
-    "15m": open?.["15m"],
+  const filling: Record<SeriesStep, Filling | undefined> = {
+    "15s": fillingOf(open?.["15s"]),
+    "1m": fillingOf(open?.["1m"]),
+    "15m": fillingOf(open?.["15m"]),
   };
   const closed: ClosedPoint[] = [];
   for (const sample of samples.toSorted((one, other) => one.atMs - other.atMs)) {
+    const figures = Object.entries(sample.values).filter(([, value]) => Number.isFinite(value));
     for (const step of STEPS) {
       const startMs = Math.floor(sample.atMs / STEP_MS[step]) * STEP_MS[step];
-      const bucket = buckets[step];
-      if (bucket !== undefined && startMs < bucket.startMs) continue;
-      if (bucket !== undefined && startMs > bucket.startMs) closed.push({ step, point: toPoint(bucket) });
-      buckets[step] = addTo(bucket?.startMs === startMs ? bucket : { startMs, sums: {} }, sample);
+      const held = filling[step];
+      if (held !== undefined && startMs < held.startMs) continue;
+      if (held !== undefined && startMs > held.startMs) closed.push({ step, point: toPoint(bucketOf(held)) });
+      const bucket = held?.startMs === startMs ? held : { startMs, sums: new Map<string, MutableSum>() };
+      addTo(bucket, figures);
+      filling[step] = bucket;
     }
   }
-  return { open: buckets, closed };
+  const openOf = (step: SeriesStep) => (filling[step] === undefined ? undefined : bucketOf(filling[step]));
+  return { open: { "15s": openOf("15s"), "1m": openOf("1m"), "15m": openOf("15m") }, closed };
+}
+
+type MutableSum = [count: number, sum: number, min: number, max: number];
+
+/** A bucket while samples are added. Names come from boxes: a map, so that none of them means anything to JavaScript. */
+interface Filling {
+  readonly startMs: number;
+  readonly sums: Map<string, MutableSum>;
+}
+
+function fillingOf(bucket: OpenBucket | undefined): Filling | undefined {
+  if (bucket === undefined) return undefined;
+  const { startMs, sums } = bucket;
+  return { startMs, sums: new Map(Object.entries(sums).map(([name, [...sum]]) => [name, sum])) };
+}
+
+function bucketOf({ startMs, sums }: Filling): OpenBucket {
+  return { startMs, sums: Object.fromEntries(sums) };
+}
+
+function addTo({ sums }: Filling, figures: readonly (readonly [name: string, value: number])[]): void {
+  for (const [name, value] of figures) {
+    const sum = sums.get(name);
+    if (sum === undefined) sums.set(name, [1, value, value, value]);
+    else {
+      sum[0]++;
+      sum[1] += value;
+      sum[2] = Math.min(sum[2], value);
+      sum[3] = Math.max(sum[3], value);
+    }
+  }
 }
 
 export function toPoint({ startMs, sums }: OpenBucket): Point {
@@ -75,15 +110,4 @@ export function toPoint({ startMs, sums }: OpenBucket): Point {
     { mean: sum / count, min, max },
   ]);
   return { atMs: startMs, values: Object.fromEntries(figures) };
-}
-
-/** Names come from boxes: a map, so that none of them means anything to JavaScript. */
-function addTo(bucket: OpenBucket, sample: Sample): OpenBucket {
-  const sums = new Map(Object.entries(bucket.sums));
-  for (const [name, value] of Object.entries(sample.values)) {
-    if (!Number.isFinite(value)) continue;
-    const [count, sum, min, max] = sums.get(name) ?? [0, 0, value, value];
-    sums.set(name, [count + 1, sum + value, Math.min(min, value), Math.max(max, value)]);
-  }
-  return { startMs: bucket.startMs, sums: Object.fromEntries(sums) };
 }
