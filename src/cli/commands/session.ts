@@ -36,6 +36,8 @@ interface LogFlags extends HubFlags {
   readonly follow?: boolean;
   readonly tail?: string;
   readonly since?: string;
+  readonly stdout?: boolean;
+  readonly stderr?: boolean;
 }
 
 const DEFAULT_WAIT = "60s";
@@ -78,6 +80,8 @@ function addListing(command: Command, context: CommandContext, finish: Finish): 
     .option("-f, --follow", "go on with what is written from now on, across restarts and hibernation, until Ctrl-C")
     .option("-n, --tail <number>", "how many lines to begin with (default: 100)")
     .option("--since <time>", "nothing before it, such as 15m or 2026-01-15T10:00:00Z")
+    .option("--stdout", "only what it wrote to its standard output")
+    .option("--stderr", "only what it wrote to its standard error")
     .action(async (session: string, flags: LogFlags) => finish(await runSessionLogs(session, flags, context)));
 }
 
