@@ -4,7 +4,7 @@ import type { HubClient } from "../../client/hub-client.ts";
 import { parseSessionFile } from "../../config/session-file.ts";
 import type { SessionView, SessionWish } from "../../contract/fleet/session.ts";
 import { IDENTIFIER_PATTERN } from "../../contract/identifier.ts";
-import { HIBERNATION_DEPTHS, RESTART_RULES, SESSION_PLATFORMS } from "../../contract/session-spec.ts";
+import { HIBERNATION_DEPTHS, RESTART_RULES } from "../../contract/session-spec.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
 import { findBox } from "../find-box.ts";
 import { addHubFlags, type HubFlags, openHub } from "../hub-session.ts";
@@ -14,6 +14,7 @@ import { gather, parseDurationSeconds } from "../parse-values.ts";
 import { readGivenFile } from "../read-given-file.ts";
 import { freeId, type SessionFlags, sessionFromFlags } from "../session-from-flags.ts";
 import { renderEndpoints, renderPlacement } from "../session-views.ts";
+import { TRANSLATED_PLATFORMS } from "../translate-session.ts";
 import { stateText, waitForSession } from "../wait-for-session.ts";
 
 interface StartFlags extends HubFlags, SessionFlags {
@@ -55,7 +56,7 @@ export function addSessionStart(command: Command, context: CommandContext, finis
     .option("--active-cpu <percent>", "processor time above this counts as use")
     .option("--max <span>", "end after so long: 8h")
     .addOption(
-      new Option("--platform <platform>", "what runs it; else what the box has").choices([...SESSION_PLATFORMS]),
+      new Option("--platform <platform>", "what runs it; else what the box has").choices([...TRANSLATED_PLATFORMS]),
     )
     .addOption(
       new Option("--restart <rule>", "when it is started again; always when left out").choices([...RESTART_RULES]),
