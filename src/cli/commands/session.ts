@@ -2,6 +2,7 @@ import { Command, Option } from "commander";
 import { AppError } from "../../base/errors.ts";
 import type { HubClient } from "../../client/hub-client.ts";
 import { SESSION_STATES, type SessionView } from "../../contract/fleet/session.ts";
+import { BOX_PLATFORMS } from "../../contract/session-spec.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
 import { findBox, orNothing } from "../find-box.ts";
 import { findSession } from "../find-session.ts";
@@ -10,7 +11,6 @@ import { collect, printJson } from "../output.ts";
 import { parseDurationSeconds } from "../parse-values.ts";
 import { renderEndpoints, renderSession, renderSessions } from "../session-views.ts";
 import { show, type WatchFlags } from "../show.ts";
-import { TRANSLATED_PLATFORMS } from "../translate-session.ts";
 import { waitForSession } from "../wait-for-session.ts";
 import { runLogs } from "./logs.ts";
 import { addSessionStart } from "./session-start.ts";
@@ -66,7 +66,7 @@ function addListing(command: Command, context: CommandContext, finish: Finish): 
     .option("-b, --box <box>", "only those of one box")
     .option("-u, --user <user>", "only those of one user")
     .addOption(new Option("--state <state>", "only those in this state").choices([...SESSION_STATES]))
-    .addOption(new Option("--platform <platform>", "only those that run on it").choices([...TRANSLATED_PLATFORMS]))
+    .addOption(new Option("--platform <platform>", "only those that run on it").choices([...BOX_PLATFORMS]))
     .option("-w, --watch", "show it again at each change, until Ctrl-C")
     .action(async (flags: ListFlags) => finish(await runSessionList(flags, context)));
   addHubFlags(command.command("show"))
