@@ -95,6 +95,7 @@ debian_purpose() {
     curl) echo "asks the agent's socket in tests" ;;
     dpkg) echo "writes the Debian package" ;;
     chromium) echo "a real browser for the tests of the pages" ;;
+    docker.io | podman | runc) echo "container engines that tests start for themselves and end" ;;
     *) echo "needed here" ;;
   esac
 }
@@ -109,6 +110,8 @@ debian_has() {
     systemd-container) command -v systemd-nspawn >/dev/null && return 0 ;;
     procps) command -v ps >/dev/null && return 0 ;;
     supervisor) command -v supervisord >/dev/null && return 0 ;;
+    docker.io) [ -x /usr/sbin/dockerd ] || command -v dockerd >/dev/null && return 0 ;;
+    runc) [ -x /usr/sbin/runc ] && return 0 ;;
     *) command -v "$1" >/dev/null && return 0 ;;
   esac
   [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]

@@ -139,6 +139,8 @@ async function startDaemon(kind: Kind): Promise<ContainerDaemon> {
     const path = [process.env["PATH"], "/usr/sbin", "/sbin"].join(delimiter);
     const child = spawn(kind.program, [...command.args], {
       stdio: ["ignore", log, log],
+      // Podman's monitor leaves a note of each container that ran out of memory where it was started.
+      cwd: directory,
       env: { ...process.env, PATH: path, ...command.env },
     });
     daemon = child;

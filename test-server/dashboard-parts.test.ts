@@ -16,7 +16,7 @@ const { nearestName } = await load("nearest-name.js");
 const { changesIn } = await load("changes.js");
 const { toTunnel } = await load("tunnel-form.js");
 const { splitWords, toSession } = await load("session-form.js");
-const { isWebAddress } = await load("session-text.js");
+const { exitText, idleText, isWebAddress, portText, wakesText } = await load("session-text.js");
 const { differencesOf, toWorkload, unshownOf } = await load("stream-form.js");
 const { unwellFirst } = await load("box-query.js");
 const { parseLabels, labelsText } = await load("labels.js");
@@ -328,4 +328,20 @@ test("only addresses that a browser opens become links", () => {
   expect(["javascript:alert(1)", "rtsp://box/1", "data:text/html,x", "tcp://box:1", "nothing"].some(isWebAddress)).toBe(
     false,
   );
+});
+
+test("a session's figures read as words, and an end for want of memory is named", () => {
+  const wish = { idleTimeout: "30m" };
+  const idle = { hibernatesAt: "2026-01-15T10:32:00Z" };
+  const nowMs = Date.parse("2026-01-15T10:30:00Z");
+  expect(idleText({ state: "running", session: { idle }, wish }, nowMs)).toBe("hibernates in 2 min 0 s");
+  expect(idleText({ state: "running", session: { idle }, wish }, nowMs + 130_000)).toBe("hibernates now");
+  expect(idleText({ state: "hibernated", session: { idle }, wish }, nowMs)).toBe("hibernates after 30m unused");
+  expect(idleText({ state: "running", session: {}, wish: {} }, nowMs)).toBe(undefined);
+  expect(exitText({ code: 137, signal: null, class: "oom-killed" })).toBe("out of memory, code 137, oom-killed");
+  expect(exitText({ code: null, signal: "SIGTERM", class: "asked" })).toBe("SIGTERM, asked");
+  expect(wakesText({ session: { wakeMs: { frozen: 12.4, stopped: 1200 } } })).toBe(
+    "12 ms from frozen, 1 s from stopped",
+  );
+  expect(portText({ port: 80, hostPort: 8080, address: "10.0.0.1" })).toBe("port 8080 on 10.0.0.1 → 80/tcp");
 });

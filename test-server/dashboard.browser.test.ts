@@ -178,6 +178,7 @@ test.skipIf(!hasBrowser)(
       "Workloads",
       "Start a stream",
       "Tunnels",
+      "Sessions",
       "Rollouts",
       "Events",
       "Alerts",
@@ -192,6 +193,12 @@ test.skipIf(!hasBrowser)(
       expect(unnamed, name).toEqual([]);
       expect(await page.evaluate("document.documentElement.scrollWidth"), name).toBeLessThanOrEqual(360);
     }
+    await go(page, "Sessions");
+    await page.getByRole("link", { name: "Start a session" }).click();
+    for (const row of ["port", "variable", "volume"]) await page.getByRole("button", { name: `Add a ${row}` }).click();
+    await page.getByRole("group", { name: "volume 1" }).waitFor();
+    expect(await page.evaluate(UNNAMED_CONTROLS), "Start a session").toEqual([]);
+    expect(await page.evaluate("document.documentElement.scrollWidth")).toBeLessThanOrEqual(360);
     await page.close();
     expect(complaints).toEqual([]);
   },

@@ -4,10 +4,12 @@ import { existsSync } from "node:fs";
 import { createServer } from "node:net";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { reportOf } from "../src/hub/store/store.fake.ts";
 import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
 import { CHROMIUM } from "./chromium.ts";
 import { FAULTS } from "./faults/fault-catalog.ts";
 import { createTestServer, type TestServer } from "./server.ts";
+import { openRawConnection } from "./sse/raw-connection.ts";
 
 /** Without Chromium these tests are skipped: Ubuntu has it only as a snap. */
 const hasBrowser = existsSync(CHROMIUM.executablePath);
@@ -189,6 +191,33 @@ test.skipIf(!hasBrowser).each([400, 1000, 1600])("nothing is wider than a screen
   expect(
     await page.locator("html").evaluate(({ scrollWidth }: { scrollWidth: number }) => scrollWidth),
   ).toBeLessThanOrEqual(width);
+  await page.close();
+});
+
+test.skipIf(!hasBrowser)("a command is sent from the page, and its answer shown", async () => {
+  await using server = await createTestServer({ port: 0 });
+  await using client = openRawConnection(`${server.origin}/v1/boxes/north-1/events`);
+  const page = await openPage(server);
+  await page.locator('#command-form [name="name"]').selectOption("StopSession");
+  await page.locator('#command-form [name="args"]').fill('{"id":"web","generation":7}');
+  await page.getByRole("button", { name: "Send command" }).click();
+  await page.getByText("no answer yet").waitFor();
+  await client.until('"name":"StopSession","args":{"id":"web","generation":7}');
+  const [command] = server.commands.list();
+  const result = {
+    id: command?.id ?? "",
+    ok: false,
+    text: "older generation 7 than 9",
+    finishedAt: "2026-01-15T10:30:45Z",
+  };
+  for (const sequence of [1, 2]) {
+    server.reports.add({ ...reportOf("north-1", "s", sequence), commandResults: [result] });
+  }
+  await page.getByText("north-1: not done: older generation 7 than 9 · told 2 times").waitFor();
+  await page.locator('#command-form [name="args"]').fill("{");
+  await page.getByRole("button", { name: "Send command" }).click();
+  await page.getByText(/^args: /).waitFor();
+  expect(server.commands.list()).toHaveLength(1);
   await page.close();
 });
 

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
 import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
+import { runSluice } from "./sluice-command.ts";
 
 /** A server that drives by command, and a real agent that runs plain programs. */
 
@@ -59,6 +60,10 @@ test("a server drives sessions by command: once, in the order of generations, in
   const [pid] = world.workloadPids();
   expect(await ask(world, "StartSession", { spec: specOf("web"), generation: 3 })).toBe("ok already");
   expect((await world.workload("web"))?.session).toMatchObject({ commanded: { generation: 3 } });
+  expect((await runSluice(world, ["status"])).text).toContain("expected by a command (generation 3)");
+  expect((await runSluice(world, ["explain", "web"])).text).toContain(
+    "Expected by a command (generation 3): /bin/sleep for anna",
+  );
   expect(await ask(world, "TouchSession", { id: "web" })).toBe("ok noted");
   expect(await ask(world, "TouchSession", { id: "nobody" })).toBe("no no session nobody runs on this box");
 
@@ -102,7 +107,18 @@ test("a server drives sessions by command: once, in the order of generations, in
   expect(await ask(world, "StopSession", { id: "web", generation: 9 })).toMatch(
     /^no conflict: the server's expected set/,
   );
-  world.server.set.remove(["web"]);
+  const [owned] = world.workloadPids();
+
+  // A server that has lost its memory names nothing: what it cannot know is kept, and said to be kept.
+  world.server.fault("lose-state", {});
+  await world.until(async () => (await world.workload("web"))?.session?.unclaimed !== undefined, "it is kept");
+  expect((await world.workload("web"))?.session?.unclaimed).toMatchObject({ spec: { user: "anna" } });
+  expect(world.workloadPids()).toEqual([owned]);
+  expect((await runSluice(world, ["explain", "web"])).text).toContain(
+    "Expected by what was expected before the hub forgot it",
+  );
+  await untilConnected(world);
+  expect(await ask(world, "StopSession", { id: "web", generation: 10 })).toMatch(/^ok stopped: it was kept for a hub/);
   await world.until(() => world.workloadPids().length === 0, "it is stopped");
 });
 

@@ -28,7 +28,8 @@ async function main(): Promise<number> {
     world: {
       stateDir: STATE_DIR,
       server: { port: DEFAULT_OPTIONS.port, rtmpPort: DEFAULT_OPTIONS.rtmpPort },
-      agentArguments: ["--report-interval-seconds", "2"],
+      // The README's application.
+      agentArguments: ["--report-interval-seconds", "2", "--policy-session-commands", "/usr/bin/python3"],
     },
   });
   const { hub, world } = hubWorld;
@@ -52,6 +53,9 @@ async function main(): Promise<number> {
   say(`Open ${hub.origin}/ to see the picture and the charts. The command line does the same:`);
   say(`  scripts/sluice login ${hub.origin} --token-file .try/admin.token`);
   say("  scripts/sluice stream ls --watch");
+  say(
+    "  scripts/sluice session start files --port 8000:8000/http --wait -- /usr/bin/python3 -m http.server 8000 --bind 127.0.0.1",
+  );
   say("Ctrl-C ends everything.");
   await watching;
   say("Ending the hub, the agent and its streams");

@@ -27,10 +27,10 @@ async function look(hubWorld: HubWorld, note: (topic: string, text: string) => v
     "agent",
     status === undefined ? "no agent answers" : `agent pid ${status.pid} answers, its link is ${status.link.state}`,
   );
-  for (const { id, state, pid, restarts, cause, description } of status?.workloads ?? []) {
+  for (const { id, kind, state, pid, restarts, cause, description } of status?.workloads ?? []) {
     const process = pid === undefined ? "no process" : `pid ${pid}`;
     const why = cause === undefined || state === "running" ? "" : `: ${cause}`;
-    note(`workload ${id}`, `stream ${id} is ${state} (${process}, ${restarts} restarts)${why}   ${description}`);
+    note(`workload ${id}`, `${kind} ${id} is ${state} (${process}, ${restarts} restarts)${why}   ${description}`);
   }
   for (const { key, video, connects } of world.server.rtmp?.publishers() ?? []) {
     if (video === undefined) continue;

@@ -13,7 +13,7 @@ export function drawHistory({ incidents, gaps, starts }, nowMs) {
       rows: incidents.map((one) => [drawTime(one.start), `${one.kind}: ${one.cause}`, spanText(one, nowMs)]),
     })}
     ${drawTable({
-      title: "Gaps in media",
+      title: "Gaps",
       none: "None so far.",
       heads: ["when", "what", "how long"],
       rows: gaps.map((one) => [drawTime(one.start), `${one.workload}: ${one.cause}`, spanText(one, nowMs)]),

@@ -2,7 +2,7 @@ import { oneLine } from "../base/log.ts";
 import type { BoxHistoryView, BoxView } from "../contract/fleet/box-view.ts";
 import { formatAge, formatDuration } from "./duration.ts";
 import { countOf, type View } from "./output.ts";
-import type { Tone } from "./paint.ts";
+import type { Paint, Tone } from "./paint.ts";
 import { type Column, renderTable } from "./render-table.ts";
 
 const CONNECTION_TONES: Readonly<Record<BoxView["connection"], Tone>> = {
@@ -92,6 +92,7 @@ export function renderBox(box: BoxView, view: View): string {
       `${box.workloads.running} of ${box.workloads.total} run${box.workloads.unwell === 0 ? "" : `, ${paint("bad", `${box.workloads.unwell} unwell`)}`}`,
     ],
     ...(node === undefined ? [] : [["machine", describeNode(node)] as const]),
+    ...(box.sessions?.platforms ?? []).map((each) => ["platform", describePlatform(each, paint)] as const),
     ...box.incidents.map(
       ({ kind, cause, start }) =>
         ["incident", paint("bad", `${kind}: ${oneLine(cause)}, since ${age(start)}`)] as const,
@@ -100,6 +101,14 @@ export function renderBox(box: BoxView, view: View): string {
     ["revision", String(box.revision)],
   ];
   return lines.map(([label, text]) => `${label.padEnd(13)}${text}\n`).join("");
+}
+
+function describePlatform(
+  { platform, isReady, version, reason }: NonNullable<BoxView["sessions"]>["platforms"][number],
+  paint: Paint,
+): string {
+  const more = [version, reason].flatMap((text) => (text === undefined ? [] : [`, ${oneLine(text)}`])).join("");
+  return `${platform} ${isReady ? paint("good", "ready") : paint("bad", "away")}${more}`;
 }
 
 function describeNode(node: NonNullable<BoxView["node"]>): string {

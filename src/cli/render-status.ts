@@ -142,15 +142,25 @@ function tunnelText(tunnel: NonNullable<WorkloadStatus["tunnel"]>): string {
   return [phase, ...latency, ...open].join(", ");
 }
 
+/** `http://127.0.0.1:21000, expected by a command (generation 3)` */
+function sessionText({ endpoints = [], commanded, unclaimed }: NonNullable<WorkloadStatus["session"]>): string {
+  return [
+    ...endpoints.map(({ url }) => url),
+    ...(commanded === undefined ? [] : [`expected by a command (generation ${commanded.generation})`]),
+    ...(unclaimed === undefined ? [] : ["kept for a hub that does not know it any more"]),
+  ].join(", ");
+}
+
 function describe(workload: WorkloadStatus, paint: Paint): string {
-  const { description, nextStartInSeconds, update, tunnel } = workload;
+  const { description, nextStartInSeconds, update, tunnel, session } = workload;
   const cause = workload.cause ?? tunnel?.reason;
   const next = nextStartInSeconds === undefined ? "" : ` (next start in ${formatDuration(nextStartInSeconds)})`;
   const because =
     cause === undefined && next === "" ? "" : `\n${paint("warn", `${oneLine(cause ?? "")}${next}`.trim())}`;
   const isUnderWay = update?.state === "proving" || update?.state === "replacing";
   const updating = isUnderWay ? `\n${paint("quiet", oneLine(`update: ${update.message}`))}` : "";
-  const told = tunnel === undefined ? "" : `\n${paint("quiet", tunnelText(tunnel))}`;
+  const text = tunnel === undefined ? session && sessionText(session) : tunnelText(tunnel);
+  const told = text === undefined || text === "" ? "" : `\n${paint("quiet", oneLine(text))}`;
   return `${oneLine(description)}${told}${because}${updating}`;
 }
 

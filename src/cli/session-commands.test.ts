@@ -168,6 +168,14 @@ test("what does not run in time is told with its reason and stays asked for; one
   });
 });
 
+test("a box shows what it can run sessions with", async () => {
+  const podman = { platform: "podman", isReady: false, reason: "nothing listens there" };
+  await report("studio", { sessions: { platforms: [...FACTS.platforms, podman] } });
+  const { out } = await run("box", "show", "studio");
+  expect(out).toMatch(/^platform +docker ready, 20\.10\.24$/m);
+  expect(out).toMatch(/^platform +podman away, nothing listens there$/m);
+});
+
 test("an exit for want of memory is told apart", async () => {
   const at = "2026-01-15T10:30:45.000Z";
   said = { state: "waiting", nextStartInSeconds: 4, lastExit: { at, code: 137, signal: null, class: "oom-killed" } };

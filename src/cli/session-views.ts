@@ -102,10 +102,13 @@ function runsOf({ wish: { template } }: SessionView): string {
   return [...(image === undefined ? [] : [image]), ...command, ...args].join(" ");
 }
 
+/** Of a container's id: as many as its engine shows. */
+const INSTANCE_LETTERS = 12;
+
 function platformOf({ session, wish }: SessionView): string | undefined {
   const platform = session?.platform ?? wish.platform;
   if (platform === undefined) return undefined;
-  return session?.instance === undefined ? platform : `${platform}, ${session.instance}`;
+  return session?.instance === undefined ? platform : `${platform}, ${session.instance.slice(0, INSTANCE_LETTERS)}`;
 }
 
 function sleepOf({ session }: SessionView, nowMs: number): string | undefined {

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { parseAllDocuments } from "yaml";
 import { createTestContext } from "./command-context.fake.ts";
 import { runProgram } from "./program.ts";
 
@@ -75,4 +76,29 @@ test("what cannot be translated is told with its field", async () => {
     err: expect.stringContaining("id: given nothing"),
   });
   expect(await translate(WEB, "--address", "here")).toMatchObject({ exitCode: 64 });
+});
+
+test("a cluster is asked in YAML that kubectl takes, and no secret is hidden in Base64", async () => {
+  const flags = ["--platform", "kubernetes", "--namespace", "apps"];
+  const { exitCode, out, err } = await translate(WEB, ...flags);
+  expect({ exitCode, err }).toEqual({ exitCode: 0, err: "" });
+  const documents = parseAllDocuments(out).map((document) => document.toJS());
+  expect(documents.map(({ kind }) => kind)).toEqual(["PersistentVolumeClaim", "Secret", "Deployment", "Service"]);
+  for (const { metadata } of documents) expect(metadata.namespace).toBe("apps");
+  const base64 = (text: string) => Buffer.from(text).toString("base64");
+  expect(documents[1]).toMatchObject({ data: { DB_PASSWORD: base64("***") } });
+  expect(out).toContain("# Secrets are masked");
+  expect(out).not.toContain("hunter-22");
+  const shown = (await translate(WEB, ...flags, "--show-secrets")).out;
+  expect(shown).toContain(`DB_PASSWORD: ${base64("hunter-22")}`);
+  expect(shown).not.toContain("masked");
+  const http = WEB.replace("{port: 80}", "{port: 80, scheme: http}").replace(
+    "id: web",
+    "id: web\nplatform: kubernetes",
+  );
+  expect((await translate(http, "--ingress-host", "{{session}}.apps.example")).out).toContain("host: web.apps.example");
+  expect(await translate(WEB.replace("port: 80", "port: 80, hostPort: 8080"), ...flags)).toMatchObject({
+    exitCode: 69,
+    err: expect.stringContaining("template.ports[0].hostPort: given 8080"),
+  });
 });

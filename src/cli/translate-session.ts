@@ -1,26 +1,25 @@
 import { AppError } from "../base/errors.ts";
-import type { SessionSpec } from "../contract/session-spec.ts";
+import type { SessionPlatformName, SessionSpec } from "../contract/session-spec.ts";
 import { sessionWorkload } from "../contract/session-workload.ts";
 import type { SessionWorkload } from "../contract/workload.ts";
 import { toContainerRequest } from "../translate/container-request.ts";
+import { type ClusterPlace, toKubernetesManifests } from "../translate/kubernetes-manifests.ts";
 import { toProcessLaunch } from "../translate/process-launch.ts";
 
 /** What stands for what only a box knows. */
 const STATE_DIR = "<state directory>";
 const MARK = { boxId: "<box>", generation: 1, nonce: "<nonce>", specHash: "<hash of the spec>" };
 
-export const TRANSLATED_PLATFORMS = ["docker", "podman", "process"] as const;
-export type TranslatedPlatform = (typeof TRANSLATED_PLATFORMS)[number];
-
 export interface TranslationBox {
   /** Where ports can be reached that name no address. */
   readonly address: string;
   /** The first port that the box would give where none is asked for. */
   readonly firstPort: number;
+  readonly cluster: Omit<ClusterPlace, "stateDir">;
 }
 
 /** What a platform would be asked for. Pure. Throws `invalid` and `unsupported` as the translations do. */
-export function translateSession(session: SessionSpec, platform: TranslatedPlatform, box: TranslationBox): unknown {
+export function translateSession(session: SessionSpec, platform: SessionPlatformName, box: TranslationBox): unknown {
   const workload = sessionWorkload(session);
   switch (platform) {
     case "docker":
@@ -33,6 +32,8 @@ export function translateSession(session: SessionSpec, platform: TranslatedPlatf
       });
     case "process":
       return translateProcess(workload, box);
+    case "kubernetes":
+      return toKubernetesManifests(workload, MARK, { ...box.cluster, stateDir: STATE_DIR });
   }
 }
 

@@ -22,8 +22,8 @@ const PATIENT_AFTER_MS = 10_000;
 const PATIENT_PERIOD_MS = 1000;
 
 /**
- * Whether that is what was waited for. Pure. `ended` is as good as `running`: its work was done before anybody looked. Throws
- * `refused` and `conflict` for what waiting changes nothing about.
+ * Whether that is what was waited for. Pure. `ended` is as good as `running`: its work was done before anybody looked. What its box
+ * says from before the last wish counts for nothing. Throws `refused` and `conflict` for what waiting changes nothing about.
  */
 export function hasCome(session: SessionView | undefined, id: string, until: SessionGoal): boolean {
   if (session === undefined) {
@@ -33,7 +33,8 @@ export function hasCome(session: SessionView | undefined, id: string, until: Ses
   if (until === "gone") return false;
   if (session.state === "refused") throw new AppError("refused", stateText(session));
   if (session.state === "stopping") throw new AppError("conflict", `session ${id} was stopped meanwhile`);
-  return session.state === until || session.state === "ended";
+  const hasCarriedOut = (session.session?.turn ?? -1) >= session.power.turn;
+  return hasCarriedOut && (session.state === until || session.state === "ended");
 }
 
 /** Rejects with `timeout`, telling state and reason; and as `hasCome`. */

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { LOG_LEVELS } from "../base/log.ts";
 import { boxIdSchema } from "../contract/identifier.ts";
-import { SESSION_PLATFORMS } from "../contract/session-spec.ts";
+import { BOX_PLATFORMS } from "../contract/session-spec.ts";
 import { hostSchema as hostNameSchema, ipAddressSchema } from "../contract/tunnel-spec.ts";
 import { type AgentOption, type DefaultContext, derivedOption, option, unsetOption } from "./agent-option.ts";
 import {
@@ -149,13 +149,9 @@ export const AGENT_OPTIONS = {
     help: "Time between two whole proofs of a tunnel's end: it attacks itself and must refuse. A handshake with its peer is repeated every 15 s.",
   }),
 
-  "sessions.platforms": option(
-    listValue(z.enum(SESSION_PLATFORMS), SESSION_PLATFORMS.join(", ")),
-    ["docker", "podman", "process"],
-    {
-      help: "What may run sessions on this box, the first that suits a session first. What is not installed is told as away.",
-    },
-  ),
+  "sessions.platforms": option(listValue(z.enum(BOX_PLATFORMS), BOX_PLATFORMS.join(", ")), [...BOX_PLATFORMS], {
+    help: "What may run sessions on this box, the first that suits a session first. What is not installed is told as away.",
+  }),
   "sessions.dockerSocket": option(pathValue(), "/var/run/docker.sock", { help: "Where Docker Engine is asked." }),
   "sessions.podmanSocket": option(pathValue(), "/run/podman/podman.sock", {
     help: "Where Podman is asked (`podman system service`).",

@@ -252,3 +252,9 @@ test("an enrolment token is checked, and no message repeats it", async () => {
     'link.enrolmentToken was given "sluice1.***"; allowed: an enrolment token as the hub printed it',
   );
 });
+
+test("a platform that no agent serves is none that a box may be given", async () => {
+  expect(await problemsOf({ flags: { "sessions.platforms": "docker,kubernetes" } })).toMatch(
+    /sessions\.platforms.*kubernetes.*docker, podman, process/,
+  );
+});

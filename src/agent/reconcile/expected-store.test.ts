@@ -70,6 +70,33 @@ test("a hold survives a restart of the agent", async () => {
   expect(world.ids()).toEqual([]);
 });
 
+test("what the hub forgot is kept across a restart of the agent, and what it forgot to have stopped stays stopped", async () => {
+  const session = (id: string): Workload => ({
+    kind: "session",
+    id,
+    spec: { user: "anna", template: { image: "nginx:1" } },
+  });
+  const named = (epoch: string, revision: number, ids: readonly string[]) =>
+    ({ ...whole(revision, []), epoch, workloads: ids.map(session) }) as const;
+  const before = createWorld();
+  await before.store.apply(named("e1", 1, ["kept", "stopped"]), "e1.1");
+  await before.store.apply(named("e1", 2, ["kept"]), "e1.2");
+  await before.store.apply(named("e2", 1, ["stopped"]), "e2.1");
+  const parsed: unknown = JSON.parse(JSON.stringify(before.saved.at(-1)));
+  expect(parsed).toMatchObject({
+    sessions: { unclaimed: ["kept"], withheld: ["stopped"], stopped: [["stopped", 0]] },
+  });
+  const world = createWorld(before.saved.at(-1));
+  expect(world.ids()).toEqual(["kept", "stopped"]);
+  expect([...world.store.state().sessions.withheld]).toEqual(["stopped"]);
+  world.order.length = 0;
+  await world.store.apply(named("e2", 2, ["kept", "stopped"]), "e2.2");
+  // The set is the same; who expects it is not, and a report has to say that.
+  expect(world.order).toEqual(["put", "change", "save"]);
+  expect([...world.store.state().sessions.unclaimed]).toEqual([]);
+  expect(await world.store.endUnclaimed("kept")).toBe(false);
+});
+
 test("an empty id resets the cursor, an absent one leaves it", async () => {
   const world = createWorld();
   await world.store.apply(whole(1, ["a"]), "e.1");

@@ -174,11 +174,13 @@ async function turnEach(
   const hub = await openHub(flags, context);
   const found: SessionView[] = [];
   for (const name of names) found.push(await findSession(hub, name, signal));
+  // All are asked before any is waited for: they stop at the same time.
+  const asked: (SessionView | undefined)[] = [];
+  for (const { id } of found) asked.push(await act(hub, id, signal));
   const items: unknown[] = [];
-  for (const { id } of found) {
-    const asked = await act(hub, id, signal);
+  for (const [index, { id }] of found.entries()) {
     const session =
-      limitSeconds === undefined ? asked : await waitForSession({ id, until, limitSeconds }, hub, context);
+      limitSeconds === undefined ? asked[index] : await waitForSession({ id, until, limitSeconds }, hub, context);
     items.push(session ?? { id, removed: true });
     if (flags.json === true) continue;
     if (limitSeconds === undefined) io.write(`session ${id} ${said}\n`);

@@ -60,8 +60,11 @@ export async function startContainer(
   }
   const { details, facts } = existing;
   if (isNewNetwork) await client.reconnect({ name: request.network.Name, containerId: facts.id });
-  if (differs(details, request.limits)) await client.update(facts.id, request.limits);
+  const isLimitedAnew = differs(details, request.limits);
+  if (isLimitedAnew && options.engine === "docker") await client.update(facts.id, request.limits);
   await client.start(facts.id);
+  if (isLimitedAnew && options.engine === "podman")
+    await client.updateRunning(facts.id, toOciResources(request.limits));
   return lookAgain(facts.id, options, client);
 }
 
@@ -144,6 +147,17 @@ async function ensureImage(reference: string, { workloadId, signal, client, log 
       log.info(`Fetching image ${reference} for ${workloadId}: ${done} of ${total} MB so far`);
     },
   });
+}
+
+const CPU_PERIOD_US = 100_000;
+
+function toOciResources({ NanoCpus, Memory }: ContainerLimits): object {
+  return {
+    ...(Memory === undefined ? {} : { memory: { limit: Memory, swap: Memory } }),
+    ...(NanoCpus === undefined
+      ? {}
+      : { cpu: { quota: Math.round((NanoCpus / 1e9) * CPU_PERIOD_US), period: CPU_PERIOD_US } }),
+  };
 }
 
 function differs({ HostConfig }: ContainerDetails, { NanoCpus = 0, Memory = 0 }: ContainerLimits): boolean {

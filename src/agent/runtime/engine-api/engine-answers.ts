@@ -49,9 +49,8 @@ export type ContainerDetails = z.output<typeof inspectSchema>;
 
 export const createdSchema = z.object({ Id: z.string() });
 
-export const containersSchema = z.array(z.object({ Id: z.string(), Names: z.array(z.string()).nullish() }));
-
 const labels = z.record(z.string(), z.string()).nullish();
+export const containersSchema = z.array(z.object({ Id: z.string(), Labels: labels }));
 export const networksSchema = z.array(z.object({ Id: z.string(), Name: z.string(), Labels: labels }));
 export type EngineNetwork = z.output<typeof networksSchema>[number];
 

@@ -73,6 +73,8 @@ export interface EngineClient {
   pause(id: string): Promise<void>;
   unpause(id: string): Promise<void>;
   update(id: string, limits: unknown): Promise<void>;
+  /** Podman's own call, of a running container and until its end: it has no other. `resources`: as the OCI runtime takes them. */
+  updateRunning(id: string, resources: unknown): Promise<void>;
   /** With force: whatever its state. Its volumes stay. No error where there is none. */
   remove(id: string): Promise<void>;
   networks(labels: Labels): Promise<readonly EngineNetwork[]>;
@@ -106,8 +108,8 @@ export function createEngineClient(
 ): EngineClient {
   const request = createEngineRequest(address, deps);
   const ask = async <T>(schema: z.ZodType<T>, call: EngineCall): Promise<T> => {
-    const { json } = await request.ask(call);
-    return read(schema, json, address);
+    const { text } = await request.ask(call);
+    return read(schema, text, address);
   };
   const act = async (call: EngineCall): Promise<void> => {
     await request.ask(call);
@@ -135,7 +137,7 @@ export function createEngineClient(
         query,
         ...(limitMs === undefined ? {} : { limitMs }),
       });
-      return found.map(({ Id }) => Id);
+      return found.filter(({ Labels }) => hasAll(Labels, labels)).map(({ Id }) => Id);
     },
     inspect: async (id, limitMs) => {
       const call = {
@@ -160,6 +162,8 @@ export function createEngineClient(
     pause: (id) => act({ method: "POST", path: onContainer(id, "pause") }),
     unpause: (id) => act({ method: "POST", path: onContainer(id, "unpause") }),
     update: (id, limits) => act({ method: "POST", path: onContainer(id, "update"), body: limits }),
+    updateRunning: (id, resources) =>
+      act({ method: "POST", path: `/libpod${onContainer(id, "update")}`, version: "v4.0.0", body: resources }),
     remove: async (id) => {
       // Podman's own force first waits for it to end well. What does not run cannot be killed, which Podman answers with 500.
       await act({
@@ -172,8 +176,10 @@ export function createEngineClient(
       const path = `/containers/${encodeURIComponent(id)}`;
       await act({ method: "DELETE", path, query: { force: "true" }, limitMs: DISK_LIMIT_MS, accepts: [404, 409] });
     },
-    networks: (labels) =>
-      ask(networksSchema, { method: "GET", path: "/networks", query: { filters: labelFilter(labels) } }),
+    networks: async (labels) => {
+      const call = { method: "GET", path: "/networks", query: { filters: labelFilter(labels) } } as const;
+      return (await ask(networksSchema, call)).filter(({ Labels }) => hasAll(Labels, labels));
+    },
     createNetwork: async (body) => (await ask(createdSchema, { method: "POST", path: "/networks/create", body })).Id,
     reconnect: async ({ name, containerId }) => {
       const path = `/networks/${encodeURIComponent(name)}`;
@@ -184,7 +190,7 @@ export function createEngineClient(
     removeNetwork: (id) => act({ method: "DELETE", path: `/networks/${encodeURIComponent(id)}`, accepts: [404] }),
     volumes: async (labels) => {
       const call = { method: "GET", path: "/volumes", query: { filters: labelFilter(labels) } } as const;
-      return (await ask(volumesSchema, call)).Volumes ?? [];
+      return ((await ask(volumesSchema, call)).Volumes ?? []).filter(({ Labels }) => hasAll(Labels, labels));
     },
     createVolume: (body) => ask(createdVolumeSchema, { method: "POST", path: "/volumes/create", body }),
     removeVolume: (name) =>
@@ -271,16 +277,23 @@ function labelTexts(labels: Labels): readonly string[] {
   return Object.entries(labels).map(([name, value]) => `${name}=${value}`);
 }
 
+/** Podman gives volumes that have any one of several labels, and what is asked for may be removed: so it is held to all. */
+function hasAll(found: Labels | null | undefined, wanted: Labels): boolean {
+  return Object.entries(wanted).every(([name, value]) => found?.[name] === value);
+}
+
 function labelFilter(labels: Labels): string {
   return JSON.stringify({ label: labelTexts(labels) });
 }
 
-function read<T>(schema: z.ZodType<T>, json: unknown, { title, socketPath }: EngineAddress): T {
-  const parsed = schema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  throw new AppError("unavailable", `${title} at ${socketPath} answered with something else than it should`, {
-    cause: parsed.error,
-  });
+function read<T>(schema: z.ZodType<T>, text: string, { title, socketPath }: EngineAddress): T {
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new AppError("unavailable", `${title} at ${socketPath} answered with something else than it should`, {
+      cause,
+    });
+  }
 }
 
 async function* readEvents(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<EngineEvent> {

@@ -7,6 +7,8 @@ export interface EngineCall {
   readonly method: "GET" | "POST" | "DELETE";
   /** Behind the version: `/containers/json`. */
   readonly path: string;
+  /** Absent: `v1.41`. */
+  readonly version?: string;
   readonly query?: Readonly<Record<string, string | undefined>>;
   readonly body?: unknown;
   /** Until the whole answer, or until its head where it is a stream. */
@@ -17,8 +19,8 @@ export interface EngineCall {
 }
 
 export interface EngineRequest {
-  /** The whole answer: its status and its JSON, undefined for an empty one. */
-  ask(call: EngineCall): Promise<{ readonly status: number; readonly json: unknown }>;
+  /** The whole answer. */
+  ask(call: EngineCall): Promise<{ readonly status: number; readonly text: string }>;
   /** An answer that is read as it comes. Its bytes end with the signal, or when the reader leaves. */
   open(call: EngineCall): Promise<AsyncIterable<Uint8Array>>;
 }
@@ -53,7 +55,7 @@ export function createEngineRequest(
   };
 
   const send = async (call: EngineCall, signal: AbortSignal): Promise<HttpResponse> => {
-    const url = new URL(`http://engine/${VERSION}${call.path}`);
+    const url = new URL(`http://engine/${call.version ?? VERSION}${call.path}`);
     for (const [name, value] of Object.entries(call.query ?? {})) {
       if (value !== undefined) url.searchParams.set(name, value);
     }
@@ -74,8 +76,7 @@ export function createEngineRequest(
     ask: (call) =>
       limited(call, async (signal) => {
         const response = await send(call, signal);
-        const text = await readText(response);
-        return { status: response.status, json: text.trim() === "" ? undefined : parse(text, address) };
+        return { status: response.status, text: await readText(response) };
       }),
     open: async (call) => {
       const leave = new AbortController();
@@ -115,14 +116,4 @@ async function readText(response: HttpResponse): Promise<string> {
     pieces.push(piece);
   }
   return Buffer.concat(pieces).toString();
-}
-
-function parse(text: string, { title, socketPath }: EngineAddress): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    // `_ping` answers with a word.
-    if (text.trim() === "OK") return undefined;
-    throw new AppError("unavailable", `${title} at ${socketPath} answered with something that is no JSON`, { cause });
-  }
 }

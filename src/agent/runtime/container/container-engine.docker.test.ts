@@ -1,0 +1,72 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type ContainerDaemon, dockerRefusal, startDocker } from "../../../../test-server/container-daemon.ts";
+import { defineEngineTests } from "../../../../test-server/container-engine-suite.ts";
+import { openEngineUnderTest, smallSession } from "../../../../test-server/container-engine-world.ts";
+
+const title = dockerRefusal === undefined ? "a real Docker Engine" : `a real Docker Engine (skipped: ${dockerRefusal})`;
+const SLEEPER = ["/usr/bin/perl", "-e", "$SIG{TERM} = sub { exit 0 }; sleep 1 while 1"];
+
+describe.skipIf(dockerRefusal !== undefined)(title, () => {
+  let daemon: ContainerDaemon | undefined;
+  const stateDir = mkdtempSync(join(tmpdir(), "sluice-engine-"));
+  beforeAll(async () => {
+    daemon = await startDocker();
+  });
+  afterAll(async () => {
+    await daemon?.[Symbol.asyncDispose]();
+    rmSync(stateDir, { recursive: true, force: true });
+  });
+
+  defineEngineTests("docker", () => daemon);
+
+  describe("that freezes, and that is killed", () => {
+    test("holds nobody up while it is frozen, and what it did meanwhile is known afterwards", async () => {
+      if (daemon === undefined) return expect.unreachable();
+      await using box = await openEngineUnderTest({ platform: "docker", daemon, stateDir });
+      await box.untilReady();
+      const run = await box.start(smallSession("ice", { image: daemon.image, script: SLEEPER }));
+      let isOver = false;
+      void run.exited.then(() => {
+        isOver = true;
+      });
+      daemon.signal("SIGSTOP");
+      try {
+        const beganMs = performance.now();
+        await expect(box.engine.sweep()).rejects.toMatchObject({ code: "timeout" });
+        expect(performance.now() - beganMs).toBeLessThan(6000);
+        await expect.poll(() => box.engine.status().isReady).toBe(false);
+        expect(box.engine.status().reason).toContain("Docker Engine at ");
+        expect(isOver).toBe(false);
+        process.kill(run.networkPid() ?? 0, "SIGKILL");
+      } finally {
+        daemon.signal("SIGCONT");
+      }
+      expect(await run.exited).toMatchObject({ signal: "SIGKILL", isAdopted: false });
+      await box.untilReady();
+    });
+
+    test("a killed daemon ends no session here by its silence: the end is told by the next one", async () => {
+      if (daemon === undefined) return expect.unreachable();
+      await using box = await openEngineUnderTest({ platform: "docker", daemon, stateDir });
+      await box.untilReady();
+      const workload = smallSession("ash", { image: daemon.image, script: SLEEPER });
+      const run = await box.start(workload);
+      let isOver = false;
+      void run.exited.then(() => {
+        isOver = true;
+      });
+      await daemon.kill();
+      await expect.poll(() => box.engine.status().isReady).toBe(false);
+      expect(isOver).toBe(false);
+      // Without live-restore the next daemon ends what it finds.
+      await daemon.start();
+      await box.untilReady();
+      await expect.poll(() => isOver).toBe(true);
+      const woken = await box.start(workload, 2);
+      expect(woken.instance).toBe(run.instance);
+    });
+  });
+});

@@ -1,0 +1,123 @@
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type ContainerDaemon, dockerRefusal, startDocker } from "./container-daemon.ts";
+import { smallSession } from "./container-engine-world.ts";
+import { createSessionWorld } from "./container-session-world.ts";
+import { freePorts } from "./tunnel-pair.ts";
+
+const title =
+  dockerRefusal === undefined ? "sessions on a real Docker Engine" : `sessions on Docker (skipped: ${dockerRefusal})`;
+const SLEEPER = ["/usr/bin/perl", "-e", "$SIG{TERM} = sub { exit 0 }; sleep 1 while 1"];
+
+describe.skipIf(dockerRefusal !== undefined).concurrent(title, { timeout: 120_000 }, () => {
+  let daemon: ContainerDaemon | undefined;
+  beforeAll(async () => {
+    daemon = await startDocker();
+  });
+  afterAll(async () => {
+    await daemon?.[Symbol.asyncDispose]();
+  });
+  const sessionOf = (id: string, wish: Partial<Parameters<typeof smallSession>[1]> = {}) =>
+    smallSession(id, { image: daemon?.image ?? "", script: SLEEPER, ...wish });
+
+  test("an agent that is killed finds each session as it is: running, standing still, asleep, ended", async () => {
+    if (daemon === undefined) return expect.unreachable();
+    await using world = await createSessionWorld("docker", daemon);
+    await world.startAgent();
+    const asleep = { state: "hibernated", turn: 1 } as const;
+    const frozen = sessionOf("kill-frozen");
+    const once = sessionOf("kill-once", {
+      script: ["/usr/bin/sh", "-c", "while [ ! -e /tmp/x ]; do sleep 0.1; done; exit 4"],
+    });
+    const sessions = [
+      sessionOf("kill-running"),
+      { ...frozen, spec: { ...frozen.spec, hibernation: "frozen" as const } },
+      sessionOf("kill-asleep"),
+      { ...once, spec: { ...once.spec, restart: "never" as const } },
+    ];
+    world.server.putStreams(...sessions);
+    const before = await Promise.all(sessions.map(({ id }) => world.untilState(id, "running")));
+    world.server.putStreams(...sessions.slice(1, 3).map((session) => ({ ...session, power: asleep })));
+    await Promise.all(["kill-frozen", "kill-asleep"].map((id) => world.untilState(id, "hibernated")));
+    await world.killAgent("SIGKILL");
+    const run = { AttachStdout: false, Cmd: ["/usr/bin/touch", "/tmp/x"] };
+    const exec = await daemon.call("POST", "/v1.41/containers/sluice-kill-once/exec", run);
+    const execId = typeof exec === "object" && exec !== null && "Id" in exec ? String(exec.Id) : "";
+    await daemon.call("POST", `/v1.41/exec/${execId}/start`, { Detach: true });
+    await daemon.call("POST", "/v1.41/containers/sluice-kill-once/wait");
+
+    await world.startAgent();
+    expect(await world.untilState("kill-running", "running")).toMatchObject({
+      restarts: 0,
+      session: { instance: before[0]?.session?.instance },
+    });
+    expect(await world.untilState("kill-frozen", "hibernated")).toMatchObject({
+      session: { sleep: { depth: "frozen" } },
+    });
+    expect(await world.untilState("kill-asleep", "hibernated")).toMatchObject({
+      session: { sleep: { depth: "stopped" } },
+    });
+    expect(await world.untilState("kill-once", "ended")).toMatchObject({ lastExit: { code: 4 } });
+
+    const awake = { state: "running", turn: 2 } as const;
+    world.server.putStreams(...sessions.slice(1, 3).map((session) => ({ ...session, power: awake })));
+    for (const at of [1, 2]) {
+      const woken = await world.untilState(sessions[at]?.id ?? "", "running");
+      expect(woken.session?.instance).toBe(before[at]?.session?.instance);
+    }
+  });
+
+  test("an engine that is away is waited for, and what it ran all the time is taken over when it answers", async () => {
+    if (daemon === undefined) return expect.unreachable();
+    const directory = mkdtempSync(join(tmpdir(), "sluice-late-"));
+    const socketPath = join(directory, "late.sock");
+    try {
+      await using world = await createSessionWorld("docker", { socketPath });
+      await world.startAgent();
+      world.server.putStreams(sessionOf("late"));
+      const waiting = await world.untilState("late", "waiting");
+      expect(JSON.stringify(waiting)).toContain(`waits for Docker Engine at ${socketPath}: nothing listens there`);
+      symlinkSync(daemon.socketPath, socketPath);
+      const first = await world.untilState("late", "running");
+      expect(first.restarts).toBe(0);
+
+      await world.killAgent("SIGKILL");
+      rmSync(socketPath);
+      await world.startAgent();
+      await world.untilState("late", "waiting");
+      symlinkSync(daemon.socketPath, socketPath);
+      const second = await world.untilState("late", "running");
+      expect([second.restarts, second.session?.instance]).toEqual([0, first.session?.instance]);
+      expect(world.agent()?.output()).toContain("Adopted late (container ");
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
+
+  test("what cannot run says why, holds up nobody, and is tried again with longer and longer pauses", async () => {
+    if (daemon === undefined) return expect.unreachable();
+    await using world = await createSessionWorld("docker", daemon);
+    await world.startAgent();
+    const [hostPort = 0] = await freePorts(1);
+    world.server.putStreams(
+      sessionOf("loop", { script: ["/usr/bin/sh", "-c", "exit 3"] }),
+      sessionOf("nowhere", { image: "localhost:1/nothing/here:1" }),
+      sessionOf("port-a", { ports: [{ port: 8080, hostPort }] }),
+    );
+    const nowhere = await world.until(async () => {
+      const found = await world.workload("nowhere");
+      return found?.cause?.includes("could not be fetched") ? found : undefined;
+    }, "the image is named");
+    expect(nowhere).toMatchObject({ state: "waiting", cause: expect.stringContaining("localhost:1/nothing/here:1") });
+    await world.until(async () => ((await world.workload("loop"))?.restarts ?? 0) >= 2, "it was started again");
+    expect((await world.workload("loop"))?.lastExit).toMatchObject({ code: 3, class: "failed" });
+    world.server.putStreams(sessionOf("port-b", { ports: [{ port: 8080, hostPort }] }));
+    const blocked = await world.untilState("port-b", "waiting");
+    expect(JSON.stringify(blocked)).toContain("port-a");
+    // Whoever has the port lets go: the other gets it.
+    world.server.set.remove(["port-a"]);
+    await world.untilState("port-b", "running");
+  });
+});
