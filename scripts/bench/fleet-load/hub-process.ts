@@ -22,7 +22,7 @@ export interface Fleet {
   readonly keys: ReadonlyMap<string, string>;
 }
 
-const START_MS = 30_000;
+const START_MS = 90_000;
 const ENROL_AT_ONCE = 200;
 
 /** Writes a store with approved boxes, as if each had enrolled. */

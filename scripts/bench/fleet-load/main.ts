@@ -18,6 +18,12 @@ const LIMIT_SECONDS = 400;
 const ADDRESSES = 8;
 const CHANGES = 30;
 
+interface Run {
+  readonly rows: Row[];
+  readonly seconds: number;
+  readonly signal: AbortSignal;
+}
+
 interface World {
   readonly fleet: Fleet;
   readonly hub: HubProcess;
@@ -48,17 +54,23 @@ async function main(args: readonly string[]): Promise<number> {
   const signal = AbortSignal.any([stop, ended.signal]);
   const directory = await mkdtemp(join(tmpdir(), "sluice-fleet-"));
   let world: World | undefined;
+  const rows: Row[] = [];
+  const tell = async () => {
+    if (world === undefined || rows.length === 0) return;
+    process.stdout.write(`${renderTable(rows)}\n\n${describeMachine(count, world)}\n`);
+    if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(rows)}\n`);
+  };
   try {
     say(`writing a store with ${count} boxes`);
     const fleet = await prepareFleet(directory, count);
     const hub = await createHubProcess(directory, fleet);
     await hub.start();
     world = createWorld(fleet, hub);
-    const rows = await measure(world, seconds, signal);
-    process.stdout.write(`${renderTable(rows)}\n\n${describeMachine(count, world)}\n`);
-    if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(rows)}\n`);
+    await measure(world, { rows, seconds, signal });
+    await tell();
     return 0;
   } catch (thrown) {
+    await tell();
     say(`ended early: ${messageOf(thrown)}`);
     return 1;
   } finally {
@@ -102,7 +114,8 @@ function createWorld(fleet: Fleet, hub: HubProcess): World {
   };
 }
 
-async function measure(world: World, seconds: number, signal: AbortSignal): Promise<readonly Row[]> {
+/** Puts what it has measured into `rows` as it goes: a run that ends early still tells what it knows. */
+async function measure(world: World, { rows, seconds, signal }: Run): Promise<void> {
   const { hub, boxes } = world;
   const count = boxes.length;
   await systemClock.delay(2000, signal);
@@ -112,6 +125,7 @@ async function measure(world: World, seconds: number, signal: AbortSignal): Prom
     for (const box of boxes) box.start(Math.random() * 1000);
     await reach(world, count, signal);
   });
+  rows.push({ what: `connect ${count} boxes`, unit: "ms", samples: [connectMs] });
   say(`all connected after ${Math.round(connectMs)} ms; reporting for ${seconds} s`);
   const reporting = startReporting(boxes, hub.port);
   // Whatever ends the run ends its reports: nothing else would.
@@ -122,22 +136,9 @@ async function measure(world: World, seconds: number, signal: AbortSignal): Prom
   const steadyMs = await timed(() => systemClock.delay(seconds * 1000, signal));
   const after = readProcessFigures(hub.pid());
   const heartbeats = [...reporting.latenciesMs];
-  say(`one change of one box, ${CHANGES} times`);
-  const single = await changeSome(world, signal);
-  say("one rollout to all");
-  const cpuMs = () => readProcessFigures(hub.pid()).cpuMs;
-  const beforeAllMs = cpuMs();
-  const all = await changeAll(world, signal);
-  const rolloutCpuMs = cpuMs() - beforeAllMs;
-  say("killing the hub");
-  const storm = await stormOf(world, signal);
-  return [
-    { what: `connect ${count} boxes`, unit: "ms", samples: [connectMs] },
+  rows.push(
     { what: "heartbeat (a report and its answer)", unit: "ms", samples: heartbeats },
     { what: "reports a second", unit: "/s", samples: [(heartbeats.length / steadyMs) * 1000] },
-    { what: "reports that failed, the storm's included", unit: "", samples: [reporting.failed] },
-    { what: "change of one box → that box", unit: "ms", samples: single },
-    { what: "rollout → each box", unit: "ms", samples: all, bar: { of: "max", limit: 1000 } },
     {
       what: "hub: KiB RSS a box",
       unit: "",
@@ -146,13 +147,29 @@ async function measure(world: World, seconds: number, signal: AbortSignal): Prom
     },
     { what: "hub: RSS", unit: "MB", samples: [after.rssMB] },
     { what: "hub: CPU of a report", unit: "ms", samples: [(after.cpuMs - before.cpuMs) / heartbeats.length] },
-    { what: "hub: CPU of the rollout, a box", unit: "ms", samples: [rolloutCpuMs / count] },
     { what: "hub: CPU of one core", unit: "%", samples: [((after.cpuMs - before.cpuMs) / steadyMs) * 100] },
+  );
+  say(`one change of one box, ${CHANGES} times`);
+  const single = await changeSome(world, signal);
+  rows.push({ what: "change of one box → that box", unit: "ms", samples: single });
+  say("one rollout to all");
+  const cpuMs = () => readProcessFigures(hub.pid()).cpuMs;
+  const beforeAllMs = cpuMs();
+  const all = await changeAll(world, signal);
+  const rolloutCpuMs = cpuMs() - beforeAllMs;
+  rows.push(
+    { what: "rollout → each box", unit: "ms", samples: all, bar: { of: "max", limit: 1000 } },
+    { what: "hub: CPU of the rollout, a box", unit: "ms", samples: [rolloutCpuMs / count] },
+  );
+  say("killing the hub");
+  const storm = await stormOf(world, signal);
+  rows.push(
     { what: "storm: hub answers again", unit: "ms", samples: [storm.answersMs] },
     { what: "storm: half of the boxes back", unit: "ms", samples: [storm.halfMs] },
     { what: "storm: 99 % back", unit: "ms", samples: [storm.mostMs] },
     { what: "storm: all back", unit: "ms", samples: [storm.allMs], bar: { of: "max", limit: 60_000 } },
-  ];
+    { what: "reports that failed, the storm's included", unit: "", samples: [reporting.failed] },
+  );
 }
 
 async function changeSome(world: World, signal: AbortSignal): Promise<number[]> {

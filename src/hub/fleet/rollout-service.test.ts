@@ -5,7 +5,7 @@ import { createMemoryStore } from "../store/memory/memory-store.ts";
 import { enrol, NOW, stream } from "../store/store.fake.ts";
 import type { Store } from "../store/store.ts";
 import { storeUnavailable } from "../store/store-error.ts";
-import { ROLLOUT_KIND } from "./rollout-objects.ts";
+import { ROLLOUT_KIND, ROLLOUT_STATUS_KIND } from "./rollout-objects.ts";
 import { createRolloutService } from "./rollout-service.ts";
 
 let ids = 0;
@@ -133,5 +133,36 @@ test("a rollout looks at each box once, and again at one that somebody else has 
   await store.expected.change("b-2", { put: [stream("mine")] }, { nowMs: NOW });
   await clock.advance(6000);
   expect(looked).toEqual(["b-1", "b-2", "b-3", "b-2"]);
+  await hub.stop();
+});
+
+test("boxes are settled in steps, a few at a time, all of them once, and others have their turn in between", async () => {
+  const store = await newStore();
+  for (let n = 0; n < 2400; n++) await enrol(store, `c-${n}`, { site: "north" });
+  const steps: number[] = [];
+  let running = 0;
+  let most = 0;
+  const counted: Store = {
+    ...store,
+    expected: {
+      ...store.expected,
+      settle: async (boxIds, plan, nowMs) => {
+        steps.push(boxIds.length);
+        most = Math.max(most, ++running);
+        const settled = await store.expected.settle(boxIds, plan, nowMs);
+        running--;
+        return settled;
+      },
+    },
+  };
+  const clock = createFakeClock(NOW);
+  const hub = run(counted, "hub-1", clock);
+  await expect
+    .poll(async () => {
+      await clock.advance(100);
+      return (await store.objects.get(ROLLOUT_STATUS_KIND, "doors"))?.body;
+    })
+    .toMatchObject({ matching: 2401, placed: 2401 });
+  expect([steps.reduce((sum, count) => sum + count, 0), steps.length, most]).toEqual([2401, 10, 4]);
   await hub.stop();
 });

@@ -65,6 +65,16 @@ export function describeStore(name: string, open: () => Promise<StoreWorld>): vo
         expect(await store.boxes.findByKey("k2")).toBeUndefined();
       });
 
+      test("their ids come in pages, in the order of the list", async () => {
+        const { store, other } = await begin();
+        for (const id of ["c", "a", "d", "b"]) await enrol(store, id);
+        const first = await other.boxes.listIds({ limit: 3 });
+        expect(first.items).toEqual(["a", "b", "c"]);
+        const second = await other.boxes.listIds({ after: first.next, limit: 3 });
+        expect(second).toEqual({ items: ["d"], next: undefined });
+        expect((await other.boxes.list({}, { limit: 10 })).items.map(({ id }) => id)).toEqual(["a", "b", "c", "d"]);
+      });
+
       test("of many that use one enrolment token at the same time one gets a box", async () => {
         const { store, other } = await begin();
         const token = { hash: "t", id: "t", createdMs: NOW, expiresMs: NOW + DAY, labels: {}, approve: false };
