@@ -8,7 +8,6 @@ const PLATFORMS = [
   ["docker", "Docker"],
   ["podman", "Podman"],
   ["process", "a plain process"],
-  ["kubernetes", "Kubernetes"],
 ];
 const RESTARTS = [
   ["", "always"],

@@ -10,6 +10,7 @@ export const SESSION_PLATFORMS = ["docker", "podman", "process", "kubernetes"] a
 export type SessionPlatformName = (typeof SESSION_PLATFORMS)[number];
 /** Those that an agent runs sessions on. For `kubernetes` there is the translation alone. */
 export const BOX_PLATFORMS = ["docker", "podman", "process"] as const satisfies readonly SessionPlatformName[];
+export type BoxPlatformName = (typeof BOX_PLATFORMS)[number];
 
 /** Ids become names of containers, networks and Kubernetes objects. */
 export const sessionIdSchema = z
@@ -67,7 +68,7 @@ export const sessionVolumeSchema = z.strictObject({
     .max(1024)
     .regex(/^\/[^\0:]*$/, "must be an absolute path without a colon")
     .optional(),
-  /** Kubernetes only: what is claimed. Absent: 10Gi. */
+  /** Of a cluster only: what is claimed. Absent: 10Gi. */
   size: memoryQuantitySchema.optional(),
   /** What becomes of it when the session is stopped. Absent: it is kept. */
   onStop: z.enum(["keep", "delete"]).optional(),
@@ -76,7 +77,7 @@ export type SessionVolume = z.output<typeof sessionVolumeSchema>;
 
 export const sessionTemplateSchema = z
   .strictObject({
-    /** For Docker, Podman and Kubernetes. */
+    /** For all platforms but `process`. */
     image: z
       .string()
       .max(300)

@@ -19,7 +19,7 @@ const RANK = [
   "hibernated",
   "ended",
 ];
-const PLATFORMS = ["", "docker", "podman", "process", "kubernetes"];
+const PLATFORMS = ["", "docker", "podman", "process"];
 
 /** All sessions, those that do not run as they should first. */
 export function createSessionsView(context) {
