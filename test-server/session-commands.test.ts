@@ -107,7 +107,18 @@ test("a server drives sessions by command: once, in the order of generations, in
   expect(await ask(world, "StopSession", { id: "web", generation: 9 })).toMatch(
     /^no conflict: the server's expected set/,
   );
-  world.server.set.remove(["web"]);
+  const [owned] = world.workloadPids();
+
+  // A server that has lost its memory names nothing: what it cannot know is kept, and said to be kept.
+  world.server.fault("lose-state", {});
+  await world.until(async () => (await world.workload("web"))?.session?.unclaimed !== undefined, "it is kept");
+  expect((await world.workload("web"))?.session?.unclaimed).toMatchObject({ spec: { user: "anna" } });
+  expect(world.workloadPids()).toEqual([owned]);
+  expect((await runSluice(world, ["explain", "web"])).text).toContain(
+    "Expected by what was expected before the hub forgot it",
+  );
+  await untilConnected(world);
+  expect(await ask(world, "StopSession", { id: "web", generation: 10 })).toMatch(/^ok stopped: it was kept for a hub/);
   await world.until(() => world.workloadPids().length === 0, "it is stopped");
 });
 

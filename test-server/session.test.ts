@@ -59,7 +59,7 @@ test("sessions sleep and wake by depth, across agents that are killed in each st
   expect(existsSync(join(world.stateDir, "volumes/cold/data"))).toBe(true);
 }, 120_000);
 
-test("what may run once ends and stays so, what fails comes back later and later, and who holds too much is named", async () => {
+test.concurrent("what may run once ends and stays so, what fails comes back later and later, and who holds too much is named", async () => {
   await using world = await createSessionWorld();
   await world.startAgent();
   const once = (turn: number) =>
@@ -90,12 +90,13 @@ test("what may run once ends and stays so, what fails comes back later and later
   await world.until(async () => ((await world.workload("once"))?.generation ?? 0) > generation, "once runs again");
 }, 120_000);
 
-test("a session that nothing uses falls asleep, while a connection, a busy processor or a call keeps others awake", async () => {
+test.concurrent("a session that nothing uses falls asleep, while a connection, a busy processor or a call keeps others awake", async () => {
   await using world = await createSessionWorld();
   await world.startAgent();
-  const idle = { idleTimeout: "10s", power: awake(1) } as const;
+  const idle = { idleTimeout: "20s", power: awake(1) } as const;
+  const unused = { ...idle, id: "unused", idleTimeout: "10s", hibernation: "frozen" } as const;
   world.server.putStreams(
-    sessionOf({ id: "unused", ...idle, hibernation: "frozen" }),
+    sessionOf(unused),
     sessionOf({ id: "held", ...idle }),
     sessionOf({ id: "batch", ...idle, does: "busy", hasPort: false, activity: { cpuPercent: 5 } }),
     sessionOf({ id: "called", ...idle }),
@@ -119,16 +120,16 @@ test("a session that nothing uses falls asleep, while a connection, a busy proce
   for (const id of ["held", "batch", "called"]) expect((await world.workload(id))?.state, id).toBe("running");
   expect((await world.workload("held"))?.session).toMatchObject({ openConnections: 1 });
 
-  await world.killAgent("SIGKILL");
   calling.abort();
-  await calls.catch(() => undefined);
+  await calls;
+  await world.killAgent("SIGKILL");
   await world.startAgent();
-  world.server.putStreams(sessionOf({ id: "unused", ...idle, hibernation: "frozen" }));
+  world.server.putStreams(sessionOf(unused));
   expect((await world.untilState("unused", "hibernated")).session?.sleep?.because).toBe("idle");
   socket.destroy();
   await world.untilState("held", "hibernated");
   await expect(world.touch("held")).rejects.toThrow("no session held is awake on this box");
-  world.server.putStreams(sessionOf({ id: "unused", ...idle, hibernation: "frozen", power: awake(2) }));
+  world.server.putStreams(sessionOf({ ...unused, power: awake(2) }));
   expect((await world.untilState("unused", "running")).session?.turn).toBe(2);
 }, 120_000);
 

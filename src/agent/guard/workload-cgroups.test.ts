@@ -1,7 +1,25 @@
-import { expect, test } from "vitest";
-import type { CgroupBranch } from "../../base/cgroup-branch.ts";
+import { spawn } from "node:child_process";
+import { mkdirSync, rmdirSync } from "node:fs";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { type CgroupBranch, createCgroupBranch } from "../../base/cgroup-branch.ts";
+import { systemClock } from "../../base/clock.ts";
 import { createMemoryLog } from "../../base/log.ts";
+import { createProcessTable } from "../../base/process-table.ts";
 import { createWorkloadCgroups, settingsOf } from "./workload-cgroups.ts";
+
+/** Where this user may make groups; a machine without such a place cannot show what the kernel does. */
+const ROOT = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].find((place) => {
+  try {
+    const probe = join(place, `sluice-probe-${process.pid}`);
+    mkdirSync(probe);
+    const isUnified = createCgroupBranch(place).counter(`sluice-probe-${process.pid}`, "cgroup.events", "frozen") === 0;
+    rmdirSync(probe);
+    return isUnified;
+  } catch {
+    return false;
+  }
+});
 
 const SHARE = { limits: { memoryBytes: 268_435_456, cpuCores: 0.5 }, priority: 75 };
 const LAUNCH = { workloadId: "cam-1", generation: 3 };
@@ -20,8 +38,17 @@ function createBranch() {
     },
     move: (name, pid) => void calls.push(`move ${pid} ${name}`),
     write: (name, file, value) => void calls.push(`${name}/${file} = ${value}`),
-    counter: (name, file, field) =>
-      groups.has(name) && `${file} ${field}` === "memory.events oom_kill" ? world.kills : undefined,
+    counter: (name, file, field) => {
+      if (!groups.has(name)) return undefined;
+      const counters: Readonly<Record<string, number>> = {
+        "memory.events oom_kill": world.kills,
+        "cgroup.events populated": Number(busy.has(name)),
+        "cgroup.events frozen": Number(
+          calls.findLast((call) => call.includes("cgroup.freeze"))?.endsWith("1") === true,
+        ),
+      };
+      return counters[`${file} ${field}`];
+    },
     remove: (name) => !busy.has(name) && groups.delete(name),
     names: () => [...groups],
   };
@@ -90,3 +117,46 @@ test("kills at the limit are the kernel's own count", () => {
   expect(cgroups.oomKills(LAUNCH)).toBe(1);
   expect(cgroups.oomKills({ workloadId: "other", generation: 1 })).toBe(0);
 });
+
+test("a launch with a group of its own is frozen as a whole, an earlier agent's too; one without says so", () => {
+  const { cgroups, calls, busy } = createBranch();
+  const old = { workloadId: "old", generation: 1 };
+  expect(cgroups.freeze(old, true)).toBe(false);
+  expect(cgroups.isFrozen(old)).toBeUndefined();
+  busy.add("workload-old@1");
+  expect(cgroups.isFrozen(old)).toBe(false);
+  expect(cgroups.freeze(old, true)).toBe(true);
+  expect(calls).toEqual(["workload-old@1/cgroup.freeze = 1"]);
+  expect(cgroups.isFrozen(old)).toBe(true);
+  cgroups.freeze(old, false);
+  expect(cgroups.isFrozen(old)).toBe(false);
+});
+
+test.skipIf(ROOT === undefined)(
+  "the kernel stops a frozen launch, whoever asks, and lets it go on (needs cgroup v2 to write to)",
+  async () => {
+    const directory = join(ROOT ?? "", `sluice-freezer-${process.pid}`);
+    const branch = createCgroupBranch(directory);
+    const child = spawn(process.execPath, ["-e", "for (;;);"], { stdio: "ignore" });
+    const { pid = -1 } = child;
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    onTestFinished(async () => {
+      child.kill("SIGKILL");
+      await gone;
+      await expect.poll(() => branch.remove("workload-app@1")).toBe(true);
+      rmdirSync(directory);
+    });
+    branch.make("workload-app@1");
+    branch.move("workload-app@1", pid);
+    const launch = { workloadId: "app", generation: 1 };
+    const agents = [1, 2].map(() => createWorkloadCgroups(branch, { log: createMemoryLog() }));
+    const ticks = () => createProcessTable().stat(pid)?.cpuTicks ?? 0;
+    expect(agents[0]?.freeze(launch, true)).toBe(true);
+    await expect.poll(() => agents[1]?.isFrozen(launch)).toBe(true);
+    const before = ticks();
+    await systemClock.delay(500);
+    expect(ticks()).toBe(before);
+    expect(agents[1]?.freeze(launch, false)).toBe(true);
+    await expect.poll(ticks, { timeout: 10_000 }).toBeGreaterThan(before);
+  },
+);

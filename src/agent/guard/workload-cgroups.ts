@@ -52,6 +52,9 @@ export function createWorkloadCgroups(branch: CgroupBranch, deps: { readonly log
     failure = text;
   };
 
+  /** An earlier agent's group counts too, before this one has set anything there. */
+  const isPopulated = (name: string) => branch.counter(name, "cgroup.events", "populated") === 1;
+
   return {
     kind: "cgroup",
     hold: (launch, pid, share) => {
@@ -74,7 +77,7 @@ export function createWorkloadCgroups(branch: CgroupBranch, deps: { readonly log
     oomKills: (launch) => branch.counter(groupOf(launch), "memory.events", "oom_kill") ?? 0,
     freeze: (launch, isWanted) => {
       const name = groupOf(launch);
-      if (!applied.has(name)) return false;
+      if (!isPopulated(name)) return false;
       try {
         branch.write(name, "cgroup.freeze", isWanted ? "1" : "0");
         return true;
@@ -85,8 +88,7 @@ export function createWorkloadCgroups(branch: CgroupBranch, deps: { readonly log
     },
     isFrozen: (launch) => {
       const name = groupOf(launch);
-      const frozen = applied.has(name) ? branch.counter(name, "cgroup.events", "frozen") : undefined;
-      return frozen === undefined ? undefined : frozen === 1;
+      return isPopulated(name) ? branch.counter(name, "cgroup.events", "frozen") === 1 : undefined;
     },
     removeOthers: (launches) => {
       const kept = new Set(launches.map(groupOf));

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Workload } from "../../contract/workload.ts";
-import { explain, toWorkloadStatus, type WorkloadView } from "./describe.ts";
+import { explain, stateOf, toWorkloadStatus, type WorkloadView } from "./describe.ts";
 import { createUnit } from "./unit.ts";
 
 const WORKLOAD: Workload = {
@@ -56,5 +56,39 @@ test("limits are explained with who sees to them", () => {
   const limits = { memoryBytes: 268_435_456, cpuCores: 0.5, by: "cgroup" } as const;
   expect(explain(viewOf({ share: { priority: 70, limits } }), "a start event").because).toContain(
     "It may use 256 MiB of memory and 0.5 cores (the kernel sees to that); its priority is 70.",
+  );
+});
+
+const SESSION = { user: "anna", turn: 2, endpoints: [], wakeMs: { frozen: 12 } };
+
+test("a session that sleeps or has ended is where it should be: no fault, no next start, and why in one line", () => {
+  const sleep = { depth: "stopped", since: "2026-01-15T10:30:45.000Z", because: "idle" } as const;
+  const asleep = toWorkloadStatus(viewOf({ rest: "hibernated", session: { ...SESSION, sleep } }));
+  expect(asleep).toMatchObject({ state: "hibernated", cause: "it sleeps (stopped), because nothing used it" });
+  expect(asleep).not.toHaveProperty("fault");
+  expect(asleep).not.toHaveProperty("nextStartInSeconds");
+  const ended = { at: "2026-01-15T10:30:45.000Z", reason: "exit 0, completed" };
+  const over = viewOf({ rest: "ended", session: { ...SESSION, ended } });
+  expect(toWorkloadStatus(over)).toMatchObject({ state: "ended", cause: "it has ended: exit 0, completed" });
+  expect(explain(over, "the server").because).toContain(
+    "It has ended: exit 0, completed, since 2026-01-15T10:30:45.000Z.",
+  );
+});
+
+test("a session that sleeps before it was ever started has its state too, and a frozen one is not stalled", () => {
+  expect(stateOf({ ...viewOf(), unit: undefined, rest: "hibernated" })).toBe("hibernated");
+  const frozen = viewOf();
+  if (frozen.unit !== undefined) {
+    frozen.unit.phase = "running";
+    frozen.unit.finding = { cause: "stopped", message: "stopped by a signal", needsRestart: true };
+  }
+  const sleep = { depth: "frozen", since: "2026-01-15T10:30:45.000Z", because: "asked", memoryBytes: 2 ** 21 } as const;
+  const view = { ...frozen, session: { ...SESSION, sleep } };
+  expect(toWorkloadStatus(view)).toMatchObject({
+    state: "hibernated",
+    cause: "it sleeps (frozen), because it was asked to",
+  });
+  expect(explain(view, "the server").because).toContain(
+    "It sleeps (frozen), because it was asked to, since 2026-01-15T10:30:45.000Z; it holds 2 MiB.",
   );
 });

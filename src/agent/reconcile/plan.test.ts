@@ -60,6 +60,36 @@ const CASES: readonly {
     steps: [],
   },
   {
+    title: "stops what is to sleep, and remembers it",
+    observed: seen("running"),
+    expected: { ...wanted(), rest: "hibernated" },
+    steps: [{ kind: "stop", id: "a", reason: "hibernated" }],
+  },
+  {
+    title: "starts nothing that sleeps, though its settings have changed",
+    observed: seen("waiting", { dueAtMs: 0 }),
+    expected: { ...wanted("h2"), rest: "hibernated" },
+    steps: [],
+  },
+  {
+    title: "starts nothing that was asleep before it was ever started",
+    observed: undefined,
+    expected: { ...wanted(), rest: "hibernated" },
+    steps: [],
+  },
+  {
+    title: "starts what has woken",
+    observed: seen("waiting", { dueAtMs: 0 }),
+    expected: wanted(),
+    steps: [{ kind: "start", id: "a", isChanged: false }],
+  },
+  {
+    title: "ends what has had its time, and starts it no more",
+    observed: seen("launching"),
+    expected: { ...wanted(), rest: "ended" },
+    steps: [{ kind: "stop", id: "a", reason: "ended" }],
+  },
+  {
     title: "stops what nothing expects",
     observed: seen("running"),
     expected: undefined,

@@ -12,6 +12,7 @@ import type { ProcessMark } from "../runtime/process/process-runtime.ts";
 import { createWorkloadRuntime } from "../runtime/workload-runtime.ts";
 import type { ExitVerdict, WorkloadDriver } from "../workload/driver.ts";
 import { createReconciler } from "./reconciler.ts";
+import type { Rest } from "./rest.ts";
 
 const stream = (id: string, url = `rtsp://camera/${id}`): StreamWorkload => ({
   kind: "stream",
@@ -38,6 +39,8 @@ function createWorld(options: WorldOptions = {}) {
   let nonces = 0;
   let verdict: ExitVerdict = { class: "network", retry: "backoff", evidence: "Connection refused" };
   const gates = new Map<string, Promise<void>>();
+  const rests = new Map<string, Rest>();
+  const finished: string[] = [];
   const driver: WorkloadDriver<StreamWorkload> = {
     kind: "stream",
     stopLadder: [
@@ -89,8 +92,11 @@ function createWorld(options: WorldOptions = {}) {
       expected: () => expected,
       room: { ...ROOM_FOR_ALL, ...options.room },
       awaits: () => undefined,
-      rests: () => undefined,
-      onFinished: () => undefined,
+      rests: ({ id }) => rests.get(id),
+      onFinished: ({ id }, text) => {
+        finished.push(`${id}: ${text}`);
+        rests.set(id, "ended");
+      },
       restraint: { failed: () => false, turnInMs: () => 0 },
       isStoredSetWhole: options.isSetLost !== true,
       isExpectedConfirmed: () => server.isHeard,
@@ -121,6 +127,8 @@ function createWorld(options: WorldOptions = {}) {
     pidOf,
     settle,
     gates,
+    rests,
+    finished,
     driver,
     setVerdict: (next: ExitVerdict) => {
       verdict = next;
@@ -152,6 +160,37 @@ describe("the reconciler", () => {
     expect(world.running()).toEqual(["a", "b"]);
     expect(world.log.lines).toContain("[INFO] Reconciliation completed: 0 kept, 2 started, 0 stopped");
     expect(world.log.lines.at(-1)).toBe("[INFO] Reconciliation completed: 2 kept, 0 started, 0 stopped");
+  });
+
+  test("stops what sleeps, keeps what it knows of it, and starts it again when it wakes, as no failure", async () => {
+    const world = createWorld();
+    world.expectStreams(stream("a"));
+    await world.settle();
+    world.rests.set("a", "hibernated");
+    await world.settle();
+    await world.clock.advance(120_000);
+    await world.settle();
+    expect(world.running()).toEqual([]);
+    const unit = world.reconciler.units().get("a");
+    expect(unit).toMatchObject({ phase: "waiting", generation: 1, restart: { failures: 0 } });
+    expect(world.records.get("a")).toMatchObject({ phase: "waiting", lastExit: { class: "asked" } });
+    world.rests.clear();
+    await world.settle();
+    expect(world.running()).toEqual(["a"]);
+    expect(unit).toMatchObject({ generation: 2, restart: { failures: 0 } });
+  });
+
+  test("starts nothing again that has done its work, and says so once", async () => {
+    const world = createWorld();
+    world.setVerdict({ class: "completed", retry: "never" });
+    world.expectStreams(stream("a"));
+    await world.settle();
+    world.runtime.end(world.pidOf("a"));
+    await world.clock.advance(600_000);
+    await world.settle();
+    expect(world.running()).toEqual([]);
+    expect(world.finished).toHaveLength(1);
+    expect(world.finished[0]).toMatch(/^a: .*, completed$/);
   });
 
   test("stops what is no longer expected and forgets it", async () => {

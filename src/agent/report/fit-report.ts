@@ -23,7 +23,7 @@ const REDUCTIONS: readonly ((workload: WorkloadStatus) => WorkloadStatus)[] = [
     ...(cause === undefined ? {} : { cause: cause.slice(0, LONG_TEXT_CHARACTERS) }),
     ...(lastExit === undefined ? {} : { lastExit: { ...lastExit, evidence: undefined } }),
   }),
-  ({ id, kind, state, fault, generation, restarts, since, tunnel }) => ({
+  ({ id, kind, state, fault, generation, restarts, since, tunnel, session }) => ({
     id,
     kind,
     description: "",
@@ -34,6 +34,8 @@ const REDUCTIONS: readonly ((workload: WorkloadStatus) => WorkloadStatus)[] = [
     since,
     // A hub cannot link the two ends without it.
     ...(tunnel === undefined ? {} : { tunnel: { ...tunnel, proof: undefined } }),
+    // Nor tell what has become of a wish.
+    ...(session === undefined ? {} : { session: { ...session, idle: undefined, unclaimed: undefined } }),
   }),
 ];
 

@@ -51,6 +51,27 @@ test("tell workloads by state, and the counters and rates of each", async () => 
   expect(lines.filter((line) => line.startsWith("sluice_workload_fps"))).toHaveLength(1);
 });
 
+test("tell sessions by state, how often they slept and woke, and how long a wake takes", async () => {
+  const session = { user: "anna", turn: 3, hibernations: 2, wakes: 1, openConnections: 4, wakeMs: { frozen: 20 } };
+  const lines = await linesOf({
+    workloads: [
+      sampleWorkload({ id: "web", kind: "session", state: "hibernated", media: undefined, session }),
+      sampleWorkload({ id: "cam-1" }),
+    ],
+  });
+  expect(lines).toEqual(
+    expect.arrayContaining([
+      'sluice_sessions{state="hibernated"} 1',
+      'sluice_sessions{state="running"} 0',
+      'sluice_session_hibernations_total{id="web"} 2',
+      'sluice_session_wakes_total{id="web"} 1',
+      'sluice_session_open_connections{id="web"} 4',
+      'sluice_session_wake_seconds{id="web",depth="frozen"} 0.02',
+    ]),
+  );
+  expect(lines.some((line) => /^sluice_session.*cam-1/.test(line))).toBe(false);
+});
+
 test("tell what the resource guard sees and whom it holds back", async () => {
   const lines = await linesOf({
     guard: {

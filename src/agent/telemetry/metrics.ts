@@ -1,6 +1,7 @@
 import { Counter, Gauge, Registry } from "prom-client";
 import { type AgentStatus, LINK_STATES, type WorkloadStatus } from "../../contract/local-status.ts";
 import { WORKLOAD_STATES } from "../../contract/workload.ts";
+import { addSessions, SESSION_METRICS } from "./session-metrics.ts";
 import { TUNNEL_METRICS } from "./tunnel-metrics.ts";
 import type { WorkloadMetric } from "./workload-metric.ts";
 
@@ -54,7 +55,7 @@ export async function renderMetrics(status: AgentStatus, process: ProcessFacts):
 
   const restarts = counter("sluice_workload_restarts_total", "Starts after the first one", "id");
   for (const { id, restarts: count } of status.workloads) restarts.inc({ id }, count);
-  for (const { name, help, isCounter, read } of [...WORKLOAD_METRICS, ...TUNNEL_METRICS]) {
+  for (const { name, help, isCounter, read } of [...WORKLOAD_METRICS, ...TUNNEL_METRICS, ...SESSION_METRICS]) {
     const values = status.workloads.flatMap((workload) => {
       const value = read(workload);
       return value === undefined ? [] : [{ id: workload.id, value }];
@@ -68,6 +69,7 @@ export async function renderMetrics(status: AgentStatus, process: ProcessFacts):
     }
   }
   addGaps(status.workloads, counter);
+  addSessions(status.workloads, gauge);
   return (await Promise.all(registers.map((registry) => registry.metrics()))).join("");
 }
 
@@ -110,7 +112,7 @@ function addGaps(
 const WORKLOAD_METRICS: readonly WorkloadMetric[] = [
   {
     name: "sluice_workload_running",
-    help: "1 while it does its work: media flows, the tunnel is proved",
+    help: "1 while it does its work: media flows, the tunnel is proved, the session's ports accept",
     isCounter: false,
     read: ({ state }) => (state === "running" || state === "degraded" ? 1 : 0),
   },

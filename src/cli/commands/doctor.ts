@@ -14,6 +14,7 @@ import {
   checkTokenFile,
 } from "../doctor/check-host.ts";
 import { checkFfmpeg, checkFfprobe } from "../doctor/check-media-tools.ts";
+import { checkSessions } from "../doctor/check-sessions.ts";
 import { checkOpenssl, checkStunnel } from "../doctor/check-tunnel-tools.ts";
 import { judgeClockAgainst, judgeEndpoint } from "../doctor/judge-endpoint.ts";
 import { type EndpointProbe, probeEndpoint } from "../doctor/probe-endpoint.ts";
@@ -31,7 +32,7 @@ export function doctorCommand(context: CommandContext, finish: Finish): Command 
     .addHelpText(
       "after",
       `
-Checks the configuration, FFmpeg and ffprobe, stunnel and openssl, the state directory and its disk, the boot id, the clock, the token, and the
+Checks the configuration, FFmpeg and ffprobe, stunnel and openssl, what may run sessions, the state directory and its disk, the boot id, the clock, the token, and the
 way to the endpoint: name, TCP, TLS, HTTP, event stream. It changes nothing. Exits 1 when a check fails.`,
     )
     .action(async (flags: DoctorFlags) => finish(await runDoctor(flags, context)));
@@ -61,6 +62,7 @@ async function collectChecks(flags: DoctorFlags, context: CommandContext): Promi
     await checkFfprobe(options.streams.ffprobePath, context),
     await checkStunnel(options.tunnels.stunnelPath, context),
     await checkOpenssl(context),
+    await checkSessions(options),
     ...(await checkStateDirectory(options.files.stateDir)),
     await checkRunDirectory(runDirectories(options.files.stateDir, context)),
     ...host,

@@ -1,29 +1,77 @@
 import { expect, test } from "vitest";
-import { choosePlatform, type PlatformFacts } from "./choose-platform.ts";
+import type { SessionPlatformName, SessionRunSpec } from "../../../contract/session-spec.ts";
+import { choosePlatform } from "./choose-platform.ts";
 
-const IMAGE = { template: { image: "nginx:1.27" } };
-const COMMAND = { template: { command: ["/usr/bin/player"] } };
-const facts: PlatformFacts = { platforms: ["docker", "podman", "process"], isReady: () => true, held: undefined };
+const ALL: readonly SessionPlatformName[] = ["docker", "podman", "process"];
+const IMAGE: SessionRunSpec["template"] = { image: "nginx:1" };
+const COMMAND: SessionRunSpec["template"] = { command: ["/bin/app"] };
 
-test("where its files are it stays, else the first that suits and answers takes it", () => {
-  expect(choosePlatform(IMAGE, facts)).toEqual({ platform: "docker" });
-  expect(choosePlatform(COMMAND, facts)).toEqual({ platform: "process" });
-  expect(choosePlatform(IMAGE, { ...facts, held: "podman" })).toEqual({ platform: "podman" });
-  expect(choosePlatform(IMAGE, { ...facts, isReady: (one) => one === "podman" })).toEqual({ platform: "podman" });
-  expect(choosePlatform(IMAGE, { ...facts, isReady: () => false })).toEqual({ platform: "docker" });
+interface Case {
+  readonly what: string;
+  readonly spec: Pick<SessionRunSpec, "platform" | "template">;
+  readonly platforms?: readonly SessionPlatformName[];
+  readonly ready?: readonly SessionPlatformName[];
+  readonly held?: SessionPlatformName;
+  readonly chosen: SessionPlatformName;
+}
+
+const CASES: readonly Case[] = [
+  {
+    what: "an image goes to the first engine that answers",
+    spec: { template: IMAGE },
+    ready: ["podman"],
+    chosen: "podman",
+  },
+  { what: "where none answers it waits for the first", spec: { template: IMAGE }, ready: [], chosen: "docker" },
+  { what: "a command alone is a process", spec: { template: COMMAND }, ready: ["docker"], chosen: "process" },
+  {
+    what: "where its files are it stays, though another answers and that one does not",
+    spec: { template: IMAGE },
+    ready: ["docker"],
+    held: "podman",
+    chosen: "podman",
+  },
+  {
+    what: "what is held on a platform that it may not use any more counts for nothing",
+    spec: { template: IMAGE },
+    platforms: ["docker"],
+    ready: ["docker"],
+    held: "podman",
+    chosen: "docker",
+  },
+  {
+    what: "the one it names, whatever is held elsewhere",
+    spec: { platform: "podman", template: IMAGE },
+    ready: ["docker"],
+    held: "docker",
+    chosen: "podman",
+  },
+  {
+    what: "an image with a command as a process, where it asks for that",
+    spec: { platform: "process", template: { ...IMAGE, ...COMMAND } },
+    chosen: "process",
+  },
+];
+
+test.for(CASES)("$what", ({ spec, platforms = ALL, ready = ALL, held, chosen }) => {
+  const isReady = (platform: SessionPlatformName) => ready.includes(platform);
+  expect(choosePlatform(spec, { platforms, isReady, held })).toEqual({ platform: chosen });
 });
 
-test("a platform that this box does not have, or that does not suit, is refused with what is allowed", () => {
-  expect(choosePlatform({ ...IMAGE, platform: "kubernetes" }, facts)).toEqual({
-    refusal: {
-      rule: "sessions.platforms",
-      message: "platform: given kubernetes; allowed on this box: docker, podman, process",
-    },
-  });
-  expect(choosePlatform({ ...IMAGE, platform: "process" }, facts)).toMatchObject({
-    refusal: { rule: "spec", message: expect.stringContaining("template.command: missing") },
-  });
-  expect(choosePlatform(IMAGE, { ...facts, platforms: ["process"] })).toMatchObject({
-    refusal: { rule: "sessions.platforms", message: expect.stringContaining("allowed on this box: process") },
-  });
+test.for([
+  [
+    { platform: "kubernetes", template: IMAGE },
+    "platform: given kubernetes; allowed on this box: docker, podman, process",
+  ],
+  [{ platform: "process", template: IMAGE }, "template.command: missing; allowed with the platform process: a program"],
+  [{ platform: "docker", template: COMMAND }, "template.image: missing; allowed with the platform docker: an image"],
+] as const)("what does not fit is refused by name: %j", ([spec, message]) => {
+  const choice = choosePlatform(spec, { platforms: ALL, isReady: () => true, held: undefined });
+  expect(choice).toEqual({ refusal: expect.objectContaining({ message }) });
+});
+
+test("a box without any engine refuses images and says what it has", () => {
+  const choice = choosePlatform({ template: IMAGE }, { platforms: ["process"], isReady: () => true, held: undefined });
+  const message = "template: nothing here runs an image; allowed on this box: process";
+  expect(choice).toEqual({ refusal: { rule: "sessions.platforms", message } });
 });

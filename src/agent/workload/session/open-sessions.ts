@@ -4,6 +4,7 @@ import { readLocalSockets } from "../../../base/local-sockets.ts";
 import { createSocketTable } from "../../../base/socket-table.ts";
 import type { BoxPlatformName } from "../../../contract/session-spec.ts";
 import type { AgentContext, Notices } from "../../agent-context.ts";
+import { observeWork } from "../../health/media-health.ts";
 import type { Reconciler } from "../../reconcile/reconciler.ts";
 import { unitsOf } from "../../reconcile/unit.ts";
 import { openSessionFile } from "../../registry/session-file.ts";
@@ -52,6 +53,10 @@ export function openSessions(context: AgentContext, parts: SessionParts, notices
       };
     },
     platformStatus: platformStatusOf(options.policy.sessionCommands, engines),
+    onReady: (id) => {
+      const unit = reconciler().units().get(id);
+      if (unit !== undefined) unit.health = observeWork(unit.health, true, 0);
+    },
     wake: () => reconciler().wake({ reason: "session", isLoud: false }),
     onChange: notices.changed,
     onOccurrence: notices.occurred,

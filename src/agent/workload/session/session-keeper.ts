@@ -128,12 +128,15 @@ export function createSessionKeeper(options: SessionKeeperOptions, deps: Session
   const lap = () => {
     const expected = deps.expected();
     for (const [id, one] of tended) if (expected.get(id)?.kind !== "session") release(id, one);
-    for (const [id, { kind }] of expected) if (kind === "session") keep(id).tender.poke();
+    for (const [id, { kind }] of expected) if (kind === "session") keep(id);
   };
 
   return {
     name: "sessions",
-    poke: () => nudge(),
+    poke: () => {
+      nudge();
+      for (const { tender } of tended.values()) tender.poke();
+    },
     facts: () => readSessionFacts(options, deps.platformStatus),
     hostPorts: (exceptId) => [...tended].flatMap(([id, { tender }]) => (id === exceptId ? [] : tender.hostPorts())),
     statusOf: (id) => {

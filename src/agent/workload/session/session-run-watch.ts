@@ -18,7 +18,7 @@ export interface RunWatch {
   freeze(): Promise<void>;
   thaw(): Promise<void>;
   isFrozen(): boolean;
-  /** Asks its ports whether they accept: until they do, and now and then afterwards. */
+  /** Asks its ports whether they accept until they do, and looks now and then whether they still listen. */
   probe(): Promise<void>;
   /** Its ports have accepted, or it has none and runs. */
   isReady(): boolean;
@@ -39,7 +39,7 @@ export interface RunWatch {
 /** Nothing accepts for this long after a start: it is said, and nothing else is done about it. */
 const START_WARNING_MS = 60_000;
 const PROBE_AGAIN_MS = 10_000;
-/** One that has accepted and does not at so many probes in a row. */
+/** One that has accepted and does not listen at so many looks in a row. */
 const MISSES = 3;
 
 export function createRunWatch(deps: RunWatchDeps): RunWatch {
@@ -56,6 +56,22 @@ export function createRunWatch(deps: RunWatchDeps): RunWatch {
   let cpuPercent: number | undefined;
 
   const tcp = () => placed.filter(({ protocol }) => protocol === "tcp");
+
+  /** Undefined where its ports are not on this box. */
+  const sockets = (): readonly LocalSocket[] | undefined =>
+    run === undefined || run.platform === "kubernetes" ? undefined : deps.sockets(run.networkPid());
+
+  /** By number, as its sockets show them. */
+  const ports = (): ReadonlySet<number> => {
+    const isInside = run?.networkPid() !== undefined;
+    return new Set(tcp().map(({ port, hostPort }) => (isInside ? port : hostPort)));
+  };
+
+  const isListening = (): boolean => {
+    const found = sockets();
+    if (found === undefined) return true;
+    return [...ports()].every((wanted) => found.some(({ port, isListening }) => isListening && port === wanted));
+  };
 
   const reset = (next: SessionRun | undefined) => {
     run = next;
@@ -102,14 +118,16 @@ export function createRunWatch(deps: RunWatchDeps): RunWatch {
       const nowMs = clock.monotonicMs();
       if (ready && nowMs - probedAtMs < PROBE_AGAIN_MS) return;
       probedAtMs = nowMs;
+      if (ready) {
+        // Looked at from outside: a connection of ours would be use in its eyes, and in the eyes of who counts them.
+        misses = isListening() ? 0 : misses + 1;
+        return;
+      }
       const asked = run;
       const answers = await Promise.all(
         tcp().map(({ address, hostPort }) => deps.accepts({ address, port: hostPort })),
       );
-      if (run !== asked) return;
-      const isOpen = answers.every(Boolean);
-      misses = isOpen ? 0 : misses + 1;
-      ready ||= isOpen;
+      if (run === asked) ready = answers.every(Boolean);
     },
     isReady: () => ready && run !== undefined && !frozen,
     finding: () => {
@@ -126,11 +144,9 @@ export function createRunWatch(deps: RunWatchDeps): RunWatch {
     endpoints: () => (frozen ? [] : placed),
     hostPorts: () => placed.map(({ hostPort }) => hostPort),
     countConnections: () => {
-      if (run === undefined || tcp().length === 0) return undefined;
-      const networkPid = run.networkPid();
-      const ports = new Set(tcp().map(({ port, hostPort }) => (networkPid === undefined ? hostPort : port)));
-      const open = deps.sockets(networkPid).filter(({ port, isEstablished }) => isEstablished && ports.has(port));
-      connections = open.length;
+      const wanted = ports();
+      const found = wanted.size === 0 ? undefined : sockets();
+      connections = found?.filter(({ port, isEstablished }) => isEstablished && wanted.has(port)).length;
       return connections;
     },
     openConnections: () => connections,

@@ -35,6 +35,8 @@ export interface SessionTenderDeps extends RunWatchDeps {
   readonly tellEndpoints: (ports: readonly SessionPort[], placed: readonly RunEndpoint[]) => readonly SessionEndpoint[];
   /** A lap is due: what is to become of it has changed. */
   readonly wake: () => void;
+  /** It works: whoever shows its state need not wait for the next look at its health. */
+  readonly onReady: (id: string) => void;
   readonly onChange: () => void;
   readonly onOccurrence: (occurrence: Omit<Occurrence, "at">) => void;
 }
@@ -188,6 +190,7 @@ export function createSessionTender(id: string, deps: SessionTenderDeps): Sessio
     }
     waking = undefined;
     if (file.memory().turn !== turn) remember({ turn });
+    deps.onReady(id);
     deps.onChange();
   };
 
