@@ -1,4 +1,4 @@
-import type { BoxPlatformName } from "../contract/session-spec.ts";
+import type { SessionPlatformName } from "../contract/session-spec.ts";
 
 /** The agent's options after parsing. Keys, defaults, environment names and flags: `agent-options-table.ts`. */
 export interface AgentOptions {
@@ -13,7 +13,7 @@ export interface AgentOptions {
   };
   readonly sessions: {
     /** The first that suits a session first. */
-    readonly platforms: readonly BoxPlatformName[];
+    readonly platforms: readonly SessionPlatformName[];
     readonly dockerSocket: string;
     readonly podmanSocket: string;
     /** Where sessions can be reached where their ports name no address. */

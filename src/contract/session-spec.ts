@@ -10,7 +10,6 @@ export const SESSION_PLATFORMS = ["docker", "podman", "process", "kubernetes"] a
 export type SessionPlatformName = (typeof SESSION_PLATFORMS)[number];
 /** Those that an agent runs sessions on. For `kubernetes` there is the translation alone. */
 export const BOX_PLATFORMS = ["docker", "podman", "process"] as const satisfies readonly SessionPlatformName[];
-export type BoxPlatformName = (typeof BOX_PLATFORMS)[number];
 
 /** Ids become names of containers, networks and Kubernetes objects. */
 export const sessionIdSchema = z

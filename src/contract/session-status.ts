@@ -2,8 +2,8 @@ import { z } from "zod";
 import { PORT_PROTOCOLS, SESSION_PLATFORMS, sessionPowerSchema, sessionRunSpecSchema } from "./session-spec.ts";
 import { resourcesSchema } from "./workload.ts";
 
-/** What is left of a hibernated session: its memory (`frozen`) or its files (`stopped`). */
-export const SESSION_DEPTHS = ["frozen", "stopped"] as const;
+/** What is left of a hibernated session: its memory (`frozen`), its files (`stopped`), its objects in a cluster (`scaled-to-zero`). */
+export const SESSION_DEPTHS = ["frozen", "stopped", "scaled-to-zero"] as const;
 export type SessionDepth = (typeof SESSION_DEPTHS)[number];
 
 /** What showed that a session is used. */
@@ -25,7 +25,7 @@ export type SessionEndpoint = z.output<typeof sessionEndpointSchema>;
 export const sessionStatusSchema = z.object({
   user: z.string(),
   platform: z.enum(SESSION_PLATFORMS).optional(),
-  /** Container id or process group, for who looks on the box. */
+  /** Container id, process group or Deployment, for who looks on the box. */
   instance: z.string().optional(),
   /** The last wish it has carried out. */
   turn: z.int(),
@@ -41,7 +41,9 @@ export const sessionStatusSchema = z.object({
     })
     .optional(),
   /** How long the last wakes took until it ran, by the depth they came from, in milliseconds. */
-  wakeMs: z.object({ frozen: z.number().optional(), stopped: z.number().optional() }).optional(),
+  wakeMs: z
+    .object({ frozen: z.number().optional(), stopped: z.number().optional(), "scaled-to-zero": z.number().optional() })
+    .optional(),
   endpoints: z.array(sessionEndpointSchema).optional(),
   /** Where it may hibernate by itself. */
   idle: z

@@ -1,6 +1,6 @@
 import { AppError } from "../../base/errors.ts";
 import type { ProcessIdentity } from "../../base/process-identity.ts";
-import type { BoxPlatformName } from "../../contract/session-spec.ts";
+import type { SessionPlatformName } from "../../contract/session-spec.ts";
 import type { SessionWorkload } from "../../contract/workload.ts";
 import type { EngineOutput } from "./engine-output.ts";
 import type {
@@ -18,7 +18,7 @@ import type {
 /** What the engine starts, finds, adopts and stops, whatever carries it: a process of this box, or a platform for sessions. */
 
 /** Platforms that hold what they run by themselves, beside plain processes. */
-export type EngineName = Exclude<BoxPlatformName, "process">;
+export type EngineName = "docker" | "podman" | "kubernetes";
 
 /** Asks a platform to run a session. It keeps the mark with what it makes, so that the next agent finds it. */
 export interface EngineLaunch {
@@ -63,8 +63,8 @@ function isProcess(handle: RunHandle): handle is RunHandle & ProcessHandle {
  * `AppError` while that cannot be asked.
  */
 export interface SessionRun extends RunHandle {
-  readonly platform: BoxPlatformName;
-  /** Container id or process number, for who looks on the box. */
+  readonly platform: SessionPlatformName;
+  /** Container id, process number or Deployment, for who looks on the box. */
   readonly instance: string;
   /** False: it can only be stopped. */
   readonly canFreeze: boolean;

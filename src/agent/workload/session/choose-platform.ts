@@ -1,15 +1,15 @@
-import type { BoxPlatformName, SessionPlatformName, SessionRunSpec } from "../../../contract/session-spec.ts";
+import type { SessionPlatformName, SessionRunSpec } from "../../../contract/session-spec.ts";
 import type { Refusal } from "../driver.ts";
 
 export interface PlatformFacts {
   /** What this box may use, the first that suits first. */
-  readonly platforms: readonly BoxPlatformName[];
-  readonly isReady: (platform: BoxPlatformName) => boolean;
+  readonly platforms: readonly SessionPlatformName[];
+  readonly isReady: (platform: SessionPlatformName) => boolean;
   /** Where its files are already. */
   readonly held: SessionPlatformName | undefined;
 }
 
-export type PlatformChoice = { readonly platform: BoxPlatformName } | { readonly refusal: Refusal };
+export type PlatformChoice = { readonly platform: SessionPlatformName } | { readonly refusal: Refusal };
 
 /**
  * Which platform carries a session. Pure. Where its files are it stays; else the one it names; else the first that suits and
@@ -20,13 +20,12 @@ export function choosePlatform(
   { platforms, isReady, held }: PlatformFacts,
 ): PlatformChoice {
   if (platform !== undefined) {
-    const own = platforms.find((one) => one === platform);
-    if (own === undefined) {
+    if (!platforms.includes(platform)) {
       const message = `platform: given ${platform}; allowed on this box: ${platforms.join(", ") || "none"}`;
       return { refusal: { rule: "sessions.platforms", message } };
     }
-    const misfit = misfitOf(own, template);
-    return misfit === undefined ? { platform: own } : { refusal: { rule: "spec", message: misfit } };
+    const misfit = misfitOf(platform, template);
+    return misfit === undefined ? { platform } : { refusal: { rule: "spec", message: misfit } };
   }
   const suitable = platforms.filter((one) => suitsUnasked(one, template));
   const chosen = suitable.find((one) => one === held) ?? suitable.find(isReady) ?? suitable[0];
@@ -36,7 +35,7 @@ export function choosePlatform(
   return { refusal: { rule: "sessions.platforms", message: `template: nothing here runs ${what}; ${allowed}` } };
 }
 
-function misfitOf(platform: BoxPlatformName, { image, command }: SessionRunSpec["template"]): string | undefined {
+function misfitOf(platform: SessionPlatformName, { image, command }: SessionRunSpec["template"]): string | undefined {
   if (platform === "process") {
     return command === undefined
       ? "template.command: missing; allowed with the platform process: a program"
@@ -46,6 +45,6 @@ function misfitOf(platform: BoxPlatformName, { image, command }: SessionRunSpec[
 }
 
 /** A template with an image never becomes a plain process unless it says so: the program is meant for what the image brings. */
-function suitsUnasked(platform: BoxPlatformName, { image }: SessionRunSpec["template"]): boolean {
+function suitsUnasked(platform: SessionPlatformName, { image }: SessionRunSpec["template"]): boolean {
   return (platform === "process") === (image === undefined);
 }

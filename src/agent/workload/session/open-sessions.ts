@@ -2,7 +2,7 @@ import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { readLocalSockets } from "../../../base/local-sockets.ts";
 import { createSocketTable } from "../../../base/socket-table.ts";
-import type { BoxPlatformName } from "../../../contract/session-spec.ts";
+import type { SessionPlatformName } from "../../../contract/session-spec.ts";
 import type { AgentContext, Notices } from "../../agent-context.ts";
 import { observeWork } from "../../health/media-health.ts";
 import type { Reconciler } from "../../reconcile/reconciler.ts";
@@ -67,7 +67,7 @@ export function openSessions(context: AgentContext, parts: SessionParts, notices
 export function platformStatusOf(
   sessionCommands: readonly string[],
   engines: ReadonlyMap<EngineName, Pick<Engine, "status">>,
-): (platform: BoxPlatformName) => EngineStatus {
+): (platform: SessionPlatformName) => EngineStatus {
   return (platform) => {
     if (platform === "process") return processStatus(sessionCommands);
     return engines.get(platform)?.status() ?? { isReady: false, reason: "this agent has no way to it" };

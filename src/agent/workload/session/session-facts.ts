@@ -1,12 +1,12 @@
 import { availableParallelism, totalmem } from "node:os";
-import type { BoxPlatformName } from "../../../contract/session-spec.ts";
+import type { SessionPlatformName } from "../../../contract/session-spec.ts";
 import type { SessionFacts } from "../../../contract/session-status.ts";
 import type { EngineStatus } from "../../runtime/workload-runtime.ts";
 
 /** What this box can run, for its report. */
 export function readSessionFacts(
-  { platforms, max }: { readonly platforms: readonly BoxPlatformName[]; readonly max: number },
-  platformStatus: (platform: BoxPlatformName) => EngineStatus,
+  { platforms, max }: { readonly platforms: readonly SessionPlatformName[]; readonly max: number },
+  platformStatus: (platform: SessionPlatformName) => EngineStatus,
 ): SessionFacts {
   return {
     platforms: platforms.map((platform) => ({ platform, ...platformStatus(platform) })),

@@ -1,6 +1,6 @@
 import type { LoopProgress } from "../../../base/progress-watch.ts";
 import type { Service } from "../../../base/service.ts";
-import type { BoxPlatformName, SessionRunSpec } from "../../../contract/session-spec.ts";
+import type { SessionPlatformName, SessionRunSpec } from "../../../contract/session-spec.ts";
 import type { SessionFacts, SessionStatus } from "../../../contract/session-status.ts";
 import type { SessionWorkload, Workload } from "../../../contract/workload.ts";
 import type { Rest } from "../../reconcile/rest.ts";
@@ -13,7 +13,7 @@ import { createSessionTender, type SessionTender, type SessionTenderDeps, type S
 
 export interface SessionKeeperOptions {
   /** The first that suits a session first. */
-  readonly platforms: readonly BoxPlatformName[];
+  readonly platforms: readonly SessionPlatformName[];
   readonly max: number;
   readonly idleGraceMs: number;
 }
@@ -27,7 +27,7 @@ export interface SessionKeeperDeps
   readonly unitOf: (id: string) => SessionUnit;
   readonly openFile: (id: string) => SessionFile;
   /** Whether a platform can be asked at the moment. */
-  readonly platformStatus: (platform: BoxPlatformName) => EngineStatus;
+  readonly platformStatus: (platform: SessionPlatformName) => EngineStatus;
   /** Nothing of it is expected any more: what it left on disk goes, unless something of it does still end. */
   readonly discard: (id: string) => void;
 }
@@ -66,9 +66,10 @@ interface Tended {
 const PERIOD_MS = 5000;
 const NOT_WORKING: OwnHealth = { isWorking: false, finding: undefined };
 
-const ENGINE_NAMES: Readonly<Record<BoxPlatformName, string>> = {
+const ENGINE_NAMES: Readonly<Record<SessionPlatformName, string>> = {
   docker: "Docker Engine",
   podman: "Podman",
+  kubernetes: "Kubernetes",
   process: "plain processes",
 };
 
@@ -92,7 +93,7 @@ export function createSessionKeeper(options: SessionKeeperOptions, deps: Session
       held: keep(id).file.memory().platform,
     });
 
-  const platformOf = ({ id, spec }: SessionWorkload): BoxPlatformName | undefined => {
+  const platformOf = ({ id, spec }: SessionWorkload): SessionPlatformName | undefined => {
     const choice = choose(id, spec);
     return "platform" in choice ? choice.platform : undefined;
   };

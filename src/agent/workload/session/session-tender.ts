@@ -3,7 +3,7 @@ import { messageOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import { parseDurationMs } from "../../../contract/duration-text.ts";
 import type { Occurrence } from "../../../contract/report.ts";
-import type { BoxPlatformName, SessionPort, SessionRunSpec } from "../../../contract/session-spec.ts";
+import type { SessionPlatformName, SessionPort, SessionRunSpec } from "../../../contract/session-spec.ts";
 import type { SessionDepth, SessionEndpoint, SessionStatus } from "../../../contract/session-status.ts";
 import type { SessionWorkload } from "../../../contract/workload.ts";
 import type { Rest } from "../../reconcile/rest.ts";
@@ -31,7 +31,7 @@ export interface SessionTenderDeps extends RunWatchDeps {
   /** Undefined: it is expected no more, or refused. */
   readonly workload: () => SessionWorkload | undefined;
   readonly unit: () => SessionUnit;
-  readonly platformOf: (workload: SessionWorkload) => BoxPlatformName | undefined;
+  readonly platformOf: (workload: SessionWorkload) => SessionPlatformName | undefined;
   readonly tellEndpoints: (ports: readonly SessionPort[], placed: readonly RunEndpoint[]) => readonly SessionEndpoint[];
   /** A lap is due: what is to become of it has changed. */
   readonly wake: () => void;
@@ -136,7 +136,8 @@ export function createSessionTender(id: string, deps: SessionTenderDeps): Sessio
     }
     if (unit.run === undefined && !unit.isIdle) return pace();
     if (unit.run !== undefined) await watch.freeze();
-    const depth = unit.run !== undefined ? "frozen" : "stopped";
+    const platform = deps.platformOf(workload);
+    const depth = unit.run !== undefined ? "frozen" : platform === "kubernetes" ? "scaled-to-zero" : "stopped";
     const { sleep, turn } = file.memory();
     if (sleep?.depth !== depth || sleep.because !== wish.because || turn !== wish.turn) {
       const isNew = sleep?.depth !== depth;
