@@ -55,7 +55,7 @@ export function defineEngineTests(platform: "docker" | "podman", running: () => 
     return Array.isArray(list) ? list.length : -1;
   };
 
-  describe.concurrent("at once", () => {
+  describe.concurrent("at once", { timeout: 120_000 }, () => {
     test("a session answers on its port, stands still and goes on, and wakes with its files", async () => {
       const stateDir = stateDirectory();
       await using box = await open(stateDir);
@@ -222,7 +222,7 @@ export function defineEngineTests(platform: "docker" | "podman", running: () => 
       expect(await daemonNow().call("GET", "/v1.41/containers/sluice-taken/json")).toBeTruthy();
     });
 
-    test("other settings get another container, and limits that were changed meanwhile come with the next wake", async () => {
+    test("other settings get another container, and limits that were changed come at once, or with the next wake", async () => {
       await using box = await open(stateDirectory());
       const first = await box.start(sessionOf("change", { resources: { memory: "64Mi" } }));
       await first.stop(LADDER);
@@ -230,6 +230,8 @@ export function defineEngineTests(platform: "docker" | "podman", running: () => 
       expect(larger.instance).toBe(first.instance);
       // Podman goes on telling the limit that it was made with.
       expect(memoryLimitOf(larger.networkPid() ?? 0)).toBe(128 * 2 ** 20);
+      await larger.limit?.({ memory: "96Mi" });
+      expect(memoryLimitOf(larger.networkPid() ?? 0)).toBe(96 * 2 ** 20);
       const other = await box.start(sessionOf("change", { env: { A: "b" } }), 3);
       expect(other.instance).not.toBe(first.instance);
       expect([await containersOf("change"), (await larger.exited).isAdopted]).toEqual([1, false]);

@@ -16,7 +16,7 @@ const { nearestName } = await load("nearest-name.js");
 const { changesIn } = await load("changes.js");
 const { toTunnel } = await load("tunnel-form.js");
 const { splitWords, toSession } = await load("session-form.js");
-const { exitText, idleText, isWebAddress, portText, wakesText } = await load("session-text.js");
+const { exitText, idleText, isOnLoopback, isWebAddress, portText, wakesText } = await load("session-text.js");
 const { differencesOf, toWorkload, unshownOf } = await load("stream-form.js");
 const { unwellFirst } = await load("box-query.js");
 const { parseLabels, labelsText } = await load("labels.js");
@@ -323,7 +323,9 @@ test("words are parted at blanks, quotes keep them together, and one that does n
   expect(() => splitWords("a 'b", "template.args")).toThrow(expect.objectContaining({ field: "template.args" }));
 });
 
-test("only addresses that a browser opens become links", () => {
+test("only addresses that a browser opens become links, and one on loopback is told as the box's own", () => {
+  expect(["127.0.0.1", "127.1.2.3", "::1"].every((address) => isOnLoopback({ address }))).toBe(true);
+  expect(["10.0.0.1", "0.0.0.0", "::"].some((address) => isOnLoopback({ address }))).toBe(false);
   expect(["http://10.0.0.1:8080/", "https://box"].every(isWebAddress)).toBe(true);
   expect(["javascript:alert(1)", "rtsp://box/1", "data:text/html,x", "tcp://box:1", "nothing"].some(isWebAddress)).toBe(
     false,

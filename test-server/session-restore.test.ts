@@ -22,13 +22,16 @@ async function openFleet() {
   const dataDir = await mkdtemp(join(tmpdir(), "sluice-hub-"));
   stack.defer(() => rm(dataDir, { recursive: true, force: true, maxRetries: 5 }));
   let hub: HubProcess | undefined;
+  let starting: Promise<HubProcess> | undefined;
   const relay = stack.use(await startRelay(() => hub?.port ?? 0));
   const startHub = async (given: HubProcessOptions = {}) => {
-    hub = await startHubProcess({ dataDir, publicUrl: `http://127.0.0.1:${relay.port}`, ...given });
+    starting = startHubProcess({ dataDir, publicUrl: `http://127.0.0.1:${relay.port}`, ...given });
+    hub = await starting;
     return hub;
   };
   const first = await startHub();
-  stack.defer(async () => await hub?.[Symbol.asyncDispose]());
+  // Also one that is being started while a test that took too long is ended.
+  stack.defer(async () => await (await starting)?.[Symbol.asyncDispose]());
   const world = stack.use(
     await createAgentWorld({
       goesToHub: true,

@@ -60,11 +60,14 @@ export function createLogLines() {
 
 function toItem(record) {
   const time = record.at === undefined ? "" : element("time", { datetime: record.at }, clockText(record.at));
+  const continues = record.continues === true ? element("span", { class: "soft" }, "goes on") : "";
   return element(
     "li",
-    { class: "log-record", "data-record": record.type },
+    { class: "log-record", "data-record": record.type, "data-output": record.output ?? "" },
     time,
+    record.output === undefined ? "" : element("span", { class: "log-output" }, record.output),
     element("span", { class: "log-text" }, textOf(record)),
+    continues,
   );
 }
 

@@ -18,6 +18,11 @@ export function isWebAddress(url) {
   return URL.canParse(url) && ["http:", "https:"].includes(new URL(url).protocol);
 }
 
+/** Nobody but the box itself gets there. */
+export function isOnLoopback({ address }) {
+  return address === "::1" || address.startsWith("127.");
+}
+
 /** `hibernates in 4 min 3 s` */
 export function idleText({ state, session, wish }, nowMs) {
   if (wish.idleTimeout === undefined) return undefined;

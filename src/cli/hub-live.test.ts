@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { systemClock } from "../base/clock.ts";
+import { formatWallTime } from "../base/log.ts";
 import { type EventClient, openEvents } from "../hub/box-client.fake.ts";
 import { startTestHub, type TestHub } from "../hub/hub-world.fake.ts";
 import { createTestContext, type TestContext } from "./command-context.fake.ts";
@@ -73,6 +74,19 @@ test("the last lines of a box come through the hub, with what was lost on the wa
   expect(await ended).toBe(0);
   expect(context.out()).toBe("one\ntwo\n");
   expect(context.err()).toBe("sluice: 3 lines missing here: the file was rotated away\n");
+});
+
+test("a session's lines bear their output, and one of its outputs can be asked for alone", async () => {
+  const { context, ended } = start("logs north player --stderr");
+  const at = "2026-01-15T10:30:45.000Z";
+  const said = (text: string) => ({ type: "line", at, source: "player", output: "stderr", text });
+  const gap = { type: "gap", at, bytes: 12, reason: "stderr: more came than the log takes" };
+  const records = [{ ...said("long"), continues: true }, said("\\x1b[31mred"), gap];
+  expect(await upload([...records, { type: "end", reason: "all was read" }])).toMatchObject({ output: "stderr" });
+  expect(await ended).toBe(0);
+  const time = formatWallTime(Date.parse(at));
+  expect(context.out()).toBe(`[${time}] [stderr+] long\n[${time}] [stderr] \\x1b[31mred\n`);
+  expect(context.err()).toBe("sluice: 12 bytes missing here: stderr: more came than the log takes\n");
 });
 
 test("a log that is followed goes on until it is interrupted", async () => {

@@ -1,5 +1,6 @@
 import { oneLine } from "../base/log.ts";
 import type { Placement, SessionView, SessionWish } from "../contract/fleet/session.ts";
+import type { SessionEndpoint } from "../contract/session-status.ts";
 import { formatAge, formatBytes, formatDuration } from "./duration.ts";
 import { countOf, type View } from "./output.ts";
 import { renderTable } from "./render-table.ts";
@@ -68,7 +69,7 @@ export function renderSession(view: SessionView, { paint, nowMs }: View): string
     ["box", box === undefined ? "none yet" : `${box}${placement === undefined ? "" : `, ${placement.reason}`}`],
     ["runs", runsOf(view)],
     ["platform", platformOf(view)],
-    ...(session?.endpoints ?? []).map((each) => ["endpoint", `${each.name}: ${each.url}`] as const),
+    ...(session?.endpoints ?? []).map((each) => ["endpoint", `${each.name}: ${each.url}${reachOf(each)}`] as const),
     ["sleeps", sleepOf(view, nowMs)],
     ["idle", idleOf(view, nowMs)],
     ["wakes in", wakesOf(view)],
@@ -95,6 +96,11 @@ export function renderSession(view: SessionView, { paint, nowMs }: View): string
     ...told.flatMap(([label, text]) => (text === undefined ? [] : [line(label, oneLine(text))])),
     ...(placement?.passedOver ?? []).map((each) => line("not on", `${each.box}: ${oneLine(each.reason)}`)),
   ].join("");
+}
+
+/** On its loopback nobody but the box itself gets there. */
+function reachOf({ address }: SessionEndpoint): string {
+  return address === "::1" || address.startsWith("127.") ? " (on the box itself only)" : "";
 }
 
 function runsOf({ wish: { template } }: SessionView): string {

@@ -59,7 +59,7 @@ export function toContainerRequest(workload: SessionWorkload, mark: SessionMark,
   }
   const owner = { stateDir: box.stateDir, boxId: mark.boxId, workloadId: id };
   const name = containerName(id);
-  const limits = toLimits(workload);
+  const limits = toContainerLimits(workload.resources);
   return {
     name,
     network: { Name: name, Driver: "bridge", CheckDuplicate: true, Labels: toOwnerLabels(owner) },
@@ -99,7 +99,7 @@ export function toContainerRequest(workload: SessionWorkload, mark: SessionMark,
   };
 }
 
-function toLimits({ resources }: SessionWorkload): ContainerLimits {
+export function toContainerLimits(resources: SessionWorkload["resources"]): ContainerLimits {
   const cores = resources?.cpu === undefined ? undefined : parseCores(resources.cpu);
   const bytes = resources?.memory === undefined ? undefined : parseBytes(resources.memory);
   return {

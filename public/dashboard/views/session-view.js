@@ -13,6 +13,7 @@ import {
   cpuText,
   exitText,
   idleText,
+  isOnLoopback,
   memoryText,
   portText,
   programText,
@@ -97,7 +98,7 @@ export function createSessionView(context) {
           heads: ["name", "address", "port of the application"],
           rows: (session?.endpoints ?? []).map((endpoint) => [
             endpoint.name,
-            drawEndpoint(endpoint),
+            html`${drawEndpoint(endpoint)}${isOnLoopback(endpoint) ? html` <span class="soft">on the box itself only</span>` : nothing}`,
             `${endpoint.port}/${endpoint.protocol}`,
           ]),
         })}

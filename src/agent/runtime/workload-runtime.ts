@@ -74,6 +74,8 @@ export interface SessionRun extends RunHandle {
   isFrozen(): Promise<boolean>;
   /** Where its ports can be reached as it runs now, in the order of the spec. */
   endpoints(): Promise<readonly RunEndpoint[]>;
+  /** Gives it these limits while it runs. Absent: somebody else sees to them. */
+  limit?(resources: SessionWorkload["resources"]): Promise<void>;
   /** Of all its processes. Undefined where that cannot be known. */
   usage(): Promise<RunUsage | undefined>;
   /** A process of this box in whose network its ports are. Undefined: they are the box's own, or on no box. */

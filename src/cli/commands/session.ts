@@ -2,7 +2,7 @@ import { Command, Option } from "commander";
 import { AppError } from "../../base/errors.ts";
 import type { HubClient } from "../../client/hub-client.ts";
 import { SESSION_STATES, type SessionView } from "../../contract/fleet/session.ts";
-import { SESSION_PLATFORMS } from "../../contract/session-spec.ts";
+import { BOX_PLATFORMS } from "../../contract/session-spec.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
 import { findBox, orNothing } from "../find-box.ts";
 import { findSession } from "../find-session.ts";
@@ -36,6 +36,8 @@ interface LogFlags extends HubFlags {
   readonly follow?: boolean;
   readonly tail?: string;
   readonly since?: string;
+  readonly stdout?: boolean;
+  readonly stderr?: boolean;
 }
 
 const DEFAULT_WAIT = "60s";
@@ -64,7 +66,7 @@ function addListing(command: Command, context: CommandContext, finish: Finish): 
     .option("-b, --box <box>", "only those of one box")
     .option("-u, --user <user>", "only those of one user")
     .addOption(new Option("--state <state>", "only those in this state").choices([...SESSION_STATES]))
-    .addOption(new Option("--platform <platform>", "only those that run on it").choices([...SESSION_PLATFORMS]))
+    .addOption(new Option("--platform <platform>", "only those that run on it").choices([...BOX_PLATFORMS]))
     .option("-w, --watch", "show it again at each change, until Ctrl-C")
     .action(async (flags: ListFlags) => finish(await runSessionList(flags, context)));
   addHubFlags(command.command("show"))
@@ -78,6 +80,8 @@ function addListing(command: Command, context: CommandContext, finish: Finish): 
     .option("-f, --follow", "go on with what is written from now on, across restarts and hibernation, until Ctrl-C")
     .option("-n, --tail <number>", "how many lines to begin with (default: 100)")
     .option("--since <time>", "nothing before it, such as 15m or 2026-01-15T10:00:00Z")
+    .option("--stdout", "only what it wrote to its standard output")
+    .option("--stderr", "only what it wrote to its standard error")
     .action(async (session: string, flags: LogFlags) => finish(await runSessionLogs(session, flags, context)));
 }
 

@@ -105,6 +105,10 @@ export const overviewSchema = z.object({
     never: z.int(),
   }),
   workloads: z.object({ expected: z.int(), hibernated: z.int(), running: z.int(), unwell: z.int() }),
+  /** `unwell`: those that ought to run and do not as they should. Absent: the hub is of a release without sessions. */
+  sessions: z
+    .object({ total: z.int(), running: z.int(), hibernated: z.int(), unplaced: z.int(), unwell: z.int() })
+    .optional(),
   alerts: z.object({ firing: z.int() }),
   incidents: z.int(),
   hub: z.object({ id: z.string(), version: z.string(), now: instantSchema }),

@@ -12,6 +12,7 @@ import {
   workloadSetPutSchema,
 } from "../../contract/fleet/expected-view.ts";
 import { flagSchema } from "../../contract/fleet/page.ts";
+import { maskStatus } from "../../contract/mask-status.ts";
 import { maskWorkload, unmaskWorkload } from "../../contract/mask-workload.ts";
 import type { Workload } from "../../contract/workload.ts";
 import { type Call, type Route, route } from "../http/route.ts";
@@ -209,7 +210,7 @@ export function entryView({ workload, owner, desired }: ExpectedEntry, statuses:
     workload: maskWorkload(workload),
     ...(owner === undefined ? {} : { owner }),
     desired,
-    ...(status === undefined ? {} : { status }),
+    ...(status === undefined ? {} : { status: maskStatus(status) }),
   };
 }
 

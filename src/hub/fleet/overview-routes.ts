@@ -6,8 +6,10 @@ import {
 } from "../../contract/fleet/expected-view.ts";
 import { pageSchema } from "../../contract/fleet/page.ts";
 import { matchesSelector } from "../../contract/fleet/selector.ts";
+import type { SessionState } from "../../contract/fleet/session.ts";
 import { type Route, route } from "../http/route.ts";
 import type { HubContext } from "../hub-context.ts";
+import { countSessions } from "../sessions/session-view.ts";
 import type { Box } from "../store/box.ts";
 import type { BoxReader } from "./box-reader.ts";
 import { statusesOf } from "./box-reader.ts";
@@ -53,10 +55,11 @@ export function createOverviewRoutes(
       counts.workloads.unwell += view.workloads.unwell;
       counts.incidents += view.incidents.length;
     }
+    const sessions = sessionCounts(await countSessions(store));
     for (let after: string | undefined; ; ) {
       const page = await store.alerts.list({ after, limit: 1000 });
       counts.alerts.firing += page.items.filter(({ phase }) => phase === "firing" || phase === "clearing").length;
-      if (page.next === undefined) return counts;
+      if (page.next === undefined) return { ...counts, sessions };
       after = page.next;
     }
   };
@@ -140,6 +143,12 @@ function matches(
       workload.id.toLowerCase().includes(wanted) ||
       (workload.name?.toLowerCase().includes(wanted) ?? false))
   );
+}
+
+function sessionCounts(counts: Readonly<Record<SessionState, number>>) {
+  const { running, hibernated, unplaced, degraded, failing, refused, lost } = counts;
+  const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  return { total, running, hibernated, unplaced, unwell: degraded + failing + refused + lost };
 }
 
 function emptyCounts() {

@@ -188,7 +188,7 @@ test("a session that a restored hub does not know goes on running, and is taken 
     wish: { box: "north", resources: { cpu: "1", memory: "1Gi" } },
   });
   expect(JSON.stringify(await viewOf())).not.toContain("s3cret");
-  expect((await hubs[0]?.maker.get("s-1"))?.wish.template.env).toEqual({ DB_PASSWORD: "s3cret" });
+  expect(boxes[0]?.here.get("s-1")?.workload.spec.template.env).toEqual({ DB_PASSWORD: "s3cret" });
   expect(boxes[0]?.here.get("s-1")?.starts).toBe(starts);
   expect(await actions(other)).toContain("session.recovered session/s-1");
   expect((await store.objects.get(SESSION_SEATS_KIND, "north"))?.body).toMatchObject({

@@ -24,7 +24,7 @@ const RENEW_MS = 2000;
 /** Short: two hubs that both believe to hold it come to the same, so only work done twice is at stake. */
 const LEASE = { name: "sessions", ttlMs: 6000, renewMs: RENEW_MS };
 /** Also what was missed by every hint is found by then. */
-const FULL_LAP_MS = 15_000;
+const FULL_LAP_MS = 30_000;
 const RETRY_MS = 500;
 const SESSIONS_AT_ONCE = 16;
 /** Several steps may be due one after the other; none waits for a hint. */
@@ -121,12 +121,14 @@ export function createSessionService(deps: SessionServiceDeps): Service {
 
       const sweep = async (): Promise<void> => {
         await seats.sweep(async (boxId, id) => {
+          if (boxesOfSession.get(id)?.includes(boxId) === true) return true;
           const session = await maker.find(id);
           if (session === undefined) return false;
           const progress = toProgress(await store.objects.get(SESSION_STATE_KIND, id), session);
           return progress !== undefined && boxesOf(progress).includes(boxId);
         });
-        await users.sweep(async (user, id) => (await maker.find(id))?.wish.user === user);
+        const isOwn = (session: Session | undefined, user: string) => session?.wish.user === user;
+        await users.sweep(async (user, id) => isOwn(sessions.get(id), user) || isOwn(await maker.find(id), user));
       };
 
       const lap = async (): Promise<void> => {
@@ -137,11 +139,8 @@ export function createSessionService(deps: SessionServiceDeps): Service {
         const { isHeld, isNew } = await lease.hold();
         if (!isHeld) return;
         if (isNew) watchingSinceMs = clock.wallMs();
-        if (isDue || isNew) {
-          for (const id of sessions.keys()) dirty.add(id);
-          await sweep();
-          fullAtMs = clock.monotonicMs() + FULL_LAP_MS;
-        }
+        const isFull = isDue || isNew;
+        if (isFull) for (const id of sessions.keys()) dirty.add(id);
         const nowMs = clock.wallMs();
         for (const [id, due] of dueAtMs) if (due <= nowMs) dirty.add(id);
         const isPlacing = isRoomNew && clock.monotonicMs() >= mayPlaceAtMs;
@@ -162,6 +161,10 @@ export function createSessionService(deps: SessionServiceDeps): Service {
           for (const id of wanted) dirty.add(id);
           isRoomNew = true;
           throw thrown;
+        }
+        if (isFull) {
+          await sweep();
+          fullAtMs = clock.monotonicMs() + FULL_LAP_MS;
         }
         if (isPlacing) {
           const tookMs = clock.monotonicMs() - beganMs;

@@ -5,10 +5,11 @@ import {
   type SessionWish,
   type sessionViewSchema,
 } from "../../contract/fleet/session.ts";
+import { maskStatus } from "../../contract/mask-status.ts";
 import { maskWorkload, unmaskWorkload } from "../../contract/mask-workload.ts";
-import type { SessionStatus } from "../../contract/session-status.ts";
 import { isoOf } from "../fleet/write-of.ts";
 import type { BoxReport } from "../store/box-report.ts";
+import type { StoredObject } from "../store/objects.ts";
 import type { Store } from "../store/store.ts";
 import { statusOf } from "./plan-session.ts";
 import {
@@ -34,9 +35,15 @@ export async function readSessionView(
 /** How many sessions are in each state now. */
 export async function countSessions(store: Pick<Store, "objects">): Promise<Record<SessionState, number>> {
   const counts = Object.fromEntries(SESSION_STATES.map((state) => [state, 0])) as Record<SessionState, number>;
+  const states = new Map<string, StoredObject>();
+  for (let after: string | undefined; ; ) {
+    const page = await store.objects.list(SESSION_STATE_KIND, { after, limit: 1000 });
+    for (const object of page.items) states.set(object.id, object);
+    if (page.next === undefined) break;
+    after = page.next;
+  }
   for (const session of await listSessions(store)) {
-    const progress = toProgress(await store.objects.get(SESSION_STATE_KIND, session.id), session);
-    counts[stateOf(session, progress ?? firstProgress(session))]++;
+    counts[stateOf(session, toProgress(states.get(session.id), session) ?? firstProgress(session))]++;
   }
   return counts;
 }
@@ -45,7 +52,8 @@ export async function countSessions(store: Pick<Store, "objects">): Promise<Reco
 export function viewOf(session: Session, progress: SessionProgress, report: BoxReport | undefined): SessionViewInput {
   const { id, revision, wish, power, ending, createdMs, updatedMs } = session;
   const { box, placement, reason } = progress;
-  const status = statusOf(id, { report });
+  const told = statusOf(id, { report });
+  const status = told === undefined ? undefined : maskStatus(told);
   const state = stateOf(session, progress);
   return {
     id,
@@ -58,7 +66,7 @@ export function viewOf(session: Session, progress: SessionProgress, report: BoxR
     ...(box === undefined ? {} : { box }),
     ...(placement === undefined ? {} : { placement: { ...omitAt(placement), at: isoOf(placement.atMs) } }),
     power,
-    ...(status?.session === undefined ? {} : { session: maskStatus(status.session) }),
+    ...(status?.session === undefined ? {} : { session: status.session }),
     ...(status === undefined ? {} : { workload: status }),
     wish: maskWish(wish),
     createdAt: isoOf(createdMs),
@@ -86,9 +94,4 @@ export function unmaskWish(
 ): { readonly wish: SessionWish; readonly unknown: string | undefined } {
   const { workload, unknown } = unmaskWorkload({ spec: wish }, held === undefined ? undefined : { spec: held });
   return { wish: workload.spec, unknown: unknown[0]?.replace(/^spec\./, "") };
-}
-
-function maskStatus(status: SessionStatus): SessionStatus {
-  const { unclaimed } = status;
-  return unclaimed === undefined ? status : { ...status, unclaimed: maskWorkload(unclaimed) };
 }

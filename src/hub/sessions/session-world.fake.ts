@@ -3,6 +3,7 @@ import type { FakeClock } from "../../base/clock.fake.ts";
 import { createMemoryLog } from "../../base/log.ts";
 import { type SessionWish, sessionWishSchema } from "../../contract/fleet/session.ts";
 import type { WorkloadStatus } from "../../contract/local-status.ts";
+import { maskWorkload, unmaskWorkload } from "../../contract/mask-workload.ts";
 import type { SessionDepth, SessionFacts } from "../../contract/session-status.ts";
 import type { SessionWorkload } from "../../contract/workload.ts";
 import type { HubContext } from "../hub-context.ts";
@@ -62,7 +63,9 @@ export async function createFakeBox(
   const over = new Set<string>();
   let sequence = 0;
 
-  const settle = (workload: SessionWorkload, epoch: string, held: Held | undefined): Held => {
+  const settle = (asked: SessionWorkload, epoch: string, held: Held | undefined): Held => {
+    // A mask that comes back means what is held.
+    const { workload } = unmaskWorkload(asked, held?.workload);
     const turn = workload.power?.turn ?? 0;
     const starts = held === undefined || held.sleep !== undefined ? 1 : 0;
     const isSame = held !== undefined && JSON.stringify(held.workload.spec) === JSON.stringify(workload.spec);
@@ -84,7 +87,7 @@ export async function createFakeBox(
     const { name, resources, power, spec } = workload;
     const cause = refuses.get(workload.id);
     const isAwake = sleep === undefined && cause === undefined;
-    const unclaimed = { spec, ...(name === undefined ? {} : { name }), resources, power };
+    const unclaimed = { spec: maskWorkload(workload).spec, ...(name === undefined ? {} : { name }), resources, power };
     const url = `http://192.0.2.1:${21_000 + held.starts}`;
     return {
       id: workload.id,

@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -21,6 +22,27 @@ describe.skipIf(dockerRefusal !== undefined)(title, () => {
   });
 
   defineEngineTests("docker", () => daemon);
+
+  test("a container that the engine could not remove is named, and gives way as soon as it can be", async (context) => {
+    if (daemon === undefined) return expect.unreachable();
+    await using box = await openEngineUnderTest({ platform: "docker", daemon, stateDir });
+    await box.untilReady();
+    const workload = smallSession("undead", { image: daemon.image, script: SLEEPER });
+    const run = await box.start(workload);
+    await run.stop([{ signal: "SIGTERM", graceMs: 5000, toGroup: false }]);
+    const details = await daemon.call("GET", "/v1.41/containers/sluice-undead/json");
+    const directory = /"UpperDir":"([^"]+)"/.exec(JSON.stringify(details))?.[1] ?? "";
+    const pinned = join(directory, "pinned");
+    writeFileSync(pinned, "");
+    if (spawnSync("chattr", ["+i", pinned]).status !== 0) context.skip("this file system pins no files");
+    try {
+      await expect(daemon.call("DELETE", "/v1.41/containers/sluice-undead?force=true")).rejects.toThrow("remove");
+      await expect(box.start(workload, 2)).rejects.toThrow("failed to remove root filesystem");
+    } finally {
+      spawnSync("chattr", ["-i", pinned]);
+    }
+    expect((await box.start(workload, 3)).instance).not.toBe(run.instance);
+  });
 
   describe("that freezes, and that is killed", () => {
     test("holds nobody up while it is frozen, and what it did meanwhile is known afterwards", async () => {

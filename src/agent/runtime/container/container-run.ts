@@ -1,10 +1,12 @@
 import type { Clock } from "../../../base/clock.ts";
 import { AppError, messageOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
+import { toContainerLimits } from "../../../translate/container-request.ts";
 import type { EngineClient } from "../engine-api/engine-client.ts";
 import type { ProcessMark, StopLadder, StopOutcome } from "../process/process-runtime.ts";
 import type { SessionRun } from "../workload-runtime.ts";
 import type { ContainerWatch, WatchedContainer } from "./container-watch.ts";
+import { limitContainer } from "./limit-container.ts";
 
 export interface RunParts {
   readonly platform: "docker" | "podman";
@@ -15,7 +17,10 @@ export interface RunParts {
 }
 
 export interface RunDeps {
-  readonly client: Pick<EngineClient, "kill" | "pause" | "unpause" | "usage" | "output">;
+  readonly client: Pick<
+    EngineClient,
+    "kill" | "pause" | "unpause" | "usage" | "output" | "inspect" | "update" | "updateRunning"
+  >;
   readonly watch: Pick<ContainerWatch, "look">;
   readonly clock: Clock;
   readonly log: Log;
@@ -135,6 +140,14 @@ export function createContainerRun(parts: RunParts, deps: RunDeps): SessionRun {
       return facts.phase === "frozen";
     },
     endpoints: async () => watched.facts().endpoints,
+    limit: async (resources) => {
+      const details = await client.inspect(id);
+      if (details === undefined) return;
+      // Podman tells the limits that it was made with.
+      const HostConfig = parts.platform === "docker" ? details.HostConfig : {};
+      const limits = toContainerLimits(resources);
+      await limitContainer(parts.platform, { details: { Id: id, HostConfig }, limits }, client);
+    },
     usage: () => client.usage(id).catch(() => undefined),
     output: {
       instance: id,

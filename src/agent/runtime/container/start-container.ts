@@ -1,16 +1,13 @@
 import { AppError } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import { ON_STOP_LABEL, STATE_DIR_LABEL } from "../../../translate/container-labels.ts";
-import {
-  type ContainerLimits,
-  type ContainerRequest,
-  toContainerRequest,
-} from "../../../translate/container-request.ts";
+import { type ContainerRequest, toContainerRequest } from "../../../translate/container-request.ts";
 import type { ContainerDetails } from "../engine-api/engine-answers.ts";
 import type { EngineClient } from "../engine-api/engine-client.ts";
 import type { ProcessMark } from "../process/process-runtime.ts";
 import type { EngineLaunch } from "../workload-runtime.ts";
 import { type ContainerFacts, isLive, toContainerFacts } from "./container-facts.ts";
+import { limitContainer } from "./limit-container.ts";
 
 export interface StartOptions {
   readonly engine: "docker" | "podman";
@@ -60,11 +57,9 @@ export async function startContainer(
   }
   const { details, facts } = existing;
   if (isNewNetwork) await client.reconnect({ name: request.network.Name, containerId: facts.id });
-  const isLimitedAnew = differs(details, request.limits);
-  if (isLimitedAnew && options.engine === "docker") await client.update(facts.id, request.limits);
+  if (options.engine === "docker") await limitContainer(options.engine, { details, limits: request.limits }, client);
   await client.start(facts.id);
-  if (isLimitedAnew && options.engine === "podman")
-    await client.updateRunning(facts.id, toOciResources(request.limits));
+  if (options.engine === "podman") await limitContainer(options.engine, { details, limits: request.limits }, client);
   return lookAgain(facts.id, options, client);
 }
 
@@ -147,21 +142,6 @@ async function ensureImage(reference: string, { workloadId, signal, client, log 
       log.info(`Fetching image ${reference} for ${workloadId}: ${done} of ${total} MB so far`);
     },
   });
-}
-
-const CPU_PERIOD_US = 100_000;
-
-function toOciResources({ NanoCpus, Memory }: ContainerLimits): object {
-  return {
-    ...(Memory === undefined ? {} : { memory: { limit: Memory, swap: Memory } }),
-    ...(NanoCpus === undefined
-      ? {}
-      : { cpu: { quota: Math.round((NanoCpus / 1e9) * CPU_PERIOD_US), period: CPU_PERIOD_US } }),
-  };
-}
-
-function differs({ HostConfig }: ContainerDetails, { NanoCpus = 0, Memory = 0 }: ContainerLimits): boolean {
-  return (HostConfig.NanoCpus ?? 0) !== NanoCpus || (HostConfig.Memory ?? 0) !== Memory;
 }
 
 /** Everything of one session that its end leaves: its container, its network, and the volumes that go with it. */

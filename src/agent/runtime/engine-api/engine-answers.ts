@@ -2,11 +2,6 @@ import { z } from "zod";
 
 /** Of the engine's answers what is used here. Docker and Podman leave out different things, so little is required. */
 
-export const versionSchema = z.object({
-  Version: z.string(),
-  ApiVersion: z.string().optional(),
-});
-
 export const infoSchema = z.object({ LoggingDriver: z.string().optional() });
 
 const portBindingsSchema = z.record(

@@ -16,7 +16,6 @@ import {
   networksSchema,
   pullLineSchema,
   statsSchema,
-  versionSchema,
   volumesSchema,
 } from "./engine-answers.ts";
 import type { EngineAddress } from "./engine-problem.ts";
@@ -59,6 +58,7 @@ export interface PullWish {
 export interface EngineClient {
   readonly address: EngineAddress;
   ping(limitMs: number, signal?: AbortSignal): Promise<void>;
+  /** From the head of its answer to a ping: for `/version` Podman starts programs, which takes many seconds on a busy box. */
   version(limitMs: number, signal?: AbortSignal): Promise<EngineVersion>;
   hasImage(reference: string): Promise<boolean>;
   /** Rejects with `not-found` where the engine could not fetch it, whatever the reason; the message says which. */
@@ -120,9 +120,11 @@ export function createEngineClient(
     address,
     ping: (limitMs, signal) => act({ method: "GET", path: "/_ping", limitMs, signal }),
     version: async (limitMs, signal) => {
-      const { Version } = await ask(versionSchema, { method: "GET", path: "/version", limitMs, signal });
-      const { LoggingDriver = "" } = await ask(infoSchema, { method: "GET", path: "/info", limitMs, signal });
-      return { version: Version, logDriver: LoggingDriver };
+      const { server } = await request.ask({ method: "GET", path: "/_ping", limitMs, signal });
+      const [, name, version = "unknown"] = /^(\w+)\/(\S+)/.exec(server) ?? [];
+      if (name === "Libpod") return { version, logDriver: "" };
+      const { LoggingDriver = "" } = await ask(infoSchema, { method: "GET", path: "/info", signal });
+      return { version, logDriver: LoggingDriver };
     },
     hasImage: async (reference) => {
       const path = `/images/${encodeURIComponent(reference)}/json`;

@@ -18,9 +18,16 @@ export interface EngineCall {
   readonly accepts?: readonly number[];
 }
 
+export interface EngineAnswer {
+  readonly status: number;
+  readonly text: string;
+  /** Who answered: `Docker/20.10.24 (linux)`. */
+  readonly server: string;
+}
+
 export interface EngineRequest {
   /** The whole answer. */
-  ask(call: EngineCall): Promise<{ readonly status: number; readonly text: string }>;
+  ask(call: EngineCall): Promise<EngineAnswer>;
   /** An answer that is read as it comes. Its bytes end with the signal, or when the reader leaves. */
   open(call: EngineCall): Promise<AsyncIterable<Uint8Array>>;
 }
@@ -76,7 +83,8 @@ export function createEngineRequest(
     ask: (call) =>
       limited(call, async (signal) => {
         const response = await send(call, signal);
-        return { status: response.status, text: await readText(response) };
+        const { status, headers } = response;
+        return { status, text: await readText(response), server: headers.get("server") ?? "" };
       }),
     open: async (call) => {
       const leave = new AbortController();

@@ -20,6 +20,7 @@ export interface ByteLines {
 }
 
 export interface ByteLine {
+  /** Lent, as what was pushed is: until the next push. */
   readonly bytes: Buffer;
   /** It goes on in the next piece. */
   readonly continues: boolean;
@@ -94,9 +95,14 @@ export function createByteLines({ maxHeldBytes, maxSkippedBytes, cutAt, ...optio
       let nextLf = bytes.indexOf(LF);
       while (nextCr >= 0 || nextLf >= 0) {
         const end = nextCr < 0 || (nextLf >= 0 && nextLf < nextCr) ? nextLf : nextCr;
-        hold(bytes.subarray(start, end), lines);
-        if (end > start) isAfterReturn = false;
-        complete(bytes[end] ?? LF, lines);
+        if (end > start && end - start < maxHeldBytes && heldBytes === 0 && toSkipBytes === 0) {
+          lines.push({ bytes: bytes.subarray(start, end), continues: false });
+          isAfterReturn = bytes[end] === CR;
+        } else {
+          hold(bytes.subarray(start, end), lines);
+          if (end > start) isAfterReturn = false;
+          complete(bytes[end] ?? LF, lines);
+        }
         start = end + 1;
         if (nextCr === end) nextCr = bytes.indexOf(CR, start);
         if (nextLf === end) nextLf = bytes.indexOf(LF, start);

@@ -35,6 +35,9 @@ export function createEngineFollower(
   let takenBytes = 0;
   let writing: Promise<void> = Promise.resolve();
 
+  const fail = (thrown: unknown) => {
+    failure = messageOf(thrown);
+  };
   const positions = (): OutputPositions => {
     const found: Partial<Record<OutputName, OutputPosition>> = {};
     for (const output of OUTPUT_NAMES) {
@@ -75,11 +78,13 @@ export function createEngineFollower(
   };
 
   const readOnce = async () => {
-    const open_ = tracks ?? (await open());
-    const seen = OUTPUT_NAMES.map((output) => open_[output].startReading());
-    const oldest = seen.reduce((least, one) => (one < least ? one : least));
-    for await (const entry of source.read(oldest > OVERLAP_NS ? oldest - OVERLAP_NS : 0n, life.signal)) {
-      take(entry, open_[entry.output]);
+    const known = tracks ?? (await open());
+    // Of the one that was heard first all that came since is wanted; the other one leaves out what it has.
+    const stdoutNs = known.stdout.startReading();
+    const stderrNs = known.stderr.startReading();
+    const sinceNs = earlier(stdoutNs, stderrNs) - OVERLAP_NS;
+    for await (const entry of source.read(sinceNs > 0n ? sinceNs : 0n, life.signal)) {
+      take(entry, known[entry.output]);
       if (takenBytes >= BATCH_BYTES) await commit();
     }
     failure = undefined;
@@ -88,9 +93,7 @@ export function createEngineFollower(
   const follow = async () => {
     while (!life.signal.aborted) {
       const isLast = finishing.signal.aborted;
-      await readOnce().catch((thrown: unknown) => {
-        failure = messageOf(thrown);
-      });
+      await readOnce().catch(fail);
       if (isLast) return;
       await clock.delay(AGAIN_MS, AbortSignal.any([life.signal, finishing.signal])).catch(() => undefined);
     }
@@ -106,7 +109,7 @@ export function createEngineFollower(
 
   return {
     logPath,
-    lap: () => commit().catch((thrown: unknown) => void (failure = messageOf(thrown))),
+    lap: () => commit().catch(fail),
     finish: async () => {
       finishing.abort();
       await end(FINISH_LIMIT_MS);
@@ -121,4 +124,9 @@ export function createEngineFollower(
     lostBytes: writer.lostBytes,
     failure: () => writer.failure() ?? failure,
   };
+}
+
+function earlier(one: bigint, other: bigint): bigint {
+  if (one < other) return one;
+  return other;
 }

@@ -79,7 +79,11 @@ function lengthOfCharacter(lead: number): number {
 
 const ESCAPED = /\\(?=x[0-9a-f]{2})|(?!\t)\p{Cc}|[\u2028\u2029]|[\u{dc80}-\u{dcff}]/gu;
 
+/** Most lines have nothing but these. */
+const PLAIN = /^[\t !-[\]-~]*$/;
+
 function escapeText(text: string): string {
+  if (PLAIN.test(text)) return text;
   return text.replace(ESCAPED, (character) => {
     const code = character.charCodeAt(0);
     const bytes = code >= FIRST_SURROGATE && code <= 0xdcff ? [code - FIRST_SURROGATE] : Buffer.from(character, "utf8");

@@ -17,8 +17,9 @@ export interface SessionGap {
   readonly reason: string;
 }
 
-export function formatSessionLine({ output, text, continues }: SessionLine, wallMs: number): string {
-  return `[${formatWallTime(wallMs)}] [${output}${continues ? "+" : ""}] ${text}\n`;
+/** `time`: as `formatWallTime` gives it. */
+export function formatSessionLine({ output, text, continues }: SessionLine, time: string): string {
+  return `[${time}] [${output}${continues ? "+" : ""}] ${text}\n`;
 }
 
 export function formatSessionGap({ lines, bytes, reason }: SessionGap, wallMs: number): string {

@@ -1,4 +1,5 @@
 import type { Clock } from "../../../base/clock.ts";
+import { formatWallTime } from "../../../base/log.ts";
 import { OUTPUT_NAMES, type OutputName } from "../../../contract/fleet/log-line.ts";
 import { type ByteLine, type ByteLines, createByteLines } from "./byte-lines.ts";
 import { cutOfLine, LONGEST_SECRET_BYTES, toLineText } from "./line-text.ts";
@@ -67,9 +68,10 @@ export function createSessionWriter(options: SessionWriterOptions, deps: Session
   const add = (output: OutputName, lines: readonly ByteLine[], wallMs: number) => {
     tellLost(output, wallMs);
     if (lines.length === 0) return;
+    const time = formatWallTime(wallMs);
     const texts = lines.map(({ bytes }) => toLineText(bytes, redact));
     lines.forEach(({ continues }, index) => {
-      batch.push(formatSessionLine({ output, text: texts[index] ?? "", continues }, wallMs));
+      batch.push(formatSessionLine({ output, text: texts[index] ?? "", continues }, time));
     });
     tail = [...tail, ...texts.slice(-options.tailLines)].slice(-options.tailLines);
     if (deps.journal !== undefined) spoken.push(...texts);

@@ -46,6 +46,10 @@ test.for([
     what: { template: ports({ port: 80, name: "web" }, { port: 81, name: "web" }) },
     message: "template.ports[1]: web is that of ports[0] too; allowed: each port its own",
   },
+  {
+    what: { volumes: [volume({ readOnly: true })] },
+    message: "volumes[0].readOnly: given true; allowed with the platform process: false, nothing keeps it from writing",
+  },
   { what: { volumes: [volume({ path: "/" })] }, message: "volumes[0].path: given /; allowed: a path below the root" },
   {
     what: { volumes: [volume({}), volume({ path: "/other" })] },

@@ -73,7 +73,12 @@ function refusePorts({ template: { ports = [] } }: SessionRunSpec): Refusal | un
 function refuseVolumes({ volumes = [] }: SessionRunSpec, platform: SessionPlatformName): Refusal | undefined {
   const names = new Set<string>();
   const paths = new Map<string, number>();
-  for (const [index, { name, path }] of volumes.entries()) {
+  for (const [index, { name, path, readOnly }] of volumes.entries()) {
+    if (platform === "process" && readOnly === true) {
+      return refuse(
+        `volumes[${index}].readOnly: given true; allowed with the platform process: false, nothing keeps it from writing`,
+      );
+    }
     if (platform !== "process" && !path.startsWith("/")) {
       return refuse(`volumes[${index}].path: given ${path}; allowed: an absolute path`);
     }

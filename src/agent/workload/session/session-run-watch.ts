@@ -1,5 +1,6 @@
 import type { Clock } from "../../../base/clock.ts";
 import type { LocalSocket } from "../../../base/tcp-table.ts";
+import type { SessionWorkload } from "../../../contract/workload.ts";
 import type { Finding } from "../../health/finding.ts";
 import type { RunEndpoint, RunUsage, SessionRun } from "../../runtime/workload-runtime.ts";
 
@@ -18,6 +19,8 @@ export interface RunWatch {
   freeze(): Promise<void>;
   thaw(): Promise<void>;
   isFrozen(): boolean;
+  /** Tells its platform limits that are others than it was last told. */
+  limit(resources: SessionWorkload["resources"]): Promise<void>;
   /** Asks its ports whether they accept until they do, and looks now and then whether they still listen. */
   probe(): Promise<void>;
   /** Its ports have accepted, or it has none and runs. */
@@ -54,6 +57,7 @@ export function createRunWatch(deps: RunWatchDeps): RunWatch {
   let connections: number | undefined;
   let last: { readonly atMs: number; readonly usage: RunUsage } | undefined;
   let cpuPercent: number | undefined;
+  let limited: string | undefined;
 
   const tcp = () => placed.filter(({ protocol }) => protocol === "tcp");
 
@@ -83,6 +87,7 @@ export function createRunWatch(deps: RunWatchDeps): RunWatch {
     connections = undefined;
     last = undefined;
     cpuPercent = undefined;
+    limited = undefined;
   };
 
   return {
@@ -113,6 +118,13 @@ export function createRunWatch(deps: RunWatchDeps): RunWatch {
       last = undefined;
     },
     isFrozen: () => frozen,
+    limit: async (resources) => {
+      const wish = JSON.stringify(resources ?? {});
+      if (run?.limit === undefined || wish === limited) return;
+      // What it refuses is said once, and not asked for again before somebody wishes something else.
+      limited = wish;
+      await run.limit(resources);
+    },
     probe: async () => {
       if (run === undefined || frozen) return;
       const nowMs = clock.monotonicMs();

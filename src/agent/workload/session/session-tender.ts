@@ -170,6 +170,7 @@ export function createSessionTender(id: string, deps: SessionTenderDeps): Sessio
       return pace();
     }
     await watch.thaw();
+    await watch.limit(workload.resources);
     const wasReady = watch.isReady();
     await watch.probe();
     if (!watch.isReady()) return pace();
