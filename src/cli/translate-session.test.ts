@@ -92,6 +92,10 @@ test("a cluster is asked in YAML that kubectl takes, and no secret is hidden in 
   const shown = (await translate(WEB, ...flags, "--show-secrets")).out;
   expect(shown).toContain(`DB_PASSWORD: ${base64("hunter-22")}`);
   expect(shown).not.toContain("masked");
+  expect(await translate(WEB, "--platform", "kubernetes", "--namespace", "My apps")).toMatchObject({
+    exitCode: 64,
+    err: expect.stringContaining('--namespace: given "My apps"; allowed: 1 to 63'),
+  });
   const http = WEB.replace("{port: 80}", "{port: 80, scheme: http}").replace(
     "id: web",
     "id: web\nplatform: kubernetes",

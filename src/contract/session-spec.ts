@@ -67,7 +67,7 @@ export const sessionVolumeSchema = z.strictObject({
     .max(1024)
     .regex(/^\/[^\0:]*$/, "must be an absolute path without a colon")
     .optional(),
-  /** Kubernetes only: what is claimed. Absent: 10Gi. */
+  /** Of a cluster only: what is claimed. Absent: 10Gi. */
   size: memoryQuantitySchema.optional(),
   /** What becomes of it when the session is stopped. Absent: it is kept. */
   onStop: z.enum(["keep", "delete"]).optional(),
@@ -76,7 +76,7 @@ export type SessionVolume = z.output<typeof sessionVolumeSchema>;
 
 export const sessionTemplateSchema = z
   .strictObject({
-    /** For Docker, Podman and Kubernetes. */
+    /** For all platforms but `process`. */
     image: z
       .string()
       .max(300)

@@ -31,6 +31,7 @@ interface TranslateFlags {
 /** As `sessions.address` and `sessions.ports` of a box that sets neither. */
 const DEFAULT_ADDRESS = "127.0.0.1";
 const FIRST_PORT = 21_000;
+const NAMESPACE = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 export function addSessionTranslate(command: Command, context: CommandContext, finish: Finish): void {
   command
@@ -65,6 +66,11 @@ export async function runSessionTranslate(flags: TranslateFlags, context: Comman
     throw new AppError("invalid", `--address: given ${JSON.stringify(address)}; allowed: an IPv4 or IPv6 address`, {
       field: "--address",
     });
+  }
+  if (!NAMESPACE.test(namespace)) {
+    const given = JSON.stringify(namespace);
+    const allowed = "1 to 63 small letters, digits or dashes, no dash at either end";
+    throw new AppError("invalid", `--namespace: given ${given}; allowed: ${allowed}`, { field: "--namespace" });
   }
   const { path, text } = await readGivenFile(flags.file, "--file", context);
   const spec = toSpec(path, text);
