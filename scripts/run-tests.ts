@@ -37,9 +37,9 @@ if (patterns.length === 0) {
   await check("house", [process.execPath, "scripts/check-house.ts"]);
   await check("tour", [join(root, "scripts/try"), "--check"]);
   const torture = join(root, "scripts/torture");
-  await check("torture", [torture, "--minutes", "1", "--seed", "1"]);
-  await check("kill -9 at the effects of an agent", [torture, "--effects", ...(isLong ? [] : ["--every", "6"])]);
-  await check("many restarts", [torture, "--restarts", isLong ? "10000" : "300"]);
+  await check("torture", [torture, "--minutes", "0.5", "--seed", "1"]);
+  await check("kill -9 at the effects of an agent", [torture, "--effects", ...(isLong ? [] : ["--every", "8"])]);
+  await check("many restarts", [torture, "--restarts", isLong ? "10000" : "200"]);
 }
 await runVitest();
 

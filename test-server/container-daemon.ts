@@ -97,6 +97,9 @@ function refusalOf(program: string): string | undefined {
   if (process.getuid?.() !== 0) return "only root can start containers";
   if (!/\boverlay$/m.test(readFileSync("/proc/filesystems", "utf8")))
     return "the kernel has no overlay file system here";
+  // They unpack images with `/` made private first, which only a mount can be.
+  if (!/^\S+ \S+ \S+ \S+ \/ /m.test(readFileSync("/proc/self/mountinfo", "utf8")))
+    return "`/` is no mount of its own here, as in a chroot, and engines cannot unpack images there";
   const groups = readFileSync("/proc/mounts", "utf8")
     .split("\n")
     .find((line) => / \/sys\/fs\/cgroup\S* cgroup/.test(line));

@@ -13,7 +13,7 @@ test.skipIf(redisRefusal !== undefined)(
   async () => {
     const said: string[] = [];
     const summary = await tortureHubs(
-      { seed: SEED, minutes: MINUTES, isBuilt: false },
+      { seed: SEED, minutes: MINUTES, isBuilt: process.env["SLUICE_TEST_PROGRAM"] !== undefined },
       { clock: systemClock, say: (line) => said.push(line), signal: new AbortController().signal },
     );
     expect(summary.failure, said.join("\n")).toBeUndefined();

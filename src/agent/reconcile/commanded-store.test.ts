@@ -106,6 +106,8 @@ test("the server's set takes over what it names, also across restarts, and a ses
     text: "stopped: it was kept for a hub that did not know it",
   });
   expect(ids()).toEqual([]);
+  // An older word that comes late begins nothing.
+  expect(await store.take(start("web", 8), "c-late")).toMatchObject({ ok: false });
   await store.take(start("other", 1), "c-4");
   expect(startAgent().ids()).toEqual(["other"]);
 });

@@ -70,11 +70,10 @@ export function createCommandedStore(
       return merged.workloads;
     },
     take: async (wish, commandId) => {
-      if (wish.name === "StopSession" && (await expected.endUnclaimed(wish.id))) {
-        return { ok: true, text: "stopped: it was kept for a hub that did not know it" };
-      }
+      const wasKept = wish.name === "StopSession" && (await expected.endUnclaimed(wish.id));
       const decision = decideWish(state, wish, { commandId, expected: expected.state().workloads });
-      if (decision.state === state) return decision;
+      const answer = wasKept ? { ok: true, text: "stopped: it was kept for a hub that did not know it" } : decision;
+      if (decision.state === state) return answer;
       const id = wish.name === "StartSession" ? wish.spec.id : wish.id;
       const workload = decision.state.sessions.get(id)?.workload;
       const refusal = workload === undefined ? undefined : deps.admit(workload);
@@ -82,7 +81,7 @@ export function createCommandedStore(
       become(decision.state);
       deps.onChange();
       await file.commit();
-      return decision;
+      return answer;
     },
     outcomeOf: (commandId) => state.outcomes.find(({ id }) => id === commandId)?.text,
     expectedChanged,

@@ -136,8 +136,8 @@ describe("reporter", () => {
       world.reporter.changed();
       await world.clock.advance(25);
     }
-    // Four at once, one more a second, and else four a second.
-    expect(world.reports.length).toBeLessThan(4 + 10 + 40);
+    // Eight at once, two more a second, and else four a second.
+    expect(world.reports.length).toBeLessThan(8 + 20 + 40);
     await world.clock.advance(250);
     const { length } = world.reports;
     await world.clock.advance(5000);

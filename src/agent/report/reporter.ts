@@ -60,8 +60,8 @@ export interface Reporter extends Service {
 export const QUEUE_BOUNDS = { maxEntries: 1000, maxBytes: 1024 * 1024 } as const;
 /** Changes within this time are one report: a few times at once, because somebody may wait for it, then less often. */
 const COALESCE_MS = { prompt: 20, usual: 250 } as const;
-const PROMPT_REPORTS = 4;
-const PROMPT_REFILL_MS = 1000;
+const PROMPT_REPORTS = 8;
+const PROMPT_REFILL_MS = 500;
 const TIMEOUT_MS = 10_000;
 const RETRY_BASE_MS = 1000;
 const MAX_ENTRIES_A_REPORT = 200;

@@ -66,6 +66,6 @@ export type FleetWorkloadView = z.output<typeof fleetWorkloadViewSchema>;
 
 export const fleetWorkloadQuerySchema = pageQuerySchema.extend({
   labels: selectorTextSchema.optional().describe("On the labels of the box."),
-  state: z.enum([...WORKLOAD_STATES, "hibernated", "unknown"]).optional(),
+  state: z.enum([...WORKLOAD_STATES, "unknown"]).optional(),
   text: z.string().max(200).optional().describe("Part of the workload's id or name, in any case."),
 });

@@ -1,7 +1,8 @@
-import { type AppError, messageOf } from "../../base/errors.ts";
+import type { AppError } from "../../base/errors.ts";
 import type { Service } from "../../base/service.ts";
 import { createHeldLease } from "../held-lease.ts";
 import type { HubContext } from "../hub-context.ts";
+import { runLeasedLaps } from "../leased-laps.ts";
 import type { Box } from "../store/box.ts";
 import type { ExpectedSet } from "../store/expected-set.ts";
 import { type PlannedWrite, SETTLED_AT_ONCE } from "../store/settle-boxes.ts";
@@ -25,7 +26,7 @@ const STEPS_A_TURN = 4;
  * from what is to what should be, so two hubs that both believe to hold the lease for a moment come to the same.
  */
 export function createRolloutService(context: HubContext): Service {
-  const { store, clock, log } = context;
+  const { store, clock } = context;
   return {
     name: "rollouts",
     run: async (signal) => {
@@ -34,7 +35,6 @@ export function createRolloutService(context: HubContext): Service {
       const standings = new Map<string, ReadonlyMap<string, Standing>>();
       const told = new Map<string, string>();
       const lease = createHeldLease(LEASE, context);
-      let isFailing = false;
       let fullAtMs = Number.NEGATIVE_INFINITY;
 
       const lap = async (): Promise<void> => {
@@ -111,25 +111,18 @@ export function createRolloutService(context: HubContext): Service {
       }
 
       try {
-        while (!signal.aborted) {
-          let pauseMs = RENEW_MS;
-          try {
-            await lap();
-            isFailing = false;
-          } catch (thrown) {
-            if (signal.aborted) break;
-            if (!isFailing)
-              log.warn(`Rollouts cannot be carried out, which is tried until it can: ${messageOf(thrown)}`);
-            isFailing = true;
-            pauseMs = RETRY_MS;
-          }
-          const rest = new AbortController();
-          const pause = clock.delay(pauseMs, AbortSignal.any([signal, rest.signal])).catch(() => undefined);
-          // While another hub holds the lease, hints are its business.
-          const woken = !lease.isHeld() || pauseMs === RETRY_MS ? pause : dirty.untilSome();
-          await Promise.race([pause, woken]);
-          rest.abort();
-        }
+        await runLeasedLaps(
+          {
+            title: "Rollouts",
+            periodMs: RENEW_MS,
+            retryMs: RETRY_MS,
+            lap,
+            isOthers: () => !lease.isHeld(),
+            untilCalled: dirty.untilSome,
+          },
+          context,
+          signal,
+        );
       } finally {
         stopListening();
         await lease.release();

@@ -1,7 +1,8 @@
-import { AppError, messageOf } from "../../base/errors.ts";
+import { AppError } from "../../base/errors.ts";
 import { type Service, untilAborted } from "../../base/service.ts";
 import { createHeldLease } from "../held-lease.ts";
 import type { HubContext } from "../hub-context.ts";
+import { createLapBell, runLeasedLaps } from "../leased-laps.ts";
 import type { Presence } from "../life/presence.ts";
 import type { Hint } from "../store/store.ts";
 import type { BoxOffers } from "./box-offers.ts";
@@ -57,20 +58,19 @@ export function createSessionService(deps: SessionServiceDeps): Service {
       let isRoomNew = true;
       let watchingSinceMs = clock.wallMs();
       let mustList = true;
-      let wake: () => void = () => undefined;
+      const bell = createLapBell();
       const lease = createHeldLease(LEASE, context);
       let fullAtMs = Number.NEGATIVE_INFINITY;
-      let isFailing = false;
 
       const markBox = (boxId: string) => {
         for (const id of near.get(boxId) ?? []) dirty.add(id);
         isRoomNew = true;
-        if (sessions.size > 0) wake();
+        if (sessions.size > 0) bell.ring();
       };
       const markAll = () => {
         offers.noteAll();
         fullAtMs = Number.NEGATIVE_INFINITY;
-        wake();
+        bell.ring();
       };
       const stopListening = store.onHint((hint: Hint) => {
         if (hint.kind === "box" || hint.kind === "session-facts") {
@@ -81,7 +81,7 @@ export function createSessionService(deps: SessionServiceDeps): Service {
         if (hint.kind === "all") markAll();
         if (hint.kind === "objects" && hint.of === SESSION_KIND) {
           mustList = true;
-          wake();
+          bell.ring();
         }
       });
       presence.onChange(({ boxId }) => markBox(boxId));
@@ -132,6 +132,7 @@ export function createSessionService(deps: SessionServiceDeps): Service {
       };
 
       const lap = async (): Promise<void> => {
+        bell.silence();
         const isDue = clock.monotonicMs() >= fullAtMs;
         if (mustList || isDue) await list();
         // A fleet without sessions costs no lease.
@@ -205,35 +206,27 @@ export function createSessionService(deps: SessionServiceDeps): Service {
       try {
         // It is never ready while the store is away, and a hub must be able to end.
         await Promise.race([presence.ready, untilAborted(signal)]);
-        while (!signal.aborted) {
-          const woken = new Promise<void>((resolve) => {
-            wake = resolve;
-          });
-          let pauseMs = RENEW_MS;
-          try {
-            await lap();
-            isFailing = false;
-          } catch (thrown) {
-            if (!isFailing) {
-              log.warn(`Sessions cannot be carried out, which is tried until it can: ${messageOf(thrown)}`);
-            }
-            isFailing = true;
+        await runLeasedLaps(
+          {
+            title: "Sessions",
+            periodMs: RENEW_MS,
+            retryMs: RETRY_MS,
+            lap,
             // Who was heard meanwhile is not known: nobody is lost for that.
-            watchingSinceMs = clock.wallMs();
-            pauseMs = RETRY_MS;
-          }
-          const rest = new AbortController();
-          const untilDueMs = Math.max(0, Math.min(Number.POSITIVE_INFINITY, ...dueAtMs.values()) - clock.wallMs());
-          const untilPlacingMs =
-            isRoomNew && waiting.size > 0 ? Math.max(0, mayPlaceAtMs - clock.monotonicMs()) : Number.POSITIVE_INFINITY;
-          const pause = clock
-            .delay(Math.min(pauseMs, untilDueMs, untilPlacingMs), AbortSignal.any([signal, rest.signal]))
-            .catch(() => undefined);
-          // While another hub holds the lease, hints are its business; and a store that is away is not asked more often.
-          const isIdle = isFailing || (!lease.isHeld() && sessions.size > 0);
-          await Promise.race(isIdle ? [pause] : [pause, woken]);
-          rest.abort();
-        }
+            onFailed: () => {
+              watchingSinceMs = clock.wallMs();
+            },
+            untilDueMs: () => {
+              const untilPlacingMs = mayPlaceAtMs - clock.monotonicMs();
+              const dueMs = Math.min(Number.POSITIVE_INFINITY, ...dueAtMs.values()) - clock.wallMs();
+              return isRoomNew && waiting.size > 0 ? Math.min(dueMs, untilPlacingMs) : dueMs;
+            },
+            isOthers: () => !lease.isHeld() && sessions.size > 0,
+            untilCalled: bell.untilRung,
+          },
+          context,
+          signal,
+        );
       } finally {
         stopListening();
         await lease.release();

@@ -1,7 +1,8 @@
-import { AppError, messageOf } from "../../base/errors.ts";
+import { AppError } from "../../base/errors.ts";
 import { type Service, untilAborted } from "../../base/service.ts";
 import { createHeldLease } from "../held-lease.ts";
 import type { HubContext } from "../hub-context.ts";
+import { createLapBell, runLeasedLaps } from "../leased-laps.ts";
 import type { Presence } from "../life/presence.ts";
 import type { Hint } from "../store/store.ts";
 import type { PortBook } from "./port-book.ts";
@@ -42,27 +43,26 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
       const dirty = new Set<string>();
       const dueAtMs = new Map<string, number>();
       let mustList = true;
-      let wake: () => void = () => undefined;
+      const bell = createLapBell();
       const lease = createHeldLease(LEASE, context);
       let fullAtMs = Number.NEGATIVE_INFINITY;
-      let isFailing = false;
 
       const markBox = (boxId: string) => {
         for (const { uid, wish } of tunnels.values()) {
           if (wish.producer === boxId || wish.consumer === boxId) dirty.add(uid);
         }
-        if (dirty.size > 0) wake();
+        if (dirty.size > 0) bell.ring();
       };
       const markAll = () => {
         fullAtMs = Number.NEGATIVE_INFINITY;
-        wake();
+        bell.ring();
       };
       const stopListening = store.onHint((hint: Hint) => {
         if (hint.kind === "box" || hint.kind === "expected" || hint.kind === "tunnel-facts") markBox(hint.boxId);
         if (hint.kind === "all") markAll();
         if (hint.kind === "objects" && hint.of === TUNNEL_KIND) {
           mustList = true;
-          wake();
+          bell.ring();
         }
       });
       presence.onChange(({ boxId }) => markBox(boxId));
@@ -80,6 +80,7 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
       };
 
       const lap = async (): Promise<void> => {
+        bell.silence();
         const isDue = clock.monotonicMs() >= fullAtMs;
         if (mustList || isDue) await list();
         // A fleet without tunnels costs no lease.
@@ -134,30 +135,19 @@ export function createTunnelService({ context, presence, ports, maker }: TunnelS
       try {
         // It is never ready while the store is away, and a hub must be able to end.
         await Promise.race([presence.ready, untilAborted(signal)]);
-        while (!signal.aborted) {
-          const woken = new Promise<void>((resolve) => {
-            wake = resolve;
-          });
-          let pauseMs = RENEW_MS;
-          try {
-            await lap();
-            isFailing = false;
-          } catch (thrown) {
-            if (!isFailing)
-              log.warn(`Tunnels cannot be carried out, which is tried until it can: ${messageOf(thrown)}`);
-            isFailing = true;
-            pauseMs = RETRY_MS;
-          }
-          const rest = new AbortController();
-          const untilDueMs = Math.max(0, Math.min(Number.POSITIVE_INFINITY, ...dueAtMs.values()) - clock.wallMs());
-          const pause = clock
-            .delay(Math.min(pauseMs, untilDueMs), AbortSignal.any([signal, rest.signal]))
-            .catch(() => undefined);
-          // While another hub holds the lease, hints are its business; and a store that is away is not asked more often.
-          const isIdle = isFailing || (!lease.isHeld() && tunnels.size > 0);
-          await Promise.race(isIdle ? [pause] : [pause, woken]);
-          rest.abort();
-        }
+        await runLeasedLaps(
+          {
+            title: "Tunnels",
+            periodMs: RENEW_MS,
+            retryMs: RETRY_MS,
+            lap,
+            untilDueMs: () => Math.min(Number.POSITIVE_INFINITY, ...dueAtMs.values()) - clock.wallMs(),
+            isOthers: () => !lease.isHeld() && tunnels.size > 0,
+            untilCalled: bell.untilRung,
+          },
+          context,
+          signal,
+        );
       } finally {
         stopListening();
         await lease.release();

@@ -33,11 +33,11 @@ export function openTunnels(context: AgentContext, parts: TunnelParts, notices: 
     sockets: createSocketTable({ clock }),
     progress: context.progress.loop("tunnels"),
     prove: proveTunnel,
-    checkPeer: async ({ spec, files, leg }, signal) => {
+    checkPeer: async ({ spec, files, leg, isGlance }, signal) => {
       const { security } = spec;
       const path = security.kind === "cert" ? ownKeyPath(files, security.keyGeneration) : undefined;
       const own = path === undefined ? undefined : await readFile(path, "utf8").catch(() => undefined);
-      return shakeHands({ spec, leg, own }, { clock, signal });
+      return shakeHands({ spec, leg, own, isGlance }, { clock, signal });
     },
     unitOf: (workload) => {
       const unit = reconciler().units().get(workload.id);

@@ -12,6 +12,8 @@ export interface HandshakeRequest {
   readonly leg: number;
   /** Own key and certificate in PEM; absent with shared keys. */
   readonly own: string | undefined;
+  /** The whole proof comes next. */
+  readonly isGlance?: boolean;
 }
 
 /** How far the consumer's end came, opening a connection of its own to the producer's gateway. */
@@ -40,10 +42,15 @@ export interface Passage {
 const LIMIT_MS = 5000;
 /** After the handshake a peer that does not want us says so within half a round trip, a source that is away within one more; on busy boxes later. */
 const HOLD_MS = 200;
+/** The same, where a whole proof that holds longer comes next: it is only spared where it would fail. */
+const GLANCE_MS = 80;
 const HOLD_HANDSHAKES = 2;
 
 /** Shakes hands with the peer, with this end's own key, and sends nothing. Rejects only with the signal's reason. */
-export async function shakeHands({ spec, leg, own }: HandshakeRequest, deps: ProbeDeps): Promise<Handshake> {
+export async function shakeHands(
+  { spec, leg, own, isGlance = false }: HandshakeRequest,
+  deps: ProbeDeps,
+): Promise<Handshake> {
   const connect = spec.legs[leg]?.connect;
   if (connect === undefined) return { isTrusted: false, reason: `there is no leg ${leg}` };
   const options: ConnectionOptions = {
@@ -52,7 +59,10 @@ export async function shakeHands({ spec, leg, own }: HandshakeRequest, deps: Pro
     minVersion: `TLSv${spec.minTls ?? DEFAULT_MIN_TLS}`,
     ...identity(spec, own),
   };
-  const outcome = await probeTls({ options, limitMs: LIMIT_MS, afterShakenMs: holdFor }, deps);
+  const outcome = await probeTls(
+    { options, limitMs: LIMIT_MS, afterShakenMs: (tookMs) => holdFor(tookMs, isGlance ? GLANCE_MS : HOLD_MS) },
+    deps,
+  );
   const seen = {
     ...(outcome.protocol === undefined ? {} : { protocol: outcome.protocol }),
     ...(outcome.cipher === undefined ? {} : { cipher: outcome.cipher }),
@@ -90,8 +100,8 @@ export async function passThrough(
   }
 }
 
-function holdFor(handshakeMs: number): number {
-  return HOLD_MS + HOLD_HANDSHAKES * handshakeMs;
+function holdFor(handshakeMs: number, leastMs = HOLD_MS): number {
+  return leastMs + HOLD_HANDSHAKES * handshakeMs;
 }
 
 /** OpenSSL takes a key and a certificate out of the same text. */

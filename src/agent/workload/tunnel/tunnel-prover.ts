@@ -34,7 +34,13 @@ export interface TunnelProverDeps {
   readonly prove: (request: ProofRequest, deps: ProofDeps) => Promise<ProofVerdict>;
   /** Rejects only with the signal's reason. */
   readonly checkPeer: (
-    request: { readonly spec: TunnelSpec; readonly files: TunnelFiles; readonly leg: number },
+    request: {
+      readonly spec: TunnelSpec;
+      readonly files: TunnelFiles;
+      readonly leg: number;
+      /** The whole proof comes next if it goes well. */
+      readonly isGlance: boolean;
+    },
     signal: AbortSignal,
   ) => Promise<PeerCheck>;
 }
@@ -136,7 +142,9 @@ export function createTunnelProver(options: TunnelProverOptions, deps: TunnelPro
       return false;
     }
     if (spec.role === "producer") return true;
-    const peer = await deps.checkPeer({ spec, files: options.files, leg: checks++ % spec.legs.length }, signal);
+    const isGlance = clock.monotonicMs() >= wholeDueAtMs;
+    const leg = checks++ % spec.legs.length;
+    const peer = await deps.checkPeer({ spec, files: options.files, leg, isGlance }, signal);
     latencyMs = peer.latencyMs ?? latencyMs;
     if (peer.isTrusted) return true;
     fail(peer.reason ?? "the other end is not proved", false);
