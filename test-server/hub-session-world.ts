@@ -9,7 +9,8 @@ import { createSessionWorld, type SessionWorld } from "./session-process-world.t
 import { runSluice } from "./sluice-command.ts";
 
 const PROGRAM = resolve(import.meta.dirname, "programs/session-app.ts");
-const LOOK_MS = 20;
+// Below the hub's limit of 50 requests a second, with room for what a test asks beside.
+const LOOK_MS = 50;
 
 /** A real hub and two real boxes that run sessions as plain processes. */
 export interface HubSessionWorld extends AsyncDisposable {
