@@ -164,6 +164,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
   );
   const { engines, services: engineServices } = openEngines(context, {
     takeIn: (found) => reconciler.takeIn(found),
+    isAwaited: (platform) => sessions.isAwaited(platform),
     onChange: () => {
       reconciler.wake({ reason: "platform", isLoud: false });
       sessions.poke();
