@@ -11,10 +11,11 @@ import { createFileStartFreer } from "./runtime/output/free-file-start.ts";
 import type { OutputJournal } from "./runtime/output/output-owner.ts";
 import { createProcessRuntime } from "./runtime/process/linux-process-runtime.ts";
 import { createOutputPump, DEFAULT_PUMP_OPTIONS } from "./runtime/process/output-pump.ts";
-import type { Lane, WorkloadFiles } from "./runtime/process/process-runtime.ts";
+import type { WorkloadFiles } from "./runtime/process/process-runtime.ts";
 import { createProcessSession } from "./runtime/process/process-session.ts";
 import { createSessionProcesses } from "./runtime/process/session-processes.ts";
 import { discardLaneFiles, discardWorkloadFiles, filesOfWorkload } from "./runtime/process/workload-files.ts";
+import type { Lane } from "./runtime/run-handle.ts";
 import { createWorkloadRuntime, type WorkloadRuntime } from "./runtime/workload-runtime.ts";
 
 export interface RuntimeParts extends Pick<EngineParts, "takeIn"> {

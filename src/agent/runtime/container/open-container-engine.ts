@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { fullJitterMs } from "../../../base/backoff.ts";
 import { AppError, messageOf } from "../../../base/errors.ts";
 import type { EngineVersion } from "../engine-api/engine-client.ts";
-import type { Engine, EngineHooks, EngineStatus } from "../workload-runtime.ts";
+import type { EngineHooks, EngineStatus, SessionEngine } from "../workload-runtime.ts";
 import type { ContainerEngine } from "./container-engine.ts";
 import type { ContainerEngineDeps, ContainerEngineOptions } from "./container-engine-options.ts";
 
@@ -18,7 +18,10 @@ const TIDY_MS = 300_000;
 const LAP_LIMIT_MS = 120_000;
 
 /** Docker or Podman as an engine of sessions. A box without the socket loads and holds nothing of it. */
-export function openContainerEngine(options: Omit<ContainerEngineOptions, "title">, deps: ContainerEngineDeps): Engine {
+export function openContainerEngine(
+  options: Omit<ContainerEngineOptions, "title">,
+  deps: ContainerEngineDeps,
+): SessionEngine {
   const { clock, log } = deps;
   const whole = { ...options, stateDir: realPath(options.stateDir), title: TITLES[options.engine] };
   const place = `${whole.title} at ${whole.socketPath}`;
