@@ -3,8 +3,8 @@ import type { Clock } from "../../base/clock.ts";
 import type { DocumentFormat } from "../../base/document.ts";
 import { createDocumentWriter, type DocumentStatus } from "../../base/document-writer.ts";
 import type { Log } from "../../base/log.ts";
-import type { Lane } from "../runtime/process/process-runtime.ts";
 import { laneName } from "../runtime/process/workload-files.ts";
+import type { Lane } from "../runtime/run-handle.ts";
 import { firstProblem } from "./first-problem.ts";
 import { type RegistryRecord, registryRecordSchema } from "./record.ts";
 

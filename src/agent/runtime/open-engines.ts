@@ -2,7 +2,7 @@ import { createHttpFetch } from "../../base/http-fetch.ts";
 import type { Service } from "../../base/service.ts";
 import type { AgentContext } from "../agent-context.ts";
 import { openContainerEngine } from "./container/open-container-engine.ts";
-import type { Engine, EngineHooks, EngineName, FoundRun } from "./workload-runtime.ts";
+import type { EngineHooks, EngineName, FoundRun, SessionEngine } from "./workload-runtime.ts";
 
 export interface EngineParts extends Omit<EngineHooks, "onAppeared" | "isAwaited"> {
   /** Adopts what was found. */
@@ -12,7 +12,7 @@ export interface EngineParts extends Omit<EngineHooks, "onAppeared" | "isAwaited
 }
 
 export interface OpenedEngines {
-  readonly engines: ReadonlyMap<EngineName, Engine>;
+  readonly engines: ReadonlyMap<EngineName, SessionEngine>;
   readonly services: readonly Service[];
 }
 
@@ -21,7 +21,7 @@ export function openEngines(context: AgentContext, { takeIn, isAwaited, ...hooks
   const { clock, random, options, progress, logFor, life } = context;
   const { sessions, files } = options;
   const sockets = { docker: sessions.dockerSocket, podman: sessions.podmanSocket };
-  const engines = new Map<EngineName, Engine>();
+  const engines = new Map<EngineName, SessionEngine>();
   for (const engine of ["docker", "podman"] as const) {
     if (!sessions.platforms.includes(engine)) continue;
     const socketPath = sockets[engine];

@@ -4,7 +4,7 @@ import { fullJitterMs } from "../../../base/backoff.ts";
 import { AppError, errnoOf, messageOf } from "../../../base/errors.ts";
 import type { EngineVersion } from "../engine-api/engine-client.ts";
 import { toAwayError } from "../engine-api/engine-problem.ts";
-import type { Engine, EngineHooks, EngineStatus } from "../workload-runtime.ts";
+import type { EngineHooks, EngineStatus, SessionEngine } from "../workload-runtime.ts";
 import { awayLoudness, isLouder, type Loudness } from "./away-loudness.ts";
 import type { ContainerEngine } from "./container-engine.ts";
 import type { ContainerEngineDeps, ContainerEngineOptions } from "./container-engine-options.ts";
@@ -20,7 +20,10 @@ const TIDY_MS = 300_000;
 const LAP_LIMIT_MS = 120_000;
 
 /** Docker or Podman as an engine of sessions. A box without a socket that it may use loads and holds nothing of it. */
-export function openContainerEngine(options: Omit<ContainerEngineOptions, "title">, deps: ContainerEngineDeps): Engine {
+export function openContainerEngine(
+  options: Omit<ContainerEngineOptions, "title">,
+  deps: ContainerEngineDeps,
+): SessionEngine {
   const { clock, log } = deps;
   const whole = { ...options, stateDir: realPath(options.stateDir), title: TITLES[options.engine] };
   const place = `${whole.title} at ${whole.socketPath}`;

@@ -2,9 +2,8 @@ import type { Clock } from "../../../base/clock.ts";
 import { errnoOf } from "../../../base/errors.ts";
 import { isLive, type ProcStat } from "../../../base/proc-stat.ts";
 import type { ProcessTable } from "../../../base/process-table.ts";
-import type { RunUsage } from "../workload-runtime.ts";
+import type { ProcessMark, RunUsage } from "../run-handle.ts";
 import { isSameLaunch, MARK_VARIABLE, parseMark } from "./process-mark.ts";
-import type { ProcessMark } from "./process-runtime.ts";
 
 /** Everything that a session has started on this box: it descends from its first process, is in its session, or carries its mark. */
 export interface SessionProcesses {

@@ -3,8 +3,8 @@ import { errnoOf, messageOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import { isLive } from "../../../base/proc-stat.ts";
 import type { KeptProcess, ProcessTable } from "../../../base/process-table.ts";
+import type { ProcessMark } from "../run-handle.ts";
 import { MARK_VARIABLE, parseMark } from "./process-mark.ts";
-import type { ProcessMark } from "./process-runtime.ts";
 
 /** Ends what a workload leaves behind when its first process is gone: a second publisher would keep the key busy. */
 export interface Survivors {

@@ -2,7 +2,7 @@ import type { Clock } from "../../../base/clock.ts";
 import type { LocalSocket } from "../../../base/tcp-table.ts";
 import type { SessionWorkload } from "../../../contract/workload.ts";
 import type { Finding } from "../../health/finding.ts";
-import type { RunEndpoint, RunUsage, SessionRun } from "../../runtime/workload-runtime.ts";
+import type { RunEndpoint, RunUsage, SessionRun } from "../../runtime/run-handle.ts";
 
 export interface RunWatchDeps {
   readonly clock: Clock;

@@ -6,7 +6,7 @@ import type { LocalSocket } from "../../../base/tcp-table.ts";
 import type { SessionPlatformName, SessionPower, SessionRunSpec } from "../../../contract/session-spec.ts";
 import type { SessionWorkload } from "../../../contract/workload.ts";
 import { NO_MEMORY, type SessionMemory } from "../../registry/session-file.ts";
-import type { SessionRun } from "../../runtime/workload-runtime.ts";
+import type { SessionRun } from "../../runtime/run-handle.ts";
 import { createSessionTender } from "./session-tender.ts";
 
 const stops: AbortController[] = [];
