@@ -101,6 +101,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     units,
     isRefused,
     takeIn: (found) => reconciler.takeIn(found),
+    isAwaited: (platform) => sessions.isAwaited(platform),
     onPlatform: () => {
       reconciler.wake({ reason: "platform", isLoud: false });
       sessions.poke();

@@ -18,7 +18,7 @@ import { discardLaneFiles, discardWorkloadFiles, filesOfWorkload } from "./runti
 import type { Lane } from "./runtime/run-handle.ts";
 import { createWorkloadRuntime, type WorkloadRuntime } from "./runtime/workload-runtime.ts";
 
-export interface RuntimeParts extends Pick<EngineParts, "takeIn"> {
+export interface RuntimeParts extends Pick<EngineParts, "takeIn" | "isAwaited"> {
   readonly runDirectory: RunDirectory;
   readonly guard: Pick<Guard, "place" | "freezer">;
   readonly isExpectedConfirmed: () => boolean;
@@ -69,6 +69,7 @@ export function openRuntime(context: AgentContext, parts: RuntimeParts): OpenedR
   );
   const { engines, services } = openEngines(context, {
     takeIn: parts.takeIn,
+    isAwaited: parts.isAwaited,
     onChange: parts.onPlatform,
     // Until the server has said what it expects, nothing is known to be discarded.
     isKept: (id) => !parts.isExpectedConfirmed() || expected().has(id) || units().has(id),
