@@ -27,10 +27,9 @@ export function createBoxOffers(
   let isComplete = false;
 
   const toKnown = async (box: Box): Promise<Known> => {
-    const report = (await store.reports.get(box.id))?.report;
-    const facts: SessionFacts | undefined = report?.sessions;
+    const facts: SessionFacts | undefined = (await store.reports.get(box.id))?.report.sessions;
     const { id, state, draining, labels } = box;
-    return { id, state, draining, labels, isQuarantined: box.quarantine !== undefined, facts, run: report?.session };
+    return { id, state, draining, labels, isQuarantined: box.quarantine !== undefined, facts };
   };
 
   const readAll = async (): Promise<void> => {

@@ -28,7 +28,5 @@ export function sessionDigest(report: Report | undefined): string {
   });
   // Where it runs none, what it has applied moves nothing on.
   const applied = sessions.length > 0 ? [report.applied, report.omittedWorkloads !== undefined] : [];
-  // What an agent refused it may allow once it was started anew.
-  const run = report.sessions === undefined ? undefined : report.session;
-  return JSON.stringify([report.sessions, run, sessions, applied]);
+  return JSON.stringify([report.sessions, sessions, applied]);
 }
