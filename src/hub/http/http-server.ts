@@ -83,7 +83,8 @@ export async function startHttpServer(
               handler,
             );
       if (options.router !== undefined) {
-        splitHttp2(server, { serve: (socket) => options.router?.serve(socket), firstBytesMs: HEADERS_TIMEOUT_MS });
+        const serve = (socket: Duplex) => options.router?.serve(socket);
+        splitHttp2(server, { serve, firstBytesMs: HEADERS_TIMEOUT_MS }, context);
       }
       servers.push(server);
       return server;

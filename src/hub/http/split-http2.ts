@@ -3,6 +3,7 @@ import type { Server as TlsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
+import type { Clock } from "../../base/clock.ts";
 
 /** What a client offers with TLS, in the order in which this server wants it. */
 export const HTTP2_PROTOCOLS = ["h2", "http/1.1"];
@@ -16,6 +17,7 @@ const PREFACE = Buffer.from("PRI");
 export function splitHttp2(
   server: PlainServer | TlsServer,
   { serve, firstBytesMs }: { readonly serve: (socket: Duplex) => void; readonly firstBytesMs: number },
+  { clock }: { readonly clock: Clock },
 ): void {
   const event = server instanceof HttpServer ? "connection" : "secureConnection";
   const listeners = server.listeners(event);
@@ -29,12 +31,17 @@ export function splitHttp2(
       else keep(socket);
       return;
     }
-    readFirst(socket, firstBytesMs, (isHttp2) => (isHttp2 ? serve(socket) : keep(socket)));
+    const late = clock.timer(firstBytesMs, () => socket.destroy());
+    readFirst(
+      socket,
+      () => late.clear(),
+      (isHttp2) => (isHttp2 ? serve(socket) : keep(socket)),
+    );
   });
 }
 
 /** Puts back what it has read. */
-function readFirst(socket: Socket, withinMs: number, decide: (isHttp2: boolean) => void): void {
+function readFirst(socket: Socket, onOver: () => void, decide: (isHttp2: boolean) => void): void {
   let first: Buffer = Buffer.alloc(0);
   const cut = () => socket.destroy();
   const onData = (bytes: Buffer) => {
@@ -43,8 +50,8 @@ function readFirst(socket: Socket, withinMs: number, decide: (isHttp2: boolean) 
     if (isPreface && first.length < PREFACE.length) return;
     socket.off("data", onData);
     socket.off("error", cut);
-    socket.off("timeout", cut);
-    socket.setTimeout(0);
+    socket.off("close", onOver);
+    onOver();
     socket.pause();
     socket.unshift(first);
     decide(isPreface);
@@ -52,7 +59,6 @@ function readFirst(socket: Socket, withinMs: number, decide: (isHttp2: boolean) 
     if (!isPreface) socket.resume();
   };
   socket.on("error", cut);
-  socket.on("timeout", cut);
-  socket.setTimeout(withinMs);
+  socket.on("close", onOver);
   socket.on("data", onData);
 }

@@ -1,4 +1,4 @@
-import { type Duplex, finished } from "node:stream";
+import type { Duplex } from "node:stream";
 import type { RouterEndReason } from "../../contract/fleet/router.ts";
 import { readTicket, type TicketClaims } from "../../contract/remote/ticket.ts";
 import type { CreateRouter } from "../hub.ts";
@@ -35,10 +35,7 @@ export function fakeRouter(): FakeRouterMaker {
         id,
         terminated,
         served,
-        serve: (socket) => {
-          served.push(socket);
-          finished(socket, () => undefined);
-        },
+        serve: (socket) => void served.push(socket),
         list: () => [...sessions.values()],
         terminate: (sessionId, message) => {
           terminated.push({ id: sessionId, message });

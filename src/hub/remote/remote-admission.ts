@@ -101,7 +101,7 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
     requireOwner(target, caller);
   };
 
-  const ticketOf = (remote: TicketFacts, side: "operator" | "box", router: RouterAddress, key: SigningKey) => {
+  const ticketOf = (remote: OfferFacts, side: "operator" | "box", router: RouterAddress, key: SigningKey) => {
     const nowMs = clock.wallMs();
     const iat = Math.floor(nowMs / 1000);
     const { limits } = remote;
@@ -115,6 +115,7 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
       aud: router.id,
       iat,
       exp: iat + TICKET_SECONDS,
+      att: remote.attempt,
       jti: newSecret().slice(0, 32),
       idle: limits.idleSeconds,
       max: leftSeconds,
@@ -286,8 +287,7 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
 const MAX_TAKERS = 20_000;
 
 type SigningKey = Awaited<ReturnType<TicketKeys["signing"]>>;
-type TicketFacts = Pick<Remote, "id" | "box" | "operator" | "operation" | "limits" | "createdMs">;
-type OfferFacts = TicketFacts & Pick<Remote, "attempt">;
+type OfferFacts = Pick<Remote, "id" | "box" | "operator" | "operation" | "limits" | "createdMs" | "attempt">;
 
 interface OfferMeans {
   readonly key: SigningKey;
