@@ -40,7 +40,6 @@ export function parseForwardRule(text: string): ForwardRule {
   if (local !== undefined && local.from !== 0 && local.to - local.from !== count) {
     throw wrong(text, `${local.to - local.from + 1} local ports for ${count + 1}`);
   }
-  if (localFrom + count > MAX_PORT) throw wrong(text, `local ports end at ${MAX_PORT}`);
   return { target: { protocol, host, from: remote.from, to: remote.to }, bind, localFrom };
 }
 

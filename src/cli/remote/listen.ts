@@ -49,7 +49,8 @@ export async function listenUdp(
   return listenOn(bind, port, {
     protocol: "udp",
     open: async (address, wanted) => {
-      const socket = createSocket({ type: address.includes(":") ? "udp6" : "udp4", ipv6Only: bind === undefined });
+      const isV6 = address.includes(":");
+      const socket = createSocket(isV6 ? { type: "udp6", ipv6Only: bind === undefined } : { type: "udp4" });
       socket.bind({ address, port: wanted, exclusive: true });
       await once(socket, "listening");
       sockets.push(socket);

@@ -16,7 +16,7 @@ import { toSink } from "./process-console.ts";
 import type { RemoteTools } from "./remote-tools.ts";
 
 /** What a box does with a channel. */
-export type BoxHand = (channel: Channel, what: OpenWhat, box: string) => void;
+export type BoxHand = (channel: Channel, what: OpenWhat, box: string) => unknown;
 
 /** Hub, router and boxes in memory: the sessions at both ends are the real ones. */
 export interface RemoteWorld {
