@@ -1,6 +1,7 @@
 import { execa } from "execa";
 import type { Clock } from "./clock.ts";
-import { AppError, errnoOf, messageOf } from "./errors.ts";
+import { AppError, errnoOf } from "./errors.ts";
+import { spawnError } from "./spawn-error.ts";
 
 /** How a program ended. Exactly one of the two is null, unless its end was never seen. */
 export interface ExitStatus {
@@ -207,25 +208,5 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
     process.kill(-pid, signal);
   } catch (thrown) {
     if (errnoOf(thrown) !== "ESRCH" && errnoOf(thrown) !== "EPERM") throw thrown;
-  }
-}
-
-function spawnError(file: string, result: { readonly cause?: unknown }): AppError {
-  const { cause } = result;
-  const errno = errnoOf(cause) ?? messageOf(cause);
-  const attempted = `cannot start ${file} (${errno})`;
-  switch (errno) {
-    case "ENOENT":
-    case "ENOTDIR":
-      return new AppError("not-found", `${attempted}: no such program`, { cause });
-    case "EACCES":
-      return new AppError("not-found", `${attempted}: it is not executable for this user`, { cause });
-    case "EAGAIN":
-    case "EMFILE":
-    case "ENFILE":
-    case "ENOMEM":
-      return new AppError("exhausted", `${attempted}: no process, descriptor or memory to be had`, { cause });
-    default:
-      return new AppError("internal", attempted, { cause });
   }
 }
