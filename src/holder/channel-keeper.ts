@@ -69,7 +69,11 @@ export function createChannelKeeper(
     void channel.closed.then(({ error }) => ledger.closed(channel, undefined, error?.message));
   };
 
-  const forward = async (channel: Channel, what: Extract<OpenWhat, { kind: "dial" | "associate" }>, mine: ForwardGrant) => {
+  const forward = async (
+    channel: Channel,
+    what: Extract<OpenWhat, { kind: "dial" | "associate" }>,
+    mine: ForwardGrant,
+  ) => {
     const target = requireTarget(what, what.kind === "dial" ? "tcp" : "udp", mine);
     if (connections >= MAX_CONNECTIONS) {
       throw new AppError("exhausted", `a session has at most ${MAX_CONNECTIONS} connections at once`);
@@ -99,7 +103,10 @@ export function createChannelKeeper(
     take = udp.take;
     for (const datagram of early) udp.take(...datagram);
     channel.accept();
-    channel.readable("in").resume().once("end", () => channel.writable("out").end());
+    channel
+      .readable("in")
+      .resume()
+      .once("end", () => channel.writable("out").end());
     void channel.closed.then(() => {
       udp.close();
       const { lostBefore, notSent, evicted } = udp.counts;

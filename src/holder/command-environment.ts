@@ -28,7 +28,10 @@ export function commandEnvironment(wish: EnvironmentWish): Record<string, string
   for (const [name, value] of Object.entries(given)) {
     bytes += name.length + Buffer.byteLength(value);
     if (!NAME.test(name) || value.includes("\0")) {
-      throw new AppError("invalid", `env: given ${JSON.stringify(name.slice(0, 128))}; allowed: letters, digits and _, with a value without NUL`);
+      throw new AppError(
+        "invalid",
+        `env: given ${JSON.stringify(name.slice(0, 128))}; allowed: letters, digits and _, with a value without NUL`,
+      );
     }
     if (!ALWAYS.test(name) && !allowed.some((pattern) => matches(pattern, name))) {
       throw new AppError(

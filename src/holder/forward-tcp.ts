@@ -44,7 +44,14 @@ function dialOne(
   clock: Clock,
 ): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host: address, port, allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 });
+    const socket = connect({
+      host: address,
+      port,
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: 30_000,
+    });
     const timer = clock.timer(limitMs, () => {
       socket.destroy(Object.assign(new AppError("timeout", "no answer"), { code: "ETIMEDOUT" }));
     });
@@ -83,7 +90,13 @@ export function joinSocket(channel: Channel, socket: Socket, clock: Clock): void
   const look = () => {
     const leftMs = movedMs + HALF_OPEN_MS - clock.monotonicMs();
     if (leftMs > 0) timer = clock.timer(leftMs, look);
-    else fail(new AppError("timeout", `one direction has ended, and nothing came in the other for ${HALF_OPEN_MS / 60_000} min`));
+    else
+      fail(
+        new AppError(
+          "timeout",
+          `one direction has ended, and nothing came in the other for ${HALF_OPEN_MS / 60_000} min`,
+        ),
+      );
   };
   const half = () => {
     ended += 1;

@@ -8,7 +8,7 @@ import type { Channel } from "../remote/channel.ts";
 import type { ExitFacts, KilledByName } from "../remote/exit-facts.ts";
 import { endSession, type KillLadderDeps, signalGroup } from "./kill-ladder.ts";
 import { createOutputSpool, type OutputSpool } from "./output-spool.ts";
-import { pumpOutput, type PumpEnd } from "./pump-output.ts";
+import { type PumpEnd, pumpOutput } from "./pump-output.ts";
 import type { RunningCommand, TerminalSize } from "./running-command.ts";
 
 /** A command with whoever looks at it: one channel at a time, or nobody where it was detached. */
@@ -48,9 +48,7 @@ export interface HeldCommandDeps extends KillLadderDeps {
 /** Of both outputs together. */
 export const SPOOL_BYTES = 16 * 1024 * 1024;
 /** What an operator may send: what a terminal sends, and what programs have agreed on a meaning for. */
-const SIGNALS: ReadonlySet<string> = new Set(
-  "HUP INT QUIT KILL USR1 USR2 TERM CONT STOP TSTP WINCH ALRM".split(" "),
-);
+const SIGNALS: ReadonlySet<string> = new Set("HUP INT QUIT KILL USR1 USR2 TERM CONT STOP TSTP WINCH ALRM".split(" "));
 
 export function createHeldCommand(
   running: RunningCommand,
@@ -96,9 +94,7 @@ export function createHeldCommand(
     const never = { clock, exited: new Promise<never>(() => undefined) };
     const source = spools ?? undefined;
     const pumps = [
-      source === undefined
-        ? pumpOutput(running.output, out, watch)
-        : pumpOutput(source.output.read(), out, never),
+      source === undefined ? pumpOutput(running.output, out, watch) : pumpOutput(source.output.read(), out, never),
     ];
     const errors = source === undefined ? running.errors : source.errors?.read();
     if (errors === undefined) err.end();
@@ -110,7 +106,10 @@ export function createHeldCommand(
     await Promise.all([gone(channel.writable("out")), gone(channel.writable("err"))]);
     const { status, killedBy: killer, outputOpenAfterExit } = await over.promise;
     const facts: ExitFacts = {
-      how: status.signal === null ? { kind: "code", code: status.code ?? 0 } : { kind: "signal", signal: status.signal.slice(3) },
+      how:
+        status.signal === null
+          ? { kind: "code", code: status.code ?? 0 }
+          : { kind: "signal", signal: status.signal.slice(3) },
       // Node does not tell it.
       coreDumped: false,
       killedBy: killer,

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { getCACertificates } from "node:tls";
 import type { Clock, Timer } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
@@ -54,11 +55,7 @@ const RETRY_MS = 1000;
 /** From a session's end until its operator has taken what is still on its way. */
 const LINGER_MS = 5000;
 
-export function createHeldSession(
-  first: RemoteOffer,
-  grant: RemoteGrant,
-  deps: HeldSessionDeps,
-): HeldSession {
+export function createHeldSession(first: RemoteOffer, grant: RemoteGrant, deps: HeldSessionDeps): HeldSession {
   const { clock, log, audit } = deps;
   const { session: id, operator, limits } = first;
   const session = createRemoteSession(
@@ -141,8 +138,10 @@ export function createHeldSession(
   const dialUntilJoined = async (offer: RemoteOffer, ca: string | undefined, signal: AbortSignal) => {
     const { kind } = offer.operation;
     const isInteractive = kind === "shell" || kind === "attach" || (kind === "exec" && offer.operation.pty);
-    const cas = [offer.router.ca, ca].filter((one) => one !== undefined);
-    const router = cas.length === 0 ? offer.router : { ...offer.router, ca: cas.join("\n") };
+    // The hub's word on its router's authority; else what this box trusts for its hub, beside the usual ones.
+    const beside = ca === undefined ? undefined : [ca, ...getCACertificates("default")].join("\n");
+    const authority = offer.router.ca ?? beside;
+    const router = authority === undefined ? offer.router : { ...offer.router, ca: authority };
     const untilMs = clock.monotonicMs() + JOIN_MS;
     for (;;) {
       try {
@@ -168,7 +167,8 @@ export function createHeldSession(
       if (stop.signal.aborted || ending !== undefined) return;
       const error = toAppError(thrown);
       log.warn(`Remote session ${id}: ${messageOf(error)}`);
-      if (error.code === "conflict" || error.code === "version" || !isOpened) finish("disconnect", error.message, error);
+      if (error.code === "conflict" || error.code === "version" || !isOpened)
+        finish("disconnect", error.message, error);
       else broken(error.message);
     }
   };

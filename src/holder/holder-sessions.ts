@@ -84,7 +84,10 @@ export function createHolderSessions(deps: HolderSessionsDeps): HolderSessions {
       throw new AppError("exhausted", `this box holds ${MAX_SESSIONS} remote sessions already`);
     }
     if (grant.kind === "command" && grant.detach && detached.size >= MAX_DETACHED) {
-      throw new AppError("exhausted", `this box holds ${MAX_DETACHED} detached commands already: attach to them, or end them`);
+      throw new AppError(
+        "exhausted",
+        `this box holds ${MAX_DETACHED} detached commands already: attach to them, or end them`,
+      );
     }
     const { session: id, operator } = offer;
     audit.must({ event: "begin", session: id, operator, operation: describeMasked(offer.operation) });
@@ -137,7 +140,8 @@ export function createHolderSessions(deps: HolderSessionsDeps): HolderSessions {
     end: (id, reason) => {
       const session = sessions.get(id);
       const command = detached.get(id)?.command;
-      if (session === undefined && command === undefined) throw new AppError("not-found", `there is no session ${id} here`);
+      if (session === undefined && command === undefined)
+        throw new AppError("not-found", `there is no session ${id} here`);
       session?.end("terminated", reason);
       if (session === undefined) void command?.end("terminated");
       return "ending";

@@ -81,4 +81,3 @@ function isAnswered(path: string): Promise<boolean> {
     socket.once("error", () => resolve(false));
   });
 }
-

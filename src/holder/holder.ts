@@ -32,7 +32,7 @@ export async function runHolder(configText: string, deps: HolderDeps, signal: Ab
   const { log, idle } = createHolderLog(join(config.logDirectory, "holder.log"), clock);
   const stop = new AbortController();
   const program = `sluice/${config.version}`;
-  const dialler = createRouterDialler({ client: program }, { clock });
+  const dialler = createRouterDialler({ client: program }, { clock, authorities: () => [] });
   const sessions = createHolderSessions({
     clock,
     log,

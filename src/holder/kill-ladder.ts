@@ -1,7 +1,7 @@
 import type { Clock } from "../base/clock.ts";
-import { errnoOf } from "../base/errors.ts";
 import { isLive } from "../base/proc-stat.ts";
 import type { ProcessTable } from "../base/process-table.ts";
+import { sendSignal } from "../base/send-signal.ts";
 
 export interface KillLadderDeps {
   readonly clock: Clock;
@@ -24,9 +24,9 @@ export async function endSession(leaderPid: number, { clock, table }: KillLadder
   for (const { signal, waitMs } of STEPS) {
     const untilMs = clock.monotonicMs() + waitMs;
     for (const pid of membersOf(leaderPid, table)) {
-      send(pid, signal);
+      sendSignal(pid, signal);
       // One that was stopped hears nothing but the last.
-      if (signal !== "SIGKILL") send(pid, "SIGCONT");
+      if (signal !== "SIGKILL") sendSignal(pid, "SIGCONT");
     }
     while (clock.monotonicMs() < untilMs) {
       if (membersOf(leaderPid, table).length === 0) return;
@@ -45,13 +45,5 @@ export function membersOf(leaderPid: number, table: KillLadderDeps["table"]): re
 
 /** To every process of a group. One that is gone is no error. */
 export function signalGroup(leaderPid: number, signal: NodeJS.Signals): void {
-  send(-leaderPid, signal);
-}
-
-function send(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch (thrown) {
-    if (errnoOf(thrown) !== "ESRCH" && errnoOf(thrown) !== "EPERM") throw thrown;
-  }
+  sendSignal(-leaderPid, signal);
 }

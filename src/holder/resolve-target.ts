@@ -14,7 +14,8 @@ export interface Place {
 /** The system's resolver, by which tests can be of another mind. */
 export type ResolveHost = (host: string) => Promise<readonly string[]>;
 
-const resolveHost: ResolveHost = async (host) => (await lookup(host, { all: true, order: "verbatim" })).map(({ address }) => address);
+const resolveHost: ResolveHost = async (host) =>
+  (await lookup(host, { all: true, order: "verbatim" })).map(({ address }) => address);
 
 /** This machine, its links, nobody and everybody, and where clouds tell machines their secrets. */
 const isNear = parseNetworks([
@@ -35,7 +36,8 @@ const isNear = parseNetworks([
 export function requireTarget(place: Place, protocol: "tcp" | "udp", { targets }: ForwardGrant): GrantedTarget {
   const host = canonicalHost(place.host);
   const found = targets.find(
-    (target) => target.protocol === protocol && target.host === host && target.from <= place.port && place.port <= target.to,
+    (target) =>
+      target.protocol === protocol && target.host === host && target.from <= place.port && place.port <= target.to,
   );
   if (found === undefined) {
     throw new AppError("refused", `this session was not opened for ${place.host}:${place.port}/${protocol}`);
@@ -56,11 +58,17 @@ export async function resolveTarget(
   try {
     found = await resolve(host);
   } catch (cause) {
-    throw new AppError("not-found", `${host} cannot be looked up on the box (${errnoOf(cause) ?? "no answer"})`, { cause });
+    throw new AppError("not-found", `${host} cannot be looked up on the box (${errnoOf(cause) ?? "no answer"})`, {
+      cause,
+    });
   }
   if (reach === "any") return found;
   const isLocalName = host === "localhost" || host.endsWith(".localhost");
-  const own = new Set(Object.values(networkInterfaces()).flatMap((all) => all ?? []).map(({ address }) => address));
+  const own = new Set(
+    Object.values(networkInterfaces())
+      .flatMap((all) => all ?? [])
+      .map(({ address }) => address),
+  );
   const isHere = (address: string) => isNear(address) || own.has(address);
   const isLoopback = (address: string) => address === "::1" || address.startsWith("127.");
   const allowed = found.filter((address) => (isLocalName ? isLoopback(address) : !isHere(address)));

@@ -3,8 +3,8 @@ import { AppError } from "../base/errors.ts";
 import { spawnPiped } from "../base/spawn-piped.ts";
 import type { CommandGrant } from "../contract/remote/remote-grant.ts";
 import type { ExecWhat } from "../remote/open-what.ts";
-import type { RunningCommand } from "./running-command.ts";
 import { commandEnvironment } from "./command-environment.ts";
+import type { RunningCommand } from "./running-command.ts";
 import { type LoadedPty, startOnTerminal } from "./terminal.ts";
 
 export interface StartDeps {
@@ -19,7 +19,8 @@ export function requireAsked(what: ExecWhat, { asked }: CommandGrant): void {
     what.argv.every((argument, index) => argument === asked.argv[index]) &&
     what.user === asked.user &&
     what.cwd === asked.cwd;
-  if (!isSame) throw new AppError("refused", "this session was opened for another command: only that one may run in it");
+  if (!isSame)
+    throw new AppError("refused", "this session was opened for another command: only that one may run in it");
   if ((what.pty !== undefined) !== asked.pty) {
     throw new AppError("refused", `this session was opened for a command ${asked.pty ? "on" : "without"} a terminal`);
   }
@@ -65,7 +66,8 @@ export async function startCommand(
 
 /** Before anything is begun, because who starts it for another user could only say so by an exit code. */
 function requireProgram(file: string): void {
-  if (!file.startsWith("/")) throw new AppError("not-found", `cannot start ${file}: there is no such program on this box`);
+  if (!file.startsWith("/"))
+    throw new AppError("not-found", `cannot start ${file}: there is no such program on this box`);
   const found = statSync(file, { throwIfNoEntry: false });
   if (found === undefined) throw new AppError("not-found", `cannot start ${file}: there is no such file on this box`);
   if (!found.isFile()) throw new AppError("refused", `cannot start ${file}: it is no file`);

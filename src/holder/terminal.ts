@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import { constants } from "node:os";
-import { ReadStream } from "node:tty";
 import { Writable } from "node:stream";
+import { ReadStream } from "node:tty";
 import { AppError, messageOf } from "../base/errors.ts";
 import type { ExitStatus } from "../base/spawn.ts";
 import type { RunningCommand, TerminalSize } from "./running-command.ts";

@@ -1,8 +1,7 @@
 import { z } from "zod";
-import { loadDocument } from "../../base/atomic-file.ts";
 import type { DocumentFormat } from "../../base/document.ts";
-import { createDocumentWriter } from "../../base/document-writer.ts";
-import type { RegistryDeps } from "./registry.ts";
+import { parseEntries } from "./parse-entries.ts";
+import { openStateDocument, type StateDocumentDeps, type Understood } from "./state-document.ts";
 
 const FORMAT: DocumentFormat = { format: "sluice.remote", version: 1, minReader: 1 };
 /** More than can live at a time on one box, by far: older ones are over. */
@@ -16,23 +15,17 @@ export interface RemoteBook {
   get(session: string): RemoteBookEntry | undefined;
   /** Resolves when it is durable that this session was begun, or when the disk has been given up on for now. Never rejects. */
   begin(session: string, bootId: string): Promise<void>;
-  /** It was never begun after all. */
+  /** It was not begun after all. */
   forget(session: string): void;
 }
 
 /** Never throws, whatever stands in the file. */
-export function openRemoteBook(file: string, deps: RegistryDeps): RemoteBook {
-  const found = loadDocument(file, FORMAT, deps);
-  const loaded =
-    z
-      .array(entrySchema)
-      .max(2 * KEPT)
-      .safeParse(found.data ?? []).data ?? [];
-  const entries = new Map(loaded.map((entry) => [entry.session, entry]));
-  const writer = createDocumentWriter(
-    { ...FORMAT, path: file, isCurrentGood: found.isCurrentGood },
-    { ...deps, snapshot: () => [...entries.values()] },
+export function openRemoteBook(file: string, deps: StateDocumentDeps): RemoteBook {
+  const { loaded, changed, commit } = openStateDocument(
+    { path: file, format: FORMAT, parse: parseBook, snapshot: (): unknown => [...entries.values()] },
+    deps,
   );
+  const entries = new Map(loaded.map((entry) => [entry.session, entry]));
   return {
     get: (session) => entries.get(session),
     begin: (session, bootId) => {
@@ -41,11 +34,16 @@ export function openRemoteBook(file: string, deps: RegistryDeps): RemoteBook {
         if (entries.size <= KEPT) break;
         entries.delete(oldest);
       }
-      writer.changed();
-      return writer.commit();
+      changed();
+      return commit();
     },
     forget: (session) => {
-      if (entries.delete(session)) writer.changed();
+      if (entries.delete(session)) changed();
     },
   };
+}
+
+function parseBook(data: unknown): Understood<readonly RemoteBookEntry[]> {
+  const { parsed, problems } = parseEntries("data", Array.isArray(data) ? data : [], entrySchema);
+  return { value: parsed.slice(-KEPT), problems };
 }

@@ -16,7 +16,13 @@ export const systemProgramDisk: ProgramDisk = {
 };
 
 /** As the box's own lists of users say, whatever they come from (files, LDAP, …). */
-export function systemBoxFacts({ runProgram, userId }: { readonly runProgram: RunProgram; readonly userId: number }): BoxFacts {
+export function systemBoxFacts({
+  runProgram,
+  userId,
+}: {
+  readonly runProgram: RunProgram;
+  readonly userId: number;
+}): BoxFacts {
   const { username, uid, gid, homedir, shell } = userInfo();
   return {
     disk: systemProgramDisk,

@@ -28,12 +28,15 @@ function ask(path: string, line: string): Promise<HolderAnswer> {
     let text = "";
     socket.setEncoding("utf8");
     socket.setTimeout(ANSWER_MS, () => {
-      socket.destroy(new AppError("timeout", `the holder of remote sessions did not answer within ${ANSWER_MS / 1000} s`));
+      socket.destroy(
+        new AppError("timeout", `the holder of remote sessions did not answer within ${ANSWER_MS / 1000} s`),
+      );
     });
     socket.once("connect", () => socket.write(line));
     socket.on("data", (part: string) => {
       text += part;
-      if (text.length > MAX_HOLDER_LINE_BYTES) socket.destroy(new AppError("too-large", "the holder's answer has no end"));
+      if (text.length > MAX_HOLDER_LINE_BYTES)
+        socket.destroy(new AppError("too-large", "the holder's answer has no end"));
     });
     socket.once("end", () => {
       socket.destroy();

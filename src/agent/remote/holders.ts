@@ -6,7 +6,12 @@ import type { Clock } from "../../base/clock.ts";
 import { AppError, messageOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Spawner } from "../../base/spawn.ts";
-import { HOLDER_COMMAND, type HolderAnswer, type HolderCall, type HolderConfig } from "../../contract/remote/holder-call.ts";
+import {
+  HOLDER_COMMAND,
+  type HolderAnswer,
+  type HolderCall,
+  type HolderConfig,
+} from "../../contract/remote/holder-call.ts";
 import { callHolder } from "./call-holder.ts";
 
 export interface HoldersOptions {
@@ -133,7 +138,9 @@ export function createHolders(options: HoldersOptions, deps: HoldersDeps): Holde
         if (holder.isOwn) continue;
         await holder
           .call({ call: "drain" })
-          .catch((thrown: unknown) => deps.log.warn(`A holder of another release does not drain: ${messageOf(thrown)}`));
+          .catch((thrown: unknown) =>
+            deps.log.warn(`A holder of another release does not drain: ${messageOf(thrown)}`),
+          );
       }
     },
   };

@@ -45,11 +45,7 @@ export function isOperatorAllowed(operator: string, { operators }: RemotePolicy)
   return operators.includes("*") || operators.includes(operator);
 }
 
-async function judgeOperation(
-  operation: RemoteOperation,
-  policy: RemotePolicy,
-  box: BoxFacts,
-): Promise<RemoteGrant> {
+async function judgeOperation(operation: RemoteOperation, policy: RemotePolicy, box: BoxFacts): Promise<RemoteGrant> {
   switch (operation.kind) {
     case "exec":
       return judgeExec(operation, policy, box);
@@ -83,7 +79,12 @@ async function judgeExec(
   }
   return {
     kind: "command",
-    asked: { argv: [...argv], ...(name === undefined ? {} : { user: name }), ...(cwd === undefined ? {} : { cwd }), pty },
+    asked: {
+      argv: [...argv],
+      ...(name === undefined ? {} : { user: name }),
+      ...(cwd === undefined ? {} : { cwd }),
+      pty,
+    },
     // One that is not there is told when it is started: then its operator learns it as the end of that command.
     launch: { file: allowed ?? program, argv0: program, args },
     user,
@@ -118,7 +119,8 @@ const NO_LOGIN = /\/(?:nologin|false|true|sync)$/;
 /** The agent's own user is a system user, whose entry forbids logins: a shell that policy allows is then the plain one. */
 function loginShellOf({ shell, name, isOther }: BoxUser, disk: ProgramDisk): string {
   if (shell !== "" && !NO_LOGIN.test(shell) && disk.isProgram(shell)) return shell;
-  if (isOther) throw new AppError("refused", `user: given ${name}; allowed: a user who may log in (its shell is ${shell})`);
+  if (isOther)
+    throw new AppError("refused", `user: given ${name}; allowed: a user who may log in (its shell is ${shell})`);
   const plain = ["/bin/bash", "/bin/sh"].find((path) => disk.isProgram(path));
   if (plain === undefined) throw new AppError("unsupported", "this box has no shell: neither /bin/bash nor /bin/sh");
   return plain;

@@ -41,7 +41,8 @@ export function judgeRsync(argv: readonly string[], rules: readonly string[], bo
   if (roots.length === 0) throw new AppError("refused", "policy.remote.rsync: given rsync; allowed: none");
   const [program, server, ...rest] = argv;
   if (program !== "rsync") throw notAllowed(program ?? "", "rsync itself, without a path");
-  if (server !== "--server") throw notAllowed(server ?? "", "--server first: an operator's rsync asks for nothing else");
+  if (server !== "--server")
+    throw notAllowed(server ?? "", "--server first: an operator's rsync asks for nothing else");
   const dot = rest.indexOf(".");
   if (dot < 0) throw notAllowed(rest.join(" "), "options, then a dot, then paths");
   const options = rest.slice(0, dot);
@@ -81,7 +82,8 @@ function judgeOption(option: string, judge: JudgePath, isReceiver: boolean): str
   if (kind === "none" && equals < 0) return option;
   const value = option.slice(equals + 1);
   if (kind === "value" && equals >= 0) return option;
-  if (kind !== "file" || equals < 0) throw notAllowed(option, "the options that rsync's own rrsync knows, each as one argument");
+  if (kind !== "file" || equals < 0)
+    throw notAllowed(option, "the options that rsync's own rrsync knows, each as one argument");
   // A list of names comes over the connection itself.
   if (name === "files-from" && value === "-") return option;
   // A directory beside each file: it moves with the paths, which are judged.

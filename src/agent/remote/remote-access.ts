@@ -68,6 +68,22 @@ export function createRemoteAccess(deps: RemoteAccessDeps): RemoteAccess {
     }
   };
 
+  /** One offer of a session at a time: a repeated one finds what the first has begun. */
+  const turns = new Map<string, Promise<unknown>>();
+  const inTurn = async <T>(session: string, act: () => Promise<T>): Promise<T> => {
+    const before = turns.get(session);
+    const mine = (async () => {
+      await before?.catch(() => undefined);
+      return act();
+    })();
+    turns.set(session, mine);
+    try {
+      return await mine;
+    } finally {
+      if (turns.get(session) === mine) turns.delete(session);
+    }
+  };
+
   return {
     name: "remote access",
     abilities: remoteAbilities(policy),
@@ -81,7 +97,9 @@ export function createRemoteAccess(deps: RemoteAccessDeps): RemoteAccess {
       const what = `${offer.operator}: ${describeMasked(offer.operation)} (remote session ${offer.session}, attempt ${offer.attempt})`;
       try {
         const grant = await judgeOffer(offer, policy, deps.box);
-        const text = await (book.get(offer.session) === undefined ? begin(offer, grant) : resume(offer, grant));
+        const text = await inTurn(offer.session, () =>
+          book.get(offer.session) === undefined ? begin(offer, grant) : resume(offer, grant),
+        );
         log.info(`${what}: ${text}`);
         return text;
       } catch (thrown) {

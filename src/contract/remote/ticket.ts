@@ -21,6 +21,11 @@ export const ticketClaimsSchema = z.object({
   /** Seconds since the epoch. */
   iat: z.int(),
   exp: z.int(),
+  /**
+   * Attempt of the session, as its offer counts them: only sides of the same attempt meet at a router, and a later one ends an
+   * earlier. Otherwise a side that is about to be replaced could be met, again and again. Absent: it meets any.
+   */
+  att: z.int().min(1).optional(),
   /** Single use. */
   jti: z.string().min(16).max(64),
   /** Seconds: limits of the session. */
