@@ -148,7 +148,8 @@ export function createChannelKeeper(
       const late = new Promise<void>((resolve) => {
         timer = clock.timer(HEAR_MS, resolve);
       });
-      // Without a link nobody hears it; then its channel has failed already, or does when the session is closed.
+      await Promise.race([mine.over, late]);
+      // Without a link nobody hears it.
       await Promise.race([by === "disconnect" ? undefined : mine.told, late]);
       timer?.clear();
     },

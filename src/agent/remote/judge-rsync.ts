@@ -9,7 +9,7 @@ import { lookUpProgram } from "./judge-program.ts";
 /**
  * What the server side of rsync is told by its client, as rsync's own `rrsync` knows it. `none`: no value. `value`: some text.
  * `file`: a path that is read or written, in the same roots. What is not here is refused: `--daemon`, `--rsh`, `--rsync-path`,
- * `--log-file`, `--copy-devices`, `--write-devices`, and whatever a later rsync brings.
+ * `--log-file`, `--copy-devices`, `--files-from` (whose names nobody has judged), `--write-devices`, and whatever a later rsync brings.
  */
 const LONG: Readonly<Record<string, "none" | "value" | "file">> = Object.fromEntries([
   ...(
@@ -27,7 +27,7 @@ const LONG: Readonly<Record<string, "none" | "value" | "file">> = Object.fromEnt
   )
     .split(" ")
     .map((name) => [name, "value"] as const),
-  ...["backup-dir", "compare-dest", "copy-dest", "files-from", "link-dest", "partial-dir", "temp-dir"].map(
+  ...["backup-dir", "compare-dest", "copy-dest", "link-dest", "partial-dir", "temp-dir"].map(
     (name) => [name, "file"] as const,
   ),
 ]);
@@ -84,8 +84,6 @@ function judgeOption(option: string, judge: JudgePath, isReceiver: boolean): str
   if (kind === "value" && equals >= 0) return option;
   if (kind !== "file" || equals < 0)
     throw notAllowed(option, "the options that rsync's own rrsync knows, each as one argument");
-  // A list of names comes over the connection itself.
-  if (name === "files-from" && value === "-") return option;
   // A directory beside each file: it moves with the paths, which are judged.
   if (!value.includes("/") && value !== ".." && value !== "") return option;
   return `--${name}=${judge(value, isReceiver)}`;
