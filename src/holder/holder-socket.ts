@@ -1,5 +1,6 @@
 import { chmod, rm } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
+import type { Clock } from "../base/clock.ts";
 import { AppError, errnoOf, messageOf } from "../base/errors.ts";
 import { openSocketAddress } from "../base/socket-address.ts";
 import { toAppError } from "../contract/error-code.ts";
@@ -14,9 +15,10 @@ const IDLE_MS = 10_000;
 export async function openHolderSocket(
   path: string,
   answer: (call: ReturnType<typeof holderCallSchema.parse>) => Promise<HolderAnswer> | HolderAnswer,
+  clock: Clock,
 ): Promise<() => Promise<void>> {
   const address = await openSocketAddress(path);
-  const server = createServer((socket) => serve(socket, answer));
+  const server = createServer((socket) => serve(socket, answer, clock));
   server.maxConnections = 32;
   const listen = () =>
     new Promise<void>((resolve, reject) => {
@@ -43,10 +45,11 @@ export async function openHolderSocket(
   };
 }
 
-function serve(socket: Socket, answer: Parameters<typeof openHolderSocket>[1]): void {
+function serve(socket: Socket, answer: Parameters<typeof openHolderSocket>[1], clock: Clock): void {
   let held: Buffer[] = [];
   let bytes = 0;
-  socket.setTimeout(IDLE_MS, () => socket.destroy());
+  const timer = clock.timer(IDLE_MS, () => socket.destroy());
+  socket.once("close", () => timer.clear());
   socket.on("error", () => socket.destroy());
   const reply = (value: HolderAnswer) => socket.end(`${JSON.stringify(value)}\n`);
   const onData = (chunk: Buffer) => {

@@ -56,20 +56,24 @@ export async function runHolder(configText: string, deps: HolderDeps, signal: Ab
   };
   sessions.onChange(restWhenIdle);
   restWhenIdle();
-  const close = await openHolderSocket(config.socketPath, (call) => {
-    switch (call.call) {
-      case "offer":
-        return { text: sessions.offer(call) };
-      case "end":
-        return { text: sessions.end(call.session, call.reason) };
-      case "drain":
-        isDraining = true;
-        sessions.drain();
-        return { text: "draining" };
-      case "status":
-        return { status: sessions.status() };
-    }
-  });
+  const close = await openHolderSocket(
+    config.socketPath,
+    (call) => {
+      switch (call.call) {
+        case "offer":
+          return { text: sessions.offer(call) };
+        case "end":
+          return { text: sessions.end(call.session, call.reason) };
+        case "drain":
+          isDraining = true;
+          sessions.drain();
+          return { text: "draining" };
+        case "status":
+          return { status: sessions.status() };
+      }
+    },
+    clock,
+  );
   log.info(`Holder of remote sessions (pid ${deps.pid}, ${program})`);
   try {
     await untilAborted(AbortSignal.any([signal, stop.signal]));

@@ -1,10 +1,10 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
+import { canonicalHost } from "../base/canonical-host.ts";
 import { AppError, errnoOf } from "../base/errors.ts";
 import { parseNetworks } from "../base/network-range.ts";
 import type { ForwardGrant, GrantedTarget } from "../contract/remote/remote-grant.ts";
-import { canonicalHost } from "../contract/remote/remote-policy.ts";
 
 export interface Place {
   readonly host: string;

@@ -2,8 +2,17 @@ import { accessSync, constants, lstatSync, realpathSync, statSync } from "node:f
 import { userInfo } from "node:os";
 import type { RunProgram } from "../../base/spawn.ts";
 import type { BoxUser } from "../../contract/remote/remote-grant.ts";
-import type { BoxFacts } from "./judge-offer.ts";
 import type { ProgramDisk } from "./judge-program.ts";
+
+/** What the box itself says. */
+export interface BoxFacts {
+  readonly disk: ProgramDisk;
+  readonly isRoot: boolean;
+  /** The agent's own user. */
+  readonly self: BoxUser;
+  /** `undefined`: there is no such user. */
+  readonly userOf: (name: string) => Promise<BoxUser | undefined>;
+}
 
 export const systemProgramDisk: ProgramDisk = {
   realpath: (path) => orUndefined(() => realpathSync(path)),

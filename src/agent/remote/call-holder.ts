@@ -1,4 +1,5 @@
 import { connect } from "node:net";
+import type { Clock } from "../../base/clock.ts";
 import { AppError, errnoOf, messageOf } from "../../base/errors.ts";
 import { openSocketAddress } from "../../base/socket-address.ts";
 import {
@@ -11,10 +12,10 @@ import {
 const ANSWER_MS = 10_000;
 
 /** Rejects with the holder's own error, with `unavailable` when nobody answers there, and `timeout` when it hangs. */
-export async function callHolder(socketPath: string, call: HolderCall): Promise<HolderAnswer> {
+export async function callHolder(socketPath: string, call: HolderCall, clock: Clock): Promise<HolderAnswer> {
   const address = await openSocketAddress(socketPath);
   try {
-    const answer = await ask(address.path, `${JSON.stringify(call)}\n`);
+    const answer = await ask(address.path, `${JSON.stringify(call)}\n`, clock);
     if (answer.error !== undefined) throw new AppError(answer.error.code, answer.error.message);
     return answer;
   } finally {
@@ -22,16 +23,17 @@ export async function callHolder(socketPath: string, call: HolderCall): Promise<
   }
 }
 
-function ask(path: string, line: string): Promise<HolderAnswer> {
+function ask(path: string, line: string, clock: Clock): Promise<HolderAnswer> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
     let text = "";
     socket.setEncoding("utf8");
-    socket.setTimeout(ANSWER_MS, () => {
+    const timer = clock.timer(ANSWER_MS, () => {
       socket.destroy(
         new AppError("timeout", `the holder of remote sessions did not answer within ${ANSWER_MS / 1000} s`),
       );
     });
+    socket.once("close", () => timer.clear());
     socket.once("connect", () => socket.write(line));
     socket.on("data", (part: string) => {
       text += part;

@@ -65,7 +65,7 @@ export function createHolders(options: HoldersOptions, deps: HoldersDeps): Holde
 
   const isThere = async () => {
     try {
-      await callHolder(ownPath, { call: "status" });
+      await callHolder(ownPath, { call: "status" }, deps.clock);
       return true;
     } catch {
       return false;
@@ -115,9 +115,9 @@ export function createHolders(options: HoldersOptions, deps: HoldersDeps): Holde
     const found = await Promise.all(
       names.map(async (name): Promise<Holder[]> => {
         const path = join(runDirectory, name);
-        const answer = await callHolder(path, { call: "status" }).catch(() => undefined);
+        const answer = await callHolder(path, { call: "status" }, deps.clock).catch(() => undefined);
         if (answer?.status === undefined) return [];
-        return [{ isOwn: name === ownName, status: answer.status, call: (call) => callHolder(path, call) }];
+        return [{ isOwn: name === ownName, status: answer.status, call: (call) => callHolder(path, call, deps.clock) }];
       }),
     );
     return found.flat();
@@ -130,7 +130,7 @@ export function createHolders(options: HoldersOptions, deps: HoldersDeps): Holde
         starting = undefined;
       });
       await starting;
-      return callHolder(ownPath, call);
+      return callHolder(ownPath, call, deps.clock);
     },
     living,
     drainOthers: async () => {

@@ -5,8 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type RemoteOperation, remoteOperationSchema } from "../../contract/remote/operation.ts";
 import type { BoxUser } from "../../contract/remote/remote-grant.ts";
 import type { RemotePolicy } from "../../contract/remote/remote-policy.ts";
-import { parseUser, systemProgramDisk } from "./box-facts.ts";
-import { type BoxFacts, judgeOffer } from "./judge-offer.ts";
+import { type BoxFacts, parseUser, systemProgramDisk } from "./box-facts.ts";
+import { judgeOffer } from "./judge-offer.ts";
 
 const CLOSED: RemotePolicy = {
   operators: ["ann"],
@@ -278,7 +278,7 @@ describe("rsync", () => {
     ["an option from the prototype", rsync("-re.", "--constructor", ".", "$/inbox")],
     ["a client", { kind: "rsync", argv: ["rsync", "-a", "/etc", "elsewhere:/"] }],
     ["a path for the program", { kind: "rsync", argv: ["/tmp/rsync", "--server", ".", "$/inbox"] }],
-  ])("refused: %s", async (_name, operation, rules = policy) => {
+  ])("refused: %s", async (_name: string, operation: object, rules: Partial<RemotePolicy> = policy) => {
     expect(await judge(operation, rules, "ann", withRsync)).toMatch(/^refused /);
   });
 });

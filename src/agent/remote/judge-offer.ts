@@ -5,19 +5,10 @@ import type { RemoteOperation } from "../../contract/remote/operation.ts";
 import type { BoxUser, CommandGrant, RemoteGrant } from "../../contract/remote/remote-grant.ts";
 import { type RemotePolicy, remoteAbilities } from "../../contract/remote/remote-policy.ts";
 import { isInsideRoots } from "../workload/stream/file-root.ts";
+import type { BoxFacts } from "./box-facts.ts";
 import { isAllowedProgram, lookUpProgram, type ProgramDisk } from "./judge-program.ts";
 import { judgeRsync } from "./judge-rsync.ts";
 import { judgeTargets } from "./judge-targets.ts";
-
-/** What the box itself says. */
-export interface BoxFacts {
-  readonly disk: ProgramDisk;
-  readonly isRoot: boolean;
-  /** The agent's own user. */
-  readonly self: BoxUser;
-  /** `undefined`: there is no such user. */
-  readonly userOf: (name: string) => Promise<BoxUser | undefined>;
-}
 
 const HOW = "allow it in the box's configuration (policy.remote)";
 

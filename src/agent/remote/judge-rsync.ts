@@ -3,7 +3,7 @@ import { AppError } from "../../base/errors.ts";
 import type { CommandGrant } from "../../contract/remote/remote-grant.ts";
 import { parseRsyncRoot, type RsyncRoot } from "../../contract/remote/remote-policy.ts";
 import { isInsideRoots } from "../workload/stream/file-root.ts";
-import type { BoxFacts } from "./judge-offer.ts";
+import type { BoxFacts } from "./box-facts.ts";
 import { lookUpProgram } from "./judge-program.ts";
 
 /**

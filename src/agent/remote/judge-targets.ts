@@ -1,8 +1,9 @@
 import { isIP } from "node:net";
+import { canonicalHost } from "../../base/canonical-host.ts";
 import { AppError } from "../../base/errors.ts";
 import type { ForwardTarget } from "../../contract/remote/operation.ts";
 import type { GrantedTarget } from "../../contract/remote/remote-grant.ts";
-import { canonicalHost, type ForwardRule, parseForwardRule } from "../../contract/remote/remote-policy.ts";
+import { type ForwardRule, parseForwardRule } from "../../contract/remote/remote-policy.ts";
 
 /**
  * Each target must lie within one rule. A name is compared as a name and an address as an address: what a name leads to is judged

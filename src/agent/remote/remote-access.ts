@@ -5,8 +5,9 @@ import { describeMasked } from "../../contract/remote/mask-operation.ts";
 import { type RemoteOffer, remoteOfferSchema } from "../../contract/remote/offer.ts";
 import { type RemoteAbility, type RemotePolicy, remoteAbilities } from "../../contract/remote/remote-policy.ts";
 import type { RemoteBook } from "../registry/remote-book.ts";
+import type { BoxFacts } from "./box-facts.ts";
 import type { Holder, Holders } from "./holders.ts";
-import { type BoxFacts, isOperatorAllowed, judgeOffer } from "./judge-offer.ts";
+import { isOperatorAllowed, judgeOffer } from "./judge-offer.ts";
 
 export interface RemoteAccessDeps {
   readonly policy: RemotePolicy;

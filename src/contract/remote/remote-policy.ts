@@ -1,5 +1,5 @@
-import { isIP } from "node:net";
 import { z } from "zod";
+import { canonicalHost } from "../../base/canonical-host.ts";
 
 /** What the owner of a box lets operators do on it from afar. Everything is empty, and so forbidden, until somebody writes it. */
 export interface RemotePolicy {
@@ -49,7 +49,7 @@ export function parseForwardRule(text: string): ForwardRule | undefined {
   if (place === "*") return { host: "*", from: 1, to: 65_535, protocols };
   const [, bracketed, bare, ports = ""] = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]/\s]+)):([0-9*-]+)$/.exec(place) ?? [];
   const host = bracketed ?? bare;
-  if (host === undefined || (bracketed !== undefined && isIP(bracketed) !== 6)) return undefined;
+  if (host === undefined || (bracketed !== undefined && !bracketed.includes(":"))) return undefined;
   const range = parsePorts(ports);
   const canonical = host === "*" ? "*" : canonicalHost(host);
   if (range === undefined || canonical === undefined) return undefined;
@@ -62,29 +62,6 @@ function parsePorts(text: string): { readonly from: number; readonly to: number 
   const from = Number(first);
   const to = Number(last ?? first);
   return from >= 1 && from <= to && to <= 65_535 ? { from, to } : undefined;
-}
-
-/**
- * One spelling for each host: an IPv6 address in its shortest form, an IPv4 address also where it came in IPv6 clothes, a name in
- * lower case without its last dot. `undefined` for what a resolver would read as an address and we do not (`127.1`,
- * `0x7f000001`, `2130706433`, a zone), and for what is no name.
- */
-export function canonicalHost(host: string): string | undefined {
-  const family = isIP(host);
-  if (family === 4) return host;
-  if (family === 6) {
-    if (host.includes("%")) return undefined;
-    const short = new URL(`http://[${host}]/`).hostname.slice(1, -1);
-    const [, high, low] = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(short) ?? [];
-    if (high === undefined || low === undefined) return short;
-    const bits = (Number.parseInt(high, 16) << 16) | Number.parseInt(low, 16);
-    return [24, 16, 8, 0].map((shift) => (bits >>> shift) & 255).join(".");
-  }
-  const name = host.toLowerCase().replace(/\.$/, "");
-  const isName = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*$/.test(name);
-  // The last label of a name is never a number: that is how resolvers tell it from an address.
-  const last = name.slice(name.lastIndexOf(".") + 1);
-  return isName && name.length <= 253 && !/^(?:\d+|0x[0-9a-f]*)$/.test(last) ? name : undefined;
 }
 
 export interface RsyncRoot {
