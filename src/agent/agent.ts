@@ -26,11 +26,8 @@ import { openCommandJournal } from "./registry/command-journal.ts";
 import { createCommandedFile } from "./registry/commanded-file.ts";
 import { createExpectedFile } from "./registry/expected-file.ts";
 import { createRegistry } from "./registry/registry.ts";
-<<<<<<< HEAD
-import { openRemote } from "./remote/open-remote.ts";
-=======
 import { openVolumeRules } from "./registry/volume-rules.ts";
->>>>>>> main
+import { openRemote } from "./remote/open-remote.ts";
 import { UNKNOWN_BOOT_ID } from "./runtime/process/linux-process-runtime.ts";
 import { createServiceManager } from "./service-manager/service-manager.ts";
 import { statusLine } from "./service-manager/status-line.ts";
