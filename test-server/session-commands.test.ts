@@ -48,7 +48,7 @@ const untilState = (world: AgentWorld, id: string, state: string) =>
 const untilConnected = (world: AgentWorld) =>
   world.until(() => world.server.room.count() === 1, "the agent is connected");
 
-test("a server drives sessions by command: once, in the order of generations, in both forms, beside its set", async () => {
+test.concurrent("a server drives sessions by command: once, in the order of generations, in both forms, beside its set", async () => {
   await using world = await startWorld();
   await world.startAgent();
   await untilConnected(world);
@@ -122,7 +122,7 @@ test("a server drives sessions by command: once, in the order of generations, in
   await world.until(() => world.workloadPids().length === 0, "it is stopped");
 });
 
-test("what comes late, wrong or not allowed is answered with its reason and starts nothing", async () => {
+test.concurrent("what comes late, wrong or not allowed is answered with its reason and starts nothing", async () => {
   await using world = await startWorld();
   await world.startAgent();
   await untilConnected(world);
@@ -175,7 +175,7 @@ const kills = [
   },
 ];
 
-test.each(kills)(
+test.concurrent.each(kills)(
   "an agent that is killed $when leaves a command done once or not at all, and its answer true",
   async (kill) => {
     const environment: Record<string, string> = {
