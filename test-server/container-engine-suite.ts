@@ -4,7 +4,7 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import type { StopLadder } from "../src/agent/runtime/process/process-runtime.ts";
+import type { StopLadder } from "../src/agent/runtime/run-handle.ts";
 import { systemClock } from "../src/base/clock.ts";
 import { AppError } from "../src/base/errors.ts";
 import type { ContainerDaemon } from "./container-daemon.ts";

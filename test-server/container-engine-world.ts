@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { openContainerEngine } from "../src/agent/runtime/container/open-container-engine.ts";
-import type { ProcessMark, WorkloadFiles } from "../src/agent/runtime/process/process-runtime.ts";
-import type { Engine, EngineLaunch, FoundRun, SessionRun } from "../src/agent/runtime/workload-runtime.ts";
+import type { WorkloadFiles } from "../src/agent/runtime/process/process-runtime.ts";
+import type { ProcessMark, SessionRun } from "../src/agent/runtime/run-handle.ts";
+import type { EngineLaunch, FoundRun, SessionEngine } from "../src/agent/runtime/workload-runtime.ts";
 import { systemClock } from "../src/base/clock.ts";
 import { AppError } from "../src/base/errors.ts";
 import { createHttpFetch, type HttpFetch } from "../src/base/http-fetch.ts";
@@ -12,7 +13,7 @@ import type { ContainerDaemon } from "./container-daemon.ts";
 
 /** One agent's engine of sessions on a real daemon; several of one state directory are one agent after the other. */
 export interface EngineUnderTest extends AsyncDisposable {
-  readonly engine: Engine;
+  readonly engine: SessionEngine;
   /** Whose discarded sessions may go; all are kept unless they are in here. */
   readonly unkept: Set<string>;
   readonly lines: () => readonly string[];
@@ -42,7 +43,7 @@ export async function openEngineUnderTest({
   const appearances: (readonly FoundRun[])[] = [];
   const real = createHttpFetch({ socketPath: daemon.socketPath });
   const engine = openContainerEngine(
-    { engine: platform, socketPath: daemon.socketPath, stateDir, address: "127.0.0.1" },
+    { engine: platform, socketPath: daemon.socketPath, isNamed: true, stateDir, address: "127.0.0.1" },
     {
       clock: systemClock,
       random: Math.random,
@@ -56,6 +57,7 @@ export async function openEngineUnderTest({
     onAppeared: async () => void appearances.push(await engine.sweep()),
     onChange: () => undefined,
     isKept: (id) => !unkept.has(id),
+    isAwaited: () => false,
   });
   return {
     engine,

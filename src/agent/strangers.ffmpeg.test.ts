@@ -14,7 +14,7 @@ import type { Workload } from "../contract/workload.ts";
 import { type RegistryRecord, registryRecordSchema } from "./registry/record.ts";
 import { REGISTRY_FORMAT } from "./registry/registry.ts";
 import { toMarkEnvironment } from "./runtime/process/process-mark.ts";
-import type { ProcessMark } from "./runtime/process/process-runtime.ts";
+import type { ProcessMark } from "./runtime/run-handle.ts";
 
 const table = createProcessTable();
 const started: ChildProcess[] = [];

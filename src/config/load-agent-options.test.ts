@@ -258,3 +258,17 @@ test("a platform that no agent serves is none that a box may be given", async ()
     /sessions\.platforms.*kubernetes.*docker, podman, process/,
   );
 });
+
+test.each([
+  { what: "nothing", flags: {}, named: [] },
+  { what: "one socket", flags: { "sessions.podmanSocket": "/tmp/p.sock" }, named: ["podman"] },
+  { what: "the platforms", flags: { "sessions.platforms": "process,docker" }, named: ["process", "docker"] },
+  {
+    what: "a socket of a platform that is not used",
+    flags: { "sessions.platforms": "process", "sessions.dockerSocket": "/tmp/d.sock" },
+    named: ["process"],
+  },
+])("of the platforms those count as named that somebody set: given $what", async ({ flags, named }) => {
+  const { options } = await load({ flags });
+  expect(options.sessions.namedPlatforms).toEqual(named);
+});

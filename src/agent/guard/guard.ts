@@ -12,7 +12,7 @@ import type { Occurrence } from "../../contract/report.ts";
 import type { Workload } from "../../contract/workload.ts";
 import type { Finding } from "../health/finding.ts";
 import { type Unit, unitsOf } from "../reconcile/unit.ts";
-import type { ProcessMark } from "../runtime/process/process-runtime.ts";
+import type { ProcessMark } from "../runtime/run-handle.ts";
 import { admitStarts, hasRoom, type Reservations } from "./admission.ts";
 import { addReading, type CpuWindow, cpuPercentOf } from "./cpu-window.ts";
 import type { DiskWatch } from "./disk-watch.ts";

@@ -1,4 +1,4 @@
-import type { ProcessMark } from "../runtime/process/process-runtime.ts";
+import type { ProcessMark } from "../runtime/run-handle.ts";
 import type { Admission } from "./admission.ts";
 
 /** What the reconciler asks before it starts something. */

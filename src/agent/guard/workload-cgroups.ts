@@ -1,7 +1,7 @@
 import type { CgroupBranch } from "../../base/cgroup-branch.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
-import type { ProcessMark } from "../runtime/process/process-runtime.ts";
+import type { ProcessMark } from "../runtime/run-handle.ts";
 import { cpuWeightOf, type Limits } from "./limits.ts";
 
 /** The part of a mark that names a launch: two generations of a workload may run at one time. */

@@ -1,5 +1,6 @@
 import type { CleanupResult, CleanupWish } from "../../contract/local-status.ts";
-import type { FoundProcess, ProcessRuntime, StopLadder } from "../runtime/process/process-runtime.ts";
+import type { FoundProcess, ProcessRuntime } from "../runtime/process/process-runtime.ts";
+import type { StopLadder } from "../runtime/run-handle.ts";
 import { createTunnelFilter } from "../start-marks/cleanup-with-agent.ts";
 import type { StartMarks } from "../start-marks/start-marks.ts";
 

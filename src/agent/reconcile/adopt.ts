@@ -1,6 +1,6 @@
 import type { RegistryRecord } from "../registry/record.ts";
-import type { ProcessMark } from "../runtime/process/process-runtime.ts";
-import type { FoundRun, RunHandle } from "../runtime/workload-runtime.ts";
+import type { ProcessMark, RunHandle } from "../runtime/run-handle.ts";
+import type { FoundRun } from "../runtime/workload-runtime.ts";
 import type { EngineDeps } from "./engine-deps.ts";
 import type { Transitions } from "./transitions.ts";
 import { createUnit, type Unit, unitsOf } from "./unit.ts";

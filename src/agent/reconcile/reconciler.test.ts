@@ -8,7 +8,7 @@ import { ROOM_FOR_ALL } from "../guard/room-keeper.fake.ts";
 import type { RoomKeeper } from "../guard/room-keeper.ts";
 import type { RegistryRecord } from "../registry/record.ts";
 import { createFakeProcessRuntime } from "../runtime/process/process-runtime.fake.ts";
-import type { ProcessMark } from "../runtime/process/process-runtime.ts";
+import type { ProcessMark } from "../runtime/run-handle.ts";
 import { createWorkloadRuntime } from "../runtime/workload-runtime.ts";
 import type { ExitVerdict, WorkloadDriver } from "../workload/driver.ts";
 import { createReconciler } from "./reconciler.ts";

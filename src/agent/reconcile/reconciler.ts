@@ -2,7 +2,7 @@ import { messageOf } from "../../base/errors.ts";
 import { createLapRunner } from "../../base/lap-runner.ts";
 import type { ReconcileResult } from "../../contract/local-status.ts";
 import type { Workload } from "../../contract/workload.ts";
-import type { ProcessMark, StopOutcome } from "../runtime/process/process-runtime.ts";
+import type { ProcessMark, StopOutcome } from "../runtime/run-handle.ts";
 import type { FoundRun } from "../runtime/workload-runtime.ts";
 import type { Refusal } from "../workload/driver.ts";
 import { adoptRunning, takeInFound } from "./adopt.ts";

@@ -1,5 +1,5 @@
 import type { Workload } from "../../contract/workload.ts";
-import type { StopLadder } from "../runtime/process/process-runtime.ts";
+import type { StopLadder } from "../runtime/run-handle.ts";
 import type { ExitVerdict, WorkloadDriver } from "../workload/driver.ts";
 import { componentOf } from "./component-of.ts";
 import type { EngineDeps } from "./engine-deps.ts";

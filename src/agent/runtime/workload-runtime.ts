@@ -1,19 +1,8 @@
 import { AppError } from "../../base/errors.ts";
 import type { ProcessIdentity } from "../../base/process-identity.ts";
-import type { SessionPlatformName } from "../../contract/session-spec.ts";
 import type { SessionWorkload } from "../../contract/workload.ts";
-import type { EngineOutput } from "./engine-output.ts";
-import type {
-  Launch,
-  ProcessExit,
-  ProcessHandle,
-  ProcessMark,
-  ProcessRuntime,
-  ProcessStat,
-  StopLadder,
-  StopOutcome,
-  WorkloadFiles,
-} from "./process/process-runtime.ts";
+import type { Launch, ProcessHandle, ProcessRuntime, WorkloadFiles } from "./process/process-runtime.ts";
+import type { ProcessMark, RunHandle, SessionRun } from "./run-handle.ts";
 
 /** What the engine starts, finds, adopts and stops, whatever carries it: a process of this box, or a platform for sessions. */
 
@@ -28,83 +17,6 @@ export interface EngineLaunch {
   readonly signal: AbortSignal;
 }
 export type WorkloadLaunch = Launch | EngineLaunch;
-
-/** Something that runs and was proved to be ours. Nothing is signalled or stopped except through a handle. */
-export interface RunHandle {
-  /** `pid 4242`, `container 3f2a9c…`: for people. */
-  readonly label: string;
-  /** Absent where it is no process of this box, or not one that only we could end. */
-  readonly identity?: ProcessIdentity;
-  readonly mark: ProcessMark;
-  /** Found running, not started by this agent. */
-  readonly isAdopted: boolean;
-  /** Settles once, when it is gone. Never rejects. */
-  readonly exited: Promise<ProcessExit>;
-  stat(): ProcessStat | undefined;
-  /** False when it is gone. */
-  signal(signal: NodeJS.Signals): boolean;
-  /** Climbs the ladder until it is proved gone. */
-  stop(ladder: StopLadder): Promise<StopOutcome>;
-  /** Absent: what it writes is in its files. */
-  readonly output?: EngineOutput;
-}
-
-/** The handle of a process of this box, where it is one. */
-export function processHandle(handle: RunHandle | undefined): (RunHandle & ProcessHandle) | undefined {
-  return handle !== undefined && isProcess(handle) ? handle : undefined;
-}
-
-function isProcess(handle: RunHandle): handle is RunHandle & ProcessHandle {
-  return handle.identity !== undefined;
-}
-
-/**
- * A session that runs, and what its keeper asks of it beside a start and a stop. What asks the platform rejects with an
- * `AppError` while that cannot be asked.
- */
-export interface SessionRun extends RunHandle {
-  readonly platform: SessionPlatformName;
-  /** Container id, process number or Deployment, for who looks on the box. */
-  readonly instance: string;
-  /** False: it can only be stopped. */
-  readonly canFreeze: boolean;
-  /** It stands still, and keeps its memory. */
-  freeze(): Promise<void>;
-  thaw(): Promise<void>;
-  isFrozen(): Promise<boolean>;
-  /** Where its ports can be reached as it runs now, in the order of the spec. */
-  endpoints(): Promise<readonly RunEndpoint[]>;
-  /** Gives it these limits while it runs. Absent: somebody else sees to them. */
-  limit?(resources: SessionWorkload["resources"]): Promise<void>;
-  /** Of all its processes. Undefined where that cannot be known. */
-  usage(): Promise<RunUsage | undefined>;
-  /** A process of this box in whose network its ports are. Undefined: they are the box's own, or on no box. */
-  networkPid(): number | undefined;
-}
-
-export interface RunEndpoint {
-  /** Where the application listens. */
-  readonly port: number;
-  readonly protocol: "tcp" | "udp";
-  /** Where it can be reached on the box. */
-  readonly address: string;
-  readonly hostPort: number;
-}
-
-export interface RunUsage {
-  /** Processor time since it was started; only grows. */
-  readonly cpuMs: number;
-  readonly memoryBytes: number;
-}
-
-/** The run of a session, where it is one. */
-export function sessionRun(handle: RunHandle | undefined): SessionRun | undefined {
-  return handle !== undefined && isSession(handle) ? handle : undefined;
-}
-
-function isSession(handle: RunHandle): handle is SessionRun {
-  return "canFreeze" in handle;
-}
 
 export interface FoundRun {
   readonly label: string;
@@ -129,7 +41,7 @@ export interface WorkloadRuntime {
 }
 
 /** A platform that runs sessions. Every call has a limit of its own: one that hangs holds up nobody for longer. */
-export interface Engine {
+export interface SessionEngine {
   readonly name: EngineName;
   /**
    * A session has one instance at most: one of the same spec is started again with all its files, another is replaced.
@@ -153,6 +65,8 @@ export interface EngineHooks {
   readonly onChange: () => void;
   /** False: nothing expects this session any more, and everything that could has spoken. */
   readonly isKept: (workloadId: string) => boolean;
+  /** An expected session waits for it. */
+  readonly isAwaited: () => boolean;
 }
 
 export interface EngineStatus {
@@ -164,7 +78,7 @@ export interface EngineStatus {
 
 export function createWorkloadRuntime(
   processes: ProcessRuntime,
-  engines: ReadonlyMap<EngineName, Engine> = new Map(),
+  engines: ReadonlyMap<EngineName, SessionEngine> = new Map(),
   asSession: (handle: ProcessHandle) => RunHandle = (handle) => handle,
 ): WorkloadRuntime {
   /** What a session's keeper asks is the same of all that carries one. */

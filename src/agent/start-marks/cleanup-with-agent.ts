@@ -1,7 +1,7 @@
 import type { CleanupResult, CleanupWish } from "../../contract/local-status.ts";
 import type { Reconciler } from "../reconcile/reconciler.ts";
 import { type Unit, unitsOf } from "../reconcile/unit.ts";
-import type { RunHandle } from "../runtime/workload-runtime.ts";
+import type { RunHandle } from "../runtime/run-handle.ts";
 import { type KeptMark, type StartMarks, startOf } from "./start-marks.ts";
 
 export interface CleanupWithAgentDeps {

@@ -1,7 +1,8 @@
 import type { Secrets } from "../../base/redact.ts";
 import type { Workload } from "../../contract/workload.ts";
 import type { Finding } from "../health/finding.ts";
-import type { ProcessExit, StopLadder, WorkloadFiles } from "../runtime/process/process-runtime.ts";
+import type { WorkloadFiles } from "../runtime/process/process-runtime.ts";
+import type { ProcessExit, StopLadder } from "../runtime/run-handle.ts";
 import type { WorkloadLaunch } from "../runtime/workload-runtime.ts";
 
 /** Why this box does not run a workload: the rule that says so and what it says. */

@@ -1,8 +1,8 @@
 import { AppError } from "../../../base/errors.ts";
 import { STATE_DIR_LABEL, WORKLOAD_LABEL } from "../../../translate/container-labels.ts";
 import { createEngineClient, type EngineClient, type EngineVersion } from "../engine-api/engine-client.ts";
-import type { ProcessMark } from "../process/process-runtime.ts";
-import type { EngineLaunch, FoundRun, SessionRun } from "../workload-runtime.ts";
+import type { ProcessMark, SessionRun } from "../run-handle.ts";
+import type { EngineLaunch, FoundRun } from "../workload-runtime.ts";
 import type { ContainerEngineDeps, ContainerEngineOptions } from "./container-engine-options.ts";
 import { type ContainerFacts, isLive } from "./container-facts.ts";
 import { containerLabel, createContainerRun } from "./container-run.ts";

@@ -1,7 +1,6 @@
 import { type FoundMark, readMarkLabels } from "../../../translate/container-labels.ts";
 import type { ContainerDetails } from "../engine-api/engine-answers.ts";
-import type { ProcessExit } from "../process/process-runtime.ts";
-import type { RunEndpoint } from "../workload-runtime.ts";
+import type { ProcessExit, RunEndpoint } from "../run-handle.ts";
 
 /** What an engine's word on a container means here. Pure. */
 export interface ContainerFacts {

@@ -3,8 +3,7 @@ import { AppError, messageOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import { toContainerLimits } from "../../../translate/container-request.ts";
 import type { EngineClient } from "../engine-api/engine-client.ts";
-import type { ProcessMark, StopLadder, StopOutcome } from "../process/process-runtime.ts";
-import type { SessionRun } from "../workload-runtime.ts";
+import type { ProcessMark, SessionRun, StopLadder, StopOutcome } from "../run-handle.ts";
 import type { ContainerWatch, WatchedContainer } from "./container-watch.ts";
 import { limitContainer } from "./limit-container.ts";
 

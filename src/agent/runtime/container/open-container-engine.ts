@@ -1,9 +1,11 @@
-import { existsSync, realpathSync } from "node:fs";
+import { accessSync, constants, realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { fullJitterMs } from "../../../base/backoff.ts";
-import { AppError, messageOf } from "../../../base/errors.ts";
+import { AppError, errnoOf, messageOf } from "../../../base/errors.ts";
 import type { EngineVersion } from "../engine-api/engine-client.ts";
-import type { Engine, EngineHooks, EngineStatus } from "../workload-runtime.ts";
+import { toAwayError } from "../engine-api/engine-problem.ts";
+import type { EngineHooks, EngineStatus, SessionEngine } from "../workload-runtime.ts";
+import { awayLoudness, isLouder, type Loudness } from "./away-loudness.ts";
 import type { ContainerEngine } from "./container-engine.ts";
 import type { ContainerEngineDeps, ContainerEngineOptions } from "./container-engine-options.ts";
 
@@ -17,8 +19,11 @@ const TIDY_MS = 300_000;
 /** An appearance takes its adoption and its tidying. */
 const LAP_LIMIT_MS = 120_000;
 
-/** Docker or Podman as an engine of sessions. A box without the socket loads and holds nothing of it. */
-export function openContainerEngine(options: Omit<ContainerEngineOptions, "title">, deps: ContainerEngineDeps): Engine {
+/** Docker or Podman as an engine of sessions. A box without a socket that it may use loads and holds nothing of it. */
+export function openContainerEngine(
+  options: Omit<ContainerEngineOptions, "title">,
+  deps: ContainerEngineDeps,
+): SessionEngine {
   const { clock, log } = deps;
   const whole = { ...options, stateDir: realPath(options.stateDir), title: TITLES[options.engine] };
   const place = `${whole.title} at ${whole.socketPath}`;
@@ -26,21 +31,46 @@ export function openContainerEngine(options: Omit<ContainerEngineOptions, "title
   let version: EngineVersion | undefined;
   let loading: Promise<ContainerEngine> | undefined;
   let hooks: EngineHooks | undefined;
+  let isAbsent = false;
+  /** The last trouble, and how loudly it was told. */
+  let told: { readonly reason: string; readonly loudness: Loudness } | undefined;
 
   const load = async (): Promise<ContainerEngine> => {
-    if (loading === undefined && !existsSync(whole.socketPath)) {
-      throw new AppError("unavailable", `${place}: nothing listens there`);
-    }
+    if (loading === undefined) requireSocket();
     loading ??= import("./container-engine.ts").then(({ createContainerEngine }) => createContainerEngine(whole, deps));
     return loading;
   };
   const isKept = (workloadId: string) => hooks === undefined || hooks.isKept(workloadId);
+  const requireSocket = () => {
+    try {
+      // Who may not write to a socket may not connect to it.
+      accessSync(whole.socketPath, constants.W_OK);
+      isAbsent = false;
+    } catch (thrown) {
+      isAbsent = errnoOf(thrown) === "ENOENT";
+      throw isAbsent ? new AppError("unavailable", `${place}: nothing listens there`) : toAwayError(thrown, whole);
+    }
+  };
   const become = (next: EngineStatus) => {
     const isNews = next.isReady !== status.isReady || next.reason !== status.reason;
-    if (isNews && next.isReady) log.info(`${place}: ready (${next.version})`);
-    else if (isNews) log.warn(`${next.reason}`);
     status = next;
     if (isNews) hooks?.onChange();
+    return isNews;
+  };
+  const appeared = (next: EngineVersion) => {
+    if (become({ isReady: true, version: next.version })) log.info(`${place}: ready (${next.version})`);
+    told = undefined;
+  };
+  /** Told once, and once more if it matters more than it did: a session may come to wait for it later. */
+  const beAway = (reason: string) => {
+    become({ isReady: false, reason });
+    const isKnown = told?.reason === reason;
+    if (isKnown && told?.loudness === "warn") return;
+    const isAwaited = hooks?.isAwaited() ?? false;
+    const loudness = awayLoudness({ isAbsent, wasReady: version !== undefined, isNamed: options.isNamed, isAwaited });
+    if (isKnown && !isLouder(loudness, told?.loudness ?? "silent")) return;
+    told = { reason, loudness };
+    if (loudness !== "silent") log[loudness](reason);
   };
 
   /** From one appearance to the next loss. Rejects with what was lost. */
@@ -49,7 +79,7 @@ export function openContainerEngine(options: Omit<ContainerEngineOptions, "title
     version = found;
     await hooks?.onAppeared();
     onReady();
-    become({ isReady: true, version: found.version });
+    appeared(found);
     const tidying = (async () => {
       for (;;) {
         await engine.tidy(isKept).catch((thrown: unknown) => log.warn(`Could not tidy up: ${messageOf(thrown)}`));
@@ -92,7 +122,7 @@ export function openContainerEngine(options: Omit<ContainerEngineOptions, "title
           await attend(engine, onReady, stop);
         } catch (thrown) {
           if (signal.aborted) break;
-          become({ isReady: false, reason: messageOf(thrown) });
+          beAway(messageOf(thrown));
         } finally {
           lap.abort();
         }

@@ -4,7 +4,7 @@ import { ON_STOP_LABEL, STATE_DIR_LABEL } from "../../../translate/container-lab
 import { type ContainerRequest, toContainerRequest } from "../../../translate/container-request.ts";
 import type { ContainerDetails } from "../engine-api/engine-answers.ts";
 import type { EngineClient } from "../engine-api/engine-client.ts";
-import type { ProcessMark } from "../process/process-runtime.ts";
+import type { ProcessMark } from "../run-handle.ts";
 import type { EngineLaunch } from "../workload-runtime.ts";
 import { type ContainerFacts, isLive, toContainerFacts } from "./container-facts.ts";
 import { limitContainer } from "./limit-container.ts";

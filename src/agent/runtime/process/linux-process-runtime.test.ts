@@ -5,7 +5,7 @@ import { createFakeClock } from "../../../base/clock.fake.ts";
 import { systemClock } from "../../../base/clock.ts";
 import type { ProcessIdentity } from "../../../base/process-identity.ts";
 import { createSpawner } from "../../../base/spawn.ts";
-import type { ProcessMark, StopLadder } from "./process-runtime.ts";
+import type { ProcessMark, StopLadder } from "../run-handle.ts";
 import { fakeFfmpeg, isRunning, openRuntimeWorld, readTextIfAny, until } from "./runtime-world.fake.ts";
 
 const LADDER: StopLadder = [

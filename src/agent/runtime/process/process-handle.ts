@@ -5,7 +5,8 @@ import { isLive } from "../../../base/proc-stat.ts";
 import type { ProcessIdentity } from "../../../base/process-identity.ts";
 import type { KeptProcess } from "../../../base/process-table.ts";
 import type { ExitStatus } from "../../../base/spawn.ts";
-import type { ProcessExit, ProcessHandle, ProcessMark, StopLadder, StopOutcome, StopRung } from "./process-runtime.ts";
+import type { ProcessExit, ProcessMark, StopLadder, StopOutcome, StopRung } from "../run-handle.ts";
+import type { ProcessHandle } from "./process-runtime.ts";
 import { planSignals } from "./stop-signals.ts";
 import type { Survivors } from "./survivors.ts";
 

@@ -1,5 +1,5 @@
 import { IDENTIFIER_PATTERN } from "../../../contract/identifier.ts";
-import type { ProcessMark } from "./process-runtime.ts";
+import type { ProcessMark } from "../run-handle.ts";
 
 /** The variable by which a sweep recognises a child of Sluice. */
 export const MARK_VARIABLE = "SLUICE_WORKLOAD";

@@ -1,12 +1,6 @@
 import type { Clock } from "../../../base/clock.ts";
-import type {
-  FoundProcess,
-  ProcessExit,
-  ProcessHandle,
-  ProcessMark,
-  ProcessRuntime,
-  StopOutcome,
-} from "./process-runtime.ts";
+import type { ProcessExit, ProcessMark, StopOutcome } from "../run-handle.ts";
+import type { FoundProcess, ProcessHandle, ProcessRuntime } from "./process-runtime.ts";
 
 /** A process table in memory, for tests of decisions that no real process can be made to force at the right moment. */
 export interface FakeProcessRuntime extends ProcessRuntime {

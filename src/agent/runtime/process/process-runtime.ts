@@ -1,4 +1,5 @@
 import type { ProcessIdentity } from "../../../base/process-identity.ts";
+import type { ProcessMark, RunHandle } from "../run-handle.ts";
 
 /** What to run. Arguments are an array; no shell ever sees them. */
 export interface Launch {
@@ -10,58 +11,12 @@ export interface Launch {
   readonly cwd?: string;
 }
 
-/**
- * What every child carries in its environment, so that `/proc` alone can tell whose it is:
- * `SLUICE_WORKLOAD=<box>/<id>/<generation>/<nonce>`, `SLUICE_SPEC=<kind>/<hash>`, `SLUICE_STATE_DIR=<directory>`, and
- * `SLUICE_LANE=1` in the second lane.
- */
-export interface ProcessMark {
-  readonly boxId: string;
-  readonly workloadId: string;
-  readonly kind: string;
-  readonly generation: number;
-  /** 128 random bits, hexadecimal. New for each launch. */
-  readonly nonce: string;
-  readonly specHash: string;
-  /** Absent: the first. */
-  readonly lane?: Lane;
-}
-
-/**
- * Which of a workload's two sets of files a process uses. While a changed workload is started beside its old self, the
- * two must not write into the same ones.
- */
-export type Lane = 0 | 1;
-
 export interface FoundProcess {
   readonly identity: ProcessIdentity;
   readonly mark: ProcessMark;
   /** False for what a launch left behind when its first process ended: to be stopped, never kept as the workload. */
   readonly isLeader: boolean;
 }
-
-export interface ProcessExit {
-  /** Both null when the exit of an adopted process was seen but its status could not be had. */
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-  readonly isAdopted: boolean;
-  readonly atMonotonicMs: number;
-  /** What its platform says beside the status. */
-  readonly reason?: ExitReason;
-}
-
-/** `oom-killed`: by the kernel at its memory limit; `removed`: somebody has taken it away; `dead`: its platform could not end it. */
-export type ExitReason = "oom-killed" | "removed" | "dead";
-
-/** One rung: send `signal`, wait `graceMs` for the end. `toGroup` signals the whole process group. */
-export interface StopRung {
-  readonly signal: NodeJS.Signals;
-  readonly graceMs: number;
-  readonly toGroup: boolean;
-}
-export type StopLadder = readonly StopRung[];
-
-export type StopOutcome = "gone" | "unkillable";
 
 /** Files of one workload. The agent and its successor find them by these paths; the child holds only descriptors. */
 export interface WorkloadFiles {
@@ -79,30 +34,22 @@ export interface WorkloadFiles {
   readonly previewPath: string;
 }
 
-/** A process that was proved to be ours. Nothing is signalled except through a handle. */
-export interface ProcessHandle {
-  /** `pid 4242`. */
-  readonly label: string;
+/**
+ * A process that was proved to be ours. Its label is `pid 4242`; its `stat` is read from a descriptor kept on `/proc/PID/stat`, which
+ * belongs to the process and not to its number; its identity is checked before each signal. One that was adopted is not our child:
+ * its exit has no status.
+ */
+export interface ProcessHandle extends RunHandle {
   readonly identity: ProcessIdentity;
-  readonly mark: ProcessMark;
-  /** Not our child: found running, its exit status cannot be collected. */
-  readonly isAdopted: boolean;
-  /** Settles once, when the process is gone. Never rejects. */
-  readonly exited: Promise<ProcessExit>;
-  /** From a descriptor kept on `/proc/PID/stat`, which belongs to the process and not to its number. */
-  stat(): ProcessStat | undefined;
-  /** Sends one signal to the process alone, its identity checked; false when it is gone. */
-  signal(signal: NodeJS.Signals): boolean;
-  /** Climbs the ladder until the process is proved gone. The identity is checked before each signal. */
-  stop(ladder: StopLadder): Promise<StopOutcome>;
 }
 
-export interface ProcessStat {
-  /** `R S D T t Z X I`, as the kernel prints it. */
-  readonly state: string;
-  /** User and system time, clock ticks. */
-  readonly cpuTicks: number;
-  readonly rssBytes: number;
+/** The handle of a process of this box, where it is one. */
+export function processHandle(handle: RunHandle | undefined): ProcessHandle | undefined {
+  return handle !== undefined && isProcess(handle) ? handle : undefined;
+}
+
+function isProcess(handle: RunHandle): handle is ProcessHandle {
+  return handle.identity !== undefined;
 }
 
 export interface ProcessRuntime {

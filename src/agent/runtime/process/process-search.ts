@@ -1,8 +1,9 @@
 import { isLive, type ProcStat } from "../../../base/proc-stat.ts";
 import type { ListPids } from "../../../base/process-sweep.ts";
 import type { ProcessTable } from "../../../base/process-table.ts";
+import type { ProcessMark } from "../run-handle.ts";
 import { MARK_VARIABLE, parseMark } from "./process-mark.ts";
-import type { FoundProcess, ProcessMark } from "./process-runtime.ts";
+import type { FoundProcess } from "./process-runtime.ts";
 
 export interface SearchOptions {
   /** Real path. */

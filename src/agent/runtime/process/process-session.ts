@@ -2,9 +2,9 @@ import type { Clock } from "../../../base/clock.ts";
 import { AppError } from "../../../base/errors.ts";
 import type { ProcessTable } from "../../../base/process-table.ts";
 import { PORTS_VARIABLE, parsePorts } from "../../../translate/process-launch.ts";
-import type { SessionRun } from "../workload-runtime.ts";
+import type { ProcessMark, SessionRun } from "../run-handle.ts";
 import { MARK_VARIABLE } from "./process-mark.ts";
-import type { ProcessHandle, ProcessMark } from "./process-runtime.ts";
+import type { ProcessHandle } from "./process-runtime.ts";
 import { MS_A_TICK, type SessionProcesses } from "./session-processes.ts";
 
 /** The kernel's own freezer, where a cgroup was delegated. */

@@ -7,8 +7,9 @@ import { isLive } from "../../../base/proc-stat.ts";
 import { createPidLister } from "../../../base/process-sweep.ts";
 import { createProcessTable, type ProcessTable } from "../../../base/process-table.ts";
 import { createSpawner } from "../../../base/spawn.ts";
+import type { ProcessMark } from "../run-handle.ts";
 import { createProcessRuntime } from "./linux-process-runtime.ts";
-import type { Launch, ProcessMark, ProcessRuntime, WorkloadFiles } from "./process-runtime.ts";
+import type { Launch, ProcessRuntime, WorkloadFiles } from "./process-runtime.ts";
 
 /** A state directory of its own and a runtime on it. Whatever carries its mark is killed at the end. */
 export interface RuntimeWorld extends AsyncDisposable {

@@ -1,5 +1,5 @@
 import type { ProcStat } from "../../../base/proc-stat.ts";
-import type { StopRung } from "./process-runtime.ts";
+import type { StopRung } from "../run-handle.ts";
 
 export interface SignalPlan {
   /** As kill(2) takes it: negative for a process group. */

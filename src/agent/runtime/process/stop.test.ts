@@ -4,7 +4,8 @@ import { describe, expect, test } from "vitest";
 import { systemClock } from "../../../base/clock.ts";
 import { parseProcStat } from "../../../base/proc-stat.ts";
 import { createSpawner } from "../../../base/spawn.ts";
-import type { Launch, StopLadder } from "./process-runtime.ts";
+import type { StopLadder } from "../run-handle.ts";
+import type { Launch } from "./process-runtime.ts";
 import {
   fakeFfmpeg,
   isRunning,

@@ -1,6 +1,7 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import type { Lane, WorkloadFiles } from "./process-runtime.ts";
+import type { Lane } from "../run-handle.ts";
+import type { WorkloadFiles } from "./process-runtime.ts";
 
 export interface WorkloadFilesOptions {
   readonly stateDir: string;

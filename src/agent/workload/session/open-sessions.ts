@@ -1,6 +1,6 @@
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
-import { readLocalSockets } from "../../../base/local-sockets.ts";
+import { readSocketsOf } from "../../../base/local-sockets.ts";
 import { createSocketTable } from "../../../base/socket-table.ts";
 import type { SessionPlatformName } from "../../../contract/session-spec.ts";
 import type { AgentContext, Notices } from "../../agent-context.ts";
@@ -8,7 +8,8 @@ import { observeWork } from "../../health/media-health.ts";
 import type { Reconciler } from "../../reconcile/reconciler.ts";
 import { unitsOf } from "../../reconcile/unit.ts";
 import { openSessionFile } from "../../registry/session-file.ts";
-import { type Engine, type EngineName, type EngineStatus, sessionRun } from "../../runtime/workload-runtime.ts";
+import { sessionRun } from "../../runtime/run-handle.ts";
+import type { EngineName, EngineStatus, SessionEngine } from "../../runtime/workload-runtime.ts";
 import { accepts } from "./port-probe.ts";
 import { toEndpoints } from "./session-endpoints.ts";
 import { processStatus } from "./session-facts.ts";
@@ -16,7 +17,7 @@ import { createSessionKeeper, type SessionKeeper, type SessionKeeperDeps } from 
 
 export interface SessionParts extends Pick<SessionKeeperDeps, "expected" | "isRefused" | "discard"> {
   readonly reconciler: () => Pick<Reconciler, "units" | "wake">;
-  readonly engines: ReadonlyMap<EngineName, Engine>;
+  readonly engines: ReadonlyMap<EngineName, SessionEngine>;
   readonly directoryOf: (id: string) => string;
 }
 
@@ -34,9 +35,7 @@ export function openSessions(context: AgentContext, parts: SessionParts, notices
     progress: context.progress.loop("sessions"),
     accepts: (point) => accepts(point, clock),
     sockets: (networkPid) =>
-      networkPid === undefined
-        ? sockets.read({ maxAgeMs: SOCKETS_AGE_MS, needsV6: true })
-        : readLocalSockets(networkPid),
+      networkPid === undefined ? sockets.read({ maxAgeMs: SOCKETS_AGE_MS, needsV6: true }) : readSocketsOf(networkPid),
     tellEndpoints: (ports, placed) => toEndpoints(ports, placed, { urlHost, boxAddress }),
     openFile: (id) =>
       openSessionFile(join(directoryOf(id), "session.json"), {
@@ -66,7 +65,7 @@ export function openSessions(context: AgentContext, parts: SessionParts, notices
 /** How a platform stands that this box may use. */
 export function platformStatusOf(
   sessionCommands: readonly string[],
-  engines: ReadonlyMap<EngineName, Pick<Engine, "status">>,
+  engines: ReadonlyMap<EngineName, Pick<SessionEngine, "status">>,
 ): (platform: SessionPlatformName) => EngineStatus {
   return (platform) => {
     if (platform === "process") return processStatus(sessionCommands);

@@ -4,7 +4,7 @@ import { sessionSecrets } from "../../../contract/session-secrets.ts";
 import type { SessionPort, SessionRunSpec } from "../../../contract/session-spec.ts";
 import type { SessionWorkload } from "../../../contract/workload.ts";
 import { type PlacedPort, toProcessLaunch } from "../../../translate/process-launch.ts";
-import type { StopLadder } from "../../runtime/process/process-runtime.ts";
+import type { StopLadder } from "../../runtime/run-handle.ts";
 import type { WorkloadDriver } from "../driver.ts";
 import { specHash } from "../spec-hash.ts";
 import type { PathLookup } from "../stream/file-root.ts";

@@ -1,7 +1,7 @@
 import { formatPoint } from "../../../contract/describe-spec.ts";
 import type { SessionPort } from "../../../contract/session-spec.ts";
 import type { SessionEndpoint } from "../../../contract/session-status.ts";
-import type { RunEndpoint } from "../../runtime/workload-runtime.ts";
+import type { RunEndpoint } from "../../runtime/run-handle.ts";
 
 const WILDCARDS: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { ProcessExit } from "../../runtime/process/process-runtime.ts";
+import type { ProcessExit } from "../../runtime/run-handle.ts";
 import { classifySessionExit } from "./session-exit.ts";
 
 const exit = (given: Partial<ProcessExit>): ProcessExit => ({

@@ -1,5 +1,5 @@
 import type { SessionRunSpec } from "../../../contract/session-spec.ts";
-import type { ProcessExit } from "../../runtime/process/process-runtime.ts";
+import type { ProcessExit } from "../../runtime/run-handle.ts";
 import type { ExitVerdict } from "../driver.ts";
 
 /** A program that says it cannot be run, or is not there, as shells and containers have it. */

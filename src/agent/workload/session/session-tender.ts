@@ -8,7 +8,7 @@ import type { SessionDepth, SessionEndpoint, SessionStatus } from "../../../cont
 import type { SessionWorkload } from "../../../contract/workload.ts";
 import type { Rest } from "../../reconcile/rest.ts";
 import type { SessionFile, SessionMemory } from "../../registry/session-file.ts";
-import type { RunEndpoint, SessionRun } from "../../runtime/workload-runtime.ts";
+import type { RunEndpoint, SessionRun } from "../../runtime/run-handle.ts";
 import type { OwnHealth } from "../driver.ts";
 import { specHash } from "../spec-hash.ts";
 import { type Activity, hibernatesAtMs, observeActivity } from "./session-idle.ts";

@@ -6,7 +6,7 @@ import { streamSecrets } from "../../../contract/stream-secrets.ts";
 import type { StreamSpec } from "../../../contract/stream-spec.ts";
 import { parseStreamUrl } from "../../../contract/stream-url.ts";
 import type { StreamWorkload } from "../../../contract/workload.ts";
-import type { StopLadder } from "../../runtime/process/process-runtime.ts";
+import type { StopLadder } from "../../runtime/run-handle.ts";
 import type { WorkloadDriver } from "../driver.ts";
 import { specHash } from "../spec-hash.ts";
 import { classifyExit } from "./exit-class.ts";

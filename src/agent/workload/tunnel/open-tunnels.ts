@@ -4,7 +4,7 @@ import type { Workload } from "../../../contract/workload.ts";
 import type { AgentContext, Notices } from "../../agent-context.ts";
 import type { OutputPump } from "../../reconcile/engine-deps.ts";
 import type { Reconciler } from "../../reconcile/reconciler.ts";
-import { processHandle } from "../../runtime/workload-runtime.ts";
+import { processHandle } from "../../runtime/process/process-runtime.ts";
 import { createStartMarks } from "../../start-marks/start-marks.ts";
 import type { WorkloadDriver } from "../driver.ts";
 import { ownKeyPath } from "./tunnel-files.ts";

@@ -2,7 +2,7 @@ import type { RunProgram } from "../../../base/spawn.ts";
 import { describeTunnel } from "../../../contract/describe-spec.ts";
 import type { TunnelSpec } from "../../../contract/tunnel-spec.ts";
 import type { TunnelWorkload } from "../../../contract/workload.ts";
-import type { StopLadder } from "../../runtime/process/process-runtime.ts";
+import type { StopLadder } from "../../runtime/run-handle.ts";
 import type { Claim, OwnHealth, WorkloadDriver } from "../driver.ts";
 import { portClaim } from "../port-claim.ts";
 import { specHash } from "../spec-hash.ts";

@@ -1,4 +1,4 @@
-import type { ProcessExit } from "../../runtime/process/process-runtime.ts";
+import type { ProcessExit } from "../../runtime/run-handle.ts";
 import type { ExitVerdict } from "../driver.ts";
 
 interface Rule {
