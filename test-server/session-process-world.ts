@@ -8,6 +8,16 @@ import { type AgentWorld, type AgentWorldOptions, createAgentWorld } from "./age
 
 const PROGRAM = resolve(import.meta.dirname, "programs/session-app.ts");
 const PORT = { port: 80, name: "web", scheme: "http" } as const;
+const PORTS_OF_A_WORLD = 20;
+const WORLDS_OF_A_WORKER = 12;
+
+let worlds = 0;
+/** Each world on this machine has ports of its own: two agents would find the same one free, and give it to a session each. */
+function ownPorts(): string {
+  const worker = Number(process.env["VITEST_POOL_ID"] ?? 0) % 4;
+  const from = 21_000 + (worker * WORLDS_OF_A_WORKER + (worlds++ % WORLDS_OF_A_WORKER)) * PORTS_OF_A_WORLD;
+  return `${from}-${from + PORTS_OF_A_WORLD - 1}`;
+}
 
 export interface SessionWish extends Partial<Omit<SessionWorkload, "kind" | "spec">>, Partial<SessionRunSpec> {
   /** What the program does by itself. */
@@ -57,9 +67,10 @@ export async function createSessionWorld(
   given: Partial<AgentWorldOptions> = {},
 ): Promise<SessionWorld> {
   const policy = ["--policy-session-commands", process.execPath, "--sessions-idle-grace-seconds", "0"];
+  const ports = ["--sessions-ports", ownPorts()];
   const world = await createAgentWorld({
     ...given,
-    agentArguments: [...policy, ...agentArguments],
+    agentArguments: [...policy, ...ports, ...agentArguments],
     server: { rtmpPort: undefined, ...given.server },
   });
   const local = createLocalAgent({ socketPath: `${world.stateDir}/agent.sock` });
