@@ -10,7 +10,6 @@ const TIMED = [
   "src/agent/survive-kill.ffmpeg.test.ts",
   "test-server/hub-agent.ffmpeg.test.ts",
   "test-server/hub-tunnel.stunnel.test.ts",
-  "test-server/tunnel.stunnel.test.ts",
   "test-server/tunnel-faults.stunnel.test.ts",
 ];
 

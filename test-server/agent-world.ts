@@ -13,7 +13,9 @@ import { MAIN_PROGRAM } from "./main-program.ts";
 import type { TestServerOptions } from "./options.ts";
 import { createTestServer, type TestServer } from "./server.ts";
 
-const POLL_MS = 25;
+/** Between looks: most of what is waited for comes at once, and what takes long must not be slowed by being looked at. */
+const FIRST_LOOKS = { count: 8, everyMs: 25 } as const;
+const LATER_LOOKS_MS = 100;
 const ANSWER_MS = 10_000;
 const STOP_MS = 15_000;
 const KEEP_OUTPUT_CHARACTERS = 256 * 1024;
@@ -85,7 +87,7 @@ export async function createAgentWorld(options: AgentWorldOptions = {}): Promise
   const until: AgentWorld["until"] = async (predicate, what, timeoutMs = 40_000) => {
     const endMs = systemClock.monotonicMs() + timeoutMs;
     let last: unknown;
-    for (;;) {
+    for (let look = 0; ; look++) {
       try {
         const value = await predicate();
         if (value !== undefined && value !== null && value !== false) return value;
@@ -94,7 +96,7 @@ export async function createAgentWorld(options: AgentWorldOptions = {}): Promise
         last = messageOf(error);
       }
       if (systemClock.monotonicMs() > endMs) break;
-      await systemClock.delay(POLL_MS);
+      await systemClock.delay(look < FIRST_LOOKS.count ? FIRST_LOOKS.everyMs : LATER_LOOKS_MS);
     }
     const output = current?.output().split("\n").slice(-30).join("\n");
     throw new AppError(
