@@ -59,6 +59,7 @@ export interface AgentWorld extends AsyncDisposable {
   workload(id: string): Promise<WorkloadStatus | undefined>;
   /** Polls until the predicate holds and gives its truthy value; `timeout` names `what` and what was last seen. */
   until<Value>(predicate: () => Value | Promise<Value>, what: string, timeoutMs?: number): Promise<NonNullable<Value>>;
+  untilState(id: string, state: WorkloadStatus["state"], timeoutMs?: number): Promise<WorkloadStatus>;
   /** Resolves once the agent says that the stream runs and its media has arrived over RTMP. */
   untilRunning(id: string, timeoutMs?: number): Promise<WorkloadStatus>;
   /** Live processes that the agents of this world started, proved by their environment. */
@@ -104,6 +105,16 @@ export async function createAgentWorld(options: AgentWorldOptions = {}): Promise
       `not within ${timeoutMs} ms: ${what}; last: ${String(last)}\nthe agent said:\n${output}`,
     );
   };
+
+  const untilState: AgentWorld["untilState"] = (id, state, timeoutMs) =>
+    until(
+      async () => {
+        const found = await workload(id);
+        return found?.state === state ? found : undefined;
+      },
+      `${id} is ${state}`,
+      timeoutMs,
+    );
 
   /** Every process that was started with this world's state directory: agents and what they started. */
   const ownPids = () => table.pids().filter((pid) => isOfWorld(pid));
@@ -183,15 +194,9 @@ export async function createAgentWorld(options: AgentWorldOptions = {}): Promise
     status,
     workload,
     until,
+    untilState,
     untilRunning: async (id, timeoutMs = 45_000) => {
-      const running = await until(
-        async () => {
-          const found = await workload(id);
-          return found?.state === "running" ? found : undefined;
-        },
-        `${id} runs`,
-        timeoutMs,
-      );
+      const running = await untilState(id, "running", timeoutMs);
       await server.rtmp?.untilPublishing(id, AbortSignal.timeout(timeoutMs));
       return running;
     },

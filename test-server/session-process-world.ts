@@ -1,7 +1,6 @@
 import { connect, type Socket } from "node:net";
 import { resolve } from "node:path";
 import { createLocalAgent } from "../src/client/local-agent.ts";
-import type { WorkloadStatus } from "../src/contract/local-status.ts";
 import type { SessionRunSpec } from "../src/contract/session-spec.ts";
 import type { SessionWorkload } from "../src/contract/workload.ts";
 import { type AgentWorld, type AgentWorldOptions, createAgentWorld } from "./agent-world.ts";
@@ -54,7 +53,6 @@ export function sessionOf({
 
 /** A real agent with sessions that run as plain processes. */
 export interface SessionWorld extends AgentWorld {
-  untilState(id: string, state: WorkloadStatus["state"], timeoutMs?: number): Promise<WorkloadStatus>;
   /** What the program answers at its first endpoint. */
   ask(id: string, path: string): Promise<string>;
   /** A connection that stays open. */
@@ -81,15 +79,6 @@ export async function createSessionWorld(
   };
   return {
     ...world,
-    untilState: (id, state, timeoutMs) =>
-      world.until(
-        async () => {
-          const found = await world.workload(id);
-          return found?.state === state ? found : undefined;
-        },
-        `${id} is ${state}`,
-        timeoutMs,
-      ),
     ask: async (id, path) => (await fetch(`${(await endpointOf(id)).url}${path}`)).text(),
     hold: async (id) => {
       const { address, hostPort } = await endpointOf(id);
