@@ -8,6 +8,7 @@ import { reportOf } from "../src/hub/store/store.fake.ts";
 import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
 import { CHROMIUM } from "./chromium.ts";
 import { FAULTS } from "./faults/fault-catalog.ts";
+import { openPage } from "./open-page.ts";
 import { createTestServer, type TestServer } from "./server.ts";
 import { openRawConnection } from "./sse/raw-connection.ts";
 
@@ -22,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => (hasBrowser ? browser.close() : undefined));
 
-async function openPage(
+async function openTestPage(
   server: TestServer,
   { width = 1280, bypassCSP = false }: { readonly width?: number; readonly bypassCSP?: boolean } = {},
 ): Promise<{ readonly page: Page; readonly complaints: readonly string[] }> {
@@ -39,7 +40,7 @@ async function openPage(
       );
     if (message.type() === "error" && !isNetwork) complaints.push(message.text());
   });
-  await page.goto(server.origin);
+  await openPage(page, server.origin);
   await page.getByText("page live").waitFor();
   return { page, complaints };
 }
@@ -74,7 +75,7 @@ test.skipIf(!hasBrowser).concurrent(
     await using world = await createAgentWorld({ agentArguments: ["--report-interval-seconds", "1"] });
     const { server } = world;
     await world.startAgent();
-    const { page, complaints } = await openPage(server);
+    const { page, complaints } = await openTestPage(server);
     await page.locator("[data-client]").getByText(world.boxId).waitFor();
     const card = page.locator('[data-stream="cam-1"]');
 
@@ -124,7 +125,7 @@ test
     "a stream that anybody publishes is shown moving, and said to be gone when it ended",
     async ({ expect }) => {
       await using server = await createTestServer({ port: 0, rtmpPort: 0 });
-      const { page, complaints } = await openPage(server);
+      const { page, complaints } = await openTestPage(server);
       const publish = () =>
         spawn(
           "ffmpeg",
@@ -167,7 +168,7 @@ test.skipIf(!hasBrowser).concurrent("eight pictures play at once, and the button
   const args = `-nostdin -loglevel error -re -f lavfi -i testsrc2=size=160x120:rate=5 ${outputs.join(" ")}`.split(" ");
   const publisher = spawn("ffmpeg", args, { stdio: "ignore" });
   try {
-    const { page } = await openPage(server);
+    const { page } = await openTestPage(server);
     await expect.poll(() => page.locator('[data-picture="live"]').count(), { timeout: 30_000 }).toBe(8);
     await page.locator('[data-press="drop"]').click();
     await page.locator("#notices").getByText("Drop all connections: 0 connected").waitFor();
@@ -189,7 +190,7 @@ test
       await once(mute, "listening");
       const address = mute.address();
       // The page's policy allows pictures of its own server alone; this one is nobody's, and never answers.
-      const { page, complaints } = await openPage(server, { bypassCSP: true });
+      const { page, complaints } = await openTestPage(server, { bypassCSP: true });
       await page.evaluate(`(async () => {
       const { createPicture } = await import("/shared/picture.js");
       globalThis.picture = createPicture();
@@ -216,7 +217,7 @@ test
       spec: { input: { url: `rtsp://${evil}` }, outputs: [{ url: `rtmp://h/${evil}` }] },
     });
     server.log.write("client", evil);
-    const { page } = await openPage(server);
+    const { page } = await openTestPage(server);
     await page.getByText(`rtsp://${evil}`).first().waitFor();
     expect(await page.locator("img[src=x]").count()).toBe(0);
     expect(await page.title()).toBe("Sluice test server");
@@ -225,7 +226,7 @@ test
 
 test.skipIf(!hasBrowser).concurrent("the page says that the server is gone and comes back with it", async () => {
   const first = await createTestServer({ port: 0, rtmpPort: 0 });
-  const { page } = await openPage(first);
+  const { page } = await openTestPage(first);
   await first.close();
   await page.getByText("page disconnected, retrying").waitFor();
   await using _second = await createTestServer({ port: first.port, rtmpPort: 0, strictPorts: true });
@@ -243,7 +244,7 @@ test.skipIf(!hasBrowser).concurrent.each([400, 1000, 1600])(
       id: "long",
       spec: { input: { url: `rtsp://${long}` }, outputs: [{ url: `rtmp://h/${long}` }] },
     });
-    const { page } = await openPage(server, { width });
+    const { page } = await openTestPage(server, { width });
     await page.locator('[data-stream="long"]').waitFor();
     for (const more of await page.locator(".more").all()) await more.click();
     expect(
@@ -256,7 +257,7 @@ test.skipIf(!hasBrowser).concurrent.each([400, 1000, 1600])(
 test.skipIf(!hasBrowser).concurrent("a command is sent from the page, and its answer shown", async ({ expect }) => {
   await using server = await createTestServer({ port: 0 });
   await using client = openRawConnection(`${server.origin}/v1/boxes/north-1/events`);
-  const { page } = await openPage(server);
+  const { page } = await openTestPage(server);
   await page.locator('#command-form [name="name"]').selectOption("StopSession");
   await page.locator('#command-form [name="args"]').fill('{"id":"web","generation":7}');
   await page.getByRole("button", { name: "Send command" }).click();
@@ -282,7 +283,7 @@ test.skipIf(!hasBrowser).concurrent("a command is sent from the page, and its an
 
 test.skipIf(!hasBrowser).concurrent("keys alone start a stream", async ({ expect }) => {
   await using server = await createTestServer({ port: 0, rtmpPort: 0 });
-  const { page } = await openPage(server);
+  const { page } = await openTestPage(server);
   await page.locator('#start-form [name="id"]').focus();
   await page.keyboard.press("ControlOrMeta+A");
   await page.keyboard.type("by-keys");
