@@ -3,6 +3,8 @@ export interface SessionEnd {
   readonly reason: SessionEndReason;
   /** One sentence for people. */
   readonly message: string;
+  /** The side that went first; absent: the router ended it. */
+  readonly by?: "operator" | "box";
 }
 
 export type SessionEndReason =
