@@ -157,6 +157,7 @@ async function readCall(
     expectedRevision,
     lastEventId: typeof lastEventId === "string" && lastEventId !== "" ? lastEventId.slice(0, 200) : undefined,
     address: request.ip,
+    origin: `${request.protocol}://${request.host}`,
     signal,
   } as Call;
 }
