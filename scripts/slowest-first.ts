@@ -24,6 +24,7 @@ const SLOWEST: readonly string[] = [
   "test-server/installed-checkout.systemd.test.ts",
   "src/agent/registry-loss.ffmpeg.test.ts",
   "test-server/session.docker.test.ts",
+  "test-server/session.podman.test.ts",
   "test-server/session-container-logs.test.ts",
   "test-server/guard.ffmpeg.test.ts",
   "src/agent/canary.ffmpeg.test.ts",

@@ -85,6 +85,15 @@ export async function openEngineUnderTest({
   };
 }
 
+/** Listens on port 8080: what has a port counts as running once something listens there. */
+export const LISTENER = [
+  "/usr/bin/perl",
+  "-e",
+  `use IO::Socket::INET; $SIG{TERM} = sub { exit 0 };
+$s = IO::Socket::INET->new(LocalPort => 8080, Listen => 5, ReuseAddr => 1) or die $!;
+while ($c = $s->accept) { print $c "here"; close $c }`,
+];
+
 /** A session that runs this machine's own programs. */
 export function smallSession(id: string, wish: SmallSession): SessionWorkload {
   const { image, script, ports, volumes = [], env, resources } = wish;

@@ -3,21 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ContainerDaemon, dockerRefusal, startDocker } from "./container-daemon.ts";
-import { smallSession } from "./container-engine-world.ts";
+import { LISTENER, smallSession } from "./container-engine-world.ts";
 import { createSessionWorld } from "./container-session-world.ts";
 import { freePorts } from "./tunnel-pair.ts";
 
 const title =
   dockerRefusal === undefined ? "sessions on a real Docker Engine" : `sessions on Docker (skipped: ${dockerRefusal})`;
 const SLEEPER = ["/usr/bin/perl", "-e", "$SIG{TERM} = sub { exit 0 }; sleep 1 while 1"];
-/** What has a port runs once something listens there. */
-const LISTENER = [
-  "/usr/bin/perl",
-  "-e",
-  `use IO::Socket::INET; $SIG{TERM} = sub { exit 0 };
-$s = IO::Socket::INET->new(LocalPort => 8080, Listen => 5, ReuseAddr => 1) or die $!;
-while ($c = $s->accept) { print $c "here"; close $c }`,
-];
 
 describe.skipIf(dockerRefusal !== undefined).concurrent(title, { timeout: 120_000 }, () => {
   let daemon: ContainerDaemon | undefined;
