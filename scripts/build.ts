@@ -41,7 +41,10 @@ const packages = new Set(
 );
 const terminals = copyTerminals(join(directory, "native"));
 copyPages(join(directory, "pages"));
-writeFileSync(join(directory, "THIRD-PARTY-LICENCES.txt"), [...packages, ...terminals].sort().map(licenceOf).join("\n\n"));
+writeFileSync(
+  join(directory, "THIRD-PARTY-LICENCES.txt"),
+  [...packages, ...terminals].sort().map(licenceOf).join("\n\n"),
+);
 cpSync(join(root, "node_modules/@fastify/swagger-ui/static"), join(directory, "static"), { recursive: true });
 rmSync(join(directory, "cache"), { recursive: true, force: true });
 

@@ -96,10 +96,7 @@ describe("TCP", () => {
 
   test("what cannot be reached is told apart, within its limit", async () => {
     const port = await serve(echo);
-    const session = forwardTo(
-      target(1),
-      target(port, { host: "no-such-name.invalid", reach: "named" }),
-    );
+    const session = forwardTo(target(1), target(port, { host: "no-such-name.invalid", reach: "named" }));
     const ends = await Promise.all(
       [dial(1), dial(port, "no-such-name.invalid"), dial(port)].map((what) =>
         session.open(what).opened.then(
