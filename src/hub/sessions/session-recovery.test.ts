@@ -71,6 +71,7 @@ const actions = async (over = store) =>
   (await over.audit.list({}, { limit: 100 })).items.map(({ action, subject }) => `${action} ${subject}`);
 
 test("a hub that dies at any write is followed by one that comes to the same, and never runs a session twice", async () => {
+  const neverReady = new Promise<never>(() => undefined);
   let diesAt = 0;
   /** Once the first hub has died, its lease has to run out. */
   const until = async (what: string, id: string, fits: () => Promise<boolean>) => {
@@ -83,16 +84,16 @@ test("a hub that dies at any write is followed by one that comes to the same, an
   };
   let deaths = 0;
   for (let at = 0, didDie = true; didDie; at++) {
+    diesAt = at;
+    const mortal = createMortalStore(store, diesAt);
     const id = `s-${at}`;
     const presence = { of: () => ({ connection: "online", lastContactMs: 0 }) as const, onChange: () => undefined };
     const people = startSessionHub(store, clock, {
       hubId: `people-${at}`,
-      presence: { ...presence, ready: new Promise<never>(() => undefined) },
+      presence: { ...presence, ready: neverReady },
     });
     const read = async () => readSessionView(await people.maker.get(id), store);
     await people.maker.put(wishOf({ id }), now());
-    diesAt = at;
-    const mortal = createMortalStore(store, at);
     const first = startSessionHub(mortal.store, clock, { hubId: `first-${at}`, isHeard: false });
     const second = startSessionHub(store, clock, { hubId: `second-${at}` });
     const runs = (boxId: string) => async () => {
@@ -111,7 +112,7 @@ test("a hub that dies at any write is followed by one that comes to the same, an
     await store.boxes.update("north", { draining: false }, now());
     await people.maker.end(await people.maker.get(id), { reason: "over" }, now());
     await until("nothing", id, async () => isDeepStrictEqual(await leftovers(), NOTHING));
-    didDie = mortal.writes() >= at;
+    didDie = mortal.writes() >= diesAt;
     if (didDie) deaths++;
     void first.stop();
     await second.stop();

@@ -1,14 +1,14 @@
 import type { Store } from "./store.ts";
 
-/** A hub's store until the hub dies: at a write that is carried out, and of which it does not hear any more. */
+/** The store as one hub sees it that dies at a write. */
 export interface MortalStore {
   readonly store: Store;
-  /** Objects and expected sets that it has written, or tried to. */
+  /** Writes that the hub has begun, the fatal one and those after it included. */
   writes(): number;
 }
 
-/** `diesAt`: the number of the last write; 0: it dies before the first. */
-export function createMortalStore(store: Store, diesAt: number): MortalStore {
+/** The write with the number `diesAt` reaches the store, and the hub never hears of it; nothing after it does. `0`: none at all. */
+export function createMortalStore(shared: Store, diesAt: number): MortalStore {
   let writes = 0;
   const never = () => new Promise<never>(() => undefined);
   const guard = <Verb extends (...args: never[]) => Promise<unknown>>(verb: Verb): Verb =>
@@ -17,13 +17,13 @@ export function createMortalStore(store: Store, diesAt: number): MortalStore {
       if (writes > diesAt) return never();
       return writes === diesAt ? verb(...args).then(never) : verb(...args);
     }) as unknown as Verb;
-  const { objects, expected } = store;
+  const { objects, expected } = shared;
   return {
-    writes: () => writes,
     store: {
-      ...store,
+      ...shared,
       objects: { ...objects, put: guard(objects.put), delete: guard(objects.delete) },
       expected: { ...expected, replace: guard(expected.replace) },
     },
+    writes: () => writes,
   };
 }

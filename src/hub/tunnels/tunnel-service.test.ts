@@ -120,6 +120,7 @@ test.each(["cert", "psk"] as const)(
 test.each(["cert", "psk"] as const)(
   "by %s: a hub that dies at any write is followed by one that comes to the same",
   async (security) => {
+    const neverReady = new Promise<never>(() => undefined);
     let diesAt = 0;
     /** Once the first hub has died, its lease has to run out. */
     const until = async (what: string, fits: () => Promise<boolean>) => {
@@ -130,16 +131,16 @@ test.each(["cert", "psk"] as const)(
       throw new Error(`${what} was not reached after a death at write ${diesAt}: ${JSON.stringify(await leftovers())}`);
     };
     for (let at = 0, didDie = true; didDie; at++) {
+      diesAt = at;
+      const mortal = createMortalStore(store, diesAt);
       const uid = `t-${at}`;
       const people = startTunnelHub(store, clock, {
         hubId: `people-${at}`,
-        presence: { ...ONLINE, ready: new Promise<never>(() => undefined) },
+        presence: { ...ONLINE, ready: neverReady },
       });
       const now = () => ({ nowMs: clock.wallMs() });
       const read = async () => readTunnelView(await people.maker.get(uid), store);
       await people.maker.put(uid, wishOf({ security }), now());
-      diesAt = at;
-      const mortal = createMortalStore(store, at);
       const first = startTunnelHub(mortal.store, clock, { hubId: `first-${at}` });
       const second = startTunnelHub(store, clock, { hubId: `second-${at}` });
       await until("up", async () => (await read()).phase === "up");
@@ -148,7 +149,7 @@ test.each(["cert", "psk"] as const)(
       expect((await read()).phase).toBe("up");
       await people.maker.end(await people.maker.get(uid), "over", now());
       await until("nothing", async () => isDeepStrictEqual(await leftovers(), NOTHING));
-      didDie = mortal.writes() >= at;
+      didDie = mortal.writes() >= diesAt;
       void first.stop();
       await second.stop();
       void people.stop();
