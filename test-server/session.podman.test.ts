@@ -17,14 +17,14 @@ test("sessions on a real Podman run, sleep by depth and wake as they were, acros
   const sessions = [cold, warm];
   const untilAll = (state: "running" | "hibernated") =>
     Promise.all(sessions.map(({ id }) => world.untilState(id, state)));
-  const instances = (all: Awaited<ReturnType<typeof untilAll>>) => all.map(({ session }) => session?.instance);
+  const runs = (all: Awaited<ReturnType<typeof untilAll>>) =>
+    all.map(({ restarts, session }) => ({ restarts, instance: session?.instance }));
 
   world.server.putStreams(...sessions);
-  const before = await untilAll("running");
+  const before = runs(await untilAll("running"));
   await world.killAgent("SIGKILL");
   await world.startAgent();
-  const adopted = await untilAll("running");
-  expect([instances(adopted), adopted.map(({ restarts }) => restarts)]).toEqual([instances(before), [0, 0]]);
+  expect(runs(await untilAll("running"))).toEqual(before);
 
   const asleep = { state: "hibernated", turn: 1 } as const;
   world.server.putStreams(...sessions.map((session) => ({ ...session, power: asleep })));
@@ -36,6 +36,6 @@ test("sessions on a real Podman run, sleep by depth and wake as they were, acros
 
   const awake = { state: "running", turn: 2 } as const;
   world.server.putStreams(...sessions.map((session) => ({ ...session, power: awake })));
-  const woken = await untilAll("running");
-  expect([instances(woken), woken.map(({ restarts }) => restarts)]).toEqual([instances(before), [0, 0]]);
+  const [first, second] = before;
+  expect(runs(await untilAll("running"))).toEqual([{ ...first, restarts: 0 }, second]);
 }, 180_000);
