@@ -40,6 +40,7 @@ if (patterns.length === 0) {
       ["lint", bin("biome"), "check", "."],
       ["types", bin("tsc"), "--noEmit"],
       ["house", process.execPath, "scripts/check-house.ts"],
+      ["contract of the router", process.execPath, "scripts/check-proto.ts"],
       ["tour", join(root, "scripts/try"), "--check"],
     ]),
     inTurn([
