@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { LOG_LEVELS } from "../base/log.ts";
 import { boxIdSchema } from "../contract/identifier.ts";
-import { BOX_PLATFORMS } from "../contract/session-spec.ts";
+import { SESSION_PLATFORMS, type SessionPlatformName } from "../contract/session-spec.ts";
 import { hostSchema as hostNameSchema, ipAddressSchema } from "../contract/tunnel-spec.ts";
 import { type AgentOption, type DefaultContext, derivedOption, option, unsetOption } from "./agent-option.ts";
 import {
@@ -33,6 +33,15 @@ const schemeSchema = z.string().regex(/^[a-z][a-z0-9+.-]{0,19}$/);
 const hostSchema = z.string().regex(/^(?:\*\.)?[A-Za-z0-9_.:[\]-]{1,253}$/);
 const imagePatternSchema = z.string().regex(/^(?:\*|[A-Za-z0-9][A-Za-z0-9._/:@-]{0,299}\*?)$/);
 const commandPatternSchema = z.string().regex(/^(?:\*|\/[^\p{Cc}]{1,1023})$/u);
+/** Names that Kubernetes has for a namespace, and for nearly everything else. */
+const dnsLabelSchema = z.string().regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/);
+const DNS_LABEL_ALLOWED = "1 to 63 small letters, digits or dashes, no dash at either end";
+const dnsNameSchema = z.string().regex(/^(?=.{1,253}$)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/);
+const DNS_NAME_ALLOWED = "small letters, digits, dots or dashes, no dot or dash at either end";
+const ingressHostSchema = z.string().regex(/^(?=.*\{\{session\}\})(?:[a-z0-9.-]|\{\{(?:session|port)\}\}){1,253}$/);
+const INGRESS_HOST_ALLOWED = "a name with {{session}} in it, such as {{port}}-{{session}}.apps.example";
+/** A cluster is shared by many: it is used where somebody says so. */
+const DEFAULT_PLATFORMS = ["docker", "podman", "process"] as const satisfies readonly SessionPlatformName[];
 const pathSchema = z
   .string()
   .max(4096)
@@ -149,12 +158,34 @@ export const AGENT_OPTIONS = {
     help: "Time between two whole proofs of a tunnel's end: it attacks itself and must refuse. A handshake with its peer is repeated every 15 s.",
   }),
 
-  "sessions.platforms": option(listValue(z.enum(BOX_PLATFORMS), BOX_PLATFORMS.join(", ")), [...BOX_PLATFORMS], {
-    help: "What may run sessions on this box, the first that suits a session first. What is not installed is told as away.",
-  }),
+  "sessions.platforms": option(
+    listValue(z.enum(SESSION_PLATFORMS), SESSION_PLATFORMS.join(", ")),
+    [...DEFAULT_PLATFORMS],
+    {
+      help: "What may run sessions on this box, the first that suits a session first. What is not installed is told as away. `kubernetes` only where it is named.",
+    },
+  ),
   "sessions.dockerSocket": option(pathValue(), "/var/run/docker.sock", { help: "Where Docker Engine is asked." }),
   "sessions.podmanSocket": option(pathValue(), "/run/podman/podman.sock", {
     help: "Where Podman is asked (`podman system service`).",
+  }),
+  "sessions.kubernetes.kubeconfig": unsetOption(pathValue(), {
+    help: "By which a cluster is asked. Without it: the service account of the pod that the agent runs in.",
+  }),
+  "sessions.kubernetes.namespace": option(schemaValue(dnsLabelSchema, DNS_LABEL_ALLOWED, "name"), "default", {
+    help: "Where in the cluster everything of this box's sessions is made. It must be there.",
+  }),
+  "sessions.kubernetes.service": option(choiceValue(["cluster-ip", "node-port", "load-balancer"]), "cluster-ip", {
+    help: "Who reaches the ports of sessions in the cluster: who is inside it, who reaches a node, or who reaches its load balancer.",
+  }),
+  "sessions.kubernetes.ingressHost": unsetOption(schemaValue(ingressHostSchema, INGRESS_HOST_ALLOWED, "template"), {
+    help: "Host under which ports of the scheme `http` are published by an Ingress. Without it none is.",
+  }),
+  "sessions.kubernetes.ingressClass": unsetOption(schemaValue(dnsLabelSchema, DNS_LABEL_ALLOWED, "name"), {
+    help: "Who publishes them. Without it: the cluster's default.",
+  }),
+  "sessions.kubernetes.storageClass": unsetOption(schemaValue(dnsNameSchema, DNS_NAME_ALLOWED, "name"), {
+    help: "Of volumes in the cluster. Without it: the cluster's default.",
   }),
   "sessions.address": option(schemaValue(ipAddressSchema, "an IPv4 or IPv6 address", "host"), "127.0.0.1", {
     help: "Address of this box on which sessions can be reached where their ports name none.",

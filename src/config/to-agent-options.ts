@@ -3,6 +3,8 @@ import type { AgentOptions } from "./agent-options.ts";
 import type { AgentOptionValues } from "./agent-options-table.ts";
 
 const DAY_MS = 86_400_000;
+/** As Kubernetes has them. */
+const SERVICE_TYPES = { "cluster-ip": "ClusterIP", "node-port": "NodePort", "load-balancer": "LoadBalancer" } as const;
 
 /** From the table's flat keys and seconds to what the agent works with. */
 export function toAgentOptions(
@@ -47,6 +49,14 @@ export function toAgentOptions(
       platforms: values["sessions.platforms"],
       dockerSocket: values["sessions.dockerSocket"],
       podmanSocket: values["sessions.podmanSocket"],
+      kubernetes: {
+        kubeconfig: values["sessions.kubernetes.kubeconfig"],
+        namespace: values["sessions.kubernetes.namespace"],
+        serviceType: SERVICE_TYPES[values["sessions.kubernetes.service"]],
+        ingressHost: values["sessions.kubernetes.ingressHost"],
+        ingressClass: values["sessions.kubernetes.ingressClass"],
+        storageClass: values["sessions.kubernetes.storageClass"],
+      },
       address: values["sessions.address"],
       urlHost: values["sessions.urlHost"],
       ports: toPortRange(values["sessions.ports"]),

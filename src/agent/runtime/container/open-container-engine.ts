@@ -1,118 +1,43 @@
-import { existsSync, realpathSync } from "node:fs";
-import { resolve } from "node:path";
-import { fullJitterMs } from "../../../base/backoff.ts";
-import { AppError, messageOf } from "../../../base/errors.ts";
+import { existsSync } from "node:fs";
+import { AppError } from "../../../base/errors.ts";
+import { realPath } from "../../../base/real-path.ts";
+import { createAttendedEngine } from "../attended-engine.ts";
 import type { EngineVersion } from "../engine-api/engine-client.ts";
-import type { EngineHooks, EngineStatus, SessionEngine } from "../workload-runtime.ts";
-import type { ContainerEngine } from "./container-engine.ts";
+import type { SessionEngine } from "../workload-runtime.ts";
 import type { ContainerEngineDeps, ContainerEngineOptions } from "./container-engine-options.ts";
 
 const TITLES = { docker: "Docker Engine", podman: "Podman" } as const;
-const CONNECT_LIMIT_MS = 5000;
-const RETRY = { baseMs: 500, maxMs: 5000 } as const;
-/** Whoever is not there is looked for by its socket, which costs nothing. */
-const ABSENT_MS = 2000;
-/** Between two looks for what discarded sessions may have left. */
-const TIDY_MS = 300_000;
-/** An appearance takes its adoption and its tidying. */
-const LAP_LIMIT_MS = 120_000;
 
 /** Docker or Podman as an engine of sessions. A box without the socket loads and holds nothing of it. */
 export function openContainerEngine(
   options: Omit<ContainerEngineOptions, "title">,
   deps: ContainerEngineDeps,
 ): SessionEngine {
-  const { clock, log } = deps;
   const whole = { ...options, stateDir: realPath(options.stateDir), title: TITLES[options.engine] };
-  const place = `${whole.title} at ${whole.socketPath}`;
-  let status: EngineStatus = { isReady: false, reason: `${place}: not asked yet` };
-  let version: EngineVersion | undefined;
-  let loading: Promise<ContainerEngine> | undefined;
-  let hooks: EngineHooks | undefined;
-
-  const load = async (): Promise<ContainerEngine> => {
-    if (loading === undefined && !existsSync(whole.socketPath)) {
-      throw new AppError("unavailable", `${place}: nothing listens there`);
-    }
-    loading ??= import("./container-engine.ts").then(({ createContainerEngine }) => createContainerEngine(whole, deps));
-    return loading;
-  };
-  const isKept = (workloadId: string) => hooks === undefined || hooks.isKept(workloadId);
-  const become = (next: EngineStatus) => {
-    const isNews = next.isReady !== status.isReady || next.reason !== status.reason;
-    if (isNews && next.isReady) log.info(`${place}: ready (${next.version})`);
-    else if (isNews) log.warn(`${next.reason}`);
-    status = next;
-    if (isNews) hooks?.onChange();
-  };
-
-  /** From one appearance to the next loss. Rejects with what was lost. */
-  const attend = async (engine: ContainerEngine, onReady: () => void, signal: AbortSignal): Promise<void> => {
-    const found = await engine.client.version(CONNECT_LIMIT_MS, signal);
-    version = found;
-    await hooks?.onAppeared();
-    onReady();
-    become({ isReady: true, version: found.version });
-    const tidying = (async () => {
-      for (;;) {
-        await engine.tidy(isKept).catch((thrown: unknown) => log.warn(`Could not tidy up: ${messageOf(thrown)}`));
-        await clock.delay(TIDY_MS, signal);
-      }
-    })();
-    tidying.catch(() => undefined);
-    await engine.follow(signal);
-  };
-
-  return {
-    name: options.engine,
-    status: () => status,
-    start: async (mark, launch) => {
-      if (version === undefined) throw new AppError("unavailable", status.reason ?? `${place}: not asked yet`);
-      return (await load()).start(mark, launch, version);
+  const { engine: name, socketPath } = whole;
+  const place = `${whole.title} at ${socketPath}`;
+  return createAttendedEngine(
+    {
+      name,
+      place,
+      absence: () => (existsSync(socketPath) ? undefined : "nothing listens there"),
+      load: async () => {
+        const { createContainerEngine } = await import("./container-engine.ts");
+        const engine = createContainerEngine(whole, deps);
+        let version: EngineVersion | undefined;
+        return {
+          ...engine,
+          version: async (limitMs, signal) => {
+            version = await engine.client.version(limitMs, signal);
+            return version.version;
+          },
+          start: async (mark, launch) => {
+            if (version === undefined) throw new AppError("unavailable", `${place}: not asked yet`);
+            return engine.start(mark, launch, version);
+          },
+        };
+      },
     },
-    sweep: async () => (await load()).sweep(),
-    discard: async (workloadId) => {
-      try {
-        await (await load()).discard(workloadId, isKept);
-      } catch (thrown) {
-        log.warn(`What ${workloadId} left is removed later: ${messageOf(thrown)}`);
-      }
-    },
-    run: async (signal, given) => {
-      hooks = given;
-      let attempt = 0;
-      while (!signal.aborted) {
-        deps.progress.advance(LAP_LIMIT_MS);
-        const lap = new AbortController();
-        const stop = AbortSignal.any([signal, lap.signal]);
-        try {
-          const engine = await load();
-          const onReady = () => {
-            attempt = 0;
-            // From here on it waits for the engine's words.
-            deps.progress.rest();
-          };
-          await attend(engine, onReady, stop);
-        } catch (thrown) {
-          if (signal.aborted) break;
-          become({ isReady: false, reason: messageOf(thrown) });
-        } finally {
-          lap.abort();
-        }
-        deps.progress.advance(LAP_LIMIT_MS);
-        const napMs = loading === undefined ? ABSENT_MS : fullJitterMs(attempt, RETRY, deps.random);
-        attempt += 1;
-        await clock.delay(napMs, signal).catch(() => undefined);
-      }
-      deps.progress.rest();
-    },
-  };
-}
-
-function realPath(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return resolve(path);
-  }
+    deps,
+  );
 }
