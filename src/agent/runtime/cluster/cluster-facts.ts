@@ -1,8 +1,9 @@
 import { type FoundMark, readMarkLabels } from "../../../translate/container-labels.ts";
-import { OWNER_LABEL, SESSION_CONTAINER, SESSION_LABEL } from "../../../translate/kubernetes-manifests.ts";
+import { OWNER_LABEL, SESSION_LABEL } from "../../../translate/kubernetes-manifests.ts";
 import type { DeploymentObject, PodObject } from "../cluster-api/cluster-answers.ts";
 import type { RunReport } from "../run-handle.ts";
 import { findTrouble } from "./find-trouble.ts";
+import { sessionContainer } from "./session-container.ts";
 
 /** What a cluster's word on a session means here. Pure. */
 export interface ClusterFacts {
@@ -54,12 +55,6 @@ export function toClusterFacts(
 function isLive({ status }: PodObject): boolean {
   return status?.phase !== "Failed" && status?.phase !== "Succeeded";
 }
-
-export function sessionContainer({ status }: PodObject) {
-  return status?.containerStatuses?.find(({ name }) => name === SESSION_CONTAINER);
-}
-
-export type SessionContainer = NonNullable<ReturnType<typeof sessionContainer>>;
 
 export function createdMs(object: Pick<PodObject, "metadata"> | undefined): number {
   const ms = Date.parse(object?.metadata.creationTimestamp ?? "");

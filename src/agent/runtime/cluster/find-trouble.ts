@@ -1,7 +1,7 @@
 import type { HealthCause } from "../../../contract/health-cause.ts";
 import type { Finding } from "../../health/finding.ts";
 import type { DeploymentObject, PodObject } from "../cluster-api/cluster-answers.ts";
-import type { SessionContainer } from "./cluster-facts.ts";
+import type { SessionContainer } from "./session-container.ts";
 
 export interface TroubleFacts {
   readonly deployment: DeploymentObject | undefined;

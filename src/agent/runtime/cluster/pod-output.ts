@@ -2,7 +2,7 @@ import { SESSION_CONTAINER } from "../../../translate/kubernetes-manifests.ts";
 import type { PodObject } from "../cluster-api/cluster-answers.ts";
 import type { ClusterClient } from "../cluster-api/cluster-client.ts";
 import { type EngineEntry, type EngineOutput, parseEngineTime } from "../engine-output.ts";
-import { type SessionContainer, sessionContainer } from "./cluster-facts.ts";
+import { type SessionContainer, sessionContainer } from "./session-container.ts";
 
 /** Which container's log was last given to its end, of each session: what comes next has nothing missing before it. */
 export type WholeLogs = Map<string, string>;
