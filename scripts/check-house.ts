@@ -2,12 +2,15 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { dirname, join, normalize, relative, resolve } from "node:path";
-import { FOLDERS, FORBIDDEN_NAMES, MAX_LINES, PACKAGE_HOMES, RESERVED } from "./house.ts";
+import { FOLDERS, FORBIDDEN_NAMES, GENERATED, MAX_LINES, PACKAGE_HOMES, RESERVED } from "./house.ts";
 
 const root = resolve(import.meta.dirname, "..");
 const problems: string[] = [];
 
-const files = ["src", "test-server", "scripts", "public"].flatMap((folder) => listFiles(folder)).sort();
+const files = ["src", "test-server", "scripts", "public"]
+  .flatMap((folder) => listFiles(folder))
+  .filter((file) => !isUnder(file, GENERATED))
+  .sort();
 const graph = new Map<string, string[]>();
 
 for (const file of files) {

@@ -30,9 +30,19 @@ export const FOLDERS: readonly FolderRule[] = [
     mayImport: ["src/base", "src/contract", "src/client", "src/translate"],
     mayImportTypesOf: ["src/config"],
   },
-  { folder: "src/hub", mayImport: ["src/base", "src/contract", "src/client"], mayImportTypesOf: ["src/config"] },
+  {
+    folder: "src/hub",
+    mayImport: ["src/base", "src/contract", "src/client", "src/remote"],
+    // Its wiring mounts a router.
+    mayImportTypesOf: ["src/config", "src/router"],
+  },
+  { folder: "src/remote", mayImport: ["src/base", "src/contract"] },
   { folder: "src/router", mayImport: ["src/base", "src/contract", "src/client"], mayImportTypesOf: ["src/config"] },
-  { folder: "src/cli", mayImport: ["src/base", "src/contract", "src/client", "src/config", "src/translate"] },
+  { folder: "src/holder", mayImport: ["src/base", "src/contract", "src/remote"] },
+  {
+    folder: "src/cli",
+    mayImport: ["src/base", "src/contract", "src/client", "src/config", "src/translate", "src/remote"],
+  },
   { folder: "src/main.ts", mayImport: ["src"] },
   { folder: "src/start-hub.ts", mayImport: ["src"] },
   { folder: "test-server", mayImport: ["src"] },
@@ -60,6 +70,9 @@ export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
     "src/hub",
   ],
   yaml: ["src/config", "src/agent/runtime/cluster-api"],
+  "@bufbuild/protobuf": ["src/contract", "src/remote", "src/router"],
+  "@lydell/node-pty": ["src/holder"],
+  ws: ["src/hub/remote"],
   fastify: ["src/hub/http"],
   "@fastify/static": ["src/hub/http"],
   "@fastify/swagger": ["src/hub/http"],
@@ -84,5 +97,7 @@ export const RESERVED: readonly {
   { pattern: /\bthrow new Error\(/, name: "throw new Error (use AppError)", allowed: [] },
 ];
 
+/** Made from `proto/` by `buf generate`; never edited. */
+export const GENERATED = "src/contract/proto";
 export const MAX_LINES = { source: 400, test: 800 } as const;
 export const FORBIDDEN_NAMES = /(?:^|\/)(?:utils?|helpers?|common|types|misc|lib|index)(?:\.ts)?(?:\/|$)/;

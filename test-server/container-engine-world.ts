@@ -43,7 +43,7 @@ export async function openEngineUnderTest({
   const appearances: (readonly FoundRun[])[] = [];
   const real = createHttpFetch({ socketPath: daemon.socketPath });
   const engine = openContainerEngine(
-    { engine: platform, socketPath: daemon.socketPath, stateDir, address: "127.0.0.1" },
+    { engine: platform, socketPath: daemon.socketPath, isNamed: true, stateDir, address: "127.0.0.1" },
     {
       clock: systemClock,
       random: Math.random,
@@ -57,6 +57,7 @@ export async function openEngineUnderTest({
     onAppeared: async () => void appearances.push(await engine.sweep()),
     onChange: () => undefined,
     isKept: (id) => !unkept.has(id),
+    isAwaited: () => false,
   });
   return {
     engine,

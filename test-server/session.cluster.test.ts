@@ -16,8 +16,8 @@ test("a whole agent runs a session in a cluster: start, log, sleep, kill, wake, 
   await using world = await createAgentWorld({
     server: { rtmpPort: undefined },
     agentArguments: [
-      ...["--sessions-platforms", "kubernetes", "--sessions-kubernetes-kubeconfig", cluster.kubeconfig],
-      ...["--sessions-kubernetes-namespace", "apps", "--sessions-kubernetes-service", "node-port"],
+      ...["--sessions-platforms", "kubernetes", "--kubernetes-kubeconfig", cluster.kubeconfig],
+      ...["--kubernetes-namespace", "apps", "--kubernetes-service", "node-port"],
       ...["--policy-images", "app:*,nowhere:*", "--sessions-idle-grace-seconds", "0"],
     ],
   });

@@ -10,6 +10,14 @@ import { freePorts } from "./tunnel-pair.ts";
 const title =
   dockerRefusal === undefined ? "sessions on a real Docker Engine" : `sessions on Docker (skipped: ${dockerRefusal})`;
 const SLEEPER = ["/usr/bin/perl", "-e", "$SIG{TERM} = sub { exit 0 }; sleep 1 while 1"];
+/** What has a port runs once something listens there. */
+const LISTENER = [
+  "/usr/bin/perl",
+  "-e",
+  `use IO::Socket::INET; $SIG{TERM} = sub { exit 0 };
+$s = IO::Socket::INET->new(LocalPort => 8080, Listen => 5, ReuseAddr => 1) or die $!;
+while ($c = $s->accept) { print $c "here"; close $c }`,
+];
 
 describe.skipIf(dockerRefusal !== undefined).concurrent(title, { timeout: 120_000 }, () => {
   let daemon: ContainerDaemon | undefined;
@@ -104,7 +112,7 @@ describe.skipIf(dockerRefusal !== undefined).concurrent(title, { timeout: 120_00
     world.server.putStreams(
       sessionOf("loop", { script: ["/usr/bin/sh", "-c", "exit 3"] }),
       sessionOf("nowhere", { image: "localhost:1/nothing/here:1" }),
-      sessionOf("port-a", { ports: [{ port: 8080, hostPort }] }),
+      sessionOf("port-a", { script: LISTENER, ports: [{ port: 8080, hostPort }] }),
     );
     const nowhere = await world.until(async () => {
       const found = await world.workload("nowhere");
@@ -113,7 +121,7 @@ describe.skipIf(dockerRefusal !== undefined).concurrent(title, { timeout: 120_00
     expect(nowhere).toMatchObject({ state: "waiting", cause: expect.stringContaining("localhost:1/nothing/here:1") });
     await world.until(async () => ((await world.workload("loop"))?.restarts ?? 0) >= 2, "it was started again");
     expect((await world.workload("loop"))?.lastExit).toMatchObject({ code: 3, class: "failed" });
-    world.server.putStreams(sessionOf("port-b", { ports: [{ port: 8080, hostPort }] }));
+    world.server.putStreams(sessionOf("port-b", { script: LISTENER, ports: [{ port: 8080, hostPort }] }));
     const blocked = await world.untilState("port-b", "waiting");
     expect(JSON.stringify(blocked)).toContain("port-a");
     // Whoever has the port lets go: the other gets it.

@@ -1,37 +1,26 @@
 import { randomBytes } from "node:crypto";
-import { basename, dirname, join } from "node:path";
-import { createPidLister } from "../base/process-sweep.ts";
+import { join } from "node:path";
 import type { RunDirectory } from "../base/run-directory.ts";
 import type { Service } from "../base/service.ts";
 import type { AgentStatus, LinkStatus } from "../contract/local-status.ts";
-import type { Workload } from "../contract/workload.ts";
 import type { AgentContext, Notices } from "./agent-context.ts";
 import type { Guard } from "./guard/guard.ts";
 import { openGuard } from "./guard/open-guard.ts";
 import { createHealthWatch, type HealthWatch } from "./health/health-watch.ts";
-import { type CommandedStore, createCommandedStore, withCommanded } from "./reconcile/commanded-store.ts";
-import { createExpectedStore, type ExpectedStore } from "./reconcile/expected-store.ts";
+import { openExpected } from "./open-expected.ts";
+import { openRuntime } from "./open-runtime.ts";
+import type { CommandedStore } from "./reconcile/commanded-store.ts";
+import type { ExpectedStore } from "./reconcile/expected-store.ts";
 import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
 import { awaitsLaterWord } from "./reconcile/session-memory.ts";
-import { type Unit, unitsOf } from "./reconcile/unit.ts";
+import { unitsOf } from "./reconcile/unit.ts";
 import type { CommandedFile } from "./registry/commanded-file.ts";
 import type { ExpectedFile } from "./registry/expected-file.ts";
 import type { Registry } from "./registry/registry.ts";
-import { openEngines } from "./runtime/open-engines.ts";
-import { createFileStartFreer } from "./runtime/output/free-file-start.ts";
-import type { OutputJournal } from "./runtime/output/output-owner.ts";
-import { createProcessRuntime } from "./runtime/process/linux-process-runtime.ts";
-import { createOutputPump, DEFAULT_PUMP_OPTIONS } from "./runtime/process/output-pump.ts";
 import type { WorkloadFiles } from "./runtime/process/process-runtime.ts";
-import { createProcessSession } from "./runtime/process/process-session.ts";
-import { createSessionProcesses } from "./runtime/process/session-processes.ts";
-import { discardLaneFiles, discardWorkloadFiles, filesOfWorkload } from "./runtime/process/workload-files.ts";
-import type { Lane } from "./runtime/run-handle.ts";
-import { createWorkloadRuntime } from "./runtime/workload-runtime.ts";
 import { createNodeSampler, type NodeSampler } from "./telemetry/node-sampler.ts";
 import { createUsageSampler, type UsageSampler } from "./telemetry/usage-sampler.ts";
 import type { WorkloadDriver } from "./workload/driver.ts";
-import { createSecretKeeper, type SecretHolder } from "./workload/secret-keeper.ts";
 import { openSessions } from "./workload/session/open-sessions.ts";
 import type { SessionKeeper } from "./workload/session/session-keeper.ts";
 import { createRecordingPruner } from "./workload/stream/recording-pruner.ts";
@@ -74,113 +63,54 @@ export interface EngineParts {
 /** As often as a report tells it. */
 const USAGE_PERIOD_MS = 15_000;
 const PRUNE_PERIOD_MS = 30_000;
-const LANES: readonly Lane[] = [0, 1];
 
 export function createEngine(context: AgentContext, parts: EngineParts, notices: Notices): Engine {
-  const { clock, random, redactor, logFor, options, life } = context;
+  const { clock, random, redactor, logFor, options } = context;
   const { registry, expectedFile, commandedFile, driverOf } = parts;
-  const logDir = dirname(options.files.log);
-  const filesOf = (id: string, lane?: Lane) =>
-    filesOfWorkload({ stateDir: options.files.stateDir, logDir, runDir: parts.runDirectory.path }, id, lane);
-
-  const secrets = createSecretKeeper({
-    clock,
-    redactor,
-    isExpected: (id) => store.state().workloads.has(id),
-    holders: () => [...reconciler.units().values()].flatMap(unitsOf).flatMap(secretHolderOf),
-  });
-  const learnSecrets = (workloads: Iterable<Workload>) => {
-    for (const workload of workloads) {
-      const learnt = driverOf(workload.kind)?.secrets(workload);
-      if (learnt !== undefined) secrets.learn(workload.id, learnt);
-    }
-  };
-  const expectedChanged = () => {
-    // The lap has judged what the keepers look after.
-    reconciler.wake({ reason: "expected", isLoud: true });
+  const units = () => reconciler.units();
+  const isRefused = (id: string) => reconciler.refusals().has(id);
+  const pokeKeepers = () => {
     tunnels.poke();
     sessions.poke();
     notices.changed();
   };
-  const server = createExpectedStore(
-    { shrinkHoldMs: options.reconcile.shrinkHoldMs, isConfirmed: parts.isCleared },
-    parts.isCleared ? { workloads: [] } : expectedFile.loaded,
-    {
-      clock,
-      log: logFor("RECONCILE"),
-      running: () => new Set(processes().flatMap(({ id }) => (commanded.state().sessions.has(id) ? [] : [id]))),
-      save: (document) => {
-        expectedFile.save(document);
-        // What is told of it waits for this.
-        return expectedFile.commit().then(notices.changed);
-      },
-      onPut: learnSecrets,
-      onChange: () => {
-        commanded.expectedChanged();
-        expectedChanged();
-      },
+  const { store, commanded, secrets } = openExpected(context, {
+    ...parts,
+    units,
+    onChange: () => {
+      // The lap has judged what the keepers look after.
+      reconciler.wake({ reason: "expected", isLoud: true });
+      pokeKeepers();
     },
-  );
-  const commanded = createCommandedStore(
-    { isCleared: parts.isCleared },
-    {
-      file: commandedFile,
-      expected: server,
-      admit: (workload) => driverOf(workload.kind)?.admit(workload),
-      onPut: learnSecrets,
-      onChange: expectedChanged,
-    },
-  );
-  const store = withCommanded(server, commanded);
-
+    onStored: notices.changed,
+  });
   const guard = openGuard(context, {
     expected: () => store.state().workloads,
-    units: () => reconciler.units(),
+    units,
     usageOf: (pid) => usage.of(pid),
     isAtRest: (id) => sessions.isAtRest(id),
     wake: () => reconciler.wake({ reason: "guard", isLoud: false }),
     notices,
   });
   const expected = () => guard.effective(store.state().workloads);
-
-  // A process is started only after what expects it is on disk: one that is recorded and not expected was given up.
-  const commit = async () => {
-    await Promise.all([registry.commit(), expectedFile.commit(), commandedFile.commit()]);
-  };
-  const pump = createOutputPump(
-    {
-      ...DEFAULT_PUMP_OPTIONS,
-      totalBytes: options.guard.logsBytes,
-      logDirectory: logDir,
-      agentLogName: basename(options.files.log),
-    },
-    {
-      clock,
-      log: logFor("STREAM"),
-      redact: redactor.redact,
-      progress: context.progress.loop("output pump"),
-      journal: workloadJournal(context),
-      freeStart: createFileStartFreer(context.spawner.runProgram),
-    },
-  );
-  const { engines, services: engineServices } = openEngines(context, {
+  const { runtime, engines, pump, filesOf, discardFiles, discardUnlessHeld, ...opened } = openRuntime(context, {
+    runDirectory: parts.runDirectory,
+    guard,
+    isExpectedConfirmed: store.isConfirmed,
+    expected: () => store.state().workloads,
+    units,
+    isRefused,
     takeIn: (found) => reconciler.takeIn(found),
-    onChange: () => {
+    isAwaited: (platform) => sessions.isAwaited(platform),
+    onPlatform: () => {
       reconciler.wake({ reason: "platform", isLoud: false });
       sessions.poke();
       notices.changed();
     },
-    // Until the server has said what it expects, nothing is known to be discarded.
-    isKept: (id) => !store.isConfirmed() || store.state().workloads.has(id) || reconciler.units().has(id),
   });
-  const discardRuns = (id: string) => {
-    for (const engine of engines.values()) void engine.discard(id);
-  };
-  const sessionProcesses = createSessionProcesses({ clock, table: context.table });
-  const discardUnlessHeld = (id: string) => {
-    if (reconciler.units().has(id)) return;
-    for (const each of LANES) discardWorkloadFiles(filesOf(id, each));
-    discardRuns(id);
+  // A process is started only after what expects it is on disk: one that is recorded and not expected was given up.
+  const commit = async () => {
+    await Promise.all([registry.commit(), expectedFile.commit(), commandedFile.commit()]);
   };
   const reconciler = createReconciler(
     { intervalMs: options.reconcile.intervalMs, updateDeadlineMs: options.streams.updateDeadlineMs },
@@ -190,43 +120,12 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       logFor,
       redactor,
       room: guard,
-      runtime: createWorkloadRuntime(
-        createProcessRuntime(
-          { stateDir: options.files.stateDir },
-          {
-            clock,
-            log: logFor("PID"),
-            spawner: context.spawner,
-            table: context.table,
-            listPids: createPidLister({ table: context.table, clock, log: logFor("PID") }),
-            place: guard.place,
-            signal: life,
-          },
-        ),
-        engines,
-        (handle) =>
-          createProcessSession(handle, {
-            clock,
-            table: context.table,
-            processes: sessionProcesses,
-            freezer: guard.freezer,
-          }),
-      ),
+      runtime,
       records: { ...registry, commit: () => commit() },
       pump,
       driverOf,
       filesOf,
-      discardFiles: (id, lane) => {
-        if (lane !== undefined) discardLaneFiles(filesOf(id, lane));
-        // The keys of a tunnel that is still expected are known to its other end.
-        // So is what a session has written, for as long as it is expected, refused or not.
-        else if (isKeptWhole(store.state().workloads.get(id), reconciler.refusals().has(id)))
-          discardLaneFiles(filesOf(id));
-        else {
-          for (const each of LANES) discardWorkloadFiles(filesOf(id, each));
-          discardRuns(id);
-        }
-      },
+      discardFiles,
       newNonce: () => randomBytes(16).toString("hex"),
       boxId: options.box.id,
       bootId: parts.bootId,
@@ -244,11 +143,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       isStoredSetWhole:
         expectedFile.loaded !== undefined && expectedFile.problems.length + commandedFile.problems.length === 0,
       isExpectedConfirmed: store.isConfirmed,
-      onChange: () => {
-        tunnels.poke();
-        sessions.poke();
-        notices.changed();
-      },
+      onChange: pokeKeepers,
       onOccurrence: notices.occurred,
       progress: context.progress.loop("reconciler"),
     },
@@ -258,7 +153,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     context,
     {
       expected,
-      isRefused: (id) => reconciler.refusals().has(id),
+      isRefused,
       reconciler: () => reconciler,
       pump,
       driverOf,
@@ -272,7 +167,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     context,
     {
       expected,
-      isRefused: (id) => reconciler.refusals().has(id),
+      isRefused,
       reconciler: () => reconciler,
       engines,
       directoryOf: (id) => filesOf(id).directory,
@@ -281,7 +176,6 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     notices,
   );
 
-  const processes = () => [...reconciler.units().values()].flatMap(unitsOf).filter(hasProcess);
   const durability = () => {
     const statuses = [registry.status(), expectedFile.status(), commandedFile.status()];
     return statuses.find(({ durable }) => !durable) ?? { durable: true };
@@ -294,8 +188,8 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       driverOf,
       filesOf,
       expected,
-      units: reconciler.units,
-      isRefused: (id) => reconciler.refusals().has(id),
+      units,
+      isRefused,
       blockOf: (id) => {
         const block = reconciler.blocked().get(id);
         if (block === undefined) return undefined;
@@ -318,12 +212,12 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       log: logFor("STREAM"),
       disk: systemStreamDisk,
       // Only what was admitted ever gets a process.
-      workloads: () => [...store.state().workloads.values()].filter(({ id }) => reconciler.units().get(id)?.handle),
+      workloads: () => [...store.state().workloads.values()].filter(({ id }) => units().get(id)?.handle),
     },
   );
   const usage = createUsageSampler(
     { periodMs: USAGE_PERIOD_MS },
-    { clock, pids: () => processes().flatMap(({ handle }) => handle?.identity?.pid ?? []) },
+    { clock, pids: () => [...units().values()].flatMap(unitsOf).flatMap(({ handle }) => handle?.identity?.pid ?? []) },
   );
   const node = createNodeSampler(
     { periodMs: USAGE_PERIOD_MS, diskPaths: [options.files.stateDir, ...options.policy.fileRoots] },
@@ -346,12 +240,11 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     tunnels,
     sessions,
     services: [
-      pump,
+      ...opened.services,
       health,
       guard,
       tunnels,
       sessions,
-      ...engineServices,
       { name: "usage", run: usage.run },
       { name: "node", run: node.run },
       pruner,
@@ -364,26 +257,4 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       await Promise.all([commit(), health.gaps.commit()]);
     },
   };
-}
-
-/** Each workload speaks in the journal under its own name: `journalctl -t sluice-cam-1`. */
-function workloadJournal({ journal }: AgentContext): OutputJournal | undefined {
-  if (journal === undefined) return undefined;
-  return {
-    write: (id, lines) => journal.write(`sluice-${id}`, lines),
-    release: (id) => journal.release(`sluice-${id}`),
-  };
-}
-
-function isKeptWhole(workload: Workload | undefined, isRefused: boolean): boolean {
-  return workload?.kind === "session" || (workload?.kind === "tunnel" && !isRefused);
-}
-
-function hasProcess({ handle }: Unit): boolean {
-  return handle !== undefined;
-}
-
-function secretHolderOf({ id, phase, handle, launchedAtMs }: Unit): readonly SecretHolder[] {
-  if (phase === "launching") return [{ id, launchedAtMs: undefined }];
-  return handle === undefined ? [] : [{ id, launchedAtMs }];
 }

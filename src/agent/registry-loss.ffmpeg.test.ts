@@ -30,7 +30,7 @@ const LOSSES: readonly { title: string; damage: (text: string) => string | undef
   {
     title: "other things where records should be",
     damage: () => formatDocument(REGISTRY_FORMAT, '{"records":[{"id":"cam-1","pid":-1},7]}', "2026-01-01"),
-    says: "A record of",
+    says: "Part of",
   },
 ];
 

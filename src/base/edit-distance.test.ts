@@ -2,7 +2,10 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { editDistance } from "./edit-distance.ts";
 
-test("counts letters that are put in, left out and exchanged", () => {
+test("counts letters that are put in, left out, exchanged and swapped", () => {
+  expect(editDistance("prots", "ports")).toBe(1);
+  expect(editDistance("nmae", "name")).toBe(1);
+  expect(editDistance("ab", "bca")).toBe(3);
   expect(editDistance("kitten", "sitting")).toBe(3);
   expect(editDistance("north-1", "north-2")).toBe(1);
   expect(editDistance("", "abc")).toBe(3);

@@ -20,6 +20,13 @@ export function readLocalSockets(
   return families.flatMap((table) => parseLocalSockets(readProcText(join(directory, table)) ?? ""));
 }
 
+/** The same of another process's network; undefined where that cannot be seen: the process is gone, or runs where none is seen from here. */
+export function readSocketsOf(pid: number, root = "/proc"): readonly LocalSocket[] | undefined {
+  const table = readProcText(join(root, String(pid), "net/tcp"));
+  if (table === undefined) return undefined;
+  return [...parseLocalSockets(table), ...readLocalSockets(pid, { root, families: ["tcp6"] })];
+}
+
 /** What has a socket open, as far as this user may look. Walks over every process: for the rare case only. */
 export function processesHolding(
   inode: number,

@@ -1,6 +1,7 @@
 import { execa } from "execa";
 import type { Clock } from "./clock.ts";
 import { AppError, errnoOf, messageOf } from "./errors.ts";
+import { sendSignal } from "./send-signal.ts";
 
 /** How a program ended. Exactly one of the two is null, unless its end was never seen. */
 export interface ExitStatus {
@@ -147,9 +148,9 @@ async function runProgram(program: Program, clock: Clock): Promise<ProgramResult
     });
     const end = () => {
       timer.clear();
-      signalGroup(pid, "SIGTERM");
+      sendSignal(-pid, "SIGTERM");
       timer = clock.timer(KILL_GRACE_MS, () => {
-        signalGroup(pid, "SIGKILL");
+        sendSignal(-pid, "SIGKILL");
         timer = clock.timer(KILL_GRACE_MS, () => finish({ code: null, signal: null }));
       });
     };
@@ -159,7 +160,7 @@ async function runProgram(program: Program, clock: Clock): Promise<ProgramResult
       resolve(result);
     };
     child.nodeChildProcess.once("exit", (code, signal) => {
-      signalGroup(pid, "SIGKILL");
+      sendSignal(-pid, "SIGKILL");
       finish({ code, signal });
     });
     program.signal?.addEventListener("abort", end, { once: true });
@@ -199,15 +200,6 @@ async function drain(outputs: readonly Collected[], clock: Clock): Promise<void>
   await Promise.race([Promise.all(outputs.map(({ ended }) => ended)), limit]);
   timer?.clear();
   for (const output of outputs) output.destroy();
-}
-
-/** The group of a child of ours; an empty group is no error. */
-function signalGroup(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(-pid, signal);
-  } catch (thrown) {
-    if (errnoOf(thrown) !== "ESRCH" && errnoOf(thrown) !== "EPERM") throw thrown;
-  }
 }
 
 function spawnError(file: string, result: { readonly cause?: unknown }): AppError {

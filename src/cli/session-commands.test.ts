@@ -201,7 +201,7 @@ test("a program of the box, a file, variables of a file, and ids that are made",
   await writeFile(file, "id: web\nuser: anna\ntemplate: {image: nginx, prots: []}\n");
   expect(await run("session", "start", "-f", file)).toMatchObject({
     exitCode: 78,
-    err: expect.stringMatching(/web\.yaml:3: template\.prots: is not a key that a session has/),
+    err: expect.stringMatching(/web\.yaml:3: template\.prots: is not a key that a session has; did you mean ports\?/),
   });
   await writeFile(file, "id: web\nuser: anna\ntemplate: {image: nginx, ports: [{port: 80}]}\n");
   const { out } = await run("session", "start", "-f", file, "--image", "nginx:2", "--json");

@@ -169,24 +169,6 @@ export const AGENT_OPTIONS = {
   "sessions.podmanSocket": option(pathValue(), "/run/podman/podman.sock", {
     help: "Where Podman is asked (`podman system service`).",
   }),
-  "sessions.kubernetes.kubeconfig": unsetOption(pathValue(), {
-    help: "By which a cluster is asked. Without it: the service account of the pod that the agent runs in.",
-  }),
-  "sessions.kubernetes.namespace": option(schemaValue(dnsLabelSchema, DNS_LABEL_ALLOWED, "name"), "default", {
-    help: "Where in the cluster everything of this box's sessions is made. It must be there.",
-  }),
-  "sessions.kubernetes.service": option(choiceValue(["cluster-ip", "node-port", "load-balancer"]), "cluster-ip", {
-    help: "Who reaches the ports of sessions in the cluster: who is inside it, who reaches a node, or who reaches its load balancer.",
-  }),
-  "sessions.kubernetes.ingressHost": unsetOption(schemaValue(ingressHostSchema, INGRESS_HOST_ALLOWED, "template"), {
-    help: "Host under which ports of the scheme `http` are published by an Ingress. Without it none is.",
-  }),
-  "sessions.kubernetes.ingressClass": unsetOption(schemaValue(dnsLabelSchema, DNS_LABEL_ALLOWED, "name"), {
-    help: "Who publishes them. Without it: the cluster's default.",
-  }),
-  "sessions.kubernetes.storageClass": unsetOption(schemaValue(dnsNameSchema, DNS_NAME_ALLOWED, "name"), {
-    help: "Of volumes in the cluster. Without it: the cluster's default.",
-  }),
   "sessions.address": option(schemaValue(ipAddressSchema, "an IPv4 or IPv6 address", "host"), "127.0.0.1", {
     help: "Address of this box on which sessions can be reached where their ports name none.",
   }),
@@ -201,6 +183,25 @@ export const AGENT_OPTIONS = {
   }),
   "sessions.idleGraceSeconds": option(secondsValue({ min: 0, max: 86_400 }), 60, {
     help: "After a start or a wake no session hibernates by itself for this long.",
+  }),
+
+  "kubernetes.kubeconfig": unsetOption(pathValue(), {
+    help: "By which a cluster is asked. Without it: the service account of the pod that the agent runs in.",
+  }),
+  "kubernetes.namespace": option(schemaValue(dnsLabelSchema, DNS_LABEL_ALLOWED, "name"), "default", {
+    help: "Where in the cluster everything of this box's sessions is made. It must be there.",
+  }),
+  "kubernetes.service": option(choiceValue(["cluster-ip", "node-port", "load-balancer"]), "cluster-ip", {
+    help: "Who reaches the ports of sessions in the cluster: who is inside it, who reaches a node, or who reaches its load balancer.",
+  }),
+  "kubernetes.ingressHost": unsetOption(schemaValue(ingressHostSchema, INGRESS_HOST_ALLOWED, "template"), {
+    help: "Host under which ports of the scheme `http` are published by an Ingress. Without it none is.",
+  }),
+  "kubernetes.ingressClass": unsetOption(schemaValue(dnsLabelSchema, DNS_LABEL_ALLOWED, "name"), {
+    help: "Who publishes them. Without it: the cluster's default.",
+  }),
+  "kubernetes.storageClass": unsetOption(schemaValue(dnsNameSchema, DNS_NAME_ALLOWED, "name"), {
+    help: "Of volumes in the cluster. Without it: the cluster's default.",
   }),
 
   "metrics.listen": unsetOption(loopbackListenValue(), {

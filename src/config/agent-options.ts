@@ -14,6 +14,8 @@ export interface AgentOptions {
   readonly sessions: {
     /** The first that suits a session first. */
     readonly platforms: readonly SessionPlatformName[];
+    /** Of them, those that somebody has set, or the socket of: one that is away is worth a warning. */
+    readonly namedPlatforms: readonly SessionPlatformName[];
     readonly dockerSocket: string;
     readonly podmanSocket: string;
     readonly kubernetes: {

@@ -39,8 +39,13 @@ test("an empty file asks for nothing", () => {
 
 test.each([
   ["boxes: [", /^f:1: is not valid YAML/],
-  ["boxs: {}", /^f:1: boxs: is not a key that a fleet file has/],
-  ["boxes:\n  north-1:\n    stream: []", /^f:3: boxes\.north-1\.stream: is not a key/],
+  ["boxs: {}", /^f:1: boxs: is not a key that a fleet file has; did you mean boxes\?/],
+  ["cameras: {}", /^f:1: cameras: is not a key that a fleet file has \(docs\/cli\.md lists them\)/],
+  ["boxes:\n  north-1:\n    stream: []", /^f:3: boxes\.north-1\.stream: is not a key .*; did you mean streams\?/],
+  [
+    "sessions:\n  web:\n    user: a\n    template: {image: x}\n    volumes: [{nmae: data, path: /data}]",
+    /^f:5: sessions\.web\.volumes\[0\]\./,
+  ],
   [
     "boxes:\n  north-1:\n    streams:\n      - id: cam-1\n        spec: {input: 7, outputs: [x]}",
     /^f:5: boxes\.north-1\.streams\[0\]\.spec\.input: given a number; allowed:/,

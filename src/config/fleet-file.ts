@@ -1,5 +1,4 @@
 import { z } from "zod";
-import { AppError } from "../base/errors.ts";
 import { alertRuleIdSchema, alertRulePutSchema } from "../contract/fleet/alert.ts";
 import { boxNameSchema } from "../contract/fleet/box-view.ts";
 import { DESIRED, MAX_WORKLOADS_A_BOX } from "../contract/fleet/expected-view.ts";
@@ -10,9 +9,8 @@ import { tunnelCreateSchema } from "../contract/fleet/tunnel.ts";
 import { boxIdSchema } from "../contract/identifier.ts";
 import { sessionIdSchema } from "../contract/session-spec.ts";
 import { tunnelUidSchema } from "../contract/tunnel-spec.ts";
-import { describeProblem, toFieldName } from "../contract/wire-event-problem.ts";
 import { workloadSchema } from "../contract/workload.ts";
-import { parseYamlDocument } from "./yaml-document.ts";
+import { parseObjectFile } from "./object-file.ts";
 
 /** `{kind: stream, id, spec, desired?}`: `kind` may be left out. */
 const streamSchema = z.preprocess(
@@ -52,53 +50,20 @@ export type FleetFileStream = NonNullable<FleetFileBox["streams"]>[number];
 
 /** Throws `config`, naming line and field, for what is no fleet file. */
 export function parseFleetFile(path: string, text: string): FleetFile {
-  const { value, originOf } = parseYamlDocument(path, text);
-  const parsed = fleetFileSchema.safeParse(value ?? {});
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  const place = issue?.code === "unrecognized_keys" ? [...issue.path, issue.keys[0] ?? ""] : (issue?.path ?? []);
-  const problem =
-    issue?.code === "unrecognized_keys"
-      ? `${toFieldName(place)}: is not a key that a fleet file has (docs/cli.md lists them)`
-      : describeProblem(parsed.error, value);
-  throw new AppError("config", `${originOf(place)}: ${problem}`, { field: toFieldName(place) });
+  return parseObjectFile({ path, text, schema: fleetFileSchema, name: "a fleet file", manual: "docs/cli.md" });
 }
 
 /** One stream, as `stream start -f` reads it. Throws `config`, naming line and field. */
 export function parseStreamFile(path: string, text: string): FleetFileStream {
-  const { value, originOf } = parseYamlDocument(path, text);
-  const parsed = streamSchema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const place = parsed.error.issues[0]?.path ?? [];
-  throw new AppError("config", `${originOf(place)}: ${describeProblem(parsed.error, value)}`, {
-    field: toFieldName(place),
-  });
+  return parseObjectFile({ path, text, schema: streamSchema, name: "a stream", manual: "docs/streams.md" });
 }
 
 /** The body of a rollout. Throws `config`, naming line and field. */
 export function parseRolloutFile(path: string, text: string): z.output<typeof rolloutPutSchema> {
-  return parseObjectFile({ path, text, schema: rolloutPutSchema });
+  return parseObjectFile({ path, text, schema: rolloutPutSchema, name: "a rollout", manual: "docs/cli.md" });
 }
 
 /** The body of an alert rule. Throws `config`, naming line and field. */
 export function parseAlertRuleFile(path: string, text: string): z.output<typeof alertRulePutSchema> {
-  return parseObjectFile({ path, text, schema: alertRulePutSchema });
-}
-
-function parseObjectFile<Schema extends z.ZodType>({
-  path,
-  text,
-  schema,
-}: {
-  readonly path: string;
-  readonly text: string;
-  readonly schema: Schema;
-}): z.output<Schema> {
-  const { value, originOf } = parseYamlDocument(path, text);
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const place = parsed.error.issues[0]?.path ?? [];
-  throw new AppError("config", `${originOf(place)}: ${describeProblem(parsed.error, value)}`, {
-    field: toFieldName(place),
-  });
+  return parseObjectFile({ path, text, schema: alertRulePutSchema, name: "an alert rule", manual: "docs/cli.md" });
 }

@@ -3,7 +3,15 @@ import { z } from "zod";
 import { LOG_LEVELS } from "../base/log.ts";
 import { parseNetworks } from "../base/network-range.ts";
 import type { OptionValue } from "./option-value.ts";
-import { choiceValue, countValue, httpAddressValue, listValue, pathValue, secondsValue } from "./option-value.ts";
+import {
+  booleanValue,
+  choiceValue,
+  countValue,
+  httpAddressValue,
+  listValue,
+  pathValue,
+  secondsValue,
+} from "./option-value.ts";
 import { type Derived, defaultStateDirectory, type Environment, type HostFacts } from "./state-directory.ts";
 import { hostPortOf, parseStoreAddress, STORE_FORMS } from "./store-address.ts";
 
@@ -173,6 +181,34 @@ export const HUB_OPTIONS = {
     countValue({ min: 1, max: 100_000 }),
     "Sessions that one user may have, hibernated ones included.",
     "not set: no limit",
+  ),
+
+  "remote.enabled": option(
+    booleanValue(),
+    true,
+    "Whether operators may open remote sessions (shells, commands, forwards, rsync) at all. Each box allows them by its own policy.",
+  ),
+  "remote.ownRouter": option(
+    booleanValue(),
+    true,
+    "Whether the ends of remote sessions meet at this hub, on the port of server.listen. `false`: only at routers that have registered (`sluice router`).",
+  ),
+  "remote.perUser": option(countValue({ min: 1, max: 10_000 }), 16, "Remote sessions of one operator token at a time."),
+  "remote.total": option(countValue({ min: 1, max: 10_000 }), 512, "Remote sessions at a time."),
+  "remote.idleSeconds": option(
+    countValue({ min: 10, max: 7 * 86_400 }),
+    30 * 60,
+    "A remote session in which nothing is sent for so long is ended. Who opens one may ask for less.",
+  ),
+  "remote.maxSeconds": option(
+    countValue({ min: 10, max: 30 * 86_400 }),
+    8 * 3600,
+    "A remote session is ended after so long, whatever it does. Who opens one may ask for less.",
+  ),
+  "remote.resumeSeconds": option(
+    countValue({ min: 1, max: 86_400 }),
+    300,
+    "How long a remote session waits for its operator to come back after a break.",
   ),
 
   "files.dataDir": {

@@ -45,6 +45,15 @@ export interface HubOptions {
     /** Absent: no limit. */
     readonly perUser: number | undefined;
   };
+  readonly remote?: {
+    readonly enabled: boolean;
+    readonly ownRouter: boolean;
+    readonly perUser: number;
+    readonly total: number;
+    readonly idleSeconds: number;
+    readonly maxSeconds: number;
+    readonly resumeSeconds: number;
+  };
   readonly files: { readonly dataDir: string };
   readonly log: { readonly level: "error" | "warn" | "info" | "debug" };
 }

@@ -261,14 +261,28 @@ test("a cluster is used only where it is named, and its settings are names that 
     namespace: "default",
     serviceType: "ClusterIP",
   });
-  const named = { "sessions.platforms": "kubernetes", "sessions.kubernetes.service": "node-port" };
+  const named = { "sessions.platforms": "kubernetes", "kubernetes.service": "node-port" };
   expect((await load({ flags: named })).options.sessions).toMatchObject({
     platforms: ["kubernetes"],
     kubernetes: { serviceType: "NodePort" },
   });
   expect(await problemsOf({ flags: { "sessions.platforms": "docker,nomad" } })).toMatch(/sessions\.platforms.*nomad/);
-  const host = { "sessions.kubernetes.ingressHost": "apps.example", "sessions.kubernetes.namespace": "Apps" };
+  const host = { "kubernetes.ingressHost": "apps.example", "kubernetes.namespace": "Apps" };
   const problems = await problemsOf({ flags: host });
   expect(problems).toMatch(/ingressHost was given "apps\.example"; allowed: a name with \{\{session\}\}/);
   expect(problems).toMatch(/namespace was given "Apps"; allowed: 1 to 63 small letters/);
+});
+
+test.each([
+  { what: "nothing", flags: {}, named: [] },
+  { what: "one socket", flags: { "sessions.podmanSocket": "/tmp/p.sock" }, named: ["podman"] },
+  { what: "the platforms", flags: { "sessions.platforms": "process,docker" }, named: ["process", "docker"] },
+  {
+    what: "a socket of a platform that is not used",
+    flags: { "sessions.platforms": "process", "sessions.dockerSocket": "/tmp/d.sock" },
+    named: ["process"],
+  },
+])("of the platforms those count as named that somebody set: given $what", async ({ flags, named }) => {
+  const { options } = await load({ flags });
+  expect(options.sessions.namedPlatforms).toEqual(named);
 });

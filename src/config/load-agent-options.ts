@@ -76,12 +76,12 @@ export async function loadAgentOptions(sources: ConfigSources): Promise<LoadedOp
 
   const tokenUse = decideToken(token, chosen.get("link.tokenFile")?.origin);
   if (tokenUse.token !== undefined) chosen.set("link.tokenFile", { value: undefined, origin: "SLUICE_TOKEN is used" });
-  const isIdGiven = chosen.has("box.id");
+  const given = new Set(chosen.keys());
   await fillDefaults(chosen, sources);
   const values = toValues(chosen);
   const origins = Object.fromEntries([...chosen].map(([key, { origin }]) => [key, origin]));
   return {
-    options: toAgentOptions(values, { token: tokenUse.token, isIdGiven }),
+    options: toAgentOptions(values, { token: tokenUse.token, given }),
     values,
     origins: origins as Record<AgentOptionKey, string>,
     warnings: [...tokenUse.warnings, ...unknownNames(sources.env)],

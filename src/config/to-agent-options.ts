@@ -1,6 +1,6 @@
 import { parseBytes, parseCores } from "../contract/quantity.ts";
 import type { AgentOptions } from "./agent-options.ts";
-import type { AgentOptionValues } from "./agent-options-table.ts";
+import type { AgentOptionKey, AgentOptionValues } from "./agent-options-table.ts";
 
 const DAY_MS = 86_400_000;
 /** As Kubernetes has them. */
@@ -9,10 +9,15 @@ const SERVICE_TYPES = { "cluster-ip": "ClusterIP", "node-port": "NodePort", "loa
 /** From the table's flat keys and seconds to what the agent works with. */
 export function toAgentOptions(
   values: AgentOptionValues,
-  { token, isIdGiven }: { readonly token: string | undefined; readonly isIdGiven: boolean },
+  { token, given }: { readonly token: string | undefined; readonly given: ReadonlySet<AgentOptionKey> },
 ): AgentOptions {
   return {
-    box: { id: values["box.id"], isIdGiven, name: values["box.name"], labels: values["box.labels"] },
+    box: {
+      id: values["box.id"],
+      isIdGiven: given.has("box.id"),
+      name: values["box.name"],
+      labels: values["box.labels"],
+    },
     link: {
       endpoint: values["link.endpoint"],
       tokenFile: values["link.tokenFile"],
@@ -47,15 +52,16 @@ export function toAgentOptions(
     },
     sessions: {
       platforms: values["sessions.platforms"],
+      namedPlatforms: namedPlatforms(values, given),
       dockerSocket: values["sessions.dockerSocket"],
       podmanSocket: values["sessions.podmanSocket"],
       kubernetes: {
-        kubeconfig: values["sessions.kubernetes.kubeconfig"],
-        namespace: values["sessions.kubernetes.namespace"],
-        serviceType: SERVICE_TYPES[values["sessions.kubernetes.service"]],
-        ingressHost: values["sessions.kubernetes.ingressHost"],
-        ingressClass: values["sessions.kubernetes.ingressClass"],
-        storageClass: values["sessions.kubernetes.storageClass"],
+        kubeconfig: values["kubernetes.kubeconfig"],
+        namespace: values["kubernetes.namespace"],
+        serviceType: SERVICE_TYPES[values["kubernetes.service"]],
+        ingressHost: values["kubernetes.ingressHost"],
+        ingressClass: values["kubernetes.ingressClass"],
+        storageClass: values["kubernetes.storageClass"],
       },
       address: values["sessions.address"],
       urlHost: values["sessions.urlHost"],
@@ -112,6 +118,17 @@ export function toAgentOptions(
       keepFiles: values["log.keepFiles"],
     },
   };
+}
+
+function namedPlatforms(
+  values: AgentOptionValues,
+  given: ReadonlySet<AgentOptionKey>,
+): AgentOptions["sessions"]["namedPlatforms"] {
+  const isAsked = { docker: given.has("sessions.dockerSocket"), podman: given.has("sessions.podmanSocket") };
+  return values["sessions.platforms"].filter(
+    (platform) =>
+      given.has("sessions.platforms") || ((platform === "docker" || platform === "podman") && isAsked[platform]),
+  );
 }
 
 function toListen(text: string | undefined): AgentOptions["metrics"]["listen"] {

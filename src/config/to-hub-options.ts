@@ -48,6 +48,15 @@ export function toHubOptions(values: Values): HubOptions {
       addressPerSecond: number("limits.addressPerSecond"),
     },
     sessions: { perUser: values.get("sessions.perUser") === undefined ? undefined : number("sessions.perUser") },
+    remote: {
+      enabled: values.get("remote.enabled") === true,
+      ownRouter: values.get("remote.ownRouter") === true,
+      perUser: number("remote.perUser"),
+      total: number("remote.total"),
+      idleSeconds: number("remote.idleSeconds"),
+      maxSeconds: number("remote.maxSeconds"),
+      resumeSeconds: number("remote.resumeSeconds"),
+    },
     files: { dataDir: text("files.dataDir") ?? "" },
     log: { level: HUB_OPTIONS["log.level"].value.schema.parse(values.get("log.level")) },
   };

@@ -7,7 +7,7 @@ import { createMemoryLog, type MemoryLog } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
 import type { HubOptions } from "../config/hub-options.ts";
 import type { Route } from "./http/route.ts";
-import { createParts, runHub, type StartedHub } from "./hub.ts";
+import { type CreateRouter, createParts, runHub, type StartedHub } from "./hub.ts";
 import type { HubContext } from "./hub-context.ts";
 import { createMemoryStore } from "./store/memory/memory-store.ts";
 
@@ -59,8 +59,13 @@ export function testHubOptions(dataDir: string, wish: Partial<HubOptions> = {}):
   };
 }
 
-export async function startTestHub(wish: Partial<HubOptions> & { readonly admin?: string } = {}): Promise<TestHub> {
-  const { admin: knownAdmin, ...given } = wish;
+export interface TestHubWish extends Partial<HubOptions> {
+  readonly admin?: string;
+  readonly createRouter?: CreateRouter;
+}
+
+export async function startTestHub(wish: TestHubWish = {}): Promise<TestHub> {
+  const { admin: knownAdmin, createRouter, ...given } = wish;
   const ownDir = given.files === undefined ? await mkdtemp(join(tmpdir(), "sluice-hub-")) : undefined;
   const dataDir = given.files?.dataDir ?? ownDir ?? "";
   const stop = new AbortController();
@@ -80,6 +85,7 @@ export async function startTestHub(wish: Partial<HubOptions> & { readonly admin?
       hostname: "hub",
       pages: [],
       announce,
+      createRouter,
     },
     stop.signal,
   );

@@ -1,3 +1,4 @@
+import type { KeyObject } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import type { Clock } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
@@ -30,6 +31,9 @@ import type { HubContext } from "./hub-context.ts";
 import { createLive, LIVE_DEFAULTS } from "./live.ts";
 import { createMaintenance } from "./maintenance.ts";
 import { openStore } from "./open-store.ts";
+import type { MountedEvent, MountedRouter } from "./remote/mounted-router.ts";
+import { REMOTE_DEFAULTS } from "./remote/remote-options.ts";
+import { ownRouterId, type RemoteParts } from "./remote/remote-parts.ts";
 import { loadClientCertificates } from "./tls/client-certificates.ts";
 import { loadServerIdentity } from "./tls/server-identity.ts";
 
@@ -47,7 +51,20 @@ export interface HubDeps {
   /** Makes an admin token at this start, although there were some. */
   readonly newAdminToken?: boolean;
   readonly announce: (started: StartedHub) => void;
+  /** Left out: this hub is no router. */
+  readonly createRouter?: CreateRouter | undefined;
 }
+
+/** `src/router` without what the hub need not know of it. */
+export type CreateRouter = (
+  options: { readonly id: string; readonly sessions: number; readonly sessionsPerOperator: number },
+  deps: {
+    readonly clock: Clock;
+    readonly log: Log;
+    readonly ticketKeys: { get(id: string): KeyObject | undefined; refresh(): Promise<void> };
+    readonly onEvent: (event: MountedEvent) => void;
+  },
+) => MountedRouter;
 
 /** Told when the hub can be used, and again with the first token where the store was away until then. */
 export interface StartedHub {
@@ -86,11 +103,15 @@ export async function runHub(options: HubOptions, deps: HubDeps, stop: AbortSign
     life: life.signal,
   };
   let server: HttpServer | undefined;
+  let router: MountedRouter | undefined;
   try {
     const listened = () => guessUrl(options, { hostname: deps.hostname, port: server?.port ?? 0 });
     const ownUrl = () => options.server.ownUrl ?? (options.store.kind === "redis" ? listened() : url());
     const url = () => options.server.publicUrl ?? listened();
-    const parts = createParts(options, { context, hub: () => ({ url: url(), caSha256: identity.caSha256 }), ownUrl });
+    const hub = () => ({ url: url(), caSha256: identity.caSha256 });
+    const mayRoute = deps.createRouter !== undefined && options.remote?.ownRouter !== false;
+    const parts = createParts(options, { context, hub, ownUrl, router: mayRoute ? () => router : undefined });
+    if (mayRoute) router = mountRouter(options, parts.remote, { ...deps, hubId: context.hubId });
     const authenticator = createAuthenticator({ ...context, isAlone: options.store.kind !== "redis" });
     // Before anything is served, where the store answers: whoever starts a hub sees its token with its address.
     const first = await createFirstToken(context, { another: deps.newAdminToken === true }).then(
@@ -100,7 +121,7 @@ export async function runHub(options: HubOptions, deps: HubDeps, stop: AbortSign
         return { adminToken: undefined, isTold: false };
       },
     );
-    const http = { ...httpOptions(options, identity.tls, deps), clientCertificates };
+    const http = { ...httpOptions(options, identity.tls, deps), clientCertificates, router };
     server = await startHttpServer(parts.routes, http, { context, authenticator });
     log.info(`The hub serves ${server.origin} as ${url()}, with its state in ${describeStore(options)}`);
     const facts = { url: url(), port: server.port, caSha256: identity.caSha256 };
@@ -121,19 +142,37 @@ export async function runHub(options: HubOptions, deps: HubDeps, stop: AbortSign
   }
 }
 
+function mountRouter(
+  options: HubOptions,
+  remote: RemoteParts,
+  deps: HubDeps & { readonly hubId: string },
+): MountedRouter | undefined {
+  const { clock, log, hubId } = deps;
+  const { total, perUser } = options.remote ?? REMOTE_DEFAULTS;
+  const { publicKey, refresh } = remote.ticketKeys;
+  return deps.createRouter?.(
+    { id: ownRouterId(hubId), sessions: total, sessionsPerOperator: perUser },
+    { clock, log, ticketKeys: { get: publicKey, refresh }, onEvent: remote.onRouterEvent },
+  );
+}
+
 interface Parts {
+  readonly remote: RemoteParts;
   readonly routes: readonly Route[];
   readonly services: readonly Service[];
 }
 
 /** Everything that this hub does, as routes and as services. */
 export function createParts(
-  options: Pick<HubOptions, "enrolment" | "store"> & Partial<Pick<HubOptions, "metrics" | "webhooks" | "sessions">>,
+  options: Pick<HubOptions, "enrolment" | "store"> &
+    Partial<Pick<HubOptions, "metrics" | "webhooks" | "sessions" | "remote">>,
   deps: {
     readonly context: HubContext;
     readonly hub: () => { readonly url: string; readonly caSha256: string | undefined };
     /** Where boxes reach this very hub. */
     readonly ownUrl?: () => string;
+    /** This hub's own router, once it is there; left out: it has none. */
+    readonly router?: (() => MountedRouter | undefined) | undefined;
   },
 ): Parts {
   const { context, hub, ownUrl = () => hub().url } = deps;
@@ -148,12 +187,15 @@ export function createParts(
       metrics,
       webhookNetworks,
       sessionsPerUser: sessions?.perUser,
+      remote: options.remote ?? REMOTE_DEFAULTS,
+      router: deps.router,
     },
     context,
   );
   const reader = createBoxReader(context, live.boxStates);
   const approve = options.enrolment.approval === "automatic";
   return {
+    remote: live.remote,
     routes: [
       ...createHealthRoutes(context),
       ...createTokenRoutes(context),

@@ -27,6 +27,9 @@ import { createLogRoutes } from "./logs/log-routes.ts";
 import { createLogStreams } from "./logs/log-streams.ts";
 import { createHubMetrics } from "./metrics/hub-metrics.ts";
 import { createMetricsRoute } from "./metrics/metrics-route.ts";
+import type { MountedRouter } from "./remote/mounted-router.ts";
+import { REMOTE_DEFAULTS, type RemoteOptions } from "./remote/remote-options.ts";
+import { createRemoteParts, type RemoteParts } from "./remote/remote-parts.ts";
 import { createSessionParts } from "./sessions/session-parts.ts";
 import { countSessions } from "./sessions/session-view.ts";
 import { createSampleBook } from "./telemetry/sample-book.ts";
@@ -51,6 +54,9 @@ export interface LiveOptions {
   readonly webhookNetworks: readonly string[];
   /** Absent: no limit. */
   readonly sessionsPerUser?: number | undefined;
+  readonly remote: RemoteOptions;
+  /** This hub's own router, once it is there; left out: it has none. */
+  readonly router?: (() => MountedRouter | undefined) | undefined;
   /** Where the metrics are served without a token as well. */
   readonly metrics?: { readonly host: string; readonly port: number } | undefined;
 }
@@ -59,6 +65,7 @@ export const LIVE_DEFAULTS: Omit<LiveOptions, "manyHubs" | "advertisedUrl"> = {
   beatMs: 15_000,
   connects: { perSecond: 500, burst: 500 },
   webhookNetworks: [],
+  remote: REMOTE_DEFAULTS,
 };
 
 /** What goes on between the hub, its boxes and those who watch. */
@@ -67,6 +74,7 @@ export interface Live {
   /** To be run for as long as the hub lives. */
   readonly services: readonly Service[];
   readonly presence: Presence;
+  readonly remote: RemoteParts;
   /** For the views of boxes. */
   readonly boxStates: { connectionOf(facts: { readonly boxId: string }): BoxConnection };
 }
@@ -118,6 +126,11 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
   intake.onReport(samples.note);
   intake.onReport(alerts.onReport);
   const logs = createLogStreams(options, { store, clock, presence, newSecret: context.newSecret });
+  const remote = createRemoteParts(
+    { ...options.remote, manyHubs: options.manyHubs, ownUrl: options.advertisedUrl },
+    { context, presence, router: options.router },
+  );
+  intake.onReport(remote.onReport);
   const metrics = createHubMetrics({
     connections: presence.counts,
     openStreams: room.count,
@@ -132,6 +145,7 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
     alerts: alerts.firing,
     tunnels: () => countTunnels(store),
     sessions: () => countSessions(store),
+    remote: remote.figures,
   });
   // The same figures on a port of their own, without a token: for a collector in the hub's own network.
   const metricsServer = createMetricsServer(
@@ -144,6 +158,7 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
   intake.onReport(sessions.onReport);
   return {
     presence,
+    remote,
     boxStates: { connectionOf: ({ boxId }) => presence.of(boxId).connection },
     services: [
       presence,
@@ -158,6 +173,7 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
       webhooks,
       createTunnelService({ context, presence, ports, maker }),
       sessions.service,
+      ...remote.services,
       metricsServer,
     ],
     routes: [
@@ -170,6 +186,7 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
       ...createAlertRoutes({ store, clock, secrets, mayReach }),
       ...createTunnelRoutes(context, { maker }),
       ...sessions.routes,
+      ...remote.routes,
     ],
   };
 }

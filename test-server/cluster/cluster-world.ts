@@ -70,6 +70,7 @@ export function openClusterUnderTest(wish: ClusterWish): ClusterUnderTest {
   const running = engine.run(life.signal, {
     onAppeared: async () => void appearances.push(await engine.sweep()),
     onChange: () => undefined,
+    isAwaited: () => false,
     isKept: (id) => !unkept.has(id),
   });
   return {

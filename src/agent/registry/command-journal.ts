@@ -1,9 +1,8 @@
 import { z } from "zod";
-import { loadDocument } from "../../base/atomic-file.ts";
 import type { DocumentFormat } from "../../base/document.ts";
-import { createDocumentWriter } from "../../base/document-writer.ts";
 import { reportSchema } from "../../contract/report.ts";
-import type { RegistryDeps } from "./registry.ts";
+import { firstProblem } from "./first-problem.ts";
+import { openStateDocument, type StateDocumentDeps, type Understood } from "./state-document.ts";
 
 const FORMAT: DocumentFormat = { format: "sluice.commands", version: 1, minReader: 1 };
 /** A hub repeats itself soon, if ever: ids older than these many are forgotten once their answer has arrived. */
@@ -20,6 +19,7 @@ const entrySchema = z.object({
   isTold: z.boolean(),
 });
 export type JournalEntry = z.output<typeof entrySchema>;
+const journalSchema = z.array(entrySchema).max(10 * KEPT);
 
 /** `commands.json`: every command that was begun here, so that none is begun twice, and what came of it. */
 export interface CommandJournal {
@@ -36,18 +36,12 @@ export interface CommandJournal {
 }
 
 /** Never throws, whatever stands in the file. */
-export function openCommandJournal(file: string, deps: RegistryDeps): CommandJournal {
-  const found = loadDocument(file, FORMAT, deps);
-  const loaded =
-    z
-      .array(entrySchema)
-      .max(10 * KEPT)
-      .safeParse(found.data ?? []).data ?? [];
-  const entries = new Map(loaded.map((entry) => [entry.id, entry]));
-  const writer = createDocumentWriter(
-    { ...FORMAT, path: file, isCurrentGood: found.isCurrentGood },
-    { ...deps, snapshot: () => [...entries.values()] },
+export function openCommandJournal(file: string, deps: StateDocumentDeps): CommandJournal {
+  const { loaded, changed, commit } = openStateDocument(
+    { path: file, format: FORMAT, parse: parseJournal, snapshot: (): unknown => [...entries.values()] },
+    deps,
   );
+  const entries = new Map(loaded.map((entry) => [entry.id, entry]));
 
   const put = (entry: JournalEntry) => {
     entries.set(entry.id, entry);
@@ -55,7 +49,7 @@ export function openCommandJournal(file: string, deps: RegistryDeps): CommandJou
       if (entries.size <= KEPT) break;
       if (isTold) entries.delete(id);
     }
-    writer.changed();
+    changed();
   };
 
   return {
@@ -63,7 +57,7 @@ export function openCommandJournal(file: string, deps: RegistryDeps): CommandJou
     get: (id) => entries.get(id),
     begin: (id, name) => {
       put({ id, name, isTold: false });
-      return writer.commit();
+      return commit();
     },
     finish: (result, name) => put({ id: result.id, name, result, isTold: false }),
     told: (ids) => {
@@ -72,6 +66,12 @@ export function openCommandJournal(file: string, deps: RegistryDeps): CommandJou
         if (entry !== undefined && !entry.isTold) put({ ...entry, isTold: true });
       }
     },
-    commit: writer.commit,
+    commit,
   };
+}
+
+function parseJournal(data: unknown): Understood<readonly JournalEntry[]> {
+  const entries = journalSchema.safeParse(data ?? []);
+  if (entries.success) return { value: entries.data, problems: [] };
+  return { value: [], problems: [firstProblem("data", entries.error)] };
 }

@@ -1,11 +1,10 @@
 import { z } from "zod";
-import { loadDocument } from "../../base/atomic-file.ts";
 import type { DocumentFormat } from "../../base/document.ts";
-import { createDocumentWriter, type DocumentStatus } from "../../base/document-writer.ts";
 import { sessionWorkloadSchema } from "../../contract/workload.ts";
-import { type CommandedSession, type CommandedState, NOTHING_COMMANDED } from "../reconcile/commanded.ts";
+import { type CommandedState, NOTHING_COMMANDED } from "../reconcile/commanded.ts";
 import { firstProblem } from "./first-problem.ts";
-import type { RegistryDeps } from "./registry.ts";
+import { parseEntries } from "./parse-entries.ts";
+import { openStateDocument, type StateDocument, type StateDocumentDeps, type Understood } from "./state-document.ts";
 
 const FORMAT: DocumentFormat = { format: "sluice.commanded", version: 1, minReader: 1 };
 
@@ -18,58 +17,42 @@ const documentSchema = z.object({
 const sessionSchema = z.object({ generation, workload: sessionWorkloadSchema });
 
 /** `commanded_state.json`: what was asked for by command. */
-export interface CommandedFile {
+export interface CommandedFile extends Omit<StateDocument, "changed"> {
   readonly loaded: CommandedState;
-  /** Why something of the file was not used, one sentence each. */
-  readonly problems: readonly string[];
   save(state: CommandedState): void;
-  /** Resolves when what was saved is durable, or when the disk has been given up on for now. Never rejects. */
-  commit(): Promise<void>;
-  status(): DocumentStatus;
 }
 
 /** Loads what is there. Never throws, whatever stands in the file. A session that is not understood is left out. */
-export function createCommandedFile(options: { readonly file: string }, deps: RegistryDeps): CommandedFile {
-  const found = loadDocument(options.file, FORMAT, deps);
-  const { state, problems } = parseCommanded(found.data);
-  for (const problem of problems) deps.log.warn(`Part of ${options.file} is ignored: ${problem}`);
-  let current = state;
-  const { isCurrentGood } = found;
-  const currentText = isCurrentGood && problems.length === 0 ? JSON.stringify(found.data) : undefined;
-  const writer = createDocumentWriter(
-    { ...FORMAT, path: options.file, isCurrentGood, currentText },
+export function createCommandedFile(options: { readonly file: string }, deps: StateDocumentDeps): CommandedFile {
+  const { changed, ...document } = openStateDocument(
     {
-      ...deps,
-      snapshot: () => ({
+      path: options.file,
+      format: FORMAT,
+      parse: parseCommanded,
+      snapshot: (): unknown => ({
         sessions: [...current.sessions.values()],
         ended: [...current.ended],
         outcomes: current.outcomes,
       }),
     },
+    deps,
   );
+  let current = document.loaded;
   return {
-    loaded: state,
-    problems: [...found.problems, ...problems],
+    ...document,
     save: (next) => {
       current = next;
-      writer.changed();
+      changed();
     },
-    commit: writer.commit,
-    status: writer.status,
   };
 }
 
-function parseCommanded(data: unknown): { readonly state: CommandedState; readonly problems: readonly string[] } {
-  if (data === undefined) return { state: NOTHING_COMMANDED, problems: [] };
-  const parsed = documentSchema.safeParse(data);
-  if (!parsed.success) return { state: NOTHING_COMMANDED, problems: [firstProblem("data", parsed.error)] };
-  const sessions = new Map<string, CommandedSession>();
-  const problems: string[] = [];
-  for (const [index, item] of parsed.data.sessions.entries()) {
-    const session = sessionSchema.safeParse(item);
-    if (session.success) sessions.set(session.data.workload.id, session.data);
-    else problems.push(firstProblem(`sessions[${index}]`, session.error));
-  }
-  const { ended, outcomes } = parsed.data;
-  return { state: { sessions, ended: new Map(ended), outcomes }, problems };
+function parseCommanded(data: unknown): Understood<CommandedState> {
+  if (data === undefined) return { value: NOTHING_COMMANDED, problems: [] };
+  const document = documentSchema.safeParse(data);
+  if (!document.success) return { value: NOTHING_COMMANDED, problems: [firstProblem("data", document.error)] };
+  const { parsed, problems } = parseEntries("sessions", document.data.sessions, sessionSchema);
+  const sessions = new Map(parsed.map((session) => [session.workload.id, session]));
+  const { ended, outcomes } = document.data;
+  return { value: { sessions, ended: new Map(ended), outcomes }, problems };
 }

@@ -1,10 +1,9 @@
 import { z } from "zod";
-import { loadDocument } from "../../base/atomic-file.ts";
 import type { DocumentFormat } from "../../base/document.ts";
-import { createDocumentWriter, type DocumentStatus } from "../../base/document-writer.ts";
 import { workloadIdSchema } from "../../contract/identifier.ts";
 import { firstProblem } from "./first-problem.ts";
-import type { RegistryDeps } from "./registry.ts";
+import { parseEntries } from "./parse-entries.ts";
+import { openStateDocument, type StateDocument, type StateDocumentDeps, type Understood } from "./state-document.ts";
 
 export const GAP_FORMAT: DocumentFormat = { format: "sluice.gaps", version: 1, minReader: 1 };
 
@@ -48,46 +47,22 @@ export interface SavedGaps {
 }
 
 /** `gaps.json`. */
-export interface GapFile {
+export interface GapFile extends StateDocument {
   readonly loaded: SavedGaps | undefined;
-  readonly problems: readonly string[];
-  changed(): void;
-  /** Resolves when what changed is durable, or when the disk has been given up on for now. Never rejects. */
-  commit(): Promise<void>;
-  status(): DocumentStatus;
 }
 
 /** Loads what is there; never throws, whatever stands in the file. `snapshot` is asked for each writing. */
 export function createGapFile(
   options: { readonly file: string },
-  deps: RegistryDeps & { readonly snapshot: () => SavedGaps },
+  { snapshot, ...deps }: StateDocumentDeps & { readonly snapshot: () => SavedGaps },
 ): GapFile {
-  const found = loadDocument(options.file, GAP_FORMAT, deps);
-  const { saved, problems } = parseGaps(found.data);
-  for (const problem of problems) deps.log.warn(`Part of ${options.file} is ignored: ${problem}`);
-  const writer = createDocumentWriter(
-    { ...GAP_FORMAT, path: options.file, isCurrentGood: found.isCurrentGood },
-    { ...deps, snapshot: deps.snapshot },
-  );
-  return {
-    loaded: saved,
-    problems: [...found.problems, ...problems],
-    changed: writer.changed,
-    commit: writer.commit,
-    status: writer.status,
-  };
+  return openStateDocument({ path: options.file, format: GAP_FORMAT, parse: parseGaps, snapshot }, deps);
 }
 
-function parseGaps(data: unknown): { readonly saved: SavedGaps | undefined; readonly problems: readonly string[] } {
-  if (data === undefined) return { saved: undefined, problems: [] };
-  const parsed = documentSchema.safeParse(data);
-  if (!parsed.success) return { saved: undefined, problems: [firstProblem("data", parsed.error)] };
-  const streams: SavedLedger[] = [];
-  const problems: string[] = [];
-  for (const [index, item] of parsed.data.streams.entries()) {
-    const stream = savedLedgerSchema.safeParse(item);
-    if (stream.success) streams.push(stream.data);
-    else problems.push(firstProblem(`streams[${index}]`, stream.error));
-  }
-  return { saved: { ...parsed.data, streams }, problems };
+function parseGaps(data: unknown): Understood<SavedGaps | undefined> {
+  if (data === undefined) return { value: undefined, problems: [] };
+  const document = documentSchema.safeParse(data);
+  if (!document.success) return { value: undefined, problems: [firstProblem("data", document.error)] };
+  const { parsed: streams, problems } = parseEntries("streams", document.data.streams, savedLedgerSchema);
+  return { value: { ...document.data, streams }, problems };
 }

@@ -82,7 +82,7 @@ describe("the registry", () => {
     expect(ids(registry)).toEqual(["cam-1", "cam-3"]);
     expect(registry.problems).toHaveLength(4);
     expect(registry.problems[0]).toMatch(/^records\[1\]\.pid: /);
-    expect(registry.problems[3]).toBe("records[4].id: cam-1 is there twice");
+    expect(registry.problems[3]).toBe("records: cam-1 is there twice");
   });
 
   test("loads whatever stands in the file, and falls back to the generation before", async () => {

@@ -1,88 +1,63 @@
-import { loadDocument } from "../../base/atomic-file.ts";
-import type { Clock } from "../../base/clock.ts";
 import type { DocumentFormat } from "../../base/document.ts";
-import { createDocumentWriter, type DocumentStatus } from "../../base/document-writer.ts";
-import type { Log } from "../../base/log.ts";
 import { laneName } from "../runtime/process/workload-files.ts";
 import type { Lane } from "../runtime/run-handle.ts";
-import { firstProblem } from "./first-problem.ts";
+import { parseEntries } from "./parse-entries.ts";
 import { type RegistryRecord, registryRecordSchema } from "./record.ts";
+import { openStateDocument, type StateDocument, type StateDocumentDeps, type Understood } from "./state-document.ts";
 
 /**
  * `registry.json`: what runs, as far as it was last written down. A cache of the truth in `/proc`: lost, forged or
  * corrupt it costs counters and memories, never a stream.
  */
-export interface Registry {
+export interface Registry extends Omit<StateDocument, "changed"> {
   get(id: string, lane?: Lane): RegistryRecord | undefined;
   put(record: RegistryRecord): void;
   remove(id: string, lane?: Lane): void;
   clear(): void;
   all(): Iterable<RegistryRecord>;
-  /** Resolves when all changes so far are durable, or when the disk has been given up on for now. Never rejects. */
-  commit(): Promise<void>;
-  status(): DocumentStatus;
-  /** Why something of the file was not used, one sentence each; empty for a good file and for none. */
-  readonly problems: readonly string[];
 }
 
 export const REGISTRY_FORMAT: DocumentFormat = { format: "sluice.registry", version: 1, minReader: 1 };
 
-export interface RegistryDeps {
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly signal: AbortSignal;
-}
-
 /** Loads what is there. Never throws, whatever stands in the file. */
-export function createRegistry(options: { readonly file: string }, deps: RegistryDeps): Registry {
-  const loaded = loadDocument(options.file, REGISTRY_FORMAT, deps);
-  const { records, problems } = parseRecords(loaded.data);
-  for (const problem of problems) deps.log.warn(`A record of ${options.file} is ignored: ${problem}`);
-
-  const snapshot = () => ({ records: [...records.values()] });
-  const { isCurrentGood } = loaded;
-  const currentText = isCurrentGood && problems.length === 0 ? JSON.stringify(loaded.data) : undefined;
-  const writer = createDocumentWriter(
-    { ...REGISTRY_FORMAT, path: options.file, isCurrentGood, currentText },
-    { ...deps, snapshot },
+export function createRegistry(options: { readonly file: string }, deps: StateDocumentDeps): Registry {
+  const snapshot = (): unknown => ({ records: [...records.values()] });
+  const { changed, loaded, ...document } = openStateDocument(
+    { path: options.file, format: REGISTRY_FORMAT, parse: parseRecords, snapshot },
+    deps,
   );
+  const records = new Map(loaded);
   return {
+    ...document,
     get: (id, lane = 0) => records.get(laneName(id, lane)),
     put: (record) => {
       records.set(keyOf(record), record);
-      writer.changed();
+      changed();
     },
     remove: (id, lane = 0) => {
-      if (records.delete(laneName(id, lane))) writer.changed();
+      if (records.delete(laneName(id, lane))) changed();
     },
     clear: () => {
       if (records.size === 0) return;
       records.clear();
-      writer.changed();
+      changed();
     },
     all: () => records.values(),
-    commit: writer.commit,
-    status: writer.status,
-    problems: [...loaded.problems, ...problems],
   };
 }
 
-function parseRecords(data: unknown): {
-  readonly records: Map<string, RegistryRecord>;
-  readonly problems: readonly string[];
-} {
-  const records = new Map<string, RegistryRecord>();
-  const problems: string[] = [];
-  if (data === undefined) return { records, problems };
+function parseRecords(data: unknown): Understood<ReadonlyMap<string, RegistryRecord>> {
+  if (data === undefined) return { value: new Map(), problems: [] };
   const list = typeof data === "object" && data !== null && "records" in data ? data.records : undefined;
-  if (!Array.isArray(list)) return { records, problems: ["it holds no list of records"] };
-  for (const [index, item] of list.entries()) {
-    const parsed = registryRecordSchema.safeParse(item);
-    if (!parsed.success) problems.push(firstProblem(`records[${index}]`, parsed.error));
-    else if (records.has(keyOf(parsed.data))) problems.push(`records[${index}].id: ${parsed.data.id} is there twice`);
-    else records.set(keyOf(parsed.data), parsed.data);
+  if (!Array.isArray(list)) return { value: new Map(), problems: ["it holds no list of records"] };
+  const { parsed, problems } = parseEntries("records", list, registryRecordSchema);
+  const records = new Map<string, RegistryRecord>();
+  const repeated: string[] = [];
+  for (const record of parsed) {
+    if (records.has(keyOf(record))) repeated.push(`records: ${record.id} is there twice`);
+    else records.set(keyOf(record), record);
   }
-  return { records, problems };
+  return { value: records, problems: [...problems, ...repeated] };
 }
 
 function keyOf({ id, lane }: RegistryRecord): string {

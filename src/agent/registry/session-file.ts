@@ -1,14 +1,12 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { z } from "zod";
-import { loadDocument } from "../../base/atomic-file.ts";
 import type { DocumentFormat } from "../../base/document.ts";
-import { createDocumentWriter } from "../../base/document-writer.ts";
 import { errnoOf } from "../../base/errors.ts";
 import { SESSION_PLATFORMS } from "../../contract/session-spec.ts";
 import { SESSION_DEPTHS } from "../../contract/session-status.ts";
 import { firstProblem } from "./first-problem.ts";
-import type { RegistryDeps } from "./registry.ts";
+import { openStateDocument, type StateDocument, type StateDocumentDeps, type Understood } from "./state-document.ts";
 
 const FORMAT: DocumentFormat = { format: "sluice.session", version: 1, minReader: 1 };
 
@@ -42,37 +40,36 @@ const sessionMemorySchema = z.object({
 export type SessionMemory = z.output<typeof sessionMemorySchema>;
 
 /** `workloads/<id>/session.json`. */
-export interface SessionFile {
+export interface SessionFile extends Pick<StateDocument, "commit"> {
   memory(): SessionMemory;
   /** Writes it behind the caller, and only where something is different. */
   remember(memory: SessionMemory): void;
-  /** Resolves when what was remembered is durable, or when the disk has been given up on for now. Never rejects. */
-  commit(): Promise<void>;
 }
 
 export const NO_MEMORY: SessionMemory = { turn: 0 };
 
 /** Loads what is there. Never throws, whatever stands in the file: then the session begins anew. */
-export function openSessionFile(path: string, deps: RegistryDeps): SessionFile {
-  const found = loadDocument(path, FORMAT, deps);
-  const parsed = sessionMemorySchema.safeParse(found.data ?? NO_MEMORY);
-  if (!parsed.success) deps.log.warn(`${path} is ignored: ${firstProblem("data", parsed.error)}`);
-  let memory: SessionMemory = parsed.data ?? NO_MEMORY;
-  const { isCurrentGood } = found;
-  const currentText = isCurrentGood && parsed.success ? JSON.stringify(found.data) : undefined;
-  const writer = createDocumentWriter(
-    { ...FORMAT, path, isCurrentGood, currentText },
-    { ...deps, snapshot: () => memory },
+export function openSessionFile(path: string, deps: StateDocumentDeps): SessionFile {
+  const document = openStateDocument(
+    { path, format: FORMAT, parse: parseMemory, snapshot: (): unknown => memory },
+    deps,
   );
+  let memory = document.loaded;
   return {
     memory: () => memory,
     remember: (next) => {
       memory = next;
       makeDirectory(dirname(path));
-      writer.changed();
+      document.changed();
     },
-    commit: writer.commit,
+    commit: document.commit,
   };
+}
+
+function parseMemory(data: unknown): Understood<SessionMemory> {
+  const memory = sessionMemorySchema.safeParse(data ?? NO_MEMORY);
+  if (memory.success) return { value: memory.data, problems: [] };
+  return { value: NO_MEMORY, problems: [firstProblem("data", memory.error)] };
 }
 
 /** On a disk that takes nothing the writer says so. */

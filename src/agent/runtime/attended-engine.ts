@@ -4,6 +4,7 @@ import { AppError, messageOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { LoopProgress } from "../../base/progress-watch.ts";
 import type { Random } from "../../base/random.ts";
+import { awayLoudness, isLouder, type Loudness } from "./away-loudness.ts";
 import type { ProcessMark, SessionRun } from "./run-handle.ts";
 import type {
   EngineHooks,
@@ -32,8 +33,10 @@ export interface AttendedPlatform {
   readonly name: EngineName;
   /** `Docker Engine at /var/run/docker.sock`. */
   readonly place: string;
-  /** Why it cannot be there, found without asking it: nothing of it is loaded then. */
-  absence(): string | undefined;
+  /** Somebody set it, or its place, in the configuration. */
+  readonly isNamed: boolean;
+  /** Why it cannot be asked, found without asking it: nothing of it is loaded then. `isAbsent`: there is nothing at its place. */
+  absence(): { readonly reason: string; readonly isAbsent: boolean } | undefined;
   /** Once. */
   load(): Promise<PlatformLink>;
 }
@@ -62,20 +65,38 @@ export function createAttendedEngine(platform: AttendedPlatform, deps: AttendedE
   let hasAnswered = false;
   let loading: Promise<PlatformLink> | undefined;
   let hooks: EngineHooks | undefined;
+  let isAbsent = false;
+  /** The last trouble, and how loudly it was told. */
+  let told: { readonly reason: string; readonly loudness: Loudness } | undefined;
 
   const load = async (): Promise<PlatformLink> => {
     const absence = loading === undefined ? platform.absence() : undefined;
-    if (absence !== undefined) throw new AppError("unavailable", `${place}: ${absence}`);
+    isAbsent = absence?.isAbsent === true;
+    if (absence !== undefined) throw new AppError("unavailable", absence.reason);
     loading ??= platform.load();
     return loading;
   };
   const isKept = (workloadId: string) => hooks === undefined || hooks.isKept(workloadId);
   const become = (next: EngineStatus) => {
     const isNews = next.isReady !== status.isReady || next.reason !== status.reason;
-    if (isNews && next.isReady) log.info(`${place}: ready (${next.version})`);
-    else if (isNews) log.warn(`${next.reason}`);
     status = next;
     if (isNews) hooks?.onChange();
+    return isNews;
+  };
+  const appeared = (version: string) => {
+    if (become({ isReady: true, version })) log.info(`${place}: ready (${version})`);
+    told = undefined;
+  };
+  /** Told once, and once more if it matters more than it did: a session may come to wait for it later. */
+  const beAway = (reason: string) => {
+    become({ isReady: false, reason });
+    const isKnown = told?.reason === reason;
+    if (isKnown && told?.loudness === "warn") return;
+    const isAwaited = hooks?.isAwaited() ?? false;
+    const loudness = awayLoudness({ isAbsent, wasReady: hasAnswered, isNamed: platform.isNamed, isAwaited });
+    if (isKnown && !isLouder(loudness, told?.loudness ?? "silent")) return;
+    told = { reason, loudness };
+    if (loudness !== "silent") log[loudness](reason);
   };
 
   /** From one appearance to the next loss. Rejects with what was lost. */
@@ -84,7 +105,7 @@ export function createAttendedEngine(platform: AttendedPlatform, deps: AttendedE
     hasAnswered = true;
     await hooks?.onAppeared();
     onReady();
-    become({ isReady: true, version });
+    appeared(version);
     const tidying = (async () => {
       for (;;) {
         await link.tidy(isKept).catch((thrown: unknown) => log.warn(`Could not tidy up: ${messageOf(thrown)}`));
@@ -127,7 +148,7 @@ export function createAttendedEngine(platform: AttendedPlatform, deps: AttendedE
           await attend(link, onReady, stop);
         } catch (thrown) {
           if (signal.aborted) break;
-          become({ isReady: false, reason: messageOf(thrown) });
+          beAway(messageOf(thrown));
         } finally {
           lap.abort();
         }

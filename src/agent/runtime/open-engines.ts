@@ -5,9 +5,11 @@ import { openClusterEngine } from "./cluster/open-cluster-engine.ts";
 import { openContainerEngine } from "./container/open-container-engine.ts";
 import type { EngineHooks, EngineName, FoundRun, SessionEngine } from "./workload-runtime.ts";
 
-export interface EngineParts extends Omit<EngineHooks, "onAppeared"> {
+export interface EngineParts extends Omit<EngineHooks, "onAppeared" | "isAwaited"> {
   /** Adopts what was found. */
   readonly takeIn: (found: readonly FoundRun[]) => void;
+  /** An expected session waits for this one. */
+  readonly isAwaited: (engine: EngineName) => boolean;
 }
 
 export interface OpenedEngines {
@@ -16,7 +18,7 @@ export interface OpenedEngines {
 }
 
 /** The engines that this box may use, whether or not they are there. */
-export function openEngines(context: AgentContext, { takeIn, ...hooks }: EngineParts): OpenedEngines {
+export function openEngines(context: AgentContext, { takeIn, isAwaited, ...hooks }: EngineParts): OpenedEngines {
   const { clock, random, options, progress, logFor, life } = context;
   const { sessions, files } = options;
   const sockets = { docker: sessions.dockerSocket, podman: sessions.podmanSocket };
@@ -27,7 +29,13 @@ export function openEngines(context: AgentContext, { takeIn, ...hooks }: EngineP
     engines.set(
       engine,
       openContainerEngine(
-        { engine, socketPath, stateDir: files.stateDir, address: sessions.address },
+        {
+          engine,
+          socketPath,
+          isNamed: sessions.namedPlatforms.includes(engine),
+          stateDir: files.stateDir,
+          address: sessions.address,
+        },
         {
           clock,
           random,
@@ -55,6 +63,7 @@ export function openEngines(context: AgentContext, { takeIn, ...hooks }: EngineP
       run: (signal) =>
         engine.run(signal, {
           ...hooks,
+          isAwaited: () => isAwaited(engine.name),
           onAppeared: async () => takeIn(await engine.sweep()),
         }),
     })),

@@ -65,6 +65,8 @@ export interface EngineHooks {
   readonly onChange: () => void;
   /** False: nothing expects this session any more, and everything that could has spoken. */
   readonly isKept: (workloadId: string) => boolean;
+  /** An expected session waits for it. */
+  readonly isAwaited: () => boolean;
 }
 
 export interface EngineStatus {

@@ -4,7 +4,8 @@ import { boxNameSchema } from "./box-view.ts";
 import { instantSchema } from "./page.ts";
 import { labelsSchema } from "./selector.ts";
 
-export const ROLES = ["admin", "operator", "viewer"] as const;
+/** `router` opens nothing but what a router of its own tells its hub. The others: each may do what the later ones may. */
+export const ROLES = ["admin", "operator", "viewer", "router"] as const;
 export type Role = (typeof ROLES)[number];
 
 /** An operator's token, without the token. */

@@ -1,5 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Random } from "../../base/random.ts";
+import { type BucketLevel, type Rate, refill } from "../../base/token-bucket.ts";
 
 /**
  * Lets boxes connect at a bounded rate, and gives the others times at which there is room, so that ten thousand that come back
@@ -13,12 +14,6 @@ export interface ConnectGate {
   turnedAway(): number;
 }
 
-export interface GateOptions {
-  readonly perSecond: number;
-  /** That may come in at once while nobody waits. */
-  readonly burst: number;
-}
-
 /** An agent takes no more than this at its word. */
 const MAX_WAIT_MS = 300_000;
 /** `Retry-After` has whole seconds, so who was told one may come this much before its time. */
@@ -27,28 +22,26 @@ const EARLY_MS = 1000;
 const KEPT_MS = 300_000;
 
 export function createConnectGate(
-  { perSecond, burst }: GateOptions,
+  /** Of boxes; a burst comes in while nobody waits. */
+  rate: Rate,
   { clock, random }: { readonly clock: Clock; readonly random: Random },
 ): ConnectGate {
   /** Times that were given out, by box, in their order. */
   const slots = new Map<string, number>();
   let lastSlotMs = Number.NEGATIVE_INFINITY;
-  let tokens = burst;
-  let countedMs = clock.monotonicMs();
+  let room: BucketLevel = { tokens: rate.burst, atMs: clock.monotonicMs() };
   let turnedAway = 0;
 
   /** Room that nobody was promised: up to the last time that was given out there is none. */
   const takeToken = (nowMs: number): boolean => {
-    const fromMs = Math.max(countedMs, lastSlotMs);
-    tokens = Math.min(burst, tokens + (Math.max(0, nowMs - fromMs) / 1000) * perSecond);
-    countedMs = nowMs;
-    if (tokens < 1 || lastSlotMs > nowMs) return false;
-    tokens--;
+    room = refill({ ...room, atMs: Math.max(room.atMs, lastSlotMs) }, rate, nowMs);
+    if (room.tokens < 1 || lastSlotMs > nowMs) return false;
+    room = { ...room, tokens: room.tokens - 1 };
     return true;
   };
 
   const book = (boxId: string, nowMs: number): number => {
-    const slotMs = Math.max(lastSlotMs, nowMs) + 1000 / perSecond;
+    const slotMs = Math.max(lastSlotMs, nowMs) + 1000 / rate.perSecond;
     slots.set(boxId, slotMs);
     lastSlotMs = slotMs - nowMs >= MAX_WAIT_MS ? nowMs : slotMs;
     return slotMs;

@@ -9,6 +9,8 @@ import {
 } from "../../contract/fleet/command-view.ts";
 import { pageQuerySchema, pageSchema } from "../../contract/fleet/page.ts";
 import { maskWorkload } from "../../contract/mask-workload.ts";
+import { maskOffer } from "../../contract/remote/mask-offer.ts";
+import { REMOTE_COMMAND } from "../../contract/remote/offer.ts";
 import { isSessionCommand, parseSessionCommand, type SessionCommand } from "../../contract/session-command.ts";
 import { type Route, route } from "../http/route.ts";
 import type { HubContext } from "../hub-context.ts";
@@ -48,6 +50,7 @@ export function createCommandRoutes({ store, clock, newSecret }: HubContext): re
       handle: async (call) => {
         const { box } = call.params;
         const { name, args, deadlineSeconds } = call.body;
+        if (name === REMOTE_COMMAND) throw noOffer();
         const subject = subjectOf(name, args);
         if (subject !== undefined) await requireCapability(box, name);
         const id = `c-${newSecret().slice(0, 16)}`;
@@ -91,6 +94,13 @@ export function createCommandRoutes({ store, clock, newSecret }: HubContext): re
   ];
 }
 
+/** A session that nobody admitted would pass limits, rights and the audit log. */
+function noOffer(): AppError {
+  return new AppError("refused", "name: remote given; remote sessions are made by POST /v1/boxes/{box}/remote alone", {
+    field: "name",
+  });
+}
+
 /**
  * The session that a command is about, as `session web (generation 3)`; undefined for one that is about none. Throws `invalid`
  * with the first field that is wrong.
@@ -121,7 +131,7 @@ export function commandView(command: Command): CommandView {
     id,
     box: boxId,
     name,
-    args: { ...maskWorkload(args) },
+    args: { ...maskOffer(name, maskWorkload(args)) },
     generation,
     state,
     createdAt: isoOf(createdMs),

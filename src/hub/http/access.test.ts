@@ -15,6 +15,15 @@ const EXPECTED: Readonly<Record<string, Route["access"]>> = {
   "POST /v1/boxes/{box}/report": "box-any-state",
   "PUT /v1/boxes/{box}/key": "box",
   "POST /v1/boxes/{box}/log-streams/{stream}": "box",
+  "GET /v1/routers/keys": "public",
+  "POST /v1/routers": "router",
+  "GET /v1/routers": "viewer",
+  "DELETE /v1/routers/{id}": "admin",
+  "POST /v1/boxes/{box}/remote": "operator",
+  "POST /v1/remote/{id}/rejoin": "operator",
+  "GET /v1/remote": "operator",
+  "GET /v1/remote/{id}": "operator",
+  "DELETE /v1/remote/{id}": "operator",
   "GET /v1/whoami": "viewer",
   "GET /v1/overview": "viewer",
   "GET /v1/boxes": "viewer",
@@ -73,11 +82,22 @@ const EXPECTED: Readonly<Record<string, Route["access"]>> = {
   "GET /v1/backup": "admin",
 };
 
-const CALLERS = ["nobody", "stranger", "viewer", "operator", "admin", "itself", "other box", "waiting box"] as const;
+const CALLERS = [
+  "nobody",
+  "stranger",
+  "viewer",
+  "operator",
+  "admin",
+  "router",
+  "itself",
+  "other box",
+  "waiting box",
+] as const;
 type CallerName = (typeof CALLERS)[number];
 
 const ALLOWED: Readonly<Record<Route["access"], readonly CallerName[]>> = {
-  public: ["nobody", "viewer", "operator", "admin", "itself", "other box", "waiting box"],
+  router: ["router", "admin"],
+  public: ["nobody", "viewer", "operator", "admin", "router", "itself", "other box", "waiting box"],
   viewer: ["viewer", "operator", "admin"],
   operator: ["operator", "admin"],
   admin: ["admin"],
@@ -118,6 +138,7 @@ async function tokensOf(hub: TestHub): Promise<Record<CallerName, string | null>
     nobody: null,
     stranger: "slo_nobody-has-this-token-0000000000000000",
     ...hub.tokens,
+    router: (await hub.ask("POST", "/v1/tokens", { body: { name: "router", role: "router" } })).body.token,
     itself: await hub.enrol("mine"),
     "other box": await hub.enrol("other"),
     "waiting box": await hub.enrol("waiting", { approve: false }),

@@ -1,5 +1,6 @@
 import { createServer as createPlainServer, type Server } from "node:http";
 import { createServer as createTlsServer } from "node:https";
+import type { Duplex } from "node:stream";
 import Fastify, { type FastifyInstance } from "fastify";
 import { AppError, errnoOf, messageOf } from "../../base/errors.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
@@ -11,6 +12,7 @@ import { createRateLimiter } from "./rate-limit.ts";
 import type { Route } from "./route.ts";
 import { API_HEADERS } from "./security-headers.ts";
 import { type CallRates, sendError, serveRoute } from "./serve-route.ts";
+import { HTTP2_PROTOCOLS, splitHttp2 } from "./split-http2.ts";
 
 export interface HttpServerOptions {
   readonly host: string;
@@ -27,6 +29,8 @@ export interface HttpServerOptions {
   /** How long answers under way may take when the hub ends. */
   readonly drainMs: number;
   readonly pages: PageOptions;
+  /** Gets every connection that speaks HTTP/2. Absent: only HTTP/1.1 is spoken here. */
+  readonly router?: { serve(socket: Duplex): void; drain(withinMs: number): Promise<void> } | undefined;
 }
 
 export interface HttpServer {
@@ -74,7 +78,14 @@ export async function startHttpServer(
       const server =
         options.tls === undefined
           ? createPlainServer(limits, handler)
-          : createTlsServer({ ...limits, ...options.tls, ...askFor(options), minVersion: "TLSv1.2" }, handler);
+          : createTlsServer(
+              { ...limits, ...options.tls, ...askFor(options), ...protocolsOf(options), minVersion: "TLSv1.2" },
+              handler,
+            );
+      if (options.router !== undefined) {
+        const serve = (socket: Duplex) => options.router?.serve(socket);
+        splitHttp2(server, { serve, firstBytesMs: HEADERS_TIMEOUT_MS }, context);
+      }
       servers.push(server);
       return server;
     },
@@ -121,7 +132,7 @@ export async function startHttpServer(
         for (const server of servers) server.closeAllConnections();
       });
       for (const server of servers) server.closeIdleConnections();
-      await app.close();
+      await Promise.all([app.close(), options.router?.drain(options.drainMs)]);
       cut.clear();
     },
   };
@@ -131,6 +142,10 @@ export async function startHttpServer(
 function askFor({ clientCertificates }: HttpServerOptions) {
   if (clientCertificates === undefined) return {};
   return { ca: clientCertificates.ca, requestCert: true, rejectUnauthorized: false };
+}
+
+function protocolsOf({ router }: HttpServerOptions) {
+  return router === undefined ? {} : { ALPNProtocols: HTTP2_PROTOCOLS };
 }
 
 async function listen(app: FastifyInstance, { host, port }: HttpServerOptions): Promise<number> {

@@ -12,7 +12,7 @@ export interface Route<Shape extends RouteShape = RouteShape> {
   readonly path: string;
   /**
    * Who may call it. `viewer`, `operator`, `admin`: an operator token of this role or a higher one; `box`: the key of an approved
-   * box; `box-any-state`: the key of a box that may still wait for approval; `public`: anybody.
+   * box; `box-any-state`: the key of a box that may still wait for approval; `router`: a token of that role or an admin's; `public`: anybody.
    */
   readonly access: OperatorRole | "box" | "box-any-state" | "public";
   /** One line, for the API page. */
@@ -57,6 +57,8 @@ export interface Call<Shape extends RouteShape = RouteShape> {
   readonly expectedRevision: number | undefined;
   readonly lastEventId: string | undefined;
   readonly address: string;
+  /** Where the caller has reached this hub, by its own words: `https://hub.example:8443`. */
+  readonly origin: string;
   /** Ends with the connection, with the hub, and within 5 s of the end of the caller's right to it. */
   readonly signal: AbortSignal;
 }

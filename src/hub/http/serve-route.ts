@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { AppError } from "../../base/errors.ts";
+import type { Rate } from "../../base/token-bucket.ts";
 import { ENROL_PATH } from "../../contract/hub-address.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { HubContext } from "../hub-context.ts";
@@ -10,7 +11,7 @@ import { type Identity, requireAccess } from "./access.ts";
 import { toErrorAnswer } from "./error-answer.ts";
 import type { OpenStreams } from "./open-streams.ts";
 import { parseInput } from "./parse-input.ts";
-import type { Rate, RateLimiter } from "./rate-limit.ts";
+import type { RateLimiter } from "./rate-limit.ts";
 import { parseJsonBody, readBody, tooLarge } from "./read-body.ts";
 import { readBearer, readIdempotencyKey, readIfMatch, refuseTokenInUrl } from "./request-headers.ts";
 import type { Call, Caller, Route, Wire } from "./route.ts";
@@ -156,6 +157,7 @@ async function readCall(
     expectedRevision,
     lastEventId: typeof lastEventId === "string" && lastEventId !== "" ? lastEventId.slice(0, 200) : undefined,
     address: request.ip,
+    origin: `${request.protocol}://${request.host}`,
     signal,
   } as Call;
 }

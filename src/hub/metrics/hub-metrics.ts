@@ -2,6 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { BOX_CONNECTIONS, type BoxConnection } from "../../contract/fleet/box-view.ts";
 import { SESSION_STATES, type SessionState } from "../../contract/fleet/session.ts";
 import { TUNNEL_PHASES, type TunnelPhase } from "../../contract/fleet/tunnel.ts";
+import type { RemoteFigures } from "../remote/remote-parts.ts";
 import type { ReportAnswer } from "../store/box-report.ts";
 
 /** Read when somebody asks. */
@@ -21,6 +22,7 @@ export interface HubFigures {
   readonly tunnels: () => Promise<Readonly<Record<TunnelPhase, number>>>;
   /** The same of sessions. */
   readonly sessions: () => Promise<Readonly<Record<SessionState, number>>>;
+  readonly remote: RemoteFigures;
 }
 
 export interface HubMetrics {
@@ -85,6 +87,21 @@ export function createHubMetrics(figures: HubFigures): HubMetrics {
       if (counts !== undefined) for (const state of SESSION_STATES) this.set({ state }, counts[state]);
     },
   });
+  new Gauge({
+    name: "sluice_hub_remote_sessions",
+    help: "Remote sessions of the fleet by state",
+    registers,
+    labelNames: ["state"],
+    collect() {
+      for (const [state, count] of Object.entries(figures.remote.states())) this.set({ state }, count);
+    },
+  });
+  counter(
+    "sluice_hub_remote_admissions_total",
+    "Those who asked this hub to join a remote session, by what became of it",
+    figures.remote.admissions,
+    "outcome",
+  );
   gauge("sluice_hub_box_streams", "Event streams of boxes that are open at this hub", figures.openStreams);
   gauge("sluice_hub_box_streams_behind", "Boxes that wait to be told something", figures.behind);
   gauge("sluice_hub_viewers", "Those who watch the events of the fleet at this hub", figures.viewers);
@@ -107,6 +124,6 @@ export function createHubMetrics(figures: HubFigures): HubMetrics {
   if (registry !== undefined) collectDefaultMetrics({ register: registry });
   return {
     contentType: registry?.contentType ?? "text/plain",
-    text: async () => (await registry?.metrics()) ?? "",
+    text: async () => `${(await registry?.metrics()) ?? ""}${figures.remote.router()}`,
   };
 }

@@ -27,9 +27,10 @@ export function createBoxOffers(
   let isComplete = false;
 
   const toKnown = async (box: Box): Promise<Known> => {
-    const facts: SessionFacts | undefined = (await store.reports.get(box.id))?.report.sessions;
+    const report = (await store.reports.get(box.id))?.report;
+    const facts: SessionFacts | undefined = report?.sessions;
     const { id, state, draining, labels } = box;
-    return { id, state, draining, labels, isQuarantined: box.quarantine !== undefined, facts };
+    return { id, state, draining, labels, isQuarantined: box.quarantine !== undefined, facts, run: report?.session };
   };
 
   const readAll = async (): Promise<void> => {

@@ -12,6 +12,7 @@ const offer = (id: string, given: Partial<BoxOffer> = {}): BoxOffer => ({
   isQuarantined: false,
   connection: "online",
   facts: FACTS,
+  run: "run-1",
   seats: {},
   ...given,
 });

@@ -12,6 +12,8 @@ export interface BoxOffer extends Pick<Box, "id" | "state" | "draining" | "label
   readonly connection: BoxConnection;
   /** Absent: its agent tells nothing of sessions. */
   readonly facts: SessionFacts | undefined;
+  /** Which process of its agent told that. */
+  readonly run: string | undefined;
   /** What other sessions have there. */
   readonly seats: Seats;
 }

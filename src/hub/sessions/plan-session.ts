@@ -7,6 +7,7 @@ import type { Box } from "../store/box.ts";
 import type { BoxReport } from "../store/box-report.ts";
 import type { NewEvent } from "../store/event-log.ts";
 import type { ExpectedEntry, ExpectedSet } from "../store/expected-set.ts";
+import { type HomeAnswer, MOST_TRIED, refusalsOf } from "./box-refusals.ts";
 import { isSelected } from "./choose-box.ts";
 import { firstProgress, type LeavingBox, ownerOf, type Session, type SessionProgress } from "./session-record.ts";
 import { type Standing, standingOf } from "./session-standing.ts";
@@ -58,12 +59,16 @@ export function planSession(session: Session, held: SessionProgress | undefined,
   const { box: homeId } = before;
   const home = homeId === undefined ? undefined : seen.boxes.get(homeId);
   const leaving = leavingOf(session, before, seen);
+  const answer = homeId === undefined || home === undefined ? undefined : answerOf(session, homeId, home);
+  const refusals = [...refusalsOf(session, before.refusals, answer)];
+  const hasBegun = answer !== undefined && answer.refusal === undefined ? true : before.hasBegun;
+  const known = { ...before, leaving, refusals, ...(hasBegun === undefined ? {} : { hasBegun }) };
   const farewells = leaving.flatMap((one) => partingWrites(session, one.box, seen.boxes.get(one.box), undefined));
   const plan = (
     standing: Standing,
     more: Partial<Pick<SessionPlan, "writes" | "wantsBox" | "isOver">> = {},
   ): SessionPlan => ({
-    ...turnOf(session, held ?? firstProgress(session), { ...before, leaving }, { standing, nowMs: seen.nowMs }),
+    ...turnOf(session, held ?? firstProgress(session), known, { standing, nowMs: seen.nowMs }),
     writes: [...farewells, ...(more.writes ?? [])],
     laterPower: home === undefined ? undefined : laterPower(session, home),
     wantsBox: more.wantsBox,
@@ -82,12 +87,10 @@ export function planSession(session: Session, held: SessionProgress | undefined,
     const reason = before.placement?.reason ?? "its box is being chosen";
     return plan({ state, reason }, { wantsBox: { avoid: new Map() } });
   }
-  const departure = departureOf(session, homeId, home, seen.nowMs);
-  const note = departure === undefined ? undefined : (departure.stays ?? departure.reason);
+  const departure = departureOf(session, known, { homeId, home }, seen.nowMs);
+  const note = departure?.note;
   const wantsBox =
-    departure === undefined || departure.stays !== undefined
-      ? undefined
-      : { avoid: new Map([[homeId, departure.reason]]) };
+    departure === undefined || departure.stays ? undefined : { avoid: new Map([[homeId, departure.reason]]) };
   const { standing, writes } = atHome(session, { homeId, home, leaving, before }, seen.shortOf);
   const reason = [note, standing.reason].filter((text) => text !== undefined).join("; ");
   return plan({ state: standing.state, ...(reason === "" ? {} : { reason }) }, { writes, wantsBox });
@@ -95,7 +98,7 @@ export function planSession(session: Session, held: SessionProgress | undefined,
 
 /** A box that is gone is no home. */
 function homed(progress: SessionProgress, { boxes, nowMs }: SessionSeen): SessionProgress {
-  const { box: homeId, ...homeless } = progress;
+  const { box: homeId, hasBegun: _hasBegun, ...homeless } = progress;
   if (homeId === undefined) return progress;
   const box = boxes.get(homeId)?.box;
   if (box !== undefined && box.state !== "revoked") return progress;
@@ -207,15 +210,38 @@ function atHome(
   return { standing, writes: [{ boxId: homeId, entries: [wanted] }] };
 }
 
-/** Why it should not be on its box; `stays`: why it is all the same. */
+/** What its box has said of the form in which it should run it now. */
+function answerOf(session: Session, homeId: string, home: BoxFacts): HomeAnswer | undefined {
+  const { set, report } = home;
+  const status = statusOf(session.id, home);
+  if (set === undefined || report === undefined || status === undefined || !hasApplied(set, report)) return undefined;
+  const own = ownPart(session.id, set);
+  if (own.length !== 1 || !isSameJson(own[0], entryOf(session, workloadOf(session)))) return undefined;
+  const refusal = status.state === "refused" ? (status.cause ?? "it does not say why") : undefined;
+  return { box: homeId, run: report.report.session, refusal };
+}
+
+interface Departure {
+  readonly reason: string;
+  /** It should not be there, and is all the same. */
+  readonly stays: boolean;
+  /** For people, beside what its box tells. */
+  readonly note?: string;
+}
+
+/** Why it should not be on its box. */
 function departureOf(
   session: Session,
-  homeId: string,
-  home: BoxFacts,
+  progress: SessionProgress,
+  { homeId, home }: { readonly homeId: string; readonly home: BoxFacts },
   nowMs: number,
-): { readonly reason: string; readonly stays?: string } | undefined {
+): Departure | undefined {
   const { wish } = session;
-  if (wish.box !== undefined && wish.box !== homeId) return { reason: `the wish names ${wish.box}` };
+  if (wish.box !== undefined && wish.box !== homeId) {
+    const reason = `the wish names ${wish.box}`;
+    return { reason, stays: false, note: reason };
+  }
+  const tie = tieOf(session, progress, statusOf(session.id, home));
   const isLost = home.lostAtMs !== undefined && nowMs >= home.lostAtMs;
   const reason = isLost
     ? wish.onLost === "move"
@@ -226,16 +252,25 @@ function departureOf(
       : home.box !== undefined && !isSelected(wish, home.box.labels)
         ? `the labels of ${homeId} do not match ${wish.select}`
         : undefined;
-  if (reason === undefined) return undefined;
-  const tie = tieOf(session, homeId, statusOf(session.id, home));
-  return tie === undefined ? { reason } : { reason, stays: `${reason}, and it stays: ${tie}` };
+  if (reason !== undefined) {
+    return { reason, stays: tie !== undefined, note: tie === undefined ? reason : `${reason}, and it stays: ${tie}` };
+  }
+  const refusal = progress.refusals.find(({ box }) => box === homeId);
+  if (refusal === undefined || wish.box !== undefined) return undefined;
+  const stays = progress.refusals.length >= MOST_TRIED ? `${MOST_TRIED} boxes have refused it` : tie;
+  const why = `it refused it: ${refusal.reason}`;
+  return { reason: why, stays: stays !== undefined, ...(stays === undefined ? {} : { note: `it stays: ${stays}` }) };
 }
 
 /** What keeps it on its box. */
-function tieOf({ wish, power }: Session, homeId: string, status: WorkloadStatus | undefined): string | undefined {
-  if (wish.box === homeId) return "the wish names that box";
+function tieOf(
+  { wish, power }: Session,
+  { box, hasBegun }: SessionProgress,
+  status: WorkloadStatus | undefined,
+): string | undefined {
+  if (wish.box === box) return "the wish names that box";
   const volumes = (wish.volumes ?? []).filter(({ onStop }) => onStop !== "delete").map(({ name }) => name);
-  if (volumes.length > 0) {
+  if (volumes.length > 0 && hasBegun !== false) {
     return `the data of its ${volumes.length === 1 ? "volume" : "volumes"} ${volumes.join(", ")} is there`;
   }
   const isAsleep = power.state === "hibernated" || status?.session?.sleep !== undefined;

@@ -3,6 +3,7 @@ import { AppError } from "../../base/errors.ts";
 import { isSameJson } from "../../base/same-json.ts";
 import type { Store } from "../store/store.ts";
 import type { BoxOffers } from "./box-offers.ts";
+import { standingRefusals } from "./box-refusals.ts";
 import { type BoxOffer, chooseBox } from "./choose-box.ts";
 import type { SessionPlan } from "./plan-session.ts";
 import type { SeatBook } from "./seat-book.ts";
@@ -44,8 +45,9 @@ export function createSessionPlacer({ store, clock, seats, offers }: SessionPlac
 
   const place: SessionPlacer["place"] = async (session, { wantsBox, progress }, isLost) => {
     const { id, wish } = session;
-    const avoid = new Map(wantsBox?.avoid);
     const boxes = await readOffers();
+    const refused = wish.box === undefined ? standingRefusals(progress.refusals, (boxId) => boxes.get(boxId)?.run) : [];
+    const avoid = new Map([...refused, ...(wantsBox?.avoid ?? [])]);
     for (;;) {
       const { box, reason, passedOver } = chooseBox(wish, [...boxes.values()], { avoid });
       const nowMs = clock.wallMs();
@@ -70,6 +72,8 @@ export function createSessionPlacer({ store, clock, seats, offers }: SessionPlac
           sinceMs: nowMs,
           box,
           placement: { box, reason, passedOver: [...passedOver], atMs: nowMs },
+          hasBegun: false,
+          refusals: progress.refusals,
           leaving: from === undefined ? leaving : [...leaving, { box: from, sinceMs: nowMs, isLost }],
         },
         event: { kind: "session.placed", boxId: box, workloadId: id, text, data: { id, from, to: box } },

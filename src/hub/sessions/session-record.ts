@@ -34,6 +34,16 @@ const leavingSchema = z.object({
 });
 export type LeavingBox = z.output<typeof leavingSchema>;
 
+const refusalSchema = z.object({
+  box: z.string(),
+  reason: z.string(),
+  /** Which process of its agent. */
+  run: z.string(),
+  /** What it refused: another form of the session may find another answer. */
+  form: z.string(),
+});
+export type BoxRefusal = z.output<typeof refusalSchema>;
+
 const stateSchema = z.object({
   /** `createdMs` of the session that it tells of: another one may have had the id before. */
   of: z.number(),
@@ -43,8 +53,11 @@ const stateSchema = z.object({
   /** It has its seat there. */
   box: z.string().optional(),
   placement: placementSchema.omit({ at: true }).extend({ atMs: z.number() }).optional(),
+  /** Whether something of it may have run where it is, and have left data there. Absent: not known. */
+  hasBegun: z.boolean().optional(),
   /** Where something of it may still be. */
   leaving: z.array(leavingSchema),
+  refusals: z.array(refusalSchema).default([]),
 });
 export type SessionProgress = z.output<typeof stateSchema>;
 
@@ -72,7 +85,14 @@ export function toProgress(
 }
 
 export function firstProgress({ createdMs }: Pick<Session, "createdMs">): SessionProgress {
-  return { of: createdMs, state: "pending", reason: "its box is being chosen", sinceMs: createdMs, leaving: [] };
+  return {
+    of: createdMs,
+    state: "pending",
+    reason: "its box is being chosen",
+    sinceMs: createdMs,
+    leaving: [],
+    refusals: [],
+  };
 }
 
 /** Every box that may have something of it. */

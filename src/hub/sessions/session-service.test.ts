@@ -385,6 +385,72 @@ test("who refuses, and who has done its work, are told as their box tells them",
   expect((await viewOf("job"))?.state).toBe("ended");
 });
 
+const placedOn = async () =>
+  (await eventsOf()).flatMap(({ kind, data }) => (kind === "session.placed" ? [(data as { to: string }).to] : []));
+
+test("a session that its box refuses is tried on another, which is told why, and does not come back when its box is started anew", async () => {
+  const north = await addBox("north");
+  await addBox("south");
+  north.refuses.set("s-1", "policy.images does not allow web:1");
+  startHub();
+  // Nothing of it has run there, so there is no data to stay for.
+  await put({ volumes: [{ name: "data", path: "/data" }] });
+  await turnAlone(8);
+  expect(await viewOf()).toMatchObject({
+    state: "running",
+    box: "south",
+    placement: {
+      box: "south",
+      passedOver: [{ box: "north", reason: "it refused it: policy.images does not allow web:1" }],
+    },
+  });
+  expect(north.here.size).toBe(0);
+  north.refuses.clear();
+  north.run = "started anew";
+  await turnAlone(8);
+  expect(await placedOn()).toEqual(["north", "south"]);
+});
+
+test("a session that all boxes refuse goes round once, and again where an agent was started anew or its form is another", async () => {
+  const all = [await addBox("east"), await addBox("north"), await addBox("south")];
+  for (const box of all) box.refuses.set("s-1", `not on ${box.id}`);
+  startHub();
+  await put();
+  await turn(30);
+  expect(await viewOf()).toMatchObject({ state: "refused", box: "south", reason: "not on south" });
+  expect(await placedOn()).toEqual(["east", "north", "south"]);
+  const north = all[1];
+  north?.refuses.clear();
+  await turn(10);
+  expect((await viewOf())?.box).toBe("south");
+  if (north !== undefined) north.run = "started anew";
+  await turnAlone(8);
+  expect(await viewOf()).toMatchObject({ state: "running", box: "north" });
+  all[0]?.refuses.clear();
+  north?.refuses.set("s-1", "not on north");
+  await put({ template: { image: "web:2" } });
+  await turnAlone(8);
+  expect(await viewOf()).toMatchObject({ state: "running", box: "east" });
+  expect(await placedOn()).toEqual(["east", "north", "south", "north", "east"]);
+});
+
+test("a session stays with a box that refuses it where the wish names that box, or its data is there", async () => {
+  const north = await addBox("north");
+  startHub();
+  await put({ id: "named", box: "north" });
+  await put({ id: "tied", volumes: [{ name: "data", path: "/data" }] });
+  await turn(3);
+  await addBox("south");
+  for (const id of ["named", "tied"]) north.refuses.set(id, "policy.images allows nothing");
+  await turn(8);
+  expect(await viewOf("named")).toMatchObject({ box: "north", reason: "policy.images allows nothing" });
+  expect(await viewOf("tied")).toMatchObject({
+    state: "refused",
+    box: "north",
+    reason: "it stays: the data of its volume data is there; policy.images allows nothing",
+  });
+});
+
 test("where its volumes are to fare otherwise than its spec says, its box is told so before it is taken away", async () => {
   await addBox("north");
   startHub();

@@ -27,6 +27,8 @@ export interface FakeBox {
   readonly over: Set<string>;
   /** As after its memory of the hub was exchanged for another: it keeps what nobody names, and tells of it. */
   facts: SessionFacts;
+  /** The process of its agent. */
+  run: string;
 }
 
 export interface Held {
@@ -127,6 +129,7 @@ export async function createFakeBox(
     unused,
     over,
     facts: { ...FACTS, ...wish.facts },
+    run: "session",
     step: async () => {
       if ((await store.boxes.get(id)) === undefined) return;
       const { entries, epoch, revision } = await store.expected.get(id);
@@ -138,7 +141,7 @@ export async function createFakeBox(
       }
       for (const [sessionId, workload] of wanted) here.set(sessionId, settle(workload, epoch, here.get(sessionId)));
       const report = {
-        ...reportOf(id, "session", ++sequence),
+        ...reportOf(id, box.run, ++sequence),
         sentAt: new Date(clock.wallMs()).toISOString(),
         applied: { epoch, revision },
         sessions: box.facts,

@@ -84,6 +84,7 @@ export function createUnclaimedWatch({ store, clock, log, maker }: UnclaimedWatc
       ? {
           ...progress,
           box: boxId,
+          hasBegun: true,
           placement: { box: boxId, reason: "it runs there already", atMs: nowMs, passedOver: [] },
           leaving: [...progress.leaving, ...left],
         }

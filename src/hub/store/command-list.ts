@@ -1,5 +1,6 @@
 import { AppError } from "../../base/errors.ts";
 import { maskWorkload } from "../../contract/mask-workload.ts";
+import { maskOffer } from "../../contract/remote/mask-offer.ts";
 
 /**
  * Something a box is asked to do once. Times are wall time in milliseconds.
@@ -84,7 +85,7 @@ export function expireAll(list: BoxCommands, nowMs: number): BoxCommands {
 
 /** Nobody needs its secrets any more. */
 export function finished(command: Command, end: Required<Pick<Command, "state" | "finishedMs" | "answer">>): Command {
-  return { ...command, ...end, args: maskWorkload(command.args) };
+  return { ...command, ...end, args: maskOffer(command.name, maskWorkload(command.args)) };
 }
 
 export function isOpen({ state }: Command): boolean {

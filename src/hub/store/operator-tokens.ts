@@ -4,7 +4,7 @@ import { type Page, type PageRequest, readPage } from "./page.ts";
 import { notFound } from "./store-error.ts";
 import { change, type WriteContext } from "./write-context.ts";
 
-export const OPERATOR_ROLES = ["admin", "operator", "viewer"] as const;
+export const OPERATOR_ROLES = ["admin", "operator", "viewer", "router"] as const;
 export type OperatorRole = (typeof OPERATOR_ROLES)[number];
 
 /** What opens the API to a person or a program. Times are wall time in milliseconds. */

@@ -28,5 +28,7 @@ export function sessionDigest(report: Report | undefined): string {
   });
   // Where it runs none, what it has applied moves nothing on.
   const applied = sessions.length > 0 ? [report.applied, report.omittedWorkloads !== undefined] : [];
-  return JSON.stringify([report.sessions, sessions, applied]);
+  // What an agent refused it may allow once it was started anew.
+  const run = report.sessions === undefined ? undefined : report.session;
+  return JSON.stringify([report.sessions, run, sessions, applied]);
 }

@@ -1,6 +1,7 @@
-import { existsSync } from "node:fs";
+import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../../../base/clock.ts";
+import { errnoOf } from "../../../base/errors.ts";
 import { createHttpFetch, type HttpFetch, type HttpTrust } from "../../../base/http-fetch.ts";
 import type { Log } from "../../../base/log.ts";
 import type { LoopProgress } from "../../../base/progress-watch.ts";
@@ -41,7 +42,17 @@ export function openClusterEngine(options: ClusterOptions, deps: OpenClusterDeps
     {
       name: "kubernetes",
       place: title,
-      absence: () => (existsSync(file) ? undefined : `${file} is not there`),
+      // Nobody has it by default.
+      isNamed: true,
+      absence: () => {
+        try {
+          accessSync(file, constants.R_OK);
+          return undefined;
+        } catch (thrown) {
+          const isAbsent = errnoOf(thrown) === "ENOENT";
+          return { reason: `${title}: ${file} ${isAbsent ? "is not there" : "is not for this user"}`, isAbsent };
+        }
+      },
       load: async () => {
         const [{ createClusterEngine }, { createClusterAccess }] = await Promise.all([
           import("./cluster-engine.ts"),

@@ -9,6 +9,8 @@ export interface ContainerEngineOptions {
   /** `Docker Engine`, for people. */
   readonly title: string;
   readonly socketPath: string;
+  /** Somebody set it, or its socket, in the configuration. */
+  readonly isNamed: boolean;
   /** Real path. */
   readonly stateDir: string;
   /** Where ports can be reached that name no address. */

@@ -1,26 +1,37 @@
-import { existsSync } from "node:fs";
-import { AppError } from "../../../base/errors.ts";
+import { accessSync, constants } from "node:fs";
+import { AppError, errnoOf } from "../../../base/errors.ts";
 import { realPath } from "../../../base/real-path.ts";
 import { createAttendedEngine } from "../attended-engine.ts";
 import type { EngineVersion } from "../engine-api/engine-client.ts";
+import { toAwayError } from "../engine-api/engine-problem.ts";
 import type { SessionEngine } from "../workload-runtime.ts";
 import type { ContainerEngineDeps, ContainerEngineOptions } from "./container-engine-options.ts";
 
 const TITLES = { docker: "Docker Engine", podman: "Podman" } as const;
 
-/** Docker or Podman as an engine of sessions. A box without the socket loads and holds nothing of it. */
+/** Docker or Podman as an engine of sessions. A box without a socket that it may use loads and holds nothing of it. */
 export function openContainerEngine(
   options: Omit<ContainerEngineOptions, "title">,
   deps: ContainerEngineDeps,
 ): SessionEngine {
   const whole = { ...options, stateDir: realPath(options.stateDir), title: TITLES[options.engine] };
-  const { engine: name, socketPath } = whole;
-  const place = `${whole.title} at ${socketPath}`;
+  const place = `${whole.title} at ${whole.socketPath}`;
   return createAttendedEngine(
     {
-      name,
+      name: options.engine,
       place,
-      absence: () => (existsSync(socketPath) ? undefined : "nothing listens there"),
+      isNamed: options.isNamed,
+      absence: () => {
+        try {
+          // Who may not write to a socket may not connect to it.
+          accessSync(whole.socketPath, constants.W_OK);
+          return undefined;
+        } catch (thrown) {
+          const isAbsent = errnoOf(thrown) === "ENOENT";
+          const reason = isAbsent ? `${place}: nothing listens there` : toAwayError(thrown, whole).message;
+          return { reason, isAbsent };
+        }
+      },
       load: async () => {
         const { createContainerEngine } = await import("./container-engine.ts");
         const engine = createContainerEngine(whole, deps);

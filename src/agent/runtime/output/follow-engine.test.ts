@@ -5,9 +5,9 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { createFakeClock } from "../../../base/clock.fake.ts";
 import { systemClock } from "../../../base/clock.ts";
 import { AppError } from "../../../base/errors.ts";
+import { createTokenBucket } from "../../../base/token-bucket.ts";
 import type { EngineEntry, EngineOutput } from "../engine-output.ts";
 import { parseEngineTime } from "../engine-output.ts";
-import { createByteAllowance } from "./byte-allowance.ts";
 import { createEntryTrack } from "./entry-track.ts";
 import { createEngineFollower } from "./follow-engine.ts";
 import { createSessionLog } from "./session-log.ts";
@@ -66,7 +66,7 @@ function open(engine: ReturnType<typeof createEngine>, given: { burstBytes?: num
     },
     { clock, log, redact: (text) => text.replaceAll("s3cret-key", "***"), journal: undefined },
   );
-  const allowance = createByteAllowance({ burstBytes: given.burstBytes ?? 10_000_000, bytesPerSecond: 1000 });
+  const allowance = createTokenBucket({ burst: given.burstBytes ?? 10_000_000, perSecond: 1000 });
   let isKilled = false;
   const read: EngineOutput["read"] = async function* (sinceNs, signal) {
     for await (const entry of engine.output.read(sinceNs, signal)) {

@@ -1,8 +1,8 @@
 import type { Clock } from "../../../base/clock.ts";
 import { messageOf } from "../../../base/errors.ts";
+import type { TokenBucket } from "../../../base/token-bucket.ts";
 import { OUTPUT_NAMES, type OutputName } from "../../../contract/fleet/log-line.ts";
 import type { EngineEntry, EngineOutput } from "../engine-output.ts";
-import type { ByteAllowance } from "./byte-allowance.ts";
 import { createEntryTrack, type EntryTrack } from "./entry-track.ts";
 import type { FollowedOutput } from "./followed-output.ts";
 import type { OutputPosition, OutputPositions } from "./output-cursor.ts";
@@ -11,7 +11,8 @@ import type { SessionWriter } from "./session-writer.ts";
 export interface FollowEngineDeps {
   readonly clock: Clock;
   readonly writer: SessionWriter;
-  readonly allowance: ByteAllowance;
+  /** Bytes that the log takes. */
+  readonly allowance: TokenBucket;
 }
 
 const BATCH_BYTES = 262_144;

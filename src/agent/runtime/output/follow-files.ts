@@ -1,6 +1,6 @@
 import type { Clock } from "../../../base/clock.ts";
+import type { TokenBucket } from "../../../base/token-bucket.ts";
 import { OUTPUT_NAMES, type OutputName } from "../../../contract/fleet/log-line.ts";
-import type { ByteAllowance } from "./byte-allowance.ts";
 import type { FollowedOutput } from "./followed-output.ts";
 import { toLineText } from "./line-text.ts";
 import type { OutputPosition, OutputPositions } from "./output-cursor.ts";
@@ -16,7 +16,8 @@ export interface FollowFilesOptions {
 export interface FollowFilesDeps {
   readonly clock: Clock;
   readonly writer: SessionWriter;
-  readonly allowance: ByteAllowance;
+  /** Bytes that the log takes. */
+  readonly allowance: TokenBucket;
   readonly redact: (text: string) => string;
   /** Lent to one reading at a time. */
   readonly buffer: Buffer;

@@ -1,9 +1,9 @@
 import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Clock } from "../../../base/clock.ts";
+import { createTokenBucket } from "../../../base/token-bucket.ts";
 import type { WorkloadFiles } from "../process/process-runtime.ts";
 import { rawCursorPath, rawStdoutPath } from "../process/workload-files.ts";
-import { createByteAllowance } from "./byte-allowance.ts";
 import { createEngineFollower } from "./follow-engine.ts";
 import { createFilesFollower } from "./follow-files.ts";
 import type { FollowedOutput } from "./followed-output.ts";
@@ -75,7 +75,7 @@ export function createSessionOutputs(options: SessionOutputsOptions, deps: Sessi
     const cursorPath = output === undefined ? rawCursorPath(files) : join(files.directory, "output.json");
     const source = output?.instance ?? "files";
     const writer = createSessionWriter({ workloadId, source, cursorPath, maxLineBytes, tailLines }, { ...deps, log });
-    const allowance = createByteAllowance(options);
+    const allowance = createTokenBucket({ burst: options.burstBytes, perSecond: options.bytesPerSecond });
     if (output !== undefined) return createEngineFollower(logPath, output, { ...deps, writer, allowance });
     const paths = { stdout: rawStdoutPath(files), stderr: files.rawOutputPath };
     return createFilesFollower({ logPath, paths, tailLines }, { ...deps, writer, allowance, buffer });

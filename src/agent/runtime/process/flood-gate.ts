@@ -1,3 +1,5 @@
+import { createTokenBucket, type Rate } from "../../../base/token-bucket.ts";
+
 /** Lets so many lines through a second and counts the others, so that one chatty workload wears out no disk. */
 export interface FloodGate {
   /** How many of `count` lines may pass now: the first ones. */
@@ -12,15 +14,9 @@ export interface Admission {
   readonly suppressedBefore: number;
 }
 
-export interface FloodGateOptions {
-  /** Lines that may come at once after a quiet time. */
-  readonly burst: number;
-  readonly linesPerSecond: number;
-}
-
-export function createFloodGate(options: FloodGateOptions): FloodGate {
-  let tokens = options.burst;
-  let lastMs: number | undefined;
+/** `rate`: of lines. */
+export function createFloodGate(rate: Rate): FloodGate {
+  const bucket = createTokenBucket(rate);
   let suppressed = 0;
 
   const takeSuppressed = () => {
@@ -30,11 +26,8 @@ export function createFloodGate(options: FloodGateOptions): FloodGate {
   };
   return {
     admit: (count, nowMs) => {
-      const elapsedMs = lastMs === undefined ? 0 : Math.max(nowMs - lastMs, 0);
-      lastMs = nowMs;
-      tokens = Math.min(options.burst, tokens + (elapsedMs / 1000) * options.linesPerSecond);
-      const admitted = Math.min(count, Math.floor(tokens));
-      tokens -= admitted;
+      const admitted = Math.min(count, bucket.left(nowMs));
+      bucket.spend(admitted);
       const suppressedBefore = admitted > 0 ? takeSuppressed() : 0;
       suppressed += count - admitted;
       return { admitted, suppressedBefore };

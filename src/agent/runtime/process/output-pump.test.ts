@@ -63,7 +63,7 @@ describe("lines", () => {
 
 describe("the flood gate", () => {
   test("lets a burst through, then a steady few, and tells what it held back before the next that passes", () => {
-    const gate = createFloodGate({ burst: 10, linesPerSecond: 2 });
+    const gate = createFloodGate({ burst: 10, perSecond: 2 });
     expect(gate.admit(15, 0)).toEqual({ admitted: 10, suppressedBefore: 0 });
     expect(gate.admit(5, 100)).toEqual({ admitted: 0, suppressedBefore: 0 });
     expect(gate.admit(5, 1000)).toEqual({ admitted: 2, suppressedBefore: 10 });

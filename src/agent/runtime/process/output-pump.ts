@@ -251,7 +251,7 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
         workloadId,
         raw: createRawOutput({ path: rawOutputPath, maxBytes: MAX_BYTES_A_READING }, buffer),
         lines: createLineSplitter({ maxBytes: options.maxLineBytes + LONGEST_SECRET_BYTES }),
-        gate: createFloodGate({ burst: options.burstLines, linesPerSecond: options.linesPerSecond }),
+        gate: createFloodGate({ burst: options.burstLines, perSecond: options.linesPerSecond }),
         file: fileFor(logPath),
         logPath,
         tail: [],

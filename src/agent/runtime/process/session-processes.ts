@@ -1,7 +1,7 @@
 import type { Clock } from "../../../base/clock.ts";
-import { errnoOf } from "../../../base/errors.ts";
 import { isLive, type ProcStat } from "../../../base/proc-stat.ts";
 import type { ProcessTable } from "../../../base/process-table.ts";
+import { sendSignal } from "../../../base/send-signal.ts";
 import type { ProcessMark, RunUsage } from "../run-handle.ts";
 import { isSameLaunch, MARK_VARIABLE, parseMark } from "./process-mark.ts";
 
@@ -61,7 +61,7 @@ export function createSessionProcesses(deps: {
       const isWanted = ({ state }: ProcStat) => (state === "T") !== (signal === "SIGSTOP");
       for (const { pid, startTicks } of membersNow(mark, leader).filter(isWanted)) {
         // Its number is still its own: it was read this instant.
-        if (table.stat(pid)?.startTicks === startTicks) send(pid, signal);
+        if (table.stat(pid)?.startTicks === startTicks) sendSignal(pid, signal);
       }
     },
     areStopped: (mark, leader) => {
@@ -90,12 +90,4 @@ export function relatives(
   };
   for (const { pid, session } of stats) if (pid === leader || session === leader) visit(pid);
   return found;
-}
-
-function send(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch (thrown) {
-    if (errnoOf(thrown) !== "ESRCH" && errnoOf(thrown) !== "EPERM") throw thrown;
-  }
 }

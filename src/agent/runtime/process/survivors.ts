@@ -1,8 +1,9 @@
 import type { Clock } from "../../../base/clock.ts";
-import { errnoOf, messageOf } from "../../../base/errors.ts";
+import { messageOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import { isLive } from "../../../base/proc-stat.ts";
 import type { KeptProcess, ProcessTable } from "../../../base/process-table.ts";
+import { sendSignal } from "../../../base/send-signal.ts";
 import type { ProcessMark } from "../run-handle.ts";
 import { MARK_VARIABLE, parseMark } from "./process-mark.ts";
 
@@ -96,10 +97,5 @@ export function createSurvivors(options: { readonly stateDir: string }, deps: Su
 function send(kept: KeptProcess, signal: NodeJS.Signals): void {
   const stat = kept.stat();
   if (!isLive(stat)) return;
-  try {
-    process.kill(kept.pid, signal);
-    if (stat.state === "T") process.kill(kept.pid, "SIGCONT");
-  } catch (thrown) {
-    if (errnoOf(thrown) !== "ESRCH" && errnoOf(thrown) !== "EPERM") throw thrown;
-  }
+  if (sendSignal(kept.pid, signal) && stat.state === "T") sendSignal(kept.pid, "SIGCONT");
 }

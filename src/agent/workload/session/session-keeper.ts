@@ -45,6 +45,8 @@ export interface SessionKeeper extends Service {
   rests(workload: Workload): Rest | undefined;
   /** Its platform is away: that is no failure. */
   awaits(workload: Workload): Awaiting | undefined;
+  /** A session that is to run waits for it. */
+  isAwaited(platform: SessionPlatformName): boolean;
   choose(id: string, spec: SessionRunSpec): PlatformChoice;
   /** More sessions are expected than this box takes. */
   refuseCount(id: string): Refusal | undefined;
@@ -132,6 +134,20 @@ export function createSessionKeeper(options: SessionKeeperOptions, deps: Session
     for (const [id, { kind }] of expected) if (kind === "session") keep(id);
   };
 
+  const awaits: SessionKeeper["awaits"] = (workload) => {
+    if (workload.kind !== "session") return undefined;
+    const platform = platformOf(workload);
+    if (platform === undefined || platform === "process") return undefined;
+    const { isReady, reason = "it does not answer" } = deps.platformStatus(platform);
+    if (isReady) return undefined;
+    const what = ENGINE_NAMES[platform];
+    // An engine's reason says which and where it is.
+    return { what, holder: platform, text: `it waits for ${reason.startsWith(what) ? reason : `${what}: ${reason}`}` };
+  };
+
+  const rests: SessionKeeper["rests"] = (workload) =>
+    workload.kind === "session" ? keep(workload.id).tender.rests(workload) : undefined;
+
   return {
     name: "sessions",
     poke: () => {
@@ -147,21 +163,14 @@ export function createSessionKeeper(options: SessionKeeperOptions, deps: Session
     usageOf: (id) => tended.get(id)?.tender.usage(),
     healthOf: (id) => tended.get(id)?.tender.health() ?? NOT_WORKING,
     isAtRest: (id) => tended.get(id)?.tender.isAtRest() ?? false,
-    rests: (workload) => (workload.kind === "session" ? keep(workload.id).tender.rests(workload) : undefined),
-    awaits: (workload) => {
-      if (workload.kind !== "session") return undefined;
-      const platform = platformOf(workload);
-      if (platform === undefined || platform === "process") return undefined;
-      const { isReady, reason = "it does not answer" } = deps.platformStatus(platform);
-      if (isReady) return undefined;
-      const what = ENGINE_NAMES[platform];
-      // An engine's reason says which and where it is.
-      return {
-        what,
-        holder: platform,
-        text: `it waits for ${reason.startsWith(what) ? reason : `${what}: ${reason}`}`,
-      };
-    },
+    rests,
+    awaits,
+    isAwaited: (platform) =>
+      [...deps.expected().keys()].some((id) => {
+        const workload = sessionOf(id);
+        if (workload === undefined || rests(workload) !== undefined) return false;
+        return awaits(workload)?.holder === platform;
+      }),
     choose,
     refuseCount: (id) => {
       const hasPlace = (one: string) => taken.has(one) || keep(one).file.memory().firstStartMs !== undefined;

@@ -8,8 +8,8 @@ export interface RunWatchDeps {
   readonly clock: Clock;
   /** Whether something accepts there. Never rejects. */
   readonly accepts: (point: { readonly address: string; readonly port: number }) => Promise<boolean>;
-  /** TCP sockets in the network of a process, or in the box's own. */
-  readonly sockets: (networkPid: number | undefined) => readonly LocalSocket[];
+  /** TCP sockets in the network of a process, or in the box's own; undefined where they cannot be seen. */
+  readonly sockets: (networkPid: number | undefined) => readonly LocalSocket[] | undefined;
 }
 
 /** What is seen of the run that a session has at the moment. What asks its platform rejects while that cannot be asked. */
@@ -61,7 +61,7 @@ export function createRunWatch(deps: RunWatchDeps): RunWatch {
 
   const tcp = () => placed.filter(({ protocol }) => protocol === "tcp");
 
-  /** Undefined where its ports are not on this box. */
+  /** Undefined where its ports are not on this box, or cannot be seen. */
   const sockets = (): readonly LocalSocket[] | undefined =>
     run === undefined || run.platform === "kubernetes" ? undefined : deps.sockets(run.networkPid());
 
@@ -151,7 +151,9 @@ export function createRunWatch(deps: RunWatchDeps): RunWatch {
       const answers = await Promise.all(
         tcp().map(({ address, hostPort }) => deps.accepts({ address, port: hostPort })),
       );
-      if (run === asked) ready = answers.every(Boolean);
+      // An engine accepts in the application's place, and on a busy box hangs up late: what counts is who listens behind it.
+      const isOwn = run?.networkPid() === undefined;
+      if (run === asked) ready = answers.every(Boolean) && (isOwn || isListening());
     },
     isReady: () => ready && run !== undefined && !frozen,
     finding: () => {

@@ -30,7 +30,8 @@ function createWorld(spec: Partial<SessionRunSpec> = {}, platform: SessionPlatfo
     run: undefined as SessionRun | undefined,
     isIdle: true,
     accepts: true,
-    sockets: [] as LocalSocket[],
+    sockets: [] as LocalSocket[] | undefined,
+    networkPid: undefined as number | undefined,
     trouble: undefined as AppError<"unavailable"> | undefined,
     isFrozen: false,
     cpuMs: 0,
@@ -61,7 +62,7 @@ function createWorld(spec: Partial<SessionRunSpec> = {}, platform: SessionPlatfo
     isFrozen: () => asked(() => state.isFrozen),
     endpoints: () => asked(() => [{ port: 80, protocol: "tcp", address: "127.0.0.1", hostPort: 21_000 }] as const),
     usage: () => asked(() => ({ cpuMs: state.cpuMs, memoryBytes: 1000 })),
-    networkPid: () => undefined,
+    networkPid: () => state.networkPid,
   };
   const tender = createSessionTender("app", {
     clock,
@@ -121,6 +122,24 @@ test("a session works once its ports accept, and not before", async () => {
   await box.settle(1000);
   expect(box.tender.health()).toEqual({ isWorking: true, finding: undefined });
   expect(box.status()).toMatchObject({ turn: 1 });
+});
+
+test("what an engine accepts in its place does not count before something listens in its own network, where that can be seen", async () => {
+  const listening: LocalSocket[] = [
+    { inode: 1, address: "0.0.0.0", port: 80, isListening: true, isEstablished: false },
+  ];
+  const box = createWorld({}, "docker");
+  box.state.networkPid = 42;
+  await box.start();
+  expect(box.tender.health()).toEqual({ isWorking: false, finding: undefined });
+  box.state.sockets = listening;
+  await box.settle(1000);
+  expect(box.tender.health().isWorking).toBe(true);
+
+  const unseen = createWorld({}, "docker");
+  Object.assign(unseen.state, { networkPid: 42, sockets: undefined });
+  await unseen.start();
+  expect(unseen.tender.health().isWorking).toBe(true);
 });
 
 test("frozen, it keeps its run; woken, it is the same, and the time until it worked is told", async () => {

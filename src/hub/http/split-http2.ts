@@ -1,0 +1,64 @@
+import { Server as HttpServer, type Server as PlainServer } from "node:http";
+import type { Server as TlsServer } from "node:https";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { TLSSocket } from "node:tls";
+import type { Clock } from "../../base/clock.ts";
+
+/** What a client offers with TLS, in the order in which this server wants it. */
+export const HTTP2_PROTOCOLS = ["h2", "http/1.1"];
+/** Every connection of HTTP/2 begins with `PRI * HTTP/2.0`, and no request of HTTP/1.1 does. */
+const PREFACE = Buffer.from("PRI");
+
+/**
+ * Two protocols on one port: connections that speak HTTP/2 go to `serve`, all others stay with the server. With TLS the handshake
+ * says which one it is, without it the first bytes do; who sends none within `firstBytesMs` is cut.
+ */
+export function splitHttp2(
+  server: PlainServer | TlsServer,
+  { serve, firstBytesMs }: { readonly serve: (socket: Duplex) => void; readonly firstBytesMs: number },
+  { clock }: { readonly clock: Clock },
+): void {
+  const event = server instanceof HttpServer ? "connection" : "secureConnection";
+  const listeners = server.listeners(event);
+  server.removeAllListeners(event);
+  const keep = (socket: Socket) => {
+    for (const listener of listeners) listener.call(server, socket);
+  };
+  server.on(event, (socket: Socket) => {
+    if (socket instanceof TLSSocket) {
+      if (socket.alpnProtocol === "h2") serve(socket);
+      else keep(socket);
+      return;
+    }
+    const late = clock.timer(firstBytesMs, () => socket.destroy());
+    readFirst(
+      socket,
+      () => late.clear(),
+      (isHttp2) => (isHttp2 ? serve(socket) : keep(socket)),
+    );
+  });
+}
+
+/** Puts back what it has read. */
+function readFirst(socket: Socket, onOver: () => void, decide: (isHttp2: boolean) => void): void {
+  let first: Buffer = Buffer.alloc(0);
+  const cut = () => socket.destroy();
+  const onData = (bytes: Buffer) => {
+    first = first.length === 0 ? bytes : Buffer.concat([first, bytes]);
+    const isPreface = PREFACE.subarray(0, first.length).equals(first.subarray(0, PREFACE.length));
+    if (isPreface && first.length < PREFACE.length) return;
+    socket.off("data", onData);
+    socket.off("error", cut);
+    socket.off("close", onOver);
+    onOver();
+    socket.pause();
+    socket.unshift(first);
+    decide(isPreface);
+    // The router reads by itself.
+    if (!isPreface) socket.resume();
+  };
+  socket.on("error", cut);
+  socket.on("close", onOver);
+  socket.on("data", onData);
+}

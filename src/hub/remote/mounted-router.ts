@@ -1,0 +1,32 @@
+import type { Duplex } from "node:stream";
+import type { RouterEndReason } from "../../contract/fleet/router.ts";
+
+/** A router that runs in this process, as far as the hub needs it. `src/router` makes it, and whoever wires the hub puts it in. */
+export interface MountedRouter {
+  readonly id: string;
+  /** A connection that speaks HTTP/2 is the router's from now on. */
+  serve(socket: Duplex): void;
+  list(): readonly MountedSession[];
+  /** False: there is no such session here. */
+  terminate(sessionId: string, message: string): boolean;
+  drain(withinMs: number): Promise<void>;
+  readonly isDraining: boolean;
+  /** Prometheus text. */
+  metrics(): string;
+}
+
+export interface MountedSession {
+  readonly id: string;
+  readonly ageMs: number;
+  readonly bytesToBox: number;
+  readonly bytesFromBox: number;
+}
+
+export type MountedEvent =
+  | { readonly kind: "waiting"; readonly session: MountedSession }
+  | { readonly kind: "open"; readonly session: MountedSession }
+  | {
+      readonly kind: "ended";
+      readonly session: MountedSession;
+      readonly end: { readonly reason: RouterEndReason; readonly message: string };
+    };

@@ -1,0 +1,196 @@
+import { z } from "zod";
+import { AppError } from "../../base/errors.ts";
+import { ROUTER_LOST_SECONDS, type RouterView } from "../../contract/fleet/router.ts";
+import type { RouterAddress } from "../../contract/remote/offer.ts";
+import { isoOf } from "../fleet/write-of.ts";
+import type { HubContext } from "../hub-context.ts";
+import type { StoredObject } from "../store/objects.ts";
+import type { WriteContext } from "../store/write-context.ts";
+
+/** Where the ends of sessions can meet: this hub's own router, and those that have said that they are there. */
+export interface RouterBook {
+  /** For a new attempt, as each end reaches it. `unavailable`: there is none. */
+  choose(origin: string): { readonly operator: RouterAddress; readonly box: RouterAddress };
+  /** Whether sessions at this router may still be together there. */
+  isLive(id: string): boolean;
+  /** A router of its own has said that it is there. `conflict`: the id is another's. */
+  heard(router: HeardRouter, by: { readonly tokenId: string; readonly isAdmin: boolean }): Promise<void>;
+  /** Answers whether there was one. */
+  forget(id: string, context: WriteContext): Promise<boolean>;
+  list(): readonly RouterView[];
+  refresh(): Promise<void>;
+}
+
+export interface HeardRouter extends RouterAddress {
+  readonly version: string;
+  readonly draining: boolean;
+  readonly sessions: number;
+}
+
+/** The router that is a part of this hub. */
+export interface OwnRouter {
+  readonly id: string;
+  /** Where boxes reach this very hub; and people, where several hubs share the store. */
+  readonly url: () => string;
+  /** Whether people reach this very hub by whatever address they use. */
+  readonly isOnly: boolean;
+  readonly isDraining: () => boolean;
+  readonly sessions: () => number;
+}
+
+export const ROUTER_KIND = "router";
+const LOST_MS = ROUTER_LOST_SECONDS * 1000;
+/** A router that was not heard for so long is forgotten. */
+const FORGET_MS = 24 * 3_600_000;
+/** A beat that tells nothing new is written no more often. */
+const WRITE_MS = 3000;
+
+const recordSchema = z.object({
+  url: z.string(),
+  ca: z.string().optional(),
+  version: z.string(),
+  draining: z.boolean(),
+  sessions: z.int(),
+  heardMs: z.number(),
+  /** Of the token that it came with first; absent: part of a hub. */
+  tokenId: z.string().optional(),
+});
+type RouterRecord = z.output<typeof recordSchema>;
+
+export function createRouterBook(
+  { own, manyHubs }: { readonly own: OwnRouter | undefined; readonly manyHubs: boolean },
+  { store, clock, version }: Pick<HubContext, "store" | "clock" | "version">,
+): RouterBook {
+  const routers = new Map<string, RouterRecord>();
+
+  const isHeard = ({ heardMs }: RouterRecord) => clock.wallMs() - heardMs < LOST_MS;
+
+  const put = async (id: string, body: RouterRecord) => {
+    await store.objects.put({ kind: ROUTER_KIND, id, body }, { nowMs: clock.wallMs() });
+    routers.set(id, body);
+  };
+
+  const tellOwn = async () => {
+    // A hub that is alone with its store asks nobody but itself.
+    if (own === undefined || !manyHubs) return;
+    await put(own.id, {
+      url: own.url(),
+      version: `sluice/${version}`,
+      draining: own.isDraining(),
+      sessions: own.sessions(),
+      heardMs: clock.wallMs(),
+    });
+  };
+
+  return {
+    choose: (origin) => {
+      if (own !== undefined && !own.isDraining()) {
+        const box = { id: own.id, url: own.url() };
+        return { operator: own.isOnly ? { id: own.id, url: origin } : box, box };
+      }
+      const [best] = [...routers]
+        .filter(([, one]) => one.tokenId !== undefined && !one.draining && isHeard(one))
+        .sort(([, one], [, other]) => one.sessions - other.sessions);
+      if (best === undefined) {
+        throw new AppError(
+          "unavailable",
+          own === undefined
+            ? "there is no router: this hub has none of its own (remote.ownRouter), and none has registered"
+            : "this hub is about to end: ask again",
+          { retryAfterMs: 1000 },
+        );
+      }
+      const [id, { url, ca }] = best;
+      const address = { id, url, ...(ca === undefined ? {} : { ca }) };
+      return { operator: address, box: address };
+    },
+    isLive: (id) => {
+      if (id === own?.id) return true;
+      const held = routers.get(id);
+      return held !== undefined && isHeard(held);
+    },
+    heard: async ({ id, url, ca, version: program, draining, sessions }, { tokenId, isAdmin }) => {
+      const held = routers.get(id) ?? toRouter(await store.objects.get(ROUTER_KIND, id));
+      const isFree = held === undefined || held.tokenId === tokenId || (held.tokenId !== undefined && isAdmin);
+      if (!isFree || id === own?.id) {
+        throw new AppError("conflict", `id: router ${id} registered with another token; choose another id`, {
+          field: "id",
+        });
+      }
+      const next: RouterRecord = {
+        url,
+        ...(ca === undefined ? {} : { ca }),
+        version: program,
+        draining,
+        sessions,
+        heardMs: clock.wallMs(),
+        tokenId: held?.tokenId ?? tokenId,
+      };
+      const isOld = held === undefined || next.heardMs - held.heardMs >= WRITE_MS;
+      const isOther = held?.draining !== draining || held.url !== url || held.ca !== ca || held.version !== program;
+      if (isOld || isOther) await put(id, next);
+      else held.sessions = sessions;
+    },
+    forget: async (id, context) => {
+      routers.delete(id);
+      return store.objects.delete(ROUTER_KIND, id, context);
+    },
+    list: () => {
+      const nowMs = clock.wallMs();
+      const mine: RouterView[] =
+        own === undefined || routers.has(own.id)
+          ? []
+          : [
+              {
+                id: own.id,
+                url: own.url(),
+                version: `sluice/${version}`,
+                state: own.isDraining() ? "draining" : "live",
+                isHub: true,
+                sessions: own.sessions(),
+                heardAt: isoOf(nowMs),
+              },
+            ];
+      return [
+        ...mine,
+        ...[...routers].map(
+          ([id, one]): RouterView => ({
+            id,
+            url: one.url,
+            version: one.version,
+            state: !isHeard(one) ? "lost" : one.draining ? "draining" : "live",
+            isHub: one.tokenId === undefined,
+            sessions: one.sessions,
+            heardAt: isoOf(one.heardMs),
+          }),
+        ),
+      ];
+    },
+    refresh: async () => {
+      await tellOwn();
+      const found = new Map<string, RouterRecord>();
+      for (let after: string | undefined; ; ) {
+        const page = await store.objects.list(ROUTER_KIND, { after, limit: 100 });
+        for (const object of page.items) {
+          const router = toRouter(object);
+          if (router !== undefined) found.set(object.id, router);
+        }
+        if (page.next === undefined) break;
+        after = page.next;
+      }
+      const nowMs = clock.wallMs();
+      for (const [id, { heardMs }] of found) {
+        if (nowMs - heardMs < FORGET_MS) continue;
+        await store.objects.delete(ROUTER_KIND, id, { nowMs });
+        found.delete(id);
+      }
+      routers.clear();
+      for (const [id, router] of found) routers.set(id, router);
+    },
+  };
+}
+
+function toRouter(object: StoredObject | undefined): RouterRecord | undefined {
+  const parsed = recordSchema.safeParse(object?.body);
+  return parsed.success ? parsed.data : undefined;
+}

@@ -1,0 +1,43 @@
+/** One gRPC call on which both ends of a session have met: it carries whole frames, in order, until it ends. */
+export interface Carrier {
+  readonly sessionId: string;
+  readonly routerId: string;
+  /** What the other end calls itself: `sluice/0.1.0`. */
+  readonly peerClient: string;
+  /** Once, in the same turn in which the carrier was got: frames wait for nobody. */
+  listen(handlers: CarrierHandlers): void;
+  /** One encoded frame, in pieces. Always taken; `false`: no more before `onDrain`. */
+  send(pieces: readonly Uint8Array[]): boolean;
+  /** Ends it in order: what was sent arrives first. */
+  finish(): void;
+  /** Ends it at once. */
+  cut(): void;
+}
+
+export interface CarrierHandlers {
+  onFrame(frame: Uint8Array): void;
+  onDrain(): void;
+  /** Once; nothing comes after it. */
+  onEnd(end: CarrierEnd): void;
+}
+
+/** The router's own words (`EndReason` of `router.proto`); `broken`: the connection ended without any. */
+export const CARRIER_END_REASONS = [
+  "peer-done",
+  "peer-lost",
+  "rendezvous-timeout",
+  "replaced",
+  "idle",
+  "max-age",
+  "terminated",
+  "draining",
+  "protocol",
+  "broken",
+] as const;
+export type CarrierEndReason = (typeof CARRIER_END_REASONS)[number];
+
+export interface CarrierEnd {
+  readonly reason: CarrierEndReason;
+  /** One sentence for people. */
+  readonly message: string;
+}

@@ -1,0 +1,81 @@
+/**
+ * How much may be under way: enough to fill the link, little enough that what is typed does not wait behind it. A link whose queue
+ * is filled by us delays everybody else on it, on this connection and on others.
+ */
+export interface FlightGovernor {
+  /** Bytes that may be sent and not acknowledged. */
+  readonly capBytes: number;
+  sent(bytes: number, nowMs: number): void;
+  acknowledged(bytes: number, nowMs: number): void;
+  /** On a new carrier what was learnt of the old one counts no more. */
+  restart(): void;
+}
+
+export const FLIGHT_LIMITS = { minBytes: 128 * 1024, firstBytes: 256 * 1024, maxBytes: 16 * 1024 * 1024 } as const;
+/** What may wait in the link's queue, as time. Keeps an echo beside bulk within 60 ms on a link of 20 Mbit/s. */
+const QUEUE_MS = 30;
+/** Room to find out that the link has become faster. */
+const GAIN = 1.25;
+const RTT_WINDOW_MS = 10_000;
+const RATE_WINDOW_MS = 1000;
+/** A quicker acknowledgement than the clock can tell. */
+const MIN_SAMPLE_MS = 0.05;
+
+interface Mark {
+  readonly totalSent: number;
+  readonly sentMs: number;
+  readonly deliveredBytes: number;
+}
+
+/** Pure but for what it remembers. Rate and round trip are those of acknowledged bytes, as in BBR (draft-cardwell-iccrg-bbr). */
+export function createFlightGovernor(): FlightGovernor {
+  let marks: Mark[] = [];
+  let totalSent = 0;
+  let delivered = 0;
+  let capBytes: number = FLIGHT_LIMITS.firstBytes;
+  let rtt = { ms: Number.POSITIVE_INFINITY, atMs: 0 };
+  /** The best rate of this window and of the one before it, bytes a millisecond. */
+  let rates = { now: 0, before: 0, sinceMs: 0 };
+
+  const learn = (mark: Mark, nowMs: number) => {
+    const tookMs = Math.max(nowMs - mark.sentMs, MIN_SAMPLE_MS);
+    if (tookMs <= rtt.ms || nowMs - rtt.atMs > RTT_WINDOW_MS) rtt = { ms: tookMs, atMs: nowMs };
+    const window = Math.max(RATE_WINDOW_MS, 4 * rtt.ms);
+    if (nowMs - rates.sinceMs > window) rates = { now: 0, before: rates.now, sinceMs: nowMs };
+    rates.now = Math.max(rates.now, (delivered - mark.deliveredBytes) / tookMs);
+    const rate = Math.max(rates.now, rates.before);
+    const wanted = rate * (rtt.ms * GAIN + QUEUE_MS);
+    capBytes = Math.min(Math.max(wanted, FLIGHT_LIMITS.minBytes), FLIGHT_LIMITS.maxBytes);
+  };
+
+  return {
+    get capBytes() {
+      return capBytes;
+    },
+    sent: (bytes, nowMs) => {
+      totalSent += bytes;
+      marks.push({ totalSent, sentMs: nowMs, deliveredBytes: delivered });
+    },
+    acknowledged: (bytes, nowMs) => {
+      delivered += bytes;
+      let last: Mark | undefined;
+      let passed = 0;
+      for (const mark of marks) {
+        if (mark.totalSent > delivered) break;
+        last = mark;
+        passed += 1;
+      }
+      if (last === undefined) return;
+      marks.splice(0, passed);
+      learn(last, nowMs);
+    },
+    restart: () => {
+      marks = [];
+      totalSent = 0;
+      delivered = 0;
+      capBytes = FLIGHT_LIMITS.firstBytes;
+      rtt = { ms: Number.POSITIVE_INFINITY, atMs: 0 };
+      rates = { now: 0, before: 0, sinceMs: 0 };
+    },
+  };
+}

@@ -1,0 +1,217 @@
+import type { ClientHttp2Session, IncomingHttpHeaders } from "node:http2";
+import { fromBinary } from "@bufbuild/protobuf";
+import { AppError, messageOf } from "../base/errors.ts";
+import { createMessageReader, MESSAGE_PREFIX_BYTES, messagePrefix } from "../base/grpc/grpc-messages.ts";
+import { type Ended, EndReason, JoinResponseSchema } from "../contract/proto/sluice/router/v1/router_pb.js";
+import type { Carrier, CarrierEnd, CarrierEndReason, CarrierHandlers } from "./carrier.ts";
+
+export const JOIN_PATH = "/sluice.router.v1.RouterService/Join";
+
+export interface JoinCall {
+  readonly session: ClientHttp2Session;
+  readonly url: string;
+  /** The first message, with its prefix. */
+  readonly first: Uint8Array;
+}
+
+export interface JoinCallHooks {
+  onWaiting(message: string): void;
+  /** The call is over, whether it ever began. */
+  onOver(): void;
+}
+
+// `frame`, in `JoinRequest` and in `JoinResponse` alike: field 2, a message.
+const FRAME_TAG = 0x12;
+/** Below this a copy is cheaper than another piece. */
+const COPY_BYTES = 2048;
+
+const REASONS: Readonly<Record<number, CarrierEndReason>> = {
+  [EndReason.PEER_DONE]: "peer-done",
+  [EndReason.PEER_LOST]: "peer-lost",
+  [EndReason.RENDEZVOUS_TIMEOUT]: "rendezvous-timeout",
+  [EndReason.REPLACED]: "replaced",
+  [EndReason.IDLE]: "idle",
+  [EndReason.MAX_AGE]: "max-age",
+  [EndReason.TERMINATED]: "terminated",
+  [EndReason.DRAINING]: "draining",
+  [EndReason.PROTOCOL]: "protocol",
+};
+/** What an end before the beginning means for who wanted to join. */
+const REFUSALS: Readonly<Partial<Record<CarrierEndReason, string>>> = {
+  "rendezvous-timeout": "timeout",
+  terminated: "cancelled",
+  replaced: "conflict",
+};
+/** gRPC status → error code of ours (`contract/error-code.ts`), for calls that the router does not begin. */
+const STATUSES: Readonly<Record<string, string>> = {
+  "1": "cancelled",
+  "3": "invalid",
+  "4": "timeout",
+  "7": "refused",
+  "8": "exhausted",
+  "12": "unsupported",
+  "16": "unauthorized",
+};
+
+/** Resolves when the router says that both ends are there. */
+export function callJoin(
+  { session, url, first }: JoinCall,
+  hooks: JoinCallHooks,
+  signal: AbortSignal,
+): Promise<Carrier> {
+  return new Promise((resolve, reject) => {
+    const { protocol, host } = new URL(url);
+    const stream = session.request({
+      ":method": "POST",
+      ":scheme": protocol.slice(0, -1),
+      ":authority": host,
+      ":path": JOIN_PATH,
+      "content-type": "application/grpc+proto",
+      te: "trailers",
+    });
+    let handlers: CarrierHandlers | undefined;
+    let isJoined = false;
+    let isOver = false;
+    let trailers: IncomingHttpHeaders = {};
+
+    const over = (end: CarrierEnd) => {
+      if (isOver) return;
+      isOver = true;
+      signal.removeEventListener("abort", onAbort);
+      hooks.onOver();
+      if (isJoined) handlers?.onEnd(end);
+      else reject(toRefusal(end));
+    };
+    const onAbort = () => {
+      isOver = true;
+      hooks.onOver();
+      stream.close();
+      reject(signal.reason);
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+
+    const onEnded = ({ reason, message }: Ended) => {
+      over({ reason: REASONS[reason] ?? "broken", message });
+      stream.end();
+    };
+    const onMessage = (bytes: Uint8Array) => {
+      const frame = frameOf(bytes);
+      if (frame !== undefined) {
+        if (!isJoined) throw new AppError("invalid", "a frame came before both ends were there");
+        handlers?.onFrame(frame);
+        return;
+      }
+      const { message } = fromBinary(JoinResponseSchema, bytes);
+      if (message.case === "waiting") hooks.onWaiting(message.value.message);
+      else if (message.case === "ended") onEnded(message.value);
+      else if (message.case === "joined" && !isJoined) {
+        isJoined = true;
+        // Whoever has both ends decides about the end from here on.
+        signal.removeEventListener("abort", onAbort);
+        resolve(carrier(message.value));
+      }
+    };
+    const carrier = ({
+      sessionId,
+      routerId,
+      peerClient,
+    }: {
+      sessionId: string;
+      routerId: string;
+      peerClient: string;
+    }): Carrier => ({
+      sessionId,
+      routerId,
+      peerClient,
+      listen: (given) => {
+        handlers = given;
+        stream.resume();
+      },
+      send: (pieces) => {
+        if (isOver || stream.writableEnded || stream.destroyed) return true;
+        return writeFrame(stream, pieces);
+      },
+      finish: () => {
+        if (!stream.writableEnded) stream.end();
+      },
+      cut: () => {
+        over({ reason: "broken", message: "this end cut it" });
+        stream.close();
+      },
+    });
+
+    const reader = createMessageReader({ onMessage });
+    stream.on("data", (chunk: Uint8Array) => {
+      try {
+        reader.push(chunk);
+        // Frames wait for whoever listens: nothing is read in between.
+        if (isJoined && handlers === undefined) stream.pause();
+      } catch (thrown) {
+        over({ reason: "protocol", message: messageOf(thrown) });
+        stream.close();
+      }
+    });
+    stream.on("drain", () => handlers?.onDrain());
+    stream.on("response", (headers) => {
+      if (headers["grpc-status"] !== undefined) trailers = headers;
+      else if (headers[":status"] !== 200)
+        trailers = { "grpc-status": "14", "grpc-message": `HTTP ${String(headers[":status"])}` };
+    });
+    stream.on("trailers", (headers) => {
+      trailers = headers;
+    });
+    stream.on("error", () => undefined);
+    stream.on("close", () => {
+      const status = String(trailers["grpc-status"] ?? "");
+      if (!isJoined && status !== "" && status !== "0" && !isOver) {
+        isOver = true;
+        signal.removeEventListener("abort", onAbort);
+        hooks.onOver();
+        const text = decodeURIComponent(String(trailers["grpc-message"] ?? "")) || `gRPC status ${status}`;
+        return reject(new AppError(STATUSES[status] ?? "unavailable", `the router ${url} refuses: ${text}`));
+      }
+      over({ reason: "broken", message: `the connection to the router ${url} broke` });
+    });
+    stream.write(first);
+  });
+}
+
+function toRefusal({ reason, message }: CarrierEnd): AppError {
+  return new AppError(REFUSALS[reason] ?? "unavailable", message);
+}
+
+/** The bytes of a frame, if this message is one; everything else is for the library. */
+function frameOf(bytes: Uint8Array): Uint8Array | undefined {
+  if (bytes[0] !== FRAME_TAG) return undefined;
+  let length = 0;
+  let at = 1;
+  for (let scale = 1; ; scale *= 0x80) {
+    const byte = bytes[at++];
+    if (byte === undefined || scale > 0x1000_0000) return undefined;
+    length += (byte & 0x7f) * scale;
+    if (byte < 0x80) break;
+  }
+  return at + length === bytes.length ? bytes.subarray(at) : undefined;
+}
+
+function writeFrame(
+  stream: { write(chunk: Uint8Array): boolean; cork(): void; uncork(): void },
+  pieces: readonly Uint8Array[],
+): boolean {
+  let bytes = 0;
+  for (const piece of pieces) bytes += piece.length;
+  const lengthBytes = bytes < 0x80 ? 1 : bytes < 0x4000 ? 2 : bytes < 0x20_0000 ? 3 : 4;
+  const head = Buffer.allocUnsafe(MESSAGE_PREFIX_BYTES + 1 + lengthBytes);
+  messagePrefix(1 + lengthBytes + bytes).copy(head);
+  head[MESSAGE_PREFIX_BYTES] = FRAME_TAG;
+  let at = MESSAGE_PREFIX_BYTES + 1;
+  let rest = bytes;
+  for (; rest >= 0x80; rest >>= 7) head[at++] = (rest & 0x7f) | 0x80;
+  head[at] = rest;
+  if (bytes <= COPY_BYTES) return stream.write(Buffer.concat([head, ...pieces]));
+  stream.cork();
+  let hasRoom = stream.write(head);
+  for (const piece of pieces) hasRoom = stream.write(piece);
+  stream.uncork();
+  return hasRoom;
+}

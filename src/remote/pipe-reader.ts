@@ -1,0 +1,101 @@
+import { Readable } from "node:stream";
+import { AppError } from "../base/errors.ts";
+import { createPipeDigest, type PipeDigest } from "./pipe-digest.ts";
+import { createReceiveWindow, type WindowLedger } from "./receive-window.ts";
+
+/** The receiving end of a pipe. It holds at most what it has granted. */
+export interface PipeReader {
+  readonly stream: Readable;
+  readonly total: number;
+  readonly digest: PipeDigest | undefined;
+  readonly isEnded: boolean;
+  /** Throws `invalid`: the sender has gone further than its credit. */
+  push(bytes: Uint8Array): void;
+  /** Throws `invalid`: what arrived is not what was sent. */
+  end(total: number): void;
+  fail(error: AppError): void;
+}
+
+export interface PipeReaderDeps {
+  readonly ledger: WindowLedger;
+  readonly now: () => { readonly nowMs: number; readonly rttMs: number };
+  /** The sender may go on to this total. */
+  readonly onGrant: (upTo: number) => void;
+  /** Nobody reads any more, and the end has not come. */
+  readonly onAbandoned: () => void;
+}
+
+const HIGH_WATER_BYTES = 128 * 1024;
+
+export function createPipeReader({ hasDigest }: { readonly hasDigest: boolean }, deps: PipeReaderDeps): PipeReader {
+  const digest = hasDigest ? createPipeDigest() : undefined;
+  const window = createReceiveWindow(deps.ledger);
+  let held: Uint8Array[] = [];
+  let total = 0;
+  let isWanted = false;
+  let isEnded = false;
+
+  const consumed = (bytes: number) => {
+    const upTo = window.consumed(bytes, deps.now());
+    if (upTo !== undefined && !isEnded) deps.onGrant(upTo);
+  };
+  const flush = () => {
+    let taken = 0;
+    while (isWanted && taken < held.length) {
+      const bytes = held[taken++];
+      if (bytes === undefined) break;
+      isWanted = stream.push(bytes);
+      consumed(bytes.length);
+    }
+    held = taken === held.length ? [] : held.slice(taken);
+    if (held.length === 0 && isEnded && isWanted) {
+      isWanted = false;
+      stream.push(null);
+    }
+  };
+  const stream = new Readable({
+    highWaterMark: HIGH_WATER_BYTES,
+    read: () => {
+      isWanted = true;
+      flush();
+    },
+    destroy: (error, done) => {
+      held = [];
+      window.close();
+      if (!isEnded) deps.onAbandoned();
+      done(error);
+    },
+  });
+  stream.on("error", () => undefined);
+
+  return {
+    stream,
+    get total() {
+      return total;
+    },
+    digest,
+    get isEnded() {
+      return isEnded;
+    },
+    push: (bytes) => {
+      if (isEnded) throw new AppError("invalid", "bytes came after the end of their pipe");
+      if (!window.received(bytes.length))
+        throw new AppError("invalid", `bytes came beyond the credit of ${window.grantedTo}`);
+      total += bytes.length;
+      digest?.add(bytes);
+      // Whoever has gone needs no more; what was on its way is let through, so that the sender can say its end.
+      if (stream.destroyed) return consumed(bytes.length);
+      held.push(bytes);
+      flush();
+    },
+    end: (sent) => {
+      if (sent !== total) throw new AppError("invalid", `a pipe ended after ${sent} bytes, and ${total} arrived`);
+      isEnded = true;
+      flush();
+    },
+    fail: (error) => {
+      isEnded = true;
+      stream.destroy(error);
+    },
+  };
+}

@@ -1,0 +1,315 @@
+import type { Clock } from "../base/clock.ts";
+import { AppError, messageOf } from "../base/errors.ts";
+import { createAcknowledger } from "./acknowledger.ts";
+import type { Carrier, CarrierEnd } from "./carrier.ts";
+import {
+  type Channel,
+  type ChannelLink,
+  createChannel,
+  pipesOf,
+  type SessionChannel,
+  type SessionSide,
+} from "./channel.ts";
+import { type ControlFrame, type DataFrame, decodeFrame, encodeControl, type FrameBody } from "./frame.ts";
+import { ackBody, closeBody, helloBody, pingBody, pongBody } from "./frame-bodies.ts";
+import { createLinkWatch } from "./link-watch.ts";
+import { fromOpen, type OpenWhat, toOpen } from "./open-what.ts";
+import { WINDOW_LIMITS, type WindowLedger } from "./receive-window.ts";
+import { createSendQueue } from "./send-queue.ts";
+
+/**
+ * One end of a remote session. It lives longer than any connection: what was sent and not acknowledged is sent again on the next
+ * carrier, so that nothing is lost and nothing comes twice.
+ */
+export interface RemoteSession {
+  /**
+   * Uses this carrier from now on; an earlier one is cut. Resolves when it has ended, with the reason: the session goes on and waits
+   * for the next. Rejects with `conflict` when the other end has lost its memory of the session, and with `version`.
+   */
+  carry(carrier: Carrier): Promise<CarrierEnd>;
+  /** Of the operator's side. */
+  open(what: OpenWhat): Channel;
+  /** Of the box's side: once, before the first carrier. */
+  onChannel(take: (channel: Channel, what: OpenWhat) => void): void;
+  /** Says so when everything that was written has gone; without a link it is over at once. What is still open is reset. */
+  close(problem?: AppError): void;
+  /** The session is over, whoever said it. */
+  readonly closed: Promise<SessionEnd>;
+  /** Monotonic: when anything but the link's own frames was last sent or received. */
+  readonly lastActivityMs: number;
+  stats(): SessionStats;
+}
+
+export interface SessionEnd {
+  /** One of the API's error codes; absent: as it should be. */
+  readonly code: string | undefined;
+  readonly message: string;
+}
+
+export interface SessionStats {
+  readonly rttMs: number | undefined;
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  readonly unackedBytes: number;
+  readonly openChannels: number;
+}
+
+export interface RemoteSessionDeps {
+  readonly clock: Clock;
+  readonly newId: () => string;
+  /** Shared by all sessions of a process. */
+  readonly ledger: WindowLedger;
+}
+
+const VERSION = 1;
+/** Of one session; more are refused. */
+export const MAX_CHANNELS = 4096;
+
+/** One carrier's time. */
+interface Lap {
+  readonly carrier: Carrier;
+  readonly end: (end: CarrierEnd) => void;
+  readonly fail: (error: AppError) => void;
+}
+
+export function createRemoteSession(
+  { side, program }: { readonly side: SessionSide; readonly program: string },
+  { clock, newId, ledger }: RemoteSessionDeps,
+): RemoteSession {
+  const incarnation = newId();
+  const channels = new Map<number, SessionChannel>();
+  const closed = Promise.withResolvers<SessionEnd>();
+  let take: ((channel: Channel, what: OpenWhat) => void) | undefined;
+  let peer: string | undefined;
+  let lastChannel = 0;
+  let received = 0;
+  let receivedBytes = 0;
+  let lap: Lap | undefined;
+  let isGreeted = false;
+  let isClosing = false;
+  /** The carrier takes no datagram, which never wait. */
+  let isFull = false;
+  let over: SessionEnd | undefined;
+  let lastActivityMs = clock.monotonicMs();
+
+  const active = () => {
+    lastActivityMs = clock.monotonicMs();
+  };
+  const post = (frame: readonly Uint8Array[]) => lap === undefined || lap.carrier.send(frame);
+  const link = (body: FrameBody) => post([encodeControl({ seq: 0, channel: 0, body })]);
+  const queue = createSendQueue({ clock, onSent: active });
+  const acknowledger = createAcknowledger({ clock, say: () => link(ackBody(received)) });
+  const watch = createLinkWatch({
+    clock,
+    ping: (id) => link(pingBody(id)),
+    isBusy: () => queue.unackedBytes > 0,
+    onDead: (message) => endLap({ reason: "broken", message }),
+  });
+
+  const leave = () => {
+    const left = lap;
+    lap = undefined;
+    isGreeted = false;
+    queue.shut();
+    watch.stop();
+    acknowledger.stop();
+    return left;
+  };
+  const endLap = (end: CarrierEnd) => {
+    const left = leave();
+    if (left === undefined) return;
+    if (end.reason === "broken" || end.reason === "protocol" || end.reason === "replaced") left.carrier.cut();
+    left.end(end);
+    if (isClosing) finish({ code: undefined, message: "closed" });
+  };
+  /** The session cannot go on. */
+  const lose = (error: AppError) => {
+    const left = leave();
+    finish({ code: error.code, message: error.message });
+    left?.carrier.finish();
+    left?.fail(error);
+  };
+  const finish = (end: SessionEnd) => {
+    if (over !== undefined) return;
+    over = end;
+    const error = new AppError(end.code ?? "cancelled", end.message);
+    for (const channel of [...channels.values()]) channel.fail(error);
+    lap?.carrier.finish();
+    closed.resolve(end);
+  };
+
+  const channelLink: ChannelLink = {
+    ledger,
+    now: () => ({ nowMs: clock.monotonicMs(), rttMs: watch.rttMs ?? 0 }),
+    control: queue.control,
+    datagram: (channel, body) => {
+      if (!isGreeted || isFull) return false;
+      active();
+      if (!post([encodeControl({ seq: 0, channel, body })])) isFull = true;
+      return true;
+    },
+    ready: queue.ready,
+    ended: (channel) => channels.delete(channel.id),
+  };
+  const make = (id: number, what: OpenWhat): SessionChannel => {
+    const isCommand = what.kind === "exec" || what.kind === "attach";
+    const channel = createChannel({ id, hasDigest: isCommand, ...pipesOf(side, isCommand) }, channelLink);
+    channels.set(id, channel);
+    return channel;
+  };
+
+  const onOpen = (id: number, body: Extract<FrameBody, { case: "open" }>) => {
+    if (side !== "box" || id <= lastChannel) {
+      throw new AppError("invalid", `open: channel ${id} given; allowed: above ${lastChannel}, and to the box only`);
+    }
+    lastChannel = id;
+    const refuse = (error: AppError) => make(id, { kind: "attach" }).refuse(error);
+    if (channels.size >= MAX_CHANNELS) {
+      return refuse(new AppError("exhausted", `a session has at most ${MAX_CHANNELS} channels at once`));
+    }
+    if (isClosing || take === undefined) return refuse(new AppError("unavailable", "this end opens nothing any more"));
+    let what: OpenWhat;
+    try {
+      what = fromOpen(body.value);
+    } catch (thrown) {
+      return refuse(thrown instanceof AppError ? thrown : new AppError("invalid", messageOf(thrown)));
+    }
+    const channel = make(id, what);
+    channel.grantAll(Number(body.value.initialCredit));
+    take(channel, what);
+  };
+  const onClose = ({ code, message }: { readonly code: string; readonly message: string }) => {
+    if (!isClosing) queue.last(closeBody(undefined));
+    isClosing = true;
+    acknowledger.now();
+    const text = message === "" ? "the other end has closed the session" : message;
+    finish({ code: code === "" ? undefined : code, message: text });
+  };
+  const onControl = ({ channel: id, body }: Pick<ControlFrame, "channel" | "body">) => {
+    if (body.case === "close") onClose(body.value);
+    else if (body.case === "open") onOpen(id, body);
+    else inChannel(id, (channel) => channel.receive(body));
+  };
+  /** A channel that is over here may still be spoken to: what was on its way. One that is misused is reset; the others go on. */
+  const inChannel = (id: number, act: (channel: SessionChannel) => void) => {
+    const channel = channels.get(id);
+    if (channel === undefined) return;
+    try {
+      act(channel);
+    } catch (thrown) {
+      if (!(thrown instanceof AppError)) throw thrown;
+      channel.reset(thrown);
+    }
+  };
+
+  const isLinkFrame = (body: FrameBody): boolean => {
+    if (body.case === "ack") queue.acknowledged(Number(body.value.received));
+    else if (body.case === "ping") link(pongBody(body.value.id));
+    else if (body.case === "pong") watch.answered(Number(body.value.id));
+    else return body.case === "hello";
+    return true;
+  };
+  const onFrame = (bytes: Uint8Array) => {
+    watch.heard();
+    const frame = decodeFrame(bytes);
+    if (!isGreeted) return greet(frame);
+    if ("body" in frame && isLinkFrame(frame.body)) return;
+    active();
+    receivedBytes += bytes.length;
+    if ("body" in frame && frame.body.case === "datagram") return onControl(frame);
+    if (frame.seq <= received && frame.seq > 0) return;
+    if (frame.seq !== received + 1) {
+      throw new AppError("invalid", `seq: given ${frame.seq}; allowed: ${received + 1}, the next`);
+    }
+    received = frame.seq;
+    if ("body" in frame) onControl(frame);
+    else inChannel(frame.channel, (channel) => channel.receiveData(frame.pipe, frame.bytes));
+    if (lap !== undefined) acknowledger.arrived(bytes.length);
+  };
+
+  /** The first frame of a carrier: who is there, and what it has. */
+  const greet = (frame: ControlFrame | DataFrame) => {
+    if (!("body" in frame) || frame.body.case !== "hello") throw new AppError("invalid", "the first frame is no hello");
+    const hello = frame.body.value;
+    if (hello.version !== VERSION) {
+      return lose(
+        new AppError("version", `the other end speaks version ${hello.version} of sessions; allowed: ${VERSION}`),
+      );
+    }
+    if (peer !== undefined && peer !== hello.incarnation) {
+      return lose(new AppError("conflict", "the other end has lost its memory of this session"));
+    }
+    peer = hello.incarnation;
+    isGreeted = true;
+    watch.greeted();
+    try {
+      queue.open(post, Number(hello.received));
+    } catch (thrown) {
+      lose(thrown instanceof AppError ? thrown : new AppError("internal", messageOf(thrown), { cause: thrown }));
+    }
+  };
+
+  return {
+    carry: (carrier) => {
+      endLap({ reason: "replaced", message: "another connection took its place" });
+      if (over !== undefined) {
+        carrier.finish();
+        return Promise.resolve({ reason: "peer-done", message: over.message });
+      }
+      const done = Promise.withResolvers<CarrierEnd>();
+      const mine: Lap = { carrier, end: done.resolve, fail: done.reject };
+      lap = mine;
+      isFull = false;
+      carrier.listen({
+        onFrame: (bytes) => {
+          if (lap !== mine) return;
+          try {
+            onFrame(bytes);
+          } catch (thrown) {
+            if (!(thrown instanceof AppError)) throw thrown;
+            endLap({ reason: "protocol", message: thrown.message });
+          }
+        },
+        onDrain: () => {
+          if (lap !== mine) return;
+          isFull = false;
+          if (isGreeted) queue.drained();
+        },
+        onEnd: (end) => {
+          if (lap === mine) endLap(end);
+        },
+      });
+      watch.start();
+      link(helloBody({ version: VERSION, incarnation, received, program }));
+      return done.promise;
+    },
+    open: (what) => {
+      if (side !== "operator") throw new AppError("internal", "only the operator's side opens channels");
+      if (over !== undefined || isClosing) throw new AppError("unavailable", "the session is over");
+      lastChannel += 1;
+      const channel = make(lastChannel, what);
+      queue.control(lastChannel, { case: "open", value: toOpen(what, WINDOW_LIMITS.firstBytes) });
+      return channel;
+    },
+    onChannel: (given) => {
+      take = given;
+    },
+    close: (problem) => {
+      if (isClosing || over !== undefined) return;
+      isClosing = true;
+      if (lap === undefined) finish({ code: problem?.code, message: problem?.message ?? "closed" });
+      else queue.last(closeBody(problem));
+    },
+    closed: closed.promise,
+    get lastActivityMs() {
+      return lastActivityMs;
+    },
+    stats: () => ({
+      rttMs: watch.rttMs,
+      sentBytes: queue.sentBytes,
+      receivedBytes,
+      unackedBytes: queue.unackedBytes,
+      openChannels: channels.size,
+    }),
+  };
+}

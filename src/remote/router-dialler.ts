@@ -1,0 +1,163 @@
+import { type ClientHttp2Session, connect } from "node:http2";
+import { create, toBinary } from "@bufbuild/protobuf";
+import type { Clock, Timer } from "../base/clock.ts";
+import { AppError, messageOf } from "../base/errors.ts";
+import { prefixMessage } from "../base/grpc/grpc-messages.ts";
+import { JoinRequestSchema } from "../contract/proto/sluice/router/v1/router_pb.js";
+import type { RouterAddress } from "../contract/remote/offer.ts";
+import type { Carrier } from "./carrier.ts";
+import { callJoin } from "./join-call.ts";
+
+/** Bulk goes over a connection of its own: what is typed must not wait behind it. */
+export type Lane = "interactive" | "bulk";
+
+export interface JoinTarget {
+  readonly router: RouterAddress;
+  /** Secret, single-use. */
+  readonly ticket: string;
+  readonly lane: Lane;
+}
+
+export interface JoinHooks {
+  /** The other end is awaited: one sentence for people. */
+  readonly onWaiting?: (message: string) => void;
+}
+
+/** Joins sessions at routers, and keeps one connection to each router and lane for a while after its last use. */
+export interface RouterDialler {
+  /**
+   * Resolves when both ends are there. Rejects with the router's own word: `unauthorized`, `refused`, `exhausted`, `unavailable`,
+   * `timeout` (nobody came), `cancelled` (the session was ended), or with `unavailable` when it cannot be reached.
+   */
+  join(target: JoinTarget, hooks: JoinHooks, signal: AbortSignal): Promise<Carrier>;
+  /** Ends all connections, with what they carry. */
+  close(): void;
+}
+
+export interface RouterDiallerDeps {
+  readonly clock: Clock;
+  /** PEM of authorities beside those of the system, for all routers. */
+  readonly authorities: () => readonly string[];
+}
+
+/** `stock servers move 0.6 MB/s at 50 ms`: what is on its way on a link of 100 ms must fit. Credit of the session's own bounds memory. */
+const STREAM_WINDOW_BYTES = 8 * 1024 * 1024;
+const CONNECTION_WINDOW_BYTES = 32 * 1024 * 1024;
+const CONNECT_LIMIT_MS = 10_000;
+const WARM_MS = 300_000;
+const PING_MS = 20_000;
+const PING_LIMIT_MS = 15_000;
+
+interface Line {
+  readonly session: ClientHttp2Session;
+  readonly connected: Promise<void>;
+  calls: number;
+  rest: Timer | undefined;
+}
+
+export function createRouterDialler(
+  { client }: { readonly client: string },
+  { clock, authorities }: RouterDiallerDeps,
+): RouterDialler {
+  const lines = new Map<string, Line>();
+
+  const dial = (key: string, { url, ca }: RouterAddress): Line => {
+    const given = [...authorities(), ...(ca === undefined ? [] : [ca])];
+    const session = connect(url, {
+      ...(given.length === 0 ? {} : { ca: given }),
+      settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
+      ALPNProtocols: ["h2"],
+    });
+    const connected = Promise.withResolvers<void>();
+    connected.promise.catch(() => undefined);
+    const line: Line = { session, connected: connected.promise, calls: 0, rest: undefined };
+    const limit = clock.timer(CONNECT_LIMIT_MS, () =>
+      session.destroy(new AppError("unavailable", `no answer within ${CONNECT_LIMIT_MS / 1000} s`)),
+    );
+    let ping: Timer | undefined;
+    session.once("connect", () => {
+      limit.clear();
+      session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+      ping = keepAlive(session, clock, (next) => {
+        ping = next;
+      });
+      connected.resolve();
+    });
+    // Its calls hear of it themselves.
+    session.on("error", (thrown) => connected.reject(toUnavailable(url, thrown)));
+    session.once("close", () => {
+      limit.clear();
+      ping?.clear();
+      line.rest?.clear();
+      if (lines.get(key) === line) lines.delete(key);
+      connected.reject(toUnavailable(url, undefined));
+    });
+    session.once("goaway", () => {
+      if (lines.get(key) === line) lines.delete(key);
+    });
+    lines.set(key, line);
+    return line;
+  };
+  const release = (line: Line) => {
+    line.calls -= 1;
+    if (line.calls === 0 && !line.session.destroyed) line.rest = clock.timer(WARM_MS, () => line.session.close());
+  };
+
+  return {
+    join: async ({ router, ticket, lane }, { onWaiting }, signal) => {
+      signal.throwIfAborted();
+      const key = `${lane} ${router.url} ${router.ca ?? ""}`;
+      const known = lines.get(key);
+      const line = known === undefined || known.session.closed || known.session.destroyed ? dial(key, router) : known;
+      line.rest?.clear();
+      line.calls += 1;
+      try {
+        await abortable(line.connected, signal);
+      } catch (thrown) {
+        release(line);
+        throw thrown;
+      }
+      const join = toBinary(
+        JoinRequestSchema,
+        create(JoinRequestSchema, {
+          message: { case: "join", value: { $typeName: "sluice.router.v1.Join", ticket, client } },
+        }),
+      );
+      return callJoin(
+        { session: line.session, url: router.url, first: prefixMessage(join) },
+        { onWaiting: onWaiting ?? (() => undefined), onOver: () => release(line) },
+        signal,
+      );
+    },
+    close: () => {
+      for (const { session } of [...lines.values()]) session.destroy();
+    },
+  };
+}
+
+function keepAlive(session: ClientHttp2Session, clock: Clock, onNext: (timer: Timer) => void): Timer {
+  return clock.timer(PING_MS, () => {
+    if (session.destroyed) return;
+    const limit = clock.timer(PING_LIMIT_MS, () =>
+      session.destroy(new AppError("unavailable", "the router is silent")),
+    );
+    const isSent = session.ping((thrown) => {
+      limit.clear();
+      if (thrown === null && !session.destroyed) onNext(keepAlive(session, clock, onNext));
+    });
+    if (!isSent) limit.clear();
+  });
+}
+
+function toUnavailable(url: string, thrown: unknown): AppError {
+  const reason = thrown === undefined ? "the connection ended" : messageOf(thrown);
+  return new AppError("unavailable", `the router ${url} cannot be reached: ${reason}`, { cause: thrown });
+}
+
+function abortable<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
+}

@@ -1,0 +1,145 @@
+import type { Clock } from "../base/clock.ts";
+import { AppError } from "../base/errors.ts";
+import type { SessionChannel } from "./channel.ts";
+import { createFlightGovernor } from "./flight-governor.ts";
+import { encodeControl, encodeData, type FrameBody } from "./frame.ts";
+import { createOutbox } from "./outbox.ts";
+
+/** What goes next, and what must be kept for the case that it has to go again. */
+export interface SendQueue {
+  readonly unackedBytes: number;
+  readonly sentBytes: number;
+  /** Goes before all bytes of pipes. */
+  control(channel: number, body: FrameBody): void;
+  /** It has bytes to send: channels take turns. */
+  ready(channel: SessionChannel): void;
+  /** Goes when there is nothing else. */
+  last(body: FrameBody): void;
+  /** A carrier that takes frames. `received`: what the other end has; throws `conflict` when it has what was never sent. */
+  open(post: (frame: readonly Uint8Array[]) => boolean, received: number): void;
+  /** The carrier takes frames again. */
+  drained(): void;
+  /** There is no carrier: everything waits. */
+  shut(): void;
+  /** Throws `invalid`: it was never sent. */
+  acknowledged(received: number): void;
+}
+
+export function createSendQueue({ clock, onSent }: { readonly clock: Clock; readonly onSent: () => void }): SendQueue {
+  const outbox = createOutbox();
+  const governor = createFlightGovernor();
+  const control: { readonly channel: number; readonly body: FrameBody }[] = [];
+  const ring: SessionChannel[] = [];
+  const waiting = new Set<SessionChannel>();
+  let farewell: FrameBody | undefined;
+  let post: ((frame: readonly Uint8Array[]) => boolean) | undefined;
+  let isFull = false;
+  let isPumping = false;
+  let sentBytes = 0;
+
+  const put = (frame: readonly Uint8Array[]) => {
+    governor.sent(sizeOf(frame), clock.monotonicMs());
+    if (post?.(frame) === false) isFull = true;
+  };
+  const send = (frame: readonly Uint8Array[]) => {
+    outbox.add(frame);
+    sentBytes += sizeOf(frame);
+    onSent();
+    put(frame);
+  };
+  const sendControl = (channel: number, body: FrameBody) =>
+    send([encodeControl({ seq: outbox.nextSeq, channel, body })]);
+
+  const sendOf = (channel: SessionChannel) => {
+    waiting.delete(channel);
+    const next = channel.next();
+    if (next !== undefined && "case" in next) sendControl(channel.id, next);
+    else if (next !== undefined) send(encodeData({ seq: outbox.nextSeq, channel: channel.id, ...next }));
+    if (channel.isReady) wait(channel);
+  };
+  const wait = (channel: SessionChannel) => {
+    if (waiting.has(channel)) return;
+    waiting.add(channel);
+    ring.push(channel);
+  };
+
+  /** False: nothing can go. What is sent may have more sent, by whoever waits for its turn. */
+  const step = (): boolean => {
+    const next = control.shift();
+    if (next !== undefined) {
+      sendControl(next.channel, next.body);
+      return true;
+    }
+    if (ring.length > 0) {
+      if (outbox.unackedBytes >= governor.capBytes) return false;
+      const channel = ring.shift();
+      if (channel !== undefined) sendOf(channel);
+      return true;
+    }
+    if (farewell === undefined) return false;
+    sendControl(0, farewell);
+    farewell = undefined;
+    return true;
+  };
+  const pump = () => {
+    if (isPumping) return;
+    isPumping = true;
+    try {
+      while (post !== undefined && !isFull && step());
+    } finally {
+      isPumping = false;
+    }
+  };
+
+  return {
+    get unackedBytes() {
+      return outbox.unackedBytes;
+    },
+    get sentBytes() {
+      return sentBytes;
+    },
+    control: (channel, body) => {
+      control.push({ channel, body });
+      pump();
+    },
+    ready: (channel) => {
+      wait(channel);
+      pump();
+    },
+    last: (body) => {
+      farewell = body;
+      pump();
+    },
+    open: (given, received) => {
+      if (outbox.acknowledge(received) === undefined) {
+        throw new AppError("conflict", "the other end has what this one never sent: one of them has lost its memory");
+      }
+      governor.restart();
+      post = given;
+      isFull = false;
+      for (const frame of outbox.unacked()) put(frame);
+      pump();
+    },
+    drained: () => {
+      isFull = false;
+      pump();
+    },
+    shut: () => {
+      post = undefined;
+    },
+    acknowledged: (received) => {
+      const bytes = outbox.acknowledge(received);
+      if (bytes === undefined) {
+        throw new AppError("invalid", `ack: given ${received}; allowed: up to ${outbox.nextSeq - 1}, what was sent`);
+      }
+      if (bytes > 0) governor.acknowledged(bytes, clock.monotonicMs());
+      pump();
+    },
+  };
+}
+
+function sizeOf(frame: readonly Uint8Array[]): number {
+  let bytes = 0;
+  for (const piece of frame) bytes += piece.length;
+  return bytes;
+}

@@ -1,0 +1,124 @@
+import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import type { Clock } from "../base/clock.ts";
+import type { AppError } from "../base/errors.ts";
+import { createMessageReader, prefixMessage } from "../base/grpc/grpc-messages.ts";
+import { encodeGrpcMessage } from "../base/grpc/grpc-status.ts";
+import { ERROR_POLICY, toAppError } from "../contract/error-code.ts";
+
+/** The server's end of one gRPC call, on a bare HTTP/2 stream. */
+export interface GrpcCall {
+  readonly stream: ServerHttp2Stream;
+  readonly headers: IncomingHttpHeaders;
+  readonly isEnded: boolean;
+  /** One message. The first one begins the answer. */
+  send(message: Uint8Array): void;
+  /** OK, after what was sent. What still comes in is thrown away. */
+  finish(): void;
+  /** Fails with the status of the error's code, after what was sent. */
+  fail(error: AppError): void;
+  /** Breaks it off, here and now: what was sent may be lost. */
+  reset(): void;
+  /** To be called about every second: an ended call whose client does not take its end is broken off. */
+  lap(): void;
+}
+
+const TAKE_END_WITHIN_MS = 5000;
+const CONTENT_TYPE = "application/grpc";
+
+export function createGrpcCall(
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  clock: Pick<Clock, "monotonicMs">,
+): GrpcCall {
+  let isBegun = false;
+  let endedAtMs: number | undefined;
+  let trailers: OutgoingHttpHeaders = { "grpc-status": "0" };
+  // What goes wrong with a stream is told by its close.
+  stream.on("error", () => undefined);
+
+  /** The answer is complete: a client that has not closed its side need not. */
+  const release = () =>
+    setImmediate(() => {
+      if (!stream.destroyed && !stream.closed && !stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
+    });
+  const begin = () => {
+    if (isBegun || isGone()) return;
+    isBegun = true;
+    stream.on("wantTrailers", () => {
+      if (stream.destroyed) return;
+      stream.sendTrailers(trailers);
+      release();
+    });
+    stream.respond({ ":status": 200, "content-type": CONTENT_TYPE }, { waitForTrailers: true });
+  };
+  const isGone = () => stream.destroyed || stream.closed || stream.aborted;
+  const end = () => {
+    endedAtMs = clock.monotonicMs();
+    stream.resume();
+  };
+
+  return {
+    stream,
+    headers,
+    get isEnded() {
+      return endedAtMs !== undefined || isGone();
+    },
+    send: (message) => {
+      begin();
+      if (!isGone() && !stream.writableEnded) stream.write(prefixMessage(message));
+    },
+    finish: () => {
+      if (endedAtMs !== undefined) return;
+      begin();
+      end();
+      if (!isGone()) stream.end();
+    },
+    fail: (error) => {
+      if (endedAtMs !== undefined) return;
+      end();
+      if (isGone()) return;
+      trailers = {
+        "grpc-status": String(ERROR_POLICY[toAppError(error).code].grpc),
+        "grpc-message": encodeGrpcMessage(error.message),
+      };
+      if (isBegun) {
+        stream.end();
+        return;
+      }
+      stream.respond({ ":status": 200, "content-type": CONTENT_TYPE, ...trailers }, { endStream: true });
+      release();
+    },
+    reset: () => {
+      end();
+      if (!stream.destroyed) stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    },
+    lap: () => {
+      if (endedAtMs === undefined || stream.destroyed) return;
+      if (clock.monotonicMs() - endedAtMs >= TAKE_END_WITHIN_MS) stream.close(constants.NGHTTP2_CANCEL);
+    },
+  };
+}
+
+/** Each message as it comes; `onEnd` once the client has closed its side. What is no message fails the call. */
+export function readMessages(
+  call: GrpcCall,
+  handlers: {
+    readonly maxMessageBytes: number;
+    readonly onMessage: (message: Uint8Array) => void;
+    readonly onEnd: () => void;
+  },
+): void {
+  const { stream } = call;
+  const reader = createMessageReader(handlers);
+  stream.on("data", (chunk: Uint8Array) => {
+    if (call.isEnded) return;
+    try {
+      reader.push(chunk);
+    } catch (thrown) {
+      call.fail(toAppError(thrown));
+    }
+  });
+  stream.on("end", () => {
+    if (!call.isEnded) handlers.onEnd();
+  });
+}
