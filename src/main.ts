@@ -26,6 +26,8 @@ import { createSpawner } from "./base/spawn.ts";
 import { acquireStateLock, type StateLock } from "./base/state-lock.ts";
 import type { CommandContext, CommandIo } from "./cli/command-context.ts";
 import { runProgram } from "./cli/program.ts";
+import type { ForwardedSignal } from "./cli/remote/console.ts";
+import type { RemoteTools } from "./cli/remote/remote-tools.ts";
 import { createLocalAgent } from "./client/local-agent.ts";
 import type { AgentOptions } from "./config/agent-options.ts";
 import { configuredSecrets } from "./config/configured-secrets.ts";
@@ -39,19 +41,70 @@ const clock = systemClock;
 const redactor = createRedactor();
 const spawner = createSpawner({ ambient: process.env }, { clock });
 
+interface StopSignals {
+  readonly signal: AbortSignal;
+  /** They go to the listener instead, SIGQUIT too, and a reader that leaves is its own matter, until the returned function is called. */
+  take(listener: (name: ForwardedSignal) => void): () => void;
+}
+
 /** The one signal of this process: the first SIGINT, SIGTERM or SIGHUP aborts it, the second ends the process at once. */
-function createStopSignal(): AbortSignal {
+function createStopSignals(): StopSignals {
   const stop = new AbortController();
-  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.on(name, () => {
+  let taken: ((name: ForwardedSignal) => void) | undefined;
+  for (const name of ["INT", "TERM", "HUP"] as const) {
+    process.on(`SIG${name}`, () => {
+      if (taken !== undefined) return taken(name);
       if (stop.signal.aborted) process.exit(ERROR_POLICY.cancelled.exit);
-      stop.abort(new AppError("cancelled", `received ${name}`));
+      stop.abort(new AppError("cancelled", `received SIG${name}`));
     });
   }
   // A reader that left (`sluice status | head`) ends the command, and is no fault.
-  process.stdout.on("error", () => stop.abort(new AppError("cancelled", "nobody reads the output")));
+  process.stdout.on("error", () => {
+    if (taken === undefined) stop.abort(new AppError("cancelled", "nobody reads the output"));
+  });
   process.stderr.on("error", () => undefined);
-  return stop.signal;
+  return {
+    signal: stop.signal,
+    take: (listener) => {
+      const onQuit = () => listener("QUIT");
+      taken = listener;
+      process.on("SIGQUIT", onQuit);
+      return () => {
+        taken = undefined;
+        process.off("SIGQUIT", onQuit);
+      };
+    },
+  };
+}
+
+function createRemoteTools(stops: StopSignals): RemoteTools {
+  const program = `sluice/${readVersion()}`;
+  return {
+    openConsole: async () => {
+      const { createProcessConsole } = await import("./cli/remote/process-console.ts");
+      return createProcessConsole({ process, terminalType: process.env["TERM"], takeSignals: stops.take });
+    },
+    createSession: async () => {
+      const { createRemoteSession } = await import("./remote/remote-session.ts");
+      const { createWindowLedger } = await import("./remote/receive-window.ts");
+      return createRemoteSession(
+        { side: "operator", program },
+        { clock, newId: randomUUID, ledger: createWindowLedger() },
+      );
+    },
+    createDialler: async ({ ca }) => {
+      const { createRouterDialler } = await import("./remote/router-dialler.ts");
+      return createRouterDialler({ client: program }, { clock, authorities: () => (ca === undefined ? [] : [ca]) });
+    },
+    random: systemRandom,
+    self: [process.execPath, ...process.execArgv, ...process.argv.slice(1, 2)],
+    runForeground: async (file, args, options) => {
+      const { runForeground } = await import("./base/run-foreground.ts");
+      return runForeground(file, args, options);
+    },
+    spawnDetached: spawner.spawnDetached,
+    pid: process.pid,
+  };
 }
 
 /**
@@ -154,7 +207,8 @@ function isUnderJournal(): boolean {
 async function main(): Promise<number> {
   const crashLog: { path: string | undefined } = { path: undefined };
   endOnFault(crashLog);
-  const signal = createStopSignal();
+  const stops = createStopSignals();
+  const { signal } = stops;
   const io = createIo();
   const context: CommandContext = {
     version: readVersion(),
@@ -260,6 +314,7 @@ async function main(): Promise<number> {
     cleanupWithoutAgent: (options, wanted) => cleanUp(options, wanted, { log: createConsoleLog(io), signal }),
     runProgram: spawner.runProgram,
     readFfmpeg: readFfmpegCapabilities,
+    remote: createRemoteTools(stops),
   };
   return runProgram(process.argv.slice(2), context);
 }

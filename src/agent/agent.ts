@@ -26,6 +26,7 @@ import { openCommandJournal } from "./registry/command-journal.ts";
 import { createCommandedFile } from "./registry/commanded-file.ts";
 import { createExpectedFile } from "./registry/expected-file.ts";
 import { createRegistry } from "./registry/registry.ts";
+import { openVolumeRules } from "./registry/volume-rules.ts";
 import { UNKNOWN_BOOT_ID } from "./runtime/process/linux-process-runtime.ts";
 import { createServiceManager } from "./service-manager/service-manager.ts";
 import { statusLine } from "./service-manager/status-line.ts";
@@ -109,13 +110,14 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   const registry = createRegistry({ file: options.files.registry }, fileDeps);
   const expectedFile = createExpectedFile({ file: options.files.persistentState }, fileDeps);
   const commandedFile = createCommandedFile({ file: join(stateDir, "commanded_state.json") }, fileDeps);
+  const volumeRules = openVolumeRules({ file: join(stateDir, "volume_rules.json") }, fileDeps);
   if (boot.verdict === "reboot") registry.clear();
   const isCleared = boot.verdict === "reboot" && options.boot.onReboot === "clear";
   const badInputs = createBadInputs();
   const tunnelFacts = createTunnelFacts(options.tunnels, { runProgram: context.spawner.runProgram, clock });
   badInputs.add(
     "stored-state",
-    registry.problems.length + expectedFile.problems.length + commandedFile.problems.length,
+    [registry, expectedFile, commandedFile, volumeRules].flatMap(({ problems }) => problems).length,
   );
 
   const driverOf = createDrivers(context, {
@@ -142,7 +144,17 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   };
   const engine = createEngine(
     context,
-    { runDirectory, bootId, registry, expectedFile, commandedFile, isCleared, driverOf, link: () => link.status() },
+    {
+      runDirectory,
+      bootId,
+      registry,
+      expectedFile,
+      commandedFile,
+      volumeRules,
+      isCleared,
+      driverOf,
+      link: () => link.status(),
+    },
     notices,
   );
   const { store, reconciler } = engine;

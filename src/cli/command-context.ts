@@ -10,6 +10,7 @@ import type { LoadedHubOptions } from "../config/load-hub-options.ts";
 import type { Environment, HostFacts } from "../config/state-directory.ts";
 import type { CleanupResult, CleanupWish } from "../contract/local-status.ts";
 import type { ReadFfmpeg } from "./doctor/check-media-tools.ts";
+import type { RemoteTools } from "./remote/remote-tools.ts";
 
 /** Where a command writes, and what the other end can show. */
 export interface CommandIo {
@@ -89,6 +90,7 @@ export interface CommandContext {
   readonly runProgram: RunProgram;
   /** Rejects with `not-found` or `unavailable`. */
   readonly readFfmpeg: ReadFfmpeg;
+  readonly remote: RemoteTools;
 }
 
 /** Tells the program which exit status the command ended with. */

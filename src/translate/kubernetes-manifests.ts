@@ -117,7 +117,7 @@ export function requireClusterFit({ spec }: Pick<SessionWorkload, "spec">): void
   }
 }
 
-function claimName(sessionName: string, volume: string): string {
+export function claimName(sessionName: string, volume: string): string {
   return `${sessionName}-${volume}`;
 }
 

@@ -71,6 +71,7 @@ export function openClusterUnderTest(wish: ClusterWish): ClusterUnderTest {
     onAppeared: async () => void appearances.push(await engine.sweep()),
     onChange: () => undefined,
     isAwaited: () => false,
+    volumeRules: () => new Map(),
     isKept: (id) => !unkept.has(id),
   });
   return {

@@ -12,6 +12,7 @@ import type {
   EngineName,
   EngineStatus,
   FoundRun,
+  RemovalRules,
   SessionEngine,
 } from "./workload-runtime.ts";
 
@@ -22,9 +23,9 @@ export interface PlatformLink {
   start(mark: ProcessMark, launch: EngineLaunch): Promise<SessionRun>;
   sweep(): Promise<readonly FoundRun[]>;
   /** Removes what this session has left, unless it is wanted again by then. */
-  discard(workloadId: string, isKept: (workloadId: string) => boolean): Promise<void>;
+  discard(workloadId: string, rules: RemovalRules): Promise<void>;
   /** The same for all that were discarded while nobody could be asked. */
-  tidy(isKept: (workloadId: string) => boolean): Promise<void>;
+  tidy(rules: RemovalRules): Promise<void>;
   /** Learns what happens there until the connection ends, or `signal`. `onNews`: something may be told differently. */
   follow(signal: AbortSignal, onNews: () => void): Promise<void>;
 }
@@ -76,7 +77,10 @@ export function createAttendedEngine(platform: AttendedPlatform, deps: AttendedE
     loading ??= platform.load();
     return loading;
   };
-  const isKept = (workloadId: string) => hooks === undefined || hooks.isKept(workloadId);
+  const rules: RemovalRules = {
+    isKept: (workloadId) => hooks === undefined || hooks.isKept(workloadId),
+    volumeRules: (workloadId) => hooks?.volumeRules(workloadId) ?? new Map(),
+  };
   const become = (next: EngineStatus) => {
     const isNews = next.isReady !== status.isReady || next.reason !== status.reason;
     status = next;
@@ -108,7 +112,7 @@ export function createAttendedEngine(platform: AttendedPlatform, deps: AttendedE
     appeared(version);
     const tidying = (async () => {
       for (;;) {
-        await link.tidy(isKept).catch((thrown: unknown) => log.warn(`Could not tidy up: ${messageOf(thrown)}`));
+        await link.tidy(rules).catch((thrown: unknown) => log.warn(`Could not tidy up: ${messageOf(thrown)}`));
         await clock.delay(TIDY_MS, signal);
       }
     })();
@@ -126,7 +130,7 @@ export function createAttendedEngine(platform: AttendedPlatform, deps: AttendedE
     sweep: async () => (await load()).sweep(),
     discard: async (workloadId) => {
       try {
-        await (await load()).discard(workloadId, isKept);
+        await (await load()).discard(workloadId, rules);
       } catch (thrown) {
         log.warn(`What ${workloadId} left is removed later: ${messageOf(thrown)}`);
       }

@@ -32,7 +32,7 @@ export interface ClusterEngineDeps {
 const SWEEP_LIMIT_MS = 3000;
 const PING_MS = 10_000;
 const PING_LIMIT_MS = 10_000;
-const LEFTOVERS = ["Deployment", "Ingress", "Service", "Secret"] as const;
+const LEFTOVERS = ["Deployment", "Ingress", "Service", "Secret", "PersistentVolumeClaim"] as const;
 
 export function createClusterEngine(options: ClusterEngineOptions, deps: ClusterEngineDeps): PlatformLink {
   const { clock, log, signal: life } = deps;
@@ -64,10 +64,11 @@ export function createClusterEngine(options: ClusterEngineOptions, deps: Cluster
       { client, watch, whole, clock, log, signal: life },
     );
 
-  const discard: PlatformLink["discard"] = (workloadId, isKept) =>
+  const discard: PlatformLink["discard"] = (workloadId, { isKept, volumeRules }) =>
     inTurn(workloadId, async () => {
       if (isKept(workloadId)) return;
-      await removeSession({ ...ours, [SESSION_LABEL]: workloadId }, client);
+      const labels = { ...ours, [SESSION_LABEL]: workloadId };
+      await removeSession({ workloadId, labels, volumeRules: volumeRules(workloadId) }, client);
       whole.delete(workloadId);
     });
 
@@ -95,7 +96,7 @@ export function createClusterEngine(options: ClusterEngineOptions, deps: Cluster
         return [found];
       }),
     discard,
-    tidy: async (isKept) => {
+    tidy: async (rules) => {
       const live = new Set((await watch.lookAll()).filter(({ isGone }) => !isGone).map(({ workloadId }) => workloadId));
       const ids = new Set<string>();
       for (const kind of LEFTOVERS) {
@@ -105,7 +106,7 @@ export function createClusterEngine(options: ClusterEngineOptions, deps: Cluster
         }
       }
       // What runs is stopped first, by who stops things.
-      for (const id of ids) if (!live.has(id) && !isKept(id)) await discard(id, isKept);
+      for (const id of ids) if (!live.has(id)) await discard(id, rules);
     },
     follow: async (signal, onNews) => {
       const over = new AbortController();

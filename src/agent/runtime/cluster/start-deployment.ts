@@ -3,11 +3,14 @@ import { parseBytes } from "../../../contract/quantity.ts";
 import { ON_STOP_LABEL } from "../../../translate/container-labels.ts";
 import {
   type ClusterPlace,
+  claimName,
   type KubernetesManifest,
   OWNER_LABEL,
+  objectName,
   SESSION_LABEL,
   toKubernetesManifests,
 } from "../../../translate/kubernetes-manifests.ts";
+import type { VolumeRule } from "../../registry/volume-rules.ts";
 import type { ClusterKind } from "../cluster-api/cluster-answers.ts";
 import type { ClusterClient, Labels } from "../cluster-api/cluster-client.ts";
 import type { ProcessMark } from "../run-handle.ts";
@@ -45,10 +48,25 @@ export async function startDeployment(
   for (const manifest of deployment) await client.apply(manifest);
 }
 
-/** Everything of one session that its end leaves, but volumes that are kept. */
-export async function removeSession(ours: Labels, client: ClusterClient): Promise<void> {
-  for (const kind of ["Deployment", "Ingress", "Service", "Secret"] as const) await removeAll(kind, ours, client);
-  await removeAll("PersistentVolumeClaim", { ...ours, [ON_STOP_LABEL]: "delete" }, client);
+/**
+ * Everything of one session that its end leaves, the Deployment first, and the volumes that go with it. `volumeRules`: what was said
+ * last of a volume, by its name; what its label says is what was said at its last start.
+ */
+export async function removeSession(
+  session: {
+    readonly workloadId: string;
+    readonly labels: Labels;
+    readonly volumeRules: ReadonlyMap<string, VolumeRule>;
+  },
+  client: ClusterClient,
+): Promise<void> {
+  const { workloadId, labels, volumeRules } = session;
+  for (const kind of ["Deployment", "Ingress", "Service", "Secret"] as const) await removeAll(kind, labels, client);
+  const rules = new Map([...volumeRules].map(([name, rule]) => [claimName(objectName(workloadId), name), rule]));
+  for (const { metadata } of (await client.list("PersistentVolumeClaim", labels)).items) {
+    const rule = rules.get(metadata.name) ?? metadata.labels?.[ON_STOP_LABEL];
+    if (rule === "delete") await client.remove("PersistentVolumeClaim", metadata.name);
+  }
 }
 
 async function removeAll(kind: ClusterKind, labels: Labels, client: ClusterClient): Promise<void> {
