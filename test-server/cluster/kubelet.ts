@@ -7,7 +7,7 @@ import { type ObjectStore, wholeSeconds } from "./object-store.ts";
 export interface ImageProgram {
   /** Until it accepts; 20 ms unless given. */
   readonly readyAfterMs?: number;
-  /** It ends by itself after so long. */
+  /** It ends by itself after so long; it may also be ended by a test. */
   readonly ends?: { readonly afterMs: number; readonly exitCode: number; readonly reason: "Error" | "OOMKilled" };
   /** It takes no notice of SIGTERM for so long. */
   readonly stopMs?: number;
@@ -20,6 +20,8 @@ export interface Kubelet extends AsyncDisposable {
   /** No node takes any pod while this is set. */
   unschedulable: string | undefined;
   logs(pod: string, isPrevious: boolean): PodLog | undefined;
+  /** The session's program ends by itself. */
+  end(session: string, exitCode: number): void;
   /** What the session's program writes. */
   write(session: string, text: string): void;
   remove(pod: string, graceSeconds: number | undefined): void;
@@ -39,6 +41,7 @@ interface Running {
   readonly session: string;
   container: { readonly id: string; readonly log: PodLog & { lines: { time: string; text: string }[] } } | undefined;
   previous: PodLog | undefined;
+  exitCode: number | undefined;
   restarts: number;
   runs: number;
   sinceMs: number;
@@ -142,10 +145,13 @@ export function createKubelet(store: ObjectStore): Kubelet {
       } else begin(pod, one);
       return;
     }
-    if (one.phase === "running" && program?.ends !== undefined && sinceMs >= program.ends.afterMs) {
-      const { exitCode, reason } = program.ends;
+    const { ends } = program ?? {};
+    if (one.phase === "running" && (one.exitCode !== undefined || (ends !== undefined && sinceMs >= ends.afterMs))) {
+      const exitCode = one.exitCode ?? ends?.exitCode;
+      const reason = ends?.reason ?? "Error";
       const terminated = { exitCode, reason, finishedAt: wholeSeconds(), containerID: one.container?.id };
       endLog(one);
+      one.exitCode = undefined;
       one.phase = "backing-off";
       one.restarts += 1;
       one.sinceMs = nowMs;
@@ -207,6 +213,7 @@ export function createKubelet(store: ObjectStore): Kubelet {
       session: deployment.metadata.labels?.["sluice.workload"] ?? "",
       container: undefined,
       previous: undefined,
+      exitCode: undefined,
       restarts: 0,
       runs: 0,
       sinceMs: systemClock.monotonicMs(),
@@ -246,6 +253,9 @@ export function createKubelet(store: ObjectStore): Kubelet {
   return Object.assign(kubelet, {
     images,
     logs: (pod: string, isPrevious: boolean) => (isPrevious ? pods.get(pod)?.previous : pods.get(pod)?.container?.log),
+    end: (session: string, exitCode: number) => {
+      for (const one of pods.values()) if (one.session === session) one.exitCode = exitCode;
+    },
     write: (session: string, text: string) => {
       for (const one of pods.values()) if (one.session === session) write(one, text);
     },

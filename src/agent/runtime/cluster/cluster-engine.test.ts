@@ -14,7 +14,7 @@ const LADDER: StopLadder = [
   { signal: "SIGTERM", graceMs: 2000, toGroup: false },
   { signal: "SIGKILL", graceMs: 2000, toGroup: true },
 ];
-const POLL = { timeout: 10_000, interval: 20 };
+const POLL = { timeout: 20_000, interval: 20 };
 
 /** A cluster of its own: faults meet nobody else. */
 async function clusterOfItsOwn(): Promise<FakeCluster> {
@@ -72,7 +72,7 @@ describe.concurrent("a cluster", { timeout: 60_000 }, () => {
     expect(await run.exited).toMatchObject({ code: null, isAdopted: false });
     expect(podsOf(shared, "life")).toEqual([]);
     expect(shared.store.get("Deployment", "sluice-life")?.spec.replicas).toBe(0);
-    expect(await box.engine.sweep()).toEqual([]);
+    await expect.poll(() => box.engine.sweep(), POLL).toEqual([]);
 
     const woken = await box.start(workload, 2);
     await here.poll(() => isReady(woken), POLL).toBe(true);
@@ -155,9 +155,8 @@ describe.concurrent("a cluster", { timeout: 60_000 }, () => {
   test("gives the log of each container after the other, and each line once it was written", async ({
     expect: here,
   }) => {
-    shared.kubelet.images.set("twice:1", { ends: { afterMs: 400, exitCode: 1, reason: "Error" } });
     await using box = await openOn(shared, { stateDir: "/log" });
-    const run = await box.start(clusterSession("log", { image: "twice:1" }));
+    const run = await box.start(clusterSession("log"));
     const seen: EngineEntry[] = [];
     const life = new AbortController();
     const reading = (async () => {
@@ -171,6 +170,8 @@ describe.concurrent("a cluster", { timeout: 60_000 }, () => {
     })().catch(() => undefined);
     await here.poll(() => seen.length, POLL).toBeGreaterThanOrEqual(1);
     shared.kubelet.write("log", "a word in between");
+    await here.poll(() => seen.length, POLL).toBeGreaterThanOrEqual(2);
+    shared.kubelet.end("log", 1);
     await here.poll(() => seen.length, POLL).toBeGreaterThanOrEqual(3);
     life.abort();
     await reading;
@@ -195,7 +196,7 @@ describe.concurrent("a cluster", { timeout: 60_000 }, () => {
     });
     box.unkept.add("taken");
     await box.engine.discard("taken");
-    expect(await box.engine.sweep()).toEqual([]);
+    await expect.poll(() => box.engine.sweep(), POLL).toEqual([]);
     expect(podsOf(shared, "taken")).toHaveLength(1);
     expect(theirs.mark.workloadId).toBe("taken");
   });
@@ -204,7 +205,7 @@ describe.concurrent("a cluster", { timeout: 60_000 }, () => {
 describe.concurrent("whatever goes wrong", { timeout: 60_000 }, () => {
   test("the next agent finds what runs and what ends, and what was discarded goes", async ({ expect: here }) => {
     await using cluster = await clusterOfItsOwn();
-    cluster.kubelet.images.set("slow:1", { stopMs: 1500 });
+    cluster.kubelet.images.set("slow:1", { stopMs: 600_000 });
     {
       await using box = openClusterUnderTest({ cluster });
       await box.untilReady();
@@ -221,11 +222,12 @@ describe.concurrent("whatever goes wrong", { timeout: 60_000 }, () => {
     box.unkept.add("sleeps");
     await using _ = box;
     await box.untilReady();
-    const found = new Map((await box.engine.sweep()).map((run) => [run.mark.workloadId, run]));
+    const found = new Map((box.appearances.at(-1) ?? []).map((run) => [run.mark.workloadId, run]));
     expect([...found.keys()].sort()).toEqual(["ends", "runs"]);
     const adopted = found.get("runs")?.adopt();
     expect(adopted).toMatchObject({ isAdopted: true, label: "deployment apps/sluice-runs", mark: { generation: 1 } });
     const ending = found.get("ends")?.adopt();
+    cluster.kubelet.images.set("slow:1", {});
     expect(await ending?.exited).toMatchObject({ code: null });
     await here.poll(() => cluster.store.get("Deployment", "sluice-sleeps"), POLL).toBeUndefined();
     expect(podsOf(cluster, "runs")).toHaveLength(1);
@@ -263,7 +265,7 @@ describe.concurrent("whatever goes wrong", { timeout: 60_000 }, () => {
       isCounting = false;
       await using box = openClusterUnderTest({ cluster });
       await box.untilReady();
-      const before = await box.engine.sweep();
+      const before = box.appearances.at(-1) ?? [];
       // Where a pod is asked for, all else of the session is there.
       if (before.length > 0) expect(namesOf(cluster)).toHaveLength(4);
       const run = await box.start(workload, 2);
