@@ -27,6 +27,7 @@ import { createCommandedFile } from "./registry/commanded-file.ts";
 import { createExpectedFile } from "./registry/expected-file.ts";
 import { createRegistry } from "./registry/registry.ts";
 import { openVolumeRules } from "./registry/volume-rules.ts";
+import { openRemote } from "./remote/open-remote.ts";
 import { UNKNOWN_BOOT_ID } from "./runtime/process/linux-process-runtime.ts";
 import { createServiceManager } from "./service-manager/service-manager.ts";
 import { statusLine } from "./service-manager/status-line.ts";
@@ -158,12 +159,14 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
     notices,
   );
   const { store, reconciler } = engine;
+  const remote = openRemote(context, { runDirectory, bootId, fileDeps });
   const link = createUplinkLink(context, engine, {
     reporter,
     badInputs,
     journal,
     logFile: (id) => source.logFile(id),
     touch: engine.sessions.touch,
+    remote,
   });
   const view = createAgentView(
     {
@@ -197,6 +200,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       guard: engine.guard,
       node: engine.node.latest,
       capabilities: link.capabilities,
+      remote: { allows: [...remote.abilities] },
       tunnelOf: engine.tunnels.statusOf,
       tunnelFacts: tunnelFacts.read,
       sessions: engine.sessions,
@@ -253,7 +257,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   await boot.save();
   reconciler.wake({ reason: "boot", isLoud: true });
   const enrolment = context.enrolment === undefined ? [] : [context.enrolment];
-  const uplink = [...enrolment, reporter, ...link.services, link];
+  const uplink = [...enrolment, reporter, ...link.services, remote, link];
   await runServices([...engine.services, localApi, metricsServer, ...uplink, serviceManager], signal);
   await engine.commit();
   leaveRunDirectory(runDirectory);
