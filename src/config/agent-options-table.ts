@@ -12,6 +12,7 @@ import {
 import { SESSION_PLATFORMS, type SessionPlatformName } from "../contract/session-spec.ts";
 import { hostSchema as hostNameSchema, ipAddressSchema } from "../contract/tunnel-spec.ts";
 import { type AgentOption, type DefaultContext, derivedOption, option, unsetOption } from "./agent-option.ts";
+import { CLUSTER_OPTIONS } from "./cluster-options-table.ts";
 import {
   booleanValue,
   bytesValue,
@@ -40,13 +41,6 @@ const schemeSchema = z.string().regex(/^[a-z][a-z0-9+.-]{0,19}$/);
 const hostSchema = z.string().regex(/^(?:\*\.)?[A-Za-z0-9_.:[\]-]{1,253}$/);
 const imagePatternSchema = z.string().regex(/^(?:\*|[A-Za-z0-9][A-Za-z0-9._/:@-]{0,299}\*?)$/);
 const commandPatternSchema = z.string().regex(/^(?:\*|\/[^\p{Cc}]{1,1023})$/u);
-/** Names that Kubernetes has for a namespace, and for nearly everything else. */
-const dnsLabelSchema = z.string().regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/);
-const DNS_LABEL_ALLOWED = "1 to 63 small letters, digits or dashes, no dash at either end";
-const dnsNameSchema = z.string().regex(/^(?=.{1,253}$)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/);
-const DNS_NAME_ALLOWED = "small letters, digits, dots or dashes, no dot or dash at either end";
-const ingressHostSchema = z.string().regex(/^(?=.*\{\{session\}\})(?:[a-z0-9.-]|\{\{(?:session|port)\}\}){1,253}$/);
-const INGRESS_HOST_ALLOWED = "a name with {{session}} in it, such as {{port}}-{{session}}.apps.example";
 /** A cluster is shared by many: it is used where somebody says so. */
 const DEFAULT_PLATFORMS = ["docker", "podman", "process"] as const satisfies readonly SessionPlatformName[];
 const pathSchema = z
@@ -192,24 +186,7 @@ export const AGENT_OPTIONS = {
     help: "After a start or a wake no session hibernates by itself for this long.",
   }),
 
-  "kubernetes.kubeconfig": unsetOption(pathValue(), {
-    help: "By which a cluster is asked. Without it: the service account of the pod that the agent runs in.",
-  }),
-  "kubernetes.namespace": option(schemaValue(dnsLabelSchema, DNS_LABEL_ALLOWED, "name"), "default", {
-    help: "Where in the cluster everything of this box's sessions is made. It must be there.",
-  }),
-  "kubernetes.service": option(choiceValue(["cluster-ip", "node-port", "load-balancer"]), "cluster-ip", {
-    help: "Who reaches the ports of sessions in the cluster: who is inside it, who reaches a node, or who reaches its load balancer.",
-  }),
-  "kubernetes.ingressHost": unsetOption(schemaValue(ingressHostSchema, INGRESS_HOST_ALLOWED, "template"), {
-    help: "Host under which ports of the scheme `http` are published by an Ingress. Without it none is.",
-  }),
-  "kubernetes.ingressClass": unsetOption(schemaValue(dnsLabelSchema, DNS_LABEL_ALLOWED, "name"), {
-    help: "Who publishes them. Without it: the cluster's default.",
-  }),
-  "kubernetes.storageClass": unsetOption(schemaValue(dnsNameSchema, DNS_NAME_ALLOWED, "name"), {
-    help: "Of volumes in the cluster. Without it: the cluster's default.",
-  }),
+  ...CLUSTER_OPTIONS,
 
   "metrics.listen": unsetOption(loopbackListenValue(), {
     help: "Where Prometheus reads `/metrics`. Without it they are on the agent's socket alone (`GET /v1/metrics`).",

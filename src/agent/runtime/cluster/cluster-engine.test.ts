@@ -38,7 +38,7 @@ const namesOf = (cluster: FakeCluster) =>
     cluster.store.list(kind).map(({ metadata }) => `${kind}/${metadata.name}`),
   );
 
-describe.concurrent("a cluster", { timeout: 60_000 }, () => {
+describe.concurrent("a cluster", { timeout: 120_000 }, () => {
   let shared: FakeCluster;
   beforeAll(async () => {
     shared = await startFakeCluster();
@@ -72,7 +72,7 @@ describe.concurrent("a cluster", { timeout: 60_000 }, () => {
     expect(await run.exited).toMatchObject({ code: null, isAdopted: false });
     expect(podsOf(shared, "life")).toEqual([]);
     expect(shared.store.get("Deployment", "sluice-life")?.spec.replicas).toBe(0);
-    await expect.poll(() => box.engine.sweep(), POLL).toEqual([]);
+    await here.poll(() => box.engine.sweep(), POLL).toEqual([]);
 
     const woken = await box.start(workload, 2);
     await here.poll(() => isReady(woken), POLL).toBe(true);
@@ -184,7 +184,7 @@ describe.concurrent("a cluster", { timeout: 60_000 }, () => {
     );
   });
 
-  test("a name that a stranger has is said, and the stranger is left alone", async () => {
+  test("a name that a stranger has is said, and the stranger is left alone", async ({ expect: here }) => {
     await using others = await openOn(shared, { stateDir: "/stranger" });
     const theirs = await others.start(clusterSession("taken"));
     await using box = await openOn(shared, { stateDir: "/mine" });
@@ -196,13 +196,13 @@ describe.concurrent("a cluster", { timeout: 60_000 }, () => {
     });
     box.unkept.add("taken");
     await box.engine.discard("taken");
-    await expect.poll(() => box.engine.sweep(), POLL).toEqual([]);
+    await here.poll(() => box.engine.sweep(), POLL).toEqual([]);
     expect(podsOf(shared, "taken")).toHaveLength(1);
     expect(theirs.mark.workloadId).toBe("taken");
   });
 });
 
-describe.concurrent("whatever goes wrong", { timeout: 60_000 }, () => {
+describe.concurrent("whatever goes wrong", { timeout: 120_000 }, () => {
   test("the next agent finds what runs and what ends, and what was discarded goes", async ({ expect: here }) => {
     await using cluster = await clusterOfItsOwn();
     cluster.kubelet.images.set("slow:1", { stopMs: 600_000 });
@@ -235,7 +235,9 @@ describe.concurrent("whatever goes wrong", { timeout: 60_000 }, () => {
     expect(await adopted?.exited).toMatchObject({ reason: "removed" });
   });
 
-  test("an agent that dies at any call leaves one Deployment at most, and the next start makes it whole", async () => {
+  test("an agent that dies at any call leaves one Deployment at most, and the next start makes it whole", async ({
+    expect: here,
+  }) => {
     await using cluster = await clusterOfItsOwn();
     const volumes = [{ name: "own", path: "/own", onStop: "delete" as const }];
     const workload = clusterSession("edge", { ports: [{ port: 80, scheme: "http" }], env: { KEY: "k" } }, { volumes });
@@ -275,7 +277,7 @@ describe.concurrent("whatever goes wrong", { timeout: 60_000 }, () => {
         "Secret/sluice-edge",
         "Service/sluice-edge",
       ]);
-      await expect.poll(() => podsOf(cluster, "edge").length, POLL).toBe(1);
+      await here.poll(() => podsOf(cluster, "edge").length, POLL).toBe(1);
       await run.stop(LADDER);
       box.unkept.add("edge");
       await box.engine.discard("edge");
