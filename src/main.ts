@@ -26,11 +26,14 @@ import { createSpawner } from "./base/spawn.ts";
 import { acquireStateLock, type StateLock } from "./base/state-lock.ts";
 import type { CommandContext, CommandIo } from "./cli/command-context.ts";
 import { runProgram } from "./cli/program.ts";
+import type { ForwardedSignal } from "./cli/remote/console.ts";
+import type { RemoteTools } from "./cli/remote/remote-tools.ts";
 import { createLocalAgent } from "./client/local-agent.ts";
 import type { AgentOptions } from "./config/agent-options.ts";
 import { configuredSecrets } from "./config/configured-secrets.ts";
-import { ERROR_POLICY } from "./contract/error-code.ts";
+import { ERROR_POLICY, toAppError } from "./contract/error-code.ts";
 import type { CleanupWish } from "./contract/local-status.ts";
+import { HOLDER_COMMAND } from "./contract/remote/holder-call.ts";
 
 /** Of one workload, while the journal does not read. */
 const JOURNAL_QUEUE_BYTES = 262_144;
@@ -39,19 +42,70 @@ const clock = systemClock;
 const redactor = createRedactor();
 const spawner = createSpawner({ ambient: process.env }, { clock });
 
+interface StopSignals {
+  readonly signal: AbortSignal;
+  /** They go to the listener instead, SIGQUIT too, and a reader that leaves is its own matter, until the returned function is called. */
+  take(listener: (name: ForwardedSignal) => void): () => void;
+}
+
 /** The one signal of this process: the first SIGINT, SIGTERM or SIGHUP aborts it, the second ends the process at once. */
-function createStopSignal(): AbortSignal {
+function createStopSignals(): StopSignals {
   const stop = new AbortController();
-  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.on(name, () => {
+  let taken: ((name: ForwardedSignal) => void) | undefined;
+  for (const name of ["INT", "TERM", "HUP"] as const) {
+    process.on(`SIG${name}`, () => {
+      if (taken !== undefined) return taken(name);
       if (stop.signal.aborted) process.exit(ERROR_POLICY.cancelled.exit);
-      stop.abort(new AppError("cancelled", `received ${name}`));
+      stop.abort(new AppError("cancelled", `received SIG${name}`));
     });
   }
   // A reader that left (`sluice status | head`) ends the command, and is no fault.
-  process.stdout.on("error", () => stop.abort(new AppError("cancelled", "nobody reads the output")));
+  process.stdout.on("error", () => {
+    if (taken === undefined) stop.abort(new AppError("cancelled", "nobody reads the output"));
+  });
   process.stderr.on("error", () => undefined);
-  return stop.signal;
+  return {
+    signal: stop.signal,
+    take: (listener) => {
+      const onQuit = () => listener("QUIT");
+      taken = listener;
+      process.on("SIGQUIT", onQuit);
+      return () => {
+        taken = undefined;
+        process.off("SIGQUIT", onQuit);
+      };
+    },
+  };
+}
+
+function createRemoteTools(stops: StopSignals): RemoteTools {
+  const program = `sluice/${readVersion()}`;
+  return {
+    openConsole: async () => {
+      const { createProcessConsole } = await import("./cli/remote/process-console.ts");
+      return createProcessConsole({ process, terminalType: process.env["TERM"], takeSignals: stops.take });
+    },
+    createSession: async () => {
+      const { createRemoteSession } = await import("./remote/remote-session.ts");
+      const { createWindowLedger } = await import("./remote/receive-window.ts");
+      return createRemoteSession(
+        { side: "operator", program },
+        { clock, newId: randomUUID, ledger: createWindowLedger() },
+      );
+    },
+    createDialler: async ({ ca }) => {
+      const { createRouterDialler } = await import("./remote/router-dialler.ts");
+      return createRouterDialler({ client: program }, { clock, authorities: () => (ca === undefined ? [] : [ca]) });
+    },
+    random: systemRandom,
+    self: [process.execPath, ...process.execArgv, ...process.argv.slice(1, 2)],
+    runForeground: async (file, args, options) => {
+      const { runForeground } = await import("./base/run-foreground.ts");
+      return runForeground(file, args, options);
+    },
+    spawnDetached: spawner.spawnDetached,
+    pid: process.pid,
+  };
 }
 
 /**
@@ -151,10 +205,35 @@ function isUnderJournal(): boolean {
   }
 }
 
+/** How this very program is started again: with Node's defaults, because what it is started for moves bytes. */
+function ownProgram() {
+  const names = ["NODE_COMPILE_CACHE", "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_"];
+  const env = names.flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return { file: process.execPath, args: [process.argv[1] ?? ""], env: Object.fromEntries(env) };
+}
+
+async function runHolderCommand(config: string | undefined, signal: AbortSignal): Promise<number> {
+  try {
+    const { runHolder } = await import("./holder/holder.ts");
+    await runHolder(config ?? "", { clock, pid: process.pid }, signal);
+    return 0;
+  } catch (thrown) {
+    const error = toAppError(thrown);
+    process.stderr.write(`${formatLogLine(clock, "error", "REMOTE", messageOf(error))}\n`);
+    return ERROR_POLICY[error.code].exit;
+  }
+}
+
 async function main(): Promise<number> {
   const crashLog: { path: string | undefined } = { path: undefined };
   endOnFault(crashLog);
-  const signal = createStopSignal();
+  const stops = createStopSignals();
+  const { signal } = stops;
+  // No command for people: an agent starts it.
+  if (process.argv[2] === HOLDER_COMMAND) return runHolderCommand(process.argv[3], signal);
   const io = createIo();
   const context: CommandContext = {
     version: readVersion(),
@@ -197,6 +276,7 @@ async function main(): Promise<number> {
           redactor,
           spawner,
           version: readVersion(),
+          program: ownProgram(),
           pid: process.pid,
           userId: process.getuid?.() ?? 0,
           runtimeDirectory: process.env["RUNTIME_DIRECTORY"],
@@ -232,6 +312,22 @@ async function main(): Promise<number> {
         stop,
       );
     },
+    runRouter: async ({ options }, stop) => {
+      const { createWinstonLog } = await import("./base/winston-log.ts");
+      const { runRouter } = await import("./router/run-router.ts");
+      const form = isUnderJournal() ? "journal" : "plain";
+      const sink = createWinstonLog(
+        { level: options.log.level, maxFileBytes: 0, keepFiles: 0, console: form },
+        { clock, redact: redactor.redact, stream: process.stdout },
+      );
+      const log = sink.for("REMOTE");
+      const deps = { clock, random: systemRandom, log, version: readVersion(), addSecret: redactor.addSecret };
+      try {
+        await runRouter(options, { ...deps, announce: (port) => io.write(`Router: port ${port}\n`) }, stop);
+      } finally {
+        await sink.close();
+      }
+    },
     inspectBackup: async (path) => (await import("./hub/store/sqlite/inspect-backup.ts")).inspectBackup(path),
     restoreHub: async ({ options }, from) => {
       if (options.store.kind !== "sqlite") {
@@ -260,6 +356,7 @@ async function main(): Promise<number> {
     cleanupWithoutAgent: (options, wanted) => cleanUp(options, wanted, { log: createConsoleLog(io), signal }),
     runProgram: spawner.runProgram,
     readFfmpeg: readFfmpegCapabilities,
+    remote: createRemoteTools(stops),
   };
   return runProgram(process.argv.slice(2), context);
 }

@@ -7,7 +7,7 @@ import { systemClock } from "../src/base/clock.ts";
 import { AppError } from "../src/base/errors.ts";
 import { createHttpFetch, type HttpFetch } from "../src/base/http-fetch.ts";
 import { createMemoryLog } from "../src/base/log.ts";
-import type { SessionRunSpec } from "../src/contract/session-spec.ts";
+import type { SessionRunSpec, VolumeRule } from "../src/contract/session-spec.ts";
 import type { SessionWorkload } from "../src/contract/workload.ts";
 import type { ContainerDaemon } from "./container-daemon.ts";
 
@@ -16,6 +16,8 @@ export interface EngineUnderTest extends AsyncDisposable {
   readonly engine: SessionEngine;
   /** Whose discarded sessions may go; all are kept unless they are in here. */
   readonly unkept: Set<string>;
+  /** What was said last of a session's volumes. */
+  readonly rules: Map<string, ReadonlyMap<string, VolumeRule>>;
   readonly lines: () => readonly string[];
   /** What it found whenever the daemon answered. */
   readonly appearances: readonly (readonly FoundRun[])[];
@@ -40,6 +42,7 @@ export async function openEngineUnderTest({
   const life = new AbortController();
   const log = createMemoryLog();
   const unkept = new Set<string>();
+  const rules = new Map<string, ReadonlyMap<string, VolumeRule>>();
   const appearances: (readonly FoundRun[])[] = [];
   const real = createHttpFetch({ socketPath: daemon.socketPath });
   const engine = openContainerEngine(
@@ -57,11 +60,13 @@ export async function openEngineUnderTest({
     onAppeared: async () => void appearances.push(await engine.sweep()),
     onChange: () => undefined,
     isKept: (id) => !unkept.has(id),
+    volumeRules: (id) => rules.get(id) ?? new Map(),
     isAwaited: () => false,
   });
   return {
     engine,
     unkept,
+    rules,
     appearances,
     lines: () => log.lines,
     start: (workload, generation = 1) =>

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { CommandContext, Finish } from "./command-context.ts";
+import { REMOTE_EXIT } from "./remote/remote-failure.ts";
 
 export type CreateCommand = (context: CommandContext, finish: Finish) => Command;
 
@@ -8,6 +9,8 @@ export interface CommandEntry {
   /** For the list of all commands. */
   readonly summary: string;
   readonly group: CommandGroup;
+  /** Exit status of wrong arguments, where 64 may be that of a program on a box. */
+  readonly usageExit?: number;
   /** Its code is read when it is named and not before: an agent holds none of the others'. */
   readonly load: () => Promise<CreateCommand>;
 }
@@ -26,6 +29,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "run a hub: hold what every box should run, and show what it does",
     group: "On a hub's machine:",
     load: async () => (await import("./commands/hub.ts")).hubCommand,
+  },
+  {
+    name: "router",
+    summary: "run a router: bring both ends of remote sessions together, for a hub",
+    group: "On a hub's machine:",
+    load: async () => (await import("./commands/router.ts")).routerCommand,
   },
   {
     name: "enrol",
@@ -104,6 +113,40 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "applications on boxes: start, look, hibernate, wake, stop",
     group: "A fleet, through its hub:",
     load: async () => (await import("./commands/session.ts")).sessionCommand,
+  },
+  {
+    name: "exec",
+    summary: "run a command on a box, or on many, or open a shell there",
+    group: "A fleet, through its hub:",
+    usageExit: REMOTE_EXIT.usage,
+    load: async () => (await import("./commands/exec.ts")).execCommand,
+  },
+  {
+    name: "forward",
+    summary: "reach ports of a box, and what it can reach, from here",
+    group: "A fleet, through its hub:",
+    usageExit: REMOTE_EXIT.usage,
+    load: async () => (await import("./commands/forward.ts")).forwardCommand,
+  },
+  {
+    name: "rsync",
+    summary: "copy files to and from boxes with rsync, once or on every change",
+    group: "A fleet, through its hub:",
+    usageExit: REMOTE_EXIT.usage,
+    load: async () => (await import("./commands/rsync.ts")).rsyncCommand,
+  },
+  {
+    name: "rsh",
+    summary: "what rsync calls in the place of ssh",
+    group: "A fleet, through its hub:",
+    usageExit: REMOTE_EXIT.usage,
+    load: async () => (await import("./commands/rsh.ts")).rshCommand,
+  },
+  {
+    name: "remote",
+    summary: "open remote sessions: look, end",
+    group: "A fleet, through its hub:",
+    load: async () => (await import("./commands/remote.ts")).remoteCommand,
   },
   {
     name: "apply",

@@ -17,7 +17,17 @@ export interface OptionShape {
 }
 
 /** What only a hub, or a file of ours, knows. */
-export const NAME_KINDS = ["box", "stream", "rollout", "tunnel", "session", "context", "rule", "token"] as const;
+export const NAME_KINDS = [
+  "box",
+  "stream",
+  "rollout",
+  "tunnel",
+  "session",
+  "remote",
+  "context",
+  "rule",
+  "token",
+] as const;
 export type NameKind = (typeof NAME_KINDS)[number];
 
 export type Completion =

@@ -51,18 +51,26 @@ export async function findHub(flags: HubFlags, context: CommandContext): Promise
 
 /** Throws `config` when no hub is known. */
 export async function openHub(flags: HubFlags, context: CommandContext): Promise<HubClient> {
-  const chosen = await findHub(flags, context);
-  if (chosen === undefined) {
-    throw new AppError(
-      "config",
-      "no hub is known here: log in with sluice login HUB, or set SLUICE_HUB and SLUICE_HUB_TOKEN",
-    );
-  }
-  return connect(chosen, context);
+  return connect(await chooseHub(flags, context), context);
 }
 
-export async function connect({ hub, token, ca, caFile }: ChosenContext, context: CommandContext): Promise<HubClient> {
-  return context.connectHub({ hub, token, ca: caFile === undefined ? ca : await readCa(caFile, context) });
+/** As `findHub`. Throws `config` when no hub is known. */
+export async function chooseHub(flags: HubFlags, context: CommandContext): Promise<ChosenContext> {
+  const chosen = await findHub(flags, context);
+  if (chosen !== undefined) return chosen;
+  throw new AppError(
+    "config",
+    "no hub is known here: log in with sluice login HUB, or set SLUICE_HUB and SLUICE_HUB_TOKEN",
+  );
+}
+
+export async function connect(chosen: ChosenContext, context: CommandContext): Promise<HubClient> {
+  return context.connectHub({ hub: chosen.hub, token: chosen.token, ca: await caOf(chosen, context) });
+}
+
+/** PEM of the authority that the hub's certificate must lead to. */
+export async function caOf({ ca, caFile }: ChosenContext, context: CommandContext): Promise<string | undefined> {
+  return caFile === undefined ? ca : readCa(caFile, context);
 }
 
 /** Throws `config` for a file that holds no certificates. */

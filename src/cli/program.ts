@@ -6,7 +6,7 @@ import { COMMANDS } from "./command-table.ts";
 
 const HELP_FOOTER = `
 Exit status: 0 done · 64 wrong arguments · 66 no such thing · 69 nothing answers · 75 try again later ·
-             77 not allowed · 78 wrong configuration · 70 a fault of ours
+             77 not allowed · 78 wrong configuration · 70 a fault of ours · exec, forward, rsync, rsh: see their help
 Manual: docs/operations.md (a box: commands, states, what to do), docs/cli.md (every command),
         docs/configuration.md (every option of an agent)`;
 
@@ -22,7 +22,8 @@ export async function runProgram(args: readonly string[], context: CommandContex
     await program.parseAsync([...args], { from: "user" });
     return exitCode;
   } catch (thrown) {
-    return report(thrown, context);
+    const usageExit = COMMANDS.find(({ name }) => name === args[0])?.usageExit ?? ERROR_POLICY.invalid.exit;
+    return report(thrown, context, usageExit);
   }
 }
 
@@ -38,6 +39,8 @@ export async function createProgram(context: CommandContext, { named, finish }: 
     .description("Keeps FFmpeg streams running on unattended boxes.")
     .version(`sluice ${context.version}`, "-V, --version", "print the version")
     .commandsGroup("Everywhere:")
+    // What follows a command's name is the command's alone: an argument for a program on a box may look like an option of ours.
+    .enablePositionalOptions()
     .helpCommand("help [command]", "show the help of a command")
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .addHelpText("after", HELP_FOOTER);
@@ -72,9 +75,9 @@ function pathOf(command: Command): string {
   return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }
 
-function report(thrown: unknown, { io, signal }: CommandContext): number {
+function report(thrown: unknown, { io, signal }: CommandContext, usageExit: number): number {
   // commander has already said what is wrong, or shown the help that was asked for.
-  if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : ERROR_POLICY.invalid.exit;
+  if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : usageExit;
   if (signal.aborted) return ERROR_POLICY.cancelled.exit;
   const error = toAppError(thrown);
   io.writeError(`sluice: ${error.code === "internal" ? `a fault of ours: ${messageOf(thrown)}` : error.message}\n`);

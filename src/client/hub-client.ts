@@ -20,6 +20,7 @@ import {
 import { type HubEventView, hubEventPageSchema, hubEventSchema } from "../contract/fleet/hub-event.ts";
 import { type LogRecord, logRecordSchema } from "../contract/fleet/log-line.ts";
 import { MAX_PAGE_LIMIT, pageSchema } from "../contract/fleet/page.ts";
+import { type RemoteCreate, remoteAdmissionSchema, remoteViewSchema } from "../contract/fleet/remote.ts";
 import { type RolloutPut, rolloutViewSchema } from "../contract/fleet/rollout.ts";
 import { placementSchema, type SessionWish, sessionViewSchema } from "../contract/fleet/session.ts";
 import { telemetryViewSchema } from "../contract/fleet/telemetry-view.ts";
@@ -76,6 +77,7 @@ export function createHubClient(endpoint: HubEndpoint, deps: HubTransportDeps) {
     rollouts: rolloutCalls(transport),
     tunnels: tunnelCalls(transport),
     sessions: sessionCalls(transport),
+    remote: remoteCalls(transport),
     enrolments: enrolmentCalls(transport),
     tokens: tokenCalls(transport),
     alerts: alertCalls(transport),
@@ -205,6 +207,22 @@ function sessionCalls(transport: HubTransport) {
       { volumes, ifRevision }: Condition & { readonly volumes?: "keep" | "delete" | undefined },
       signal: AbortSignal,
     ) => ask({ method: "DELETE", path: pathOf(id), query: { volumes }, ifRevision }, sessionViewSchema, signal),
+  };
+}
+
+function remoteCalls(transport: HubTransport) {
+  const { ask, tell } = transport;
+  const pathOf = (id: string, ...more: string[]) => hubPath("remote", id, ...more);
+  return {
+    list: lister(transport, hubPath("remote"), pageSchema(remoteViewSchema)),
+    get: (id: string, signal: AbortSignal) => ask({ path: pathOf(id) }, remoteViewSchema, signal),
+    /** What it answers holds a secret. */
+    create: (box: string, body: RemoteCreate, signal: AbortSignal) =>
+      ask({ method: "POST", path: hubPath("boxes", box, "remote"), body }, remoteAdmissionSchema, signal),
+    /** A new ticket for a session whose connection broke. What it answers holds a secret. */
+    rejoin: (id: string, signal: AbortSignal) =>
+      ask({ method: "POST", path: pathOf(id, "rejoin") }, remoteAdmissionSchema, signal),
+    end: (id: string, signal: AbortSignal) => tell({ method: "DELETE", path: pathOf(id) }, signal),
   };
 }
 

@@ -27,7 +27,7 @@ export const workloadStatusSchema = z.object({
   fault: z.enum(HEALTH_CAUSES).optional(),
   pid: z.int().optional(),
   generation: z.int(),
-  /** Starts after the first one, since the workload was last changed. */
+  /** Starts after the first one, since the workload was last changed or woken. */
   restarts: z.int(),
   since: z.string(),
   nextStartInSeconds: z.number().optional(),
@@ -183,6 +183,8 @@ export const agentStatusSchema = z.object({
       ),
     })
     .optional(),
+  /** What operators may do here from afar; empty: nothing. */
+  remote: z.object({ allows: z.array(z.string()) }).optional(),
   /** Inputs that were refused or skipped since the start, by kind. */
   badInputs: z.record(z.string(), z.int()),
   workloads: z.array(workloadStatusSchema),

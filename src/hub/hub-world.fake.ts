@@ -6,9 +6,10 @@ import { systemClock } from "../base/clock.ts";
 import { createMemoryLog, type MemoryLog } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
 import type { HubOptions } from "../config/hub-options.ts";
+import { createAuthenticator } from "./auth/authenticator.ts";
 import type { Route } from "./http/route.ts";
 import { type CreateRouter, createParts, runHub, type StartedHub } from "./hub.ts";
-import type { HubContext } from "./hub-context.ts";
+import { testHubContext } from "./hub-context.fake.ts";
 import { createMemoryStore } from "./store/memory/memory-store.ts";
 
 /** A whole hub over real HTTP on a free port, for tests. */
@@ -137,19 +138,12 @@ export function sha256(text: string): string {
 /** The routes that a hub serves, without a hub. */
 export function hubRoutes(): readonly Route[] {
   const newId = () => randomUUID();
-  const context: HubContext = {
-    hubId: "hub",
-    version: "0.0.0",
-    store: createMemoryStore({ newId }),
-    clock: systemClock,
-    random: systemRandom,
-    log: createMemoryLog(),
-    newSecret: newId,
-    secrets: undefined,
-    life: new AbortController().signal,
-  };
-  const options = { enrolment: { approval: "automatic" }, store: { kind: "memory" } } as const;
-  return createParts(options, { context, hub: () => ({ url: "http://hub", caSha256: undefined }) }).routes;
+  const store = createMemoryStore({ newId });
+  const context = testHubContext({ store, clock: systemClock, life: new AbortController().signal });
+  const options = { enrolment: { approval: "automatic" }, store: { kind: "memory" }, files: { dataDir: "" } } as const;
+  const authenticator = createAuthenticator(context);
+  const hub = () => ({ url: "http://hub", caSha256: undefined });
+  return createParts(options, { context, hub, authenticator }).routes;
 }
 
 export function streamBody(id: string, spec: Record<string, unknown> = {}) {

@@ -62,6 +62,8 @@ async function readNames(kind: NameKind, context: CommandContext): Promise<reado
       return (await collect(hub.tunnels.list({ limit }, signal))).map(({ uid }) => uid);
     case "session":
       return (await collect(hub.sessions.list({ limit }, signal))).map(({ id }) => id);
+    case "remote":
+      return (await collect(hub.remote.list({ limit }, signal))).map(({ id }) => id);
     case "rule":
       return (await collect(hub.alerts.rules({ limit }, signal))).map(({ id }) => id);
     case "token":

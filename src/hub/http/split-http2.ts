@@ -5,8 +5,11 @@ import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import type { Clock } from "../../base/clock.ts";
 
-/** What a client offers with TLS, in the order in which this server wants it. */
-export const HTTP2_PROTOCOLS = ["h2", "http/1.1"];
+/**
+ * What a client may offer with TLS, in the order in which this server wants it. Browsers and many programs offer both and want pages
+ * and the API, which speak HTTP/1.1; who speaks gRPC offers HTTP/2 alone.
+ */
+export const HTTP2_PROTOCOLS = ["http/1.1", "h2"];
 /** Every connection of HTTP/2 begins with `PRI * HTTP/2.0`, and no request of HTTP/1.1 does. */
 const PREFACE = Buffer.from("PRI");
 
@@ -25,9 +28,14 @@ export function splitHttp2(
   const keep = (socket: Socket) => {
     for (const listener of listeners) listener.call(server, socket);
   };
+  const take = (socket: Socket) => {
+    // Servers of HTTP/1.1 leave it to each request what the end of the other side means; here it is the end of the connection.
+    socket.allowHalfOpen = false;
+    serve(socket);
+  };
   server.on(event, (socket: Socket) => {
     if (socket instanceof TLSSocket) {
-      if (socket.alpnProtocol === "h2") serve(socket);
+      if (socket.alpnProtocol === "h2") take(socket);
       else keep(socket);
       return;
     }
@@ -35,7 +43,7 @@ export function splitHttp2(
     readFirst(
       socket,
       () => late.clear(),
-      (isHttp2) => (isHttp2 ? serve(socket) : keep(socket)),
+      (isHttp2) => (isHttp2 ? take(socket) : keep(socket)),
     );
   });
 }

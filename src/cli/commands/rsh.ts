@@ -1,0 +1,54 @@
+import { Command } from "commander";
+import type { CommandContext, Finish } from "../command-context.ts";
+import { findBox } from "../find-box.ts";
+import { forwardSignals } from "../remote/forward-signals.ts";
+import { createVoice, openReach } from "../remote/reach-box.ts";
+import { failure } from "../remote/remote-failure.ts";
+import { reportOutcome, withRemoteExits } from "../remote/report-outcome.ts";
+import { parseRshCall } from "../remote/rsh-arguments.ts";
+import { type RunningExec, runExec } from "../remote/run-exec.ts";
+
+export function rshCommand(context: CommandContext, finish: Finish): Command {
+  return new Command("rsh")
+    .description("what rsync calls in the place of ssh: rsync -e 'sluice rsh' SRC… BOX:PATH")
+    .usage("[-l USER] BOX rsync --server …")
+    .argument("[word...]")
+    .allowUnknownOption()
+    .passThroughOptions()
+    .addHelpText(
+      "after",
+      `
+The hub is that of SLUICE_CONTEXT, or the current one. sluice rsync calls this for you.`,
+    )
+    .action(async (words: string[]) => finish(await withRemoteExits(context, () => runRsh(words, context))));
+}
+
+async function runRsh(words: readonly string[], context: CommandContext): Promise<number> {
+  const { io, clock } = context;
+  const call = parseRshCall(words);
+  using reach = await openReach({}, context);
+  const console = await context.remote.openConsole();
+  const stop = new AbortController();
+  let running: RunningExec | undefined;
+  const release = forwardSignals(
+    { console, clock },
+    {
+      running: () => running,
+      giveUp: (name) => stop.abort(failure("unreachable", "cancelled", `SIG${name} came before anything was begun`)),
+    },
+  );
+  try {
+    const signal = AbortSignal.any([context.signal, stop.signal]);
+    const { id } = await findBox(reach.hub, call.box, signal);
+    const create = { operation: { kind: "rsync" as const, argv: [...call.argv] } };
+    const link = await reach.open({ box: id, create, lane: "bulk" }, createVoice(context, false), signal);
+    running = runExec(
+      { kind: "exec", argv: call.argv, env: {}, cwd: undefined, user: undefined, pty: undefined, stdin: true },
+      { stdin: console.stdin, stdout: console.stdout, stderr: console.stderr, terminal: undefined },
+      { link, clock },
+    );
+    return reportOutcome(await running.outcome, {}, { io, console });
+  } finally {
+    release();
+  }
+}

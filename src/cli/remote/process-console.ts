@@ -1,0 +1,77 @@
+import { writeSync } from "node:fs";
+import type { Writable } from "node:stream";
+import type { Console, ForwardedSignal, RawTerminal, Sink } from "./console.ts";
+
+const DEFAULT_SIZE = { cols: 80, rows: 24 };
+
+export interface ConsoleDeps {
+  readonly process: Pick<NodeJS.Process, "stdin" | "stdout" | "stderr" | "once" | "removeListener">;
+  /** TERM. */
+  readonly terminalType: string | undefined;
+  readonly takeSignals: (listener: (name: ForwardedSignal) => void) => () => void;
+}
+
+export function createProcessConsole({ process, terminalType, takeSignals }: ConsoleDeps): Console {
+  const { stdin, stdout, stderr } = process;
+  return {
+    stdin,
+    isInputTerminal: stdin.isTTY === true,
+    stdout: toSink(stdout),
+    stderr: toSink(stderr),
+    terminal:
+      stdin.isTTY === true && stdout.isTTY === true
+        ? createTerminal(process, terminalType ?? "xterm-256color")
+        : undefined,
+    isErrorTerminal: stderr.isTTY === true,
+    takeSignals,
+    writeToFd: (fd, text) => void writeSync(fd, text),
+  };
+}
+
+function createTerminal(process: ConsoleDeps["process"], type: string): RawTerminal {
+  const { stdin, stdout } = process;
+  const size = () => ({ cols: stdout.columns || DEFAULT_SIZE.cols, rows: stdout.rows || DEFAULT_SIZE.rows });
+  return {
+    type,
+    size,
+    onResize: (listener) => {
+      const tell = () => listener(size());
+      stdout.on("resize", tell);
+      return () => void stdout.off("resize", tell);
+    },
+    makeRaw: () => {
+      const restore = () => {
+        process.removeListener("exit", restore);
+        if (!stdin.destroyed) stdin.setRawMode(false);
+      };
+      // However this process ends, short of a SIGKILL: a shell behind a raw terminal cannot be used.
+      process.once("exit", restore);
+      stdin.setRawMode(true);
+      return restore;
+    },
+  };
+}
+
+/** Waits for room whenever the stream asks for it. */
+export function toSink(stream: Writable): Sink {
+  let isGone = false;
+  const waiting = new Set<() => void>();
+  const wake = () => {
+    for (const resolve of waiting) resolve();
+    waiting.clear();
+  };
+  const leave = () => {
+    isGone = true;
+    wake();
+  };
+  stream.on("error", leave);
+  stream.on("close", leave);
+  stream.on("drain", wake);
+  return {
+    write: async (bytes) => {
+      if (isGone || stream.destroyed) return false;
+      if (!stream.write(bytes)) await new Promise<void>((resolve) => waiting.add(resolve));
+      return !isGone;
+    },
+  };
+}

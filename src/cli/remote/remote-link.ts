@@ -1,0 +1,200 @@
+import { type BackoffOptions, fullJitterMs } from "../../base/backoff.ts";
+import type { Clock } from "../../base/clock.ts";
+import { AppError, messageOf } from "../../base/errors.ts";
+import type { Random } from "../../base/random.ts";
+import type { HubClient } from "../../client/hub-client.ts";
+import type { RemoteAdmission, RemoteCreate } from "../../contract/fleet/remote.ts";
+import type { Carrier } from "../../remote/carrier.ts";
+import type { RemoteSession } from "../../remote/remote-session.ts";
+import type { RouterDialler } from "../../remote/router-dialler.ts";
+import { formatDuration } from "../duration.ts";
+import { judgeCarrierEnd, judgeRejoin } from "./judge-carrier-end.ts";
+import { failure, failureOf, lostOf, type RemoteFailure } from "./remote-failure.ts";
+
+/** One session with a box, through all its carriers. */
+export interface RemoteLink {
+  readonly id: string;
+  readonly box: string;
+  readonly session: RemoteSession;
+  /** `undefined`: closed in order, by us or by the box, or left. Never rejects. */
+  readonly over: Promise<RemoteFailure | undefined>;
+  /** Ends it in order and resolves when it is over. */
+  close(): Promise<void>;
+}
+
+export interface RemoteLinkDeps {
+  readonly hub: Pick<HubClient["remote"], "create" | "rejoin" | "get">;
+  readonly dialler: RouterDialler;
+  readonly session: RemoteSession;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** One line for a person, without its end. */
+  readonly tell: (line: string) => void;
+  /** As `tell`, of what only somebody who watches wants to know. */
+  readonly hint: (line: string) => void;
+}
+
+export interface RemoteWish {
+  readonly box: string;
+  readonly create: RemoteCreate;
+  readonly lane: "interactive" | "bulk";
+}
+
+const BACKOFF: BackoffOptions = { baseMs: 250, maxMs: 5000 };
+/** A break that mends sooner is not worth a line. */
+const SILENT_MS = 2000;
+/** A box that refuses tells the hub, and the router need not know of it. */
+const ASK_HUB_MS = 1000;
+const CLOSE_MS = 3000;
+
+/**
+ * Opens a session and resolves when the box is there. Rejects with `RemoteFailure`. Afterwards it comes back by itself as often as it
+ * is cut off, until both ends agree that it is over or the box no longer waits for it.
+ */
+export async function openRemoteLink(wish: RemoteWish, deps: RemoteLinkDeps, signal: AbortSignal): Promise<RemoteLink> {
+  const { session, clock } = deps;
+  let admission: RemoteAdmission;
+  let first: Carrier;
+  try {
+    admission = await deps.hub.create(wish.box, wish.create, signal);
+    if (admission.warning !== undefined) deps.tell(admission.warning);
+    first = await join(admission, wish, deps, signal);
+  } catch (thrown) {
+    throw failureOf(thrown);
+  }
+  const life = new AbortController();
+  const over = keepCarried(first, { wish, admission, deps, signal: life.signal }).then((ended) => {
+    // Whoever still holds a channel hears that nothing comes any more.
+    session.close(ended);
+    return ended;
+  });
+  return {
+    id: admission.id,
+    box: wish.box,
+    session,
+    over,
+    close: async () => {
+      session.close();
+      const limit = clock.timer(CLOSE_MS, () => life.abort());
+      await over;
+      limit.clear();
+    },
+  };
+}
+
+interface Kept {
+  readonly wish: RemoteWish;
+  readonly admission: RemoteAdmission;
+  readonly deps: RemoteLinkDeps;
+  readonly signal: AbortSignal;
+}
+
+/** Resolves when the session is over for this end. */
+async function keepCarried(first: Carrier, kept: Kept): Promise<RemoteFailure | undefined> {
+  const { session } = kept.deps;
+  const closing = new AbortController();
+  const closed = session.closed.then(({ code, message }) => {
+    closing.abort();
+    return code === undefined ? undefined : lostOf(code, message);
+  });
+  let carrier: Carrier | undefined = first;
+  try {
+    while (carrier !== undefined) {
+      const current: Carrier = carrier;
+      const cut = () => current.cut();
+      kept.signal.addEventListener("abort", cut, { once: true });
+      const end = await session.carry(current).catch((thrown: unknown) => {
+        throw failure("lost", "conflict", messageOf(thrown));
+      });
+      kept.signal.removeEventListener("abort", cut);
+      // A `close` that came with the last frames settles in this turn.
+      await Promise.resolve();
+      if (closing.signal.aborted) return await closed;
+      if (kept.signal.aborted) return undefined;
+      const verdict = judgeCarrierEnd(end);
+      if (verdict.kind === "over") return verdict.failure;
+      carrier = await comeBack(verdict.reason, kept, closing.signal);
+    }
+    return closing.signal.aborted ? await closed : undefined;
+  } catch (thrown) {
+    return failureOf(thrown);
+  }
+}
+
+/** Tries until the box no longer waits. `undefined`: the session was closed or left meanwhile. Rejects with `RemoteFailure`. */
+async function comeBack(reason: string, kept: Kept, closing: AbortSignal): Promise<Carrier | undefined> {
+  const { deps, admission, wish } = kept;
+  const { clock, random, tell } = deps;
+  const { resumeSeconds } = admission.limits;
+  const brokenMs = clock.monotonicMs();
+  const patience = new AbortController();
+  const signal = AbortSignal.any([kept.signal, closing, patience.signal]);
+  let last = reason;
+  let hasTold = false;
+  const silence = clock.timer(SILENT_MS, () => {
+    hasTold = true;
+    tell(`the connection to ${wish.box} is lost (${last}); trying again for up to ${formatDuration(resumeSeconds)}`);
+  });
+  const limit = clock.timer(resumeSeconds * 1000, () => patience.abort());
+  try {
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      try {
+        const carrier = await join(await deps.hub.rejoin(admission.id, signal), wish, deps, signal);
+        const seconds = (clock.monotonicMs() - brokenMs) / 1000;
+        if (hasTold) tell(`connected to ${wish.box} again after ${formatDuration(seconds)}`);
+        return carrier;
+      } catch (thrown) {
+        if (signal.aborted) break;
+        const verdict = judgeRejoin(thrown);
+        if (verdict.kind === "over") throw verdict.failure;
+        last = verdict.reason;
+      }
+      await clock.delay(fullJitterMs(attempt, BACKOFF, random), signal).catch(() => undefined);
+    }
+  } finally {
+    silence.clear();
+    limit.clear();
+  }
+  if (!patience.signal.aborted) return undefined;
+  const waited = formatDuration(resumeSeconds);
+  throw failure("lost", "timeout", `the connection to ${wish.box} did not come back in ${waited}: ${last}`);
+}
+
+/** Waits at the router for the box. Rejects with the hub's word where the session ends meanwhile. */
+async function join(
+  { id, router, ticket }: RemoteAdmission,
+  { lane }: RemoteWish,
+  { dialler, hub, clock, hint }: RemoteLinkDeps,
+  signal: AbortSignal,
+): Promise<Carrier> {
+  const stop = new AbortController();
+  const both = AbortSignal.any([signal, stop.signal]);
+  const watched = watchForEnd({ id, hub, clock }, both).then((ended) => {
+    if (ended !== undefined) stop.abort(ended);
+  });
+  try {
+    return await dialler.join({ router, ticket, lane }, { onWaiting: hint }, both);
+  } catch (thrown) {
+    if (both.aborted) throw both.reason;
+    // The router only says that it was told to end it; the hub knows why.
+    const view = await hub.get(id, signal).catch(() => undefined);
+    if (view?.state === "ended") throw new AppError("refused", view.reason, { cause: thrown });
+    throw thrown;
+  } finally {
+    stop.abort();
+    await watched;
+  }
+}
+
+async function watchForEnd(
+  { id, hub, clock }: { readonly id: string } & Pick<RemoteLinkDeps, "hub" | "clock">,
+  signal: AbortSignal,
+): Promise<AppError | undefined> {
+  while (!signal.aborted) {
+    await clock.delay(ASK_HUB_MS, signal).catch(() => undefined);
+    if (signal.aborted) return undefined;
+    const view = await hub.get(id, signal).catch(() => undefined);
+    if (view?.state === "ended") return new AppError("refused", view.reason);
+  }
+  return undefined;
+}
