@@ -31,8 +31,9 @@ import type { RemoteTools } from "./cli/remote/remote-tools.ts";
 import { createLocalAgent } from "./client/local-agent.ts";
 import type { AgentOptions } from "./config/agent-options.ts";
 import { configuredSecrets } from "./config/configured-secrets.ts";
-import { ERROR_POLICY } from "./contract/error-code.ts";
+import { ERROR_POLICY, toAppError } from "./contract/error-code.ts";
 import type { CleanupWish } from "./contract/local-status.ts";
+import { HOLDER_COMMAND } from "./contract/remote/holder-call.ts";
 
 /** Of one workload, while the journal does not read. */
 const JOURNAL_QUEUE_BYTES = 262_144;
@@ -204,11 +205,35 @@ function isUnderJournal(): boolean {
   }
 }
 
+/** How this very program is started again: with Node's defaults, because what it is started for moves bytes. */
+function ownProgram() {
+  const names = ["NODE_COMPILE_CACHE", "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_"];
+  const env = names.flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return { file: process.execPath, args: [process.argv[1] ?? ""], env: Object.fromEntries(env) };
+}
+
+async function runHolderCommand(config: string | undefined, signal: AbortSignal): Promise<number> {
+  try {
+    const { runHolder } = await import("./holder/holder.ts");
+    await runHolder(config ?? "", { clock, pid: process.pid }, signal);
+    return 0;
+  } catch (thrown) {
+    const error = toAppError(thrown);
+    process.stderr.write(`${formatLogLine(clock, "error", "REMOTE", messageOf(error))}\n`);
+    return ERROR_POLICY[error.code].exit;
+  }
+}
+
 async function main(): Promise<number> {
   const crashLog: { path: string | undefined } = { path: undefined };
   endOnFault(crashLog);
   const stops = createStopSignals();
   const { signal } = stops;
+  // No command for people: an agent starts it.
+  if (process.argv[2] === HOLDER_COMMAND) return runHolderCommand(process.argv[3], signal);
   const io = createIo();
   const context: CommandContext = {
     version: readVersion(),
@@ -251,6 +276,7 @@ async function main(): Promise<number> {
           redactor,
           spawner,
           version: readVersion(),
+          program: ownProgram(),
           pid: process.pid,
           userId: process.getuid?.() ?? 0,
           runtimeDirectory: process.env["RUNTIME_DIRECTORY"],

@@ -62,6 +62,8 @@ export function defineEngineTests(platform: "docker" | "podman", running: () => 
       const volumes = [
         { name: "gone", path: "/gone", onStop: "delete" },
         { name: "kept", path: "/kept" },
+        { name: "later", path: "/later" },
+        { name: "spared", path: "/spared", onStop: "delete" },
       ] as const;
       const ports = [{ port: 8080 }, { port: 53, protocol: "udp" }] as const;
       const workload = sessionOf("life", {
@@ -93,12 +95,15 @@ export function defineEngineTests(platform: "docker" | "podman", running: () => 
       expect(await untilSaid(portOf(await woken.endpoints()))).toBe("life 2");
 
       await woken.stop(LADDER);
+      // Said after they were made.
+      box.rules.set("life", new Map([["later", "delete"] as const, ["spared", "keep"] as const]));
       box.unkept.add("life");
       await box.engine.discard("life");
       expect(await containersOf("life")).toBe(0);
       expect(JSON.stringify(await daemonNow().call("GET", "/v1.41/networks"))).not.toContain('"sluice-life"');
       const left = JSON.stringify(await daemonNow().call("GET", "/v1.41/volumes"));
-      expect([left.includes("sluice-life-gone"), left.includes("sluice-life-kept")]).toEqual([false, true]);
+      const isLeft = ["gone", "kept", "later", "spared"].map((name) => left.includes(`sluice-life-${name}`));
+      expect(isLeft).toEqual([false, true, false, true]);
     });
 
     test("the next agent finds what runs, what stands still, and the end of what has ended meanwhile", async () => {

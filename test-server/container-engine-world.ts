@@ -16,6 +16,8 @@ export interface EngineUnderTest extends AsyncDisposable {
   readonly engine: SessionEngine;
   /** Whose discarded sessions may go; all are kept unless they are in here. */
   readonly unkept: Set<string>;
+  /** What was said last of a session's volumes. */
+  readonly rules: Map<string, ReadonlyMap<string, "keep" | "delete">>;
   readonly lines: () => readonly string[];
   /** What it found whenever the daemon answered. */
   readonly appearances: readonly (readonly FoundRun[])[];
@@ -40,6 +42,7 @@ export async function openEngineUnderTest({
   const life = new AbortController();
   const log = createMemoryLog();
   const unkept = new Set<string>();
+  const rules = new Map<string, ReadonlyMap<string, "keep" | "delete">>();
   const appearances: (readonly FoundRun[])[] = [];
   const real = createHttpFetch({ socketPath: daemon.socketPath });
   const engine = openContainerEngine(
@@ -57,11 +60,13 @@ export async function openEngineUnderTest({
     onAppeared: async () => void appearances.push(await engine.sweep()),
     onChange: () => undefined,
     isKept: (id) => !unkept.has(id),
+    volumeRules: (id) => rules.get(id) ?? new Map(),
     isAwaited: () => false,
   });
   return {
     engine,
     unkept,
+    rules,
     appearances,
     lines: () => log.lines,
     start: (workload, generation = 1) =>

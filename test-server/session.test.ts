@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemClock } from "../src/base/clock.ts";
@@ -15,7 +15,14 @@ test("sessions sleep and wake by depth, across agents that are killed in each st
   await using world = await createSessionWorld([], { eventsPath: "/events?form=simple" });
   await world.startAgent();
   const volumes = [{ name: "data", path: "/data" }];
-  const cold = (turn: number, power = awake) => sessionOf({ id: "cold", power: power(turn), volumes });
+  // What becomes of them is changed while it runs.
+  const fates = (spared: "keep" | "delete", late: "keep" | "delete") => [
+    ...volumes,
+    { name: "spared", path: "/spared", onStop: spared },
+    { name: "late", path: "/late", onStop: late },
+  ];
+  const cold = (turn: number, power = awake, own = fates("delete", "keep")) =>
+    sessionOf({ id: "cold", power: power(turn), volumes: own });
   const warm = (turn: number, power = awake) =>
     sessionOf({ id: "warm", power: power(turn), hibernation: "frozen", does: "busy", volumes });
   world.server.putStreams(cold(1), warm(1));
@@ -53,10 +60,17 @@ test("sessions sleep and wake by depth, across agents that are killed in each st
   expect(restarted.session).toMatchObject({ turn: 3, wakeMs: { stopped: expect.any(Number) } });
   for (const id of ["cold", "warm"]) expect(await world.ask(id, "/read")).toBe(`of-${id}`);
 
+  world.server.putStreams(cold(3, awake, fates("keep", "delete")));
+  const rules = join(world.stateDir, "volume_rules.json");
+  await world.until(() => readFileSync(rules, "utf8").includes('["late","delete"]'), "the change is stored");
+  await world.killAgent("SIGKILL");
+  await world.startAgent();
+  expect((await world.untilState("cold", "running")).pid).toBe(restarted.pid);
+
   world.server.set.remove(["cold", "warm"]);
   await world.until(() => world.workloadPids().length === 0, "both are stopped");
   await world.until(() => !existsSync(join(world.stateDir, "workloads/cold")), "its files are gone");
-  expect(existsSync(join(world.stateDir, "volumes/cold/data"))).toBe(true);
+  expect(readdirSync(join(world.stateDir, "volumes/cold")).sort()).toEqual(["data", "spared"]);
 }, 120_000);
 
 test.concurrent("what may run once ends and stays so, what fails comes back later and later, and who holds too much is named", async () => {

@@ -12,6 +12,7 @@ import type { Spawner } from "../base/spawn.ts";
 import type { AgentOptions } from "../config/agent-options.ts";
 import type { Occurrence } from "../contract/report.ts";
 import type { Enrolment } from "./enrol/enrolment.ts";
+import type { OwnProgram } from "./remote/holders.ts";
 
 /** What the agent is given of the world. */
 export interface AgentDeps {
@@ -23,6 +24,7 @@ export interface AgentDeps {
   readonly redactor: Redactor;
   readonly spawner: Spawner;
   readonly version: string;
+  readonly program: OwnProgram;
   readonly pid: number;
   readonly userId: number;
   /** systemd's `RUNTIME_DIRECTORY`. */

@@ -45,6 +45,7 @@ export interface AgentViewDeps {
   readonly badInputs: () => Readonly<Record<string, number>>;
   readonly node: () => NodeTelemetry | undefined;
   readonly capabilities: readonly string[];
+  readonly remote: NonNullable<AgentStatus["remote"]>;
   readonly tunnelOf: (id: string) => WorkloadStatus["tunnel"];
   readonly tunnelFacts: () => ReportPicture["tunnels"];
   readonly sessions: Pick<SessionKeeper, "statusOf" | "usageOf" | "rests">;
@@ -145,6 +146,7 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
         enrolment: deps.enrolment(),
         incidents: deps.incidents(),
         guard: deps.guard.status(),
+        remote: deps.remote,
         badInputs: { ...deps.badInputs() },
         workloads: workloads(),
       };

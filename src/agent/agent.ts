@@ -26,6 +26,8 @@ import { openCommandJournal } from "./registry/command-journal.ts";
 import { createCommandedFile } from "./registry/commanded-file.ts";
 import { createExpectedFile } from "./registry/expected-file.ts";
 import { createRegistry } from "./registry/registry.ts";
+import { openVolumeRules } from "./registry/volume-rules.ts";
+import { openRemote } from "./remote/open-remote.ts";
 import { UNKNOWN_BOOT_ID } from "./runtime/process/linux-process-runtime.ts";
 import { createServiceManager } from "./service-manager/service-manager.ts";
 import { statusLine } from "./service-manager/status-line.ts";
@@ -109,13 +111,14 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   const registry = createRegistry({ file: options.files.registry }, fileDeps);
   const expectedFile = createExpectedFile({ file: options.files.persistentState }, fileDeps);
   const commandedFile = createCommandedFile({ file: join(stateDir, "commanded_state.json") }, fileDeps);
+  const volumeRules = openVolumeRules({ file: join(stateDir, "volume_rules.json") }, fileDeps);
   if (boot.verdict === "reboot") registry.clear();
   const isCleared = boot.verdict === "reboot" && options.boot.onReboot === "clear";
   const badInputs = createBadInputs();
   const tunnelFacts = createTunnelFacts(options.tunnels, { runProgram: context.spawner.runProgram, clock });
   badInputs.add(
     "stored-state",
-    registry.problems.length + expectedFile.problems.length + commandedFile.problems.length,
+    [registry, expectedFile, commandedFile, volumeRules].flatMap(({ problems }) => problems).length,
   );
 
   const driverOf = createDrivers(context, {
@@ -142,16 +145,28 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   };
   const engine = createEngine(
     context,
-    { runDirectory, bootId, registry, expectedFile, commandedFile, isCleared, driverOf, link: () => link.status() },
+    {
+      runDirectory,
+      bootId,
+      registry,
+      expectedFile,
+      commandedFile,
+      volumeRules,
+      isCleared,
+      driverOf,
+      link: () => link.status(),
+    },
     notices,
   );
   const { store, reconciler } = engine;
+  const remote = openRemote(context, { runDirectory, bootId, fileDeps });
   const link = createUplinkLink(context, engine, {
     reporter,
     badInputs,
     journal,
     logFile: (id) => source.logFile(id),
     touch: engine.sessions.touch,
+    remote,
   });
   const view = createAgentView(
     {
@@ -185,6 +200,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       guard: engine.guard,
       node: engine.node.latest,
       capabilities: link.capabilities,
+      remote: { allows: [...remote.abilities] },
       tunnelOf: engine.tunnels.statusOf,
       tunnelFacts: tunnelFacts.read,
       sessions: engine.sessions,
@@ -241,7 +257,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   await boot.save();
   reconciler.wake({ reason: "boot", isLoud: true });
   const enrolment = context.enrolment === undefined ? [] : [context.enrolment];
-  const uplink = [...enrolment, reporter, ...link.services, link];
+  const uplink = [...enrolment, reporter, ...link.services, remote, link];
   await runServices([...engine.services, localApi, metricsServer, ...uplink, serviceManager], signal);
   await engine.commit();
   leaveRunDirectory(runDirectory);

@@ -17,6 +17,7 @@ import { unitsOf } from "./reconcile/unit.ts";
 import type { CommandedFile } from "./registry/commanded-file.ts";
 import type { ExpectedFile } from "./registry/expected-file.ts";
 import type { Registry } from "./registry/registry.ts";
+import type { VolumeRules } from "./registry/volume-rules.ts";
 import type { WorkloadFiles } from "./runtime/process/process-runtime.ts";
 import { createNodeSampler, type NodeSampler } from "./telemetry/node-sampler.ts";
 import { createUsageSampler, type UsageSampler } from "./telemetry/usage-sampler.ts";
@@ -54,6 +55,7 @@ export interface EngineParts {
   readonly registry: Registry;
   readonly expectedFile: ExpectedFile;
   readonly commandedFile: CommandedFile;
+  readonly volumeRules: VolumeRules;
   /** Start from an empty set, whatever the file says. */
   readonly isCleared: boolean;
   readonly driverOf: (kind: string) => WorkloadDriver | undefined;
@@ -66,7 +68,7 @@ const PRUNE_PERIOD_MS = 30_000;
 
 export function createEngine(context: AgentContext, parts: EngineParts, notices: Notices): Engine {
   const { clock, random, redactor, logFor, options } = context;
-  const { registry, expectedFile, commandedFile, driverOf } = parts;
+  const { registry, expectedFile, commandedFile, volumeRules, driverOf } = parts;
   const units = () => reconciler.units();
   const isRefused = (id: string) => reconciler.refusals().has(id);
   const pokeKeepers = () => {
@@ -95,6 +97,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
   const expected = () => guard.effective(store.state().workloads);
   const { runtime, engines, pump, filesOf, discardFiles, discardUnlessHeld, ...opened } = openRuntime(context, {
     runDirectory: parts.runDirectory,
+    volumeRules,
     guard,
     isExpectedConfirmed: store.isConfirmed,
     expected: () => store.state().workloads,
@@ -110,7 +113,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
   });
   // A process is started only after what expects it is on disk: one that is recorded and not expected was given up.
   const commit = async () => {
-    await Promise.all([registry.commit(), expectedFile.commit(), commandedFile.commit()]);
+    await Promise.all([registry, expectedFile, commandedFile, volumeRules].map((document) => document.commit()));
   };
   const reconciler = createReconciler(
     { intervalMs: options.reconcile.intervalMs, updateDeadlineMs: options.streams.updateDeadlineMs },
@@ -177,7 +180,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
   );
 
   const durability = () => {
-    const statuses = [registry.status(), expectedFile.status(), commandedFile.status()];
+    const statuses = [registry, expectedFile, commandedFile, volumeRules].map((document) => document.status());
     return statuses.find(({ durable }) => !durable) ?? { durable: true };
   };
   const health = createHealthWatch(

@@ -6,12 +6,14 @@ import { createExpectedStore, type ExpectedStore } from "./reconcile/expected-st
 import { type Unit, unitsOf } from "./reconcile/unit.ts";
 import type { CommandedFile } from "./registry/commanded-file.ts";
 import type { ExpectedFile } from "./registry/expected-file.ts";
+import type { VolumeRules } from "./registry/volume-rules.ts";
 import type { WorkloadDriver } from "./workload/driver.ts";
 import { createSecretKeeper, type SecretHolder } from "./workload/secret-keeper.ts";
 
 export interface ExpectedParts {
   readonly expectedFile: ExpectedFile;
   readonly commandedFile: CommandedFile;
+  readonly volumeRules: VolumeRules;
   /** Start from an empty set, whatever the file says. */
   readonly isCleared: boolean;
   readonly driverOf: (kind: string) => WorkloadDriver | undefined;
@@ -32,15 +34,16 @@ export interface OpenedExpected {
 /** What this box is to run, from both of its documents. */
 export function openExpected(context: AgentContext, parts: ExpectedParts): OpenedExpected {
   const { clock, redactor, logFor, options } = context;
-  const { expectedFile, commandedFile, isCleared, driverOf, units } = parts;
+  const { expectedFile, commandedFile, volumeRules, isCleared, driverOf, units } = parts;
   const secrets = createSecretKeeper({
     clock,
     redactor,
     isExpected: (id) => store.state().workloads.has(id),
     holders: () => [...units().values()].flatMap(unitsOf).flatMap(secretHolderOf),
   });
-  const learnSecrets = (workloads: Iterable<Workload>) => {
+  const learn = (workloads: Iterable<Workload>) => {
     for (const workload of workloads) {
+      if (workload.kind === "session") volumeRules.note(workload.id, workload.spec.volumes ?? []);
       const learnt = driverOf(workload.kind)?.secrets(workload);
       if (learnt !== undefined) secrets.learn(workload.id, learnt);
     }
@@ -58,9 +61,9 @@ export function openExpected(context: AgentContext, parts: ExpectedParts): Opene
       save: (document) => {
         expectedFile.save(document);
         // What is told of it waits for this.
-        return expectedFile.commit().then(parts.onStored);
+        return Promise.all([expectedFile.commit(), volumeRules.commit()]).then(parts.onStored);
       },
-      onPut: learnSecrets,
+      onPut: learn,
       onChange: () => {
         commanded.expectedChanged();
         parts.onChange();
@@ -70,10 +73,14 @@ export function openExpected(context: AgentContext, parts: ExpectedParts): Opene
   const commanded = createCommandedStore(
     { isCleared },
     {
-      file: commandedFile,
+      file: {
+        ...commandedFile,
+        commit: async () => void (await Promise.all([commandedFile.commit(), volumeRules.commit()])),
+      },
       expected: server,
       admit: (workload) => driverOf(workload.kind)?.admit(workload),
-      onPut: learnSecrets,
+      onPut: learn,
+      onFarewell: ({ id, spec }) => volumeRules.note(id, spec.volumes ?? []),
       onChange: parts.onChange,
     },
   );

@@ -1,4 +1,5 @@
 import { basename, dirname } from "node:path";
+import { messageOf } from "../base/errors.ts";
 import { createPidLister } from "../base/process-sweep.ts";
 import type { RunDirectory } from "../base/run-directory.ts";
 import type { Service } from "../base/service.ts";
@@ -6,6 +7,7 @@ import type { Workload } from "../contract/workload.ts";
 import type { AgentContext } from "./agent-context.ts";
 import type { Guard } from "./guard/guard.ts";
 import type { Unit } from "./reconcile/unit.ts";
+import type { VolumeRules } from "./registry/volume-rules.ts";
 import { type EngineParts, type OpenedEngines, openEngines } from "./runtime/open-engines.ts";
 import { createFileStartFreer } from "./runtime/output/free-file-start.ts";
 import type { OutputJournal } from "./runtime/output/output-owner.ts";
@@ -17,10 +19,12 @@ import { createSessionProcesses } from "./runtime/process/session-processes.ts";
 import { discardLaneFiles, discardWorkloadFiles, filesOfWorkload } from "./runtime/process/workload-files.ts";
 import type { Lane } from "./runtime/run-handle.ts";
 import { createWorkloadRuntime, type WorkloadRuntime } from "./runtime/workload-runtime.ts";
+import { settleVolumes } from "./workload/session/session-directories.ts";
 
 export interface RuntimeParts extends Pick<EngineParts, "takeIn" | "isAwaited"> {
   readonly runDirectory: RunDirectory;
   readonly guard: Pick<Guard, "place" | "freezer">;
+  readonly volumeRules: Pick<VolumeRules, "of">;
   readonly isExpectedConfirmed: () => boolean;
   readonly expected: () => ReadonlyMap<string, Workload>;
   readonly units: () => ReadonlyMap<string, Unit>;
@@ -72,6 +76,7 @@ export function openRuntime(context: AgentContext, parts: RuntimeParts): OpenedR
     isAwaited: parts.isAwaited,
     onChange: parts.onPlatform,
     // Until the server has said what it expects, nothing is known to be discarded.
+    volumeRules: parts.volumeRules.of,
     isKept: (id) => !parts.isExpectedConfirmed() || expected().has(id) || units().has(id),
   });
   const sessionProcesses = createSessionProcesses({ clock, table });
@@ -93,6 +98,13 @@ export function openRuntime(context: AgentContext, parts: RuntimeParts): OpenedR
   );
 
   const discardAll = (id: string) => {
+    try {
+      settleVolumes(id, parts.volumeRules.of(id), { directory: filesOf(id).directory, stateDir });
+    } catch (thrown) {
+      // Rather too much is left than a volume lost.
+      logFor("SESSION").error(`What ${id} left cannot be put in order, and stays: ${messageOf(thrown)}`);
+      return;
+    }
     for (const each of LANES) discardWorkloadFiles(filesOf(id, each));
     for (const engine of engines.values()) void engine.discard(id);
   };

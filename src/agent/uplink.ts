@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Service } from "../base/service.ts";
 import { hubOfEvents } from "../contract/hub-address.ts";
 import type { AgentStatus } from "../contract/local-status.ts";
+import { REMOTE_COMMAND } from "../contract/remote/offer.ts";
 import { isSessionCommand } from "../contract/session-command.ts";
 import type { AgentContext } from "./agent-context.ts";
 import type { BadInputs } from "./bad-inputs.ts";
@@ -15,6 +16,7 @@ import { createLink, type Link } from "./link/link.ts";
 import { createServerClock } from "./link/server-clock.ts";
 import { createLogStreams, type LogStreams } from "./log-stream/log-streams.ts";
 import type { CommandJournal } from "./registry/command-journal.ts";
+import type { RemoteAccess } from "./remote/remote-access.ts";
 import { createQueueFile } from "./report/queue-file.ts";
 import { createReporter, QUEUE_BOUNDS, type Reporter, type ReportPicture } from "./report/reporter.ts";
 import { createSessionCommands } from "./session-commands.ts";
@@ -56,6 +58,7 @@ export interface UplinkParts {
   readonly logFile: (source: string) => string | undefined;
   /** Somebody uses this session. False: nothing of that name runs here. */
   readonly touch: (sessionId: string) => boolean;
+  readonly remote: Pick<RemoteAccess, "offer" | "abilities">;
 }
 
 export interface UplinkLink extends Link {
@@ -70,7 +73,7 @@ export interface UplinkLink extends Link {
 export function createUplinkLink(
   context: AgentContext,
   engine: Pick<Engine, "store" | "commanded" | "reconciler">,
-  { reporter, badInputs, journal, logFile, touch }: UplinkParts,
+  { reporter, badInputs, journal, logFile, touch, remote }: UplinkParts,
 ): UplinkLink {
   const { clock, enrolment, options } = context;
   const { store, commanded, reconciler } = engine;
@@ -82,6 +85,8 @@ export function createUplinkLink(
   const actions: Readonly<Record<string, CommandAction>> = {
     reconcile: async () => JSON.stringify(await reconciler.reconcile()),
     ...createSessionCommands({ commanded, touch }),
+    // Also where nothing is allowed: who asks is told so.
+    [REMOTE_COMMAND]: remote.offer,
     ...(logStreams === undefined ? {} : { logs: logStreams.open }),
     ...(enrolment === undefined ? {} : { "rotate-key": rotation(enrolment) }),
   };
@@ -145,7 +150,10 @@ export function createUplinkLink(
   return {
     ...link,
     hold: hold.status,
-    capabilities: Object.keys(actions).map((name) => `command:${name}`),
+    capabilities: [
+      ...Object.keys(actions).map((name) => `command:${name}`),
+      ...remote.abilities.map((ability) => `remote:${ability}`),
+    ],
     services: logStreams === undefined ? [commands] : [commands, logStreams],
     run: onceEnrolled(context, link.run),
   };

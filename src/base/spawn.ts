@@ -1,7 +1,8 @@
 import { execa } from "execa";
 import type { Clock } from "./clock.ts";
-import { AppError, errnoOf, messageOf } from "./errors.ts";
+import { AppError } from "./errors.ts";
 import { sendSignal } from "./send-signal.ts";
+import { spawnError } from "./spawn-error.ts";
 
 /** How a program ended. Exactly one of the two is null, unless its end was never seen. */
 export interface ExitStatus {
@@ -200,24 +201,4 @@ async function drain(outputs: readonly Collected[], clock: Clock): Promise<void>
   await Promise.race([Promise.all(outputs.map(({ ended }) => ended)), limit]);
   timer?.clear();
   for (const output of outputs) output.destroy();
-}
-
-function spawnError(file: string, result: { readonly cause?: unknown }): AppError {
-  const { cause } = result;
-  const errno = errnoOf(cause) ?? messageOf(cause);
-  const attempted = `cannot start ${file} (${errno})`;
-  switch (errno) {
-    case "ENOENT":
-    case "ENOTDIR":
-      return new AppError("not-found", `${attempted}: no such program`, { cause });
-    case "EACCES":
-      return new AppError("not-found", `${attempted}: it is not executable for this user`, { cause });
-    case "EAGAIN":
-    case "EMFILE":
-    case "ENFILE":
-    case "ENOMEM":
-      return new AppError("exhausted", `${attempted}: no process, descriptor or memory to be had`, { cause });
-    default:
-      return new AppError("internal", attempted, { cause });
-  }
 }

@@ -51,6 +51,12 @@ function renderAgent(status: AgentStatus, paint: Paint, nowMs: number): string[]
   lines.push(
     `${label("report")}${report.state === "off" ? "off" : paint(report.state === "ok" ? "good" : "warn", reportText)}`,
   );
+  if (status.remote !== undefined) {
+    const { allows } = status.remote;
+    lines.push(
+      `${label("remote")}${allows.length === 0 ? "off" : paint("warn", `operators may ${allows.join(", ")}`)}`,
+    );
+  }
   for (const { kind, cause, start, end } of status.incidents) {
     if (end !== undefined) continue;
     lines.push(`${label("incident")}${paint("bad", kind)} for ${formatAge(start, nowMs) ?? start}: ${oneLine(cause)}`);

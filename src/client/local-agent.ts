@@ -13,7 +13,7 @@ import {
   type ReconcileResult,
   reconcileResultSchema,
 } from "../contract/local-status.ts";
-import { openSocketAddress } from "./socket-address.ts";
+import { openSocketAddress } from "../base/socket-address.ts";
 
 /** The agent of this machine, over its socket. Every call rejects with an `AppError`; `unavailable` means none runs. */
 export interface LocalAgent {

@@ -2,6 +2,13 @@ import { join } from "node:path";
 import { z } from "zod";
 import { LOG_LEVELS } from "../base/log.ts";
 import { boxIdSchema } from "../contract/identifier.ts";
+import {
+  forwardRuleSchema,
+  operatorPatternSchema,
+  rsyncRootSchema,
+  userPatternSchema,
+  variablePatternSchema,
+} from "../contract/remote/remote-policy.ts";
 import { BOX_PLATFORMS } from "../contract/session-spec.ts";
 import { hostSchema as hostNameSchema, ipAddressSchema } from "../contract/tunnel-spec.ts";
 import { type AgentOption, type DefaultContext, derivedOption, option, unsetOption } from "./agent-option.ts";
@@ -267,6 +274,38 @@ export const AGENT_OPTIONS = {
   "policy.sessionMounts": option(listValue(pathSchema, "absolute directories"), [], {
     help: "Directories of this box that sessions may use as volumes, with all that lies below them. None by default.",
   }),
+  "policy.remote.operators": option(listValue(operatorPatternSchema, "names of operators, or * for all"), [], {
+    help: "Operators who may come to this box from afar, by their names at the hub. Empty: nobody, and remote access is off.",
+  }),
+  "policy.remote.commands": option(listValue(commandPatternSchema, "absolute paths of programs, or * for all"), [], {
+    help: "Programs that operators may run (`sluice exec`). Mind what a program can be told to start. None by default.",
+  }),
+  "policy.remote.shell": option(booleanValue(), false, {
+    help: "Allow operators the login shell of a user: everything that this user can do.",
+  }),
+  "policy.remote.users": option(listValue(userPatternSchema, "names of users, or * for all"), [], {
+    help: "Users beside the agent's own as whom operators may run commands and shells, where the agent runs as root.",
+  }),
+  "policy.remote.directories": option(listValue(pathSchema, "absolute directories"), [], {
+    help: "Directories in which operators may let a command begin, with all that lies below them. Empty: in the user's home alone.",
+  }),
+  "policy.remote.environment": option(
+    listValue(variablePatternSchema, "names of variables, `*` for any ending: APP_*"),
+    [],
+    {
+      help: "Variables that operators may set for a command, beside those of language and terminal. All where policy.remote.commands is *.",
+    },
+  ),
+  "policy.remote.forward": option(
+    listValue(forwardRuleSchema, "host:port, host:port-port or *, with /tcp or /udp where one is meant"),
+    [],
+    {
+      help: "Where forwards may lead, seen from this box: 127.0.0.1:80, 192.168.1.20:554, [fd00::1]:5000-5010/udp. None by default.",
+    },
+  ),
+  "policy.remote.rsync": option(listValue(rsyncRootSchema, "absolute directories, each with :ro or :rw"), [], {
+    help: "Directories that operators may copy from (`:ro`) or from and to (`:rw`) with rsync, with all below them. None by default.",
+  }),
   "policy.rawArguments": option(booleanValue(), false, {
     help: "Allow streams to bring their own FFmpeg arguments. Whoever controls the server then controls FFmpeg.",
   }),
@@ -309,7 +348,7 @@ export type AgentOptionValues = {
 };
 
 /** Keys of later releases that shared files may hold: accepting them without doing anything would be a lie. */
-export const UNSUPPORTED_KEYS = ["storages", "dataPlane", "uplink", "policy.remote"] as const;
+export const UNSUPPORTED_KEYS = ["storages", "dataPlane", "uplink"] as const;
 
 export function isAgentOptionKey(key: string): key is AgentOptionKey {
   return Object.hasOwn(AGENT_OPTIONS, key);

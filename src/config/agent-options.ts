@@ -1,3 +1,4 @@
+import type { RemotePolicy } from "../contract/remote/remote-policy.ts";
 import type { SessionPlatformName } from "../contract/session-spec.ts";
 
 /** The agent's options after parsing. Keys, defaults, environment names and flags: `agent-options-table.ts`. */
@@ -138,4 +139,6 @@ export interface BoxPolicy extends StreamPolicy {
   readonly sessionCommands: readonly string[];
   /** Directories that sessions may use, with all below them. */
   readonly sessionMounts: readonly string[];
+  /** What operators may do from afar. */
+  readonly remote: RemotePolicy;
 }

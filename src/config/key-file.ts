@@ -29,7 +29,12 @@ export function parseKeyFile<Key extends string>(
   vocabulary: KeyVocabulary<Key>,
 ): KeyFileContent<Key> {
   const { keys, unknownKeyMessage } = vocabulary;
-  const sections = new Set(keys.map((key) => key.split(".")[0] ?? key));
+  const sections = new Set(
+    keys.flatMap((key) => {
+      const parts = key.split(".").slice(0, -1);
+      return parts.map((_, index) => parts.slice(0, index + 1).join("."));
+    }),
+  );
   const known = (key: string): Key | undefined => keys.find((one) => one === key);
   if (text.length > MAX_FILE_CHARACTERS) {
     const message = `the file holds ${text.length} characters; allowed: at most ${MAX_FILE_CHARACTERS}`;
@@ -59,7 +64,7 @@ export function parseKeyFile<Key extends string>(
       const ours = known(key);
       if (ours !== undefined) {
         values.push({ key: ours, origin, value: toPlain(value) });
-      } else if (prefix === "" && sections.has(name)) {
+      } else if (sections.has(key)) {
         if (isMap(value)) walk(value, key);
         else if (!isEmpty(value)) problems.push({ origin, key, message: "must be a group of keys" });
       } else {

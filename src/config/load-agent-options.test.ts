@@ -172,7 +172,7 @@ test("all problems of all sources come in one message, each with its place and w
     `${AGENT_YAML}:4: link.token is not a key: a token is only read from a file`,
     `${AGENT_YAML}:5: link.maxRetries was given "many"; allowed: a whole number from 1 to 1000000`,
     `${AGENT_YAML}:6: storages is not supported by this version`,
-    `${AGENT_YAML}:7: policy.remote is not supported by this version`,
+    `${AGENT_YAML}:7: policy.remote.exec is not a key`,
     `${AGENT_YAML}:7: policy.inputs was given "rtsp"; allowed: a list of URL schemes`,
     `${AGENT_YAML}:8: reconcile.intervalMs is not a key; did you mean reconcile.intervalSeconds?`,
     `${AGENT_YAML}:9: shutdown must be a group of keys`,

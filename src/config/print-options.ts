@@ -6,18 +6,23 @@ import type { LoadedOptions } from "./load-agent-options.ts";
 export function printOptions({ values, origins, options }: LoadedOptions): string {
   const lines = ["# Configuration of this agent. Keys that are not set are commented out."];
   if (options.link.token !== undefined) lines.push("# SLUICE_TOKEN holds the token.");
-  let section = "";
+  let open: readonly string[] = [];
   for (const key of AGENT_OPTION_KEYS) {
-    const [group = "", name = ""] = key.split(".");
-    if (group !== section) {
-      section = group;
+    const groups = key.split(".");
+    const name = groups.pop() ?? "";
+    for (const [depth, group] of groups.entries()) {
+      const path = groups.slice(0, depth + 1).join(".");
+      if (open.slice(0, depth + 1).join(".") === path) continue;
       const isAllUnset = AGENT_OPTION_KEYS.every(
-        (other) => !other.startsWith(`${group}.`) || values[other] === undefined,
+        (other) => !other.startsWith(`${path}.`) || values[other] === undefined,
       );
-      lines.push("", isAllUnset ? `# ${group}:` : `${group}:`);
+      if (depth === 0) lines.push("");
+      lines.push(`${"  ".repeat(depth)}${isAllUnset ? "# " : ""}${group}:`);
+      open = groups.slice(0, depth + 1);
     }
+    open = groups;
     const text = values[key] === undefined ? `# ${name}:` : `${name}: ${toYaml(key, values[key])}`;
-    lines.push(`  ${text}  # ${origins[key]}`);
+    lines.push(`${"  ".repeat(groups.length)}${text}  # ${origins[key]}`);
   }
   return `${lines.join("\n")}\n`;
 }

@@ -95,6 +95,16 @@ export function toAgentOptions(
       images: values["policy.images"],
       sessionCommands: values["policy.sessionCommands"],
       sessionMounts: values["policy.sessionMounts"],
+      remote: {
+        operators: values["policy.remote.operators"],
+        commands: values["policy.remote.commands"],
+        shell: values["policy.remote.shell"],
+        users: values["policy.remote.users"],
+        directories: values["policy.remote.directories"],
+        environment: values["policy.remote.environment"],
+        forward: values["policy.remote.forward"],
+        rsync: values["policy.remote.rsync"],
+      },
     },
     files: {
       stateDir: values["files.stateDir"],

@@ -183,6 +183,8 @@ export const agentStatusSchema = z.object({
       ),
     })
     .optional(),
+  /** What operators may do here from afar; empty: nothing. */
+  remote: z.object({ allows: z.array(z.string()) }).optional(),
   /** Inputs that were refused or skipped since the start, by kind. */
   badInputs: z.record(z.string(), z.int()),
   workloads: z.array(workloadStatusSchema),

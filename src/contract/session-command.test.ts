@@ -13,6 +13,9 @@ describe("args of a session command", () => {
     expect(parseSessionCommand("StopSession", { id: "web", generation: 4 })).toEqual({
       command: { name: "StopSession", id: "web", generation: 4 },
     });
+    expect(parseSessionCommand("StopSession", { id: "web", generation: 4, volumes: "delete" })).toEqual({
+      command: { name: "StopSession", id: "web", generation: 4, volumes: "delete" },
+    });
     expect(parseSessionCommand("TouchSession", { id: "web" })).toEqual({
       command: { name: "TouchSession", id: "web" },
     });
@@ -33,6 +36,12 @@ describe("args of a session command", () => {
     ["StartSession", { spec, generation: 0 }, "args.generation: given 0; allowed: at least 1"],
     ["StopSession", { id: "a/b", generation: 1 }, /^args\.id: given a text of 3 characters;/],
     ["WakeSession", { id: "web", generation: "3" }, "args.generation: given a text of 1 characters; allowed: a number"],
+    [
+      "StopSession",
+      { id: "web", generation: 1, volumes: "lose" },
+      /^args\.volumes: given a text of 4 characters; allowed: keep, delete/,
+    ],
+    ["WakeSession", { id: "web", generation: 1, volumes: "keep" }, /^args: .*volumes/],
     ["StopSession", { id: "web", generation: 1, box: "other" }, /^args: .*box/],
   ] as const)("that are wrong are told by one field (%#)", (name, args, message) => {
     const result = parseSessionCommand(name, args);

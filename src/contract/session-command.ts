@@ -12,7 +12,8 @@ const wish = z.strictObject({ id: sessionIdSchema, generation });
 
 export const SESSION_COMMAND_ARGS = {
   StartSession: z.strictObject({ spec: sessionSpecSchema, generation }),
-  StopSession: wish,
+  /** `volumes`: what becomes of them, whatever its spec says. */
+  StopSession: wish.extend({ volumes: z.enum(["keep", "delete"]).optional() }),
   HibernateSession: wish,
   WakeSession: wish,
   TouchSession: z.strictObject({ id: sessionIdSchema }),
@@ -46,6 +47,7 @@ export function parseSessionCommand(
     case "TouchSession":
       return parsed(SESSION_COMMAND_ARGS.TouchSession.safeParse(args), args, (data) => ({ name, ...data }));
     case "StopSession":
+      return parsed(SESSION_COMMAND_ARGS.StopSession.safeParse(args), args, (data) => ({ name, ...data }));
     case "HibernateSession":
     case "WakeSession":
       return parsed(wish.safeParse(args), args, (data) => ({ name, ...data }));

@@ -10,6 +10,8 @@ const commandSchema = z.object({
   deadline: z.iso.datetime({ offset: true, error: "a time such as 2026-01-15T10:30:45Z" }).optional(),
   id: z.string().min(1).max(63),
   generation: z.int().optional(),
+  /** Of a stop: what becomes of its volumes. */
+  volumes: z.enum(["keep", "delete"]).optional(),
   /** What is to run, without its id. */
   session: z.looseObject({}).optional(),
 });
@@ -25,7 +27,7 @@ export type SimpleCommandResult =
 export function parseSimpleCommand(name: SessionCommandName, raw: unknown): SimpleCommandResult {
   const parsed = commandSchema.safeParse(raw);
   if (!parsed.success) return { bad: "invalid", message: describeProblem(parsed.error, raw) };
-  const { id, generation, session, deadline, commandId } = parsed.data;
+  const { id, generation, volumes, session, deadline, commandId } = parsed.data;
   if (name === "TouchSession" && commandId === undefined) {
     return { bad: "invalid", message: "commandId: given nothing; allowed: a text, another one for each call" };
   }
@@ -35,7 +37,11 @@ export function parseSimpleCommand(name: SessionCommandName, raw: unknown): Simp
       kind: "command",
       id: commandId ?? `${name}.${id}.${generation}`,
       name,
-      args: { ...args, ...(generation === undefined ? {} : { generation }) },
+      args: {
+        ...args,
+        ...(generation === undefined ? {} : { generation }),
+        ...(volumes === undefined ? {} : { volumes }),
+      },
       deadlineMs: deadline === undefined ? undefined : Date.parse(deadline),
     },
     unknownFields: isObject(raw) ? unknownFields(raw, parsed.data) : [],

@@ -92,8 +92,8 @@ export interface ChannelLink {
 /** The session's own view of a channel. */
 export interface SessionChannel extends Channel {
   readonly isReady: boolean;
-  /** What goes next; `undefined`: nothing can. */
-  next(): { readonly pipe: PipeName; readonly bytes: Uint8Array } | FrameBody | undefined;
+  /** What goes next, with at most so many bytes; `undefined`: nothing can. */
+  next(maxBytes: number): { readonly pipe: PipeName; readonly bytes: Uint8Array } | FrameBody | undefined;
   /** Throws `invalid`: the other end does not keep to the contract, and the channel is to be reset. */
   receive(body: FrameBody): void;
   receiveData(pipe: PipeName, bytes: Uint8Array): void;
@@ -233,13 +233,13 @@ export function createChannel(options: ChannelOptions, link: ChannelLink): Sessi
     get isReady() {
       return !isOver && (isExitDue() || [...writers.values()].some(({ pipe }) => pipe.isReady));
     },
-    next: () => {
+    next: (maxBytes) => {
       if (isOver) return undefined;
       // Pipes take turns: one that is always full must not hold up the other.
       for (let step = 0; step < PIPE_NAMES.length; step++) {
         const name = PIPE_NAMES[(turn + step) % PIPE_NAMES.length];
         const pipe = name === undefined ? undefined : writers.get(name)?.pipe;
-        const taken = pipe?.take();
+        const taken = pipe?.take(maxBytes);
         if (name === undefined || pipe === undefined || taken === undefined) continue;
         turn += step + 1;
         if (taken !== "fin") return { pipe: name, bytes: taken.bytes };

@@ -5,19 +5,23 @@
 export interface FlightGovernor {
   /** Bytes that may be sent and not acknowledged. */
   readonly capBytes: number;
+  /** Of one frame: a short one may go after it within a few milliseconds. */
+  readonly frameBytes: number;
   sent(bytes: number, nowMs: number): void;
   acknowledged(bytes: number, nowMs: number): void;
   /** On a new carrier what was learnt of the old one counts no more. */
   restart(): void;
 }
 
-export const FLIGHT_LIMITS = { minBytes: 128 * 1024, firstBytes: 256 * 1024, maxBytes: 16 * 1024 * 1024 } as const;
+export const FLIGHT_LIMITS = { minBytes: 32 * 1024, firstBytes: 256 * 1024, maxBytes: 16 * 1024 * 1024 } as const;
 /** What may wait in the link's queue, as time. Keeps an echo beside bulk within 60 ms on a link of 20 Mbit/s. */
 const QUEUE_MS = 30;
 /** Room to find out that the link has become faster. */
 const GAIN = 1.25;
 const RTT_WINDOW_MS = 10_000;
 const RATE_WINDOW_MS = 1000;
+const FRAME_LIMITS = { minBytes: 4096, maxBytes: 65_536 } as const;
+const FRAME_MS = 10;
 /** A quicker acknowledgement than the clock can tell. */
 const MIN_SAMPLE_MS = 0.05;
 
@@ -34,23 +38,38 @@ export function createFlightGovernor(): FlightGovernor {
   let delivered = 0;
   let capBytes: number = FLIGHT_LIMITS.firstBytes;
   let rtt = { ms: Number.POSITIVE_INFINITY, atMs: 0 };
+  /** The queue that we keep up hides the shortest round trip: from time to time it is let run dry. `drainedMs`: since when it is. */
+  let probe: { drainedMs: number | undefined } | undefined;
   /** The best rate of this window and of the one before it, bytes a millisecond. */
   let rates = { now: 0, before: 0, sinceMs: 0 };
 
+  const rate = () => Math.max(rates.now, rates.before);
+  const learnRtt = (mark: Mark, tookMs: number, nowMs: number) => {
+    if (tookMs <= rtt.ms) rtt = { ms: tookMs, atMs: nowMs };
+    else if (probe === undefined && nowMs - rtt.atMs > RTT_WINDOW_MS) probe = { drainedMs: undefined };
+    if (probe === undefined) return;
+    if (totalSent - delivered <= FLIGHT_LIMITS.minBytes) probe.drainedMs ??= nowMs;
+    if (probe.drainedMs === undefined || mark.sentMs < probe.drainedMs) return;
+    rtt = { ms: tookMs, atMs: nowMs };
+    probe = undefined;
+  };
   const learn = (mark: Mark, nowMs: number) => {
     const tookMs = Math.max(nowMs - mark.sentMs, MIN_SAMPLE_MS);
-    if (tookMs <= rtt.ms || nowMs - rtt.atMs > RTT_WINDOW_MS) rtt = { ms: tookMs, atMs: nowMs };
+    learnRtt(mark, tookMs, nowMs);
     const window = Math.max(RATE_WINDOW_MS, 4 * rtt.ms);
     if (nowMs - rates.sinceMs > window) rates = { now: 0, before: rates.now, sinceMs: nowMs };
     rates.now = Math.max(rates.now, (delivered - mark.deliveredBytes) / tookMs);
-    const rate = Math.max(rates.now, rates.before);
-    const wanted = rate * (rtt.ms * GAIN + QUEUE_MS);
+    const wanted = probe === undefined ? rate() * (rtt.ms * GAIN + QUEUE_MS) : 0;
     capBytes = Math.min(Math.max(wanted, FLIGHT_LIMITS.minBytes), FLIGHT_LIMITS.maxBytes);
   };
 
   return {
     get capBytes() {
       return capBytes;
+    },
+    get frameBytes() {
+      if (rate() === 0) return FRAME_LIMITS.maxBytes;
+      return Math.round(Math.min(Math.max(rate() * FRAME_MS, FRAME_LIMITS.minBytes), FRAME_LIMITS.maxBytes));
     },
     sent: (bytes, nowMs) => {
       totalSent += bytes;
@@ -75,6 +94,7 @@ export function createFlightGovernor(): FlightGovernor {
       delivered = 0;
       capBytes = FLIGHT_LIMITS.firstBytes;
       rtt = { ms: Number.POSITIVE_INFINITY, atMs: 0 };
+      probe = undefined;
       rates = { now: 0, before: 0, sinceMs: 0 };
     },
   };

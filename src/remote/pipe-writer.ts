@@ -15,7 +15,7 @@ export interface PipeWriter {
   readonly total: number;
   readonly digest: PipeDigest | undefined;
   /** The next bytes that go, or the end; `undefined`: nothing can. */
-  take(): { readonly bytes: Uint8Array } | "fin" | undefined;
+  take(maxBytes: number): { readonly bytes: Uint8Array } | "fin" | undefined;
   grant(upTo: number): void;
   /** The reader is gone: what is written goes nowhere, and its end is still told. */
   stop(): void;
@@ -88,7 +88,7 @@ export function createPipeWriter(
       return total;
     },
     digest,
-    take: () => {
+    take: (maxBytes) => {
       const chunk = pending[index];
       if (chunk === undefined) {
         if (onFinal === undefined || isFinished) return undefined;
@@ -97,7 +97,7 @@ export function createPipeWriter(
         queueMicrotask(onFinal);
         return "fin";
       }
-      const size = Math.min(chunk.length - offset, grantedTo - total, MAX_DATA_BYTES);
+      const size = Math.min(chunk.length - offset, grantedTo - total, maxBytes, MAX_DATA_BYTES);
       if (size <= 0) return undefined;
       const bytes = chunk.subarray(offset, offset + size);
       offset += size;

@@ -22,6 +22,8 @@ export interface WindowLedger {
 }
 
 export const WINDOW_LIMITS = { firstBytes: 256 * 1024, maxBytes: 8 * 1024 * 1024 } as const;
+/** What a timer can tell, where the round trip is shorter or not known yet. */
+const SHORTEST_TRIP_MS = 1;
 export const LEDGER_BYTES = 256 * 1024 * 1024;
 
 export function createWindowLedger(limitBytes: number = LEDGER_BYTES): WindowLedger {
@@ -47,7 +49,19 @@ export function createReceiveWindow(ledger: WindowLedger): ReceiveWindow {
   let grantedTo: number = WINDOW_LIMITS.firstBytes;
   let received = 0;
   let consumed = 0;
-  let grantedMs = Number.NEGATIVE_INFINITY;
+  let epoch: { readonly sinceMs: number; bytes: number } | undefined;
+
+  /** What is read within two round trips does not fit: the sender waits for credit, not the reader for bytes. */
+  const grow = (bytes: number, { nowMs, rttMs }: { readonly nowMs: number; readonly rttMs: number }) => {
+    epoch ??= { sinceMs: nowMs, bytes: 0 };
+    epoch.bytes += bytes;
+    const tookMs = nowMs - epoch.sinceMs;
+    const tripMs = Math.max(rttMs, SHORTEST_TRIP_MS);
+    if (tookMs < tripMs) return;
+    const isTooSmall = (epoch.bytes / tookMs) * 2 * tripMs > windowBytes;
+    epoch = { sinceMs: nowMs, bytes: 0 };
+    if (isTooSmall && windowBytes < WINDOW_LIMITS.maxBytes && ledger.take(windowBytes)) windowBytes *= 2;
+  };
 
   return {
     get grantedTo() {
@@ -57,14 +71,12 @@ export function createReceiveWindow(ledger: WindowLedger): ReceiveWindow {
       received += bytes;
       return received <= grantedTo;
     },
-    consumed: (bytes, { nowMs, rttMs }) => {
+    consumed: (bytes, at) => {
       consumed += bytes;
-      if (consumed + windowBytes - grantedTo < windowBytes / 2) return undefined;
-      // Half a window within a round trip or two: the sender waits for credit, not the reader for bytes.
-      const isShort = nowMs - grantedMs < Math.max(2 * rttMs, 1);
-      if (isShort && windowBytes < WINDOW_LIMITS.maxBytes && ledger.take(windowBytes)) windowBytes *= 2;
-      grantedMs = nowMs;
-      grantedTo = consumed + windowBytes;
+      grow(bytes, at);
+      const more = consumed + windowBytes - grantedTo;
+      if (more < windowBytes / 2) return undefined;
+      grantedTo += more;
       return grantedTo;
     },
     close: () => {

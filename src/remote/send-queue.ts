@@ -52,7 +52,7 @@ export function createSendQueue({ clock, onSent }: { readonly clock: Clock; read
 
   const sendOf = (channel: SessionChannel) => {
     waiting.delete(channel);
-    const next = channel.next();
+    const next = channel.next(governor.frameBytes);
     if (next !== undefined && "case" in next) sendControl(channel.id, next);
     else if (next !== undefined) send(encodeData({ seq: outbox.nextSeq, channel: channel.id, ...next }));
     if (channel.isReady) wait(channel);

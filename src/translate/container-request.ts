@@ -44,7 +44,7 @@ export function containerName(workloadId: string): string {
   return `sluice-${workloadId}`;
 }
 
-function volumeName(workloadId: string, name: string): string {
+export function volumeName(workloadId: string, name: string): string {
   return `sluice-${workloadId}-${name}`;
 }
 

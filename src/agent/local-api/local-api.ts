@@ -9,7 +9,7 @@ import type { Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import type { Redactor } from "../../base/redact.ts";
 import { type Service, untilAborted } from "../../base/service.ts";
-import { openSocketAddress } from "../../client/socket-address.ts";
+import { openSocketAddress } from "../../base/socket-address.ts";
 import { ERROR_POLICY, toAppError, toErrorBody } from "../../contract/error-code.ts";
 import { readRecords, toNdjson } from "../log-stream/read-records.ts";
 import type { LocalApiSource } from "./local-api-source.ts";

@@ -52,6 +52,9 @@ function startAgent(given: { readonly isCleared?: boolean; readonly refuse?: str
       expected: server,
       admit: () => (given.refuse === undefined ? undefined : { rule: given.refuse, message: "no" }),
       onPut: (workloads) => order.push(...[...workloads].map(({ id }) => `put ${id}`)),
+      onFarewell: ({ id, spec }) => {
+        order.push(`${id} goes: ${spec.volumes?.map(({ name, onStop }) => `${name} ${onStop}`).join()}`);
+      },
       onChange: () => void order.push("change"),
     },
   );
@@ -73,6 +76,29 @@ test("what is answered is on disk, and its secrets are known before anything els
   expect([next.store.outcomeOf("c-1"), next.store.outcomeOf("c-2")]).toEqual(["started", undefined]);
   expect(await next.store.take(start("web", 3), "c-1")).toMatchObject({ ok: true, text: "already" });
   expect(await next.store.take(start("web", 2), "c-2")).toMatchObject({ ok: false, text: "older generation 2 than 3" });
+});
+
+test("what becomes of its volumes is known before a session is expected no more, and only where it counts", async () => {
+  const { store, server, order } = startAgent();
+  const volumes = [{ name: "data", path: "/data" }];
+  await store.take({ ...start("web", 3), spec: { ...specOf("web"), volumes } }, "c-1");
+  order.length = 0;
+  await store.take({ ...stop("web", 2), volumes: "delete" }, "c-2");
+  await store.take({ ...stop("other", 2), volumes: "delete" }, "c-3");
+  expect(order).toEqual(["change"]);
+  order.length = 0;
+  await store.take({ ...stop("web", 4), volumes: "delete" }, "c-4");
+  expect(order).toEqual(["web goes: data delete", "change"]);
+  // What a hub forgot is ended by the same command.
+  const held = { kind: "session", id: "kept", spec: { ...runSpec, volumes } } as const;
+  await server.apply(
+    { kind: "snapshot", epoch: "one", revision: 1, workloads: [held], rejected: [], confirm: false },
+    "1",
+  );
+  await server.apply({ kind: "snapshot", epoch: "two", revision: 1, workloads: [], rejected: [], confirm: false }, "2");
+  order.length = 0;
+  expect(await store.take({ ...stop("kept", 1), volumes: "keep" }, "c-5")).toMatchObject({ ok: true });
+  expect(order[0]).toBe("kept goes: data keep");
 });
 
 test("what the box does not allow is refused with its rule and not remembered", async () => {

@@ -1,5 +1,5 @@
 import type { SessionCommand } from "../../contract/session-command.ts";
-import type { Workload } from "../../contract/workload.ts";
+import type { SessionWorkload, Workload } from "../../contract/workload.ts";
 import type { CommandedFile } from "../registry/commanded-file.ts";
 import type { Refusal } from "../workload/driver.ts";
 import { type CommandedState, clearSessions, decideWish, mergeCommanded, yieldTo } from "./commanded.ts";
@@ -13,8 +13,12 @@ export interface CommandedStoreDeps {
   readonly admit: (workload: Workload) => Refusal | undefined;
   /** Workloads that became part of the set; called before anything can be logged about them. */
   readonly onPut: (workloads: Iterable<Workload>) => void;
+  /** This session is about to be expected no more, with these volumes. */
+  readonly onFarewell: (workload: SessionWorkload) => void;
   readonly onChange: () => void;
 }
+
+type StopWish = Extract<SessionCommand, { readonly name: "StopSession" }>;
 
 export interface CommandAnswer {
   readonly ok: boolean;
@@ -51,6 +55,13 @@ export function createCommandedStore(
     file.save(next);
   };
 
+  /** Before it is expected no more, for then nobody knows it. */
+  const noteFarewell = ({ volumes: onStop }: StopWish, workload: Workload | undefined) => {
+    if (onStop === undefined || workload?.kind !== "session") return;
+    const volumes = workload.spec.volumes?.map((volume) => ({ ...volume, onStop }));
+    deps.onFarewell({ ...workload, spec: { ...workload.spec, ...(volumes === undefined ? {} : { volumes }) } });
+  };
+
   if (options.isCleared && state.sessions.size > 0) become(clearSessions(state));
   else deps.onPut([...state.sessions.values()].map(({ workload }) => workload));
 
@@ -70,6 +81,9 @@ export function createCommandedStore(
       return merged.workloads;
     },
     take: async (wish, commandId) => {
+      if (wish.name === "StopSession" && expected.state().sessions.unclaimed.has(wish.id)) {
+        noteFarewell(wish, expected.state().workloads.get(wish.id));
+      }
       const wasKept = wish.name === "StopSession" && (await expected.endUnclaimed(wish.id));
       const decision = decideWish(state, wish, { commandId, expected: expected.state().workloads });
       const answer = wasKept ? { ok: true, text: "stopped: it was kept for a hub that did not know it" } : decision;
@@ -78,6 +92,7 @@ export function createCommandedStore(
       const workload = decision.state.sessions.get(id)?.workload;
       const refusal = workload === undefined ? undefined : deps.admit(workload);
       if (refusal !== undefined) return { ok: false, text: `refused by ${refusal.rule}: ${refusal.message}` };
+      if (wish.name === "StopSession") noteFarewell(wish, state.sessions.get(id)?.workload);
       become(decision.state);
       deps.onChange();
       await file.commit();

@@ -1,6 +1,7 @@
 import { AppError } from "../../base/errors.ts";
 import type { ProcessIdentity } from "../../base/process-identity.ts";
 import type { SessionWorkload } from "../../contract/workload.ts";
+import type { VolumeRule } from "../registry/volume-rules.ts";
 import type { Launch, ProcessHandle, ProcessRuntime, WorkloadFiles } from "./process/process-runtime.ts";
 import type { ProcessMark, RunHandle, SessionRun } from "./run-handle.ts";
 
@@ -65,6 +66,8 @@ export interface EngineHooks {
   readonly onChange: () => void;
   /** False: nothing expects this session any more, and everything that could has spoken. */
   readonly isKept: (workloadId: string) => boolean;
+  /** What becomes of its volumes, by their names, whatever was said when they were made. */
+  readonly volumeRules: (workloadId: string) => ReadonlyMap<string, VolumeRule>;
   /** An expected session waits for it. */
   readonly isAwaited: () => boolean;
 }

@@ -2,12 +2,15 @@ import { AppError } from "../../../base/errors.ts";
 import { STATE_DIR_LABEL, WORKLOAD_LABEL } from "../../../translate/container-labels.ts";
 import { createEngineClient, type EngineClient, type EngineVersion } from "../engine-api/engine-client.ts";
 import type { ProcessMark, SessionRun } from "../run-handle.ts";
-import type { EngineLaunch, FoundRun } from "../workload-runtime.ts";
+import type { EngineHooks, EngineLaunch, FoundRun } from "../workload-runtime.ts";
 import type { ContainerEngineDeps, ContainerEngineOptions } from "./container-engine-options.ts";
 import { type ContainerFacts, isLive } from "./container-facts.ts";
 import { containerLabel, createContainerRun } from "./container-run.ts";
 import { createContainerWatch } from "./container-watch.ts";
 import { removeSession, startContainer } from "./start-container.ts";
+
+/** What may go of what sessions have left. Asked at that moment. */
+export type RemovalRules = Pick<EngineHooks, "isKept" | "volumeRules">;
 
 /** One engine that is there: what it runs of this box's, and what is done to that. Loaded when its socket is first seen. */
 export interface ContainerEngine {
@@ -15,9 +18,9 @@ export interface ContainerEngine {
   start(mark: ProcessMark, launch: EngineLaunch, version: EngineVersion): Promise<SessionRun>;
   sweep(): Promise<readonly FoundRun[]>;
   /** Removes what this session has left, unless it is wanted again by then. */
-  discard(workloadId: string, isKept: (workloadId: string) => boolean): Promise<void>;
+  discard(workloadId: string, rules: RemovalRules): Promise<void>;
   /** The same for all that were discarded while nobody could be asked. */
-  tidy(isKept: (workloadId: string) => boolean): Promise<void>;
+  tidy(rules: RemovalRules): Promise<void>;
   /** Learns what happens to the containers until the connection ends, or `signal`. */
   follow(signal: AbortSignal): Promise<void>;
 }
@@ -63,9 +66,11 @@ export function createContainerEngine(options: ContainerEngineOptions, deps: Con
     return (await Promise.all(ids.map((id) => watch.look(id, limitMs)))).filter((facts) => facts !== undefined);
   };
 
-  const removeUnlessKept = (workloadId: string, isKept: (workloadId: string) => boolean): Promise<void> =>
+  const removeUnlessKept = (workloadId: string, { isKept, volumeRules }: RemovalRules): Promise<void> =>
     inTurn(workloadId, async () => {
-      if (!isKept(workloadId)) await removeSession({ ...ours, [WORKLOAD_LABEL]: workloadId }, client);
+      if (isKept(workloadId)) return;
+      const labels = { ...ours, [WORKLOAD_LABEL]: workloadId };
+      await removeSession({ workloadId, labels, volumeRules: volumeRules(workloadId) }, client);
     });
 
   return {
@@ -99,7 +104,7 @@ export function createContainerEngine(options: ContainerEngineOptions, deps: Con
         ];
       }),
     discard: removeUnlessKept,
-    tidy: async (isKept) => {
+    tidy: async (rules) => {
       const found = await look();
       const live = new Set(found.filter(isLive).map(({ mark }) => mark?.workloadId));
       const ids = new Set(found.flatMap(({ mark }) => mark?.workloadId ?? []));
@@ -108,7 +113,7 @@ export function createContainerEngine(options: ContainerEngineOptions, deps: Con
         if (id !== undefined) ids.add(id);
       }
       // What runs is stopped first, by who stops things.
-      for (const id of ids) if (!live.has(id) && !isKept(id)) await removeUnlessKept(id, isKept);
+      for (const id of ids) if (!live.has(id)) await removeUnlessKept(id, rules);
     },
     follow: async (signal) => {
       const over = new AbortController();

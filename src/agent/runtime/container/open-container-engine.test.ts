@@ -48,6 +48,7 @@ function openWorld({ isNamed = false } = {}) {
       state.changes += 1;
     },
     isKept: () => true,
+    volumeRules: () => new Map(),
     isAwaited: () => state.isAwaited,
   });
   onTestFinished(async () => {

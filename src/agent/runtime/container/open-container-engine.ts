@@ -6,7 +6,7 @@ import type { EngineVersion } from "../engine-api/engine-client.ts";
 import { toAwayError } from "../engine-api/engine-problem.ts";
 import type { EngineHooks, EngineStatus, SessionEngine } from "../workload-runtime.ts";
 import { awayLoudness, isLouder, type Loudness } from "./away-loudness.ts";
-import type { ContainerEngine } from "./container-engine.ts";
+import type { ContainerEngine, RemovalRules } from "./container-engine.ts";
 import type { ContainerEngineDeps, ContainerEngineOptions } from "./container-engine-options.ts";
 
 const TITLES = { docker: "Docker Engine", podman: "Podman" } as const;
@@ -40,7 +40,10 @@ export function openContainerEngine(
     loading ??= import("./container-engine.ts").then(({ createContainerEngine }) => createContainerEngine(whole, deps));
     return loading;
   };
-  const isKept = (workloadId: string) => hooks === undefined || hooks.isKept(workloadId);
+  const removal: RemovalRules = {
+    isKept: (workloadId) => hooks === undefined || hooks.isKept(workloadId),
+    volumeRules: (workloadId) => hooks?.volumeRules(workloadId) ?? new Map(),
+  };
   const requireSocket = () => {
     try {
       // Who may not write to a socket may not connect to it.
@@ -82,7 +85,7 @@ export function openContainerEngine(
     appeared(found);
     const tidying = (async () => {
       for (;;) {
-        await engine.tidy(isKept).catch((thrown: unknown) => log.warn(`Could not tidy up: ${messageOf(thrown)}`));
+        await engine.tidy(removal).catch((thrown: unknown) => log.warn(`Could not tidy up: ${messageOf(thrown)}`));
         await clock.delay(TIDY_MS, signal);
       }
     })();
@@ -100,7 +103,7 @@ export function openContainerEngine(
     sweep: async () => (await load()).sweep(),
     discard: async (workloadId) => {
       try {
-        await (await load()).discard(workloadId, isKept);
+        await (await load()).discard(workloadId, removal);
       } catch (thrown) {
         log.warn(`What ${workloadId} left is removed later: ${messageOf(thrown)}`);
       }

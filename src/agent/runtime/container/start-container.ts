@@ -1,7 +1,8 @@
 import { AppError } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import { ON_STOP_LABEL, STATE_DIR_LABEL } from "../../../translate/container-labels.ts";
-import { type ContainerRequest, toContainerRequest } from "../../../translate/container-request.ts";
+import { type ContainerRequest, toContainerRequest, volumeName } from "../../../translate/container-request.ts";
+import type { VolumeRule } from "../../registry/volume-rules.ts";
 import type { ContainerDetails } from "../engine-api/engine-answers.ts";
 import type { EngineClient } from "../engine-api/engine-client.ts";
 import type { ProcessMark } from "../run-handle.ts";
@@ -144,10 +145,22 @@ async function ensureImage(reference: string, { workloadId, signal, client, log 
   });
 }
 
-/** Everything of one session that its end leaves: its container, its network, and the volumes that go with it. */
-export async function removeSession(labels: Readonly<Record<string, string>>, client: EngineClient): Promise<void> {
+/**
+ * Everything of one session that its end leaves: its container, its network, and the volumes that go with it. `volumeRules`: what
+ * was said last of a volume, by its name; what its label says is what was said when it was made.
+ */
+export async function removeSession(
+  session: {
+    readonly workloadId: string;
+    readonly labels: Readonly<Record<string, string>>;
+    readonly volumeRules: ReadonlyMap<string, VolumeRule>;
+  },
+  client: EngineClient,
+): Promise<void> {
+  const { workloadId, labels, volumeRules } = session;
+  const rules = new Map([...volumeRules].map(([name, rule]) => [volumeName(workloadId, name), rule]));
   for (const id of await client.containers(labels)) await client.remove(id);
   for (const { Id } of await client.networks(labels)) await client.removeNetwork(Id);
-  for (const { Name } of await client.volumes({ ...labels, [ON_STOP_LABEL]: "delete" }))
-    await client.removeVolume(Name);
+  for (const { Name, Labels } of await client.volumes(labels))
+    if ((rules.get(Name) ?? Labels?.[ON_STOP_LABEL]) === "delete") await client.removeVolume(Name);
 }

@@ -1,8 +1,9 @@
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { makeSessionDirectories } from "./session-directories.ts";
+import { makeSessionDirectories, settleVolumes } from "./session-directories.ts";
 
 let stateDir: string;
 beforeEach(async () => {
@@ -29,6 +30,18 @@ test("a volume that is to go with its session moves to where that goes, and back
   expect(await readFile(join(root, "var/data/note"), "utf8")).toBe("moved");
   await makeSessionDirectories("app", [data], places());
   expect(await readFile(join(stateDir, "volumes/app/data/note"), "utf8")).toBe("moved");
+});
+
+test("what was said last of a volume counts when its session goes, wherever it lies", async () => {
+  const spared = { name: "spared", path: "spared", onStop: "delete" } as const;
+  const { volumes } = await makeSessionDirectories("app", [data, spared], places());
+  for (const [name, path] of Object.entries(volumes)) await writeFile(join(path, "note"), name);
+  const rules = new Map([["data", "delete"] as const, ["spared", "keep"] as const, ["never-made", "keep"] as const]);
+  for (let times = 0; times < 2; times++) settleVolumes("app", rules, places());
+  expect(existsSync(join(stateDir, "volumes/app/data"))).toBe(false);
+  await rm(places().directory, { recursive: true });
+  settleVolumes("app", rules, places());
+  expect(await readFile(join(stateDir, "volumes/app/spared/note"), "utf8")).toBe("spared");
 });
 
 test("a directory of the box is linked, and files that are in the way are not taken away", async () => {

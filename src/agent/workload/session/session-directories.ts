@@ -1,9 +1,11 @@
+import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { lstat, mkdir, readlink, rename, rm, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { AppError, errnoOf } from "../../../base/errors.ts";
 import { fromSystemError } from "../../../base/system-error.ts";
 import type { SessionVolume } from "../../../contract/session-spec.ts";
 import { insideRoot } from "../../../translate/process-launch.ts";
+import type { VolumeRule } from "../../registry/volume-rules.ts";
 
 export interface SessionPlaces {
   /** The workload's own directory: it goes with the session. */
@@ -48,17 +50,42 @@ function keptPath(stateDir: string, id: string, name: string): string {
   return join(stateDir, "volumes", id, name);
 }
 
+/** Volumes that go with it. */
+function lostPath(directory: string, name: string): string {
+  return join(directory, "volumes", name);
+}
+
 async function makeVolume(
   { name, onStop = "keep" }: SessionVolume,
   { id, directory, stateDir }: SessionPlaces & { readonly id: string },
 ): Promise<string> {
   const kept = keptPath(stateDir, id, name);
-  const lost = join(directory, "volumes", name);
+  const lost = lostPath(directory, name);
   const [place, other] = onStop === "keep" ? [kept, lost] : [lost, kept];
   await mkdir(dirname(place), { recursive: true, mode: 0o700 });
   if ((await kindOf(place)) === undefined && (await kindOf(other)) === "directory") await rename(other, place);
   await mkdir(place, { recursive: true, mode: 0o700 });
   return place;
+}
+
+/**
+ * Puts volumes where what becomes of the workload's directory does to them what was said last, and removes those that lie elsewhere
+ * and go. Done again it changes nothing. Throws what the disk refuses: then the directory may hold what is to be kept.
+ */
+export function settleVolumes(
+  id: string,
+  rules: ReadonlyMap<string, VolumeRule>,
+  { directory, stateDir }: SessionPlaces,
+): void {
+  for (const [name, rule] of rules) {
+    const kept = keptPath(stateDir, id, name);
+    const lost = lostPath(directory, name);
+    if (rule === "delete") rmSync(kept, { recursive: true, force: true });
+    else if (existsSync(lost) && !existsSync(kept)) {
+      mkdirSync(dirname(kept), { recursive: true, mode: 0o700 });
+      renameSync(lost, kept);
+    }
+  }
 }
 
 async function linkVolume(path: string, place: string): Promise<void> {

@@ -76,6 +76,8 @@ export function createSessionDriver(
 
 /** Of what only a new start can take up. When it sleeps, ends and is started again is read as it goes. */
 export function sessionSpecHash(spec: SessionRunSpec): string {
-  const { user, platform, template, volumes, gpus } = spec;
+  const { user, platform, template, gpus } = spec;
+  // What becomes of them at its stop is asked then.
+  const volumes = spec.volumes?.map(({ onStop: _onStop, ...volume }) => volume);
   return specHash({ user, platform, template, volumes, gpus });
 }

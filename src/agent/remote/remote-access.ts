@@ -1,0 +1,130 @@
+import { AppError, messageOf } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import { type Service, untilAborted } from "../../base/service.ts";
+import { describeMasked } from "../../contract/remote/mask-operation.ts";
+import { type RemoteOffer, remoteOfferSchema } from "../../contract/remote/offer.ts";
+import { type RemoteAbility, type RemotePolicy, remoteAbilities } from "../../contract/remote/remote-policy.ts";
+import type { RemoteBook } from "../registry/remote-book.ts";
+import type { BoxFacts } from "./box-facts.ts";
+import type { Holder, Holders } from "./holders.ts";
+import { isOperatorAllowed, judgeOffer } from "./judge-offer.ts";
+
+export interface RemoteAccessDeps {
+  readonly policy: RemotePolicy;
+  readonly box: BoxFacts;
+  readonly holders: Holders;
+  readonly book: RemoteBook;
+  readonly bootId: string;
+  readonly log: Log;
+  /** PEM of what this box trusts beside the system's. */
+  readonly ca: () => string | undefined;
+}
+
+/** Remote sessions as the agent sees them: it judges and hands over, and holds none itself. */
+export interface RemoteAccess extends Service {
+  /**
+   * The command `remote`. Resolves with what to tell when a holder has the session. Rejects with one sentence: `invalid`,
+   * `refused`, `unsupported`, `not-found`, `conflict` (the session is lost), `unavailable`, `exhausted`.
+   */
+  offer(args: Readonly<Record<string, unknown>>): Promise<string>;
+  readonly abilities: readonly RemoteAbility[];
+}
+
+export function createRemoteAccess(deps: RemoteAccessDeps): RemoteAccess {
+  const { policy, holders, book, bootId, log } = deps;
+
+  const holderOf = async (session: string): Promise<Holder | undefined> =>
+    (await holders.living()).find(({ status }) => status.sessions.some((held) => held.session === session));
+
+  const resume = async (offer: RemoteOffer, grant: Awaited<ReturnType<typeof judgeOffer>>) => {
+    const began = book.get(offer.session);
+    if (began !== undefined && began.bootId !== bootId) {
+      throw new AppError("conflict", "lost: the box was restarted after this session had begun");
+    }
+    const holder = await holderOf(offer.session);
+    if (holder === undefined) {
+      throw new AppError("conflict", "lost: the session was begun before, and what held it has ended");
+    }
+    const { text } = await holder.call({ call: "offer", offer, grant, isKnown: true, ...withCa(deps.ca()) });
+    return text ?? "";
+  };
+
+  const begin = async (offer: RemoteOffer, grant: Awaited<ReturnType<typeof judgeOffer>>) => {
+    // Before anything is begun: an agent that is killed in between must not begin it again.
+    await book.begin(offer.session, bootId);
+    try {
+      const call = { call: "offer", offer, grant, isKnown: false, ...withCa(deps.ca()) } as const;
+      if (grant.kind !== "attach") return (await holders.callOwn(call)).text ?? "";
+      const holder = await holderOf(grant.session);
+      if (holder === undefined) {
+        throw new AppError("not-found", `attach: given ${grant.session}; this box holds no such command`);
+      }
+      return (await holder.call(call)).text ?? "";
+    } catch (thrown) {
+      // What a holder refuses it has not begun; whether one that did not answer has is not known.
+      if (!(thrown instanceof AppError && (thrown.code === "unavailable" || thrown.code === "timeout"))) {
+        book.forget(offer.session);
+      }
+      throw thrown;
+    }
+  };
+
+  /** One offer of a session at a time: a repeated one finds what the first has begun. */
+  const turns = new Map<string, Promise<unknown>>();
+  const inTurn = async <T>(session: string, act: () => Promise<T>): Promise<T> => {
+    const before = turns.get(session);
+    const mine = (async () => {
+      await before?.catch(() => undefined);
+      return act();
+    })();
+    turns.set(session, mine);
+    try {
+      return await mine;
+    } finally {
+      if (turns.get(session) === mine) turns.delete(session);
+    }
+  };
+
+  return {
+    name: "remote access",
+    abilities: remoteAbilities(policy),
+    offer: async (args) => {
+      const parsed = remoteOfferSchema.safeParse(args);
+      if (!parsed.success) {
+        const [issue] = parsed.error.issues;
+        throw new AppError("invalid", `${issue?.path.join(".") ?? "offer"}: ${issue?.message ?? "it cannot be read"}`);
+      }
+      const offer = parsed.data;
+      const what = `${offer.operator}: ${describeMasked(offer.operation)} (remote session ${offer.session}, attempt ${offer.attempt})`;
+      try {
+        const grant = await judgeOffer(offer, policy, deps.box);
+        const text = await inTurn(offer.session, () =>
+          book.get(offer.session) === undefined ? begin(offer, grant) : resume(offer, grant),
+        );
+        log.info(`${what}: ${text}`);
+        return text;
+      } catch (thrown) {
+        log.warn(`${what}: ${messageOf(thrown)}`);
+        throw thrown;
+      }
+    },
+    run: async (signal) => {
+      await holders.drainOthers();
+      // What was allowed yesterday need not be today: sessions of operators who may no more are ended.
+      for (const holder of await holders.living()) {
+        for (const { session, operator } of holder.status.sessions) {
+          if (isOperatorAllowed(operator, policy) && remoteAbilities(policy).length > 0) continue;
+          const reason = `the box's policy allows ${operator} no more`;
+          await holder
+            .call({ call: "end", session, reason })
+            .catch((thrown: unknown) => log.warn(`Remote session ${session} does not end: ${messageOf(thrown)}`));
+        }
+      }
+      await untilAborted(signal);
+    },
+  };
+}
+
+function withCa(ca: string | undefined): { ca?: string } {
+  return ca === undefined ? {} : { ca };
+}

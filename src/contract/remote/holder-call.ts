@@ -1,0 +1,54 @@
+import { z } from "zod";
+import { remoteOfferSchema } from "./offer.ts";
+import { remoteGrantSchema } from "./remote-grant.ts";
+
+/** What an agent says to the holder of this box's remote sessions, over its Unix socket: one JSON line, answered by one. */
+export const holderCallSchema = z.discriminatedUnion("call", [
+  z.object({
+    call: z.literal("offer"),
+    offer: remoteOfferSchema,
+    grant: remoteGrantSchema,
+    /** PEM of what the agent itself trusts, beside the offer's own. */
+    ca: z.string().optional(),
+    /** The session was begun before: whoever does not hold it must not begin it again. */
+    isKnown: z.boolean(),
+  }),
+  z.object({ call: z.literal("status") }),
+  /** Take no new session, and end with the last one. */
+  z.object({ call: z.literal("drain") }),
+  z.object({ call: z.literal("end"), session: z.string(), reason: z.string() }),
+]);
+export type HolderCall = z.input<typeof holderCallSchema>;
+
+export const heldSessionSchema = z.object({
+  session: z.string(),
+  operator: z.string(),
+  operation: z.string(),
+  state: z.enum(["joining", "open", "broken", "detached", "ended"]),
+  since: z.string(),
+  pid: z.int().optional(),
+});
+export type HeldSessionView = z.output<typeof heldSessionSchema>;
+
+export const holderAnswerSchema = z.object({
+  /** Absent: it was done. */
+  error: z.object({ code: z.string(), message: z.string() }).optional(),
+  text: z.string().optional(),
+  status: z.object({ version: z.string(), pid: z.int(), sessions: z.array(heldSessionSchema) }).optional(),
+});
+export type HolderAnswer = z.output<typeof holderAnswerSchema>;
+
+/** One line may hold an offer with the longest command and two certificates. */
+export const MAX_HOLDER_LINE_BYTES = 1024 * 1024;
+
+/** How a holder is begun: the argument of `remote-holder`, as JSON. Never a secret. */
+export const holderConfigSchema = z.object({
+  socketPath: z.string(),
+  /** For its own log and for the audit log. */
+  logDirectory: z.string(),
+  /** For what detached commands write; emptied at the start. */
+  spoolDirectory: z.string(),
+  version: z.string(),
+});
+export type HolderConfig = z.output<typeof holderConfigSchema>;
+export const HOLDER_COMMAND = "remote-holder";

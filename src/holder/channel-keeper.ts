@@ -1,0 +1,224 @@
+import type { Clock } from "../base/clock.ts";
+import { AppError, messageOf } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import { toAppError } from "../contract/error-code.ts";
+import type { CommandGrant, ForwardGrant, RemoteGrant } from "../contract/remote/remote-grant.ts";
+import type { Channel } from "../remote/channel.ts";
+import type { OpenWhat } from "../remote/open-what.ts";
+import type { AuditLog } from "./audit-log.ts";
+import { DIAL_MS, dial, joinSocket } from "./forward-tcp.ts";
+import { createUdpForward } from "./forward-udp.ts";
+import { type CommandEnd, createHeldCommand, type HeldCommand, type HeldCommandDeps } from "./held-command.ts";
+import type { ChannelKeeper } from "./held-session.ts";
+import { type Place, type ResolveHost, requireTarget, resolveTarget } from "./resolve-target.ts";
+import type { TerminalSize } from "./running-command.ts";
+import { requireAsked, type StartDeps, startCommand } from "./start-command.ts";
+
+export interface ChannelKeeperDeps extends HeldCommandDeps, StartDeps {
+  readonly log: Log;
+  readonly audit: AuditLog;
+  readonly spoolDirectory: string;
+  /** A command that goes on by itself, for whoever attaches to it. */
+  readonly onDetached: (session: string, operator: string, command: HeldCommand) => void;
+  readonly detachedOf: (session: string, operator: string) => HeldCommand | undefined;
+  readonly resolveHost?: ResolveHost;
+}
+
+/** Connections and associations that one session may have at a time. */
+export const MAX_CONNECTIONS = 1024;
+/** From a command's end until its operator has heard of it. */
+const HEAR_MS = 5000;
+
+export function createChannelKeeper(
+  { session, operator, grant }: { readonly session: string; readonly operator: string; readonly grant: RemoteGrant },
+  deps: ChannelKeeperDeps,
+): ChannelKeeper {
+  const { clock, audit, log } = deps;
+  const ledger = createAuditor(session, audit, clock);
+  let command: HeldCommand | undefined;
+  let isBegun = false;
+  let connections = 0;
+
+  const exec = async (channel: Channel, what: Extract<OpenWhat, { kind: "exec" }>, mine: CommandGrant) => {
+    requireAsked(what, mine);
+    if (isBegun) throw new AppError("conflict", "the command of this session was begun already");
+    isBegun = true;
+    const late = lateHandlers(channel, ledger);
+    const running = await startCommand(what, { grant: mine, session }, deps);
+    const held = createHeldCommand(
+      running,
+      { spoolDirectory: mine.detach ? deps.spoolDirectory : undefined, name: session },
+      deps,
+    );
+    command = held;
+    if (mine.detach) deps.onDetached(session, operator, held);
+    ledger.opened(channel, what.pty === undefined ? "command" : "terminal", held.pid);
+    late(held);
+    held.serve(channel);
+    void held.over.then((end) => ledger.closed(channel, describeEnd(end)));
+  };
+
+  const attach = (channel: Channel, id: string) => {
+    const found = deps.detachedOf(id, operator);
+    if (found === undefined) {
+      throw new AppError("not-found", `there is no detached command of ${operator} by the name ${id} on this box`);
+    }
+    lateHandlers(channel, ledger)(found);
+    ledger.opened(channel, `attach to ${id}`, found.pid);
+    found.serve(channel);
+    void channel.closed.then(({ error }) => ledger.closed(channel, undefined, error?.message));
+  };
+
+  const forward = async (
+    channel: Channel,
+    what: Extract<OpenWhat, { kind: "dial" | "associate" }>,
+    mine: ForwardGrant,
+  ) => {
+    const target = requireTarget(what, what.kind === "dial" ? "tcp" : "udp", mine);
+    if (connections >= MAX_CONNECTIONS) {
+      throw new AppError("exhausted", `a session has at most ${MAX_CONNECTIONS} connections at once`);
+    }
+    connections += 1;
+    void channel.closed.then(({ error }) => {
+      connections -= 1;
+      ledger.closed(channel, undefined, error?.message);
+    });
+    ledger.opened(channel, `${what.kind === "dial" ? "tcp" : "udp"} ${what.host}:${what.port}`);
+    if (what.kind === "associate") return associate(channel, what, resolveTarget(target, deps.resolveHost));
+    const untilMs = clock.monotonicMs() + DIAL_MS;
+    const addresses = await within(resolveTarget(target, deps.resolveHost), untilMs, clock, target.host);
+    const socket = await dial(what, addresses, { clock, untilMs });
+    channel.accept();
+    joinSocket(channel, socket, clock);
+  };
+
+  const associate = async (channel: Channel, { port }: Place, resolving: Promise<readonly string[]>) => {
+    const early: [number, Uint8Array, number][] = [];
+    let take = (...datagram: [number, Uint8Array, number]): void => {
+      if (early.length < 64) early.push(datagram);
+    };
+    channel.on({ onDatagram: (flow, bytes, dropped) => take(flow, bytes, dropped) });
+    const [address = ""] = await resolving;
+    const udp = createUdpForward(channel, { address, port }, clock);
+    take = udp.take;
+    for (const datagram of early) udp.take(...datagram);
+    channel.accept();
+    channel
+      .readable("in")
+      .resume()
+      .once("end", () => channel.writable("out").end());
+    void channel.closed.then(() => {
+      udp.close();
+      const { lostBefore, notSent, evicted } = udp.counts;
+      if (lostBefore + notSent + evicted > 0) {
+        log.info(
+          `Remote session ${session}, UDP to port ${port}: ${lostBefore} datagrams were lost on the way here, ${notSent} could not be sent on, ${evicted} flows gave way`,
+        );
+      }
+    });
+  };
+
+  const open = async (channel: Channel, what: OpenWhat): Promise<void> => {
+    if (what.kind === "exec" && grant.kind === "command") return exec(channel, what, grant);
+    if (what.kind === "attach" && grant.kind === "attach") return attach(channel, grant.session);
+    if ((what.kind === "dial" || what.kind === "associate") && grant.kind === "forward") {
+      return forward(channel, what, grant);
+    }
+    throw new AppError("refused", `this session was opened for ${grant.kind}, not for ${what.kind}`);
+  };
+
+  return {
+    get pid() {
+      return command?.pid;
+    },
+    take: (channel, what) => {
+      open(channel, what).catch((thrown: unknown) => {
+        const error = toAppError(thrown);
+        audit.note({ event: "refuse", session, operator, operation: what.kind, reason: error.message });
+        log.warn(`Remote session ${session}: refused ${what.kind}: ${messageOf(error)}`);
+        channel.refuse(error);
+      });
+    },
+    end: async (by) => {
+      const mine = command;
+      const goesOn = grant.kind === "command" && grant.detach && by !== "terminated" && by !== "max-age";
+      if (mine === undefined || goesOn) return;
+      await mine.end(by);
+      let timer: { clear(): void } | undefined;
+      const late = new Promise<void>((resolve) => {
+        timer = clock.timer(HEAR_MS, resolve);
+      });
+      await Promise.race([mine.over, late]);
+      // Without a link nobody hears it.
+      await Promise.race([by === "disconnect" ? undefined : mine.told, late]);
+      timer?.clear();
+    },
+  };
+}
+
+/** Handlers must be there at once, and the command comes later: what is said meanwhile is not lost. */
+function lateHandlers(channel: Channel, ledger: ReturnType<typeof createAuditor>): (command: HeldCommand) => void {
+  let command: HeldCommand | undefined;
+  let size: TerminalSize | undefined;
+  const signals: string[] = [];
+  const send = (to: HeldCommand, name: string) => {
+    if (to.signal(name)) ledger.signalled(channel, name);
+  };
+  channel.on({
+    onResize: (next) => {
+      size = next;
+      command?.resize(next);
+    },
+    onSignal: (name) => {
+      if (command !== undefined) send(command, name);
+      else if (signals.length < 16) signals.push(name);
+    },
+  });
+  return (begun) => {
+    command = begun;
+    if (size !== undefined) begun.resize(size);
+    for (const name of signals) send(begun, name);
+  };
+}
+
+function createAuditor(session: string, audit: AuditLog, clock: Clock) {
+  const openedMs = new Map<number, number>();
+  return {
+    opened: ({ id: channel }: Channel, what: string, pid?: number) => {
+      openedMs.set(channel, clock.monotonicMs());
+      audit.note({ event: "open", session, channel, what, ...(pid === undefined ? {} : { pid }) });
+    },
+    signalled: ({ id: channel }: Channel, signal: string) => audit.note({ event: "signal", session, channel, signal }),
+    closed: ({ id: channel }: Channel, exit?: string, reason?: string) => {
+      const fromMs = openedMs.get(channel);
+      openedMs.delete(channel);
+      audit.note({
+        event: "close",
+        session,
+        channel,
+        ...(exit === undefined ? {} : { exit }),
+        ...(reason === undefined ? {} : { reason }),
+        seconds: fromMs === undefined ? 0 : Math.round(clock.monotonicMs() - fromMs) / 1000,
+      });
+    },
+  };
+}
+
+function describeEnd({ status, killedBy, outputOpenAfterExit }: CommandEnd): string {
+  const how = status.signal === null ? `code ${status.code ?? 0}` : status.signal;
+  return `${how}${killedBy === undefined ? "" : `, ended by ${killedBy}`}${outputOpenAfterExit ? ", its output is still open" : ""}`;
+}
+
+async function within<T>(work: Promise<T>, untilMs: number, clock: Clock, host: string): Promise<T> {
+  let timer: { clear(): void } | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = clock.timer(untilMs - clock.monotonicMs(), () =>
+      reject(new AppError("timeout", `${host} was not looked up within ${DIAL_MS / 1000} s`)),
+    );
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    timer?.clear();
+  }
+}

@@ -1,0 +1,139 @@
+import { connect, type Socket } from "node:net";
+import type { Clock, Timer } from "../base/clock.ts";
+import { AppError, errnoOf, messageOf } from "../base/errors.ts";
+import type { Channel } from "../remote/channel.ts";
+import type { Place } from "./resolve-target.ts";
+
+/** For all addresses of a name together. */
+export const DIAL_MS = 5000;
+/** Of one of several: the next may be better. */
+const ONE_OF_MANY_MS = 1500;
+/** One direction has ended and nothing moves in the other. */
+export const HALF_OPEN_MS = 3_600_000;
+
+/**
+ * Connects to the first address that answers. Rejects with `unavailable` (refused, unreachable) or `timeout`; `not-found` and
+ * `refused` are of whoever resolved the name.
+ */
+export async function dial(
+  { host, port }: Place,
+  addresses: readonly string[],
+  { clock, untilMs }: { readonly clock: Clock; readonly untilMs: number },
+): Promise<Socket> {
+  let failure: AppError | undefined;
+  for (const [index, address] of addresses.entries()) {
+    const leftMs = untilMs - clock.monotonicMs();
+    if (leftMs <= 0) break;
+    const isLast = index === addresses.length - 1;
+    try {
+      return await dialOne({ address, port }, isLast ? leftMs : Math.min(leftMs, ONE_OF_MANY_MS), clock);
+    } catch (thrown) {
+      const errno = errnoOf(thrown);
+      const place = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+      failure = new AppError(errno === "ETIMEDOUT" ? "timeout" : "unavailable", `${place}: ${whyOf(errno, thrown)}`, {
+        cause: thrown,
+      });
+    }
+  }
+  throw failure ?? new AppError("timeout", `${host}:${port}: it did not answer within ${DIAL_MS / 1000} s`);
+}
+
+function dialOne(
+  { address, port }: { readonly address: string; readonly port: number },
+  limitMs: number,
+  clock: Clock,
+): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({
+      host: address,
+      port,
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: 30_000,
+    });
+    const timer = clock.timer(limitMs, () => {
+      socket.destroy(Object.assign(new AppError("timeout", "no answer"), { code: "ETIMEDOUT" }));
+    });
+    socket.once("connect", () => {
+      timer.clear();
+      socket.removeAllListeners("error");
+      resolve(socket);
+    });
+    socket.once("error", (error) => {
+      timer.clear();
+      reject(error);
+    });
+  });
+}
+
+function whyOf(errno: string | undefined, thrown: unknown): string {
+  switch (errno) {
+    case "ECONNREFUSED":
+      return "the connection was refused: nothing listens there";
+    case "ETIMEDOUT":
+      return `it did not answer within ${DIAL_MS / 1000} s`;
+    case "EHOSTUNREACH":
+    case "ENETUNREACH":
+      return `it cannot be reached from the box (${errno})`;
+    default:
+      return messageOf(thrown);
+  }
+}
+
+/** Brings both directions together, each with its own end, until both have ended or one has failed. */
+export function joinSocket(channel: Channel, socket: Socket, clock: Clock): void {
+  const [toSocket, fromSocket] = [channel.readable("in"), channel.writable("out")];
+  let ended = 0;
+  let movedMs = clock.monotonicMs();
+  let timer: Timer | undefined;
+  const look = () => {
+    const leftMs = movedMs + HALF_OPEN_MS - clock.monotonicMs();
+    if (leftMs > 0) timer = clock.timer(leftMs, look);
+    else
+      fail(
+        new AppError(
+          "timeout",
+          `one direction has ended, and nothing came in the other for ${HALF_OPEN_MS / 60_000} min`,
+        ),
+      );
+  };
+  const half = () => {
+    ended += 1;
+    movedMs = clock.monotonicMs();
+    timer?.clear();
+    if (ended === 1) timer = clock.timer(HALF_OPEN_MS, look);
+  };
+  const fail = (error: AppError) => {
+    channel.reset(error);
+    socket.destroy();
+  };
+
+  socket.on("data", (bytes: Buffer) => {
+    movedMs = clock.monotonicMs();
+    if (!fromSocket.write(bytes)) socket.pause();
+  });
+  fromSocket.on("drain", () => socket.resume());
+  socket.once("end", () => {
+    fromSocket.end();
+    half();
+  });
+  // What nobody reads is thrown away, and the target may still be told the rest.
+  fromSocket.once("stopped", () => socket.resume());
+  toSocket.on("data", (bytes: Buffer) => {
+    movedMs = clock.monotonicMs();
+    if (!socket.write(bytes)) toSocket.pause();
+  });
+  socket.on("drain", () => toSocket.resume());
+  toSocket.once("end", () => {
+    socket.end();
+    half();
+  });
+  socket.on("error", (error) =>
+    fail(new AppError("unavailable", `the target has broken the connection (${errnoOf(error) ?? messageOf(error)})`)),
+  );
+  void channel.closed.then(({ error }) => {
+    timer?.clear();
+    if (error !== undefined) socket.resetAndDestroy();
+  });
+}

@@ -1,0 +1,214 @@
+import { randomUUID } from "node:crypto";
+import { getCACertificates } from "node:tls";
+import type { Clock, Timer } from "../base/clock.ts";
+import { AppError, messageOf } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import { toAppError } from "../contract/error-code.ts";
+import type { HeldSessionView } from "../contract/remote/holder-call.ts";
+import { describeMasked } from "../contract/remote/mask-operation.ts";
+import type { RemoteOffer } from "../contract/remote/offer.ts";
+import type { RemoteGrant } from "../contract/remote/remote-grant.ts";
+import type { CarrierEnd } from "../remote/carrier.ts";
+import type { Channel } from "../remote/channel.ts";
+import type { KilledByName } from "../remote/exit-facts.ts";
+import type { OpenWhat } from "../remote/open-what.ts";
+import type { WindowLedger } from "../remote/receive-window.ts";
+import { createRemoteSession } from "../remote/remote-session.ts";
+import type { RouterDialler } from "../remote/router-dialler.ts";
+import type { AuditLog } from "./audit-log.ts";
+
+/** One remote session on this box: it joins whenever it is offered, and lives until its operator, a limit or somebody who may ends it. */
+export interface HeldSession {
+  readonly id: string;
+  readonly operator: string;
+  /** Joins with this offer's ticket; an earlier carrier gives way. */
+  join(offer: RemoteOffer, ca: string | undefined): void;
+  end(by: KilledByName, reason: string): void;
+  view(): HeldSessionView;
+  /** Nothing of it is left here. */
+  readonly over: Promise<void>;
+}
+
+/** What a session opens. */
+export interface ChannelKeeper {
+  /** Takes a channel, and refuses what was not granted. */
+  take(channel: Channel, what: OpenWhat): void;
+  /** Of the first command. */
+  readonly pid: number | undefined;
+  /** Ends what must not go on without a session. Resolves when it has ended and its operator, if there, had the time to hear it. */
+  end(by: KilledByName): Promise<void>;
+}
+
+export interface HeldSessionDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly audit: AuditLog;
+  readonly dialler: Pick<RouterDialler, "join">;
+  readonly ledger: WindowLedger;
+  readonly program: string;
+  readonly keeperOf: (session: string, operator: string, grant: RemoteGrant) => ChannelKeeper;
+}
+
+/** A ticket is good for about as long. */
+const JOIN_MS = 60_000;
+const RETRY_MS = 1000;
+/** From a session's end until its operator has taken what is still on its way. */
+const LINGER_MS = 5000;
+
+export function createHeldSession(first: RemoteOffer, grant: RemoteGrant, deps: HeldSessionDeps): HeldSession {
+  const { clock, log, audit } = deps;
+  const { session: id, operator, limits } = first;
+  const session = createRemoteSession(
+    { side: "box", program: deps.program },
+    { clock, newId: randomUUID, ledger: deps.ledger },
+  );
+  const keeper = deps.keeperOf(id, operator, grant);
+  const startedMs = clock.monotonicMs();
+  const since = new Date(clock.wallMs()).toISOString();
+  const over = Promise.withResolvers<void>();
+  let state: HeldSessionView["state"] = "joining";
+  let joining: AbortController | undefined;
+  let resume: Timer | undefined;
+  let limitTimer: Timer | undefined;
+  let ending: Promise<void> | undefined;
+  let reason = "";
+  let isOpened = false;
+
+  session.onChannel((channel, what) => {
+    isOpened = true;
+    keeper.take(channel, what);
+  });
+
+  const finish = (by: KilledByName, why: string, problem?: AppError) => {
+    ending ??= (async () => {
+      reason = why;
+      resume?.clear();
+      limitTimer?.clear();
+      await keeper.end(by);
+      session.close(problem);
+      const late = clock.timer(LINGER_MS, () => joining?.abort(new AppError("cancelled", why)));
+      await session.closed;
+      late.clear();
+      joining?.abort(new AppError("cancelled", why));
+      state = "ended";
+      const { sentBytes, receivedBytes } = session.stats();
+      audit.note({
+        event: "end",
+        session: id,
+        reason,
+        bytesToBox: receivedBytes,
+        bytesFromBox: sentBytes,
+        seconds: Math.round((clock.monotonicMs() - startedMs) / 1000),
+      });
+      log.info(`Remote session ${id} of ${operator} has ended: ${reason}`);
+      over.resolve();
+    })();
+  };
+  void session.closed.then(({ message }) => finish("disconnect", message));
+
+  /** Its operator is gone, and may come back until then. */
+  const broken = (why: string) => {
+    if (ending !== undefined) return;
+    state = "broken";
+    reason = why;
+    resume?.clear();
+    resume = clock.timer(limits.resumeSeconds * 1000, () => {
+      const text = `its operator did not come back within ${limits.resumeSeconds} s (${why})`;
+      finish("disconnect", text, new AppError("unavailable", text));
+    });
+  };
+
+  const onEnd = ({ reason: kind, message }: CarrierEnd) => {
+    switch (kind) {
+      case "replaced":
+        return;
+      case "idle":
+        return finish("idle", message, new AppError("timeout", message));
+      case "max-age":
+        return finish("max-age", message, new AppError("timeout", message));
+      case "terminated":
+        return finish("terminated", message, new AppError("cancelled", message));
+      case "rendezvous-timeout":
+        return isOpened ? broken(message) : finish("disconnect", message, new AppError("timeout", message));
+      default:
+        return broken(message);
+    }
+  };
+
+  const dialUntilJoined = async (offer: RemoteOffer, ca: string | undefined, signal: AbortSignal) => {
+    const { kind } = offer.operation;
+    const isInteractive = kind === "shell" || kind === "attach" || (kind === "exec" && offer.operation.pty);
+    // The hub's word on its router's authority; else what this box trusts for its hub, beside the usual ones.
+    const beside = ca === undefined ? undefined : [ca, ...getCACertificates("default")].join("\n");
+    const authority = offer.router.ca ?? beside;
+    const router = authority === undefined ? offer.router : { ...offer.router, ca: authority };
+    const untilMs = clock.monotonicMs() + JOIN_MS;
+    for (;;) {
+      try {
+        const lane = isInteractive ? "interactive" : "bulk";
+        return await deps.dialler.join({ router, ticket: offer.ticket, lane }, {}, signal);
+      } catch (thrown) {
+        // One that cannot be reached has not seen the ticket.
+        const isAway = thrown instanceof AppError && thrown.code === "unavailable";
+        if (!isAway || signal.aborted || clock.monotonicMs() + RETRY_MS >= untilMs) throw thrown;
+        await clock.delay(RETRY_MS, signal);
+      }
+    }
+  };
+
+  const run = async (offer: RemoteOffer, ca: string | undefined, stop: AbortController) => {
+    try {
+      const carrier = await dialUntilJoined(offer, ca, stop.signal);
+      const ended = session.carry(carrier);
+      state = "open";
+      resume?.clear();
+      onEnd(await ended);
+    } catch (thrown) {
+      if (stop.signal.aborted || ending !== undefined) return;
+      const error = toAppError(thrown);
+      log.warn(`Remote session ${id}: ${messageOf(error)}`);
+      if (error.code === "conflict" || error.code === "version" || !isOpened)
+        finish("disconnect", error.message, error);
+      else broken(error.message);
+    }
+  };
+
+  const watchLimits = () => {
+    const nowMs = clock.monotonicMs();
+    const idleLeftMs = session.lastActivityMs + limits.idleSeconds * 1000 - nowMs;
+    const ageLeftMs = startedMs + limits.maxSeconds * 1000 - nowMs;
+    if (ageLeftMs <= 0) {
+      const text = `the session has lasted as long as it may (${limits.maxSeconds} s)`;
+      return finish("max-age", text, new AppError("timeout", text));
+    }
+    if (idleLeftMs <= 0) {
+      const text = `nothing has moved in the session for ${limits.idleSeconds} s`;
+      return finish("idle", text, new AppError("timeout", text));
+    }
+    limitTimer = clock.timer(Math.min(idleLeftMs, ageLeftMs), watchLimits);
+  };
+  watchLimits();
+
+  return {
+    id,
+    operator,
+    over: over.promise,
+    join: (offer, ca) => {
+      if (ending !== undefined) return;
+      joining?.abort(new AppError("cancelled", "a newer offer came"));
+      joining = new AbortController();
+      const stop = joining;
+      resume?.clear();
+      void run(offer, ca, stop);
+    },
+    end: (by, why) => finish(by, why, new AppError("cancelled", why)),
+    view: () => ({
+      session: id,
+      operator,
+      operation: describeMasked(first.operation),
+      state,
+      since,
+      ...(keeper.pid === undefined ? {} : { pid: keeper.pid }),
+    }),
+  };
+}

@@ -1,0 +1,182 @@
+import { AppError } from "../base/errors.ts";
+import type { HolderAnswer } from "../contract/remote/holder-call.ts";
+import { describeMasked } from "../contract/remote/mask-operation.ts";
+import type { RemoteOffer } from "../contract/remote/offer.ts";
+import type { RemoteGrant } from "../contract/remote/remote-grant.ts";
+import type { AuditLog } from "./audit-log.ts";
+import { type ChannelKeeperDeps, createChannelKeeper } from "./channel-keeper.ts";
+import type { HeldCommand } from "./held-command.ts";
+import { createHeldSession, type HeldSession, type HeldSessionDeps } from "./held-session.ts";
+
+export interface OfferCall {
+  readonly offer: RemoteOffer;
+  readonly grant: RemoteGrant;
+  readonly ca?: string | undefined;
+  readonly isKnown: boolean;
+}
+
+export interface HolderSessionsDeps
+  extends Omit<HeldSessionDeps, "keeperOf">,
+    Omit<ChannelKeeperDeps, "onDetached" | "detachedOf"> {
+  readonly audit: AuditLog;
+  readonly version: string;
+  readonly pid: number;
+}
+
+/** All remote sessions that this process holds, and the commands that go on without one. */
+export interface HolderSessions {
+  /** Joins or begins. Throws `conflict` when it was begun before and is not here, `unavailable` while draining, `exhausted`, `storage`. */
+  offer(call: OfferCall): string;
+  end(session: string, reason: string): string;
+  drain(): void;
+  status(): NonNullable<HolderAnswer["status"]>;
+  /** Sessions and detached commands. */
+  readonly size: number;
+  /** Ends everything. */
+  endAll(reason: string): Promise<void>;
+  onChange(tell: () => void): void;
+}
+
+const MAX_SESSIONS = 256;
+const MAX_DETACHED = 32;
+/** How a detached command ended is kept for whoever comes to see. */
+const KEEP_END_MS = 3_600_000;
+
+interface Detached {
+  readonly operator: string;
+  readonly command: HeldCommand;
+  readonly since: string;
+  readonly operation: string;
+}
+
+export function createHolderSessions(deps: HolderSessionsDeps): HolderSessions {
+  const { clock, audit } = deps;
+  const sessions = new Map<string, HeldSession>();
+  const detached = new Map<string, Detached>();
+  let isDraining = false;
+  let tell = () => {};
+
+  const keepDetached = (id: string, operator: string, command: HeldCommand) => {
+    detached.set(id, {
+      operator,
+      command,
+      since: new Date(clock.wallMs()).toISOString(),
+      operation: sessions.get(id)?.view().operation ?? "",
+    });
+    const forget = () => {
+      if (!detached.delete(id)) return;
+      command.forget();
+      tell();
+    };
+    // Whoever has seen its end needs it no more; whoever has not finds it for a while.
+    void command.over.then(() => {
+      const timer = clock.timer(KEEP_END_MS, forget);
+      void command.told.then(() => {
+        timer.clear();
+        forget();
+      });
+    });
+  };
+
+  const begin = ({ offer, grant, ca }: OfferCall) => {
+    if (isDraining) throw new AppError("unavailable", "this holder takes no new session: a newer one does");
+    if (sessions.size >= MAX_SESSIONS) {
+      throw new AppError("exhausted", `this box holds ${MAX_SESSIONS} remote sessions already`);
+    }
+    if (grant.kind === "command" && grant.detach && detached.size >= MAX_DETACHED) {
+      throw new AppError(
+        "exhausted",
+        `this box holds ${MAX_DETACHED} detached commands already: attach to them, or end them`,
+      );
+    }
+    const { session: id, operator } = offer;
+    audit.must({ event: "begin", session: id, operator, operation: describeMasked(offer.operation) });
+    const session = createHeldSession(offer, grant, {
+      ...deps,
+      keeperOf: () =>
+        createChannelKeeper(
+          { session: id, operator, grant },
+          {
+            ...deps,
+            onDetached: keepDetached,
+            detachedOf: (name, who) => {
+              const found = detached.get(name);
+              return found?.operator === who ? found.command : undefined;
+            },
+          },
+        ),
+    });
+    sessions.set(id, session);
+    void session.over.then(() => {
+      sessions.delete(id);
+      tell();
+    });
+    session.join(offer, ca);
+    tell();
+  };
+
+  return {
+    offer: (call) => {
+      const { offer } = call;
+      const known = sessions.get(offer.session);
+      if (known !== undefined) {
+        if (known.operator !== offer.operator) throw new AppError("refused", "the session is another operator's");
+        audit.note({
+          event: "resume",
+          session: offer.session,
+          operator: offer.operator,
+          operation: describeMasked(offer.operation),
+        });
+        known.join(offer, call.ca);
+        return "joined again";
+      }
+      if (call.isKnown) {
+        const hint = detached.has(offer.session) ? ` (its command goes on: attach to ${offer.session})` : "";
+        throw new AppError("conflict", `lost: the session was begun before and is over on this box${hint}`);
+      }
+      begin(call);
+      return "joining";
+    },
+    end: (id, reason) => {
+      const session = sessions.get(id);
+      const command = detached.get(id)?.command;
+      if (session === undefined && command === undefined)
+        throw new AppError("not-found", `there is no session ${id} here`);
+      session?.end("terminated", reason);
+      if (session === undefined) void command?.end("terminated");
+      return "ending";
+    },
+    drain: () => {
+      isDraining = true;
+      tell();
+    },
+    status: () => ({
+      version: deps.version,
+      pid: deps.pid,
+      sessions: [
+        ...[...sessions.values()].map((session) => session.view()),
+        ...[...detached]
+          .filter(([id]) => !sessions.has(id))
+          .map(([session, { operator, operation, since, command }]) => ({
+            session,
+            operator,
+            operation,
+            state: "detached" as const,
+            since,
+            pid: command.pid,
+          })),
+      ],
+    }),
+    get size() {
+      return sessions.size + detached.size;
+    },
+    endAll: async (reason) => {
+      for (const session of sessions.values()) session.end("terminated", reason);
+      await Promise.all([...sessions.values()].map(({ over }) => over));
+      await Promise.all([...detached.values()].map(({ command }) => command.end("terminated")));
+    },
+    onChange: (given) => {
+      tell = given;
+    },
+  };
+}

@@ -1,0 +1,114 @@
+import { join } from "node:path";
+import type { Clock, Timer } from "../base/clock.ts";
+import { AppError, messageOf } from "../base/errors.ts";
+import { formatLogLine, type Log, type LogLevel } from "../base/log.ts";
+import { createProcessTable } from "../base/process-table.ts";
+import { createRotatingFile } from "../base/rotating-file.ts";
+import { untilAborted } from "../base/service.ts";
+import { type HolderConfig, holderConfigSchema } from "../contract/remote/holder-call.ts";
+import { createWindowLedger } from "../remote/receive-window.ts";
+import { createRouterDialler } from "../remote/router-dialler.ts";
+import { createAuditLog } from "./audit-log.ts";
+import { createHolderSessions } from "./holder-sessions.ts";
+import { openHolderSocket } from "./holder-socket.ts";
+import { loadPty } from "./terminal.ts";
+
+export interface HolderDeps {
+  readonly clock: Clock;
+  readonly pid: number;
+}
+
+/** Nobody has used it for this long: the next offer begins another. */
+const IDLE_MS = 600_000;
+const LOG_FILE_BYTES = 5 * 1024 * 1024;
+
+/**
+ * Holds the box's remote sessions apart from the agent, so that no restart, upgrade or death of that breaks one. Runs until nobody
+ * needs it, or the signal, which ends all sessions. Rejects with `conflict` when another one has its socket.
+ */
+export async function runHolder(configText: string, deps: HolderDeps, signal: AbortSignal): Promise<void> {
+  const { clock } = deps;
+  const config = readConfig(configText);
+  const { log, idle } = createHolderLog(join(config.logDirectory, "holder.log"), clock);
+  const stop = new AbortController();
+  const program = `sluice/${config.version}`;
+  const dialler = createRouterDialler({ client: program }, { clock, authorities: () => [] });
+  const sessions = createHolderSessions({
+    clock,
+    log,
+    dialler,
+    program,
+    version: config.version,
+    pid: deps.pid,
+    audit: createAuditLog(join(config.logDirectory, "remote.log"), { clock, onProblem: (text) => log.error(text) }),
+    ledger: createWindowLedger(),
+    table: createProcessTable(),
+    pty: loadPty(log),
+    spoolDirectory: config.spoolDirectory,
+  });
+  let isDraining = false;
+  let timer: Timer | undefined;
+  const restWhenIdle = () => {
+    timer?.clear();
+    timer = undefined;
+    if (sessions.size > 0) return;
+    timer = clock.timer(isDraining ? 0 : IDLE_MS, () => stop.abort());
+  };
+  sessions.onChange(restWhenIdle);
+  restWhenIdle();
+  const close = await openHolderSocket(
+    config.socketPath,
+    (call) => {
+      switch (call.call) {
+        case "offer":
+          return { text: sessions.offer(call) };
+        case "end":
+          return { text: sessions.end(call.session, call.reason) };
+        case "drain":
+          isDraining = true;
+          sessions.drain();
+          return { text: "draining" };
+        case "status":
+          return { status: sessions.status() };
+      }
+    },
+    clock,
+  );
+  log.info(`Holder of remote sessions (pid ${deps.pid}, ${program})`);
+  try {
+    await untilAborted(AbortSignal.any([signal, stop.signal]));
+  } finally {
+    timer?.clear();
+    await close();
+    await sessions.endAll("the holder of the box's sessions was told to end");
+    dialler.close();
+    log.info("The holder ends");
+    await idle();
+  }
+}
+
+function readConfig(text: string): HolderConfig {
+  try {
+    return holderConfigSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new AppError("invalid", `remote-holder is started by the agent, and by nobody else: ${messageOf(cause)}`, {
+      cause,
+    });
+  }
+}
+
+function createHolderLog(path: string, clock: Clock): { readonly log: Log; readonly idle: () => Promise<void> } {
+  const file = createRotatingFile({
+    path,
+    maxFileBytes: LOG_FILE_BYTES,
+    keepFiles: 3,
+    maxQueuedBytes: 256 * 1024,
+    lostLine: (lines) => `${formatLogLine(clock, "warn", "REMOTE", `${lines} lines were lost`)}\n`,
+  });
+  const say = (level: LogLevel) => (message: string) =>
+    file.append(`${formatLogLine(clock, level, "REMOTE", message)}\n`);
+  return {
+    log: { error: say("error"), warn: say("warn"), info: say("info"), debug: () => undefined },
+    idle: () => file.idle(),
+  };
+}

@@ -1,0 +1,158 @@
+import { randomUUID } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import { systemClock } from "../base/clock.ts";
+import { AppError } from "../base/errors.ts";
+import { createMemoryLog } from "../base/log.ts";
+import { createProcessTable } from "../base/process-table.ts";
+import type { RemoteOffer } from "../contract/remote/offer.ts";
+import type { CommandGrant, RemoteGrant } from "../contract/remote/remote-grant.ts";
+import type { Carrier } from "../remote/carrier.ts";
+import { createCarrierPair } from "../remote/carrier-pair.fake.ts";
+import type { Channel } from "../remote/channel.ts";
+import type { ExitFacts } from "../remote/exit-facts.ts";
+import type { ExecWhat } from "../remote/open-what.ts";
+import { createWindowLedger } from "../remote/receive-window.ts";
+import { createRemoteSession } from "../remote/remote-session.ts";
+import { createAuditLog } from "./audit-log.ts";
+import { createHolderSessions, type HolderSessionsDeps } from "./holder-sessions.ts";
+import { loadPty } from "./terminal.ts";
+
+const { username: name, uid, gid, homedir: home } = userInfo();
+
+/** What a box lets its operator run: this command, as the agent's own user. */
+export function grantOf(argv: readonly string[], extra: Partial<CommandGrant> & { pty?: boolean } = {}): CommandGrant {
+  const { pty = false, ...rest } = extra;
+  const [file = "", ...args] = argv;
+  return {
+    kind: "command",
+    asked: { argv: [...argv], pty },
+    launch: { file, argv0: file, args },
+    user: { name, uid, gid, home, shell: "/bin/sh", isOther: false },
+    cwd: "/",
+    environment: [],
+    detach: false,
+    ...rest,
+  };
+}
+
+export const sh = (script: string) => ["/bin/sh", "-c", script] as const;
+
+/** Both ends of remote sessions in one process, with a link between them that tests break. The commands are real. */
+export function createRemoteWorld(deps: Partial<HolderSessionsDeps> = {}) {
+  const directory = mkdtempSync(join(tmpdir(), "sluice-remote-"));
+  const log = createMemoryLog();
+  let waiting: ((carrier: Carrier) => void) | undefined;
+  const holder = createHolderSessions({
+    clock: systemClock,
+    log,
+    audit: createAuditLog(join(directory, "remote.log"), { clock: systemClock, onProblem: (text) => log.error(text) }),
+    dialler: {
+      join: (_target, _hooks, signal) =>
+        new Promise((resolve, reject) => {
+          waiting = resolve;
+          signal.addEventListener("abort", () => reject(signal.reason));
+        }),
+    },
+    ledger: createWindowLedger(),
+    program: "test/1",
+    version: "1",
+    pid: process.pid,
+    table: createProcessTable(),
+    pty: loadPty(log),
+    spoolDirectory: join(directory, "spool"),
+    ...deps,
+  });
+
+  const begin = (
+    grant: RemoteGrant,
+    { operator = "ann", resumeSeconds = 300, maxSeconds = 3600, idleSeconds = 1800 } = {},
+  ) => {
+    const id = randomUUID();
+    const session = createRemoteSession(
+      { side: "operator", program: "test/1" },
+      { clock: systemClock, newId: randomUUID, ledger: createWindowLedger() },
+    );
+    let attempt = 0;
+    const connect = (isKnown = attempt > 0) => {
+      attempt += 1;
+      const offer: RemoteOffer = {
+        session: id,
+        ticket: "secret-ticket",
+        router: { id: "r-1", url: "http://127.0.0.1:1" },
+        attempt,
+        operator,
+        operation: {
+          kind: "exec",
+          argv: grant.kind === "command" ? grant.asked.argv : ["x"],
+          pty: false,
+          detach: false,
+        },
+        limits: { idleSeconds, maxSeconds, resumeSeconds },
+      };
+      const pair = createCarrierPair();
+      const text = holder.offer({ offer, grant, isKnown });
+      if (waiting === undefined) throw new AppError("internal", "the box did not dial");
+      waiting(pair.box);
+      waiting = undefined;
+      const ended = session.carry(pair.operator);
+      ended.catch(() => undefined);
+      return { pair, text, ended };
+    };
+    return { id, session, connect, offered: connect() };
+  };
+
+  return {
+    holder,
+    log,
+    directory,
+    begin,
+    audit: () =>
+      readFileSync(join(directory, "remote.log"), "utf8")
+        .trim()
+        .split("\n")
+        .map((line): Record<string, unknown> => JSON.parse(line)),
+    close: async () => {
+      await holder.endAll("the test is over");
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+export type RemoteWorld = ReturnType<typeof createRemoteWorld>;
+
+export function execOf(grant: CommandGrant, extra: Partial<ExecWhat> = {}): ExecWhat {
+  const { argv, user, cwd, pty } = grant.asked;
+  return {
+    kind: "exec",
+    argv,
+    user,
+    cwd,
+    env: {},
+    pty: pty ? { term: "xterm", cols: 80, rows: 24 } : undefined,
+    stdin: false,
+    ...extra,
+  };
+}
+
+/** Reads everything, waits for the exit, and says that it was seen. */
+export async function outcomeOf(channel: Channel, options: { readonly isSlow?: boolean } = {}) {
+  const exit = Promise.withResolvers<ExitFacts>();
+  channel.on({ onExit: exit.resolve });
+  void channel.closed.then(({ error }) =>
+    exit.reject(error ?? new AppError("internal", "it was closed without an exit")),
+  );
+  const read = async (pipe: "out" | "err") => {
+    const parts: Buffer[] = [];
+    for await (const part of channel.readable(pipe)) {
+      parts.push(part);
+      if (options.isSlow === true) await systemClock.delay(1);
+    }
+    return Buffer.concat(parts);
+  };
+  const [facts, out, err] = await Promise.all([exit.promise, read("out"), read("err")]);
+  const isWhole =
+    Buffer.compare(facts.out.sha256, channel.digest("out").sha256) === 0 && facts.err.total === err.length;
+  channel.exitSeen();
+  return { ...facts, out, err, isWhole, text: out.toString("utf8") };
+}
