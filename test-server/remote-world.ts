@@ -1,0 +1,101 @@
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { systemClock } from "../src/base/clock.ts";
+import { AppError } from "../src/base/errors.ts";
+import { boxViewSchema } from "../src/contract/fleet/box-view.ts";
+import { enrolmentCreatedSchema } from "../src/contract/fleet/token.ts";
+import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
+import { type HubProcess, startHubProcess } from "./hub-process.ts";
+import { MAIN_PROGRAM } from "./main-program.ts";
+import { runSluice } from "./sluice-command.ts";
+
+/** A real hub with its own router, and a real box that allows its operators everything. */
+export interface RemoteWorld extends AsyncDisposable {
+  readonly hub: HubProcess;
+  readonly box: AgentWorld;
+  readonly boxId: string;
+  /** Of this test; goes with the world. */
+  readonly directory: string;
+  /** Starts `sluice ARGS` as an operator would. */
+  start(args: readonly string[], env?: Readonly<Record<string, string>>): Running;
+}
+
+export interface Running {
+  readonly child: ChildProcessWithoutNullStreams;
+  readonly ended: Promise<RunEnd>;
+}
+
+export interface RunEnd {
+  readonly code: number | null;
+  readonly out: Buffer;
+  readonly err: string;
+}
+
+export async function createRemoteWorld(
+  given: { readonly hubPort?: number; readonly dataDir?: string } = {},
+): Promise<RemoteWorld> {
+  await using stack = new AsyncDisposableStack();
+  const directory = await mkdtemp(join(tmpdir(), "sluice-remote-"));
+  stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
+  const hub = stack.use(await startHubProcess(given.dataDir === undefined ? {} : { dataDir: given.dataDir }));
+  const policy = {
+    operators: "*",
+    commands: "*",
+    directories: "/",
+    forward: "*",
+    rsync: `${directory}:rw`,
+  };
+  const flags = Object.entries(policy).flatMap(([name, value]) => [`--policy-remote-${name}`, value]);
+  const box = stack.use(
+    await createAgentWorld({
+      agentArguments: [...flags, "--policy-remote-shell", "true"],
+      goesToHub: true,
+      server: { rtmpPort: undefined },
+    }),
+  );
+  const made = enrolmentCreatedSchema.parse(await hub.call("POST", "/v1/enrolments", { approve: true }));
+  const { code, text } = await runSluice(box, ["enrol", made.token ?? "", "--hub", hub.origin]);
+  if (code !== 0) throw new AppError("unavailable", `sluice enrol ended with ${code}: ${text}`);
+  await box.startAgent();
+  await box.until(async () => {
+    const view = boxViewSchema.parse(await hub.call("GET", `/v1/boxes/${box.boxId}`));
+    return view.connection === "online";
+  }, `${box.boxId} is at the hub`);
+  const start = (args: readonly string[], env: Readonly<Record<string, string>> = {}): Running => {
+    const child = spawn(process.execPath, ["--no-warnings", MAIN_PROGRAM, ...args], {
+      env: {
+        PATH: process.env["PATH"],
+        HOME: directory,
+        XDG_STATE_HOME: join(directory, "state"),
+        SLUICE_HUB: hub.origin,
+        SLUICE_HUB_TOKEN: hub.adminToken,
+        ...env,
+      },
+    });
+    // A command that leaves takes its pipes with it.
+    child.stdin.on("error", () => undefined);
+    const out: Buffer[] = [];
+    let err = "";
+    child.stdout.on("data", (bytes: Buffer) => out.push(bytes));
+    child.stderr.on("data", (bytes: Buffer) => {
+      err += bytes.toString();
+    });
+    const ended = new Promise<RunEnd>((resolve) => {
+      child.once("close", (status) => resolve({ code: status, out: Buffer.concat(out), err }));
+    });
+    return { child, ended };
+  };
+  const life = stack.move();
+  return { hub, box, boxId: box.boxId, directory, start, [Symbol.asyncDispose]: () => life.disposeAsync() };
+}
+
+/** Looks until it is so. Rejects with `timeout`. */
+export async function until(isSo: () => boolean | Promise<boolean>, what: string, timeoutMs = 20_000): Promise<void> {
+  const endMs = systemClock.monotonicMs() + timeoutMs;
+  while (!(await isSo())) {
+    if (systemClock.monotonicMs() > endMs) throw new AppError("timeout", `not within ${timeoutMs} ms: ${what}`);
+    await systemClock.delay(50);
+  }
+}
