@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { SlowestFirst } from "./scripts/slowest-first.ts";
 
 /** Tests that hold something to a time in seconds, with real programs: they run after all others, with less beside them. */
 const TIMED = [
@@ -9,7 +10,6 @@ const TIMED = [
   "src/agent/survive-kill.ffmpeg.test.ts",
   "test-server/hub-agent.ffmpeg.test.ts",
   "test-server/hub-tunnel.stunnel.test.ts",
-  "test-server/tunnel.stunnel.test.ts",
   "test-server/tunnel-faults.stunnel.test.ts",
 ];
 
@@ -30,14 +30,28 @@ export default defineConfig({
     pool: "forks",
     // Of tests that run at a time within one file.
     maxConcurrency: 3,
+    sequence: { sequencer: SlowestFirst },
     projects: [
       {
         extends: true,
         test: {
           name: "plain",
-          include: ["src/**/*.test.ts", "test-server/**/*.test.ts", "scripts/**/*.test.ts"],
+          include: ["src/**/*.*.test.ts", "test-server/**/*.test.ts", "scripts/**/*.test.ts"],
           exclude: [...TIMED, ...HEAVY],
           // Many tests wait for real programs: with one more than cores they wait together.
+          maxWorkers: 3,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["src/**/*.test.ts"],
+          exclude: ["**/*.*.test.ts"],
+          // They need no world and leave nothing in the process: one after the other in a process that has the modules
+          // already, each takes half the processor time. They come after the plain ones, and fill their end.
+          isolate: false,
           maxWorkers: 3,
           sequence: { groupOrder: 0 },
         },

@@ -35,6 +35,7 @@ if (patterns.length === 0) {
   await check("lint", [bin("biome"), "check", "."]);
   await check("types", [bin("tsc"), "--noEmit"]);
   await check("house", [process.execPath, "scripts/check-house.ts"]);
+  await check("contract of the router", [process.execPath, "scripts/check-proto.ts"]);
   await check("tour", [join(root, "scripts/try"), "--check"]);
   const torture = join(root, "scripts/torture");
   await check("torture", [torture, "--minutes", "0.5", "--seed", "1"]);

@@ -13,7 +13,9 @@ import { MAIN_PROGRAM } from "./main-program.ts";
 import type { TestServerOptions } from "./options.ts";
 import { createTestServer, type TestServer } from "./server.ts";
 
-const POLL_MS = 25;
+/** Between looks: most of what is waited for comes at once, and what takes long must not be slowed by being looked at. */
+const FIRST_LOOKS = { count: 8, everyMs: 25 } as const;
+const LATER_LOOKS_MS = 100;
 const ANSWER_MS = 10_000;
 const STOP_MS = 15_000;
 const KEEP_OUTPUT_CHARACTERS = 256 * 1024;
@@ -57,6 +59,7 @@ export interface AgentWorld extends AsyncDisposable {
   workload(id: string): Promise<WorkloadStatus | undefined>;
   /** Polls until the predicate holds and gives its truthy value; `timeout` names `what` and what was last seen. */
   until<Value>(predicate: () => Value | Promise<Value>, what: string, timeoutMs?: number): Promise<NonNullable<Value>>;
+  untilState(id: string, state: WorkloadStatus["state"], timeoutMs?: number): Promise<WorkloadStatus>;
   /** Resolves once the agent says that the stream runs and its media has arrived over RTMP. */
   untilRunning(id: string, timeoutMs?: number): Promise<WorkloadStatus>;
   /** Live processes that the agents of this world started, proved by their environment. */
@@ -85,7 +88,7 @@ export async function createAgentWorld(options: AgentWorldOptions = {}): Promise
   const until: AgentWorld["until"] = async (predicate, what, timeoutMs = 40_000) => {
     const endMs = systemClock.monotonicMs() + timeoutMs;
     let last: unknown;
-    for (;;) {
+    for (let look = 0; ; look++) {
       try {
         const value = await predicate();
         if (value !== undefined && value !== null && value !== false) return value;
@@ -94,7 +97,7 @@ export async function createAgentWorld(options: AgentWorldOptions = {}): Promise
         last = messageOf(error);
       }
       if (systemClock.monotonicMs() > endMs) break;
-      await systemClock.delay(POLL_MS);
+      await systemClock.delay(look < FIRST_LOOKS.count ? FIRST_LOOKS.everyMs : LATER_LOOKS_MS);
     }
     const output = current?.output().split("\n").slice(-30).join("\n");
     throw new AppError(
@@ -102,6 +105,16 @@ export async function createAgentWorld(options: AgentWorldOptions = {}): Promise
       `not within ${timeoutMs} ms: ${what}; last: ${String(last)}\nthe agent said:\n${output}`,
     );
   };
+
+  const untilState: AgentWorld["untilState"] = (id, state, timeoutMs) =>
+    until(
+      async () => {
+        const found = await workload(id);
+        return found?.state === state ? found : undefined;
+      },
+      `${id} is ${state}`,
+      timeoutMs,
+    );
 
   /** Every process that was started with this world's state directory: agents and what they started. */
   const ownPids = () => table.pids().filter((pid) => isOfWorld(pid));
@@ -181,15 +194,9 @@ export async function createAgentWorld(options: AgentWorldOptions = {}): Promise
     status,
     workload,
     until,
+    untilState,
     untilRunning: async (id, timeoutMs = 45_000) => {
-      const running = await until(
-        async () => {
-          const found = await workload(id);
-          return found?.state === "running" ? found : undefined;
-        },
-        `${id} runs`,
-        timeoutMs,
-      );
+      const running = await untilState(id, "running", timeoutMs);
       await server.rtmp?.untilPublishing(id, AbortSignal.timeout(timeoutMs));
       return running;
     },

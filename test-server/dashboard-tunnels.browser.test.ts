@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { type Browser, chromium, type Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, test } from "vitest";
 import { systemClock } from "../src/base/clock.ts";
 import { formatPoint } from "../src/contract/describe-spec.ts";
 import { expectedViewSchema } from "../src/contract/fleet/expected-view.ts";
@@ -99,86 +99,90 @@ async function until(page: Page, selector: string, lap: () => Promise<void>): Pr
   }
 }
 
-test.skipIf(!hasBrowser)(
-  "an operator joins two boxes, sees why the tunnel can be trusted, changes its keys, sees it fail, and ends it",
-  { timeout: 240_000 },
-  async () => {
-    await using hub = await startHubProcess();
-    const north = await enrolReportedBox(hub, "north-1", { name: "North gate" });
-    const south = await enrolReportedBox(hub, "south-1");
-    const both = async (given: Partial<TunnelStatus> = {}) => {
-      await step(hub, north, given);
-      await step(hub, south, given);
-    };
-    await both();
-    const { page, complaints } = await visit(browser, hub.origin);
-    await signIn(page, hub.adminToken);
-    await go(page, "Tunnels");
-    await page.getByText("No tunnel yet.").waitFor();
-
-    await page.getByRole("button", { name: "New tunnel" }).click();
-    const form = page.getByRole("form", { name: "New tunnel" });
-    await form.getByLabel("Producer", { exact: true }).selectOption("north-1");
-    await form.getByLabel("Consumer", { exact: true }).selectOption("north-1");
-    await form.getByLabel("Sources", { exact: true }).fill("10.0.0.5:554, 10.0.0.6:554");
-    await form.getByRole("button", { name: "Join them" }).click();
-    await form.locator(".field-problem").waitFor();
-    expect(await form.locator('[aria-invalid="true"]').getAttribute("name")).toBe("consumer");
-    await form.getByLabel("Consumer", { exact: true }).selectOption("south-1");
-    await form.getByLabel("Sources", { exact: true }).fill("camera");
-    await form.getByRole("button", { name: "Join them" }).click();
-    await form.locator(".field-problem").getByText("HOST:PORT").waitFor();
-    await form.getByLabel("Sources", { exact: true }).fill("10.0.0.5:554, 10.0.0.6:554");
-    await form.getByLabel("Entry points (may stay empty)").fill("5100, 5101");
-    await form.getByLabel("At most (Mbit/s)").fill("50");
-    await form.getByText("Gateway, names and number of ways").click();
-    await form.getByLabel("Uid", { exact: true }).fill("dock");
-    await form.getByLabel("Name", { exact: true }).fill("Dock cameras");
-    await form.getByRole("button", { name: "Join them" }).click();
-
-    await page.getByRole("heading", { name: "Dock cameras", level: 1 }).waitFor();
-    await until(page, '[data-tunnel="dock"][data-phase="up"]', both);
-    const steps = await page.getByRole("list", { name: "How it came up" }).getByRole("listitem").allTextContents();
-    expect(steps.map((text) => text.split(" ")[0])).toEqual(["requested", "prepared", "linked", "up"]);
-    const ways = page.getByRole("region", { name: "Ways through" });
-    await ways.getByRole("row", { name: "127.0.0.1:5100 192.0.2.1:20000" }).getByText("10.0.0.5:554").waitFor();
-    await ways.getByRole("row", { name: "127.0.0.1:5101 192.0.2.1:20001" }).getByText("10.0.0.6:554").waitFor();
-    const consumer = page.getByRole("region", { name: "Consumer: south-1" });
-    await consumer.getByText("TLS_AES_256_GCM_SHA384").waitFor();
-    await consumer.getByText(`${TUNNEL_ATTACKS.length} of ${TUNNEL_ATTACKS.length}`).waitFor();
-    await consumer.getByRole("row", { name: /^null cipher refused/ }).waitFor();
-    const state = page.getByRole("region", { name: "State" });
-    await state.getByText("3.2 of 50 Mbit/s").waitFor();
-    await state.getByText("11 connections").waitFor();
-    await state.getByText("certificates 1", { exact: true }).waitFor();
-
-    await page.getByRole("button", { name: "Change the keys of Dock cameras" }).click();
-    await until(page, 'text="certificates 2"', both);
-
-    await until(page, '[data-phase="degraded"]', () => both({ phase: "degraded", reason: "null cipher got through" }));
-    await state.getByText(/null cipher got through/).waitFor();
-    await page
-      .locator("#announcements")
-      .getByText(/Tunnel Dock cameras is degraded/)
-      .waitFor({ state: "attached" });
-    await go(page, "Tunnels");
-    const row = page.locator('[data-tunnel="dock"][data-phase="degraded"]');
-    expect(await row.locator(".pair").textContent()).toMatch(/north-1.*↔.*south-1/);
-
-    await row.getByRole("button", { name: "End Dock cameras" }).click();
-    await page.getByRole("dialog").getByRole("button", { name: "End it" }).click();
-    const endMs = systemClock.monotonicMs() + 60_000;
-    while ((await page.locator('[data-tunnel="dock"]').count()) > 0 && systemClock.monotonicMs() < endMs) {
+test
+  .skipIf(!hasBrowser)
+  .concurrent(
+    "an operator joins two boxes, sees why the tunnel can be trusted, changes its keys, sees it fail, and ends it",
+    { timeout: 240_000 },
+    async ({ expect }) => {
+      await using hub = await startHubProcess();
+      const north = await enrolReportedBox(hub, "north-1", { name: "North gate" });
+      const south = await enrolReportedBox(hub, "south-1");
+      const both = async (given: Partial<TunnelStatus> = {}) => {
+        await step(hub, north, given);
+        await step(hub, south, given);
+      };
       await both();
-      await systemClock.delay(250);
-    }
-    await page.getByText("No tunnel yet.").waitFor();
-    await page.close();
-    expect(complaints).toEqual([]);
-  },
-);
+      const { page, complaints } = await visit(browser, hub.origin);
+      await signIn(page, hub.adminToken);
+      await go(page, "Tunnels");
+      await page.getByText("No tunnel yet.").waitFor();
 
-test.skipIf(!hasBrowser)("a viewer sees tunnels on a phone, and cannot touch them", async () => {
+      await page.getByRole("button", { name: "New tunnel" }).click();
+      const form = page.getByRole("form", { name: "New tunnel" });
+      await form.getByLabel("Producer", { exact: true }).selectOption("north-1");
+      await form.getByLabel("Consumer", { exact: true }).selectOption("north-1");
+      await form.getByLabel("Sources", { exact: true }).fill("10.0.0.5:554, 10.0.0.6:554");
+      await form.getByRole("button", { name: "Join them" }).click();
+      await form.locator(".field-problem").waitFor();
+      expect(await form.locator('[aria-invalid="true"]').getAttribute("name")).toBe("consumer");
+      await form.getByLabel("Consumer", { exact: true }).selectOption("south-1");
+      await form.getByLabel("Sources", { exact: true }).fill("camera");
+      await form.getByRole("button", { name: "Join them" }).click();
+      await form.locator(".field-problem").getByText("HOST:PORT").waitFor();
+      await form.getByLabel("Sources", { exact: true }).fill("10.0.0.5:554, 10.0.0.6:554");
+      await form.getByLabel("Entry points (may stay empty)").fill("5100, 5101");
+      await form.getByLabel("At most (Mbit/s)").fill("50");
+      await form.getByText("Gateway, names and number of ways").click();
+      await form.getByLabel("Uid", { exact: true }).fill("dock");
+      await form.getByLabel("Name", { exact: true }).fill("Dock cameras");
+      await form.getByRole("button", { name: "Join them" }).click();
+
+      await page.getByRole("heading", { name: "Dock cameras", level: 1 }).waitFor();
+      await until(page, '[data-tunnel="dock"][data-phase="up"]', both);
+      const steps = await page.getByRole("list", { name: "How it came up" }).getByRole("listitem").allTextContents();
+      expect(steps.map((text) => text.split(" ")[0])).toEqual(["requested", "prepared", "linked", "up"]);
+      const ways = page.getByRole("region", { name: "Ways through" });
+      await ways.getByRole("row", { name: "127.0.0.1:5100 192.0.2.1:20000" }).getByText("10.0.0.5:554").waitFor();
+      await ways.getByRole("row", { name: "127.0.0.1:5101 192.0.2.1:20001" }).getByText("10.0.0.6:554").waitFor();
+      const consumer = page.getByRole("region", { name: "Consumer: south-1" });
+      await consumer.getByText("TLS_AES_256_GCM_SHA384").waitFor();
+      await consumer.getByText(`${TUNNEL_ATTACKS.length} of ${TUNNEL_ATTACKS.length}`).waitFor();
+      await consumer.getByRole("row", { name: /^null cipher refused/ }).waitFor();
+      const state = page.getByRole("region", { name: "State" });
+      await state.getByText("3.2 of 50 Mbit/s").waitFor();
+      await state.getByText("11 connections").waitFor();
+      await state.getByText("certificates 1", { exact: true }).waitFor();
+
+      await page.getByRole("button", { name: "Change the keys of Dock cameras" }).click();
+      await until(page, 'text="certificates 2"', both);
+
+      await until(page, '[data-phase="degraded"]', () =>
+        both({ phase: "degraded", reason: "null cipher got through" }),
+      );
+      await state.getByText(/null cipher got through/).waitFor();
+      await page
+        .locator("#announcements")
+        .getByText(/Tunnel Dock cameras is degraded/)
+        .waitFor({ state: "attached" });
+      await go(page, "Tunnels");
+      const row = page.locator('[data-tunnel="dock"][data-phase="degraded"]');
+      expect(await row.locator(".pair").textContent()).toMatch(/north-1.*↔.*south-1/);
+
+      await row.getByRole("button", { name: "End Dock cameras" }).click();
+      await page.getByRole("dialog").getByRole("button", { name: "End it" }).click();
+      const endMs = systemClock.monotonicMs() + 60_000;
+      while ((await page.locator('[data-tunnel="dock"]').count()) > 0 && systemClock.monotonicMs() < endMs) {
+        await both();
+        await systemClock.delay(250);
+      }
+      await page.getByText("No tunnel yet.").waitFor();
+      await page.close();
+      expect(complaints).toEqual([]);
+    },
+  );
+
+test.skipIf(!hasBrowser).concurrent("a viewer sees tunnels on a phone, and cannot touch them", async ({ expect }) => {
   await using hub = await startHubProcess();
   for (const id of ["north-1", "south-1"]) await step(hub, await enrolReportedBox(hub, id));
   const viewer = tokenCreatedSchema.parse(await hub.call("POST", "/v1/tokens", { name: "watch", role: "viewer" }));

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
 import { CHROMIUM } from "./chromium.ts";
+import { openPage } from "./open-page.ts";
 
 /** Without Chromium the tests of pages are skipped: Ubuntu has it only as a snap. */
 export const hasBrowser = existsSync(CHROMIUM.executablePath);
@@ -31,7 +32,7 @@ export async function visit(browser: Browser, origin: string, options: VisitOpti
       complaints.push(request.url());
     if (/slo_/.test(request.url())) complaints.push("a token in an address");
   });
-  await page.goto(origin);
+  await openPage(page, origin);
   return { page, complaints };
 }
 

@@ -1,12 +1,12 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import type { StreamWorkload } from "../src/contract/workload.ts";
 import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
 
 const directories: string[] = [];
-afterEach(() => {
+afterAll(() => {
   for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
 });
 
@@ -31,7 +31,7 @@ function nicesOf(pid: number | undefined): string[] {
   });
 }
 
-test("priority sets niceness and OOM score at the launch, and a change of priority or limits restarts nothing", async () => {
+test.concurrent("priority sets niceness and OOM score at the launch, and a change of priority or limits restarts nothing", async () => {
   await using world = await createAgentWorld();
   await world.startAgent(["--guard-max-memory", "2Gi"]);
   world.server.putStreams(small(world, "cam-1", { priority: 20, resources: { memory: "1Gi", cpu: "4" } }));
@@ -48,7 +48,7 @@ test("priority sets niceness and OOM score at the launch, and a change of priori
   expect(world.server.rtmp?.connects("cam-1")).toBe(1);
 });
 
-test("an FFmpeg over its memory limit is replaced with that cause, later and later, and its neighbour goes on", async () => {
+test.concurrent("an FFmpeg over its memory limit is replaced with that cause, later and later, and its neighbour goes on", async () => {
   await using world = await createAgentWorld();
   await world.startAgent();
   world.server.putStreams(small(world, "cam-1"), small(world, "cam-2"));
@@ -69,7 +69,7 @@ test("an FFmpeg over its memory limit is replaced with that cause, later and lat
   await world.untilRunning("cam-1", 30_000);
 });
 
-test("while the processors are busy a new stream waits with the reason, and what runs is left alone", async () => {
+test.concurrent("while the processors are busy a new stream waits with the reason, and what runs is left alone", async () => {
   await using world = await createAgentWorld();
   await world.startAgent(["--guard-admission-cpu-percent", "1"]);
   world.server.putStreams(small(world, "cam-1"));
@@ -90,7 +90,7 @@ test("while the processors are busy a new stream waits with the reason, and what
   }, "a restart needs no room");
 });
 
-test("over its budget recording pauses while the network goes on, and resumes by itself when there is room", async () => {
+test.concurrent("over its budget recording pauses while the network goes on, and resumes by itself when there is room", async () => {
   await using world = await createAgentWorld();
   const root = makeRoot();
   const old = join(root, "both", "cam-20260101-000000.mkv");

@@ -70,7 +70,7 @@ async function untilReplaced(world: AgentWorld, id: string, pid: number): Promis
   );
 }
 
-describe.skipIf(nginxRtmpRefusal !== undefined)("a receiver that is frozen", () => {
+describe.skipIf(nginxRtmpRefusal !== undefined).concurrent("a receiver that is frozen", () => {
   test.each([400, 7000])("is found at %i kbit/s and its stream started again", async (kbit) => {
     await using ingest = await startNginxRtmp();
     await using world = await createAgentWorld();
@@ -85,7 +85,7 @@ describe.skipIf(nginxRtmpRefusal !== undefined)("a receiver that is frozen", () 
   });
 });
 
-test("a stopped process is named, continued and replaced", async () => {
+test.concurrent("a stopped process is named, continued and replaced", async () => {
   await using world = await createAgentWorld();
   await world.startAgent();
   world.server.putStreams(stream("cam-1", `${world.server.rtmp?.url}/cam-1`, 400));
@@ -94,9 +94,9 @@ test("a stopped process is named, continued and replaced", async () => {
   await untilReplaced(world, "cam-1", pid);
 });
 
-test.skipIf(nginxRtmpRefusal !== undefined)(
-  "a source that stops sending is named before FFmpeg gives it up, and asked anew",
-  async () => {
+test
+  .skipIf(nginxRtmpRefusal !== undefined)
+  .concurrent("a source that stops sending is named before FFmpeg gives it up, and asked anew", async () => {
     await using ingest = await startNginxRtmp();
     await using world = await createAgentWorld();
     const camera = spawn(
@@ -121,9 +121,47 @@ test.skipIf(nginxRtmpRefusal !== undefined)(
     } finally {
       await end(camera);
     }
-  },
-);
+  });
 
+test.concurrent("an agent that was stopped for 15 s restarts nothing and finds no gap", async () => {
+  await using world = await createAgentWorld();
+  const agent = await world.startAgent();
+  world.server.putStreams(stream("cam-1", `${world.server.rtmp?.url}/cam-1`, 400));
+  const pid = await untilFlowing(world, "cam-1");
+  process.kill(agent.pid, "SIGSTOP");
+  await systemClock.delay(15_000);
+  process.kill(agent.pid, "SIGCONT");
+  await systemClock.delay(4000);
+  const status = await world.workload("cam-1");
+  expect(status).toMatchObject({ pid, state: "running", restarts: 0 });
+  expect(status?.proof).toMatchObject({ gapCount: 1, gaps: [{ cause: "starting" }] });
+});
+
+const missing = nginxRtmpRefusal ?? networkNamespaceProblem();
+describe
+  .skipIf(missing !== undefined)
+  .concurrent(`a black hole in the network${missing === undefined ? "" : ` (skipped: ${missing})`}`, () => {
+    test.each([
+      ["both ways", ["input", "output"] as const],
+      ["one way", ["input"] as const],
+    ])("%s is found at 400 kbit/s, and the stream is back after it", async (_name, hooks) => {
+      await using net = createNetworkNamespace();
+      await using ingest = await startNginxRtmp({ host: net.address, namespace: net.name });
+      await using world = await createAgentWorld();
+      await world.startAgent();
+      world.server.putStreams(stream("cam-1", `${ingest.url}/k`, 400));
+      await untilFlowing(world, "cam-1");
+      const { cause, text } = await nameOf(() => net.drop(hooks), world, "cam-1");
+      expect(cause).toBe("network-lost");
+      expect(text).toMatch(/unacknowledged by [\d.:]+ for \d+ s, \d+ retransmit/);
+      net.heal();
+      await world.until(async () => (await world.workload("cam-1"))?.state === "running", "cam-1 runs again", 50_000);
+      const status = await world.workload("cam-1");
+      expect(status?.proof?.gaps.at(-1)?.cause).toBe("network-lost");
+    });
+  });
+
+// It takes the whole machine: alone, after the others.
 test("an encoder that is too slow is named and left alone", async () => {
   await using world = await createAgentWorld();
   await world.startAgent();
@@ -148,42 +186,3 @@ test("an encoder that is too slow is named and left alone", async () => {
   const status = await world.workload("cam-1");
   expect(status).toMatchObject({ pid, state: "degraded", restarts: 0, fault: "encoder-slow" });
 });
-
-test("an agent that was stopped for 15 s restarts nothing and finds no gap", async () => {
-  await using world = await createAgentWorld();
-  const agent = await world.startAgent();
-  world.server.putStreams(stream("cam-1", `${world.server.rtmp?.url}/cam-1`, 400));
-  const pid = await untilFlowing(world, "cam-1");
-  process.kill(agent.pid, "SIGSTOP");
-  await systemClock.delay(15_000);
-  process.kill(agent.pid, "SIGCONT");
-  await systemClock.delay(4000);
-  const status = await world.workload("cam-1");
-  expect(status).toMatchObject({ pid, state: "running", restarts: 0 });
-  expect(status?.proof).toMatchObject({ gapCount: 1, gaps: [{ cause: "starting" }] });
-});
-
-const missing = nginxRtmpRefusal ?? networkNamespaceProblem();
-describe.skipIf(missing !== undefined)(
-  `a black hole in the network${missing === undefined ? "" : ` (skipped: ${missing})`}`,
-  () => {
-    test.each([
-      ["both ways", ["input", "output"] as const],
-      ["one way", ["input"] as const],
-    ])("%s is found at 400 kbit/s, and the stream is back after it", async (_name, hooks) => {
-      await using net = createNetworkNamespace();
-      await using ingest = await startNginxRtmp({ host: net.address, namespace: net.name });
-      await using world = await createAgentWorld();
-      await world.startAgent();
-      world.server.putStreams(stream("cam-1", `${ingest.url}/k`, 400));
-      await untilFlowing(world, "cam-1");
-      const { cause, text } = await nameOf(() => net.drop(hooks), world, "cam-1");
-      expect(cause).toBe("network-lost");
-      expect(text).toMatch(/unacknowledged by [\d.:]+ for \d+ s, \d+ retransmit/);
-      net.heal();
-      await world.until(async () => (await world.workload("cam-1"))?.state === "running", "cam-1 runs again", 50_000);
-      const status = await world.workload("cam-1");
-      expect(status?.proof?.gaps.at(-1)?.cause).toBe("network-lost");
-    });
-  },
-);

@@ -1,7 +1,7 @@
 import { copyFile, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { z } from "zod";
 import { boxHistoryViewSchema, boxViewSchema } from "../src/contract/fleet/box-view.ts";
 import { expectedViewSchema } from "../src/contract/fleet/expected-view.ts";
@@ -12,43 +12,35 @@ import { mountSmallDisk } from "./torture/small-disk.ts";
 
 /** Failure modes of a fleet (docs/hub.md) with a real hub process, a real agent and real streams. */
 
-const closing: (() => Promise<unknown> | unknown)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
-
-async function directory(): Promise<string> {
+async function directory(life: AsyncDisposableStack): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), "sluice-hub-faults-"));
-  closing.push(() => rm(path, { recursive: true, force: true, maxRetries: 5 }));
-  return path;
+  return life.adopt(path, () => rm(path, { recursive: true, force: true, maxRetries: 5 }));
 }
 
 /** With its box enrolled and its agent running. */
-async function world(wish: { readonly hub?: HubProcessOptions; readonly stateDir?: string } = {}): Promise<HubWorld> {
-  const made = await createHubWorld({
-    hub: wish.hub ?? {},
-    world: {
-      agentArguments: ["--report-interval-seconds", "1"],
-      ...(wish.stateDir === undefined ? {} : { stateDir: wish.stateDir }),
-    },
-  });
-  closing.push(() => made[Symbol.asyncDispose]());
+async function world(
+  life: AsyncDisposableStack,
+  wish: { readonly hub?: HubProcessOptions; readonly stateDir?: string } = {},
+): Promise<HubWorld> {
+  const made = life.use(
+    await createHubWorld({
+      hub: wish.hub ?? {},
+      world: {
+        agentArguments: ["--report-interval-seconds", "1"],
+        ...(wish.stateDir === undefined ? {} : { stateDir: wish.stateDir }),
+      },
+    }),
+  );
   await made.enrol();
   await made.world.startAgent();
   return made;
 }
 
 /** The hub after one that was killed, in its place. */
-async function nextHub({ hub, relay }: HubWorld, dataDir: string): Promise<HubProcess> {
+async function nextHub(life: AsyncDisposableStack, { hub, relay }: HubWorld, dataDir: string): Promise<HubProcess> {
   const { port, adminToken } = hub;
-  const next = await startHubProcess({
-    dataDir,
-    port,
-    adminToken,
-    publicUrl: `http://127.0.0.1:${relay.port}`,
-  });
-  closing.push(() => next[Symbol.asyncDispose]());
-  return next;
+  const publicUrl = `http://127.0.0.1:${relay.port}`;
+  return life.use(await startHubProcess({ dataDir, port, adminToken, publicUrl }));
 }
 
 function pathOf({ world }: HubWorld, rest = ""): string {
@@ -104,10 +96,11 @@ async function readLog(of: HubWorld, query: string, fits: (text: string) => bool
   return text;
 }
 
-test("A1: an agent that is killed with five streams comes back to the same processes, and the hub shows the same", {
+test.concurrent("A1: an agent that is killed with five streams comes back to the same processes, and the hub shows the same", {
   timeout: 180_000,
 }, async () => {
-  const of = await world();
+  await using life = new AsyncDisposableStack();
+  const of = await world(life);
   const ids = Array.from({ length: 5 }, (_one, at) => `cam-${at}`);
   for (const id of ids) await putStream(of, id);
   for (const id of ids) await of.world.untilRunning(id);
@@ -142,11 +135,12 @@ test("A1: an agent that is killed with five streams comes back to the same proce
   expect(log.match(/Sluice agent \S+ \(pid/g)).toHaveLength(2);
 });
 
-test("A6: while the hub is away streams run and restart by themselves, and it hears afterwards what happened meanwhile", {
+test.concurrent("A6: while the hub is away streams run and restart by themselves, and it hears afterwards what happened meanwhile", {
   timeout: 180_000,
 }, async () => {
-  const dataDir = await directory();
-  const of = await world({ hub: { dataDir } });
+  await using life = new AsyncDisposableStack();
+  const dataDir = await directory(life);
+  const of = await world(life, { hub: { dataDir } });
   await putStream(of, "cam-1");
   await putStream(of, "cam-2");
   const { pid: steady } = await of.world.untilRunning("cam-1");
@@ -163,7 +157,7 @@ test("A6: while the hub is away streams run and restart by themselves, and it he
   await of.world.killAgent("SIGKILL");
   await of.world.startAgent();
   await of.world.until(async () => (await of.world.status()).report.queued > 0, "what happened waits to be told");
-  const hub = await nextHub(of, dataDir);
+  const hub = await nextHub(life, of, dataDir);
   const knows = async () => {
     const { gaps, starts } = await historyOf(of, hub);
     return gaps.some(({ workload }) => workload === "cam-2") && starts.some(({ verdict }) => verdict === "restart");
@@ -177,11 +171,12 @@ test("A6: while the hub is away streams run and restart by themselves, and it he
   expect(of.world.server.rtmp?.connects("cam-1")).toBe(1);
 });
 
-test("A7: a hub whose store was put back gives the box its set in a new epoch; no stream is stopped by it, and changes go on", {
+test.concurrent("A7: a hub whose store was put back gives the box its set in a new epoch; no stream is stopped by it, and changes go on", {
   timeout: 180_000,
 }, async () => {
-  const dataDir = await directory();
-  const of = await world({ hub: { dataDir } });
+  await using life = new AsyncDisposableStack();
+  const dataDir = await directory(life);
+  const of = await world(life, { hub: { dataDir } });
   await putStream(of, "cam-1");
   const { pid } = await of.world.untilRunning("cam-1");
   const revisionOf = async () => (await of.world.status()).expected.revision;
@@ -189,10 +184,10 @@ test("A7: a hub whose store was put back gives the box its set in a new epoch; n
   await of.world.until(async () => (await boxOf(of)).applied?.revision === 1, "the hub heard of it");
   await of.hub[Symbol.asyncDispose]();
   const store = join(dataDir, "hub.db");
-  const old = join(await directory(), "old.db");
+  const old = join(await directory(life), "old.db");
   await copyFile(store, old);
 
-  const second = await nextHub(of, dataDir);
+  const second = await nextHub(life, of, dataDir);
   for (let at = 0; at < 5; at++) await putStream(of, "cam-1", { hub: second, priority: 60 + at });
   await of.world.until(async () => (await revisionOf()) === 6, "the box has revision 6", 60_000);
   const epoch = await epochOf();
@@ -200,7 +195,7 @@ test("A7: a hub whose store was put back gives the box its set in a new epoch; n
   for (const end of ["-wal", "-shm"]) await rm(`${store}${end}`, { force: true });
   await copyFile(old, store);
 
-  const third = await nextHub(of, dataDir);
+  const third = await nextHub(life, of, dataDir);
   await of.world.until(async () => (await epochOf()) !== epoch, "the box has the set in a new epoch", 60_000);
   expect(await revisionOf()).toBe(1);
   await putStream(of, "cam-1", { hub: third, priority: 90 });
@@ -210,14 +205,15 @@ test("A7: a hub whose store was put back gives the box its set in a new epoch; n
   await of.world.until(async () => (await boxOf(of, third)).applied?.revision === 2, "and the hub hears that it did");
 });
 
-test("A17: a box whose disk is full is heard all the same, stops and starts what the hub says, and says when it has room again", {
+test.concurrent("A17: a box whose disk is full is heard all the same, stops and starts what the hub says, and says when it has room again", {
   timeout: 180_000,
 }, async ({ skip }) => {
-  const stateDir = await directory();
+  await using life = new AsyncDisposableStack();
+  const stateDir = await directory(life);
   const disk = mountSmallDisk(stateDir);
   if (typeof disk === "string") return skip(`no file system of its own: ${disk}`);
-  closing.push(() => disk[Symbol.dispose]());
-  const of = await world({ stateDir });
+  life.use(disk);
+  const of = await world(life, { stateDir });
   await putStream(of, "cam-1");
   await putStream(of, "cam-2");
   await of.world.untilRunning("cam-1");

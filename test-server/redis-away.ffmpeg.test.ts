@@ -42,7 +42,7 @@ async function ask(
   };
 }
 
-test.skipIf(redisRefusal !== undefined).each([
+test.skipIf(redisRefusal !== undefined).concurrent.each([
   {
     what: "frozen",
     fail: async (redis: Redis) => redis.signal("SIGSTOP"),

@@ -43,19 +43,17 @@ const answerOf = (world: AgentWorld, id: string) =>
   }, `command ${id} is answered`);
 const ask = (world: AgentWorld, name: string, args: Readonly<Record<string, unknown>>) =>
   answerOf(world, send(world, name, args));
-const untilState = (world: AgentWorld, id: string, state: string) =>
-  world.until(async () => (await world.workload(id))?.state === state, `${id} is ${state}`);
 const untilConnected = (world: AgentWorld) =>
   world.until(() => world.server.room.count() === 1, "the agent is connected");
 
-test("a server drives sessions by command: once, in the order of generations, in both forms, beside its set", async () => {
+test.concurrent("a server drives sessions by command: once, in the order of generations, in both forms, beside its set", async () => {
   await using world = await startWorld();
   await world.startAgent();
   await untilConnected(world);
 
   world.server.fault("commands", { how: "twice", seconds: 0 });
   expect(await ask(world, "StartSession", { spec: specOf("web"), generation: 3 })).toBe("ok started");
-  await untilState(world, "web", "running");
+  await world.untilState("web", "running");
   expect(world.workloadPids()).toHaveLength(1);
   const [pid] = world.workloadPids();
   expect(await ask(world, "StartSession", { spec: specOf("web"), generation: 3 })).toBe("ok already");
@@ -83,16 +81,16 @@ test("a server drives sessions by command: once, in the order of generations, in
     headers: { "content-type": "application/json" },
     body: JSON.stringify(simple),
   });
-  await untilState(world, "web", "hibernated");
+  await world.untilState("web", "hibernated");
   expect(await ask(world, "WakeSession", { id: "web", generation: 3 })).toBe("no older generation 3 than 4");
   expect(await ask(world, "WakeSession", { id: "web", generation: 5 })).toBe("ok woken");
-  await untilState(world, "web", "running");
+  await world.untilState("web", "running");
 
   // An agent that is killed finds it, and knows who expects it.
   const [before] = world.workloadPids();
   await world.killAgent("SIGKILL");
   await world.startAgent();
-  await untilState(world, "web", "running");
+  await world.untilState("web", "running");
   expect(world.workloadPids()).toEqual([before]);
   expect((await world.workload("web"))?.session).toMatchObject({ commanded: { generation: 5 } });
   await untilConnected(world);
@@ -122,7 +120,7 @@ test("a server drives sessions by command: once, in the order of generations, in
   await world.until(() => world.workloadPids().length === 0, "it is stopped");
 });
 
-test("what comes late, wrong or not allowed is answered with its reason and starts nothing", async () => {
+test.concurrent("what comes late, wrong or not allowed is answered with its reason and starts nothing", async () => {
   await using world = await startWorld();
   await world.startAgent();
   await untilConnected(world);
@@ -175,7 +173,7 @@ const kills = [
   },
 ];
 
-test.each(kills)(
+test.concurrent.each(kills)(
   "an agent that is killed $when leaves a command done once or not at all, and its answer true",
   async (kill) => {
     const environment: Record<string, string> = {
@@ -201,7 +199,7 @@ test.each(kills)(
     await untilConnected(world);
     send(world, "StartSession", { spec: specOf("web"), generation: 3 }, { id });
     expect(await answerOf(world, id)).toBe(kill.answer);
-    if (kill.runs > 0) await untilState(world, "web", "running");
+    if (kill.runs > 0) await world.untilState("web", "running");
     expect(world.workloadPids()).toHaveLength(kill.runs);
     expect(await ask(world, "StartSession", { spec: specOf("web"), generation: 3 })).toBe(
       kill.runs > 0 ? "ok already" : "ok started",

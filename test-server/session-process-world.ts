@@ -1,13 +1,22 @@
 import { connect, type Socket } from "node:net";
 import { resolve } from "node:path";
 import { createLocalAgent } from "../src/client/local-agent.ts";
-import type { WorkloadStatus } from "../src/contract/local-status.ts";
 import type { SessionRunSpec } from "../src/contract/session-spec.ts";
 import type { SessionWorkload } from "../src/contract/workload.ts";
 import { type AgentWorld, type AgentWorldOptions, createAgentWorld } from "./agent-world.ts";
 
 const PROGRAM = resolve(import.meta.dirname, "programs/session-app.ts");
 const PORT = { port: 80, name: "web", scheme: "http" } as const;
+const PORTS_OF_A_WORLD = 20;
+const WORLDS_OF_A_WORKER = 12;
+
+let worlds = 0;
+/** Each world on this machine has ports of its own: two agents would find the same one free, and give it to a session each. */
+function ownPorts(): string {
+  const worker = Number(process.env["VITEST_POOL_ID"] ?? 0) % 4;
+  const from = 21_000 + (worker * WORLDS_OF_A_WORKER + (worlds++ % WORLDS_OF_A_WORKER)) * PORTS_OF_A_WORLD;
+  return `${from}-${from + PORTS_OF_A_WORLD - 1}`;
+}
 
 export interface SessionWish extends Partial<Omit<SessionWorkload, "kind" | "spec">>, Partial<SessionRunSpec> {
   /** What the program does by itself. */
@@ -44,7 +53,6 @@ export function sessionOf({
 
 /** A real agent with sessions that run as plain processes. */
 export interface SessionWorld extends AgentWorld {
-  untilState(id: string, state: WorkloadStatus["state"], timeoutMs?: number): Promise<WorkloadStatus>;
   /** What the program answers at its first endpoint. */
   ask(id: string, path: string): Promise<string>;
   /** A connection that stays open. */
@@ -57,9 +65,10 @@ export async function createSessionWorld(
   given: Partial<AgentWorldOptions> = {},
 ): Promise<SessionWorld> {
   const policy = ["--policy-session-commands", process.execPath, "--sessions-idle-grace-seconds", "0"];
+  const ports = ["--sessions-ports", ownPorts()];
   const world = await createAgentWorld({
     ...given,
-    agentArguments: [...policy, ...agentArguments],
+    agentArguments: [...policy, ...ports, ...agentArguments],
     server: { rtmpPort: undefined, ...given.server },
   });
   const local = createLocalAgent({ socketPath: `${world.stateDir}/agent.sock` });
@@ -70,15 +79,6 @@ export async function createSessionWorld(
   };
   return {
     ...world,
-    untilState: (id, state, timeoutMs) =>
-      world.until(
-        async () => {
-          const found = await world.workload(id);
-          return found?.state === state ? found : undefined;
-        },
-        `${id} is ${state}`,
-        timeoutMs,
-      ),
     ask: async (id, path) => (await fetch(`${(await endpointOf(id)).url}${path}`)).text(),
     hold: async (id) => {
       const { address, hostPort } = await endpointOf(id);

@@ -11,7 +11,7 @@ const ticksOf = (pid = -1) => table.stat(pid)?.cpuTicks;
 const asleep = (turn: number): SessionPower => ({ state: "hibernated", turn });
 const awake = (turn: number): SessionPower => ({ state: "running", turn });
 
-test("sessions sleep and wake by depth, across agents that are killed in each state, and keep their files", async () => {
+test.concurrent("sessions sleep and wake by depth, across agents that are killed in each state, and keep their files", async () => {
   await using world = await createSessionWorld([], { eventsPath: "/events?form=simple" });
   await world.startAgent();
   const volumes = [{ name: "data", path: "/data" }];
@@ -147,7 +147,7 @@ test.concurrent("a session that nothing uses falls asleep, while a connection, a
   expect((await world.untilState("unused", "running")).session?.turn).toBe(2);
 }, 120_000);
 
-test("a box says which of its rules keeps a session from running", async () => {
+test.concurrent("a box says which of its rules keeps a session from running", async () => {
   await using world = await createSessionWorld(["--sessions-max", "2"]);
   await world.startAgent();
   const command = ["/usr/bin/env", "true"];

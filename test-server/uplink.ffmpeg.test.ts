@@ -22,7 +22,8 @@ const BACK_MS = RELEASE_MS + 5000;
 const problem = networkNamespaceProblem();
 const title = `a box with an uplink of its own${problem === undefined ? "" : ` (skipped: ${problem})`}`;
 
-describe.skipIf(problem !== undefined)(title, () => {
+describe.skipIf(problem !== undefined).concurrent(title, () => {
+  const startingTogether = createTurns();
   test.each(["drop", "unplug"] as const)(
     `with ${STREAMS} streams that is cut (%s) has one incident, no counter grows, and all are back within seconds after it`,
     async (how) => {
@@ -30,8 +31,10 @@ describe.skipIf(problem !== undefined)(title, () => {
       const server = { host: net.nearAddress, listenAnywhere: true };
       await using world = await createAgentWorld({ namespace: net.name, server });
       await world.startAgent();
-      world.server.putStreams(...streams(`${world.server.rtmp?.url}`, STREAMS));
-      await untilAllFlow(world);
+      await startingTogether(async () => {
+        world.server.putStreams(...streams(`${world.server.rtmp?.url}`, STREAMS));
+        await untilAllFlow(world);
+      });
 
       if (how === "drop") net.drop(["input", "output"]);
       else net.unplug();
@@ -50,10 +53,13 @@ describe.skipIf(problem !== undefined)(title, () => {
       // As a server does with publishers that have been silent for long.
       for (const { id } of during.workloads) world.server.rtmp?.cut(id);
 
-      if (how === "drop") net.heal();
-      else net.plug();
-      const healedWallMs = systemClock.wallMs();
-      await untilAllFlow(world);
+      const healedWallMs = await startingTogether(async () => {
+        if (how === "drop") net.heal();
+        else net.plug();
+        const nowMs = systemClock.wallMs();
+        await untilAllFlow(world);
+        return nowMs;
+      });
       const backMs = (await lastGapEndWallMs(world)) - healedWallMs;
       console.log(
         `${how}: incident after ${Math.round(openedMs)} ms, cut for ${CUT_MS / 1000} s, all back ${Math.round(backMs)} ms later`,
@@ -77,8 +83,10 @@ describe.skipIf(problem !== undefined)(title, () => {
     });
     const resolver = await startNameServer(place);
     await world.startAgent();
-    world.server.putStreams(...streams(`rtmp://ingest.sluice.test:${world.server.rtmp?.port}/live`, 4));
-    await untilAllFlow(world);
+    await startingTogether(async () => {
+      world.server.putStreams(...streams(`rtmp://ingest.sluice.test:${world.server.rtmp?.port}/live`, 4));
+      await untilAllFlow(world);
+    });
 
     await resolver[Symbol.asyncDispose]();
     // Names are asked for by whoever connects: everybody must.
@@ -92,9 +100,13 @@ describe.skipIf(problem !== undefined)(title, () => {
     expect((await world.status()).incidents).toHaveLength(1);
     expect(countedFailures(world)).toEqual(counted);
 
-    await using _again = await startNameServer(place);
-    const healedWallMs = systemClock.wallMs();
-    await untilAllFlow(world);
+    await using again = new AsyncDisposableStack();
+    const healedWallMs = await startingTogether(async () => {
+      again.use(await startNameServer(place));
+      const nowMs = systemClock.wallMs();
+      await untilAllFlow(world);
+      return nowMs;
+    });
     const backMs = (await lastGapEndWallMs(world)) - healedWallMs;
     console.log(`names: all back ${Math.round(backMs)} ms after they could be resolved again`);
     expect(backMs).toBeLessThanOrEqual(BACK_MS);
@@ -105,6 +117,16 @@ describe.skipIf(problem !== undefined)(title, () => {
     ).toEqual(["dns-lost"]);
   }, 120_000);
 });
+
+/** Runs one act at a time: boxes that are cut wait together, and each has the machine when all its streams start. */
+function createTurns(): <Result>(act: () => Promise<Result>) => Promise<Result> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (act) => {
+    const mine = last.then(act);
+    last = mine.catch(() => undefined);
+    return mine;
+  };
+}
 
 function streams(url: string, count: number): Workload[] {
   const video = { encoder: "libx264", preset: "ultrafast", bitrateKbit: 100, gopFrames: 5 };

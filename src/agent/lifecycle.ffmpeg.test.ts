@@ -59,7 +59,7 @@ test("an FFmpeg that dies is back by itself within two seconds, and a stop event
   expect((await runSluice(world, ["explain", "cam-1"])).text).toContain("Nothing expects it");
 });
 
-test("SIGTERM leaves the streams for the next agent; --stop-streams-on-exit leaves none and an empty registry", async () => {
+test.concurrent("SIGTERM leaves the streams for the next agent; --stop-streams-on-exit leaves none and an empty registry", async () => {
   await using world = await createAgentWorld();
   const agent = await world.startAgent();
   world.server.putStreams(bars(world, "cam-1"), bars(world, "cam-2"));
@@ -83,7 +83,7 @@ test("SIGTERM leaves the streams for the next agent; --stop-streams-on-exit leav
   await world.untilRunning("cam-2");
 });
 
-test("starting a stream that runs changes nothing, in whatever form and order of keys; another spec replaces it", async () => {
+test.concurrent("starting a stream that runs changes nothing, in whatever form and order of keys; another spec replaces it", async () => {
   await using world = await createAgentWorld();
   await world.startAgent();
   world.server.putStreams(bars(world, "cam-1"));

@@ -33,7 +33,7 @@ function registryOf(world: AgentWorld): unknown {
   return parsed.kind === "good" ? parsed.data : parsed;
 }
 
-test("a restart touches nothing, however young the machine; a reboot forgets what was expected and sweeps what is left", async () => {
+test.concurrent("a restart touches nothing, however young the machine; a reboot forgets what was expected and sweeps what is left", async () => {
   await using world = await createAgentWorld({ environment: { BOOT_DETECTION_THRESHOLD: "86400" } });
   await world.startAgent();
   world.server.putStreams(...IDS.map((id) => bars(world, id)));
@@ -62,7 +62,7 @@ test("a restart touches nothing, however young the machine; a reboot forgets wha
   expect(Object.values(await pidsOf(world)).filter((pid) => Object.values(before).includes(pid))).toEqual([]);
 });
 
-test("with boot.onReboot resume the streams run after a reboot although no server can be reached", async () => {
+test.concurrent("with boot.onReboot resume the streams run after a reboot although no server can be reached", async () => {
   await using world = await createAgentWorld({ agentArguments: ["--boot-on-reboot", "resume"] });
   await world.startAgent(["--stop-streams-on-exit"]);
   world.server.putStreams(...IDS.map((id) => bars(world, id)));
@@ -79,7 +79,7 @@ test("with boot.onReboot resume the streams run after a reboot although no serve
   expect((await world.status()).link).toMatchObject({ connects: 0 });
 });
 
-test("a server that is lost, dies and comes back with another set costs no stream that it still expects", async () => {
+test.concurrent("a server that is lost, dies and comes back with another set costs no stream that it still expects", async () => {
   await using world = await createAgentWorld();
   const first = await createTestServer({ port: 0, rtmpPort: undefined, beatMs: 1000 });
   const { port } = first;

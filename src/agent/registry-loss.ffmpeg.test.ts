@@ -43,7 +43,7 @@ async function pidsOf(world: AgentWorld): Promise<Record<string, number | undefi
   return Object.fromEntries((await world.status()).workloads.map(({ id, pid }) => [id, pid]));
 }
 
-test("whatever happens to the registry while no agent lives, every stream is adopted and none is restarted", async () => {
+test.concurrent("whatever happens to the registry while no agent lives, every stream is adopted and none is restarted", async () => {
   await using world = await createAgentWorld();
   const generations = () =>
     readdirSync(world.stateDir)
@@ -85,7 +85,7 @@ test("whatever happens to the registry while no agent lives, every stream is ado
   expect(aside.length).toBeGreaterThan(0);
 }, 120_000);
 
-test("an agent that lost everything it knew keeps what runs until the server has said what is expected", async () => {
+test.concurrent("an agent that lost everything it knew keeps what runs until the server has said what is expected", async () => {
   await using world = await createAgentWorld();
   await world.startAgent();
   world.server.putStreams(...IDS.map((id) => bars(world, id)));

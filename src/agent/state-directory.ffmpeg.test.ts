@@ -15,7 +15,7 @@ function bars(world: AgentWorld, id: string): Workload {
   return { kind: "stream", id, spec: { input: { url: "test://bars?size=160x90&fps=5" }, outputs, audio: "none" } };
 }
 
-test("a second agent on the same state directory exits 75, names the first and harms nothing", async () => {
+test.concurrent("a second agent on the same state directory exits 75, names the first and harms nothing", async () => {
   await using world = await createAgentWorld();
   const first = await world.startAgent();
   world.server.putStreams(bars(world, "cam-1"));
@@ -75,7 +75,7 @@ function fill(directory: string): void {
   }
 }
 
-test.skipIf(mountRefusal !== undefined)(
+test.skipIf(mountRefusal !== undefined).concurrent(
   `a full disk stops no stream, hinders no start and is told; the agent recovers when there is room again${mountRefusal === undefined ? "" : ` (${mountRefusal})`}`,
   async () => {
     await using world = await createAgentWorld();

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { afterEach, expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { type AgentWorld, createAgentWorld } from "../../test-server/agent-world.ts";
 import { MAIN_PROGRAM } from "../../test-server/main-program.ts";
 import { runSluice } from "../../test-server/sluice-command.ts";
@@ -19,7 +19,7 @@ import type { ProcessMark } from "./runtime/run-handle.ts";
 const table = createProcessTable();
 const started: ChildProcess[] = [];
 
-afterEach(() => {
+afterAll(() => {
   for (const child of started.splice(0)) child.kill("SIGKILL");
 });
 
@@ -51,7 +51,7 @@ function recordOf(pid: number, like: RegistryRecord, id: string): RegistryRecord
   return { ...like, id, phase: "running", pid, startTicks, nonce: "ef".repeat(16), failures: 3, restarts: 40 };
 }
 
-test("whoever holds a recorded number or a mark of another's is neither signalled nor taken for a stream", async () => {
+test.concurrent("whoever holds a recorded number or a mark of another's is neither signalled nor taken for a stream", async () => {
   await using world = await createAgentWorld({ agentArguments: ["--reconcile-interval-seconds", "1"] });
   const mark = (over: Partial<ProcessMark>): ProcessMark => ({
     boxId: world.boxId,
@@ -124,49 +124,51 @@ function namespaceRefusal(): string | undefined {
 
 const refusal = namespaceRefusal();
 
-test.skipIf(refusal !== undefined)(
-  `a number that the kernel gave to another process is not ours any more${refusal === undefined ? "" : ` (${refusal})`}`,
-  async () => {
-    await using world = await createAgentWorld();
-    const env = {
-      PATH: process.env["PATH"],
-      HOME: world.stateDir,
-      SLUICE_STATE_DIR: world.stateDir,
-      SLUICE_BOX_ID: world.boxId,
-      SSE_ENDPOINT: `${world.server.origin}/v1/boxes/${world.boxId}/events`,
-      SSE_RETRY_DELAY: "0.2",
-    };
-    const shell = spawn("unshare", ["-fp", "--mount-proc", "--kill-child", "bash"], {
-      stdio: ["pipe", "pipe", "ignore"],
-      env,
-    });
-    started.push(shell);
-    const lines = createInterface({ input: shell.stdout })[Symbol.asyncIterator]();
-    const run = async (command: string): Promise<string> => {
-      shell.stdin.write(`${command}\n`);
-      const { value } = await lines.next();
-      return String(value);
-    };
-    const startAgent = () => run(`${process.execPath} --no-warnings ${MAIN_PROGRAM} agent > /dev/null & echo $!`);
+test
+  .skipIf(refusal !== undefined)
+  .concurrent(
+    `a number that the kernel gave to another process is not ours any more${refusal === undefined ? "" : ` (${refusal})`}`,
+    async () => {
+      await using world = await createAgentWorld();
+      const env = {
+        PATH: process.env["PATH"],
+        HOME: world.stateDir,
+        SLUICE_STATE_DIR: world.stateDir,
+        SLUICE_BOX_ID: world.boxId,
+        SSE_ENDPOINT: `${world.server.origin}/v1/boxes/${world.boxId}/events`,
+        SSE_RETRY_DELAY: "0.2",
+      };
+      const shell = spawn("unshare", ["-fp", "--mount-proc", "--kill-child", "bash"], {
+        stdio: ["pipe", "pipe", "ignore"],
+        env,
+      });
+      started.push(shell);
+      const lines = createInterface({ input: shell.stdout })[Symbol.asyncIterator]();
+      const run = async (command: string): Promise<string> => {
+        shell.stdin.write(`${command}\n`);
+        const { value } = await lines.next();
+        return String(value);
+      };
+      const startAgent = () => run(`${process.execPath} --no-warnings ${MAIN_PROGRAM} agent > /dev/null & echo $!`);
 
-    const agentPid = await startAgent();
-    await world.until(async () => String((await world.status()).pid) === agentPid, "the agent answers");
-    world.server.putStreams(bars(world, "cam-1"));
-    const { pid } = await world.untilRunning("cam-1");
-    await run(`kill -9 ${agentPid}; wait ${agentPid}; kill -9 ${pid}; echo`);
-    await world.until(() => world.workloadPids().length === 0, "the stream has ended");
-    // Until the dead process has been reaped, its number is not free.
-    const takeNumber = `echo $((${pid} - 1)) > /proc/sys/kernel/ns_last_pid; sleep 600 & echo $!`;
-    await world.until(async () => (await run(takeNumber)) === String(pid), "the number is another's");
+      const agentPid = await startAgent();
+      await world.until(async () => String((await world.status()).pid) === agentPid, "the agent answers");
+      world.server.putStreams(bars(world, "cam-1"));
+      const { pid } = await world.untilRunning("cam-1");
+      await run(`kill -9 ${agentPid}; wait ${agentPid}; kill -9 ${pid}; echo`);
+      await world.until(() => world.workloadPids().length === 0, "the stream has ended");
+      // Until the dead process has been reaped, its number is not free.
+      const takeNumber = `echo $((${pid} - 1)) > /proc/sys/kernel/ns_last_pid; sleep 600 & echo $!`;
+      await world.until(async () => (await run(takeNumber)) === String(pid), "the number is another's");
 
-    const next = await startAgent();
-    await world.until(async () => String((await world.status()).pid) === next, "the next agent answers");
-    expect((await world.status()).verdict).toBe("restart");
-    const again = await world.untilRunning("cam-1");
-    expect(again.pid).not.toBe(pid);
-    await runSluice(world, ["cleanup"]);
-    world.server.set.remove(["cam-1"]);
-    await world.until(() => world.workloadPids().length === 0, "the stream is stopped");
-    expect(await run(`tr '\\0' ' ' < /proc/${pid}/cmdline; echo`)).toBe("sleep 600 ");
-  },
-);
+      const next = await startAgent();
+      await world.until(async () => String((await world.status()).pid) === next, "the next agent answers");
+      expect((await world.status()).verdict).toBe("restart");
+      const again = await world.untilRunning("cam-1");
+      expect(again.pid).not.toBe(pid);
+      await runSluice(world, ["cleanup"]);
+      world.server.set.remove(["cam-1"]);
+      await world.until(() => world.workloadPids().length === 0, "the stream is stopped");
+      expect(await run(`tr '\\0' ' ' < /proc/${pid}/cmdline; echo`)).toBe("sleep 600 ");
+    },
+  );

@@ -88,7 +88,7 @@ const settledOn = async (world: AgentWorld, key: string, timeoutMs = 40_000) => 
   );
 };
 
-describe("a stream that is changed while it runs", () => {
+describe.concurrent("a stream that is changed while it runs", () => {
   test("changes its key without a moment in which the receiver has neither the old media nor the new", async () => {
     await using world = await createWorld();
     await world.startAgent();
@@ -209,7 +209,7 @@ describe("a stream that is changed while it runs", () => {
   }, 60_000);
 });
 
-test("of two streams for one publishing point the first keeps it, and the other follows when it is gone", async () => {
+test.concurrent("of two streams for one publishing point the first keeps it, and the other follows when it is gone", async () => {
   await using world = await createWorld();
   await world.startAgent();
   const url = urlOf(world, "shared");

@@ -18,7 +18,30 @@ async function pidOf(pair: TunnelPair, role: TunnelRole): Promise<number> {
   return pair[role].until(async () => (await pair[role].workload(`t-1.${role}`))?.pid, `${role} has a process`);
 }
 
-test("kill -9 of both agents ends no connection: the next agents adopt the same stunnel and it is up", async () => {
+test.concurrent("its lifetime ends it without anybody saying so", async () => {
+  await using pair = await createTunnelPair({
+    security: "psk",
+    extra: { endsAt: new Date(systemClock.wallMs() + 25_000).toISOString() },
+  });
+  await startUp(pair);
+  for (const role of ROLES) {
+    const over = await pair[role].until(
+      async () => {
+        const found = await pair[role].workload(`t-1.${role}`);
+        return found?.state === "refused" ? found : undefined;
+      },
+      "it has ended",
+      40_000,
+    );
+    expect(over.cause).toContain("its lifetime ended at");
+    await pair[role].until(() => pair[role].workloadPids().length === 0, "its process is gone");
+    expect(pair[role].agent()?.output()).toContain("its lifetime ends at");
+    const directory = join(pair[role].stateDir, "workloads", `t-1.${role}`);
+    await pair[role].until(() => !existsSync(directory), "its keys are gone");
+  }
+});
+
+test.concurrent("kill -9 of both agents ends no connection: the next agents adopt the same stunnel and it is up", async () => {
   await using pair = await createTunnelPair({ security: "cert" });
   await startUp(pair);
   const before = [await pidOf(pair, "producer"), await pidOf(pair, "consumer")];
@@ -41,7 +64,7 @@ test("kill -9 of both agents ends no connection: the next agents adopt the same 
   echo.close();
 });
 
-test.for([
+test.concurrent.for([
   ["SIGKILL", "producer"],
   ["SIGKILL", "consumer"],
   ["SIGSTOP", "producer"],
@@ -69,7 +92,7 @@ test.for([
   },
 );
 
-test("new keys at both ends, step by step as a hub does it, leave an open connection as it is", async () => {
+test.concurrent("new keys at both ends, step by step as a hub does it, leave an open connection as it is", async () => {
   await using pair = await createTunnelPair({ security: "cert" });
   await startUp(pair);
   const pids = [await pidOf(pair, "producer"), await pidOf(pair, "consumer")];
@@ -121,7 +144,7 @@ async function certificate(pair: TunnelPair, role: TunnelRole, generation: numbe
   );
 }
 
-test("a busy port is named with who has it, and taken once it is free", async () => {
+test.concurrent("a busy port is named with who has it, and taken once it is free", async () => {
   await using pair = await createTunnelPair({ security: "psk" });
   const holder = createServer();
   await new Promise<void>((resolve) => holder.listen(pair.entries[0], "127.0.0.1", resolve));
@@ -140,7 +163,7 @@ test("a busy port is named with who has it, and taken once it is free", async ()
   await pair.untilUp();
 });
 
-test("an address that is not the box's own is named with those that are", async () => {
+test.concurrent("an address that is not the box's own is named with those that are", async () => {
   await using pair = await createTunnelPair({ security: "psk" });
   await pair.consumer.startAgent();
   const [port = 0] = await freePorts(1);
@@ -157,7 +180,7 @@ test("an address that is not the box's own is named with those that are", async 
   expect(status.phase).toBe("preparing");
 });
 
-test("stopping it leaves no process, no port and no key", async () => {
+test.concurrent("stopping it leaves no process, no port and no key", async () => {
   await using pair = await createTunnelPair({ security: "cert" });
   await startUp(pair);
   for (const role of ROLES) {
@@ -176,7 +199,7 @@ test("stopping it leaves no process, no port and no key", async () => {
   }
 });
 
-test("an end that waits for its peer's certificate leaves nothing either", async () => {
+test.concurrent("an end that waits for its peer's certificate leaves nothing either", async () => {
   await using pair = await createTunnelPair({ security: "cert" });
   await pair.producer.startAgent();
   pair.producer.server.putStreams(pair.workload("producer"));
@@ -192,7 +215,7 @@ test("an end that waits for its peer's certificate leaves nothing either", async
   await pair.producer.until(() => !existsSync(directory), "its keys are gone");
 });
 
-test("the shared key stands in the two files that must hold it, mode 0600, and nowhere else", async () => {
+test.concurrent("the shared key stands in the two files that must hold it, mode 0600, and nowhere else", async () => {
   await using pair = await createTunnelPair({ security: "psk" });
   await startUp(pair);
   for (const role of ROLES) {
@@ -207,28 +230,5 @@ test("the shared key stands in the two files that must hold it, mode 0600, and n
     const names = holding.map((path) => path.slice(stateDir.length + 1).replace(/\.\d+$/, ""));
     expect([...new Set(names)].sort()).toEqual(["persistent_state.json", `workloads/t-1.${role}/secrets.psk`]);
     for (const path of holding) expect(statSync(path).mode & 0o777, path).toBe(0o600);
-  }
-});
-
-test("its lifetime ends it without anybody saying so", async () => {
-  await using pair = await createTunnelPair({
-    security: "psk",
-    extra: { endsAt: new Date(systemClock.wallMs() + 25_000).toISOString() },
-  });
-  await startUp(pair);
-  for (const role of ROLES) {
-    const over = await pair[role].until(
-      async () => {
-        const found = await pair[role].workload(`t-1.${role}`);
-        return found?.state === "refused" ? found : undefined;
-      },
-      "it has ended",
-      40_000,
-    );
-    expect(over.cause).toContain("its lifetime ended at");
-    await pair[role].until(() => pair[role].workloadPids().length === 0, "its process is gone");
-    expect(pair[role].agent()?.output()).toContain("its lifetime ends at");
-    const directory = join(pair[role].stateDir, "workloads", `t-1.${role}`);
-    await pair[role].until(() => !existsSync(directory), "its keys are gone");
   }
 });

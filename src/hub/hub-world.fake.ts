@@ -8,7 +8,7 @@ import { systemRandom } from "../base/random.ts";
 import type { HubOptions } from "../config/hub-options.ts";
 import type { Route } from "./http/route.ts";
 import { type CreateRouter, createParts, runHub, type StartedHub } from "./hub.ts";
-import type { HubContext } from "./hub-context.ts";
+import { testHubContext } from "./hub-context.fake.ts";
 import { createMemoryStore } from "./store/memory/memory-store.ts";
 
 /** A whole hub over real HTTP on a free port, for tests. */
@@ -137,17 +137,8 @@ export function sha256(text: string): string {
 /** The routes that a hub serves, without a hub. */
 export function hubRoutes(): readonly Route[] {
   const newId = () => randomUUID();
-  const context: HubContext = {
-    hubId: "hub",
-    version: "0.0.0",
-    store: createMemoryStore({ newId }),
-    clock: systemClock,
-    random: systemRandom,
-    log: createMemoryLog(),
-    newSecret: newId,
-    secrets: undefined,
-    life: new AbortController().signal,
-  };
+  const store = createMemoryStore({ newId });
+  const context = testHubContext({ store, clock: systemClock, life: new AbortController().signal });
   const options = { enrolment: { approval: "automatic" }, store: { kind: "memory" } } as const;
   return createParts(options, { context, hub: () => ({ url: "http://hub", caSha256: undefined }) }).routes;
 }

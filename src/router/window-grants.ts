@@ -1,5 +1,7 @@
 /** Of each stream. A rate is about its window by the round trip: 8 MiB carry 80 MB/s over 100 ms. */
 export const WINDOW_BYTES = { small: 256 * 1024, large: 8 * 1024 * 1024 } as const;
+/** More than what a reader that has stopped lets through (`relay.ts`), and what a small window carries over 300 ms. */
+const BUSY_BYTES = 1.5 * WINDOW_BYTES.small;
 const BUSY_WITHIN_MS = 1000;
 const UNUSED_AFTER_MS = 10_000;
 
@@ -60,7 +62,7 @@ export function createWindowGrants(budgetBytes: number): WindowGrants {
         received: (bytes, nowMs) => {
           if (nowMs - own.since.ms > BUSY_WITHIN_MS) own.since = { ms: nowMs, bytes: 0 };
           own.since.bytes += bytes;
-          if (own.since.bytes < WINDOW_BYTES.small) return;
+          if (own.since.bytes < BUSY_BYTES) return;
           own.busyAtMs = nowMs;
           if (!own.isLarge && fits(own, nowMs)) setLarge(own, true);
         },

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { createFakeClock, type FakeClock } from "../../base/clock.fake.ts";
 import type { SessionWish } from "../../contract/fleet/session.ts";
 import { createMemoryStore } from "../store/memory/memory-store.ts";
+import { createMortalStore } from "../store/mortal-store.fake.ts";
 import { NOW } from "../store/store.fake.ts";
 import type { Store } from "../store/store.ts";
 import { SESSION_SEATS_KIND } from "./seat-book.ts";
@@ -70,24 +71,8 @@ const actions = async (over = store) =>
   (await over.audit.list({}, { limit: 100 })).items.map(({ action, subject }) => `${action} ${subject}`);
 
 test("a hub that dies at any write is followed by one that comes to the same, and never runs a session twice", async () => {
-  let writes = 0;
-  let diesAt = Number.POSITIVE_INFINITY;
-  const never = () => new Promise<never>(() => undefined);
-  /** After the fatal write nothing of this hub reaches the store. */
-  const mortal = (): Store => {
-    const guard = <Verb extends (...args: never[]) => Promise<unknown>>(verb: Verb): Verb =>
-      ((...args: never[]) => {
-        writes++;
-        if (writes > diesAt) return never();
-        return writes === diesAt ? verb(...args).then(never) : verb(...args);
-      }) as unknown as Verb;
-    const { objects, expected } = store;
-    return {
-      ...store,
-      objects: { ...objects, put: guard(objects.put), delete: guard(objects.delete) },
-      expected: { ...expected, replace: guard(expected.replace) },
-    };
-  };
+  const neverReady = new Promise<never>(() => undefined);
+  let diesAt = 0;
   /** Once the first hub has died, its lease has to run out. */
   const until = async (what: string, id: string, fits: () => Promise<boolean>) => {
     for (let at = 0; at < 40; at++) {
@@ -99,15 +84,17 @@ test("a hub that dies at any write is followed by one that comes to the same, an
   };
   let deaths = 0;
   for (let at = 0, didDie = true; didDie; at++) {
-    writes = 0;
-    diesAt = Number.POSITIVE_INFINITY;
+    diesAt = at;
+    const mortal = createMortalStore(store, diesAt);
     const id = `s-${at}`;
     const presence = { of: () => ({ connection: "online", lastContactMs: 0 }) as const, onChange: () => undefined };
-    const people = startSessionHub(store, clock, { hubId: `people-${at}`, presence: { ...presence, ready: never() } });
+    const people = startSessionHub(store, clock, {
+      hubId: `people-${at}`,
+      presence: { ...presence, ready: neverReady },
+    });
     const read = async () => readSessionView(await people.maker.get(id), store);
     await people.maker.put(wishOf({ id }), now());
-    diesAt = at;
-    const first = startSessionHub(mortal(), clock, { hubId: `first-${at}`, isHeard: false });
+    const first = startSessionHub(mortal.store, clock, { hubId: `first-${at}`, isHeard: false });
     const second = startSessionHub(store, clock, { hubId: `second-${at}` });
     const runs = (boxId: string) => async () => {
       const { state, box } = await read();
@@ -125,7 +112,7 @@ test("a hub that dies at any write is followed by one that comes to the same, an
     await store.boxes.update("north", { draining: false }, now());
     await people.maker.end(await people.maker.get(id), { reason: "over" }, now());
     await until("nothing", id, async () => isDeepStrictEqual(await leftovers(), NOTHING));
-    didDie = writes >= diesAt;
+    didDie = mortal.writes() >= diesAt;
     if (didDie) deaths++;
     void first.stop();
     await second.stop();

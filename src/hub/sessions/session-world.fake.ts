@@ -1,12 +1,10 @@
-import { randomBytes } from "node:crypto";
 import type { FakeClock } from "../../base/clock.fake.ts";
-import { createMemoryLog } from "../../base/log.ts";
 import { type SessionWish, sessionWishSchema } from "../../contract/fleet/session.ts";
 import type { WorkloadStatus } from "../../contract/local-status.ts";
 import { maskWorkload, unmaskWorkload } from "../../contract/mask-workload.ts";
 import type { SessionDepth, SessionFacts } from "../../contract/session-status.ts";
 import type { SessionWorkload } from "../../contract/workload.ts";
-import type { HubContext } from "../hub-context.ts";
+import { testHubContext } from "../hub-context.fake.ts";
 import type { Presence } from "../life/presence.ts";
 import { enrol, reportOf } from "../store/store.fake.ts";
 import type { Store } from "../store/store.ts";
@@ -190,25 +188,14 @@ export function startSessionHub(
   } = {},
 ) {
   const stop = new AbortController();
-  const log = createMemoryLog();
-  const context: HubContext = {
-    hubId: wish.hubId ?? "hub-1",
-    version: "0",
-    store,
-    clock,
-    random: () => 0.5,
-    log,
-    newSecret: () => randomBytes(32).toString("base64url"),
-    secrets: undefined,
-    life: stop.signal,
-  };
+  const context = testHubContext({ store, clock, hubId: wish.hubId ?? "hub-1", life: stop.signal });
   const presence = wish.presence ?? createFakePresence();
   const parts = createSessionParts({ sessionsPerUser: wish.sessionsPerUser }, { context, presence });
   if (wish.isHeard !== false) listeners.add(parts.onReport);
   const done = parts.service.run(stop.signal);
   return {
     ...parts,
-    log,
+    log: context.log,
     stop: async () => {
       listeners.delete(parts.onReport);
       stop.abort();

@@ -4,6 +4,7 @@ import { createFakeClock, type FakeClock } from "../../base/clock.fake.ts";
 import { AppError } from "../../base/errors.ts";
 import type { BoxConnection } from "../../contract/fleet/box-view.ts";
 import { createMemoryStore } from "../store/memory/memory-store.ts";
+import { createMortalStore } from "../store/mortal-store.fake.ts";
 import { NOW } from "../store/store.fake.ts";
 import type { Store } from "../store/store.ts";
 import { TUNNEL_PORTS_KIND } from "./port-book.ts";
@@ -119,24 +120,8 @@ test.each(["cert", "psk"] as const)(
 test.each(["cert", "psk"] as const)(
   "by %s: a hub that dies at any write is followed by one that comes to the same",
   async (security) => {
-    let writes = 0;
-    let diesAt = Number.POSITIVE_INFINITY;
-    const never = () => new Promise<never>(() => undefined);
-    /** After the fatal write nothing of this hub reaches the store. */
-    const mortal = (): Store => {
-      const guard = <Verb extends (...args: never[]) => Promise<unknown>>(verb: Verb): Verb =>
-        ((...args: never[]) => {
-          writes++;
-          if (writes > diesAt) return never();
-          return writes === diesAt ? verb(...args).then(never) : verb(...args);
-        }) as unknown as Verb;
-      const { objects, expected } = store;
-      return {
-        ...store,
-        objects: { ...objects, put: guard(objects.put), delete: guard(objects.delete) },
-        expected: { ...expected, replace: guard(expected.replace) },
-      };
-    };
+    const neverReady = new Promise<never>(() => undefined);
+    let diesAt = 0;
     /** Once the first hub has died, its lease has to run out. */
     const until = async (what: string, fits: () => Promise<boolean>) => {
       for (let at = 0; at < 30; at++) {
@@ -146,15 +131,17 @@ test.each(["cert", "psk"] as const)(
       throw new Error(`${what} was not reached after a death at write ${diesAt}: ${JSON.stringify(await leftovers())}`);
     };
     for (let at = 0, didDie = true; didDie; at++) {
-      writes = 0;
-      diesAt = Number.POSITIVE_INFINITY;
+      diesAt = at;
+      const mortal = createMortalStore(store, diesAt);
       const uid = `t-${at}`;
-      const people = startTunnelHub(store, clock, { hubId: `people-${at}`, presence: { ...ONLINE, ready: never() } });
+      const people = startTunnelHub(store, clock, {
+        hubId: `people-${at}`,
+        presence: { ...ONLINE, ready: neverReady },
+      });
       const now = () => ({ nowMs: clock.wallMs() });
       const read = async () => readTunnelView(await people.maker.get(uid), store);
       await people.maker.put(uid, wishOf({ security }), now());
-      diesAt = at;
-      const first = startTunnelHub(mortal(), clock, { hubId: `first-${at}` });
+      const first = startTunnelHub(mortal.store, clock, { hubId: `first-${at}` });
       const second = startTunnelHub(store, clock, { hubId: `second-${at}` });
       await until("up", async () => (await read()).phase === "up");
       await people.maker.rotate(await people.maker.get(uid), now());
@@ -162,7 +149,7 @@ test.each(["cert", "psk"] as const)(
       expect((await read()).phase).toBe("up");
       await people.maker.end(await people.maker.get(uid), "over", now());
       await until("nothing", async () => isDeepStrictEqual(await leftovers(), NOTHING));
-      didDie = writes >= diesAt;
+      didDie = mortal.writes() >= diesAt;
       void first.stop();
       await second.stop();
       void people.stop();

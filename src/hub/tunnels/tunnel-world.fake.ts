@@ -1,13 +1,12 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { FakeClock } from "../../base/clock.fake.ts";
-import { createMemoryLog } from "../../base/log.ts";
 import { formatPoint } from "../../contract/describe-spec.ts";
 import { type TunnelCreate, tunnelCreateSchema } from "../../contract/fleet/tunnel.ts";
 import type { WorkloadStatus } from "../../contract/local-status.ts";
 import type { TunnelSpec } from "../../contract/tunnel-spec.ts";
 import type { TunnelFacts, TunnelStatus } from "../../contract/tunnel-status.ts";
 import { createSecretBox, SECRET_KEY_BYTES, type SecretBox } from "../auth/secret-box.ts";
-import type { HubContext } from "../hub-context.ts";
+import { testHubContext } from "../hub-context.fake.ts";
 import type { Presence } from "../life/presence.ts";
 import { enrol, reportOf } from "../store/store.fake.ts";
 import type { Store } from "../store/store.ts";
@@ -157,17 +156,8 @@ export function startTunnelHub(
   } = {},
 ) {
   const stop = new AbortController();
-  const context: HubContext = {
-    hubId: wish.hubId ?? "hub-1",
-    version: "0",
-    store,
-    clock,
-    random: () => 0.5,
-    log: createMemoryLog(),
-    newSecret: () => randomBytes(32).toString("base64url"),
-    secrets: wish.secrets === null ? undefined : (wish.secrets ?? STORE_SECRETS),
-    life: stop.signal,
-  };
+  const secrets = wish.secrets === null ? undefined : (wish.secrets ?? STORE_SECRETS);
+  const context = testHubContext({ store, clock, hubId: wish.hubId ?? "hub-1", secrets, life: stop.signal });
   const ports = createPortBook(context);
   const maker = createTunnelMaker(context, { ports });
   const service = createTunnelService({ context, presence: wish.presence ?? ONLINE, ports, maker });
