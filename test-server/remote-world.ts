@@ -13,7 +13,9 @@ import { runSluice } from "./sluice-command.ts";
 
 /** A real hub with its own router, and a real box that allows its operators everything. */
 export interface RemoteWorld extends AsyncDisposable {
-  readonly hub: HubProcess;
+  hub(): HubProcess;
+  /** SIGKILL, and another one in its place with the same store and port. */
+  killHub(): Promise<void>;
   readonly box: AgentWorld;
   readonly boxId: string;
   /** Of this test; goes with the world. */
@@ -33,13 +35,13 @@ export interface RunEnd {
   readonly err: string;
 }
 
-export async function createRemoteWorld(
-  given: { readonly hubPort?: number; readonly dataDir?: string } = {},
-): Promise<RemoteWorld> {
+export async function createRemoteWorld(): Promise<RemoteWorld> {
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), "sluice-remote-"));
   stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
-  const hub = stack.use(await startHubProcess(given.dataDir === undefined ? {} : { dataDir: given.dataDir }));
+  const dataDir = join(directory, "hub");
+  let hub = await startHubProcess({ dataDir });
+  stack.defer(() => hub[Symbol.asyncDispose]());
   const policy = {
     operators: "*",
     commands: "*",
@@ -88,7 +90,15 @@ export async function createRemoteWorld(
     return { child, ended };
   };
   const life = stack.move();
-  return { hub, box, boxId: box.boxId, directory, start, [Symbol.asyncDispose]: () => life.disposeAsync() };
+  const killHub = async () => {
+    const { port, adminToken } = hub;
+    await hub.kill();
+    hub = await startHubProcess({ dataDir, port, adminToken });
+  };
+  return {
+    hub: () => hub,
+    killHub,
+    box, boxId: box.boxId, directory, start, [Symbol.asyncDispose]: () => life.disposeAsync() };
 }
 
 /** Looks until it is so. Rejects with `timeout`. */
