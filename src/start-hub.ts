@@ -9,6 +9,7 @@ import { renderHubStart } from "./cli/render-hub-start.ts";
 import type { HubOptions } from "./config/hub-options.ts";
 import { findPageDirectories } from "./hub/http/page-directories.ts";
 import { runHub } from "./hub/hub.ts";
+import { createRouter, ROUTER_DEFAULTS } from "./router/router-server.ts";
 
 export interface HubProcess {
   readonly clock: Clock;
@@ -42,6 +43,9 @@ export async function startHub(options: HubOptions, from: HubProcess, stop: Abor
         version,
         hostname,
         pages: findPageDirectories(import.meta.url),
+        createRouter: ({ id, sessions }, deps) =>
+          // How many an operator may have the hub says, which knows tokens of one name apart.
+          createRouter({ ...ROUTER_DEFAULTS, id, limits: { sessions, sessionsPerOperator: sessions } }, deps),
         newAdminToken: from.newAdminToken,
         announce: (started) => from.write(renderHubStart(started)),
       },

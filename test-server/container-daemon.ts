@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { systemClock } from "../src/base/clock.ts";
 import { AppError } from "../src/base/errors.ts";
+import { mountRoomProblem, needsMountRoom, openMountRoom } from "./mount-room.ts";
 
 const START_MS = 30_000;
 const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
@@ -97,9 +98,8 @@ function refusalOf(program: string): string | undefined {
   if (process.getuid?.() !== 0) return "only root can start containers";
   if (!/\boverlay$/m.test(readFileSync("/proc/filesystems", "utf8")))
     return "the kernel has no overlay file system here";
-  // They unpack images with `/` made private first, which only a mount can be.
-  if (!/^\S+ \S+ \S+ \S+ \/ /m.test(readFileSync("/proc/self/mountinfo", "utf8")))
-    return "`/` is no mount of its own here, as in a chroot, and engines cannot unpack images there";
+  const roomProblem = needsMountRoom() ? mountRoomProblem() : undefined;
+  if (roomProblem !== undefined) return roomProblem;
   const groups = readFileSync("/proc/mounts", "utf8")
     .split("\n")
     .find((line) => / \/sys\/fs\/cgroup\S* cgroup/.test(line));
@@ -120,6 +120,7 @@ async function startDaemon(kind: Kind): Promise<ContainerDaemon> {
   const socketPath = join(directory, "engine.sock");
   const forward = readFileSync(IP_FORWARD, "utf8");
   const command = kind.prepare(directory, socketPath);
+  const room = needsMountRoom() ? await openMountRoom(directory) : undefined;
   const logFile = join(directory, "daemon.log");
   let daemon: ChildProcess | undefined;
 
@@ -140,7 +141,8 @@ async function startDaemon(kind: Kind): Promise<ContainerDaemon> {
     await rm(join(directory, "pid"), { force: true });
     const log = openSync(logFile, "a");
     const path = [process.env["PATH"], "/usr/sbin", "/sbin"].join(delimiter);
-    const child = spawn(kind.program, [...command.args], {
+    const [file, args] = room?.inside(kind.program, command.args, directory) ?? [kind.program, command.args];
+    const child = spawn(file, [...args], {
       stdio: ["ignore", log, log],
       // Podman's monitor leaves a note of each container that ran out of memory where it was started.
       cwd: directory,
@@ -182,6 +184,7 @@ async function startDaemon(kind: Kind): Promise<ContainerDaemon> {
       const mounts = readFileSync("/proc/mounts", "utf8").split("\n");
       const left = mounts.map((line) => line.split(" ")[1] ?? "").filter((path) => path.startsWith(directory));
       for (const path of left.reverse()) execFileSync("umount", ["-l", path]);
+      room?.[Symbol.dispose]();
       await rm(directory, { recursive: true, force: true, maxRetries: 5 });
     }
   };

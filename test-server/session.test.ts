@@ -57,7 +57,7 @@ test.concurrent("sessions sleep and wake by depth, across agents that are killed
   const woken = await world.untilState("warm", "running");
   expect(woken).toMatchObject({ pid: before.pid, session: { turn: 3, wakeMs: { frozen: expect.any(Number) } } });
   const restarted = await world.untilState("cold", "running");
-  expect(restarted.session).toMatchObject({ turn: 3, wakeMs: { stopped: expect.any(Number) } });
+  expect(restarted).toMatchObject({ restarts: 0, session: { turn: 3, wakeMs: { stopped: expect.any(Number) } } });
   for (const id of ["cold", "warm"]) expect(await world.ask(id, "/read")).toBe(`of-${id}`);
 
   world.server.putStreams(cold(3, awake, fates("keep", "delete")));

@@ -210,6 +210,11 @@ export const HUB_OPTIONS = {
     300,
     "How long a remote session waits for its operator to come back after a break.",
   ),
+  "remote.recordings": option(
+    booleanValue(),
+    false,
+    "Whether what terminals in browsers show is recorded, in `recordings` in the data directory (asciicast, what is typed left out). The newest are kept, 1 GiB in all.",
+  ),
 
   "files.dataDir": {
     value: pathValue(),

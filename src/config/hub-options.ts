@@ -53,6 +53,7 @@ export interface HubOptions {
     readonly idleSeconds: number;
     readonly maxSeconds: number;
     readonly resumeSeconds: number;
+    readonly recordings?: boolean;
   };
   readonly files: { readonly dataDir: string };
   readonly log: { readonly level: "error" | "warn" | "info" | "debug" };

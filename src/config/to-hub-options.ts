@@ -56,6 +56,7 @@ export function toHubOptions(values: Values): HubOptions {
       idleSeconds: number("remote.idleSeconds"),
       maxSeconds: number("remote.maxSeconds"),
       resumeSeconds: number("remote.resumeSeconds"),
+      recordings: values.get("remote.recordings") === true,
     },
     files: { dataDir: text("files.dataDir") ?? "" },
     log: { level: HUB_OPTIONS["log.level"].value.schema.parse(values.get("log.level")) },

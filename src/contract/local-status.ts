@@ -27,7 +27,7 @@ export const workloadStatusSchema = z.object({
   fault: z.enum(HEALTH_CAUSES).optional(),
   pid: z.int().optional(),
   generation: z.int(),
-  /** Starts after the first one, since the workload was last changed. */
+  /** Starts after the first one, since the workload was last changed or woken. */
   restarts: z.int(),
   since: z.string(),
   nextStartInSeconds: z.number().optional(),

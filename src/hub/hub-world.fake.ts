@@ -6,6 +6,7 @@ import { systemClock } from "../base/clock.ts";
 import { createMemoryLog, type MemoryLog } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
 import type { HubOptions } from "../config/hub-options.ts";
+import { createAuthenticator } from "./auth/authenticator.ts";
 import type { Route } from "./http/route.ts";
 import { type CreateRouter, createParts, runHub, type StartedHub } from "./hub.ts";
 import { testHubContext } from "./hub-context.fake.ts";
@@ -139,8 +140,10 @@ export function hubRoutes(): readonly Route[] {
   const newId = () => randomUUID();
   const store = createMemoryStore({ newId });
   const context = testHubContext({ store, clock: systemClock, life: new AbortController().signal });
-  const options = { enrolment: { approval: "automatic" }, store: { kind: "memory" } } as const;
-  return createParts(options, { context, hub: () => ({ url: "http://hub", caSha256: undefined }) }).routes;
+  const options = { enrolment: { approval: "automatic" }, store: { kind: "memory" }, files: { dataDir: "" } } as const;
+  const authenticator = createAuthenticator(context);
+  const hub = () => ({ url: "http://hub", caSha256: undefined });
+  return createParts(options, { context, hub, authenticator }).routes;
 }
 
 export function streamBody(id: string, spec: Record<string, unknown> = {}) {

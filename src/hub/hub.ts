@@ -1,5 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
@@ -8,7 +9,7 @@ import { runServices, type Service } from "../base/service.ts";
 import type { RunProgram } from "../base/spawn.ts";
 import type { HubOptions } from "../config/hub-options.ts";
 import { createAuthenticationService } from "./auth/authentication-service.ts";
-import { createAuthenticator } from "./auth/authenticator.ts";
+import { type Authenticator, createAuthenticator } from "./auth/authenticator.ts";
 import { createFirstToken, createFirstTokenService } from "./auth/first-token.ts";
 import { loadSecretBox } from "./auth/load-secret-box.ts";
 import { createTokenRoutes } from "./auth/token-routes.ts";
@@ -57,7 +58,7 @@ export interface HubDeps {
 
 /** `src/router` without what the hub need not know of it. */
 export type CreateRouter = (
-  options: { readonly id: string; readonly sessions: number; readonly sessionsPerOperator: number },
+  options: { readonly id: string; readonly sessions: number },
   deps: {
     readonly clock: Clock;
     readonly log: Log;
@@ -110,9 +111,10 @@ export async function runHub(options: HubOptions, deps: HubDeps, stop: AbortSign
     const url = () => options.server.publicUrl ?? listened();
     const hub = () => ({ url: url(), caSha256: identity.caSha256 });
     const mayRoute = deps.createRouter !== undefined && options.remote?.ownRouter !== false;
-    const parts = createParts(options, { context, hub, ownUrl, router: mayRoute ? () => router : undefined });
-    if (mayRoute) router = mountRouter(options, parts.remote, { ...deps, hubId: context.hubId });
     const authenticator = createAuthenticator({ ...context, isAlone: options.store.kind !== "redis" });
+    const ownRouter = mayRoute ? () => router : undefined;
+    const parts = createParts(options, { context, hub, ownUrl, router: ownRouter, authenticator });
+    if (mayRoute) router = mountRouter(options, parts.remote, { ...deps, hubId: context.hubId });
     // Before anything is served, where the store answers: whoever starts a hub sees its token with its address.
     const first = await createFirstToken(context, { another: deps.newAdminToken === true }).then(
       (adminToken) => ({ adminToken, isTold: true }),
@@ -148,10 +150,10 @@ function mountRouter(
   deps: HubDeps & { readonly hubId: string },
 ): MountedRouter | undefined {
   const { clock, log, hubId } = deps;
-  const { total, perUser } = options.remote ?? REMOTE_DEFAULTS;
+  const { total } = options.remote ?? REMOTE_DEFAULTS;
   const { publicKey, refresh } = remote.ticketKeys;
   return deps.createRouter?.(
-    { id: ownRouterId(hubId), sessions: total, sessionsPerOperator: perUser },
+    { id: ownRouterId(hubId), sessions: total },
     { clock, log, ticketKeys: { get: publicKey, refresh }, onEvent: remote.onRouterEvent },
   );
 }
@@ -164,7 +166,7 @@ interface Parts {
 
 /** Everything that this hub does, as routes and as services. */
 export function createParts(
-  options: Pick<HubOptions, "enrolment" | "store"> &
+  options: Pick<HubOptions, "enrolment" | "store" | "files"> &
     Partial<Pick<HubOptions, "metrics" | "webhooks" | "sessions" | "remote">>,
   deps: {
     readonly context: HubContext;
@@ -173,6 +175,7 @@ export function createParts(
     readonly ownUrl?: () => string;
     /** This hub's own router, once it is there; left out: it has none. */
     readonly router?: (() => MountedRouter | undefined) | undefined;
+    readonly authenticator: Authenticator;
   },
 ): Parts {
   const { context, hub, ownUrl = () => hub().url } = deps;
@@ -188,9 +191,10 @@ export function createParts(
       webhookNetworks,
       sessionsPerUser: sessions?.perUser,
       remote: options.remote ?? REMOTE_DEFAULTS,
-      router: deps.router,
+      recordingsDir: options.remote?.recordings === true ? join(options.files.dataDir, "recordings") : undefined,
     },
     context,
+    { authenticator: deps.authenticator, router: deps.router },
   );
   const reader = createBoxReader(context, live.boxStates);
   const approve = options.enrolment.approval === "automatic";

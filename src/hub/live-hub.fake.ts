@@ -55,6 +55,7 @@ export async function startLiveHub(wish: LiveHubWish = {}): Promise<LiveHub> {
     life: life.signal,
   };
   let http: HttpServer | undefined;
+  const authenticator = createAuthenticator({ store, clock: systemClock });
   const live = createLive(
     {
       ...LIVE_DEFAULTS,
@@ -64,8 +65,8 @@ export async function startLiveHub(wish: LiveHubWish = {}): Promise<LiveHub> {
       ...wish.options,
     },
     context,
+    { authenticator },
   );
-  const authenticator = createAuthenticator({ store, clock: systemClock });
   const services = runServices(live.services, life.signal);
   http = await startHttpServer(
     live.routes,

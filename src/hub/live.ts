@@ -8,6 +8,7 @@ import { createAlertKeeper } from "./alerts/alert-keeper.ts";
 import { createAlertRoutes } from "./alerts/alert-routes.ts";
 import { createRuleSealer } from "./alerts/seal-rules.ts";
 import { createWebhookSender } from "./alerts/webhook-sender.ts";
+import type { Authenticator } from "./auth/authenticator.ts";
 import { createBoxEventsRoute } from "./events/box-events-route.ts";
 import { createBoxRoom } from "./events/box-room.ts";
 import { createConnectGate } from "./events/connect-gate.ts";
@@ -55,8 +56,8 @@ export interface LiveOptions {
   /** Absent: no limit. */
   readonly sessionsPerUser?: number | undefined;
   readonly remote: RemoteOptions;
-  /** This hub's own router, once it is there; left out: it has none. */
-  readonly router?: (() => MountedRouter | undefined) | undefined;
+  /** Where what browsers' terminals show is recorded; left out: it is not. */
+  readonly recordingsDir?: string | undefined;
   /** Where the metrics are served without a token as well. */
   readonly metrics?: { readonly host: string; readonly port: number } | undefined;
 }
@@ -82,7 +83,13 @@ export interface Live {
 const FLUSH_MS = 5000;
 const REFRESH_MS = { shared: 10_000, own: 60_000 } as const;
 
-export function createLive(options: LiveOptions, context: HubContext): Live {
+export interface LiveDeps {
+  readonly authenticator: Pick<Authenticator, "identify" | "watch">;
+  /** This hub's own router, once it is there; left out: it has none. */
+  readonly router?: (() => MountedRouter | undefined) | undefined;
+}
+
+export function createLive(options: LiveOptions, context: HubContext, deps: LiveDeps): Live {
   const { store, clock, random, log, hubId, secrets } = context;
   const isAllowed = parseNetworks(options.webhookNetworks);
   const mayReach: MayReach = (address) => !isSpecialAddress(address) || isAllowed?.(address) === true;
@@ -127,8 +134,13 @@ export function createLive(options: LiveOptions, context: HubContext): Live {
   intake.onReport(alerts.onReport);
   const logs = createLogStreams(options, { store, clock, presence, newSecret: context.newSecret });
   const remote = createRemoteParts(
-    { ...options.remote, manyHubs: options.manyHubs, ownUrl: options.advertisedUrl },
-    { context, presence, router: options.router },
+    {
+      ...options.remote,
+      manyHubs: options.manyHubs,
+      ownUrl: options.advertisedUrl,
+      recordingsDir: options.recordingsDir,
+    },
+    { context, presence, ...deps },
   );
   intake.onReport(remote.onReport);
   const metrics = createHubMetrics({

@@ -1,4 +1,5 @@
 import { type ClientHttp2Session, connect } from "node:http2";
+import type { Duplex } from "node:stream";
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { Clock, Timer } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
@@ -38,6 +39,8 @@ export interface RouterDiallerDeps {
   readonly clock: Clock;
   /** PEM of authorities beside those of the system, for all routers. */
   readonly authorities: () => readonly string[];
+  /** A connection to this router that is there without dialling: it runs in this process. */
+  readonly connectionTo?: (router: RouterAddress) => Duplex | undefined;
 }
 
 /** `stock servers move 0.6 MB/s at 50 ms`: what is on its way on a link of 100 ms must fit. Credit of the session's own bounds memory. */
@@ -57,16 +60,19 @@ interface Line {
 
 export function createRouterDialler(
   { client }: { readonly client: string },
-  { clock, authorities }: RouterDiallerDeps,
+  { clock, authorities, connectionTo }: RouterDiallerDeps,
 ): RouterDialler {
   const lines = new Map<string, Line>();
 
-  const dial = (key: string, { url, ca }: RouterAddress): Line => {
+  const dial = (key: string, router: RouterAddress): Line => {
+    const { url, ca } = router;
+    const ready = connectionTo?.(router);
     const given = [...authorities(), ...(ca === undefined ? [] : [ca])];
     const session = connect(url, {
       ...(given.length === 0 ? {} : { ca: given }),
       settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
       ALPNProtocols: ["h2"],
+      ...(ready === undefined ? {} : { createConnection: () => ready }),
     });
     const connected = Promise.withResolvers<void>();
     connected.promise.catch(() => undefined);

@@ -164,7 +164,8 @@ function memories(records: readonly RegistryRecord[]): Iterable<RegistryRecord> 
 /** What the registry remembers counts only where it speaks of the same launch, or where nothing runs. */
 function restored(unit: Unit, record: RegistryRecord | undefined, handle: RunHandle | undefined): Unit {
   if (record === undefined || (handle !== undefined && record.nonce !== handle.mark.nonce)) return unit;
-  unit.restart = { failures: record.failures, restarts: record.restarts };
+  const { failures, restarts, hasRested } = record;
+  unit.restart = { failures, restarts, ...(hasRested === undefined ? {} : { hasRested }) };
   unit.sinceWallMs = record.sinceMs;
   unit.lastExit = record.lastExit;
   unit.holds = record.claims;

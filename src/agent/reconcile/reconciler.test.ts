@@ -177,7 +177,34 @@ describe("the reconciler", () => {
     world.rests.clear();
     await world.settle();
     expect(world.running()).toEqual(["a"]);
-    expect(unit).toMatchObject({ generation: 2, restart: { failures: 0 } });
+    expect(unit).toMatchObject({ generation: 2, restart: { failures: 0, restarts: 0 } });
+  });
+
+  test("a wake is no restart when an agent died in between, nor when what slept had failed before", async () => {
+    const world = createWorld();
+    world.expectStreams(stream("a"), stream("b"));
+    await world.settle();
+    world.runtime.end(world.pidOf("b"));
+    await world.settle();
+    expect(world.reconciler.units().get("b")?.restart.failures).toBe(1);
+    world.rests.set("a", "hibernated");
+    world.rests.set("b", "hibernated");
+    await world.settle();
+    await world.clock.advance(1000);
+    await world.settle();
+    expect(world.running()).toEqual([]);
+
+    const next = createWorld({ records: [...world.records.values()] });
+    next.rests.set("a", "hibernated");
+    next.expectStreams(stream("a"), stream("b"));
+    await next.reconciler.adopt();
+    await next.settle();
+    next.rests.clear();
+    await next.settle();
+    expect(next.running()).toEqual(["a", "b"]);
+    for (const id of ["a", "b"]) {
+      expect(next.reconciler.units().get(id)).toMatchObject({ generation: 2, restart: { failures: 0, restarts: 0 } });
+    }
   });
 
   test("starts nothing again that has done its work, and says so once", async () => {

@@ -184,7 +184,8 @@ export function createReconciler(options: ReconcilerOptions, deps: EngineDeps): 
     for (const [id, unit] of units) {
       if (isSettled || expected.has(id)) unit.isUnexplained = false;
       // Another wish than the one that failed: it gets its own first try, and its own failures.
-      const { specHash } = wanted.expected.get(id) ?? {};
+      const { specHash, rest } = wanted.expected.get(id) ?? {};
+      if (rest !== undefined) transitions.rest(unit);
       if (unit.failedUpdate?.specHash !== specHash || unit.specHash === specHash) unit.failedUpdate = undefined;
     }
     const observed = new Map([...units].map(([id, unit]) => [id, toObserved(unit, options)]));

@@ -1,10 +1,26 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { seededRandom } from "../../base/random.ts";
-import { afterFailure, afterHealthy, delayCeilingMs, FRESH_RESTART, LONGEST_DELAY_MS } from "./restart-state.ts";
+import {
+  afterFailure,
+  afterHealthy,
+  atLaunch,
+  delayCeilingMs,
+  FRESH_RESTART,
+  LONGEST_DELAY_MS,
+  RESTED,
+} from "./restart-state.ts";
 
 const always = (value: number) => () => value;
 const backoff = { class: "network", retry: "backoff" } as const;
+
+test("a start counts unless it is the first of its spec, or a wake", () => {
+  const failed = { failures: 2, restarts: 4 };
+  expect(atLaunch(failed, true)).toEqual({ failures: 2, restarts: 5 });
+  expect(atLaunch(failed, false)).toEqual(FRESH_RESTART);
+  expect(atLaunch(RESTED, true)).toEqual(FRESH_RESTART);
+  expect(atLaunch(atLaunch(RESTED, true), true)).toEqual({ failures: 0, restarts: 1 });
+});
 
 describe("afterFailure", () => {
   test("waits 0.2 s, 1 s, then twice as long each time up to 60 s", () => {

@@ -5,11 +5,19 @@ import type { ExitVerdict } from "../workload/driver.ts";
 export interface RestartState {
   /** Failures since it last was healthy for long enough. */
   readonly failures: number;
-  /** Starts after the first one, since the workload was last changed. */
+  /** Starts after the first one, since the workload was last changed or woken. */
   readonly restarts: number;
+  /** It slept, or had done its work: the next start is a wake, and none of them. */
+  readonly hasRested?: true;
 }
 
 export const FRESH_RESTART: RestartState = { failures: 0, restarts: 0 };
+export const RESTED: RestartState = { ...FRESH_RESTART, hasRested: true };
+
+/** At a launch. `isSame`: it was launched before, with the same spec. */
+export function atLaunch(state: RestartState, isSame: boolean): RestartState {
+  return isSame && state.hasRested !== true ? { ...state, restarts: state.restarts + 1 } : FRESH_RESTART;
+}
 
 /** With the exit's discovery and the spawn the first restart stays within a quarter of a second. */
 export const FIRST_DELAY_MS = 200;

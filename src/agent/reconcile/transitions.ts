@@ -9,7 +9,7 @@ import type { ClaimKind, ExitVerdict, WorkloadDriver } from "../workload/driver.
 import { componentOf } from "./component-of.ts";
 import type { EngineDeps } from "./engine-deps.ts";
 import type { StopReason } from "./plan.ts";
-import { afterExplainedFailure, afterFailure, FRESH_RESTART } from "./restart-state.ts";
+import { afterExplainedFailure, afterFailure, atLaunch, FRESH_RESTART, RESTED } from "./restart-state.ts";
 import { toRecord, type Unit } from "./unit.ts";
 
 /**
@@ -19,6 +19,8 @@ import { toRecord, type Unit } from "./unit.ts";
 export interface Transitions {
   launch(unit: Unit, workload: Workload, driver: WorkloadDriver): Promise<void>;
   stop(unit: Unit, reason: StopReason, ladder: StopLadder): Promise<void>;
+  /** It sleeps or has ended, whatever it was waiting for: it owes nothing, and wakes at once. */
+  rest(unit: Unit): void;
   /** Takes over a process that was proved to be ours. */
   takeOver(unit: Unit, handle: RunHandle, driver: WorkloadDriver | undefined): void;
 }
@@ -156,7 +158,7 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
 
   /** Not running, and nothing is wrong: what keeps it from being started is asked in each lap. */
   const rest = (unit: Unit, text: string) => {
-    unit.restart = FRESH_RESTART;
+    unit.restart = RESTED;
     unit.dueAtMs = clock.monotonicMs();
     enter(unit, "waiting", text);
   };
@@ -196,10 +198,7 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
       const abort = new AbortController();
       unit.launchAbort = abort;
       const specHash = driver.specHash(workload);
-      unit.restart =
-        unit.generation > 0 && unit.specHash === specHash
-          ? { ...unit.restart, restarts: unit.restart.restarts + 1 }
-          : FRESH_RESTART;
+      unit.restart = atLaunch(unit.restart, unit.generation > 0 && unit.specHash === specHash);
       unit.specHash = specHash;
       unit.generation += 1;
       unit.nonce = deps.newNonce();
@@ -262,6 +261,13 @@ export function createTransitions(deps: EngineDeps, hooks: TransitionHooks): Tra
         deps.logFor("PID").error(`${unit.id} (${handle.label}) cannot be killed: ${where}`);
         hooks.wake();
       }
+    },
+
+    rest: (unit) => {
+      if (unit.phase !== "waiting" || unit.restart.hasRested === true) return;
+      unit.restart = RESTED;
+      unit.dueAtMs = clock.monotonicMs();
+      deps.records.put(toRecord(unit, deps.bootId));
     },
 
     takeOver: (unit, handle, driver) => {

@@ -164,7 +164,13 @@ export function toRecord(unit: Unit, bootId: string): RegistryRecord {
     generation: unit.generation,
     restarts: unit.restart.restarts,
     failures: unit.restart.failures,
+    ...(unit.restart.hasRested === true || isEndingForRest(unit) ? { hasRested: true } : {}),
     sinceMs: unit.sinceWallMs,
     ...(unit.lastExit === undefined ? {} : { lastExit: unit.lastExit }),
   };
+}
+
+/** An agent that dies meanwhile has still put it to rest. */
+function isEndingForRest({ stopReason }: Unit): boolean {
+  return stopReason === "hibernated" || stopReason === "ended";
 }

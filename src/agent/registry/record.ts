@@ -25,6 +25,8 @@ export const registryRecordSchema = z.object({
   restarts: z.int().nonnegative(),
   /** Failures since it last was healthy for long enough. */
   failures: z.int().nonnegative(),
+  /** It sleeps, or has done its work: its next start is a wake and no restart. */
+  hasRested: z.literal(true).optional(),
   /** Wall time of the last change of phase, milliseconds. */
   sinceMs: z.number(),
   lastExit: z

@@ -1,5 +1,6 @@
-import { createServer as createPlainServer, type Server } from "node:http";
+import { createServer as createPlainServer, type IncomingMessage, type Server, ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import Fastify, { type FastifyInstance } from "fastify";
 import { AppError, errnoOf, messageOf } from "../../base/errors.ts";
@@ -53,6 +54,7 @@ export async function startHttpServer(
 ): Promise<HttpServer> {
   const { context } = deps;
   const servers: Server[] = [];
+  const upgradeHeads = new WeakMap<IncomingMessage, Buffer>();
   const app = Fastify({
     exposeHeadRoutes: false,
     logger: false,
@@ -86,6 +88,16 @@ export async function startHttpServer(
         const serve = (socket: Duplex) => options.router?.serve(socket);
         splitHttp2(server, { serve, firstBytesMs: HEADERS_TIMEOUT_MS }, context);
       }
+      server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+        const response = new ServerResponse(request);
+        // Of these servers it is never anything else.
+        if (socket instanceof Socket) response.assignSocket(socket);
+        // Nobody parses what else comes on it: who is answered as if nothing was asked of the connection is let go.
+        response.once("finish", () => socket.end());
+        socket.on("error", () => socket.destroy());
+        upgradeHeads.set(request, head);
+        app.routing(request, response);
+      });
       servers.push(server);
       return server;
     },
@@ -102,6 +114,7 @@ export async function startHttpServer(
     rates: options.rates,
     bodyTimeoutMs: options.bodyTimeoutMs,
     streams: createOpenStreams(context.life),
+    upgradeHeads,
   };
   for (const route of routes) {
     app.route({ method: route.method, url: toPattern(route.path), handler: serveRoute(route, serveDeps) });

@@ -74,6 +74,8 @@ export type Caller =
 export interface Wire {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  /** Where the request asks for another protocol: what came after it. */
+  readonly upgradeHead?: Buffer | undefined;
 }
 
 /** Keeps the schemas of a route together with the types of its handler. */

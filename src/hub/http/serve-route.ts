@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { AppError } from "../../base/errors.ts";
 import type { Rate } from "../../base/token-bucket.ts";
@@ -26,6 +26,8 @@ export interface ServeDeps {
   readonly rates: CallRates;
   readonly bodyTimeoutMs: number;
   readonly streams: OpenStreams;
+  /** Of requests that ask for another protocol: what came after them. */
+  readonly upgradeHeads: WeakMap<IncomingMessage, Buffer>;
 }
 
 export interface CallRates {
@@ -66,7 +68,7 @@ export function serveRoute(route: Route, deps: ServeDeps) {
           deps.streams.remove(life);
           socket.off("close", onClose);
         };
-        carryStream(route, { call, wire: { request: request.raw, response: reply.raw }, onEnd }, deps);
+        carryStream(route, { call, wire: wireOf(request.raw, reply.raw, deps), onEnd }, deps);
         return;
       }
       const answer = await route.handle?.(call);
@@ -77,6 +79,10 @@ export function serveRoute(route: Route, deps: ServeDeps) {
       if (!isHandedOver) socket.off("close", onClose);
     }
   };
+}
+
+function wireOf(request: IncomingMessage, response: ServerResponse, { upgradeHeads }: ServeDeps): Wire {
+  return { request, response, upgradeHead: upgradeHeads.get(request) };
 }
 
 /** A stream lasts for days, and ten thousand are open: it runs apart, so that nothing of how it was asked for is held meanwhile. */

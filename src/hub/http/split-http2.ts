@@ -25,9 +25,14 @@ export function splitHttp2(
   const keep = (socket: Socket) => {
     for (const listener of listeners) listener.call(server, socket);
   };
+  const take = (socket: Socket) => {
+    // Servers of HTTP/1.1 leave it to each request what the end of the other side means; here it is the end of the connection.
+    socket.allowHalfOpen = false;
+    serve(socket);
+  };
   server.on(event, (socket: Socket) => {
     if (socket instanceof TLSSocket) {
-      if (socket.alpnProtocol === "h2") serve(socket);
+      if (socket.alpnProtocol === "h2") take(socket);
       else keep(socket);
       return;
     }
@@ -35,7 +40,7 @@ export function splitHttp2(
     readFirst(
       socket,
       () => late.clear(),
-      (isHttp2) => (isHttp2 ? serve(socket) : keep(socket)),
+      (isHttp2) => (isHttp2 ? take(socket) : keep(socket)),
     );
   });
 }

@@ -102,6 +102,7 @@ export function createHubMetrics(figures: HubFigures): HubMetrics {
     figures.remote.admissions,
     "outcome",
   );
+  gauge("sluice_hub_terminals", "Shells on boxes that pages of this hub show", figures.remote.terminals);
   gauge("sluice_hub_box_streams", "Event streams of boxes that are open at this hub", figures.openStreams);
   gauge("sluice_hub_box_streams_behind", "Boxes that wait to be told something", figures.behind);
   gauge("sluice_hub_viewers", "Those who watch the events of the fleet at this hub", figures.viewers);

@@ -1,6 +1,7 @@
 import { type Service, untilAborted } from "../../base/service.ts";
 import type { RemoteState } from "../../contract/fleet/remote.ts";
 import type { Report } from "../../contract/report.ts";
+import type { Authenticator } from "../auth/authenticator.ts";
 import type { Route } from "../http/route.ts";
 import type { HubContext } from "../hub-context.ts";
 import type { Presence } from "../life/presence.ts";
@@ -16,6 +17,9 @@ import { createRemoteRoutes } from "./remote-routes.ts";
 import { createRouterBook } from "./router-book.ts";
 import { createRouterNews } from "./router-news.ts";
 import { createRouterRoutes } from "./router-routes.ts";
+import { createRecordingRoutes } from "./terminal/recording-routes.ts";
+import { createTerminalRoute } from "./terminal/terminal-route.ts";
+import { createTerminals } from "./terminal/terminals.ts";
 import { createTicketKeys, type TicketKeys } from "./ticket-keys.ts";
 
 /** Everything that a hub does with remote sessions. */
@@ -34,6 +38,8 @@ export interface RemoteParts {
 export interface RemoteFigures {
   readonly states: () => Readonly<Record<Exclude<RemoteState, "ended">, number>>;
   readonly admissions: () => Readonly<Record<"admitted" | "resumed" | "refused", number>>;
+  /** Shells that pages of this hub show. */
+  readonly terminals: () => number;
   /** Prometheus text of the own router; empty without one. */
   readonly router: () => string;
 }
@@ -42,11 +48,14 @@ export interface RemotePartsOptions extends RemoteOptions {
   readonly manyHubs: boolean;
   /** Where boxes reach this very hub. */
   readonly ownUrl: () => string | undefined;
+  /** Where what browsers' terminals show is recorded; absent: it is not. */
+  readonly recordingsDir?: string | undefined;
 }
 
 export interface RemotePartsDeps {
   readonly context: HubContext;
   readonly presence: Pick<Presence, "of">;
+  readonly authenticator: Pick<Authenticator, "identify" | "watch">;
   /** This hub's own, once it is there; left out: it has none. */
   readonly router?: (() => MountedRouter | undefined) | undefined;
 }
@@ -80,6 +89,9 @@ export function createRemoteParts(options: RemotePartsOptions, deps: RemoteParts
   const feed = createOwnRouterFeed({ router, news, ends, clock, log });
   const admissions = createRemoteAdmissions({ context, options, book, keys, routers, presence });
 
+  const { recordingsDir } = options;
+  const terminals = createTerminals({ context, admissions, book, router, recordingsDir });
+
   book.onEnded(({ remote, before, isRouters }) => {
     if (isRouters) return;
     ends.note(remote);
@@ -108,6 +120,8 @@ export function createRemoteParts(options: RemotePartsOptions, deps: RemoteParts
     routes: [
       ...createRemoteRoutes({ book, admissions, current }),
       ...createRouterRoutes(context, { keys, routers, news, ends }),
+      createTerminalRoute({ context, authenticator: deps.authenticator, terminals }),
+      ...createRecordingRoutes(context, { directory: recordingsDir }),
     ],
     services: [
       createRemoteKeeper({ context, manyHubs: options.manyHubs, book, keys, routers }),
@@ -118,6 +132,7 @@ export function createRemoteParts(options: RemotePartsOptions, deps: RemoteParts
           await untilAborted(signal);
         },
       },
+      terminals,
     ],
     onReport: (boxId, { commandResults }) => {
       for (const { id, ok, text } of commandResults) {
@@ -136,6 +151,7 @@ export function createRemoteParts(options: RemotePartsOptions, deps: RemoteParts
         return counts;
       },
       admissions: admissions.counts,
+      terminals: terminals.count,
       router: () => router()?.metrics() ?? "",
     },
   };

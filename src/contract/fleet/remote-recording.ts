@@ -1,0 +1,18 @@
+import { z } from "zod";
+import { boxIdSchema } from "../identifier.ts";
+import { instantSchema } from "./page.ts";
+
+/** `GET /v1/remote/recordings`; the recording itself, as asciicast v2: `GET /v1/remote/recordings/{id}`. */
+export const recordingViewSchema = z.object({
+  /** Of the remote session. */
+  id: z.string(),
+  box: boxIdSchema,
+  operator: z.string(),
+  startedAt: instantSchema,
+  bytes: z.int(),
+});
+export type RecordingView = z.output<typeof recordingViewSchema>;
+
+export const recordingPathSchema = z.object({
+  id: z.string().regex(/^[0-9a-z]{1,32}$/, "must be the id of a remote session"),
+});

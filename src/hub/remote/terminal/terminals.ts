@@ -1,0 +1,154 @@
+import { duplexPair } from "node:stream";
+import { AppError } from "../../../base/errors.ts";
+import { type Service, untilAborted } from "../../../base/service.ts";
+import { toAppError } from "../../../contract/error-code.ts";
+import { remoteCreateSchema } from "../../../contract/fleet/remote.ts";
+import { createWindowLedger } from "../../../remote/receive-window.ts";
+import { createRemoteSession } from "../../../remote/remote-session.ts";
+import { createRouterDialler } from "../../../remote/router-dialler.ts";
+import { parseInput } from "../../http/parse-input.ts";
+import type { HubContext } from "../../hub-context.ts";
+import { notFound } from "../../store/store-error.ts";
+import type { MountedRouter } from "../mounted-router.ts";
+import type { AskedBy, Operator, RemoteAdmissions } from "../remote-admission.ts";
+import type { RemoteBook } from "../remote-book.ts";
+import { createRecorder } from "./recorder.ts";
+import { createTerminal, type Terminal } from "./terminal.ts";
+import { carryTerminal } from "./terminal-link.ts";
+
+export interface TerminalWish {
+  readonly box: string;
+  readonly user: string | undefined;
+  readonly cols: number;
+  readonly rows: number;
+}
+
+/** Shells on boxes whose operator's end is this hub, for pages that show them. */
+export interface Terminals extends Service {
+  /** As `RemoteAdmissions.create`; `storage`: it cannot be recorded. */
+  open(wish: TerminalWish, by: AskedBy): Promise<Terminal>;
+  find(id: string, caller: Operator): Terminal;
+  count(): number;
+}
+
+export interface TerminalsDeps {
+  readonly context: HubContext;
+  readonly admissions: RemoteAdmissions;
+  readonly book: RemoteBook;
+  readonly router: () => MountedRouter | undefined;
+  /** Absent: nothing is recorded. */
+  readonly recordingsDir: string | undefined;
+}
+
+/** The box and the router may take so long to end in order what is over. */
+const ORDERLY_MS = 3000;
+
+export function createTerminals({ context, admissions, book, router, recordingsDir }: TerminalsDeps): Terminals {
+  const { clock, random, newSecret, version, life } = context;
+  const program = `sluice/${version}`;
+  const terminals = new Map<string, Terminal>();
+  const ledger = createWindowLedger();
+  const dialler = createRouterDialler(
+    { client: program },
+    {
+      clock,
+      authorities: () => [],
+      // The own router is in this process: no name, certificate or port is needed to reach it.
+      connectionTo: ({ id }) => {
+        const own = router();
+        if (own === undefined || own.id !== id) return undefined;
+        const [mine, theirs] = duplexPair();
+        own.serve(theirs);
+        return mine;
+      },
+    },
+  );
+
+  const reasonOf = async (sessionId: string) => {
+    const remote = await book.get(sessionId);
+    return remote.state === "ended" ? remote.reason : undefined;
+  };
+
+  const open = async ({ box, user, cols, rows }: TerminalWish, by: AskedBy): Promise<Terminal> => {
+    const operation = { kind: "shell", ...(user === undefined ? {} : { user }) };
+    const admission = await admissions.create(box, parseInput(remoteCreateSchema, { operation }, "message"), by);
+    const sessionId = admission.id;
+    const facts = { session: sessionId, box, operator: by.caller.name, cols, rows };
+    const recorder =
+      recordingsDir === undefined
+        ? undefined
+        : await createRecorder(recordingsDir, facts, { clock }).catch(async (thrown: unknown) => {
+            await finish(sessionId, toAppError(thrown).message);
+            throw thrown;
+          });
+    const session = createRemoteSession({ side: "operator", program }, { clock, newId: newSecret, ledger });
+    const pty = { term: "xterm-256color", cols, rows };
+    const channel = session.open({ kind: "exec", argv: [], env: {}, cwd: undefined, user, pty, stdin: true });
+    const id = newSecret().slice(0, 32);
+    const terminal = createTerminal(
+      { id, tokenId: by.caller.tokenId, sessionId, box },
+      { session, channel, recorder, clock },
+    );
+    terminals.set(id, terminal);
+    const stop = new AbortController();
+    const carried = carryTerminal(
+      admission,
+      {
+        session,
+        dialler,
+        rejoin: () => admissions.rejoin(sessionId, { ...by, request: undefined }),
+        reasonOf: () => reasonOf(sessionId),
+        onNote: terminal.note,
+        clock,
+        random,
+      },
+      AbortSignal.any([stop.signal, life]),
+    ).catch((thrown: unknown) => terminal.end(toAppError(thrown)));
+    if (admission.warning !== undefined) terminal.note(admission.warning);
+    void terminal.over.then(async () => {
+      terminals.delete(id);
+      const late = clock.timer(ORDERLY_MS, () => stop.abort(new AppError("cancelled", "the terminal is over")));
+      await carried;
+      late.clear();
+      await finish(sessionId, "its page has closed it");
+    });
+    return terminal;
+  };
+
+  /** What the router has not told as ended by then. */
+  const finish = async (sessionId: string, reason: string) => {
+    const isOver = await settled(sessionId);
+    if (!isOver) await book.end(sessionId, () => ({ reason, audit: { actor: "hub", action: "remote.end" } }));
+  };
+  const settled = async (sessionId: string): Promise<boolean> => {
+    for (let waitedMs = 0; waitedMs <= ORDERLY_MS; waitedMs += ORDERLY_MS / 6) {
+      if (!book.open().some((remote) => remote.id === sessionId)) return true;
+      if (life.aborted) return false;
+      await clock.delay(ORDERLY_MS / 6, life).catch(() => undefined);
+    }
+    return false;
+  };
+
+  return {
+    name: "terminals",
+    open,
+    find: (id, caller) => {
+      const terminal = terminals.get(id);
+      if (terminal === undefined || terminal.isOver || terminal.tokenId !== caller.tokenId) {
+        throw notFound("terminal", id);
+      }
+      return terminal;
+    },
+    count: () => terminals.size,
+    run: async (signal) => {
+      await untilAborted(signal);
+      const open = [...terminals.values()];
+      for (const terminal of open) terminal.end(new AppError("unavailable", "the hub is ending"));
+      // What each says to its box goes first.
+      if (open.length > 0) await clock.delay(CLOSING_MS).catch(() => undefined);
+      dialler.close();
+    },
+  };
+}
+
+const CLOSING_MS = 200;
