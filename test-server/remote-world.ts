@@ -4,6 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../src/base/clock.ts";
 import { AppError } from "../src/base/errors.ts";
+import { readProcText } from "../src/base/proc-text.ts";
+import { createProcessTable } from "../src/base/process-table.ts";
+import { sendSignal } from "../src/base/send-signal.ts";
 import { boxViewSchema } from "../src/contract/fleet/box-view.ts";
 import { enrolmentCreatedSchema } from "../src/contract/fleet/token.ts";
 import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
@@ -50,6 +53,9 @@ export async function createRemoteWorld(): Promise<RemoteWorld> {
     rsync: `${directory}:rw`,
   };
   const flags = Object.entries(policy).flatMap(([name, value]) => [`--policy-remote-${name}`, value]);
+  // It outlives its agent by design: whoever made the world ends it.
+  let stateDir = "";
+  stack.defer(() => endHolders(stateDir));
   const box = stack.use(
     await createAgentWorld({
       agentArguments: [...flags, "--policy-remote-shell", "true"],
@@ -57,6 +63,7 @@ export async function createRemoteWorld(): Promise<RemoteWorld> {
       server: { rtmpPort: undefined },
     }),
   );
+  stateDir = box.stateDir;
   const made = enrolmentCreatedSchema.parse(await hub.call("POST", "/v1/enrolments", { approve: true }));
   const { code, text } = await runSluice(box, ["enrol", made.token ?? "", "--hub", hub.origin]);
   if (code !== 0) throw new AppError("unavailable", `sluice enrol ended with ${code}: ${text}`);
@@ -98,7 +105,20 @@ export async function createRemoteWorld(): Promise<RemoteWorld> {
   return {
     hub: () => hub,
     killHub,
-    box, boxId: box.boxId, directory, start, [Symbol.asyncDispose]: () => life.disposeAsync() };
+    box,
+    boxId: box.boxId,
+    directory,
+    start,
+    [Symbol.asyncDispose]: () => life.disposeAsync(),
+  };
+}
+
+/** Each is named by the state directory of its box. */
+function endHolders(stateDir: string): void {
+  for (const pid of createProcessTable().pids()) {
+    const line = readProcText(`/proc/${pid}/cmdline`) ?? "";
+    if (stateDir !== "" && line.includes("remote-holder") && line.includes(stateDir)) sendSignal(pid, "SIGKILL");
+  }
 }
 
 /** Looks until it is so. Rejects with `timeout`. */
