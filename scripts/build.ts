@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { rolldown } from "rolldown";
 import { OWN_PAGES, VENDOR, vendorDirectory } from "../src/hub/http/page-directories.ts";
@@ -39,8 +39,12 @@ const packages = new Set(
     (path) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? [],
   ),
 );
+const terminals = copyTerminals(join(directory, "native"));
 copyPages(join(directory, "pages"));
-writeFileSync(join(directory, "THIRD-PARTY-LICENCES.txt"), [...packages].sort().map(licenceOf).join("\n\n"));
+writeFileSync(
+  join(directory, "THIRD-PARTY-LICENCES.txt"),
+  [...packages, ...terminals].sort().map(licenceOf).join("\n\n"),
+);
 cpSync(join(root, "node_modules/@fastify/swagger-ui/static"), join(directory, "static"), { recursive: true });
 rmSync(join(directory, "cache"), { recursive: true, force: true });
 
@@ -54,6 +58,21 @@ function copyPages(pages: string): void {
       cpSync(join(vendorDirectory(vendor, import.meta.url), file), target);
     }
   }
+}
+
+/**
+ * What gives remote sessions their terminals: one native file a machine, without which everything else works. Those that npm put
+ * here are for this machine; `scripts/package` takes that of each machine that it packs for. Answers with the package of its licence.
+ */
+function copyTerminals(native: string): string[] {
+  const home = join(root, "node_modules/@lydell");
+  if (!existsSync(home)) return [];
+  const machines = readdirSync(home).filter((name) => /^node-pty-linux-/.test(name));
+  for (const machine of machines) {
+    mkdirSync(native, { recursive: true });
+    cpSync(join(home, machine, "pty.node"), join(native, `${machine}.node`));
+  }
+  return machines.length === 0 ? [] : [join(home, "node-pty")];
 }
 
 /** What the licence of a package wants to be passed on with its code. */

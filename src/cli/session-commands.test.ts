@@ -1,15 +1,10 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { expectedViewSchema } from "../contract/fleet/expected-view.ts";
 import type { WorkloadStatus } from "../contract/local-status.ts";
 import type { SessionFacts } from "../contract/session-status.ts";
 import type { SessionWorkload } from "../contract/workload.ts";
-import { startTestHub, type TestHub } from "../hub/hub-world.fake.ts";
-import { reportOf } from "../hub/store/store.fake.ts";
-import { createTestContext } from "./command-context.fake.ts";
-import { runProgram } from "./program.ts";
+import { createFleetWorld, type FleetWorld } from "./fleet-world.fake.ts";
 
 const FACTS: SessionFacts = {
   platforms: [
@@ -20,13 +15,8 @@ const FACTS: SessionFacts = {
   memoryBytes: 4e9,
   maxSessions: 10,
 };
-let hub: TestHub;
-let home: string;
-let sequence = 0;
+let world: FleetWorld;
 let said: Partial<WorkloadStatus>;
-const keys = new Map<string, string>();
-const stop = { isStopped: false };
-let boxes: Promise<unknown>;
 
 /** What an agent would say of a session, but for what a test has it say. */
 function statusOf({ id, spec, power = { state: "running", turn: 0 } }: SessionWorkload): WorkloadStatus {
@@ -70,53 +60,25 @@ function statusOf({ id, spec, power = { state: "running", turn: 0 } }: SessionWo
   };
 }
 
-/** Does what an agent does: takes over what is expected, and reports it as carried out. */
-async function liveAs(boxId: string): Promise<void> {
-  while (!stop.isStopped) {
-    const { body } = await hub.ask("GET", `/v1/boxes/${boxId}/workloads`);
-    const { epoch, revision, items } = expectedViewSchema.parse(body);
-    const workloads = items.flatMap(({ workload }) => (workload.kind === "session" ? [statusOf(workload)] : []));
-    await report(boxId, { applied: { epoch, revision }, workloads });
-    await new Promise((resolve) => setTimeout(resolve, 30));
-  }
-}
-
-async function report(boxId: string, more: object = {}): Promise<void> {
-  const body = { ...reportOf(boxId, "s", ++sequence), sessions: FACTS, ...more };
-  await hub.ask("POST", `/v1/boxes/${boxId}/report`, { token: keys.get(boxId) ?? "", body });
-}
+const run: FleetWorld["run"] = (...args) => world.run(...args);
+const report: FleetWorld["report"] = (...args) => world.report(...args);
 
 beforeEach(async () => {
-  hub = await startTestHub();
-  home = await mkdtemp(join(tmpdir(), "sluice-cli-"));
-  for (const id of ["north-1", "studio"]) {
-    keys.set(id, await hub.enrol(id, { labels: { site: id } }));
-    await report(id);
-  }
   said = {};
-  stop.isStopped = false;
-  boxes = Promise.resolve();
-});
-afterEach(async () => {
-  stop.isStopped = true;
-  await boxes;
-  await hub.close();
-  await rm(home, { recursive: true });
-});
-
-async function run(...args: readonly string[]) {
-  const context = createTestContext(home, {
-    env: { SLUICE_HUB: hub.origin, SLUICE_HUB_TOKEN: hub.tokens.operator, API_KEY: "hunter-22" },
-    terminal: { columns: 150 },
+  world = await createFleetWorld({
+    boxes: ["north-1", "studio"].map((id) => ({ id, labels: { site: id } })),
+    facts: { sessions: FACTS },
+    statusOf: (workload) => (workload.kind === "session" ? statusOf(workload) : undefined),
+    env: { API_KEY: "hunter-22" },
+    columns: 150,
   });
-  const exitCode = await runProgram([...args], context);
-  return { exitCode, out: context.out(), err: context.err() };
-}
+});
+afterEach(() => world[Symbol.asyncDispose]());
 
 const START = ["session", "start", "web", "--image", "nginx:1.27", "--port", "web=80/http", "--user", "anna"];
 
 test("start tells where it goes and its address; ls, show, hibernate, wake, touch and stop do what they say", async () => {
-  boxes = Promise.all(["north-1", "studio"].map(liveAs));
+  world.live("north-1", "studio");
   const flags = ["--box", "north", "--name", "Lobby site", "--env", "API_KEY", "--memory", "256Mi", "--idle", "30m"];
   const start = await run(...START, ...flags, "--wait");
   expect(start).toMatchObject({ exitCode: 0, err: "" });
@@ -161,7 +123,7 @@ test("what does not run in time is told with its reason and stays asked for; one
   expect(slow.err).toMatch(/session web is pending on studio: .*the wish itself stays/);
   expect((await run("session", "ls", "--state", "pending")).out).toContain("web");
   said = { state: "refused", cause: "policy.images does not allow nginx:1.27" };
-  boxes = liveAs("studio");
+  world.live("studio");
   expect(await run(...START, "--box", "studio", "--replace", "--wait")).toMatchObject({
     exitCode: 77,
     err: expect.stringContaining("session web is refused on studio: policy.images does not allow nginx:1.27"),
@@ -179,7 +141,7 @@ test("a box shows what it can run sessions with", async () => {
 test("an exit for want of memory is told apart", async () => {
   const at = "2026-01-15T10:30:45.000Z";
   said = { state: "waiting", nextStartInSeconds: 4, lastExit: { at, code: 137, signal: null, class: "oom-killed" } };
-  boxes = liveAs("north-1");
+  world.live("north-1");
   await run(...START, "--box", "north-1", "--wait", "2s");
   const { out } = await run("session", "show", "web");
   expect(out).toMatch(/^state +failing/m);
@@ -187,9 +149,18 @@ test("an exit for want of memory is told apart", async () => {
 });
 
 test("a program of the box, a file, variables of a file, and ids that are made", async () => {
-  boxes = Promise.all(["north-1", "studio"].map(liveAs));
-  await writeFile(join(home, "app.env"), "MODE=dark\n");
-  const made = await run("session", "start", "--env-file", join(home, "app.env"), "--json", "--", "/bin/sleep", "-1");
+  world.live("north-1", "studio");
+  await writeFile(join(world.home, "app.env"), "MODE=dark\n");
+  const made = await run(
+    "session",
+    "start",
+    "--env-file",
+    join(world.home, "app.env"),
+    "--json",
+    "--",
+    "/bin/sleep",
+    "-1",
+  );
   expect(JSON.parse(made.out)).toMatchObject({
     id: "sleep",
     user: "operator",
@@ -197,7 +168,7 @@ test("a program of the box, a file, variables of a file, and ids that are made",
   });
   expect(JSON.parse((await run("session", "start", "--json", "--", "/bin/sleep", "2")).out).id).toBe("sleep-2");
   expect(await run("session", "start", "sleep", "--", "/bin/sleep", "3")).toMatchObject({ exitCode: 75 });
-  const file = join(home, "web.yaml");
+  const file = join(world.home, "web.yaml");
   await writeFile(file, "id: web\nuser: anna\ntemplate: {image: nginx, prots: []}\n");
   expect(await run("session", "start", "-f", file)).toMatchObject({
     exitCode: 78,
@@ -213,7 +184,7 @@ test("a program of the box, a file, variables of a file, and ids that are made",
 });
 
 test("a fleet's file makes, changes and with --prune stops sessions, and shows first what differs, secrets masked", async () => {
-  const file = join(home, "fleet.yaml");
+  const file = join(world.home, "fleet.yaml");
   const apply = async (text: string, ...flags: readonly string[]) => {
     await writeFile(file, text);
     return run("apply", "-f", file, "-y", ...flags);

@@ -1,24 +1,14 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { formatPoint } from "../contract/describe-spec.ts";
-import { expectedViewSchema } from "../contract/fleet/expected-view.ts";
 import type { WorkloadStatus } from "../contract/local-status.ts";
 import type { TunnelFacts } from "../contract/tunnel-status.ts";
 import type { TunnelWorkload } from "../contract/workload.ts";
-import { startTestHub, type TestHub } from "../hub/hub-world.fake.ts";
-import { reportOf } from "../hub/store/store.fake.ts";
-import { createTestContext } from "./command-context.fake.ts";
-import { runProgram } from "./program.ts";
+import { createFleetWorld, type FleetWorld } from "./fleet-world.fake.ts";
 
 const FACTS: TunnelFacts = { address: "192.0.2.1", ports: { from: 20_000, to: 20_099 }, engine: "5.68" };
-let hub: TestHub;
-let home: string;
-let sequence = 0;
-const keys = new Map<string, string>();
-const stop = { isStopped: false };
-let boxes: Promise<unknown>;
+let world: FleetWorld;
 
 const NOW = "2026-01-15T10:30:45.000Z";
 
@@ -58,48 +48,22 @@ function statusOf({ id, spec }: TunnelWorkload): WorkloadStatus {
   };
 }
 
-/** Does what an agent does: takes over what is expected, and reports its ends as up. */
-async function liveAs(boxId: string): Promise<void> {
-  while (!stop.isStopped) {
-    const answer = await hub.ask("GET", `/v1/boxes/${boxId}/workloads`);
-    const { epoch, revision, items } = expectedViewSchema.parse(answer.body);
-    const workloads = items.flatMap(({ workload }) => (workload.kind === "tunnel" ? [statusOf(workload)] : []));
-    const report = { ...reportOf(boxId, "s", ++sequence), tunnels: FACTS, applied: { epoch, revision }, workloads };
-    await hub.ask("POST", `/v1/boxes/${boxId}/report`, { token: keys.get(boxId) ?? "", body: report });
-    await new Promise((resolve) => setTimeout(resolve, 30));
-  }
-}
+const run: FleetWorld["run"] = (...args) => world.run(...args);
 
 beforeEach(async () => {
-  hub = await startTestHub();
-  home = await mkdtemp(join(tmpdir(), "sluice-cli-"));
-  for (const id of ["north-1", "studio"]) {
-    keys.set(id, await hub.enrol(id));
-    const report = { ...reportOf(id, "s", ++sequence), tunnels: FACTS };
-    await hub.ask("POST", `/v1/boxes/${id}/report`, { token: keys.get(id) ?? "", body: report });
-  }
-  stop.isStopped = false;
-});
-afterEach(async () => {
-  stop.isStopped = true;
-  await boxes;
-  await hub.close();
-  await rm(home, { recursive: true });
-});
-
-async function run(...args: readonly string[]) {
-  const context = createTestContext(home, {
-    env: { SLUICE_HUB: hub.origin, SLUICE_HUB_TOKEN: hub.tokens.operator },
-    terminal: { columns: 120 },
+  world = await createFleetWorld({
+    boxes: [{ id: "north-1" }, { id: "studio" }],
+    facts: { tunnels: FACTS },
+    statusOf: (workload) => (workload.kind === "tunnel" ? statusOf(workload) : undefined),
+    columns: 120,
   });
-  const exitCode = await runProgram([...args], context);
-  return { exitCode, out: context.out(), err: context.err() };
-}
+});
+afterEach(() => world[Symbol.asyncDispose]());
 
 const UP = ["tunnel", "up", "--producer", "north", "--consumer", "stud", "--source", "10.0.0.20:554"];
 
 test("up shows each phase with how long it took and the way through; ls, show, rotate and down do what they say", async () => {
-  boxes = Promise.all(["north-1", "studio"].map(liveAs));
+  world.live("north-1", "studio");
   const up = await run(...UP, "--entry", "5540", "--security", "psk", "--name", "Lobby feed", "--uid", "lobby");
   expect(up).toMatchObject({ exitCode: 0, err: "" });
   expect(up.out).toMatch(
@@ -125,7 +89,6 @@ test("up shows each phase with how long it took and the way through; ls, show, r
 });
 
 test("what does not come up in time is told with its reason, stays declared, and ends with the status for a time that ran out", async () => {
-  boxes = Promise.resolve();
   const { exitCode, err } = await run(...UP, "--wait", "1s");
   expect(exitCode).toBe(75);
   expect(err).toMatch(
@@ -147,8 +110,7 @@ test("what does not come up in time is told with its reason, stays declared, and
 });
 
 test("a fleet's file makes, changes and with --prune ends tunnels, and shows first what differs", async () => {
-  boxes = Promise.resolve();
-  const file = join(home, "fleet.yaml");
+  const file = join(world.home, "fleet.yaml");
   const apply = async (text: string, ...flags: readonly string[]) => {
     await writeFile(file, text);
     return run("apply", "-f", file, "-y", ...flags);
@@ -159,11 +121,11 @@ test("a fleet's file makes, changes and with --prune ends tunnels, and shows fir
   expect((await apply(first)).out).toBe("Nothing to change.\n");
   const changed = await apply(first.replace("5540", "5541"));
   expect(changed.out).toContain("~ tunnel/feed\n    entries[0].port: 5540 → 5541");
-  expect((await hub.ask("GET", "/v1/tunnels/feed")).body.ways[0].entry).toBe("127.0.0.1:5541");
+  expect((await world.hub.ask("GET", "/v1/tunnels/feed")).body.ways[0].entry).toBe("127.0.0.1:5541");
   expect(await apply("tunnels:\n  feed: {producer: north-1}\n")).toMatchObject({
     exitCode: 78,
     err: expect.stringContaining("fleet.yaml:2"),
   });
   expect((await apply("tunnels: {}\n", "--prune")).out).toContain("- tunnel/feed  north-1 → studio");
-  expect((await hub.ask("GET", "/v1/tunnels/feed")).body.phase).toBe("ending");
+  expect((await world.hub.ask("GET", "/v1/tunnels/feed")).body.phase).toBe("ending");
 });

@@ -1,5 +1,6 @@
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { AppError, errnoOf, messageOf } from "../base/errors.ts";
+import { openSocketAddress } from "../base/socket-address.ts";
 import { ERROR_POLICY, type ErrorCode } from "../contract/error-code.ts";
 import { type LogRecord, logRecordSchema, type OutputName } from "../contract/fleet/log-line.ts";
 import {
@@ -13,7 +14,6 @@ import {
   type ReconcileResult,
   reconcileResultSchema,
 } from "../contract/local-status.ts";
-import { openSocketAddress } from "../base/socket-address.ts";
 
 /** The agent of this machine, over its socket. Every call rejects with an `AppError`; `unavailable` means none runs. */
 export interface LocalAgent {

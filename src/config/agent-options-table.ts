@@ -300,7 +300,7 @@ export const AGENT_OPTIONS = {
     listValue(forwardRuleSchema, "host:port, host:port-port or *, with /tcp or /udp where one is meant"),
     [],
     {
-      help: "Where forwards may lead, seen from this box: 127.0.0.1:80, 192.168.1.20:554, [fd00::1]:5000-5010/udp. None by default.",
+      help: "Where forwards may lead, seen from this box: localhost:80, 192.168.1.20:554, [fd00::1]:5000-5010/udp. None by default.",
     },
   ),
   "policy.remote.rsync": option(listValue(rsyncRootSchema, "absolute directories, each with :ro or :rw"), [], {

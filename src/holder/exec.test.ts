@@ -103,6 +103,22 @@ describe("input", () => {
   });
 });
 
+describe("as another user", () => {
+  test("it has that user's groups, home and nothing of ours", async ({ skip }) => {
+    skip(process.getuid?.() !== 0, "only root can become somebody else");
+    const user = { name: "nobody", uid: 65_534, gid: 65_534, home: "/nonexistent", shell: "/bin/sh", isOther: true };
+    const grant = grantOf(
+      sh("id -u; id -g; id -G; echo $HOME $USER; grep -E '^Cap(Eff|Prm):' /proc/self/status; exit 127"),
+      { user },
+    );
+    const { text, how } = await outcomeOf(open(grant));
+    const [uid, gid, groups, home, ...capabilities] = text.trim().split("\n");
+    expect([uid, gid, groups, home]).toEqual(["65534", "65534", "65534", "/nonexistent nobody"]);
+    expect(capabilities.map((line) => line.split("\t")[1])).toEqual(["0000000000000000", "0000000000000000"]);
+    expect(how).toEqual({ kind: "code", code: 127 });
+  });
+});
+
 describe("what was offered", () => {
   test("alone is opened, once, and everything else is refused and recorded", async () => {
     const grant = grantOf(["/bin/echo", "a b", "$(id)", "", "l\ni", "'\""]);

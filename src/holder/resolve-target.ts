@@ -50,9 +50,10 @@ export function requireTarget(place: Place, protocol: "tcp" | "udp", { targets }
  * nobody. Rejects with `not-found` when there are none, and `refused` when none of them is allowed.
  */
 export async function resolveTarget(
-  { host, reach }: Pick<GrantedTarget, "host" | "reach">,
+  { host, reach, addresses }: Pick<GrantedTarget, "host" | "reach" | "addresses">,
   resolve: ResolveHost = resolveHost,
 ): Promise<readonly string[]> {
+  if (addresses !== undefined) return addresses;
   if (isIP(host) !== 0) return [host];
   let found: readonly string[];
   try {

@@ -1,5 +1,5 @@
-import { repeat } from "/vendor/lit-html/directives/repeat.js";
 import { html, nothing } from "/vendor/lit-html/lit-html.js";
+import { byRank, createPageList } from "../page-list.js";
 import { drawSessionRow } from "../session-row.js";
 import { sayState } from "../session-text.js";
 
@@ -23,11 +23,9 @@ const PLATFORMS = ["", "docker", "podman", "process"];
 
 /** All sessions, those that do not run as they should first. */
 export function createSessionsView(context) {
-  const { api, query, session, ask } = context;
+  const { query, session, ask } = context;
   const filter = Object.fromEntries(["box", "user", "state", "platform"].map((name) => [name, query.get(name) ?? ""]));
-  let sessions;
-  let next;
-  let limit = 200;
+  const list = createPageList(context, { path: "/v1/sessions", filter, compare: byRank(RANK, ({ state }) => state) });
 
   const choose = (name) => (event) => {
     filter[name] = event.target.value.trim();
@@ -40,13 +38,9 @@ export function createSessionsView(context) {
 
   return {
     title: "Sessions",
-    load: async (signal) => {
-      const page = await api.get("/v1/sessions", { ...filter, limit }, signal);
-      next = page.next;
-      sessions = page.items.toSorted((left, right) => RANK.indexOf(left.state) - RANK.indexOf(right.state));
-    },
+    load: list.load,
     hears: ({ kind }) => kind.startsWith("session"),
-    announces: () => (sessions ?? []).map((view) => [view.id, sayState(view)]),
+    announces: () => (list.items() ?? []).map((view) => [view.id, sayState(view)]),
     draw: () => html`
       <div class="section-head"><p class="soft">Applications on boxes: started, hibernated and woken from here.</p>
         ${session.may("operator") ? html`<a class="button primary" href="#/start-session">Start a session</a>` : nothing}</div>
@@ -56,21 +50,12 @@ export function createSessionsView(context) {
         ${drawChoice("state", "State", ["", ...RANK.toReversed()])}
         ${drawChoice("platform", "Platform", PLATFORMS)}
       </form>
-      ${sessions === undefined ? html`<p class="empty">Asking the hub…</p>` : nothing}
-      ${sessions?.length === 0 ? html`<p class="empty card">${Object.values(filter).join("") === "" ? "No session yet." : "No session is like that."}</p>` : nothing}
-      <ul class="rows" aria-label="Sessions">${repeat(
-        sessions ?? [],
-        ({ id }) => id,
-        (view) => drawSessionRow(view, context),
-      )}</ul>
-      ${
-        next === undefined || limit >= 1000
-          ? nothing
-          : html`<button type="button" @click=${() => {
-              limit = Math.min(1000, limit + 200);
-              ask();
-            }}>Show more (${sessions?.length} shown)</button>`
-      }
+      ${list.draw({
+        label: "Sessions",
+        empty: Object.values(filter).join("") === "" ? "No session yet." : "No session is like that.",
+        keyOf: ({ id }) => id,
+        drawRow: (view) => drawSessionRow(view, context),
+      })}
     `,
   };
 }

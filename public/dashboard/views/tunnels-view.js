@@ -1,6 +1,6 @@
-import { repeat } from "/vendor/lit-html/directives/repeat.js";
 import { html, nothing } from "/vendor/lit-html/lit-html.js";
 import { hashOf } from "../address.js";
+import { byRank, createPageList } from "../page-list.js";
 import { drawAgo } from "../time.js";
 import { drawState } from "../tone.js";
 import { drawTunnelActions } from "../tunnel-actions.js";
@@ -22,20 +22,14 @@ export function createTunnelsView(context) {
       location.hash = hashOf("tunnels", uid);
     },
   });
-  let tunnels;
-  let next;
-  let limit = 200;
+  const list = createPageList(context, { path: "/v1/tunnels", filter, compare: byRank(RANK, ({ phase }) => phase) });
 
   return {
     title: "Tunnels",
-    load: async (signal) => {
-      const page = await api.get("/v1/tunnels", { ...filter, limit }, signal);
-      next = page.next;
-      tunnels = page.items.toSorted((left, right) => RANK.indexOf(left.phase) - RANK.indexOf(right.phase));
-    },
+    load: list.load,
     hears: ({ kind }) => kind.startsWith("tunnel"),
     announces: () =>
-      (tunnels ?? []).map(({ uid, name, phase, reason }) => [uid, sayPhase({ uid, name, phase, reason })]),
+      (list.items() ?? []).map(({ uid, name, phase, reason }) => [uid, sayPhase({ uid, name, phase, reason })]),
     draw: () => html`
       <div class="section-head"><p class="soft">Two sites joined by verified encryption: what connects at an entry point comes out at a source.</p>
         ${
@@ -56,21 +50,12 @@ export function createTunnelsView(context) {
             ask();
           }}>${PHASES.map((phase) => html`<option value=${phase} ?selected=${phase === filter.phase}>${phase || "any"}</option>`)}</select></label>
       </form>
-      ${tunnels === undefined ? html`<p class="empty">Asking the hub…</p>` : nothing}
-      ${tunnels?.length === 0 ? html`<p class="empty card">${filter.box + filter.phase === "" ? "No tunnel yet." : "No tunnel is like that."}</p>` : nothing}
-      <ul class="rows" aria-label="Tunnels">${repeat(
-        tunnels ?? [],
-        ({ uid }) => uid,
-        (tunnel) => drawRow(tunnel, context),
-      )}</ul>
-      ${
-        next === undefined || limit >= 1000
-          ? nothing
-          : html`<button type="button" @click=${() => {
-              limit = Math.min(1000, limit + 200);
-              ask();
-            }}>Show more (${tunnels?.length} shown)</button>`
-      }
+      ${list.draw({
+        label: "Tunnels",
+        empty: filter.box + filter.phase === "" ? "No tunnel yet." : "No tunnel is like that.",
+        keyOf: ({ uid }) => uid,
+        drawRow: (tunnel) => drawRow(tunnel, context),
+      })}
     `,
   };
 }

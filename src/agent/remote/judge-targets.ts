@@ -27,11 +27,21 @@ export function judgeTargets(targets: readonly ForwardTarget[], rules: readonly 
       throw new AppError("refused", `policy.remote.forward: given ${shown}; allowed: ${allowed}`);
     }
     const isAny = isIP(host) !== 0 || covering.some((rule) => rule.host === "*");
-    return { protocol, host, from, to, reach: isAny ? "any" : "named" };
+    const isByName = isAny || host !== LOCALHOST || covering.some((rule) => rule.host === LOCALHOST);
+    const addresses = isByName ? {} : { addresses: covering.map((rule) => rule.host) };
+    return { protocol, host, from, to, reach: isAny ? "any" : "named", ...addresses };
   });
 }
 
+const LOCALHOST = "localhost";
+const LOOPBACK: ReadonlySet<string> = new Set(["127.0.0.1", "::1"]);
+
+/** This very box has a name and two addresses that everybody means the same by. */
+function isSameHost(rule: string, host: string): boolean {
+  return rule === host || (rule === LOCALHOST && LOOPBACK.has(host)) || (host === LOCALHOST && LOOPBACK.has(rule));
+}
+
 function covers(rule: ForwardRule, host: string, { protocol, from, to }: ForwardTarget): boolean {
-  const isHost = rule.host === "*" || rule.host === host;
+  const isHost = rule.host === "*" || isSameHost(rule.host, host);
   return isHost && rule.protocols.includes(protocol) && rule.from <= from && to <= rule.to;
 }

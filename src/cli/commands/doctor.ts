@@ -14,6 +14,7 @@ import {
   checkTokenFile,
 } from "../doctor/check-host.ts";
 import { checkFfmpeg, checkFfprobe } from "../doctor/check-media-tools.ts";
+import { checkRemote } from "../doctor/check-remote.ts";
 import { checkSessions } from "../doctor/check-sessions.ts";
 import { checkOpenssl, checkStunnel } from "../doctor/check-tunnel-tools.ts";
 import { judgeClockAgainst, judgeEndpoint } from "../doctor/judge-endpoint.ts";
@@ -63,6 +64,7 @@ async function collectChecks(flags: DoctorFlags, context: CommandContext): Promi
     await checkStunnel(options.tunnels.stunnelPath, context),
     await checkOpenssl(context),
     await checkSessions(options),
+    checkRemote(options.policy.remote),
     ...(await checkStateDirectory(options.files.stateDir)),
     await checkRunDirectory(runDirectories(options.files.stateDir, context)),
     ...host,

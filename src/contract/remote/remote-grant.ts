@@ -46,6 +46,8 @@ export const remoteGrantSchema = z.discriminatedUnion("kind", [
         to: z.int(),
         /** `named`: what a name leads to must not be this machine, its links, or nobody: only a rule with the address itself allows that. */
         reach: z.enum(["any", "named"]),
+        /** Of `localhost`, where rules name its addresses: these and no other, without a look-up. */
+        addresses: z.array(z.string()).optional(),
       }),
     ),
   }),
