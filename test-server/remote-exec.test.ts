@@ -6,7 +6,7 @@ import { systemClock } from "../src/base/clock.ts";
 import { createRemoteWorld, type RemoteWorld, until } from "./remote-world.ts";
 
 const LIMIT_MS = 60_000;
-const RUNS = process.env["SLUICE_TEST_LONG"] === "1" ? 1000 : 12;
+const RUNS = process.env["SLUICE_TEST_LONG"] === "1" ? 1000 : 5;
 
 let world: RemoteWorld;
 beforeAll(async () => {
