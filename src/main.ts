@@ -315,6 +315,22 @@ async function main(): Promise<number> {
         stop,
       );
     },
+    runRouter: async ({ options }, stop) => {
+      const { createWinstonLog } = await import("./base/winston-log.ts");
+      const { runRouter } = await import("./router/run-router.ts");
+      const form = isUnderJournal() ? "journal" : "plain";
+      const sink = createWinstonLog(
+        { level: options.log.level, maxFileBytes: 0, keepFiles: 0, console: form },
+        { clock, redact: redactor.redact, stream: process.stdout },
+      );
+      const log = sink.for("REMOTE");
+      const deps = { clock, random: systemRandom, log, version: readVersion(), addSecret: redactor.addSecret };
+      try {
+        await runRouter(options, { ...deps, announce: (port) => io.write(`Router: port ${port}\n`) }, stop);
+      } finally {
+        await sink.close();
+      }
+    },
     inspectBackup: async (path) => (await import("./hub/store/sqlite/inspect-backup.ts")).inspectBackup(path),
     restoreHub: async ({ options }, from) => {
       if (options.store.kind !== "sqlite") {
