@@ -51,6 +51,10 @@ export const sessionPortSchema = z.strictObject({
 });
 export type SessionPort = z.output<typeof sessionPortSchema>;
 
+/** What becomes of a volume when its session is stopped. */
+export const volumeRuleSchema = z.enum(["keep", "delete"]);
+export type VolumeRule = z.output<typeof volumeRuleSchema>;
+
 export const sessionVolumeSchema = z.strictObject({
   name: partName,
   /** Where the application finds it: absolute in a container, below the working directory in a plain process. */
@@ -70,7 +74,7 @@ export const sessionVolumeSchema = z.strictObject({
   /** Of a cluster only: what is claimed. Absent: 10Gi. */
   size: memoryQuantitySchema.optional(),
   /** What becomes of it when the session is stopped. Absent: it is kept. */
-  onStop: z.enum(["keep", "delete"]).optional(),
+  onStop: volumeRuleSchema.optional(),
 });
 export type SessionVolume = z.output<typeof sessionVolumeSchema>;
 
