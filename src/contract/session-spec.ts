@@ -8,8 +8,6 @@ import { ipAddressSchema, portSchema } from "./tunnel-spec.ts";
 
 export const SESSION_PLATFORMS = ["docker", "podman", "process", "kubernetes"] as const;
 export type SessionPlatformName = (typeof SESSION_PLATFORMS)[number];
-/** Those that an agent runs sessions on. For `kubernetes` there is the translation alone. */
-export const BOX_PLATFORMS = ["docker", "podman", "process"] as const satisfies readonly SessionPlatformName[];
 
 /** Ids become names of containers, networks and Kubernetes objects. */
 export const sessionIdSchema = z

@@ -72,6 +72,9 @@ export interface EngineHooks {
   readonly isAwaited: () => boolean;
 }
 
+/** What may go of what sessions have left. Asked at that moment. */
+export type RemovalRules = Pick<EngineHooks, "isKept" | "volumeRules">;
+
 export interface EngineStatus {
   readonly isReady: boolean;
   /** Why it is not. */
