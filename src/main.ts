@@ -4,6 +4,7 @@ import { appendFileSync, existsSync, fstatSync, readFileSync, writeSync } from "
 import { mkdir, readFile } from "node:fs/promises";
 import { homedir, hostname } from "node:os";
 import { dirname } from "node:path";
+import { getCACertificates } from "node:tls";
 import { cleanupWithoutAgent } from "./agent/local-api/cleanup-without-agent.ts";
 import { createRegistry } from "./agent/registry/registry.ts";
 import { createProcessRuntime } from "./agent/runtime/process/linux-process-runtime.ts";
@@ -95,7 +96,9 @@ function createRemoteTools(stops: StopSignals): RemoteTools {
     },
     createDialler: async ({ ca }) => {
       const { createRouterDialler } = await import("./remote/router-dialler.ts");
-      return createRouterDialler({ client: program }, { clock, authorities: () => (ca === undefined ? [] : [ca]) });
+      // What a hub is trusted by may be its router's too; a router may as well have a certificate that everybody trusts.
+      const authorities = ca === undefined ? [] : [ca, ...getCACertificates("default")];
+      return createRouterDialler({ client: program }, { clock, authorities: () => authorities });
     },
     random: systemRandom,
     self: [process.execPath, ...process.execArgv, ...process.argv.slice(1, 2)],
@@ -311,6 +314,22 @@ async function main(): Promise<number> {
         },
         stop,
       );
+    },
+    runRouter: async ({ options }, stop) => {
+      const { createWinstonLog } = await import("./base/winston-log.ts");
+      const { runRouter } = await import("./router/run-router.ts");
+      const form = isUnderJournal() ? "journal" : "plain";
+      const sink = createWinstonLog(
+        { level: options.log.level, maxFileBytes: 0, keepFiles: 0, console: form },
+        { clock, redact: redactor.redact, stream: process.stdout },
+      );
+      const log = sink.for("REMOTE");
+      const deps = { clock, random: systemRandom, log, version: readVersion(), addSecret: redactor.addSecret };
+      try {
+        await runRouter(options, { ...deps, announce: (port) => io.write(`Router: port ${port}\n`) }, stop);
+      } finally {
+        await sink.close();
+      }
     },
     inspectBackup: async (path) => (await import("./hub/store/sqlite/inspect-backup.ts")).inspectBackup(path),
     restoreHub: async ({ options }, from) => {

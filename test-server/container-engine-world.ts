@@ -7,7 +7,7 @@ import { systemClock } from "../src/base/clock.ts";
 import { AppError } from "../src/base/errors.ts";
 import { createHttpFetch, type HttpFetch } from "../src/base/http-fetch.ts";
 import { createMemoryLog } from "../src/base/log.ts";
-import type { SessionRunSpec } from "../src/contract/session-spec.ts";
+import type { SessionRunSpec, VolumeRule } from "../src/contract/session-spec.ts";
 import type { SessionWorkload } from "../src/contract/workload.ts";
 import type { ContainerDaemon } from "./container-daemon.ts";
 
@@ -17,7 +17,7 @@ export interface EngineUnderTest extends AsyncDisposable {
   /** Whose discarded sessions may go; all are kept unless they are in here. */
   readonly unkept: Set<string>;
   /** What was said last of a session's volumes. */
-  readonly rules: Map<string, ReadonlyMap<string, "keep" | "delete">>;
+  readonly rules: Map<string, ReadonlyMap<string, VolumeRule>>;
   readonly lines: () => readonly string[];
   /** What it found whenever the daemon answered. */
   readonly appearances: readonly (readonly FoundRun[])[];
@@ -42,7 +42,7 @@ export async function openEngineUnderTest({
   const life = new AbortController();
   const log = createMemoryLog();
   const unkept = new Set<string>();
-  const rules = new Map<string, ReadonlyMap<string, "keep" | "delete">>();
+  const rules = new Map<string, ReadonlyMap<string, VolumeRule>>();
   const appearances: (readonly FoundRun[])[] = [];
   const real = createHttpFetch({ socketPath: daemon.socketPath });
   const engine = openContainerEngine(

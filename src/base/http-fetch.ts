@@ -61,12 +61,18 @@ export function createHttpFetch(trust: HttpTrust = {}): HttpFetch {
     new Promise((resolve, reject) => {
       if (mayReach !== undefined) requireReachable(url, mayReach);
       const send = url.protocol === "https:" ? requestHttps : requestHttp;
-      const request = send(url, { method, headers, signal, ...guard, ...socket, ...tlsOf(trust) }, (message) => {
-        const encoding = message.headers["content-encoding"] ?? "identity";
-        if (encoding === "identity") return resolve(toResponse(message));
-        request.destroy();
-        return reject(new TypeError(`the answer is encoded as ${encoding}, which was not asked for`));
-      });
+      // Node frames the body of a DELETE only where its length is told.
+      const length = body === undefined ? {} : { "content-length": String(Buffer.byteLength(body)) };
+      const request = send(
+        url,
+        { method, headers: { ...headers, ...length }, signal, ...guard, ...socket, ...tlsOf(trust) },
+        (message) => {
+          const encoding = message.headers["content-encoding"] ?? "identity";
+          if (encoding === "identity") return resolve(toResponse(message));
+          request.destroy();
+          return reject(new TypeError(`the answer is encoded as ${encoding}, which was not asked for`));
+        },
+      );
       request.on("error", (error) => reject(signal.aborted ? signal.reason : error));
       request.end(body);
     });

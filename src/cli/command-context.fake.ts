@@ -58,6 +58,7 @@ export function createTestContext(
     connectAgent: (socketPath) => createLocalAgent({ socketPath, timeoutMs: 5000 }),
     runAgent: refuse,
     runHub: refuse,
+    runRouter: refuse,
     inspectBackup: async (path) => inspectBackup(path),
     restoreHub: refuse,
     cleanupWithoutAgent: refuse,

@@ -7,6 +7,7 @@ import type { LocalAgent } from "../client/local-agent.ts";
 import type { AgentOptions } from "../config/agent-options.ts";
 import type { LoadedOptions } from "../config/load-agent-options.ts";
 import type { LoadedHubOptions } from "../config/load-hub-options.ts";
+import type { LoadedRouterOptions } from "../config/load-router-options.ts";
 import type { Environment, HostFacts } from "../config/state-directory.ts";
 import type { CleanupResult, CleanupWish } from "../contract/local-status.ts";
 import type { ReadFfmpeg } from "./doctor/check-media-tools.ts";
@@ -74,6 +75,8 @@ export interface CommandContext {
     wish: { readonly newAdminToken: boolean },
     signal: AbortSignal,
   ) => Promise<void>;
+  /** Resolves when the router was told to stop, and its sessions have gone elsewhere. */
+  readonly runRouter: (loaded: LoadedRouterOptions, signal: AbortSignal) => Promise<void>;
   /** Proves that a file is a whole backup of a hub. Rejects with `storage` or `config`. */
   readonly inspectBackup: (path: string) => Promise<{ readonly boxes: number }>;
   /** Puts a backup in the place of the store that the options name, while no hub runs there. */

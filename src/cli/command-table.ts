@@ -31,6 +31,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/hub.ts")).hubCommand,
   },
   {
+    name: "router",
+    summary: "run a router: bring both ends of remote sessions together, for a hub",
+    group: "On a hub's machine:",
+    load: async () => (await import("./commands/router.ts")).routerCommand,
+  },
+  {
     name: "enrol",
     summary: "make this box one of a hub's, with a one-time token",
     group: "On a box:",

@@ -83,7 +83,7 @@ test("a cluster is asked in YAML that kubectl takes, and no secret is hidden in 
   const { exitCode, out, err } = await translate(WEB, ...flags);
   expect({ exitCode, err }).toEqual({ exitCode: 0, err: "" });
   const documents = parseAllDocuments(out).map((document) => document.toJS());
-  expect(documents.map(({ kind }) => kind)).toEqual(["PersistentVolumeClaim", "Secret", "Deployment", "Service"]);
+  expect(documents.map(({ kind }) => kind)).toEqual(["PersistentVolumeClaim", "Secret", "Service", "Deployment"]);
   for (const { metadata } of documents) expect(metadata.namespace).toBe("apps");
   const base64 = (text: string) => Buffer.from(text).toString("base64");
   expect(documents[1]).toMatchObject({ data: { DB_PASSWORD: base64("***") } });

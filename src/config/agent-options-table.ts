@@ -9,9 +9,10 @@ import {
   userPatternSchema,
   variablePatternSchema,
 } from "../contract/remote/remote-policy.ts";
-import { BOX_PLATFORMS } from "../contract/session-spec.ts";
+import { SESSION_PLATFORMS, type SessionPlatformName } from "../contract/session-spec.ts";
 import { hostSchema as hostNameSchema, ipAddressSchema } from "../contract/tunnel-spec.ts";
 import { type AgentOption, type DefaultContext, derivedOption, option, unsetOption } from "./agent-option.ts";
+import { CLUSTER_OPTIONS } from "./cluster-options-table.ts";
 import {
   booleanValue,
   bytesValue,
@@ -40,6 +41,8 @@ const schemeSchema = z.string().regex(/^[a-z][a-z0-9+.-]{0,19}$/);
 const hostSchema = z.string().regex(/^(?:\*\.)?[A-Za-z0-9_.:[\]-]{1,253}$/);
 const imagePatternSchema = z.string().regex(/^(?:\*|[A-Za-z0-9][A-Za-z0-9._/:@-]{0,299}\*?)$/);
 const commandPatternSchema = z.string().regex(/^(?:\*|\/[^\p{Cc}]{1,1023})$/u);
+/** A cluster is shared by many: it is used where somebody says so. */
+const DEFAULT_PLATFORMS = ["docker", "podman", "process"] as const satisfies readonly SessionPlatformName[];
 const pathSchema = z
   .string()
   .max(4096)
@@ -156,9 +159,13 @@ export const AGENT_OPTIONS = {
     help: "Time between two whole proofs of a tunnel's end: it attacks itself and must refuse. A handshake with its peer is repeated every 15 s.",
   }),
 
-  "sessions.platforms": option(listValue(z.enum(BOX_PLATFORMS), BOX_PLATFORMS.join(", ")), [...BOX_PLATFORMS], {
-    help: "What may run sessions on this box, the first that suits a session first. What is not installed is told as away.",
-  }),
+  "sessions.platforms": option(
+    listValue(z.enum(SESSION_PLATFORMS), SESSION_PLATFORMS.join(", ")),
+    [...DEFAULT_PLATFORMS],
+    {
+      help: "What may run sessions on this box, the first that suits a session first. What is not installed is told as away. `kubernetes` only where it is named.",
+    },
+  ),
   "sessions.dockerSocket": option(pathValue(), "/var/run/docker.sock", { help: "Where Docker Engine is asked." }),
   "sessions.podmanSocket": option(pathValue(), "/run/podman/podman.sock", {
     help: "Where Podman is asked (`podman system service`).",
@@ -178,6 +185,8 @@ export const AGENT_OPTIONS = {
   "sessions.idleGraceSeconds": option(secondsValue({ min: 0, max: 86_400 }), 60, {
     help: "After a start or a wake no session hibernates by itself for this long.",
   }),
+
+  ...CLUSTER_OPTIONS,
 
   "metrics.listen": unsetOption(loopbackListenValue(), {
     help: "Where Prometheus reads `/metrics`. Without it they are on the agent's socket alone (`GET /v1/metrics`).",

@@ -19,6 +19,17 @@ export interface AgentOptions {
     readonly namedPlatforms: readonly SessionPlatformName[];
     readonly dockerSocket: string;
     readonly podmanSocket: string;
+    readonly kubernetes: {
+      /** Absent: the service account of the pod that the agent runs in. */
+      readonly kubeconfig: string | undefined;
+      readonly namespace: string;
+      /** Who reaches the ports of sessions. */
+      readonly serviceType: "ClusterIP" | "NodePort" | "LoadBalancer";
+      /** Absent: no port is published by an Ingress. `{{session}}` and `{{port}}` stand for id and port. */
+      readonly ingressHost: string | undefined;
+      readonly ingressClass: string | undefined;
+      readonly storageClass: string | undefined;
+    };
     /** Where sessions can be reached where their ports name no address. */
     readonly address: string;
     /** Name of this box in their URLs; absent: the address that the port is on. */

@@ -253,10 +253,24 @@ test("an enrolment token is checked, and no message repeats it", async () => {
   );
 });
 
-test("a platform that no agent serves is none that a box may be given", async () => {
-  expect(await problemsOf({ flags: { "sessions.platforms": "docker,kubernetes" } })).toMatch(
-    /sessions\.platforms.*kubernetes.*docker, podman, process/,
-  );
+test("a cluster is used only where it is named, and its settings are names that it takes", async () => {
+  const { options } = await load({});
+  expect(options.sessions.platforms).toEqual(["docker", "podman", "process"]);
+  expect(options.sessions.kubernetes).toMatchObject({
+    kubeconfig: undefined,
+    namespace: "default",
+    serviceType: "ClusterIP",
+  });
+  const named = { "sessions.platforms": "kubernetes", "kubernetes.service": "node-port" };
+  expect((await load({ flags: named })).options.sessions).toMatchObject({
+    platforms: ["kubernetes"],
+    kubernetes: { serviceType: "NodePort" },
+  });
+  expect(await problemsOf({ flags: { "sessions.platforms": "docker,nomad" } })).toMatch(/sessions\.platforms.*nomad/);
+  const host = { "kubernetes.ingressHost": "apps.example", "kubernetes.namespace": "Apps" };
+  const problems = await problemsOf({ flags: host });
+  expect(problems).toMatch(/ingressHost was given "apps\.example"; allowed: a name with \{\{session\}\}/);
+  expect(problems).toMatch(/namespace was given "Apps"; allowed: 1 to 63 small letters/);
 });
 
 test.each([

@@ -3,6 +3,8 @@ import type { AgentOptions } from "./agent-options.ts";
 import type { AgentOptionKey, AgentOptionValues } from "./agent-options-table.ts";
 
 const DAY_MS = 86_400_000;
+/** As Kubernetes has them. */
+const SERVICE_TYPES = { "cluster-ip": "ClusterIP", "node-port": "NodePort", "load-balancer": "LoadBalancer" } as const;
 
 /** From the table's flat keys and seconds to what the agent works with. */
 export function toAgentOptions(
@@ -53,6 +55,14 @@ export function toAgentOptions(
       namedPlatforms: namedPlatforms(values, given),
       dockerSocket: values["sessions.dockerSocket"],
       podmanSocket: values["sessions.podmanSocket"],
+      kubernetes: {
+        kubeconfig: values["kubernetes.kubeconfig"],
+        namespace: values["kubernetes.namespace"],
+        serviceType: SERVICE_TYPES[values["kubernetes.service"]],
+        ingressHost: values["kubernetes.ingressHost"],
+        ingressClass: values["kubernetes.ingressClass"],
+        storageClass: values["kubernetes.storageClass"],
+      },
       address: values["sessions.address"],
       urlHost: values["sessions.urlHost"],
       ports: toPortRange(values["sessions.ports"]),

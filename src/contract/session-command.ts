@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { sessionIdSchema, sessionSpecSchema } from "./session-spec.ts";
+import { sessionIdSchema, sessionSpecSchema, volumeRuleSchema } from "./session-spec.ts";
 import { describeProblem } from "./wire-event-problem.ts";
 
 /**
@@ -13,7 +13,7 @@ const wish = z.strictObject({ id: sessionIdSchema, generation });
 export const SESSION_COMMAND_ARGS = {
   StartSession: z.strictObject({ spec: sessionSpecSchema, generation }),
   /** `volumes`: what becomes of them, whatever its spec says. */
-  StopSession: wish.extend({ volumes: z.enum(["keep", "delete"]).optional() }),
+  StopSession: wish.extend({ volumes: volumeRuleSchema.optional() }),
   HibernateSession: wish,
   WakeSession: wish,
   TouchSession: z.strictObject({ id: sessionIdSchema }),

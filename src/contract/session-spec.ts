@@ -8,8 +8,6 @@ import { ipAddressSchema, portSchema } from "./tunnel-spec.ts";
 
 export const SESSION_PLATFORMS = ["docker", "podman", "process", "kubernetes"] as const;
 export type SessionPlatformName = (typeof SESSION_PLATFORMS)[number];
-/** Those that an agent runs sessions on. For `kubernetes` there is the translation alone. */
-export const BOX_PLATFORMS = ["docker", "podman", "process"] as const satisfies readonly SessionPlatformName[];
 
 /** Ids become names of containers, networks and Kubernetes objects. */
 export const sessionIdSchema = z
@@ -51,6 +49,10 @@ export const sessionPortSchema = z.strictObject({
 });
 export type SessionPort = z.output<typeof sessionPortSchema>;
 
+/** What becomes of a volume when its session is stopped. */
+export const volumeRuleSchema = z.enum(["keep", "delete"]);
+export type VolumeRule = z.output<typeof volumeRuleSchema>;
+
 export const sessionVolumeSchema = z.strictObject({
   name: partName,
   /** Where the application finds it: absolute in a container, below the working directory in a plain process. */
@@ -70,7 +72,7 @@ export const sessionVolumeSchema = z.strictObject({
   /** Of a cluster only: what is claimed. Absent: 10Gi. */
   size: memoryQuantitySchema.optional(),
   /** What becomes of it when the session is stopped. Absent: it is kept. */
-  onStop: z.enum(["keep", "delete"]).optional(),
+  onStop: volumeRuleSchema.optional(),
 });
 export type SessionVolume = z.output<typeof sessionVolumeSchema>;
 

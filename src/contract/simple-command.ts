@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { SessionCommandName } from "./session-command.ts";
+import { volumeRuleSchema } from "./session-spec.ts";
 import type { BadEventReason, WireEvent } from "./wire-event.ts";
 import { describeProblem } from "./wire-event-problem.ts";
 import { isObject, unknownFields } from "./wire-event-workload.ts";
@@ -11,7 +12,7 @@ const commandSchema = z.object({
   id: z.string().min(1).max(63),
   generation: z.int().optional(),
   /** Of a stop: what becomes of its volumes. */
-  volumes: z.enum(["keep", "delete"]).optional(),
+  volumes: volumeRuleSchema.optional(),
   /** What is to run, without its id. */
   session: z.looseObject({}).optional(),
 });

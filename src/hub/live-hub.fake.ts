@@ -7,7 +7,10 @@ import { createAuthenticator } from "./auth/authenticator.ts";
 import { createSecretBox, type SecretBox } from "./auth/secret-box.ts";
 import { hashSecret } from "./auth/secret-hash.ts";
 import { type HttpServer, startHttpServer } from "./http/http-server.ts";
+import type { CreateRouter } from "./hub.ts";
 import { createLive, LIVE_DEFAULTS, type Live, type LiveOptions } from "./live.ts";
+import type { MountedRouter } from "./remote/mounted-router.ts";
+import { ownRouterId } from "./remote/remote-parts.ts";
 import type { BoxKey } from "./store/box.ts";
 import { createMemoryStore } from "./store/memory/memory-store.ts";
 import type { Store } from "./store/store.ts";
@@ -29,6 +32,7 @@ export interface LiveHubWish {
   readonly options?: Partial<LiveOptions>;
   readonly hubId?: string;
   readonly port?: number;
+  readonly createRouter?: CreateRouter;
   /** Left out: one of its own; `null`: none. */
   readonly secrets?: SecretBox | null;
 }
@@ -55,6 +59,7 @@ export async function startLiveHub(wish: LiveHubWish = {}): Promise<LiveHub> {
     life: life.signal,
   };
   let http: HttpServer | undefined;
+  let router: MountedRouter | undefined;
   const authenticator = createAuthenticator({ store, clock: systemClock });
   const live = createLive(
     {
@@ -65,7 +70,12 @@ export async function startLiveHub(wish: LiveHubWish = {}): Promise<LiveHub> {
       ...wish.options,
     },
     context,
-    { authenticator },
+    { authenticator, ...(wish.createRouter === undefined ? {} : { router: () => router }) },
+  );
+  const { publicKey, refresh } = live.remote.ticketKeys;
+  router = wish.createRouter?.(
+    { id: ownRouterId(context.hubId), sessions: 100 },
+    { clock: systemClock, log, ticketKeys: { get: publicKey, refresh }, onEvent: live.remote.onRouterEvent },
   );
   const services = runServices(live.services, life.signal);
   http = await startHttpServer(

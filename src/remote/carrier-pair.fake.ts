@@ -36,7 +36,7 @@ export function createCarrierPair({
       name,
       over,
       isOver: () => isOver,
-      arrive: (frame: Uint8Array) => (isOver ? undefined : handlers?.onFrame(frame)),
+      arrive: (frame: Uint8Array) => (isOver ? undefined : handlers?.onFrame(cut(frame))),
       drained: () => (isOver ? undefined : handlers?.onDrain()),
       listen: (given: CarrierHandlers) => {
         handlers = given;
@@ -93,4 +93,10 @@ export function createCarrierPair({
       isFrozen = true;
     },
   };
+}
+
+/** Pieces, as a connection would bring them. */
+function cut(frame: Uint8Array): readonly Uint8Array[] {
+  const middle = frame.length % 23;
+  return middle === 0 ? [frame] : [frame.subarray(0, middle), frame.subarray(middle)];
 }

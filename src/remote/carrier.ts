@@ -4,7 +4,7 @@ export interface Carrier {
   readonly routerId: string;
   /** What the other end calls itself: `sluice/0.1.0`. */
   readonly peerClient: string;
-  /** Once, in the same turn in which the carrier was got: frames wait for nobody. */
+  /** Once. What came before is told at once. */
   listen(handlers: CarrierHandlers): void;
   /** One encoded frame, in pieces. Always taken; `false`: no more before `onDrain`. */
   send(pieces: readonly Uint8Array[]): boolean;
@@ -15,7 +15,8 @@ export interface Carrier {
 }
 
 export interface CarrierHandlers {
-  onFrame(frame: Uint8Array): void;
+  /** One encoded frame, in the pieces in which it came. */
+  onFrame(pieces: readonly Uint8Array[]): void;
   onDrain(): void;
   /** Once; nothing comes after it. */
   onEnd(end: CarrierEnd): void;

@@ -1,7 +1,7 @@
 import type { Readable, Writable } from "node:stream";
 import { AppError } from "../base/errors.ts";
 import { type ExitFacts, fromExit, toExit } from "./exit-facts.ts";
-import { type FrameBody, PIPE_NAMES, type PipeName, pipeNameOf } from "./frame.ts";
+import { type DataFrame, type FrameBody, PIPE_NAMES, type PipeName, pipeNameOf } from "./frame.ts";
 import {
   creditBody,
   datagramBody,
@@ -96,7 +96,7 @@ export interface SessionChannel extends Channel {
   next(maxBytes: number): { readonly pipe: PipeName; readonly bytes: Uint8Array } | FrameBody | undefined;
   /** Throws `invalid`: the other end does not keep to the contract, and the channel is to be reset. */
   receive(body: FrameBody): void;
-  receiveData(pipe: PipeName, bytes: Uint8Array): void;
+  receiveData(frame: DataFrame): void;
   /** It was opened, and the other end has this much room. */
   grantAll(upTo: number): void;
   fail(error: AppError): void;
@@ -250,7 +250,7 @@ export function createChannel(options: ChannelOptions, link: ChannelLink): Sessi
       isExitSaid = true;
       return { case: "exit", value: toExit(pendingExit) };
     },
-    receiveData: (pipe, bytes) => reader(pipe).push(bytes),
+    receiveData: ({ pipe, pieces, length }) => reader(pipe).push(pieces, length),
     grantAll: (upTo) => {
       for (const { pipe } of writers.values()) pipe.grant(upTo);
     },

@@ -13,12 +13,19 @@ export interface FlightGovernor {
   restart(): void;
 }
 
-export const FLIGHT_LIMITS = { minBytes: 32 * 1024, firstBytes: 256 * 1024, maxBytes: 16 * 1024 * 1024 } as const;
+export const FLIGHT_LIMITS = { minBytes: 64 * 1024, firstBytes: 256 * 1024, maxBytes: 16 * 1024 * 1024 } as const;
 /** What may wait in the link's queue, as time. Keeps an echo beside bulk within 60 ms on a link of 20 Mbit/s. */
 const QUEUE_MS = 30;
 /** Room to find out that the link has become faster. */
 const GAIN = 1.25;
 const RTT_WINDOW_MS = 10_000;
+/**
+ * A round trip this many times what our own queue explains is somebody else's doing: a busy machine, other traffic. More must be
+ * under way then, or the rate falls with each measurement.
+ */
+const FOREIGN = { from: 2, upTo: 4 } as const;
+/** Of a new round trip in the smoothed one. */
+const SMOOTHING = 1 / 8;
 const RATE_WINDOW_MS = 1000;
 const FRAME_LIMITS = { minBytes: 4096, maxBytes: 65_536 } as const;
 const FRAME_MS = 10;
@@ -43,6 +50,8 @@ export function createFlightGovernor(): FlightGovernor {
   /** The best rate of this window and of the one before it, bytes a millisecond. */
   let rates = { now: 0, before: 0, sinceMs: 0 };
 
+  let smoothMs = 0;
+
   const rate = () => Math.max(rates.now, rates.before);
   const learnRtt = (mark: Mark, tookMs: number, nowMs: number) => {
     if (tookMs <= rtt.ms) rtt = { ms: tookMs, atMs: nowMs };
@@ -59,7 +68,12 @@ export function createFlightGovernor(): FlightGovernor {
     const window = Math.max(RATE_WINDOW_MS, 4 * rtt.ms);
     if (nowMs - rates.sinceMs > window) rates = { now: 0, before: rates.now, sinceMs: nowMs };
     rates.now = Math.max(rates.now, (delivered - mark.deliveredBytes) / tookMs);
-    const wanted = probe === undefined ? rate() * (rtt.ms * GAIN + QUEUE_MS) : 0;
+    smoothMs = smoothMs === 0 ? tookMs : smoothMs + (tookMs - smoothMs) * SMOOTHING;
+    const ownMs = rtt.ms * GAIN + QUEUE_MS;
+    const isForeign = smoothMs > FOREIGN.from * ownMs;
+    // It keeps what there was; only what our own queue explains lets it grow.
+    const kept = isForeign ? Math.min(rate() * Math.min(smoothMs, FOREIGN.upTo * ownMs), capBytes) : 0;
+    const wanted = probe === undefined ? Math.max(rate() * ownMs, kept) : 0;
     capBytes = Math.min(Math.max(wanted, FLIGHT_LIMITS.minBytes), FLIGHT_LIMITS.maxBytes);
   };
 
@@ -95,6 +109,7 @@ export function createFlightGovernor(): FlightGovernor {
       capBytes = FLIGHT_LIMITS.firstBytes;
       rtt = { ms: Number.POSITIVE_INFINITY, atMs: 0 };
       probe = undefined;
+      smoothMs = 0;
       rates = { now: 0, before: 0, sinceMs: 0 };
     },
   };

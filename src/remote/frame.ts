@@ -13,7 +13,10 @@ export interface DataFrame {
   readonly seq: number;
   readonly channel: number;
   readonly pipe: PipeName;
-  readonly bytes: Uint8Array;
+  /** Of all pieces together. */
+  readonly length: number;
+  /** As they came: views of what was received. */
+  readonly pieces: readonly Uint8Array[];
 }
 
 export type FrameBody = Frame["body"];
@@ -48,7 +51,12 @@ const PIPE_TAG = 0x08;
 const BYTES_TAG = 0x12;
 
 /** The frame in two pieces; the bytes themselves are not copied. */
-export function encodeData({ seq, channel, pipe, bytes }: DataFrame): readonly [Uint8Array, Uint8Array] {
+export function encodeData({
+  seq,
+  channel,
+  pipe,
+  bytes,
+}: Pick<DataFrame, "seq" | "channel" | "pipe"> & { readonly bytes: Uint8Array }): readonly [Uint8Array, Uint8Array] {
   const lengthBytes = varintBytes(bytes.length);
   const bodyBytes = 2 + 1 + lengthBytes + bytes.length;
   const head = Buffer.allocUnsafe(
@@ -72,13 +80,21 @@ export function encodeControl({ seq, channel, body }: ControlFrame): Uint8Array 
   return toBinary(FrameSchema, create(FrameSchema, { seq: BigInt(seq), channel, body }));
 }
 
-/** Throws `invalid`: what was sent is no frame of the contract. The bytes of a data frame are a view into what was given. */
-export function decodeFrame(bytes: Uint8Array): DataFrame | ControlFrame {
-  return decodeData(bytes) ?? decodeAny(bytes);
+/**
+ * A frame, out of the pieces in which it came. Throws `invalid`: what was sent is no frame of the contract. The bytes of a data
+ * frame are not copied.
+ */
+export function decodeFrame(pieces: readonly Uint8Array[]): DataFrame | ControlFrame {
+  const [first] = pieces;
+  return decodeData(pieces) ?? decodeAny(first !== undefined && pieces.length === 1 ? first : Buffer.concat(pieces));
 }
 
-/** Only the form that `encodeData` writes; every other encoding of the same frame is for the library. */
-function decodeData(bytes: Uint8Array): DataFrame | undefined {
+/** Only the form that `encodeData` writes, its head in one piece; every other encoding of the same frame is for the library. */
+function decodeData(pieces: readonly Uint8Array[]): DataFrame | undefined {
+  const [bytes, ...more] = pieces;
+  if (bytes === undefined) return undefined;
+  let total = bytes.length;
+  for (const piece of more) total += piece.length;
   const cursor = { at: 0 };
   if (bytes[cursor.at++] !== SEQ_TAG) return undefined;
   const seq = readVarint(bytes, cursor);
@@ -86,14 +102,15 @@ function decodeData(bytes: Uint8Array): DataFrame | undefined {
   const channel = readVarint(bytes, cursor);
   if (bytes[cursor.at++] !== DATA_TAG) return undefined;
   const bodyBytes = readVarint(bytes, cursor);
-  if (cursor.at + bodyBytes !== bytes.length || bytes[cursor.at] !== PIPE_TAG) return undefined;
+  if (cursor.at + bodyBytes !== total || bytes[cursor.at] !== PIPE_TAG) return undefined;
   const pipe = NAMES[bytes[cursor.at + 1] ?? 0];
   if (pipe === undefined || bytes[cursor.at + 2] !== BYTES_TAG) return undefined;
   cursor.at += 3;
   const length = readVarint(bytes, cursor);
-  if (cursor.at + length !== bytes.length || length === 0 || length > MAX_DATA_BYTES || !isId(seq, channel))
-    return undefined;
-  return { seq, channel, pipe, bytes: bytes.subarray(cursor.at) };
+  const isWhole = cursor.at + length === total && length > 0 && length <= MAX_DATA_BYTES;
+  if (!isWhole || !isId(seq, channel)) return undefined;
+  const rest = bytes.subarray(cursor.at);
+  return { seq, channel, pipe, length, pieces: rest.length === 0 ? more : [rest, ...more] };
 }
 
 function decodeAny(bytes: Uint8Array): DataFrame | ControlFrame {
@@ -111,7 +128,7 @@ function decodeAny(bytes: Uint8Array): DataFrame | ControlFrame {
   if (data.length === 0 || data.length > MAX_DATA_BYTES) {
     throw new AppError("invalid", `data: given ${data.length} bytes; allowed: 1 to ${MAX_DATA_BYTES}`);
   }
-  return { seq, channel, pipe: pipeNameOf(pipe), bytes: data };
+  return { seq, channel, pipe: pipeNameOf(pipe), length: data.length, pieces: [data] };
 }
 
 function isId(seq: number, channel: number): boolean {

@@ -1,7 +1,7 @@
 import type { ClientHttp2Session, IncomingHttpHeaders } from "node:http2";
 import { fromBinary } from "@bufbuild/protobuf";
 import { AppError, messageOf } from "../base/errors.ts";
-import { createMessageReader, MESSAGE_PREFIX_BYTES, messagePrefix } from "../base/grpc/grpc-messages.ts";
+import { createPieceReader, MESSAGE_PREFIX_BYTES, messagePrefix } from "../base/grpc/grpc-messages.ts";
 import { type Ended, EndReason, JoinResponseSchema } from "../contract/proto/sluice/router/v1/router_pb.js";
 import type { Carrier, CarrierEnd, CarrierEndReason, CarrierHandlers } from "./carrier.ts";
 
@@ -22,6 +22,7 @@ export interface JoinCallHooks {
 
 // `frame`, in `JoinRequest` and in `JoinResponse` alike: field 2, a message.
 const FRAME_TAG = 0x12;
+const EMPTY = Buffer.alloc(0);
 /** Below this a copy is cheaper than another piece. */
 const COPY_BYTES = 2048;
 
@@ -70,6 +71,9 @@ export function callJoin(
       te: "trailers",
     });
     let handlers: CarrierHandlers | undefined;
+    /** What came before anybody listened: no more than one chunk of the connection. */
+    let early: (readonly Uint8Array[])[] = [];
+    let earlyEnd: CarrierEnd | undefined;
     let isJoined = false;
     let isOver = false;
     let trailers: IncomingHttpHeaders = {};
@@ -79,8 +83,9 @@ export function callJoin(
       isOver = true;
       signal.removeEventListener("abort", onAbort);
       hooks.onOver();
-      if (isJoined) handlers?.onEnd(end);
-      else reject(toRefusal(end));
+      if (!isJoined) reject(toRefusal(end));
+      else if (handlers === undefined) earlyEnd = end;
+      else handlers.onEnd(end);
     };
     const onAbort = () => {
       isOver = true;
@@ -94,16 +99,18 @@ export function callJoin(
       over({ reason: REASONS[reason] ?? "broken", message });
       stream.end();
     };
-    const onMessage = (bytes: Uint8Array) => {
-      const frame = frameOf(bytes);
+    const onMessage = (pieces: readonly Uint8Array[]) => {
+      const frame = frameOf(pieces);
       if (frame !== undefined) {
         if (!isJoined) throw new AppError("invalid", "a frame came before both ends were there");
-        handlers?.onFrame(frame);
+        if (handlers === undefined) early.push(frame);
+        else handlers.onFrame(frame);
         return;
       }
-      const { message } = fromBinary(JoinResponseSchema, bytes);
+      const { message } = fromBinary(JoinResponseSchema, Buffer.concat(pieces));
       if (message.case === "waiting") hooks.onWaiting(message.value.message);
       else if (message.case === "ended") onEnded(message.value);
+      else if (message.case === "frame") throw new AppError("invalid", "a message holds more than its frame");
       else if (message.case === "joined" && !isJoined) {
         isJoined = true;
         // Whoever has both ends decides about the end from here on.
@@ -125,6 +132,10 @@ export function callJoin(
       peerClient,
       listen: (given) => {
         handlers = given;
+        const frames = early;
+        early = [];
+        for (const frame of frames) given.onFrame(frame);
+        if (earlyEnd !== undefined) given.onEnd(earlyEnd);
         stream.resume();
       },
       send: (pieces) => {
@@ -140,7 +151,7 @@ export function callJoin(
       },
     });
 
-    const reader = createMessageReader({ onMessage });
+    const reader = createPieceReader({ onMessage });
     stream.on("data", (chunk: Uint8Array) => {
       try {
         reader.push(chunk);
@@ -180,18 +191,28 @@ function toRefusal({ reason, message }: CarrierEnd): AppError {
   return new AppError(REFUSALS[reason] ?? "unavailable", message);
 }
 
-/** The bytes of a frame, if this message is one; everything else is for the library. */
-function frameOf(bytes: Uint8Array): Uint8Array | undefined {
-  if (bytes[0] !== FRAME_TAG) return undefined;
+/** The pieces of a frame, if this message is one; everything else is for the library. */
+function frameOf(pieces: readonly Uint8Array[]): readonly Uint8Array[] | undefined {
+  const [first = EMPTY, ...more] = pieces;
+  if (first[0] !== FRAME_TAG) return undefined;
+  let total = first.length;
+  for (const piece of more) total += piece.length;
   let length = 0;
   let at = 1;
   for (let scale = 1; ; scale *= 0x80) {
-    const byte = bytes[at++];
-    if (byte === undefined || scale > 0x1000_0000) return undefined;
+    const byte = first[at++];
+    if (byte === undefined || scale > 0x1000_0000) return frameOfWhole(pieces);
     length += (byte & 0x7f) * scale;
     if (byte < 0x80) break;
   }
-  return at + length === bytes.length ? bytes.subarray(at) : undefined;
+  if (at + length !== total) return undefined;
+  const rest = first.subarray(at);
+  return rest.length === 0 && more.length > 0 ? more : [rest, ...more];
+}
+
+/** Its head was cut in two, or it is none. */
+function frameOfWhole(pieces: readonly Uint8Array[]): readonly Uint8Array[] | undefined {
+  return pieces.length === 1 ? undefined : frameOf([Buffer.concat(pieces)]);
 }
 
 function writeFrame(

@@ -10,7 +10,7 @@ export interface PipeReader {
   readonly digest: PipeDigest | undefined;
   readonly isEnded: boolean;
   /** Throws `invalid`: the sender has gone further than its credit. */
-  push(bytes: Uint8Array): void;
+  push(pieces: readonly Uint8Array[], length: number): void;
   /** Throws `invalid`: what arrived is not what was sent. */
   end(total: number): void;
   fail(error: AppError): void;
@@ -41,12 +41,14 @@ export function createPipeReader({ hasDigest }: { readonly hasDigest: boolean },
   };
   const flush = () => {
     let taken = 0;
+    let passed = 0;
     while (isWanted && taken < held.length) {
       const bytes = held[taken++];
       if (bytes === undefined) break;
       isWanted = stream.push(bytes);
-      consumed(bytes.length);
+      passed += bytes.length;
     }
+    if (passed > 0) consumed(passed);
     held = taken === held.length ? [] : held.slice(taken);
     if (held.length === 0 && isEnded && isWanted) {
       isWanted = false;
@@ -77,15 +79,19 @@ export function createPipeReader({ hasDigest }: { readonly hasDigest: boolean },
     get isEnded() {
       return isEnded;
     },
-    push: (bytes) => {
+    push: (pieces, length) => {
       if (isEnded) throw new AppError("invalid", "bytes came after the end of their pipe");
-      if (!window.received(bytes.length))
+      if (!window.received(length)) {
         throw new AppError("invalid", `bytes came beyond the credit of ${window.grantedTo}`);
-      total += bytes.length;
-      digest?.add(bytes);
+      }
+      total += length;
+      if (digest !== undefined) for (const piece of pieces) digest.add(piece);
       // Whoever has gone needs no more; what was on its way is let through, so that the sender can say its end.
-      if (stream.destroyed) return consumed(bytes.length);
-      held.push(bytes);
+      if (stream.destroyed) {
+        consumed(length);
+        return;
+      }
+      for (const piece of pieces) held.push(piece);
       flush();
     },
     end: (sent) => {

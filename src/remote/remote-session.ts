@@ -209,13 +209,15 @@ export function createRemoteSession(
     else return body.case === "hello";
     return true;
   };
-  const onFrame = (bytes: Uint8Array) => {
+  const onFrame = (pieces: readonly Uint8Array[]) => {
     watch.heard();
-    const frame = decodeFrame(bytes);
+    const frame = decodeFrame(pieces);
+    let bytes = 0;
+    for (const piece of pieces) bytes += piece.length;
     if (!isGreeted) return greet(frame);
     if ("body" in frame && isLinkFrame(frame.body)) return;
     active();
-    receivedBytes += bytes.length;
+    receivedBytes += bytes;
     if ("body" in frame && frame.body.case === "datagram") return onControl(frame);
     if (frame.seq <= received && frame.seq > 0) return;
     if (frame.seq !== received + 1) {
@@ -223,8 +225,8 @@ export function createRemoteSession(
     }
     received = frame.seq;
     if ("body" in frame) onControl(frame);
-    else inChannel(frame.channel, (channel) => channel.receiveData(frame.pipe, frame.bytes));
-    if (lap !== undefined) acknowledger.arrived(bytes.length);
+    else inChannel(frame.channel, (channel) => channel.receiveData(frame));
+    if (lap !== undefined) acknowledger.arrived(bytes);
   };
 
   /** The first frame of a carrier: who is there, and what it has. */
@@ -261,10 +263,10 @@ export function createRemoteSession(
       lap = mine;
       isFull = false;
       carrier.listen({
-        onFrame: (bytes) => {
+        onFrame: (pieces) => {
           if (lap !== mine) return;
           try {
-            onFrame(bytes);
+            onFrame(pieces);
           } catch (thrown) {
             if (!(thrown instanceof AppError)) throw thrown;
             endLap({ reason: "protocol", message: thrown.message });

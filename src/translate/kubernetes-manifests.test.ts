@@ -140,10 +140,10 @@ describe("a session becomes", () => {
       "PersistentVolumeClaim",
       "PersistentVolumeClaim",
       "Secret",
-      "Deployment",
       "Service",
+      "Deployment",
     ]);
-    const [claim, second, secret, deployment, service] = manifests;
+    const [claim, second, secret, service, deployment] = manifests;
     const expectedClaim: IPersistentVolumeClaim = {
       apiVersion: "v1",
       kind: "PersistentVolumeClaim",
@@ -191,6 +191,7 @@ describe("a session becomes", () => {
             { containerPort: 80, protocol: "TCP" },
             { containerPort: 5353, protocol: "UDP" },
           ],
+          readinessProbe: { tcpSocket: { port: 80 }, periodSeconds: 5 },
           resources: { limits, requests: limits },
           volumeMounts: [
             { name: "data", mountPath: "/data", readOnly: false },
@@ -219,6 +220,10 @@ describe("a session becomes", () => {
       },
     };
     expect(service).toEqual(expectedService);
+    expect(only("Service", { template }, { serviceType: "NodePort" })[0]).toMatchObject({ spec: { type: "NodePort" } });
+    expect(only("Deployment", { template: { ports: [{ port: 53, protocol: "udp" }] } })[0]).not.toHaveProperty(
+      "spec.template.spec.containers.0.readinessProbe",
+    );
   });
 
   test("an Ingress with a host of its own for each port of the scheme http, and for no other", () => {

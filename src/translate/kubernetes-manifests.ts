@@ -17,7 +17,12 @@ export interface ClusterPlace {
   readonly ingressClass?: string | undefined;
   /** Of volumes. Absent: the cluster's default. */
   readonly storageClass?: string | undefined;
+  /** Who reaches the ports of sessions. Absent: `ClusterIP`, who is inside the cluster. */
+  readonly serviceType?: ServiceType | undefined;
 }
+
+export const SERVICE_TYPES = ["ClusterIP", "NodePort", "LoadBalancer"] as const;
+export type ServiceType = (typeof SERVICE_TYPES)[number];
 
 export interface KubernetesManifest {
   readonly apiVersion: string;
@@ -44,6 +49,8 @@ const DEFAULT_SIZE = "10Gi";
 /** For who deletes a pod by hand, and what an application is given on every other platform. */
 const GRACE_SECONDS = 10;
 const GPU = "nvidia.com/gpu";
+const PROBE_PERIOD_SECONDS = 5;
+export const SESSION_CONTAINER = "session";
 
 export function objectName(workloadId: string): string {
   return `sluice-${workloadId}`;
@@ -55,7 +62,7 @@ export function ownerLabel(boxId: string, stateDir: string): string {
 }
 
 /**
- * In the order in which they are made: what a pod needs comes before the Deployment. Throws `unsupported` for what a Deployment
+ * In the order in which they are made. The Deployment is the last: where it asks for a pod, all else is there. Throws `unsupported` for what a Deployment
  * cannot be asked for, `invalid` for what is missing.
  */
 export function toKubernetesManifests(
@@ -63,7 +70,7 @@ export function toKubernetesManifests(
   mark: SessionMark,
   place: ClusterPlace,
 ): readonly KubernetesManifest[] {
-  refuseMisfits(workload);
+  requireClusterFit(workload);
   const { id, spec } = workload;
   const name = objectName(id);
   const labels = {
@@ -81,14 +88,14 @@ export function toKubernetesManifests(
   return [
     ...(spec.volumes ?? []).map((volume) => toClaim(volume, metadata, place)),
     ...(secrets.length === 0 ? [] : [toSecret(secrets, metadata)]),
-    toDeployment(workload, { ...metadata, annotations: toMarkLabels(owner, mark) }),
-    ...(ports.length === 0 ? [] : [toService(ports, metadata)]),
+    ...(ports.length === 0 ? [] : [toService(ports, metadata, place)]),
     ...toIngress(ports, metadata, { ...place, workloadId: id }),
+    toDeployment(workload, { ...metadata, annotations: toMarkLabels(owner, mark) }),
   ];
 }
 
-/** A cluster has no directory and no port of the box, and a Deployment starts again whatever ends. */
-function refuseMisfits({ spec }: SessionWorkload): void {
+/** A cluster has no directory and no port of the box, and a Deployment starts again whatever ends. Throws as above. */
+export function requireClusterFit({ spec }: Pick<SessionWorkload, "spec">): void {
   const refuse = (field: string, given: string, allowed: string): never => {
     throw new AppError("unsupported", `${field}: given ${given}; allowed with the platform kubernetes: ${allowed}`, {
       field,
@@ -110,7 +117,7 @@ function refuseMisfits({ spec }: SessionWorkload): void {
   }
 }
 
-function claimName(sessionName: string, volume: string): string {
+export function claimName(sessionName: string, volume: string): string {
   return `${sessionName}-${volume}`;
 }
 
@@ -185,13 +192,15 @@ function toDeployment(workload: SessionWorkload, metadata: ManifestMetadata): Ku
 function toContainer({ id, resources, spec }: SessionWorkload, secretName: string): Fields {
   const { image, command, args, env = {}, ports = [], workingDirectory } = spec.template;
   const { volumes = [], gpus } = spec;
+  /** A pod has one probe. */
+  const probed = ports.find((port) => protocolOf(port) === "TCP");
   const limits = {
     ...(resources?.cpu === undefined ? {} : { cpu: resources.cpu }),
     ...(resources?.memory === undefined ? {} : { memory: resources.memory }),
     ...(gpus === undefined ? {} : { [GPU]: String(gpus) }),
   };
   return {
-    name: "session",
+    name: SESSION_CONTAINER,
     image,
     imagePullPolicy: "IfNotPresent",
     ...(command === undefined ? {} : { command: command.map(literal) }),
@@ -205,6 +214,9 @@ function toContainer({ id, resources, spec }: SessionWorkload, secretName: strin
     ...(ports.length === 0
       ? {}
       : { ports: ports.map((port) => ({ containerPort: port.port, protocol: protocolOf(port) })) }),
+    ...(probed === undefined
+      ? {}
+      : { readinessProbe: { tcpSocket: { port: probed.port }, periodSeconds: PROBE_PERIOD_SECONDS } }),
     // Asked for as much as it may use: what a hub counts for it is what is kept for it.
     ...(Object.keys(limits).length === 0 ? {} : { resources: { limits, requests: limits } }),
     ...(volumes.length === 0
@@ -225,14 +237,18 @@ function protocolOf({ protocol = "tcp" }: SessionPort): "TCP" | "UDP" {
   return protocol === "udp" ? "UDP" : "TCP";
 }
 
-function toService(ports: readonly SessionPort[], metadata: ManifestMetadata): KubernetesManifest {
+function toService(
+  ports: readonly SessionPort[],
+  metadata: ManifestMetadata,
+  { serviceType = "ClusterIP" }: ClusterPlace,
+): KubernetesManifest {
   const { labels } = metadata;
   return {
     apiVersion: "v1",
     kind: "Service",
     metadata,
     spec: {
-      type: "ClusterIP",
+      type: serviceType,
       selector: { [OWNER_LABEL]: labels[OWNER_LABEL], [SESSION_LABEL]: labels[SESSION_LABEL] },
       ports: ports.map((port) => ({
         // Given names begin with a letter, so none is like this.

@@ -305,8 +305,13 @@ const STOP_CAUSE: Readonly<Record<StopReason, (unit: Unit) => string>> = {
   unproven: ({ health }) => (health.hasMoved ? "its media was not steady in time" : "it made no media in time"),
 };
 
-/** `exit 1`, `killed by SIGKILL`; an adopted process's status went to another parent. */
-export function exitText(exit: { readonly code: number | null; readonly signal: string | null }): string {
+/** `exit 1`, `killed by SIGKILL`; an adopted process's status went to another parent, and a cluster tells none. */
+export function exitText(exit: {
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly isAdopted?: boolean;
+}): string {
   if (exit.signal !== null) return `killed by ${exit.signal}`;
-  return exit.code === null ? "exit status unknown, it was adopted" : `exit ${exit.code}`;
+  if (exit.code !== null) return `exit ${exit.code}`;
+  return exit.isAdopted === false ? "exit status unknown" : "exit status unknown, it was adopted";
 }

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { DocumentFormat } from "../../base/document.ts";
-import type { SessionVolume } from "../../contract/session-spec.ts";
+import { type SessionVolume, type VolumeRule, volumeRuleSchema } from "../../contract/session-spec.ts";
 import { firstProblem } from "./first-problem.ts";
 import { openStateDocument, type StateDocument, type StateDocumentDeps, type Understood } from "./state-document.ts";
 
@@ -8,11 +8,10 @@ const FORMAT: DocumentFormat = { format: "sluice.volumes", version: 1, minReader
 /** Sessions whose volumes' rules are remembered. Those of which nothing was said for longest are forgotten first. */
 const KEPT = 2000;
 
-const ruleSchema = z.enum(["keep", "delete"]);
-export type VolumeRule = z.output<typeof ruleSchema>;
-
 /** By session and by volume. */
-const documentSchema = z.object({ rules: z.array(z.tuple([z.string(), z.array(z.tuple([z.string(), ruleSchema]))])) });
+const documentSchema = z.object({
+  rules: z.array(z.tuple([z.string(), z.array(z.tuple([z.string(), volumeRuleSchema]))])),
+});
 type Rules = ReadonlyMap<string, ReadonlyMap<string, VolumeRule>>;
 
 /**

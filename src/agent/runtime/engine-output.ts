@@ -18,6 +18,8 @@ export interface EngineEntry {
   readonly bytes: Buffer;
   /** Nanoseconds since 1970: engines tell so finely, and a position in what they hold is made of it. */
   readonly timeNs: bigint;
+  /** The first of something that wrote nothing before, and all that came from elsewhere until then was given to its end. */
+  readonly isFresh?: boolean;
 }
 
 /** `2026-01-15T10:30:45.123456789Z`, as engines write it, as nanoseconds since 1970; undefined for what is no time. */

@@ -1,6 +1,7 @@
 import { createHttpFetch } from "../../base/http-fetch.ts";
 import type { Service } from "../../base/service.ts";
 import type { AgentContext } from "../agent-context.ts";
+import { openClusterEngine } from "./cluster/open-cluster-engine.ts";
 import { openContainerEngine } from "./container/open-container-engine.ts";
 import type { EngineHooks, EngineName, FoundRun, SessionEngine } from "./workload-runtime.ts";
 
@@ -43,6 +44,15 @@ export function openEngines(context: AgentContext, { takeIn, isAwaited, ...hooks
           progress: progress.loop(engine),
           signal: life,
         },
+      ),
+    );
+  }
+  if (sessions.platforms.includes("kubernetes")) {
+    engines.set(
+      "kubernetes",
+      openClusterEngine(
+        { ...sessions.kubernetes, boxId: options.box.id, stateDir: files.stateDir },
+        { clock, random, log: logFor("SESSION"), progress: progress.loop("kubernetes"), signal: life },
       ),
     );
   }

@@ -1,6 +1,7 @@
 import type { ProcessIdentity } from "../../base/process-identity.ts";
 import type { SessionPlatformName } from "../../contract/session-spec.ts";
 import type { SessionWorkload } from "../../contract/workload.ts";
+import type { Finding } from "../health/finding.ts";
 import type { EngineOutput } from "./engine-output.ts";
 
 /** What runs for this box, whatever carries it, and how it is stopped. */
@@ -97,6 +98,8 @@ export interface SessionRun extends RunHandle {
   endpoints(): Promise<readonly RunEndpoint[]>;
   /** Gives it these limits while it runs. Absent: somebody else sees to them. */
   limit?(resources: SessionWorkload["resources"]): Promise<void>;
+  /** What its platform last told of how it does. Absent: its ports are asked by connecting. */
+  told?(): RunReport;
   /** Of all its processes. Undefined where that cannot be known. */
   usage(): Promise<RunUsage | undefined>;
   /** A process of this box in whose network its ports are. Undefined: they are the box's own, or on no box. */
@@ -110,6 +113,13 @@ export interface RunEndpoint {
   /** Where it can be reached on the box. */
   readonly address: string;
   readonly hostPort: number;
+  /** The address is none of this box's. */
+  readonly isElsewhere?: boolean;
+}
+
+export interface RunReport {
+  readonly isReady: boolean;
+  readonly finding: Finding | undefined;
 }
 
 export interface RunUsage {

@@ -1,7 +1,7 @@
 import { AppError } from "../../base/errors.ts";
 import type { ProcessIdentity } from "../../base/process-identity.ts";
+import type { VolumeRule } from "../../contract/session-spec.ts";
 import type { SessionWorkload } from "../../contract/workload.ts";
-import type { VolumeRule } from "../registry/volume-rules.ts";
 import type { Launch, ProcessHandle, ProcessRuntime, WorkloadFiles } from "./process/process-runtime.ts";
 import type { ProcessMark, RunHandle, SessionRun } from "./run-handle.ts";
 
@@ -71,6 +71,9 @@ export interface EngineHooks {
   /** An expected session waits for it. */
   readonly isAwaited: () => boolean;
 }
+
+/** What may go of what sessions have left. Asked at that moment. */
+export type RemovalRules = Pick<EngineHooks, "isKept" | "volumeRules">;
 
 export interface EngineStatus {
   readonly isReady: boolean;

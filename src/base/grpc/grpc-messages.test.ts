@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createMessageReader, messagePrefix, prefixMessage } from "./grpc-messages.ts";
+import { createMessageReader, createPieceReader, messagePrefix, prefixMessage } from "./grpc-messages.ts";
 
 function read(chunks: readonly Uint8Array[], maxMessageBytes?: number) {
   const messages: Buffer[] = [];
@@ -56,5 +56,17 @@ describe("messages of a gRPC stream", () => {
     let seen: Uint8Array | undefined;
     createMessageReader({ onMessage: (message) => (seen = message) }).push(wire);
     expect(seen?.buffer).toBe(wire.buffer);
+  });
+
+  it("come in pieces none of which is empty, wherever the data is cut", () => {
+    const wire = Buffer.concat([prefixMessage(Buffer.from("abcdef")), prefixMessage(Buffer.from("gh"))]);
+    for (let cut = 1; cut < wire.length; cut++) {
+      const messages: (readonly Uint8Array[])[] = [];
+      const reader = createPieceReader({ onMessage: (pieces) => messages.push(pieces) });
+      reader.push(wire.subarray(0, cut));
+      reader.push(wire.subarray(cut));
+      expect(messages.map((pieces) => String(Buffer.concat(pieces)))).toEqual(["abcdef", "gh"]);
+      expect(messages.flat().every((piece) => piece.length > 0)).toBe(true);
+    }
   });
 });

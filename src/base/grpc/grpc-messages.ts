@@ -45,12 +45,28 @@ export interface MessageReader {
   readonly inMessage: boolean;
 }
 
-/**
- * Messages out of the data of one gRPC stream. A message that lies in one chunk is handed on as a view of it, without a copy: who
- * keeps it longer than the call keeps the chunk. At most one message is held.
- */
+/** Messages out of the data of one gRPC stream, each whole. One that lies in one chunk is a view of it. */
 export function createMessageReader(options: {
   readonly onMessage: (message: Uint8Array) => void;
+  readonly maxMessageBytes?: number;
+}): MessageReader {
+  return createPieceReader({
+    ...options,
+    onMessage: (pieces) => {
+      const [first = EMPTY] = pieces;
+      options.onMessage(pieces.length === 1 ? first : Buffer.concat(pieces));
+    },
+  });
+}
+
+const EMPTY = Buffer.alloc(0);
+
+/**
+ * The same without a copy: a message is handed on as the pieces in which it came, one or more, none of them empty, which are views of what
+ * was pushed: who keeps one longer than the call keeps its chunk. At most one message is held.
+ */
+export function createPieceReader(options: {
+  readonly onMessage: (pieces: readonly Uint8Array[]) => void;
   readonly maxMessageBytes?: number;
 }): MessageReader {
   const maxMessageBytes = options.maxMessageBytes ?? MAX_MESSAGE_BYTES;
@@ -85,11 +101,9 @@ export function createMessageReader(options: {
         const part = chunk.subarray(at, at + wanted - held);
         at += part.length;
         held += part.length;
-        if (held < wanted) {
-          pieces.push(part);
-          return;
-        }
-        const message = pieces.length === 0 ? part : Buffer.concat([...pieces, part], wanted);
+        if (part.length > 0) pieces.push(part);
+        if (held < wanted) return;
+        const message = pieces;
         pieces = [];
         held = 0;
         wanted = -1;

@@ -1,12 +1,25 @@
 import { constants } from "node:os";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { AppError } from "../../base/errors.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
+import { printJson } from "../output.ts";
+import { parseDurationSeconds } from "../parse-values.ts";
 import { withRemoteExits } from "../remote/report-outcome.ts";
 import { checkRsyncArguments, quoteRsh } from "../remote/rsync-arguments.ts";
+import { runSync, showSyncs, startSync, stopSync } from "../remote/sync-commands.ts";
+import { parseSyncWish } from "../remote/sync-wish.ts";
 
 interface Flags {
   readonly context?: string;
+  readonly json?: boolean;
+  readonly daemon?: string;
+  readonly name?: string;
+  readonly debounce: string;
+  readonly rescan: string;
+  readonly poll: string;
+  readonly status?: boolean;
+  readonly stop?: string;
+  readonly keep?: string;
 }
 
 export function rsyncCommand(context: CommandContext, finish: Finish): Command {
@@ -19,15 +32,30 @@ export function rsyncCommand(context: CommandContext, finish: Finish): Command {
       // rsync's own -h means something else.
       .helpOption("--help", "display help for command")
       .option("--context <name>", "the hub to speak with, of those that `sluice context ls` shows (SLUICE_CONTEXT)")
+      .option("--json", "print JSON, with --daemon, --status and --stop")
+      .option(
+        "--daemon <direction>",
+        "keep the two directories the same from now on: UP on every change here, DOWN by looking",
+      )
+      .option("--name <name>", "what it is called; else after the box")
+      .option("--debounce <duration>", "UP: changes wait so long for company", "2s")
+      .option("--rescan <duration>", "UP: look at everything so often, whatever was seen", "60s")
+      .option("--poll <duration>", "DOWN: look so often", "30s")
+      .option("--status", "show the directories that are kept in sync")
+      .option("--stop <name>", "end one of them; the files stay")
+      .addOption(new Option("--keep <name>", "what the daemon itself is called with").hideHelp())
       .addHelpText(
         "after",
         `
-SRC and DST are paths here, or BOX:PATH. The box needs rsync, and a policy that allows the path. All options of rsync go to rsync;
-the exit status is its own.
+SRC and DST are paths here, or BOX:PATH. The box needs rsync, and a policy that allows the path. All other options go to rsync; the
+exit status is its own. With --daemon they are one directory each, -a is meant when no option of rsync is given, --bwlimit bounds the
+rate, and nothing is deleted without --delete.
 
 Examples:
   sluice rsync -a --delete site/ north-1:/srv/site/
-  sluice rsync -a --partial north-1:/var/lib/app/recordings/ recordings/`,
+  sluice rsync -a --partial north-1:/var/lib/app/recordings/ recordings/
+  sluice rsync --daemon UP -a --delete --bwlimit=2000 site/ north-1:/srv/site/
+  sluice rsync --status`,
       )
       .action(async (words: string[], flags: Flags) =>
         finish(await withRemoteExits(context, () => runRsync(words, flags, context))),
@@ -36,6 +64,11 @@ Examples:
 }
 
 async function runRsync(words: readonly string[], flags: Flags, context: CommandContext): Promise<number> {
+  const isJson = flags.json === true;
+  if (flags.keep !== undefined) return runSync(flags.keep, context);
+  if (flags.status === true) return showSyncs(isJson, context);
+  if (flags.stop !== undefined) return stopSync(flags.stop, isJson, context);
+  if (flags.daemon !== undefined) return startDaemon(words, { ...flags, daemon: flags.daemon }, context);
   if (words.length === 0) throw new AppError("invalid", "name what to copy: sluice rsync [options of rsync] SRC… DST");
   checkRsyncArguments(words);
   const { remote, signal } = context;
@@ -50,4 +83,22 @@ async function runRsync(words: readonly string[], flags: Flags, context: Command
   } finally {
     release();
   }
+}
+
+async function startDaemon(
+  words: readonly string[],
+  flags: Flags & { readonly daemon: string },
+  context: CommandContext,
+): Promise<number> {
+  const wish = parseSyncWish(words, flags, context.facts.cwd);
+  const pace = {
+    debounceSeconds: parseDurationSeconds(flags.debounce, "--debounce"),
+    rescanSeconds: Math.max(1, parseDurationSeconds(flags.rescan, "--rescan")),
+    pollSeconds: Math.max(1, parseDurationSeconds(flags.poll, "--poll")),
+  };
+  const file = await startSync(wish, pace, context);
+  if (flags.json === true) printJson(context.io, file);
+  else
+    context.io.write(`${file.name} is kept in sync by process ${file.process?.pid}; sluice rsync --status shows it\n`);
+  return 0;
 }

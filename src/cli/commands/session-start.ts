@@ -4,7 +4,7 @@ import type { HubClient } from "../../client/hub-client.ts";
 import { parseSessionFile } from "../../config/session-file.ts";
 import type { SessionView, SessionWish } from "../../contract/fleet/session.ts";
 import { IDENTIFIER_PATTERN } from "../../contract/identifier.ts";
-import { BOX_PLATFORMS, HIBERNATION_DEPTHS, RESTART_RULES } from "../../contract/session-spec.ts";
+import { HIBERNATION_DEPTHS, RESTART_RULES, SESSION_PLATFORMS } from "../../contract/session-spec.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
 import { findBox } from "../find-box.ts";
 import { addHubFlags, type HubFlags, openHub } from "../hub-session.ts";
@@ -54,7 +54,9 @@ export function addSessionStart(command: Command, context: CommandContext, finis
     .option("--idle <span>", "hibernate when unused for so long: 30m")
     .option("--active-cpu <percent>", "processor time above this counts as use")
     .option("--max <span>", "end after so long: 8h")
-    .addOption(new Option("--platform <platform>", "what runs it; else what the box has").choices([...BOX_PLATFORMS]))
+    .addOption(
+      new Option("--platform <platform>", "what runs it; else what the box has").choices([...SESSION_PLATFORMS]),
+    )
     .addOption(
       new Option("--restart <rule>", "when it is started again; always when left out").choices([...RESTART_RULES]),
     )

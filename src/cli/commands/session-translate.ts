@@ -12,6 +12,7 @@ import {
 } from "../../contract/session-spec.ts";
 import { ipAddressSchema } from "../../contract/tunnel-spec.ts";
 import { describeProblem } from "../../contract/wire-event-problem.ts";
+import { SERVICE_TYPES, type ServiceType } from "../../translate/kubernetes-manifests.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
 import { printJson } from "../output.ts";
 import { readGivenFile } from "../read-given-file.ts";
@@ -26,6 +27,7 @@ interface TranslateFlags {
   readonly ingressHost?: string;
   readonly ingressClass?: string;
   readonly storageClass?: string;
+  readonly serviceType: ServiceType;
 }
 
 /** As `sessions.address` and `sessions.ports` of a box that sets neither. */
@@ -52,6 +54,11 @@ export function addSessionTranslate(command: Command, context: CommandContext, f
     )
     .option("--ingress-class <name>", "kubernetes: who publishes them; else the cluster's default")
     .option("--storage-class <name>", "kubernetes: of volumes; else the cluster's default")
+    .addOption(
+      new Option("--service-type <type>", "kubernetes: who reaches the ports")
+        .choices([...SERVICE_TYPES])
+        .default("ClusterIP"),
+    )
     .option("--show-secrets", "print secret variables as they are")
     .addHelpText(
       "after",
@@ -61,7 +68,7 @@ export function addSessionTranslate(command: Command, context: CommandContext, f
 }
 
 export async function runSessionTranslate(flags: TranslateFlags, context: CommandContext): Promise<number> {
-  const { address, showSecrets, namespace, ingressHost, ingressClass, storageClass } = flags;
+  const { address, showSecrets, namespace, ingressHost, ingressClass, storageClass, serviceType } = flags;
   if (!ipAddressSchema.safeParse(address).success) {
     throw new AppError("invalid", `--address: given ${JSON.stringify(address)}; allowed: an IPv4 or IPv6 address`, {
       field: "--address",
@@ -76,7 +83,7 @@ export async function runSessionTranslate(flags: TranslateFlags, context: Comman
   const spec = toSpec(path, text);
   const shown = showSecrets === true ? spec : maskWorkload({ spec }).spec;
   const platform = flags.platform ?? platformOf(spec);
-  const cluster = { namespace, ingressHost, ingressClass, storageClass };
+  const cluster = { namespace, ingressHost, ingressClass, storageClass, serviceType };
   const translated = translateSession(shown, platform, { address, firstPort: FIRST_PORT, cluster });
   if (platform !== "kubernetes") printJson(context.io, translated);
   else context.io.write(toYaml(translated, sessionSecrets(spec).values.length > 0 && showSecrets !== true));

@@ -2,7 +2,7 @@ import { Command, Option } from "commander";
 import { AppError } from "../../base/errors.ts";
 import type { HubClient } from "../../client/hub-client.ts";
 import { SESSION_STATES, type SessionView } from "../../contract/fleet/session.ts";
-import { BOX_PLATFORMS } from "../../contract/session-spec.ts";
+import { SESSION_PLATFORMS } from "../../contract/session-spec.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
 import { findBox, orNothing } from "../find-box.ts";
 import { findSession } from "../find-session.ts";
@@ -66,7 +66,7 @@ function addListing(command: Command, context: CommandContext, finish: Finish): 
     .option("-b, --box <box>", "only those of one box")
     .option("-u, --user <user>", "only those of one user")
     .addOption(new Option("--state <state>", "only those in this state").choices([...SESSION_STATES]))
-    .addOption(new Option("--platform <platform>", "only those that run on it").choices([...BOX_PLATFORMS]))
+    .addOption(new Option("--platform <platform>", "only those that run on it").choices([...SESSION_PLATFORMS]))
     .option("-w, --watch", "show it again at each change, until Ctrl-C")
     .action(async (flags: ListFlags) => finish(await runSessionList(flags, context)));
   addHubFlags(command.command("show"))

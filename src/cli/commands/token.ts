@@ -30,7 +30,10 @@ export function tokenCommand(context: CommandContext, finish: Finish): Command {
     .description("make a token; it is shown this once")
     .argument("<name>", "whose it is, or what for")
     .addOption(
-      new Option("--role <role>", "viewer: look; operator: change what runs; admin: everything")
+      new Option(
+        "--role <role>",
+        "viewer: look; operator: change what runs; admin: everything; router: nothing but what a router of its own tells",
+      )
         .choices(ROLES)
         .default("viewer"),
     )

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,6 +20,14 @@ const check = (
     platforms,
     dockerSocket: join(directory, "docker.sock"),
     podmanSocket: join(directory, "podman.sock"),
+    kubernetes: {
+      kubeconfig: join(directory, "config"),
+      namespace: "default",
+      serviceType: "ClusterIP" as const,
+      ingressHost: undefined,
+      ingressClass: undefined,
+      storageClass: undefined,
+    },
   };
   return checkSessions({ sessions, policy: { images, sessionCommands } });
 };
@@ -40,6 +48,12 @@ test("each platform says what it lacks, and one that is there is enough", async 
   } finally {
     server.close();
   }
+});
+
+test("a cluster is there for the box once its kubeconfig can be read", async () => {
+  expect((await check({ images: ["nginx"] }, ["kubernetes"])).found).toMatch(/kubernetes \(.*config: not there\)/);
+  await writeFile(join(directory, "config"), "");
+  expect(await check({ images: ["nginx"] }, ["kubernetes"])).toMatchObject({ outcome: "ok", found: "on kubernetes" });
 });
 
 test("where nothing is there that could run what is allowed, it says what to do", async () => {

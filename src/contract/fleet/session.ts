@@ -1,7 +1,13 @@
 import { z } from "zod";
 import { boxIdSchema } from "../identifier.ts";
 import { workloadStatusSchema } from "../local-status.ts";
-import { SESSION_PLATFORMS, sessionIdSchema, sessionPowerSchema, sessionSpecSchema } from "../session-spec.ts";
+import {
+  SESSION_PLATFORMS,
+  sessionIdSchema,
+  sessionPowerSchema,
+  sessionSpecSchema,
+  volumeRuleSchema,
+} from "../session-spec.ts";
 import { sessionStatusSchema } from "../session-status.ts";
 import { flagSchema, instantSchema, pageQuerySchema } from "./page.ts";
 import { selectorTextSchema } from "./selector.ts";
@@ -109,5 +115,5 @@ export const sessionListQuerySchema = pageQuerySchema.extend({
 
 /** `DELETE /v1/sessions/{id}`; `POST /v1/sessions/{id}/hibernate`, `…/wake` and `…/touch` have neither query nor body. All answer the view. */
 export const sessionStopQuerySchema = z.object({
-  volumes: z.enum(["keep", "delete"]).optional().describe("What becomes of its volumes, whatever its spec says."),
+  volumes: volumeRuleSchema.optional().describe("What becomes of its volumes, whatever its spec says."),
 });

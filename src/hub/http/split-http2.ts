@@ -5,8 +5,11 @@ import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import type { Clock } from "../../base/clock.ts";
 
-/** What a client offers with TLS, in the order in which this server wants it. */
-export const HTTP2_PROTOCOLS = ["h2", "http/1.1"];
+/**
+ * What a client may offer with TLS, in the order in which this server wants it. Browsers and many programs offer both and want pages
+ * and the API, which speak HTTP/1.1; who speaks gRPC offers HTTP/2 alone.
+ */
+export const HTTP2_PROTOCOLS = ["http/1.1", "h2"];
 /** Every connection of HTTP/2 begins with `PRI * HTTP/2.0`, and no request of HTTP/1.1 does. */
 const PREFACE = Buffer.from("PRI");
 

@@ -28,5 +28,10 @@ export type MountedEvent =
   | {
       readonly kind: "ended";
       readonly session: MountedSession;
-      readonly end: { readonly reason: RouterEndReason; readonly message: string };
+      /** `by`: the end that went first; absent: the router itself, or nobody knows. */
+      readonly end: {
+        readonly reason: RouterEndReason;
+        readonly message: string;
+        readonly by?: "operator" | "box" | undefined;
+      };
     };

@@ -57,8 +57,9 @@ export function createOwnRouterFeed(deps: {
         put({ id, what: "open", rendezvousMs: Math.round(ageMs) });
         return;
       }
-      const { reason, message } = event.end;
-      put({ id, what: "parted", reason, message: message.slice(0, MESSAGE_CHARACTERS), bytesToBox, bytesFromBox });
+      const { reason, by } = event.end;
+      const message = event.end.message.slice(0, MESSAGE_CHARACTERS);
+      put({ id, what: "parted", reason, message, ...(by === undefined ? {} : { by }), bytesToBox, bytesFromBox });
     },
     run: async (signal) => {
       let isAway = false;

@@ -169,6 +169,8 @@ export function createRemoteKeeper({ context, manyHubs, book, keys, routers }: R
         );
       } finally {
         stopListening();
+        // Where the store is away, the others find out when it was not heard for a while.
+        await routers.leave().catch(() => undefined);
       }
     },
   };

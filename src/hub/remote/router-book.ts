@@ -19,6 +19,8 @@ export interface RouterBook {
   forget(id: string, context: WriteContext): Promise<boolean>;
   list(): readonly RouterView[];
   refresh(): Promise<void>;
+  /** This hub ends: what its router has carried is broken from now on. */
+  leave(): Promise<void>;
 }
 
 export interface HeardRouter extends RouterAddress {
@@ -186,6 +188,10 @@ export function createRouterBook(
       }
       routers.clear();
       for (const [id, router] of found) routers.set(id, router);
+    },
+    leave: async () => {
+      if (own === undefined || !manyHubs) return;
+      await store.objects.delete(ROUTER_KIND, own.id, { nowMs: clock.wallMs() });
     },
   };
 }

@@ -1,7 +1,7 @@
 import { isSameJson } from "../../base/same-json.ts";
 import type { BoxConnection } from "../../contract/fleet/box-view.ts";
 import type { WorkloadStatus } from "../../contract/local-status.ts";
-import type { SessionPower } from "../../contract/session-spec.ts";
+import type { SessionPower, VolumeRule } from "../../contract/session-spec.ts";
 import type { SessionWorkload } from "../../contract/workload.ts";
 import type { Box } from "../store/box.ts";
 import type { BoxReport } from "../store/box-report.ts";
@@ -144,7 +144,7 @@ function partingWrites(
   session: Session,
   boxId: string,
   facts: BoxFacts | undefined,
-  volumes: "keep" | "delete" | undefined,
+  volumes: VolumeRule | undefined,
 ): SessionPlan["writes"] {
   const set = facts?.set;
   if (facts?.box === undefined || set === undefined) return [];

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { placementSchema, SESSION_STATES, sessionWishSchema } from "../../contract/fleet/session.ts";
-import { sessionPowerSchema } from "../../contract/session-spec.ts";
+import { sessionPowerSchema, volumeRuleSchema } from "../../contract/session-spec.ts";
 import type { StoredObject } from "../store/objects.ts";
 import type { Store } from "../store/store.ts";
 
@@ -13,9 +13,7 @@ const recordSchema = z.object({
   wish: sessionWishSchema,
   power: sessionPowerSchema,
   /** `volumes`: what becomes of them, whatever the wish says. */
-  ending: z
-    .object({ sinceMs: z.number(), reason: z.string(), volumes: z.enum(["keep", "delete"]).optional() })
-    .optional(),
+  ending: z.object({ sinceMs: z.number(), reason: z.string(), volumes: volumeRuleSchema.optional() }).optional(),
 });
 export type SessionRecord = z.output<typeof recordSchema>;
 

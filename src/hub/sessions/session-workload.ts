@@ -1,5 +1,5 @@
 import type { SessionWish } from "../../contract/fleet/session.ts";
-import type { SessionPower } from "../../contract/session-spec.ts";
+import type { SessionPower, VolumeRule } from "../../contract/session-spec.ts";
 import type { SessionStatus } from "../../contract/session-status.ts";
 import { sessionWorkload } from "../../contract/session-workload.ts";
 import type { SessionWorkload } from "../../contract/workload.ts";
@@ -12,11 +12,7 @@ export function workloadOf({ wish, power }: Pick<Session, "wish" | "power">): Se
 }
 
 /** Pure. The last form before it is taken from a box: it runs no more, and the box knows what becomes of its volumes. */
-export function farewellOf(
-  workload: SessionWorkload,
-  turn: number,
-  volumes: "keep" | "delete" | undefined,
-): SessionWorkload {
+export function farewellOf(workload: SessionWorkload, turn: number, volumes: VolumeRule | undefined): SessionWorkload {
   const { volumes: held } = workload.spec;
   const told = volumes === undefined ? held : held?.map((volume) => ({ ...volume, onStop: volumes }));
   return {

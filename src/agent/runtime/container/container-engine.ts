@@ -2,15 +2,12 @@ import { AppError } from "../../../base/errors.ts";
 import { STATE_DIR_LABEL, WORKLOAD_LABEL } from "../../../translate/container-labels.ts";
 import { createEngineClient, type EngineClient, type EngineVersion } from "../engine-api/engine-client.ts";
 import type { ProcessMark, SessionRun } from "../run-handle.ts";
-import type { EngineHooks, EngineLaunch, FoundRun } from "../workload-runtime.ts";
+import type { EngineLaunch, FoundRun, RemovalRules } from "../workload-runtime.ts";
 import type { ContainerEngineDeps, ContainerEngineOptions } from "./container-engine-options.ts";
 import { type ContainerFacts, isLive } from "./container-facts.ts";
 import { containerLabel, createContainerRun } from "./container-run.ts";
 import { createContainerWatch } from "./container-watch.ts";
 import { removeSession, startContainer } from "./start-container.ts";
-
-/** What may go of what sessions have left. Asked at that moment. */
-export type RemovalRules = Pick<EngineHooks, "isKept" | "volumeRules">;
 
 /** One engine that is there: what it runs of this box's, and what is done to that. Loaded when its socket is first seen. */
 export interface ContainerEngine {

@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { createFakeClock } from "../../../base/clock.fake.ts";
 import type { HttpFetch } from "../../../base/http-fetch.ts";
 import { createMemoryLog } from "../../../base/log.ts";
-import { awayLoudness } from "./away-loudness.ts";
+import { awayLoudness } from "../away-loudness.ts";
 import { openContainerEngine } from "./open-container-engine.ts";
 
 const CALM = { isAbsent: false, wasReady: false, isNamed: false, isAwaited: false };

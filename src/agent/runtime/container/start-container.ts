@@ -1,8 +1,8 @@
 import { AppError } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
+import type { VolumeRule } from "../../../contract/session-spec.ts";
 import { ON_STOP_LABEL, STATE_DIR_LABEL } from "../../../translate/container-labels.ts";
 import { type ContainerRequest, toContainerRequest, volumeName } from "../../../translate/container-request.ts";
-import type { VolumeRule } from "../../registry/volume-rules.ts";
 import type { ContainerDetails } from "../engine-api/engine-answers.ts";
 import type { EngineClient } from "../engine-api/engine-client.ts";
 import type { ProcessMark } from "../run-handle.ts";

@@ -1,6 +1,6 @@
 import type { Clock } from "../../../base/clock.ts";
-import { AppError } from "../../../base/errors.ts";
 import type { HttpFetch, HttpResponse } from "../../../base/http-fetch.ts";
+import { type HttpBounds, openPieces, readText, withinBounds } from "../bounded-http.ts";
 import { type EngineAddress, toAwayError, toEngineError } from "./engine-problem.ts";
 
 export interface EngineCall {
@@ -32,8 +32,6 @@ export interface EngineRequest {
   open(call: EngineCall): Promise<AsyncIterable<Uint8Array>>;
 }
 
-/** Lists of thousands of containers are smaller. */
-const MAX_ANSWER_BYTES = 32 * 2 ** 20;
 const LIMIT_MS = 20_000;
 const VERSION = "v1.41";
 
@@ -42,24 +40,14 @@ export function createEngineRequest(
   address: EngineAddress,
   deps: { readonly fetch: HttpFetch; readonly clock: Clock },
 ): EngineRequest {
-  const limited = async <T>(call: EngineCall, work: (signal: AbortSignal) => Promise<T>): Promise<T> => {
-    const over = new AbortController();
-    const limitMs = call.limitMs ?? LIMIT_MS;
-    const late = new AppError(
-      "timeout",
-      `${address.title} at ${address.socketPath} did not answer ${call.method} ${call.path} within ${limitMs / 1000} s`,
-    );
-    const timer = deps.clock.timer(limitMs, () => over.abort(late));
-    try {
-      return await work(call.signal === undefined ? over.signal : AbortSignal.any([call.signal, over.signal]));
-    } catch (thrown) {
-      if (call.signal?.aborted === true) throw call.signal.reason;
-      if (over.signal.aborted) throw late;
-      throw thrown instanceof AppError ? thrown : toAwayError(thrown, address);
-    } finally {
-      timer.clear();
-    }
-  };
+  const boundsOf = (call: EngineCall): HttpBounds => ({
+    clock: deps.clock,
+    limitMs: call.limitMs ?? LIMIT_MS,
+    signal: call.signal,
+    what: `${call.method} ${call.path}`,
+    place: `${address.title} at ${address.socketPath}`,
+    toAwayError: (thrown) => toAwayError(thrown, address),
+  });
 
   const send = async (call: EngineCall, signal: AbortSignal): Promise<HttpResponse> => {
     const url = new URL(`http://engine/${call.version ?? VERSION}${call.path}`);
@@ -81,47 +69,11 @@ export function createEngineRequest(
 
   return {
     ask: (call) =>
-      limited(call, async (signal) => {
+      withinBounds(boundsOf(call), async (signal) => {
         const response = await send(call, signal);
         const { status, headers } = response;
         return { status, text: await readText(response), server: headers.get("server") ?? "" };
       }),
-    open: async (call) => {
-      const leave = new AbortController();
-      const life = call.signal === undefined ? leave.signal : AbortSignal.any([call.signal, leave.signal]);
-      // The limit is for the head alone.
-      const response = await limited(call, (stop) => {
-        stop.addEventListener("abort", () => leave.abort(stop.reason), { once: true });
-        return send(call, life);
-      });
-      return readPieces(response, { address, life, leave });
-    },
+    open: (call) => openPieces(boundsOf(call), (signal) => send(call, signal)),
   };
-}
-
-interface Reading {
-  readonly address: EngineAddress;
-  readonly life: AbortSignal;
-  readonly leave: AbortController;
-}
-
-async function* readPieces(response: HttpResponse, { address, life, leave }: Reading): AsyncGenerator<Uint8Array> {
-  try {
-    for await (const piece of response.body ?? []) yield piece;
-  } catch (thrown) {
-    throw life.aborted ? life.reason : toAwayError(thrown, address);
-  } finally {
-    leave.abort();
-  }
-}
-
-async function readText(response: HttpResponse): Promise<string> {
-  const pieces: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const piece of response.body ?? []) {
-    bytes += piece.length;
-    if (bytes > MAX_ANSWER_BYTES) throw new AppError("too-large", `an answer of more than ${MAX_ANSWER_BYTES} bytes`);
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces).toString();
 }

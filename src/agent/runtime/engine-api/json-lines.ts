@@ -1,6 +1,7 @@
 import { AppError } from "../../../base/errors.ts";
 
-const MAX_LINE_CHARACTERS = 2 ** 20;
+/** Longer than any object that a cluster holds. */
+const MAX_LINE_CHARACTERS = 4 * 2 ** 20;
 
 /** Each line of a stream of JSON, as the engine sends events and the progress of a pull. A line that is no JSON is left out. */
 export async function* readJsonLines(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<unknown> {

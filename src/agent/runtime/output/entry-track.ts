@@ -4,8 +4,11 @@ import type { OutputPosition } from "./output-cursor.ts";
 export interface EntryTrack {
   /** A reading begins. The time of the last entry that was taken, from which it has to begin. */
   startReading(): bigint;
-  /** How many bytes of the end of an entry are new. `isBroken`: what was taken last is not there any more. */
-  take(timeNs: bigint, bytes: number): { readonly bytes: number; readonly isBroken: boolean };
+  /**
+   * How many bytes of the end of an entry are new. `isBroken`: what was taken last is not there any more. `isFresh`: it is the first of
+   * something else, whose times need not be later.
+   */
+  take(timeNs: bigint, bytes: number, isFresh?: boolean): { readonly bytes: number; readonly isBroken: boolean };
   /** With `heldBytes` at the end that are in no line yet. Undefined while nothing was taken. */
   position(heldBytes: number): Omit<OutputPosition, "isAfterReturn"> | undefined;
 }
@@ -43,8 +46,12 @@ export function createEntryTrack(known: OutputPosition | undefined): EntryTrack 
       met = 0;
       return seen.timeNs;
     },
-    take: (timeNs, bytes) => {
+    take: (timeNs, bytes, isFresh = false) => {
       let isBroken = false;
+      if (isFresh) {
+        isCatchingUp = false;
+        aheadBytes = 0;
+      }
       if (isCatchingUp) {
         if (timeNs < seen.timeNs) return { bytes: 0, isBroken };
         if (timeNs === seen.timeNs && met < seen.entries) {

@@ -64,8 +64,8 @@ export function createEngineFollower(
     return tracks;
   };
 
-  const take = ({ output, bytes, timeNs }: EngineEntry, track: EntryTrack) => {
-    const wanted = track.take(timeNs, bytes.length);
+  const take = ({ output, bytes, timeNs, isFresh }: EngineEntry, track: EntryTrack) => {
+    const wanted = track.take(timeNs, bytes.length, isFresh);
     if (wanted.isBroken) writer.tell({ reason: `${output}: the engine does not hold it any more` });
     const rest = bytes.subarray(bytes.length - wanted.bytes);
     if (rest.length === 0) return;

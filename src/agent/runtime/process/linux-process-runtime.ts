@@ -1,5 +1,5 @@
-import { closeSync, constants, mkdirSync, openSync, realpathSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { closeSync, constants, mkdirSync, openSync } from "node:fs";
+import { dirname } from "node:path";
 import type { Clock } from "../../../base/clock.ts";
 import { errnoOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
@@ -7,6 +7,7 @@ import { isLive } from "../../../base/proc-stat.ts";
 import type { ProcessIdentity } from "../../../base/process-identity.ts";
 import type { ListPids } from "../../../base/process-sweep.ts";
 import type { KeptProcess, ProcessTable } from "../../../base/process-table.ts";
+import { realPath } from "../../../base/real-path.ts";
 import type { ExitStatus, Spawner } from "../../../base/spawn.ts";
 import { fromSystemError } from "../../../base/system-error.ts";
 import type { ProcessMark } from "../run-handle.ts";
@@ -166,14 +167,6 @@ function openOrKill(table: ProcessTable, pid: number): KeptProcess | undefined {
     // Our own child, not yet reaped: the number cannot be another's.
     process.kill(-pid, "SIGKILL");
     throw thrown;
-  }
-}
-
-function realPath(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return resolve(path);
   }
 }
 

@@ -1,7 +1,9 @@
 import { join, normalize } from "node:path/posix";
+import { AppError } from "../../../base/errors.ts";
 import type { BoxPolicy } from "../../../config/agent-options.ts";
 import { maskedPlaces } from "../../../contract/session-secrets.ts";
 import type { SessionPlatformName, SessionRunSpec, SessionVolume } from "../../../contract/session-spec.ts";
+import { requireClusterFit } from "../../../translate/kubernetes-manifests.ts";
 import type { Claim, Refusal } from "../driver.ts";
 import { portClaim, shortHash } from "../port-claim.ts";
 import { isInsideRoots, type PathLookup } from "../stream/file-root.ts";
@@ -19,6 +21,7 @@ export interface SessionAdmission {
 export function admitSession(spec: SessionRunSpec, { platform, policy, disk }: SessionAdmission): Refusal | undefined {
   return (
     (platform === "process" ? refuseCommand(spec, policy) : refuseImage(spec, policy)) ??
+    refuseCluster(spec, platform) ??
     refuseMasks(spec) ??
     refusePorts(spec) ??
     refuseVolumes(spec, platform) ??
@@ -49,6 +52,18 @@ function refuseImage({ template: { image = "" } }: SessionRunSpec, { images }: S
 /** `*` at the end stands for any ending. */
 export function matchesImage(pattern: string, image: string): boolean {
   return pattern.endsWith("*") ? image.startsWith(pattern.slice(0, -1)) : image === pattern;
+}
+
+/** What no Deployment can be asked for, the translation says. */
+function refuseCluster(spec: SessionRunSpec, platform: SessionPlatformName): Refusal | undefined {
+  if (platform !== "kubernetes") return undefined;
+  try {
+    requireClusterFit({ spec });
+    return undefined;
+  } catch (thrown) {
+    if (thrown instanceof AppError) return refuse(thrown.message);
+    throw thrown;
+  }
 }
 
 function refuseMasks(spec: SessionRunSpec): Refusal | undefined {

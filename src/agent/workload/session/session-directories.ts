@@ -3,9 +3,8 @@ import { lstat, mkdir, readlink, rename, rm, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { AppError, errnoOf } from "../../../base/errors.ts";
 import { fromSystemError } from "../../../base/system-error.ts";
-import type { SessionVolume } from "../../../contract/session-spec.ts";
+import type { SessionVolume, VolumeRule } from "../../../contract/session-spec.ts";
 import { insideRoot } from "../../../translate/process-launch.ts";
-import type { VolumeRule } from "../../registry/volume-rules.ts";
 
 export interface SessionPlaces {
   /** The workload's own directory: it goes with the session. */

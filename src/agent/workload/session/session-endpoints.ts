@@ -18,10 +18,10 @@ export function toEndpoints(
   placed: readonly RunEndpoint[],
   { urlHost, boxAddress }: UrlHosts,
 ): readonly SessionEndpoint[] {
-  return placed.map(({ port, protocol, address, hostPort }) => {
+  return placed.map(({ port, protocol, address, hostPort, isElsewhere }) => {
     const known = ports.find((one) => one.port === port && (one.protocol ?? "tcp") === protocol);
     const own = address in WILDCARDS ? (boxAddress() ?? WILDCARDS[address]) : address;
-    const host = urlHost ?? own ?? address;
+    const host = isElsewhere === true ? address : (urlHost ?? own ?? address);
     return {
       name: known?.name ?? String(port),
       url: `${known?.scheme ?? protocol}://${formatPoint(host, hostPort)}`,

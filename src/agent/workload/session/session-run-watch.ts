@@ -128,8 +128,20 @@ export function createRunWatch(deps: RunWatchDeps): RunWatch {
     probe: async () => {
       if (run === undefined || frozen) return;
       const nowMs = clock.monotonicMs();
-      if (ready && nowMs - probedAtMs < PROBE_AGAIN_MS) return;
+      const told = run.told?.();
+      if (told?.isReady === false) ready = false;
+      if (told?.isReady === false || (ready && nowMs - probedAtMs < PROBE_AGAIN_MS)) return;
       probedAtMs = nowMs;
+      if (told !== undefined) {
+        // Where it is reached may come, and change, long after it has begun.
+        const asked = run;
+        const endpoints = await run.endpoints();
+        if (run === asked) {
+          placed = endpoints;
+          ready = true;
+        }
+        return;
+      }
       if (ready) {
         // Looked at from outside: a connection of ours would be use in its eyes, and in the eyes of who counts them.
         misses = isListening() ? 0 : misses + 1;
@@ -146,6 +158,7 @@ export function createRunWatch(deps: RunWatchDeps): RunWatch {
     isReady: () => ready && run !== undefined && !frozen,
     finding: () => {
       if (run === undefined || frozen) return undefined;
+      if (run.told !== undefined) return run.told().finding;
       const openMs = clock.monotonicMs() - sinceMs;
       const isLate = !ready && openMs >= START_WARNING_MS;
       if (!isLate && !(ready && misses >= MISSES)) return undefined;
@@ -156,7 +169,7 @@ export function createRunWatch(deps: RunWatchDeps): RunWatch {
       return { cause: "not-listening", message: `not every port of it accepts${since}: ${where}`, needsRestart: false };
     },
     endpoints: () => (frozen ? [] : placed),
-    hostPorts: () => placed.map(({ hostPort }) => hostPort),
+    hostPorts: () => placed.flatMap(({ hostPort, isElsewhere }) => (isElsewhere === true ? [] : [hostPort])),
     countConnections: () => {
       const wanted = ports();
       const found = wanted.size === 0 ? undefined : sockets();

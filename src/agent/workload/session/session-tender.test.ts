@@ -18,6 +18,9 @@ const MARK = { boxId: "b", workloadId: "app", kind: "session", generation: 1, no
 const asleep = (turn: number): SessionPower => ({ state: "hibernated", turn });
 const awake = (turn: number): SessionPower => ({ state: "running", turn });
 
+/** As a cluster tells it. */
+const TROUBLE = { cause: "image-missing", message: "ImagePullBackOff", needsRestart: false } as const;
+
 function createWorld(spec: Partial<SessionRunSpec> = {}, platform: SessionPlatformName = "process") {
   const clock = createFakeClock();
   const log = createMemoryLog();
@@ -46,7 +49,7 @@ function createWorld(spec: Partial<SessionRunSpec> = {}, platform: SessionPlatfo
     if (state.trouble !== undefined) throw state.trouble;
     return value();
   };
-  const run: SessionRun = {
+  const run: SessionRun & { told?: SessionRun["told"] } = {
     label: "container 1",
     mark: MARK,
     isAdopted: false,
@@ -60,7 +63,19 @@ function createWorld(spec: Partial<SessionRunSpec> = {}, platform: SessionPlatfo
     freeze: () => asked(() => void Object.assign(state, { isFrozen: true })),
     thaw: () => asked(() => void Object.assign(state, { isFrozen: false })),
     isFrozen: () => asked(() => state.isFrozen),
-    endpoints: () => asked(() => [{ port: 80, protocol: "tcp", address: "127.0.0.1", hostPort: 21_000 }] as const),
+    endpoints: () =>
+      asked(
+        () =>
+          [
+            {
+              port: 80,
+              protocol: "tcp",
+              address: "127.0.0.1",
+              hostPort: 21_000,
+              isElsewhere: platform === "kubernetes",
+            },
+          ] as const,
+      ),
     usage: () => asked(() => ({ cpuMs: state.cpuMs, memoryBytes: 1000 })),
     networkPid: () => state.networkPid,
   };
@@ -108,7 +123,19 @@ function createWorld(spec: Partial<SessionRunSpec> = {}, platform: SessionPlatfo
     Object.assign(state, { run: undefined, isIdle: true, isFrozen: false });
     await settle(100);
   };
-  return { clock, log, told, state, tender, workload, settle, start, vanish, status: () => tender.status(workload()) };
+  return {
+    clock,
+    log,
+    told,
+    state,
+    run,
+    tender,
+    workload,
+    settle,
+    start,
+    vanish,
+    status: () => tender.status(workload()),
+  };
 }
 
 test("a session works once its ports accept, and not before", async () => {
@@ -264,4 +291,21 @@ test("a launch that came to nothing is not taken for one that ended while no age
   box.state.isIdle = true;
   await box.settle(100);
   expect(box.state.memory.launched).toBeUndefined();
+});
+
+test("one whose platform tells how it does is asked nothing itself, and has its place once it serves", async () => {
+  const box = createWorld({}, "kubernetes");
+  const report = { isReady: false as boolean, finding: TROUBLE as typeof TROUBLE | undefined };
+  box.run.told = () => report;
+  box.state.accepts = false;
+  await box.start();
+  expect(box.tender.health()).toEqual({ isWorking: false, finding: TROUBLE });
+  Object.assign(report, { isReady: true, finding: undefined });
+  await box.settle(100);
+  expect(box.tender.health()).toEqual({ isWorking: true, finding: undefined });
+  // A port elsewhere is none of this box's.
+  expect(box.tender.hostPorts()).toEqual([]);
+  report.isReady = false;
+  await box.settle(100);
+  expect(box.tender.health().isWorking).toBe(false);
 });

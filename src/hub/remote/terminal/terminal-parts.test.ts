@@ -1,0 +1,69 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { createFakeClock } from "../../../base/clock.fake.ts";
+import { createOutputWindow } from "./output-window.ts";
+import { createRecorder } from "./recorder.ts";
+
+let directory = "";
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "sluice-cast-"));
+});
+afterEach(() => rm(directory, { recursive: true, force: true }));
+
+const FACTS = { session: "b", box: "north-1", operator: "anna", cols: 80, rows: 24 };
+const textOf = (pieces: readonly Uint8Array[] | undefined) =>
+  pieces === undefined ? undefined : Buffer.concat(pieces).toString();
+
+test("what was shown and not acknowledged can be shown again, from any byte of it", () => {
+  const window = createOutputWindow(8);
+  window.push(Buffer.from("abc"));
+  window.push(Buffer.from("defgh"));
+  expect(window.isFull).toBe(true);
+  expect(textOf(window.from(0))).toBe("abcdefgh");
+  expect(textOf(window.from(4))).toBe("efgh");
+  expect(textOf(window.from(8))).toBe("");
+  expect(window.from(9)).toBeUndefined();
+  expect(window.acknowledge(5)).toBe(true);
+  expect(window.isFull).toBe(false);
+  expect(window.from(4)).toBeUndefined();
+  expect(textOf(window.from(5))).toBe("fgh");
+  // A late one takes nothing back, and nobody has what was never shown.
+  expect(window.acknowledge(2)).toBe(true);
+  expect(window.acknowledge(9)).toBe(false);
+  expect(window.unacknowledged).toBe(3);
+});
+
+test("a recording has each piece at its time, and characters whole that came in two pieces", async () => {
+  const clock = createFakeClock();
+  const recorder = await createRecorder(directory, FACTS, { clock });
+  const tick = Buffer.from("✓");
+  recorder.output(tick.subarray(0, 1));
+  await clock.advance(1500);
+  recorder.output(tick.subarray(1));
+  recorder.resize({ cols: 100, rows: 30 });
+  recorder.close();
+  const read = async () => (await readFile(join(directory, "b.cast"), "utf8")).trim().split("\n");
+  await expect.poll(async () => (await read()).length).toBe(3);
+  const [, ...events] = (await read()).map((line) => JSON.parse(line));
+  expect(events).toEqual([
+    [1.5, "o", "✓"],
+    [1.5, "r", "100x30"],
+  ]);
+});
+
+test("a recording that is full or cannot begin ends what it records, and the oldest ones make room", async () => {
+  const clock = createFakeClock();
+  const limits = { fileBytes: 400, totalBytes: 1000 } as const;
+  // Names begin with the time, the newest first.
+  for (const name of ["c", "d"]) await writeFile(join(directory, `${name}.cast`), "x".repeat(400));
+  const recorder = await createRecorder(directory, FACTS, { clock, limits: limits as never });
+  const problems: string[] = [];
+  recorder.onFailed(({ code }) => problems.push(code));
+  recorder.output(Buffer.from("y".repeat(500)));
+  expect(problems).toEqual(["too-large"]);
+  recorder.close();
+  expect((await readdir(directory)).sort()).toEqual(["b.cast", "c.cast"]);
+  await expect(createRecorder(directory, FACTS, { clock })).rejects.toMatchObject({ code: "storage" });
+});

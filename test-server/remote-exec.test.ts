@@ -1,0 +1,106 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { systemClock } from "../src/base/clock.ts";
+import { createRemoteWorld, type RemoteWorld, until } from "./remote-world.ts";
+
+const LIMIT_MS = 60_000;
+const RUNS = process.env["SLUICE_TEST_LONG"] === "1" ? 1000 : 5;
+
+let world: RemoteWorld;
+beforeAll(async () => {
+  world = await createRemoteWorld();
+}, LIMIT_MS);
+afterAll(() => world[Symbol.asyncDispose]());
+
+const exec = (...argv: string[]) => world.start(["exec", world.boxId, "--", ...argv]);
+
+test(
+  "a slow reader gets all that seq writes, and the exit status 0",
+  async () => {
+    const run = exec("/usr/bin/seq", "1", "2000000");
+    run.child.stdout.pause();
+    await systemClock.delay(2000);
+    run.child.stdout.resume();
+    const { code, out, err } = await run.ended;
+    expect({ code, err, bytes: out.length }).toEqual({ code: 0, err: "", bytes: 14_888_896 });
+    expect(out.subarray(-8).toString()).toBe("2000000\n");
+  },
+  LIMIT_MS,
+);
+
+test(
+  "what is piped in arrives whole, with its end",
+  async () => {
+    const bytes = Buffer.alloc(20_000_000, "any bytes \0\xff\r\n", "latin1");
+    const run = exec("/usr/bin/sha256sum");
+    run.child.stdin.end(bytes);
+    const { code, out, err } = await run.ended;
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    expect(out.toString()).toBe(`${createHash("sha256").update(bytes).digest("hex")}  -\n`);
+  },
+  LIMIT_MS,
+);
+
+test(
+  "deaths by signal, outputs that are held on, programs that are not there",
+  async () => {
+    const script = (text: string) =>
+      world.start(["exec", world.boxId, "-v", "--no-stdin", "--", "/bin/sh", "-c", text]);
+    const [killed, held, absent, apart] = await Promise.all([
+      script("kill -9 $$").ended,
+      script("sleep 30 & echo hi; exit 4").ended,
+      exec("/no/such/program").ended,
+      script("echo out; echo err >&2").ended,
+    ]);
+    expect(killed.code).toBe(137);
+    expect(killed.err).toContain("the command was ended by SIGKILL");
+    expect({ code: held.code, out: held.out.toString() }).toEqual({ code: 4, out: "hi\n" });
+    expect(held.err).toContain("still holds its output");
+    expect({ code: absent.code, out: absent.out.toString() }).toEqual({ code: 254, out: "" });
+    expect({ code: apart.code, out: apart.out.toString() }).toEqual({ code: 0, out: "out\n" });
+    expect(apart.err).toContain("err\n");
+  },
+  LIMIT_MS,
+);
+
+test(
+  `true, false and exit 42 are told apart in ${RUNS} runs each`,
+  async () => {
+    const wrong: string[] = [];
+    const programs = [["/bin/true"], ["/bin/false"], ["/bin/sh", "-c", "exit 42"]];
+    let left = RUNS;
+    // An operator may have 16 sessions at a time.
+    const work = async () => {
+      while (left-- > 0) {
+        const ends = await Promise.all(programs.map((argv) => exec(...argv).ended));
+        const codes = ends.map(({ code }) => code).join();
+        if (codes !== "0,1,42") wrong.push(`${codes} ${ends.map(({ err }) => err).join("")}`);
+      }
+    };
+    await Promise.all([work(), work(), work(), work()]);
+    expect(wrong).toEqual([]);
+  },
+  RUNS * 3000 + LIMIT_MS,
+);
+
+test(
+  "a killed agent costs a running command nothing: the same process goes on, and every byte arrives",
+  async () => {
+    const counter = join(world.directory, "count");
+    const run = exec(
+      "/bin/sh",
+      "-c",
+      `echo $$ >> ${counter}; for i in $(seq 1 40); do echo line $i; sleep 0.1; done; exit 7`,
+    );
+    await until(async () => (await readFile(counter, "utf8").catch(() => "")) !== "", "the command runs");
+    await world.box.killAgent("SIGKILL");
+    await world.box.startAgent();
+    const { code, out } = await run.ended;
+    expect(code).toBe(7);
+    expect(out.toString()).toBe(Array.from({ length: 40 }, (_none, index) => `line ${index + 1}\n`).join(""));
+    expect((await readFile(counter, "utf8")).trim().split("\n")).toHaveLength(1);
+  },
+  LIMIT_MS,
+);

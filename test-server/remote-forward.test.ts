@@ -1,0 +1,175 @@
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { connect, createServer, type Server } from "node:net";
+import { delimiter, join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { createRemoteWorld, type RemoteWorld, until } from "./remote-world.ts";
+
+const LIMIT_MS = 90_000;
+const hasRsync = (process.env["PATH"] ?? "").split(delimiter).some((directory) => existsSync(join(directory, "rsync")));
+
+let world: RemoteWorld;
+let server: Server;
+beforeAll(async () => {
+  world = await createRemoteWorld();
+  // Reads to the end before it answers, as `git upload-pack` and dumps of databases do.
+  server = createServer({ allowHalfOpen: true }, (socket) => {
+    let bytes = 0;
+    socket.on("data", (piece) => {
+      bytes += piece.length;
+    });
+    socket.on("end", () => socket.end(`${bytes} bytes`));
+    socket.on("error", () => undefined);
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+}, LIMIT_MS);
+afterAll(async () => {
+  server.close();
+  await world[Symbol.asyncDispose]();
+});
+
+const portOf = (listening: Server | ReturnType<typeof createSocket>) => (listening.address() as { port: number }).port;
+
+async function forward(...forwards: string[]) {
+  const run = world.start(["forward", world.boxId, "--json", ...forwards]);
+  let out = "";
+  run.child.stdout.on("data", (bytes: Buffer) => {
+    out += bytes.toString();
+  });
+  await until(() => out.includes("\n") || run.child.exitCode !== null, "it listens", 30_000);
+  const { forwards: shown } = JSON.parse(out.split("\n")[0] ?? "");
+  const ports: number[] = shown.map(({ local }: { local: string[] }) => Number(local[0]?.split(":").at(-1)));
+  return { ...run, ports };
+}
+
+async function count(port: number | undefined, bytes: number): Promise<string> {
+  const socket = connect({ host: "127.0.0.1", port: port ?? 0, allowHalfOpen: true });
+  socket.end(Buffer.alloc(bytes));
+  let text = "";
+  for await (const piece of socket) text += String(piece);
+  return text;
+}
+
+test(
+  "connections with half-closes, a refused target, and datagrams go through one forward",
+  async () => {
+    const echo = createSocket("udp4");
+    echo.on("message", (bytes, { port, address }) => echo.send(bytes, port, address));
+    echo.bind(0, "127.0.0.1");
+    await once(echo, "listening");
+    const closed = createServer().listen(0, "127.0.0.1");
+    await once(closed, "listening");
+    const dead = portOf(closed);
+    closed.close();
+    const run = await forward(
+      `0:127.0.0.1:${portOf(server)}`,
+      `0:127.0.0.1:${dead}`,
+      `0:127.0.0.1:${portOf(echo)}/udp`,
+    );
+    const [tcp, refused, udp = 0] = run.ports;
+    const sizes = Array.from({ length: 20 }, (_none, index) => index * 50_000);
+    expect(await Promise.all(sizes.map((bytes) => count(tcp, bytes)))).toEqual(sizes.map((bytes) => `${bytes} bytes`));
+    await expect(count(refused, 1)).rejects.toMatchObject({ code: "ECONNRESET" });
+    const answers = [0, 1472, 65_507].map(async (size) => {
+      const socket = createSocket("udp4");
+      // The first datagrams may come before the association on the box is there.
+      const again = setInterval(() => socket.send(Buffer.alloc(size, 7), udp, "127.0.0.1"), 200);
+      const [bytes] = await once(socket, "message", { signal: AbortSignal.timeout(20_000) });
+      clearInterval(again);
+      socket.close();
+      return (bytes as Buffer).length;
+    });
+    expect(await Promise.all(answers)).toEqual([0, 1472, 65_507]);
+    run.child.kill("SIGINT");
+    const { code, err } = await run.ended;
+    expect(code).toBe(0);
+    expect(err).toContain(`127.0.0.1:${dead} cannot be reached`);
+    echo.close();
+  },
+  LIMIT_MS,
+);
+
+test(
+  "a killed hub, with its router, costs neither a command nor a connection anything",
+  async () => {
+    const run = await forward(`0:127.0.0.1:${portOf(server)}`);
+    const socket = connect({ host: "127.0.0.1", port: run.ports[0] ?? 0, allowHalfOpen: true });
+    socket.write(Buffer.alloc(100_000));
+    const text = "for i in $(seq 1 60); do echo line $i; sleep 0.1; done; exit 7";
+    const command = world.start(["exec", world.boxId, "--no-stdin", "--", "/bin/sh", "-c", text]);
+    await once(command.child.stdout, "data");
+    await world.killHub();
+    const { code, out, err } = await command.ended;
+    expect({ code, err: code === 7 ? "" : err }).toEqual({ code: 7, err: "" });
+    expect(out.toString()).toBe(Array.from({ length: 60 }, (_none, index) => `line ${index + 1}\n`).join(""));
+    socket.end(Buffer.alloc(200_000));
+    let answer = "";
+    for await (const piece of socket) answer += String(piece);
+    expect(answer).toBe("300000 bytes");
+    run.child.kill("SIGTERM");
+    expect((await run.ended).code).toBe(0);
+  },
+  LIMIT_MS,
+);
+
+test.skipIf(!hasRsync)(
+  "rsync copies both ways with its own options, and a daemon copies each change (needs rsync)",
+  async () => {
+    const [here, there, back] = ["here", "there", "back"].map((name) => join(world.directory, name)) as [
+      string,
+      string,
+      string,
+    ];
+    await mkdir(join(here, "deep"), { recursive: true });
+    await mkdir(there);
+    await writeFile(join(here, "big"), Buffer.alloc(3_000_000, "x"));
+    await writeFile(join(here, "deep/small"), "first");
+    await writeFile(join(there, "stale"), "goes");
+    const up = await world.start(["rsync", "-a", "--delete", `${here}/`, `${world.boxId}:${there}/`]).ended;
+    expect({ code: up.code, err: up.err }).toEqual({ code: 0, err: "" });
+    expect((await stat(join(there, "big"))).size).toBe(3_000_000);
+    expect(existsSync(join(there, "stale"))).toBe(false);
+    const down = await world.start(["rsync", "-a", `${world.boxId}:${there}/`, `${back}/`]).ended;
+    expect({ code: down.code, err: down.err }).toEqual({ code: 0, err: "" });
+    expect(await readFile(join(back, "deep/small"), "utf8")).toBe("first");
+    const outside = await world.start(["rsync", "-a", `${world.boxId}:/etc/hostname`, `${back}/`]).ended;
+    expect(outside.code).not.toBe(0);
+
+    const options = [
+      "--daemon",
+      "UP",
+      "--name",
+      "site",
+      "--debounce",
+      "0",
+      "-a",
+      `${here}/`,
+      `${world.boxId}:${there}/`,
+    ];
+    const started = await world.start(["rsync", ...options]).ended;
+    expect({ code: started.code, err: started.err }).toEqual({ code: 0, err: "" });
+    await writeFile(join(here, "deep/new"), "second");
+    await until(
+      async () => (await readFile(join(there, "deep/new"), "utf8").catch(() => "")) === "second",
+      "the change arrives",
+      30_000,
+    );
+    await rm(join(here, "big"));
+    const [twice, status] = await Promise.all([
+      world.start(["rsync", ...options]).ended,
+      world.start(["rsync", "--status", "--json"]).ended,
+    ]);
+    expect(twice.code).not.toBe(0);
+    expect(twice.err).toContain("site runs already");
+    const { items } = JSON.parse(status.out.toString());
+    expect(items).toMatchObject([{ name: "site", running: true, direction: "UP" }]);
+    const stopped = await world.start(["rsync", "--stop", "site"]).ended;
+    expect({ code: stopped.code, out: stopped.out.toString() }).toEqual({ code: 0, out: "site is stopped\n" });
+    const after = await world.start(["rsync", "--status"]).ended;
+    expect(after.out.toString()).toBe("no directory is kept in sync\n");
+    expect(existsSync(join(there, "big"))).toBe(true);
+  },
+  LIMIT_MS,
+);

@@ -1,0 +1,131 @@
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { systemClock } from "../src/base/clock.ts";
+import { AppError } from "../src/base/errors.ts";
+import { readProcText } from "../src/base/proc-text.ts";
+import { createProcessTable } from "../src/base/process-table.ts";
+import { sendSignal } from "../src/base/send-signal.ts";
+import { boxViewSchema } from "../src/contract/fleet/box-view.ts";
+import { enrolmentCreatedSchema } from "../src/contract/fleet/token.ts";
+import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
+import { type HubProcess, startHubProcess } from "./hub-process.ts";
+import { MAIN_PROGRAM } from "./main-program.ts";
+import { runSluice } from "./sluice-command.ts";
+
+/** A real hub with its own router, and a real box that allows its operators everything. */
+export interface RemoteWorld extends AsyncDisposable {
+  hub(): HubProcess;
+  /** SIGKILL, and another one in its place with the same store and port. */
+  killHub(): Promise<void>;
+  readonly box: AgentWorld;
+  readonly boxId: string;
+  /** Of this test; goes with the world. */
+  readonly directory: string;
+  /** Starts `sluice ARGS` as an operator would. */
+  start(args: readonly string[], env?: Readonly<Record<string, string>>): Running;
+}
+
+export interface Running {
+  readonly child: ChildProcessWithoutNullStreams;
+  readonly ended: Promise<RunEnd>;
+}
+
+export interface RunEnd {
+  readonly code: number | null;
+  readonly out: Buffer;
+  readonly err: string;
+}
+
+export async function createRemoteWorld(): Promise<RemoteWorld> {
+  await using stack = new AsyncDisposableStack();
+  const directory = await mkdtemp(join(tmpdir(), "sluice-remote-"));
+  stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
+  const dataDir = join(directory, "hub");
+  let hub = await startHubProcess({ dataDir });
+  stack.defer(() => hub[Symbol.asyncDispose]());
+  const policy = {
+    operators: "*",
+    commands: "*",
+    directories: "/",
+    forward: "*",
+    rsync: `${directory}:rw`,
+  };
+  const flags = Object.entries(policy).flatMap(([name, value]) => [`--policy-remote-${name}`, value]);
+  // It outlives its agent by design: whoever made the world ends it.
+  let stateDir = "";
+  stack.defer(() => endHolders(stateDir));
+  const box = stack.use(
+    await createAgentWorld({
+      agentArguments: [...flags, "--policy-remote-shell", "true"],
+      goesToHub: true,
+      server: { rtmpPort: undefined },
+    }),
+  );
+  stateDir = box.stateDir;
+  const made = enrolmentCreatedSchema.parse(await hub.call("POST", "/v1/enrolments", { approve: true }));
+  const { code, text } = await runSluice(box, ["enrol", made.token ?? "", "--hub", hub.origin]);
+  if (code !== 0) throw new AppError("unavailable", `sluice enrol ended with ${code}: ${text}`);
+  await box.startAgent();
+  await box.until(async () => {
+    const view = boxViewSchema.parse(await hub.call("GET", `/v1/boxes/${box.boxId}`));
+    return view.connection === "online";
+  }, `${box.boxId} is at the hub`);
+  const start = (args: readonly string[], env: Readonly<Record<string, string>> = {}): Running => {
+    const child = spawn(process.execPath, ["--no-warnings", MAIN_PROGRAM, ...args], {
+      env: {
+        PATH: process.env["PATH"],
+        HOME: directory,
+        XDG_STATE_HOME: join(directory, "state"),
+        SLUICE_HUB: hub.origin,
+        SLUICE_HUB_TOKEN: hub.adminToken,
+        ...env,
+      },
+    });
+    // A command that leaves takes its pipes with it.
+    child.stdin.on("error", () => undefined);
+    const out: Buffer[] = [];
+    let err = "";
+    child.stdout.on("data", (bytes: Buffer) => out.push(bytes));
+    child.stderr.on("data", (bytes: Buffer) => {
+      err += bytes.toString();
+    });
+    const ended = new Promise<RunEnd>((resolve) => {
+      child.once("close", (status) => resolve({ code: status, out: Buffer.concat(out), err }));
+    });
+    return { child, ended };
+  };
+  const life = stack.move();
+  const killHub = async () => {
+    const { port, adminToken } = hub;
+    await hub.kill();
+    hub = await startHubProcess({ dataDir, port, adminToken });
+  };
+  return {
+    hub: () => hub,
+    killHub,
+    box,
+    boxId: box.boxId,
+    directory,
+    start,
+    [Symbol.asyncDispose]: () => life.disposeAsync(),
+  };
+}
+
+/** Each is named by the state directory of its box. */
+function endHolders(stateDir: string): void {
+  for (const pid of createProcessTable().pids()) {
+    const line = readProcText(`/proc/${pid}/cmdline`) ?? "";
+    if (stateDir !== "" && line.includes("remote-holder") && line.includes(stateDir)) sendSignal(pid, "SIGKILL");
+  }
+}
+
+/** Looks until it is so. Rejects with `timeout`. */
+export async function until(isSo: () => boolean | Promise<boolean>, what: string, timeoutMs = 20_000): Promise<void> {
+  const endMs = systemClock.monotonicMs() + timeoutMs;
+  while (!(await isSo())) {
+    if (systemClock.monotonicMs() > endMs) throw new AppError("timeout", `not within ${timeoutMs} ms: ${what}`);
+    await systemClock.delay(50);
+  }
+}
