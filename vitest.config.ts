@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config";
 import { SlowestFirst } from "./scripts/slowest-first.ts";
 
-/** Tests that hold something to a time in seconds, with real programs: they run after all others, with less beside them. */
+/** Tests that hold something to a time in seconds, with real programs: they run after all others, with nothing beside them but each other. */
 const TIMED = [
   "test-server/health.nginx.test.ts",
   "test-server/disk-frozen.ffmpeg.test.ts",
@@ -56,7 +56,7 @@ export default defineConfig({
           sequence: { groupOrder: 0 },
         },
       },
-      { extends: true, test: { name: "timed", include: TIMED, maxWorkers: 2, sequence: { groupOrder: 1 } } },
+      { extends: true, test: { name: "timed", include: TIMED, maxWorkers: 3, sequence: { groupOrder: 1 } } },
       { extends: true, test: { name: "heavy", include: HEAVY, maxWorkers: 1, sequence: { groupOrder: 2 } } },
     ],
   },

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { runForeground } from "./run-foreground.ts";
+import { runHeld } from "./run-held.ts";
 
 interface Count {
   passed: number;
@@ -32,15 +33,22 @@ const total: Count = { passed: 0, failed: 0, skipped: 0 };
 const failures: string[] = [];
 
 if (patterns.length === 0) {
-  await check("lint", [bin("biome"), "check", "."]);
-  await check("types", [bin("tsc"), "--noEmit"]);
-  await check("house", [process.execPath, "scripts/check-house.ts"]);
-  await check("contract of the router", [process.execPath, "scripts/check-proto.ts"]);
-  await check("tour", [join(root, "scripts/try"), "--check"]);
   const torture = join(root, "scripts/torture");
-  await check("torture", [torture, "--minutes", "0.5", "--seed", "1"]);
-  await check("kill -9 at the effects of an agent", [torture, "--effects", ...(isLong ? [] : ["--every", "8"])]);
-  await check("many restarts", [torture, "--restarts", isLong ? "10000" : "200"]);
+  // The tour and the torture wait more than they work, and have nothing in common: they go on beside each other.
+  await Promise.all([
+    inTurn([
+      ["lint", bin("biome"), "check", "."],
+      ["types", bin("tsc"), "--noEmit"],
+      ["house", process.execPath, "scripts/check-house.ts"],
+      ["contract of the router", process.execPath, "scripts/check-proto.ts"],
+      ["tour", join(root, "scripts/try"), "--check"],
+    ]),
+    inTurn([
+      ["torture", torture, "--minutes", "0.5", "--seed", "1"],
+      ["kill -9 at the effects of an agent", torture, "--effects", ...(isLong ? [] : ["--every", "8"])],
+      ["many restarts", torture, "--restarts", isLong ? "10000" : "200"],
+    ]),
+  ]);
 }
 await runVitest();
 
@@ -48,13 +56,16 @@ for (const failure of failures) console.log(`failed: ${failure}`);
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
 
-async function check(title: string, [file = "", ...rest]: readonly string[]): Promise<void> {
-  console.log(`\n== ${title}`);
-  const code = await runForeground(file, rest, { cwd: root });
-  if (code === 0) total.passed += 1;
-  else {
-    total.failed += 1;
-    failures.push(`${title} (exit ${code})`);
+async function inTurn(checks: readonly (readonly [title: string, file: string, ...args: string[]])[]): Promise<void> {
+  for (const [title, file, ...rest] of checks) {
+    const beganMs = performance.now();
+    const { code, output } = await runHeld(file, rest, { cwd: root });
+    console.log(`\n== ${title} (${Math.round((performance.now() - beganMs) / 1000)} s)\n${output.trimEnd()}`);
+    if (code === 0) total.passed += 1;
+    else {
+      total.failed += 1;
+      failures.push(`${title} (exit ${code})`);
+    }
   }
 }
 
@@ -72,7 +83,14 @@ async function runVitest(): Promise<void> {
       `--outputFile=${outputFile}`,
       ...patterns,
     ],
-    { cwd: root, env: isLong ? { SLUICE_TEST_LONG: "1" } : {} },
+    {
+      cwd: root,
+      env: {
+        // Hundreds of processes start from the same sources: each after the first finds them compiled.
+        NODE_COMPILE_CACHE: join(directory, "compiled"),
+        ...(isLong ? { SLUICE_TEST_LONG: "1" } : {}),
+      },
+    },
   );
   try {
     count(JSON.parse(readFileSync(outputFile, "utf8")) as VitestReport, code);

@@ -1,4 +1,4 @@
-import type { ClientHttp2Session, IncomingHttpHeaders } from "node:http2";
+import { type ClientHttp2Session, constants, type IncomingHttpHeaders } from "node:http2";
 import { fromBinary } from "@bufbuild/protobuf";
 import { AppError, messageOf } from "../base/errors.ts";
 import { createPieceReader, MESSAGE_PREFIX_BYTES, messagePrefix } from "../base/grpc/grpc-messages.ts";
@@ -90,7 +90,7 @@ export function callJoin(
     const onAbort = () => {
       isOver = true;
       hooks.onOver();
-      stream.close();
+      stream.close(constants.NGHTTP2_CANCEL);
       reject(signal.reason);
     };
     signal.addEventListener("abort", onAbort, { once: true });
@@ -146,8 +146,9 @@ export function callJoin(
         if (!stream.writableEnded) stream.end();
       },
       cut: () => {
+        // Without this code the other end could take it for an end in order.
         over({ reason: "broken", message: "this end cut it" });
-        stream.close();
+        stream.close(constants.NGHTTP2_CANCEL);
       },
     });
 
@@ -159,7 +160,7 @@ export function callJoin(
         if (isJoined && handlers === undefined) stream.pause();
       } catch (thrown) {
         over({ reason: "protocol", message: messageOf(thrown) });
-        stream.close();
+        stream.close(constants.NGHTTP2_CANCEL);
       }
     });
     stream.on("drain", () => handlers?.onDrain());

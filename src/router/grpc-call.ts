@@ -45,7 +45,7 @@ export function createGrpcCall(
     if (isBegun || isGone()) return;
     isBegun = true;
     stream.on("wantTrailers", () => {
-      if (stream.destroyed) return;
+      if (stream.destroyed || stream.closed) return;
       stream.sendTrailers(trailers);
       release();
     });

@@ -101,7 +101,9 @@ export function openConnection(
     // Who listens for data makes it flow: calls say when.
     stream.pause();
     if (headers[constants.HTTP2_HEADER_METHOD] !== "POST" || !headers["content-type"]?.startsWith("application/grpc")) {
-      stream.respond({ ":status": 415, "content-type": "text/plain; charset=utf-8" });
+      // It may have been reset before we heard of it.
+      if (!stream.destroyed && !stream.closed)
+        stream.respond({ ":status": 415, "content-type": "text/plain; charset=utf-8" });
       stream.end("gRPC is spoken here over HTTP/2, and nothing else.\n");
       stream.resume();
       return;

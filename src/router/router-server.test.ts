@@ -243,6 +243,25 @@ describe("a router over HTTP/2", () => {
     });
   });
 
+  it("outlives calls that are reset as soon as they are made, and connections that are gone at once", async () => {
+    for (let turn = 0; turn < 20; turn++) {
+      const session = world.connect();
+      for (let index = 0; index < 10; index++) {
+        const method = index % 2 === 0 ? "GET" : "POST";
+        const stream = session.request({ ":method": method, ":path": JOIN, "content-type": "application/grpc" });
+        stream.on("error", () => undefined);
+        stream.close(constants.NGHTTP2_CANCEL);
+      }
+      const side = joinRouter(session, ticketFor({ sid: `reset-${turn}` }));
+      side.stream.close(constants.NGHTTP2_CANCEL);
+      await side.closed;
+      if (turn % 2 === 0) session.destroy();
+    }
+    const { operator } = await pair("after");
+    expect(operator.stream.closed).toBe(false);
+    await expect.poll(() => world.router.list().map(({ id }) => id)).toEqual(["after"]);
+  });
+
   it("terminates a session, and tells why", async () => {
     const { operator, box } = await pair();
     expect(world.router.terminate("s-1", "ended by bob")).toBe(true);

@@ -202,6 +202,7 @@ export function createRouter(options: RouterOptions, deps: RouterDeps): Router {
       return pairing.isDraining;
     },
     serve: (socket: Duplex) => {
+      if (socket.destroyed) return;
       const isFull = connections.size >= options.limits.sessions * CONNECTIONS_PER_SESSION + SPARE_CONNECTIONS;
       if (isFull || draining?.isDone === true) {
         counters.refused(isFull ? "RESOURCE_EXHAUSTED" : "UNAVAILABLE");

@@ -63,7 +63,7 @@ const put = (server: TestServer, id: string) =>
     spec: { input: { url: "test://bars" }, outputs: [{ url: "rtmp://h/l/k" }] },
   });
 
-test.each(FAULTS)("the agent's link survives: $title", async ({ name, args }) => {
+test.concurrent.for(FAULTS)("the agent's link survives: $title", async ({ name, args }, { expect }) => {
   await using server = await createTestServer({ port: 0, rtmpPort: 0, beatMs: 1000 });
   await using world = startLink(server);
   await expect.poll(() => world.link.status().state).toBe("live");

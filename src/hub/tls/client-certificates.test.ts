@@ -6,6 +6,7 @@ import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { MAIN_PROGRAM } from "../../../test-server/main-program.ts";
 import { systemClock } from "../../base/clock.ts";
 import { createHttpFetch } from "../../base/http-fetch.ts";
 import { createMemoryLog, type MemoryLog } from "../../base/log.ts";
@@ -14,7 +15,6 @@ import { runHub, type StartedHub } from "../hub.ts";
 import { sha256, testHubOptions } from "../hub-world.fake.ts";
 import { judgeClientCertificate } from "./client-certificates.ts";
 
-const MAIN = join(import.meta.dirname, "../../main.ts");
 let directory = "";
 const at = (name: string) => join(directory, name);
 const stops: (() => Promise<unknown>)[] = [];
@@ -195,7 +195,7 @@ function startAgent(hub: TlsHub, certificate: string | undefined) {
     at("server-ca.pem"),
   ];
   const args = ["agent", "--config", "/dev/null", "--state-dir", stateDir, "--box-id", "north-1", ...link, ...files];
-  const child: ChildProcess = spawn(process.execPath, ["--no-warnings", MAIN, ...args], {
+  const child: ChildProcess = spawn(process.execPath, ["--no-warnings", MAIN_PROGRAM, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { PATH: process.env["PATH"] },
   });
@@ -284,7 +284,7 @@ test("an agent whose certificate and key do not belong together is not started, 
   const flags = ["--link-cert-file", at("north-1.pem"), "--link-key-file", at("stranger.key")];
   const child = spawn(
     process.execPath,
-    ["--no-warnings", MAIN, "agent", "--config", "/dev/null", "--state-dir", other, ...flags],
+    ["--no-warnings", MAIN_PROGRAM, "agent", "--config", "/dev/null", "--state-dir", other, ...flags],
     {
       stdio: ["ignore", "ignore", "pipe"],
       env: { PATH: process.env["PATH"] },

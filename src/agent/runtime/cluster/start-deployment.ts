@@ -1,5 +1,6 @@
 import { AppError } from "../../../base/errors.ts";
 import { parseBytes } from "../../../contract/quantity.ts";
+import type { VolumeRule } from "../../../contract/session-spec.ts";
 import { ON_STOP_LABEL } from "../../../translate/container-labels.ts";
 import {
   type ClusterPlace,
@@ -10,7 +11,6 @@ import {
   SESSION_LABEL,
   toKubernetesManifests,
 } from "../../../translate/kubernetes-manifests.ts";
-import type { VolumeRule } from "../../registry/volume-rules.ts";
 import type { ClusterKind } from "../cluster-api/cluster-answers.ts";
 import type { ClusterClient, Labels } from "../cluster-api/cluster-client.ts";
 import type { ProcessMark } from "../run-handle.ts";

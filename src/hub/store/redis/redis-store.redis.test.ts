@@ -79,7 +79,7 @@ describe.skipIf(redisRefusal !== undefined)("with a real Redis", () => {
     expect((await other.store.boxes.list({}, { limit: 10 })).items).toEqual([]);
   });
 
-  test("a wrong password is said in the error, and the right one comes in", async () => {
+  test.concurrent("a wrong password is said in the error, and the right one comes in", async ({ expect }) => {
     await using server = await startRedis({ password: "open-sesame" });
     await using right = useStore({ port: server.port, password: "open-sesame" });
     await using wrong = useStore({ port: server.port, password: "let-me-in" });
@@ -90,7 +90,7 @@ describe.skipIf(redisRefusal !== undefined)("with a real Redis", () => {
     expect(message).not.toMatch(/let-me-in/);
   });
 
-  test("a Redis that forgets when it stops is warned of, and one that does not is not", async () => {
+  test.concurrent("a Redis that forgets when it stops is warned of, and one that does not is not", async () => {
     await using careless = await startRedis();
     await using careful = await startRedis({ durable: true });
     const warnings = async ({ port }: RedisServer): Promise<readonly string[]> => {
@@ -109,7 +109,7 @@ describe.skipIf(redisRefusal !== undefined)("with a real Redis", () => {
     expect(await warnings(careful)).toEqual([]);
   });
 
-  test("TLS is spoken, and a server that nobody vouches for is refused", async () => {
+  test.concurrent("TLS is spoken, and a server that nobody vouches for is refused", async () => {
     await using server = await startRedis({ tls: true });
     await using trusting = useStore({ port: server.port, tls: { ca: server.ca ?? "" } });
     await using careful = useStore({ port: server.port, tls: {} });
@@ -120,7 +120,9 @@ describe.skipIf(redisRefusal !== undefined)("with a real Redis", () => {
     expect(await codeOf(plain.store.ping())).toBe("store-unavailable");
   });
 
-  test("a frozen Redis fails verbs within a bounded time, and they go on when it thaws", async () => {
+  test.concurrent("a frozen Redis fails verbs within a bounded time, and they go on when it thaws", async ({
+    expect,
+  }) => {
     await using server = await startRedis();
     await using hub = useStore({ port: server.port });
     await enrol(hub.store, "b");
@@ -135,7 +137,9 @@ describe.skipIf(redisRefusal !== undefined)("with a real Redis", () => {
     expect(await hub.store.expected.change("b", { put: [stream("a")] }, { nowMs: NOW })).toMatchObject({ revision: 1 });
   });
 
-  test("a Redis that is killed and started again loses nothing that was acknowledged, and hubs come back by themselves", async () => {
+  test.concurrent("a Redis that is killed and started again loses nothing that was acknowledged, and hubs come back by themselves", async ({
+    expect,
+  }) => {
     await using server = await startRedis({ durable: true });
     await using one = useStore({ port: server.port, prefix: "f" });
     await using other = useStore({ port: server.port, prefix: "f" });
@@ -180,7 +184,9 @@ describe.skipIf(redisRefusal !== undefined)("with a real Redis", () => {
     expect(hints).toContain("all");
   });
 
-  test("a Redis that is killed while many boxes are changed in one step has changed all of them, or none", async () => {
+  test.concurrent("a Redis that is killed while many boxes are changed in one step has changed all of them, or none", async ({
+    expect,
+  }) => {
     await using server = await startRedis({ durable: true });
     await using hub = useStore({ port: server.port });
     const ids = Array.from({ length: 20 }, (_, n) => `m-${n}`);
@@ -214,7 +220,9 @@ describe.skipIf(redisRefusal !== undefined)("with a real Redis", () => {
     expect(sets[0]?.revision).toBeGreaterThanOrEqual(acknowledged);
   });
 
-  test("Sentinel leads to the new master after a failover, and what the replica had acknowledged is there", async () => {
+  test.concurrent("Sentinel leads to the new master after a failover, and what the replica had acknowledged is there", async ({
+    expect,
+  }) => {
     const password = "open-sesame";
     await using master = await startRedis({ password, durable: true });
     await using replica = await startRedis({ password, replicaOf: master.port, durable: true });
