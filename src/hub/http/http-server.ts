@@ -76,6 +76,8 @@ export async function startHttpServer(
         keepAliveTimeout: KEEP_ALIVE_MS,
         maxHeaderSize: MAX_HEADER_BYTES,
         connectionsCheckingInterval: 5000,
+        // Some clients offer other protocols with any request, and want its answer all the same.
+        shouldUpgradeCallback: ({ headers }: IncomingMessage) => headers.upgrade?.toLowerCase() === "websocket",
       };
       const server =
         options.tls === undefined

@@ -300,6 +300,23 @@ test("HTTP/2 on the hub's port is the router's, and HTTP/1.1 goes on beside it",
   expect((await hub.ask("GET", "/healthz", { token: null })).status).toBe(200);
 });
 
+test("who offers another protocol with a request is answered as if they had not, and a WebSocket where there is none is refused", async () => {
+  const send = async (method: string, path: string, upgrade: string, body = "") => {
+    const socket = connect(Number(new URL(hub.origin).port), "127.0.0.1");
+    const head = `${method} ${path} HTTP/1.1\r\nhost: hub\r\nauthorization: Bearer ${hub.tokens.operator}\r\n`;
+    const asked = `connection: upgrade\r\nupgrade: ${upgrade}\r\ncontent-type: application/json\r\n`;
+    socket.write(`${head}${asked}content-length: ${body.length}\r\n\r\n${body}`);
+    const [first] = (await once(socket, "data")) as [Buffer];
+    socket.destroy();
+    return String(first).split(" ", 2)[1];
+  };
+  expect(await send("GET", "/healthz", "h2c")).toBe("200");
+  expect(await send("POST", "/v1/boxes/north-1/remote", "h2c", JSON.stringify(EXEC))).toBe("201");
+  expect(await send("GET", "/healthz", "websocket")).toBe("200");
+  expect(await send("GET", "/v1/nothing", "websocket")).toBe("404");
+  expect(await send("GET", "/v1/remote/terminal", "h2c")).toBe("400");
+});
+
 test("metrics tell sessions by state and what the router says", async () => {
   const { id } = (await create()).body;
   router.opened(id);
