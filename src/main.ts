@@ -221,7 +221,7 @@ function ownProgram() {
 async function runHolderCommand(config: string | undefined, signal: AbortSignal): Promise<number> {
   try {
     const { runHolder } = await import("./holder/holder.ts");
-    await runHolder(config ?? "", { clock, pid: process.pid }, signal);
+    await runHolder(config ?? "", { clock, pid: process.pid, runProgram: spawner.runProgram }, signal);
     return 0;
   } catch (thrown) {
     const error = toAppError(thrown);

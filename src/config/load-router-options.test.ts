@@ -17,7 +17,7 @@ function load(given: Partial<RouterConfigSources> = {}, file?: string) {
     configFile: file === undefined ? undefined : "/r.yaml",
     strayArguments: [],
     env: {},
-    facts: { hostname: "h", isRoot: false, homeDirectory: "/home/x", cwd: "/work" },
+    facts: { hostname: "h", isRoot: false, homeDirectory: "/home/x", cwd: "/srv" },
     readTextFile: () =>
       file === undefined ? Promise.reject(Object.assign(new Error("none"), { code: "ENOENT" })) : Promise.resolve(file),
     ...given,
@@ -30,7 +30,7 @@ describe("the options of a router", () => {
       id: "router-1",
       server: { host: "0.0.0.0", port: 8444, publicUrl: "https://router-1.example:8444", drainMs: 30_000 },
       tls: undefined,
-      hub: { url: "https://hub.example:8443", tokenFile: "/work/router.token", caFile: undefined },
+      hub: { url: "https://hub.example:8443", tokenFile: "/srv/router.token", caFile: undefined },
       limits: { sessions: 512, sessionsPerOperator: 16, windowBytes: 512 * 1024 ** 2 },
       metrics: undefined,
       log: { level: "info" },

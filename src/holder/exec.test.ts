@@ -58,6 +58,15 @@ describe("the end of a command", () => {
   });
 });
 
+test("outputs can be opened by their names, as programs do", async () => {
+  const { text, err, how } = await run("echo out >/dev/stdout; echo err >/dev/stderr; echo more | tee /dev/stderr");
+  expect({ text, err: err.toString(), how }).toEqual({
+    text: "out\nmore\n",
+    err: "err\nmore\n",
+    how: { kind: "code", code: 0 },
+  });
+});
+
 describe("input", () => {
   test("is bytes, with an end of its own", async () => {
     const bytes = Buffer.concat([
@@ -108,10 +117,13 @@ describe("as another user", () => {
     skip(process.getuid?.() !== 0, "only root can become somebody else");
     const user = { name: "nobody", uid: 65_534, gid: 65_534, home: "/nonexistent", shell: "/bin/sh", isOther: true };
     const grant = grantOf(
-      sh("id -u; id -g; id -G; echo $HOME $USER; grep -E '^Cap(Eff|Prm):' /proc/self/status; exit 127"),
+      sh(
+        "id -u; id -g; id -G; echo $HOME $USER; echo x >/dev/stderr; grep -E '^Cap(Eff|Prm):' /proc/self/status; exit 127",
+      ),
       { user },
     );
-    const { text, how } = await outcomeOf(open(grant));
+    const { text, how, err } = await outcomeOf(open(grant));
+    expect(err.toString()).toBe("x\n");
     const [uid, gid, groups, home, ...capabilities] = text.trim().split("\n");
     expect([uid, gid, groups, home]).toEqual(["65534", "65534", "65534", "/nonexistent nobody"]);
     expect(capabilities.map((line) => line.split("\t")[1])).toEqual(["0000000000000000", "0000000000000000"]);

@@ -2,9 +2,11 @@ import { join } from "node:path";
 import type { Clock, Timer } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
 import { formatLogLine, type Log, type LogLevel } from "../base/log.ts";
+import { createPipePool } from "../base/pipe-pool.ts";
 import { createProcessTable } from "../base/process-table.ts";
 import { createRotatingFile } from "../base/rotating-file.ts";
 import { untilAborted } from "../base/service.ts";
+import type { RunProgram } from "../base/spawn.ts";
 import { type HolderConfig, holderConfigSchema } from "../contract/remote/holder-call.ts";
 import { createWindowLedger } from "../remote/receive-window.ts";
 import { createRouterDialler } from "../remote/router-dialler.ts";
@@ -16,6 +18,7 @@ import { loadPty } from "./terminal.ts";
 export interface HolderDeps {
   readonly clock: Clock;
   readonly pid: number;
+  readonly runProgram: RunProgram;
 }
 
 /** Nobody has used it for this long: the next offer begins another. */
@@ -33,7 +36,9 @@ export async function runHolder(configText: string, deps: HolderDeps, signal: Ab
   const stop = new AbortController();
   const program = `sluice/${config.version}`;
   const dialler = createRouterDialler({ client: program }, { clock, authorities: () => [] });
+  const pipes = createPipePool(`${config.socketPath}.pipes`, { runProgram: deps.runProgram });
   const sessions = createHolderSessions({
+    pipes,
     clock,
     log,
     dialler,
@@ -82,6 +87,7 @@ export async function runHolder(configText: string, deps: HolderDeps, signal: Ab
     await close();
     await sessions.endAll("the holder of the box's sessions was told to end");
     dialler.close();
+    pipes.close();
     log.info("The holder ends");
     await idle();
   }

@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import { createMemoryLog } from "../base/log.ts";
+import { createPipePool } from "../base/pipe-pool.ts";
 import { createProcessTable } from "../base/process-table.ts";
+import { createSpawner } from "../base/spawn.ts";
 import type { RemoteOffer } from "../contract/remote/offer.ts";
 import type { CommandGrant, RemoteGrant } from "../contract/remote/remote-grant.ts";
 import type { Carrier } from "../remote/carrier.ts";
@@ -44,7 +46,10 @@ export function createRemoteWorld(deps: Partial<HolderSessionsDeps> = {}) {
   const directory = mkdtempSync(join(tmpdir(), "sluice-remote-"));
   const log = createMemoryLog();
   let waiting: ((carrier: Carrier) => void) | undefined;
+  const { runProgram } = createSpawner({ ambient: process.env }, { clock: systemClock });
+  const pipes = createPipePool(join(directory, "pipes"), { runProgram });
   const holder = createHolderSessions({
+    pipes,
     clock: systemClock,
     log,
     audit: createAuditLog(join(directory, "remote.log"), { clock: systemClock, onProblem: (text) => log.error(text) }),
@@ -115,6 +120,7 @@ export function createRemoteWorld(deps: Partial<HolderSessionsDeps> = {}) {
         .map((line): Record<string, unknown> => JSON.parse(line)),
     close: async () => {
       await holder.endAll("the test is over");
+      pipes.close();
       rmSync(directory, { recursive: true, force: true });
     },
   };

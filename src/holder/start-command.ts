@@ -1,5 +1,6 @@
 import { accessSync, constants, statSync } from "node:fs";
 import { AppError } from "../base/errors.ts";
+import type { PipePool } from "../base/pipe-pool.ts";
 import { spawnPiped } from "../base/spawn-piped.ts";
 import type { CommandGrant } from "../contract/remote/remote-grant.ts";
 import type { ExecWhat } from "../remote/open-what.ts";
@@ -10,6 +11,7 @@ import { type LoadedPty, startOnTerminal } from "./terminal.ts";
 export interface StartDeps {
   /** `undefined`: this machine has none. */
   readonly pty: LoadedPty | undefined;
+  readonly pipes: PipePool;
 }
 
 /** Throws `refused`: only what was offered, and judged, may be opened. */
@@ -33,7 +35,7 @@ export function requireAsked(what: ExecWhat, { asked }: CommandGrant): void {
 export async function startCommand(
   what: ExecWhat,
   { grant, session }: { readonly grant: CommandGrant; readonly session: string },
-  { pty }: StartDeps,
+  { pty, pipes }: StartDeps,
 ): Promise<RunningCommand> {
   const env = commandEnvironment({
     given: what.env,
@@ -53,7 +55,11 @@ export async function startCommand(
     }
     return startOnTerminal({ ...launch, env, cwd: grant.cwd, size: what.pty }, pty);
   }
-  const child = await spawnPiped({ ...launch, env, cwd: grant.cwd, hasInput: what.stdin });
+  const { uid, gid, isOther } = grant.user;
+  const child = await spawnPiped(
+    { ...launch, env, cwd: grant.cwd, hasInput: what.stdin, owner: isOther ? { uid, gid } : undefined },
+    pipes,
+  );
   return {
     pid: child.pid,
     input: child.input,

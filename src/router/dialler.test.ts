@@ -28,7 +28,7 @@ function join(side: "operator" | "box", sid = "s-1"): Promise<Carrier> {
 function listen(carrier: Carrier) {
   const frames: Buffer[] = [];
   const { promise: end, resolve } = Promise.withResolvers<CarrierEnd>();
-  carrier.listen({ onFrame: (frame) => frames.push(Buffer.from(frame)), onDrain: () => undefined, onEnd: resolve });
+  carrier.listen({ onFrame: (frame) => frames.push(Buffer.concat(frame)), onDrain: () => undefined, onEnd: resolve });
   return { frames, end };
 }
 

@@ -1,5 +1,6 @@
-import { writeSync } from "node:fs";
+import { readlinkSync, writeSync } from "node:fs";
 import type { Writable } from "node:stream";
+import { runAtOnce } from "../../base/run-at-once.ts";
 import type { Console, ForwardedSignal, RawTerminal, Sink } from "./console.ts";
 
 const DEFAULT_SIZE = { cols: 80, rows: 24 };
@@ -47,6 +48,8 @@ function createTerminal(process: ConsoleDeps["process"], type: string): RawTermi
       // However this process ends, short of a SIGKILL: a shell behind a raw terminal cannot be used.
       process.once("exit", restore);
       stdin.setRawMode(true);
+      // Node leaves the terminal turning each LF into CR LF: what programs on the box draw would come apart. The restored mode has it again.
+      runAtOnce("stty", ["-F", readlinkSync("/proc/self/fd/0"), "-opost"]);
       return restore;
     },
   };
