@@ -20,6 +20,17 @@ const HEAVY = [
   "src/agent/tunnel-setup.stunnel.test.ts",
 ];
 
+/** Tests that measure their own process (its memory, its descriptors, its processor time): each has one to itself. */
+const MEASURING = [
+  "src/agent/local-api/local-api.test.ts",
+  "src/agent/runtime/process/linux-process-runtime.test.ts",
+  "src/holder/exec.test.ts",
+  "src/holder/terminal.test.ts",
+  "src/hub/events/box-events.test.ts",
+  "src/hub/logs/logs.test.ts",
+  "src/router/router-memory.test.ts",
+];
+
 /** A test file's suffix names the world it needs; `scripts/test` installs those worlds before it runs them. */
 export default defineConfig({
   test: {
@@ -36,7 +47,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "plain",
-          include: ["src/**/*.*.test.ts", "test-server/**/*.test.ts", "scripts/**/*.test.ts"],
+          include: ["src/**/*.*.test.ts", ...MEASURING, "test-server/**/*.test.ts", "scripts/**/*.test.ts"],
           exclude: [...TIMED, ...HEAVY],
           // Many tests wait for real programs: with one more than cores they wait together.
           maxWorkers: 3,
@@ -48,7 +59,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["src/**/*.test.ts"],
-          exclude: ["**/*.*.test.ts"],
+          exclude: ["**/*.*.test.ts", ...MEASURING],
           // They need no world and leave nothing in the process: one after the other in a process that has the modules
           // already, each takes half the processor time. They come after the plain ones, and fill their end.
           isolate: false,
