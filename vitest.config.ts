@@ -28,7 +28,6 @@ const MEASURING = [
   "src/holder/terminal.test.ts",
   "src/hub/events/box-events.test.ts",
   "src/hub/logs/logs.test.ts",
-  "src/router/router-memory.test.ts",
 ];
 
 /** A test file's suffix names the world it needs; `scripts/test` installs those worlds before it runs them. */
