@@ -1,4 +1,5 @@
 import { accessSync, constants, statSync } from "node:fs";
+import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import type { PipePool } from "../base/pipe-pool.ts";
 import { spawnPiped } from "../base/spawn-piped.ts";
@@ -12,6 +13,7 @@ export interface StartDeps {
   /** `undefined`: this machine has none. */
   readonly pty: LoadedPty | undefined;
   readonly pipes: PipePool;
+  readonly clock: Clock;
 }
 
 /** Throws `refused`: only what was offered, and judged, may be opened. */
@@ -35,7 +37,7 @@ export function requireAsked(what: ExecWhat, { asked }: CommandGrant): void {
 export async function startCommand(
   what: ExecWhat,
   { grant, session }: { readonly grant: CommandGrant; readonly session: string },
-  { pty, pipes }: StartDeps,
+  { pty, pipes, clock }: StartDeps,
 ): Promise<RunningCommand> {
   const env = commandEnvironment({
     given: what.env,
@@ -53,7 +55,7 @@ export async function startCommand(
         "this box has no terminals: the package @lydell/node-pty was not installed with Sluice; commands without a terminal work",
       );
     }
-    return startOnTerminal({ ...launch, env, cwd: grant.cwd, size: what.pty }, pty);
+    return startOnTerminal({ ...launch, env, cwd: grant.cwd, size: what.pty }, { pty, clock });
   }
   const { uid, gid, isOther } = grant.user;
   const child = await spawnPiped(

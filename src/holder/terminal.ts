@@ -1,8 +1,10 @@
+import { writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { constants } from "node:os";
 import { Writable } from "node:stream";
 import { ReadStream } from "node:tty";
-import { AppError, messageOf } from "../base/errors.ts";
+import type { Clock } from "../base/clock.ts";
+import { AppError, errnoOf, messageOf } from "../base/errors.ts";
 import type { ExitStatus } from "../base/spawn.ts";
 import type { RunningCommand, TerminalSize } from "./running-command.ts";
 
@@ -55,7 +57,10 @@ const MAX_SIDE = 10_000;
 const SIGNAL_NAMES = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]));
 
 /** The terminal has its size before its program runs. */
-export function startOnTerminal(launch: TerminalLaunch, pty: LoadedPty): RunningCommand {
+export function startOnTerminal(
+  launch: TerminalLaunch,
+  { pty, clock }: { readonly pty: LoadedPty; readonly clock: Clock },
+): RunningCommand {
   const exited = Promise.withResolvers<ExitStatus>();
   const { cols, rows } = bounded(launch.size);
   const env = Object.entries(launch.env).map(([name, value]) => `${name}=${value}`);
@@ -77,7 +82,7 @@ export function startOnTerminal(launch: TerminalLaunch, pty: LoadedPty): Running
   });
   return {
     pid: started.pid,
-    input: inputOf(terminal),
+    input: inputOf({ fd: started.fd, isOpen: () => isOpen && !terminal.destroyed, clock }),
     output: terminal,
     errors: undefined,
     exited: exited.promise,
@@ -89,15 +94,47 @@ export function startOnTerminal(launch: TerminalLaunch, pty: LoadedPty): Running
 }
 
 const END_OF_FILE = Buffer.from([4]);
+/** What a terminal holds of what nobody has read. */
+const PIECE_BYTES = 4096;
+const RETRY_MS = { first: 2, most: 50 } as const;
 
-/** A terminal has no half-close: its end of file is a character. */
-function inputOf(terminal: ReadStream): Writable {
+interface TerminalInput {
+  /** Of the master's side; it does not block. */
+  readonly fd: number;
+  readonly isOpen: () => boolean;
+  readonly clock: Clock;
+}
+
+/**
+ * What is typed. The kernel calls a terminal writable while its program does not read and nothing more fits: whoever asks it by `poll`
+ * spins. So it is tried, and tried again later and later. A terminal has no half-close: its end of file is a character.
+ */
+function inputOf({ fd, isOpen, clock }: TerminalInput): Writable {
+  const put = (bytes: Uint8Array, done: (error?: Error | null) => void, from = 0, waitMs: number = RETRY_MS.first) => {
+    let at = from;
+    let nextMs = waitMs;
+    while (at < bytes.length) {
+      // What nobody can read any more goes nowhere; how the command ended is told elsewhere.
+      if (!isOpen()) break;
+      try {
+        at += writeSync(fd, bytes, at, Math.min(bytes.length - at, PIECE_BYTES));
+        nextMs = RETRY_MS.first;
+      } catch (thrown) {
+        const errno = errnoOf(thrown);
+        if (errno === "EIO") break;
+        if (errno !== "EAGAIN") {
+          done(thrown instanceof Error ? thrown : new AppError("internal", messageOf(thrown)));
+          return;
+        }
+        clock.timer(nextMs, () => put(bytes, done, at, Math.min(nextMs * 2, RETRY_MS.most)));
+        return;
+      }
+    }
+    done();
+  };
   return new Writable({
-    write: (bytes: Buffer, _encoding, done) => void terminal.write(bytes, (error) => done(error)),
-    final: (done) => {
-      if (terminal.destroyed) done();
-      else terminal.write(END_OF_FILE, () => done());
-    },
+    write: (bytes: Buffer, _encoding, done) => put(bytes, done),
+    final: (done) => put(END_OF_FILE, done),
   });
 }
 
