@@ -73,7 +73,7 @@ export function planSession(session: Session, held: SessionProgress | undefined,
     laterPower: home === undefined ? undefined : laterPower(session, home),
     wantsBox: more.wantsBox,
     isOver: more.isOver ?? false,
-    dueMs: dueOf(session, home, seen.nowMs),
+    dueMs: dueOf(session, { home, leaving, seen }),
   });
 
   const { ending } = session;
@@ -282,10 +282,28 @@ function endingReason(homeId: string | undefined, home: BoxFacts | undefined, le
   return waits.length === 0 ? "nothing of it is left" : `${waits.join(", ")} has not let go of it yet`;
 }
 
-function dueOf({ wish, ending }: Session, home: BoxFacts | undefined, nowMs: number): number | undefined {
+/** Until a box that tells nothing of a session is asked again whether it has taken over the set without it. */
+const LOOK_AGAIN_MS = 1000;
+
+function dueOf(
+  { id, wish, ending }: Session,
+  {
+    home,
+    leaving,
+    seen: { boxes, nowMs },
+  }: { readonly home: BoxFacts | undefined; readonly leaving: readonly LeavingBox[]; readonly seen: SessionSeen },
+): number | undefined {
+  const parting = [...(ending === undefined ? [] : [home]), ...leaving.map(({ box }) => boxes.get(box))];
+  if (parting.some((facts) => facts !== undefined && isWordAwaited(id, facts))) return nowMs + LOOK_AGAIN_MS;
   const lostAtMs = home?.lostAtMs;
   const isAwaited = wish.onLost === "move" && ending === undefined && lostAtMs !== undefined && lostAtMs > nowMs;
   return isAwaited ? lostAtMs : undefined;
+}
+
+/** What a box without any session has applied calls for no lap: who waits for that word alone must look. */
+function isWordAwaited(id: string, facts: BoxFacts): boolean {
+  const isSilent = ownPart(id, facts.set).length === 0 && statusOf(id, facts) === undefined;
+  return facts.lostAtMs === undefined && isSilent && !hasLetGo(id, facts);
 }
 
 function turnOf(

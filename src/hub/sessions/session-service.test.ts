@@ -237,6 +237,23 @@ test("a session that moves is started only after the old box has let go of it, h
   expect(awakeOn()).toEqual(["south"]);
 });
 
+test("a box that says late that it has taken over the set without its last session is asked again soon", async () => {
+  const box = await addBox("north");
+  startHub();
+  await put();
+  await turn(3);
+  await end();
+  await clock.advance(20);
+  box.isBehind = true;
+  await turn(2);
+  expect(box.here.size).toBe(0);
+  expect(await viewOf()).toMatchObject({ state: "stopping", reason: "north has not let go of it yet" });
+  box.isBehind = false;
+  await box.step();
+  await clock.advance(1500);
+  expect(await leftovers()).toEqual(NOTHING);
+});
+
 test("a wish for another box moves it there, its data or not", async () => {
   await addBox("north");
   await addBox("south");

@@ -23,6 +23,8 @@ export interface FakeBox {
   readonly unused: Set<string>;
   /** Sessions that have done their work. */
   readonly over: Set<string>;
+  /** It tells what it has stopped before it says that it has taken over the set without it. */
+  isBehind: boolean;
   /** As after its memory of the hub was exchanged for another: it keeps what nobody names, and tells of it. */
   facts: SessionFacts;
   /** The process of its agent. */
@@ -126,6 +128,7 @@ export async function createFakeBox(
     refuses,
     unused,
     over,
+    isBehind: false,
     facts: { ...FACTS, ...wish.facts },
     run: "session",
     step: async () => {
@@ -141,7 +144,7 @@ export async function createFakeBox(
       const report = {
         ...reportOf(id, box.run, ++sequence),
         sentAt: new Date(clock.wallMs()).toISOString(),
-        applied: { epoch, revision },
+        applied: { epoch, revision: box.isBehind ? revision - 1 : revision },
         sessions: box.facts,
         workloads: [...here.values()].map((held) => statusOf(held, epoch)),
       };
