@@ -37,7 +37,7 @@ test("bash completes commands, options and values from the program itself", asyn
   };
   expect(await complete("stre")).toEqual(["stream"]);
   expect(await complete("box", "enrol-token", "")).toEqual(["create", "ls", "rm"]);
-  expect(await complete("token", "create", "x", "--role", "")).toEqual(["admin", "operator", "viewer"]);
+  expect(await complete("token", "create", "x", "--role", "")).toEqual(["admin", "operator", "viewer", "router"]);
 });
 
 test("a hub that is not there completes nothing and says nothing", async () => {
