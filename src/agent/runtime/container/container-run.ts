@@ -4,6 +4,7 @@ import type { Log } from "../../../base/log.ts";
 import { toContainerLimits } from "../../../translate/container-request.ts";
 import type { EngineClient } from "../engine-api/engine-client.ts";
 import type { ProcessMark, SessionRun, StopLadder, StopOutcome } from "../run-handle.ts";
+import { type ContainerExit, isLive } from "./container-facts.ts";
 import type { ContainerWatch, WatchedContainer } from "./container-watch.ts";
 import { limitContainer } from "./limit-container.ts";
 
@@ -32,6 +33,8 @@ const PATIENCE_MS = 15_000;
 const AGAIN_MS = 1000;
 /** How often the end is asked for beside what events tell. */
 const LOOK_MS = 500;
+/** Until an end by SIGKILL is asked about once more. */
+const REASON_MS = 300;
 const SHOWN_ID = 12;
 
 export function containerLabel(id: string): string {
@@ -44,10 +47,19 @@ export function createContainerRun(parts: RunParts, deps: RunDeps): SessionRun {
   let isGone = false;
   let stopping: Promise<StopOutcome> | undefined;
 
-  const exited = watched.gone.then((exit) => {
+  const exited = watched.gone.then(async (first) => {
     isGone = true;
-    return { ...exit, isAdopted: parts.isAdopted, atMonotonicMs: clock.monotonicMs() };
+    const atMonotonicMs = clock.monotonicMs();
+    return { ...(await withReason(first)), isAdopted: parts.isAdopted, atMonotonicMs };
   });
+
+  /** The engine learns of a kill at the memory limit by another way than of the end, and sometimes later. */
+  const withReason = async (exit: ContainerExit): Promise<ContainerExit> => {
+    if (exit.signal !== "SIGKILL" || exit.reason !== undefined || stopping !== undefined) return exit;
+    await clock.delay(REASON_MS, deps.signal).catch(() => undefined);
+    const later = await deps.watch.look(id).catch(() => undefined);
+    return later === undefined || isLive(later) ? exit : later.exit;
+  };
 
   /** After what was done: the engine's word on it, for whoever asks next. */
   const done = async (action: Promise<void>): Promise<void> => {
