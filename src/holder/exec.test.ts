@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../base/clock.ts";
@@ -115,6 +116,8 @@ describe("input", () => {
 describe("as another user", () => {
   test("it has that user's groups, home and nothing of ours", async ({ skip }) => {
     skip(process.getuid?.() !== 0, "only root can become somebody else");
+    const asNobody = spawnSync("/bin/sh", ["-c", ":"], { uid: 65_534, gid: 65_534 });
+    skip(asNobody.status !== 0, "nobody but root may run programs on this machine");
     const user = { name: "nobody", uid: 65_534, gid: 65_534, home: "/nonexistent", shell: "/bin/sh", isOther: true };
     const grant = grantOf(
       sh(

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createFakeClock } from "../../base/clock.fake.ts";
+import { systemClock } from "../../base/clock.ts";
 import { readLog } from "./read-log.ts";
 
 let directory: string;
@@ -29,7 +30,12 @@ function follow(lines: number) {
     for await (const piece of readLog({ path, lines, follow: true }, clock, stop.signal)) seen.text += piece;
   })();
   const until = async (expected: string) => {
-    for (let turn = 0; turn < 400 && seen.text !== expected; turn++) await clock.advance(250);
+    // Files are read in real time, whatever the clock of the reader says.
+    const endMs = systemClock.monotonicMs() + 10_000;
+    while (seen.text !== expected && systemClock.monotonicMs() < endMs) {
+      await clock.advance(250);
+      await systemClock.delay(1);
+    }
     expect(seen.text).toBe(expected);
   };
   const end = async () => {

@@ -10,7 +10,7 @@ let directory: string;
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), "sluice-volumes-"));
 });
-afterEach(() => rm(directory, { recursive: true, force: true }));
+afterEach(() => rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 }));
 
 const file = () => join(directory, "volume_rules.json");
 const open = () =>

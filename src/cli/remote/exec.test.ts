@@ -220,7 +220,17 @@ test("it says so after two seconds without a link, and gives up when the box no 
   const clock = createFakeClock();
   const world = createRemoteWorld((channel) => channel.accept(), { clock });
   const { context, exit } = start(["north-1", "--", "x"], () => undefined, { world, clock });
-  await clock.advance(10);
+  const isJoined = () => {
+    try {
+      return world.carrier() !== undefined;
+    } catch {
+      return false;
+    }
+  };
+  while (!isJoined()) {
+    await clock.advance(1);
+    await systemClock.delay(1);
+  }
   for (let count = 0; count < 10_000; count++) world.rejoinFaults.push(new AppError("unavailable", "no route"));
   world.carrier().break();
   await clock.advance(1900);
