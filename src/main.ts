@@ -4,7 +4,6 @@ import { appendFileSync, existsSync, fstatSync, readFileSync, writeSync } from "
 import { mkdir, readFile } from "node:fs/promises";
 import { homedir, hostname } from "node:os";
 import { dirname } from "node:path";
-import { getCACertificates } from "node:tls";
 import { cleanupWithoutAgent } from "./agent/local-api/cleanup-without-agent.ts";
 import { createRegistry } from "./agent/registry/registry.ts";
 import { createProcessRuntime } from "./agent/runtime/process/linux-process-runtime.ts";
@@ -96,8 +95,8 @@ function createRemoteTools(stops: StopSignals): RemoteTools {
     },
     createDialler: async ({ ca }) => {
       const { createRouterDialler } = await import("./remote/router-dialler.ts");
-      // What a hub is trusted by may be its router's too; a router may as well have a certificate that everybody trusts.
-      const authorities = ca === undefined ? [] : [ca, ...getCACertificates("default")];
+      // What a hub is trusted by may be its router's too.
+      const authorities = ca === undefined ? [] : [ca];
       return createRouterDialler({ client: program }, { clock, authorities: () => authorities });
     },
     random: systemRandom,

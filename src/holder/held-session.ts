@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { getCACertificates } from "node:tls";
 import type { Clock, Timer } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
@@ -22,7 +21,7 @@ export interface HeldSession {
   readonly id: string;
   readonly operator: string;
   /** Joins with this offer's ticket; an earlier carrier gives way. */
-  join(offer: RemoteOffer, ca: string | undefined): void;
+  join(offer: RemoteOffer): void;
   end(by: KilledByName, reason: string): void;
   view(): HeldSessionView;
   /** Nothing of it is left here. */
@@ -135,18 +134,14 @@ export function createHeldSession(first: RemoteOffer, grant: RemoteGrant, deps: 
     }
   };
 
-  const dialUntilJoined = async (offer: RemoteOffer, ca: string | undefined, signal: AbortSignal) => {
+  const dialUntilJoined = async (offer: RemoteOffer, signal: AbortSignal) => {
     const { kind } = offer.operation;
     const isInteractive = kind === "shell" || kind === "attach" || (kind === "exec" && offer.operation.pty);
-    // The hub's word on its router's authority; else what this box trusts for its hub, beside the usual ones.
-    const beside = ca === undefined ? undefined : [ca, ...getCACertificates("default")].join("\n");
-    const authority = offer.router.ca ?? beside;
-    const router = authority === undefined ? offer.router : { ...offer.router, ca: authority };
     const untilMs = clock.monotonicMs() + JOIN_MS;
     for (;;) {
       try {
         const lane = isInteractive ? "interactive" : "bulk";
-        return await deps.dialler.join({ router, ticket: offer.ticket, lane }, {}, signal);
+        return await deps.dialler.join({ router: offer.router, ticket: offer.ticket, lane }, {}, signal);
       } catch (thrown) {
         // One that cannot be reached has not seen the ticket.
         const isAway = thrown instanceof AppError && thrown.code === "unavailable";
@@ -156,9 +151,9 @@ export function createHeldSession(first: RemoteOffer, grant: RemoteGrant, deps: 
     }
   };
 
-  const run = async (offer: RemoteOffer, ca: string | undefined, stop: AbortController) => {
+  const run = async (offer: RemoteOffer, stop: AbortController) => {
     try {
-      const carrier = await dialUntilJoined(offer, ca, stop.signal);
+      const carrier = await dialUntilJoined(offer, stop.signal);
       const ended = session.carry(carrier);
       state = "open";
       resume?.clear();
@@ -193,13 +188,13 @@ export function createHeldSession(first: RemoteOffer, grant: RemoteGrant, deps: 
     id,
     operator,
     over: over.promise,
-    join: (offer, ca) => {
+    join: (offer) => {
       if (ending !== undefined) return;
       joining?.abort(new AppError("cancelled", "a newer offer came"));
       joining = new AbortController();
       const stop = joining;
       resume?.clear();
-      void run(offer, ca, stop);
+      void run(offer, stop);
     },
     end: (by, why) => finish(by, why, new AppError("cancelled", why)),
     view: () => ({

@@ -21,6 +21,8 @@ export interface HolderSessionsDeps
   readonly audit: AuditLog;
   readonly version: string;
   readonly pid: number;
+  /** What this box knows its hub by, as of the last offer: its routers are known by it too. PEM. */
+  readonly trust: (ca: string | undefined) => void;
 }
 
 /** All remote sessions that this process holds, and the commands that go on without one. */
@@ -78,7 +80,7 @@ export function createHolderSessions(deps: HolderSessionsDeps): HolderSessions {
     });
   };
 
-  const begin = ({ offer, grant, ca }: OfferCall) => {
+  const begin = ({ offer, grant }: OfferCall) => {
     if (isDraining) throw new AppError("unavailable", "this holder takes no new session: a newer one does");
     if (sessions.size >= MAX_SESSIONS) {
       throw new AppError("exhausted", `this box holds ${MAX_SESSIONS} remote sessions already`);
@@ -111,13 +113,14 @@ export function createHolderSessions(deps: HolderSessionsDeps): HolderSessions {
       sessions.delete(id);
       tell();
     });
-    session.join(offer, ca);
+    session.join(offer);
     tell();
   };
 
   return {
     offer: (call) => {
       const { offer } = call;
+      deps.trust(call.ca);
       const known = sessions.get(offer.session);
       if (known !== undefined) {
         if (known.operator !== offer.operator) throw new AppError("refused", "the session is another operator's");
@@ -127,7 +130,7 @@ export function createHolderSessions(deps: HolderSessionsDeps): HolderSessions {
           operator: offer.operator,
           operation: describeMasked(offer.operation),
         });
-        known.join(offer, call.ca);
+        known.join(offer);
         return "joined again";
       }
       if (call.isKnown) {

@@ -35,13 +35,17 @@ export async function runHolder(configText: string, deps: HolderDeps, signal: Ab
   const { log, idle } = createHolderLog(join(config.logDirectory, "holder.log"), clock);
   const stop = new AbortController();
   const program = `sluice/${config.version}`;
-  const dialler = createRouterDialler({ client: program }, { clock, authorities: () => [] });
+  let authorities: readonly string[] = [];
+  const dialler = createRouterDialler({ client: program }, { clock, authorities: () => authorities });
   const pipes = createPipePool(`${config.socketPath}.pipes`, { runProgram: deps.runProgram });
   const sessions = createHolderSessions({
     pipes,
     clock,
     log,
     dialler,
+    trust: (ca) => {
+      authorities = ca === undefined ? [] : [ca];
+    },
     program,
     version: config.version,
     pid: deps.pid,

@@ -53,6 +53,7 @@ export function createRemoteWorld(deps: Partial<HolderSessionsDeps> = {}) {
     clock: systemClock,
     log,
     audit: createAuditLog(join(directory, "remote.log"), { clock: systemClock, onProblem: (text) => log.error(text) }),
+    trust: () => undefined,
     dialler: {
       join: (_target, _hooks, signal) =>
         new Promise((resolve, reject) => {

@@ -2,7 +2,9 @@ import type { z } from "zod";
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
+import { everyItem } from "./store/page.ts";
 import type { Store } from "./store/store.ts";
+import { createTurns } from "./turns.ts";
 
 /**
  * Objects on which many claim parts: ports of a box, seats on it. Each change is one conditional write, decided again where another
@@ -40,18 +42,7 @@ export function createSheets<Sheet>(
   { store, clock, random }: SheetsDeps,
 ): Sheets<Sheet> {
   /** Within this hub one change of a sheet waits for the one before it; only hubs race. */
-  const turns = new Map<string, Promise<unknown>>();
-
-  const inTurn = async <Answer>(id: string, act: () => Promise<Answer>): Promise<Answer> => {
-    const before = turns.get(id);
-    const mine = (before ?? Promise.resolve()).then(act, act);
-    turns.set(id, mine);
-    try {
-      return await mine;
-    } finally {
-      if (turns.get(id) === mine) turns.delete(id);
-    }
-  };
+  const inTurn = createTurns();
 
   const toSheet = (body: unknown): Sheet => {
     const parsed = schema.safeParse(body);
@@ -79,11 +70,8 @@ export function createSheets<Sheet>(
         }
       }),
     list: async function* () {
-      for (let after: string | undefined; ; ) {
-        const page = await store.objects.list(kind, { after, limit: SHEETS_A_PAGE });
-        for (const { id, body } of page.items) yield { id, sheet: toSheet(body) };
-        if (page.next === undefined) return;
-        after = page.next;
+      for await (const { id, body } of everyItem((page) => store.objects.list(kind, page), SHEETS_A_PAGE)) {
+        yield { id, sheet: toSheet(body) };
       }
     },
   };

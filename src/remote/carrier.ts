@@ -1,3 +1,5 @@
+import { END_REASONS } from "../contract/remote/end-reason.ts";
+
 /** One gRPC call on which both ends of a session have met: it carries whole frames, in order, until it ends. */
 export interface Carrier {
   readonly sessionId: string;
@@ -22,19 +24,8 @@ export interface CarrierHandlers {
   onEnd(end: CarrierEnd): void;
 }
 
-/** The router's own words (`EndReason` of `router.proto`); `broken`: the connection ended without any. */
-export const CARRIER_END_REASONS = [
-  "peer-done",
-  "peer-lost",
-  "rendezvous-timeout",
-  "replaced",
-  "idle",
-  "max-age",
-  "terminated",
-  "draining",
-  "protocol",
-  "broken",
-] as const;
+/** The router's own words; `broken`: the connection ended without any. */
+export const CARRIER_END_REASONS = [...END_REASONS, "broken"] as const;
 export type CarrierEndReason = (typeof CARRIER_END_REASONS)[number];
 
 export interface CarrierEnd {

@@ -2,7 +2,9 @@ import { type ClientHttp2Session, constants, type IncomingHttpHeaders } from "no
 import { fromBinary } from "@bufbuild/protobuf";
 import { AppError, messageOf } from "../base/errors.ts";
 import { createPieceReader, MESSAGE_PREFIX_BYTES, messagePrefix } from "../base/grpc/grpc-messages.ts";
-import { type Ended, EndReason, JoinResponseSchema } from "../contract/proto/sluice/router/v1/router_pb.js";
+import { decodeGrpcMessage } from "../base/grpc/grpc-status.ts";
+import { type Ended, JoinResponseSchema } from "../contract/proto/sluice/router/v1/router_pb.js";
+import { endReasonOf } from "../contract/remote/end-reason-number.ts";
 import type { Carrier, CarrierEnd, CarrierEndReason, CarrierHandlers } from "./carrier.ts";
 
 export const JOIN_PATH = "/sluice.router.v1.RouterService/Join";
@@ -26,17 +28,6 @@ const EMPTY = Buffer.alloc(0);
 /** Below this a copy is cheaper than another piece. */
 const COPY_BYTES = 2048;
 
-const REASONS: Readonly<Record<number, CarrierEndReason>> = {
-  [EndReason.PEER_DONE]: "peer-done",
-  [EndReason.PEER_LOST]: "peer-lost",
-  [EndReason.RENDEZVOUS_TIMEOUT]: "rendezvous-timeout",
-  [EndReason.REPLACED]: "replaced",
-  [EndReason.IDLE]: "idle",
-  [EndReason.MAX_AGE]: "max-age",
-  [EndReason.TERMINATED]: "terminated",
-  [EndReason.DRAINING]: "draining",
-  [EndReason.PROTOCOL]: "protocol",
-};
 /** What an end before the beginning means for who wanted to join. */
 const REFUSALS: Readonly<Partial<Record<CarrierEndReason, string>>> = {
   "rendezvous-timeout": "timeout",
@@ -78,25 +69,29 @@ export function callJoin(
     let isOver = false;
     let trailers: IncomingHttpHeaders = {};
 
-    const over = (end: CarrierEnd) => {
-      if (isOver) return;
+    /** False: it was over before. */
+    const leave = (): boolean => {
+      if (isOver) return false;
       isOver = true;
       signal.removeEventListener("abort", onAbort);
       hooks.onOver();
+      return true;
+    };
+    const over = (end: CarrierEnd) => {
+      if (!leave()) return;
       if (!isJoined) reject(toRefusal(end));
       else if (handlers === undefined) earlyEnd = end;
       else handlers.onEnd(end);
     };
     const onAbort = () => {
-      isOver = true;
-      hooks.onOver();
+      leave();
       stream.close(constants.NGHTTP2_CANCEL);
       reject(signal.reason);
     };
     signal.addEventListener("abort", onAbort, { once: true });
 
     const onEnded = ({ reason, message }: Ended) => {
-      over({ reason: REASONS[reason] ?? "broken", message });
+      over({ reason: endReasonOf(reason) ?? "broken", message });
       stream.end();
     };
     const onMessage = (pieces: readonly Uint8Array[]) => {
@@ -175,14 +170,13 @@ export function callJoin(
     stream.on("error", () => undefined);
     stream.on("close", () => {
       const status = String(trailers["grpc-status"] ?? "");
-      if (!isJoined && status !== "" && status !== "0" && !isOver) {
-        isOver = true;
-        signal.removeEventListener("abort", onAbort);
-        hooks.onOver();
-        const text = decodeURIComponent(String(trailers["grpc-message"] ?? "")) || `gRPC status ${status}`;
-        return reject(new AppError(STATUSES[status] ?? "unavailable", `the router ${url} refuses: ${text}`));
+      const isRefused = !isJoined && status !== "" && status !== "0";
+      if (!isRefused) {
+        over({ reason: "broken", message: `the connection to the router ${url} broke` });
+      } else if (leave()) {
+        const text = decodeGrpcMessage(String(trailers["grpc-message"] ?? "")) || `gRPC status ${status}`;
+        reject(new AppError(STATUSES[status] ?? "unavailable", `the router ${url} refuses: ${text}`));
       }
-      over({ reason: "broken", message: `the connection to the router ${url} broke` });
     });
     stream.write(first);
   });

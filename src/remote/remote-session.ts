@@ -86,7 +86,8 @@ export function createRemoteSession(
   let receivedBytes = 0;
   let lap: Lap | undefined;
   let isGreeted = false;
-  let isClosing = false;
+  /** It is to be over, for this reason. */
+  let closing: SessionEnd | undefined;
   /** The carrier takes no datagram, which never wait. */
   let isFull = false;
   let over: SessionEnd | undefined;
@@ -120,7 +121,7 @@ export function createRemoteSession(
     if (left === undefined) return;
     if (end.reason === "broken" || end.reason === "protocol" || end.reason === "replaced") left.carrier.cut();
     left.end(end);
-    if (isClosing) finish({ code: undefined, message: "closed" });
+    if (closing !== undefined) finish(closing);
   };
   /** The session cannot go on. */
   const lose = (error: AppError) => {
@@ -167,7 +168,8 @@ export function createRemoteSession(
     if (channels.size >= MAX_CHANNELS) {
       return refuse(new AppError("exhausted", `a session has at most ${MAX_CHANNELS} channels at once`));
     }
-    if (isClosing || take === undefined) return refuse(new AppError("unavailable", "this end opens nothing any more"));
+    if (closing !== undefined || take === undefined)
+      return refuse(new AppError("unavailable", "this end opens nothing any more"));
     let what: OpenWhat;
     try {
       what = fromOpen(body.value);
@@ -179,11 +181,11 @@ export function createRemoteSession(
     take(channel, what);
   };
   const onClose = ({ code, message }: { readonly code: string; readonly message: string }) => {
-    if (!isClosing) queue.last(closeBody(undefined));
-    isClosing = true;
-    acknowledger.now();
+    if (closing === undefined) queue.last(closeBody(undefined));
     const text = message === "" ? "the other end has closed the session" : message;
-    finish({ code: code === "" ? undefined : code, message: text });
+    closing ??= { code: code === "" ? undefined : code, message: text };
+    acknowledger.now();
+    finish(closing);
   };
   const onControl = ({ channel: id, body }: Pick<ControlFrame, "channel" | "body">) => {
     if (body.case === "close") onClose(body.value);
@@ -287,7 +289,7 @@ export function createRemoteSession(
     },
     open: (what) => {
       if (side !== "operator") throw new AppError("internal", "only the operator's side opens channels");
-      if (over !== undefined || isClosing) throw new AppError("unavailable", "the session is over");
+      if (over !== undefined || closing !== undefined) throw new AppError("unavailable", "the session is over");
       lastChannel += 1;
       const channel = make(lastChannel, what);
       queue.control(lastChannel, { case: "open", value: toOpen(what, WINDOW_LIMITS.firstBytes) });
@@ -297,9 +299,9 @@ export function createRemoteSession(
       take = given;
     },
     close: (problem) => {
-      if (isClosing || over !== undefined) return;
-      isClosing = true;
-      if (lap === undefined) finish({ code: problem?.code, message: problem?.message ?? "closed" });
+      if (closing !== undefined || over !== undefined) return;
+      closing = { code: problem?.code, message: problem?.message ?? "closed" };
+      if (lap === undefined) finish(closing);
       else queue.last(closeBody(problem));
     },
     closed: closed.promise,

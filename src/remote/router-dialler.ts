@@ -1,5 +1,6 @@
 import { type ClientHttp2Session, connect } from "node:http2";
 import type { Duplex } from "node:stream";
+import { getCACertificates } from "node:tls";
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { Clock, Timer } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
@@ -37,13 +38,13 @@ export interface RouterDialler {
 
 export interface RouterDiallerDeps {
   readonly clock: Clock;
-  /** PEM of authorities beside those of the system, for all routers. */
+  /** PEM of authorities beside those of the system: for routers that name none of their own. */
   readonly authorities: () => readonly string[];
   /** A connection to this router that is there without dialling: it runs in this process. */
   readonly connectionTo?: (router: RouterAddress) => Duplex | undefined;
 }
 
-/** `stock servers move 0.6 MB/s at 50 ms`: what is on its way on a link of 100 ms must fit. Credit of the session's own bounds memory. */
+/** What is on its way on a link of 100 ms must fit: a stock window carries 0.6 MB/s over 50 ms. A session's own credit bounds memory. */
 const STREAM_WINDOW_BYTES = 8 * 1024 * 1024;
 const CONNECTION_WINDOW_BYTES = 32 * 1024 * 1024;
 const CONNECT_LIMIT_MS = 10_000;
@@ -64,12 +65,18 @@ export function createRouterDialler(
 ): RouterDialler {
   const lines = new Map<string, Line>();
 
+  /** `undefined`: the system's. */
+  const trustedFor = ({ ca }: RouterAddress): string[] | undefined => {
+    if (ca !== undefined) return [ca];
+    const own = authorities();
+    return own.length === 0 ? undefined : [...own, ...getCACertificates("default")];
+  };
   const dial = (key: string, router: RouterAddress): Line => {
-    const { url, ca } = router;
+    const { url } = router;
     const ready = connectionTo?.(router);
-    const given = [...authorities(), ...(ca === undefined ? [] : [ca])];
+    const ca = trustedFor(router);
     const session = connect(url, {
-      ...(given.length === 0 ? {} : { ca: given }),
+      ...(ca === undefined ? {} : { ca }),
       settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
       ALPNProtocols: ["h2"],
       ...(ready === undefined ? {} : { createConnection: () => ready }),
@@ -112,7 +119,7 @@ export function createRouterDialler(
   return {
     join: async ({ router, ticket, lane }, { onWaiting }, signal) => {
       signal.throwIfAborted();
-      const key = `${lane} ${router.url} ${router.ca ?? ""}`;
+      const key = [lane, router.url, router.ca ?? authorities().join("")].join(" ");
       const known = lines.get(key);
       const line = known === undefined || known.session.closed || known.session.destroyed ? dial(key, router) : known;
       line.rest?.clear();

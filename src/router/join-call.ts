@@ -3,16 +3,12 @@ import type { Clock } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
 import { MESSAGE_PREFIX_BYTES, readPrefix } from "../base/grpc/grpc-messages.ts";
 import { toAppError } from "../contract/error-code.ts";
-import {
-  EndReason,
-  type Join,
-  JoinRequestSchema,
-  JoinResponseSchema,
-} from "../contract/proto/sluice/router/v1/router_pb.js";
+import { type Join, JoinRequestSchema, JoinResponseSchema } from "../contract/proto/sluice/router/v1/router_pb.js";
+import { END_REASON_NUMBERS } from "../contract/remote/end-reason-number.ts";
 import type { GrpcCall } from "./grpc-call.ts";
 import type { Membership, SidePort } from "./pairing.ts";
 import { type Relay, startRelay } from "./relay.ts";
-import type { SessionEnd, SessionEndReason } from "./session-end.ts";
+import type { SessionEnd } from "./session-end.ts";
 
 /** A call of `Join`, from its first message to its end. */
 export interface JoinCall extends SidePort<JoinCall> {
@@ -34,18 +30,6 @@ export interface JoinCallDeps {
 
 const MAX_JOIN_BYTES = 16 * 1024;
 
-const REASONS: Readonly<Record<SessionEndReason, EndReason>> = {
-  "peer-done": EndReason.PEER_DONE,
-  "peer-lost": EndReason.PEER_LOST,
-  "rendezvous-timeout": EndReason.RENDEZVOUS_TIMEOUT,
-  replaced: EndReason.REPLACED,
-  idle: EndReason.IDLE,
-  "max-age": EndReason.MAX_AGE,
-  terminated: EndReason.TERMINATED,
-  draining: EndReason.DRAINING,
-  protocol: EndReason.PROTOCOL,
-};
-
 export function startJoinCall(call: GrpcCall, deps: JoinCallDeps): JoinCall {
   const { stream } = call;
   let head: Buffer = Buffer.alloc(0);
@@ -59,7 +43,7 @@ export function startJoinCall(call: GrpcCall, deps: JoinCallDeps): JoinCall {
     call.send(toBinary(JoinResponseSchema, create(JoinResponseSchema, message)));
   const sayEnded = (end: SessionEnd) => {
     hasSaidEnd = true;
-    say({ message: { case: "ended", value: { reason: REASONS[end.reason], message: end.message } } });
+    say({ message: { case: "ended", value: { reason: END_REASON_NUMBERS[end.reason], message: end.message } } });
   };
   const refuse = (thrown: unknown) => {
     const error = toAppError(thrown);

@@ -1,9 +1,10 @@
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
+import type { EndReasonName } from "../contract/remote/end-reason.ts";
 import type { TicketClaims } from "../contract/remote/ticket.ts";
 import type { RouterEvent, RouterSession } from "./router.ts";
 import type { RouterCounters } from "./router-counters.ts";
-import type { SessionEnd, SessionEndReason } from "./session-end.ts";
+import type { SessionEnd } from "./session-end.ts";
 
 /** One end of a session, as the pairing speaks to it. */
 export interface SidePort<Self> {
@@ -195,7 +196,7 @@ export function createPairing<Port extends SidePort<Port>>(
 
   const memberOf = (session: Session<Port>, side: Side<Port>): Membership => {
     const isMember = () => sessions.get(session.id) === session && session.sides[side.name] === side;
-    const leave = (reason: SessionEndReason, own: string, peer: string) => {
+    const leave = (reason: EndReasonName, own: string, peer: string) => {
       if (!isMember()) return;
       const end: SessionEnd = { reason, message: own, by: side.name };
       endSession(session, end, { [OTHER[side.name]]: { reason, message: peer } });

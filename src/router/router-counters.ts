@@ -1,4 +1,4 @@
-import type { SessionEndReason } from "./session-end.ts";
+import type { EndReasonName } from "../contract/remote/end-reason.ts";
 
 export type RelayDirection = "to_box" | "from_box";
 
@@ -6,7 +6,7 @@ export type RelayDirection = "to_box" | "from_box";
 export interface RouterCounters {
   met(seconds: number): void;
   relayed(direction: RelayDirection, bytes: number): void;
-  ended(reason: SessionEndReason): void;
+  ended(reason: EndReasonName): void;
   /** A call that could not begin, by the name of its gRPC status. */
   refused(status: string): void;
   /** A reader that has not read for long: counted once for each time. */
@@ -25,7 +25,7 @@ export interface RouterGauges {
 const RENDEZVOUS_BOUNDS_SECONDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 /** Ends that are as they should be, and those that have a counter of their own, are no errors. */
-const ERROR_OF_END: Partial<Record<SessionEndReason, string>> = {
+const ERROR_OF_END: Partial<Record<EndReasonName, string>> = {
   "peer-lost": "PEER_LOST",
   "rendezvous-timeout": "RENDEZVOUS_TIMEOUT",
   replaced: "REPLACED",

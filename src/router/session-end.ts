@@ -1,22 +1,10 @@
-/** How a session ended at a router. Names are those of `EndReason` in the contract. */
+import type { EndReasonName } from "../contract/remote/end-reason.ts";
+
+/** How a session ended at a router. */
 export interface SessionEnd {
-  readonly reason: SessionEndReason;
+  readonly reason: EndReasonName;
   /** One sentence for people. */
   readonly message: string;
   /** The side that went first; absent: the router ended it. */
   readonly by?: "operator" | "box";
 }
-
-export type SessionEndReason =
-  /** Both sides closed in order. */
-  | "peer-done"
-  /** A side's connection broke; may be joined again. */
-  | "peer-lost"
-  | "rendezvous-timeout"
-  /** A side joined again: the newest wins. */
-  | "replaced"
-  | "idle"
-  | "max-age"
-  | "terminated"
-  | "draining"
-  | "protocol";

@@ -132,7 +132,8 @@ export function createAttendedEngine(platform: AttendedPlatform, deps: AttendedE
       try {
         await (await load()).discard(workloadId, rules);
       } catch (thrown) {
-        log.warn(`What ${workloadId} left is removed later: ${messageOf(thrown)}`);
+        // One that never was there since this agent began has most likely nothing of it.
+        log[hasAnswered ? "warn" : "debug"](`What ${workloadId} left is removed later: ${messageOf(thrown)}`);
       }
     },
     run: async (signal, given) => {

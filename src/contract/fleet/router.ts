@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { END_REASONS } from "../remote/end-reason.ts";
 import { routerAddressSchema } from "../remote/offer.ts";
 import { instantSchema } from "./page.ts";
 
@@ -13,20 +14,6 @@ export const routerIdSchema = z
 
 const countSchema = z.int().min(0);
 
-/** `EndReason` of the contract of the router, in the words of this API. */
-export const ROUTER_END_REASONS = [
-  "peer-done",
-  "peer-lost",
-  "rendezvous-timeout",
-  "replaced",
-  "idle",
-  "max-age",
-  "terminated",
-  "draining",
-  "protocol",
-] as const;
-export type RouterEndReason = (typeof ROUTER_END_REASONS)[number];
-
 /**
  * What has happened to a session at a router: both ends have met (`open`); or they are parted (`parted`) for this reason, and the
  * router has forgotten it.
@@ -36,7 +23,7 @@ export const routerChangeSchema = z.discriminatedUnion("what", [
   z.object({
     id: z.string().min(1).max(64),
     what: z.literal("parted"),
-    reason: z.enum(ROUTER_END_REASONS),
+    reason: z.enum(END_REASONS),
     /** The end that went first; absent: the router itself. */
     by: z.enum(["operator", "box"]).optional(),
     /** One sentence. */

@@ -6,6 +6,7 @@ import type { Report } from "../../contract/report.ts";
 import { createHeldLease } from "../held-lease.ts";
 import type { Presence } from "../life/presence.ts";
 import type { AlertState } from "../store/alerts.ts";
+import { everyItem } from "../store/page.ts";
 import type { Store } from "../store/store.ts";
 import { boxOf, createAlertBook } from "./alert-book.ts";
 import { type ActiveCondition, conditionsOf, offlineCondition } from "./alert-condition.ts";
@@ -151,21 +152,14 @@ export function createAlertKeeper(deps: AlertKeeperDeps): AlertKeeper {
 
   const refresh = async () => {
     const found: AlertRule[] = [];
-    for (let after: string | undefined; ; ) {
-      const page = await store.objects.list(ALERT_RULE, { after, limit: PAGE });
-      found.push(...page.items.flatMap((object) => ruleOf(object) ?? []));
-      if (page.next === undefined) break;
-      after = page.next;
+    for await (const object of everyItem((page) => store.objects.list(ALERT_RULE, page), PAGE)) {
+      const rule = ruleOf(object);
+      if (rule !== undefined) found.push(rule);
     }
     rules = found.filter(({ enabled }) => enabled);
     isReadingRules = false;
     const seen: AlertState[] = [];
-    for (let after: string | undefined; ; ) {
-      const page = await store.alerts.list({ after, limit: PAGE });
-      seen.push(...page.items);
-      if (page.next === undefined) break;
-      after = page.next;
-    }
+    for await (const state of everyItem((page) => store.alerts.list(page), PAGE)) seen.push(state);
     book.replace(seen);
   };
 

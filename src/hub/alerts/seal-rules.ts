@@ -2,6 +2,7 @@ import { AppError, messageOf } from "../../base/errors.ts";
 import { type Service, untilAborted } from "../../base/service.ts";
 import type { HubContext } from "../hub-context.ts";
 import type { StoredObject } from "../store/objects.ts";
+import { everyItem } from "../store/page.ts";
 import { ALERT_RULE, type AlertRule, ruleOf, sealWebhook, signingSecret, webhookAddress } from "./alert-rule.ts";
 
 const PAGE = 200;
@@ -50,12 +51,9 @@ export function createRuleSealer({
 
   const sealAll = async () => {
     const counts = { sealed: 0, clear: 0, lost: 0, none: 0 };
-    let after: string | undefined;
-    do {
-      const page = await store.objects.list(ALERT_RULE, { after, limit: PAGE });
-      for (const object of page.items) counts[await seal(object)]++;
-      after = page.next;
-    } while (after !== undefined);
+    for await (const object of everyItem((page) => store.objects.list(ALERT_RULE, page), PAGE)) {
+      counts[await seal(object)]++;
+    }
     if (counts.sealed > 0)
       log.info(`Encrypted ${counts.sealed} webhooks, whose addresses and secrets lay in the store as they are`);
     if (counts.clear > 0) {

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { rolloutPutSchema } from "../../contract/fleet/rollout.ts";
 import { parseSelector } from "../../contract/fleet/selector.ts";
 import type { StoredObject } from "../store/objects.ts";
+import { everyItem } from "../store/page.ts";
 import type { Store } from "../store/store.ts";
 import type { Rollout } from "./plan-rollouts.ts";
 
@@ -21,15 +22,11 @@ export const MAX_FAILED_SHOWN = 100;
 
 export async function listRollouts(store: Store): Promise<readonly Rollout[]> {
   const rollouts: Rollout[] = [];
-  for (let after: string | undefined; ; ) {
-    const page = await store.objects.list(ROLLOUT_KIND, { after, limit: 1000 });
-    for (const object of page.items) {
-      const rollout = toRollout(object);
-      if (rollout !== undefined) rollouts.push(rollout);
-    }
-    if (page.next === undefined) return rollouts;
-    after = page.next;
+  for await (const object of everyItem((page) => store.objects.list(ROLLOUT_KIND, page))) {
+    const rollout = toRollout(object);
+    if (rollout !== undefined) rollouts.push(rollout);
   }
+  return rollouts;
 }
 
 /** `undefined` for what no version of this program wrote. */

@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import type { RouterEndReason } from "../../contract/fleet/router.ts";
+import type { EndReasonName } from "../../contract/remote/end-reason.ts";
 import { readTicket, type TicketClaims } from "../../contract/remote/ticket.ts";
 import type { CreateRouter } from "../hub.ts";
 import type { MountedRouter, MountedSession } from "./mounted-router.ts";
@@ -13,7 +13,7 @@ export interface FakeRouter extends MountedRouter {
   waiting(id: string): void;
   opened(id: string): void;
   move(id: string, bytes: { readonly toBox: number; readonly fromBox: number }): void;
-  parted(id: string, reason: RouterEndReason, message?: string): void;
+  parted(id: string, reason: EndReasonName, message?: string): void;
 }
 
 export interface FakeRouterMaker {

@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import type { RouterEndReason } from "../../contract/fleet/router.ts";
+import type { EndReasonName } from "../../contract/remote/end-reason.ts";
 
 /** A router that runs in this process, as far as the hub needs it. `src/router` makes it, and whoever wires the hub puts it in. */
 export interface MountedRouter {
@@ -30,7 +30,7 @@ export type MountedEvent =
       readonly session: MountedSession;
       /** `by`: the end that went first; absent: the router itself, or nobody knows. */
       readonly end: {
-        readonly reason: RouterEndReason;
+        readonly reason: EndReasonName;
         readonly message: string;
         readonly by?: "operator" | "box" | undefined;
       };

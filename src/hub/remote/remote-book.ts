@@ -3,9 +3,10 @@ import type { HubContext } from "../hub-context.ts";
 import type { NewAuditEntry } from "../store/audit-log.ts";
 import type { NewEvent } from "../store/event-log.ts";
 import type { StoredObject } from "../store/objects.ts";
-import type { Page } from "../store/page.ts";
+import { everyItem, type Page } from "../store/page.ts";
 import { notFound } from "../store/store-error.ts";
 import type { WriteContext } from "../store/write-context.ts";
+import { createTurns } from "../turns.ts";
 import {
   describeRemote,
   isDetached,
@@ -89,19 +90,8 @@ export function createRemoteBook({ store, clock }: Pick<HubContext, "store" | "c
   const known = new Map<string, Remote>();
   /** Being written: they count. */
   const pending = new Map<string, string>();
-  const turns = new Map<string, Promise<unknown>>();
+  const inTurn = createTurns();
   const listeners = new Set<(ended: EndedRemote) => void>();
-
-  const inTurn = async <Answer>(id: string, act: () => Promise<Answer>): Promise<Answer> => {
-    const before = turns.get(id);
-    const mine = (before ?? Promise.resolve()).then(act, act);
-    turns.set(id, mine);
-    try {
-      return await mine;
-    } finally {
-      if (turns.get(id) === mine) turns.delete(id);
-    }
-  };
 
   const read = async (kind: string, id: string): Promise<Remote | undefined> => {
     const object = await store.objects.get(kind, id);
@@ -220,11 +210,8 @@ export function createRemoteBook({ store, clock }: Pick<HubContext, "store" | "c
     refresh: async () => {
       const before = new Set(known.keys());
       const found = new Map<string, Remote>();
-      for (let after: string | undefined; ; ) {
-        const page = await store.objects.list(REMOTE_KIND, { after, limit: PAGE });
-        for (const remote of page.items.flatMap(parsed)) found.set(remote.id, remote);
-        if (page.next === undefined) break;
-        after = page.next;
+      for await (const object of everyItem((page) => store.objects.list(REMOTE_KIND, page), PAGE)) {
+        for (const remote of parsed(object)) found.set(remote.id, remote);
       }
       for (const [id, remote] of found) {
         const held = known.get(id);
@@ -241,15 +228,10 @@ export function createRemoteBook({ store, clock }: Pick<HubContext, "store" | "c
     trim: async () => {
       const nowMs = clock.wallMs();
       let kept = 0;
-      for (let after: string | undefined; ; ) {
-        const page = await store.objects.list(REMOTE_PAST_KIND, { after, limit: PAGE });
-        for (const object of page.items) {
-          const endedMs = toRemote(object)?.endedMs ?? object.updatedMs;
-          if (nowMs - endedMs < PAST_KEPT_MS && kept < PAST_KEPT) kept++;
-          else await store.objects.delete(REMOTE_PAST_KIND, object.id, { nowMs });
-        }
-        if (page.next === undefined) return;
-        after = page.next;
+      for await (const object of everyItem((page) => store.objects.list(REMOTE_PAST_KIND, page), PAGE)) {
+        const endedMs = toRemote(object)?.endedMs ?? object.updatedMs;
+        if (nowMs - endedMs < PAST_KEPT_MS && kept < PAST_KEPT) kept++;
+        else await store.objects.delete(REMOTE_PAST_KIND, object.id, { nowMs });
       }
     },
     onEnded: (listener) => void listeners.add(listener),

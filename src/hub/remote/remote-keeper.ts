@@ -3,6 +3,7 @@ import { operatorOf } from "../auth/authenticator.ts";
 import type { HubContext } from "../hub-context.ts";
 import { createLapBell, runLeasedLaps } from "../leased-laps.ts";
 import type { OperatorToken } from "../store/operator-tokens.ts";
+import { everyItem } from "../store/page.ts";
 import type { Hint } from "../store/store.ts";
 import { decideRemote } from "./decide-remote.ts";
 import type { RemoteBook } from "./remote-book.ts";
@@ -29,7 +30,6 @@ const KEYS_MS = 60_000;
 /** What was missed by every hint is found by then. */
 const LIST_MS = { shared: 5000, own: 60_000 } as const;
 const TRIM_MS = 5 * 60_000;
-const TOKENS_A_PAGE = 1000;
 
 /**
  * Ends what has lasted too long, what nobody came to, and what nobody has a right to any more. Every hub does, for all sessions:
@@ -63,12 +63,8 @@ export function createRemoteKeeper({ context, manyHubs, book, keys, routers }: R
 
   const readTokens = async (): Promise<ReadonlyMap<string, OperatorToken>> => {
     const tokens = new Map<string, OperatorToken>();
-    for (let after: string | undefined; ; ) {
-      const page = await store.operatorTokens.list({ after, limit: TOKENS_A_PAGE });
-      for (const token of page.items) tokens.set(token.id, token);
-      if (page.next === undefined) return tokens;
-      after = page.next;
-    }
+    for await (const token of everyItem((page) => store.operatorTokens.list(page))) tokens.set(token.id, token);
+    return tokens;
   };
 
   const problemOfOperator = (token: OperatorToken | undefined, { operator }: Remote): string | undefined => {

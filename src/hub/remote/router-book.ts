@@ -5,6 +5,7 @@ import type { RouterAddress } from "../../contract/remote/offer.ts";
 import { isoOf } from "../fleet/write-of.ts";
 import type { HubContext } from "../hub-context.ts";
 import type { StoredObject } from "../store/objects.ts";
+import { everyItem } from "../store/page.ts";
 import type { WriteContext } from "../store/write-context.ts";
 
 /** Where the ends of sessions can meet: this hub's own router, and those that have said that they are there. */
@@ -171,14 +172,9 @@ export function createRouterBook(
     refresh: async () => {
       await tellOwn();
       const found = new Map<string, RouterRecord>();
-      for (let after: string | undefined; ; ) {
-        const page = await store.objects.list(ROUTER_KIND, { after, limit: 100 });
-        for (const object of page.items) {
-          const router = toRouter(object);
-          if (router !== undefined) found.set(object.id, router);
-        }
-        if (page.next === undefined) break;
-        after = page.next;
+      for await (const object of everyItem((page) => store.objects.list(ROUTER_KIND, page))) {
+        const router = toRouter(object);
+        if (router !== undefined) found.set(object.id, router);
       }
       const nowMs = clock.wallMs();
       for (const [id, { heardMs }] of found) {

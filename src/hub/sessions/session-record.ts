@@ -2,6 +2,7 @@ import { z } from "zod";
 import { placementSchema, SESSION_STATES, sessionWishSchema } from "../../contract/fleet/session.ts";
 import { sessionPowerSchema, volumeRuleSchema } from "../../contract/session-spec.ts";
 import type { StoredObject } from "../store/objects.ts";
+import { everyItem } from "../store/page.ts";
 import type { Store } from "../store/store.ts";
 
 /** What people ask of a session. Only they move its revision. */
@@ -104,15 +105,11 @@ export async function listSessions(
   known?: ReadonlyMap<string, Session>,
 ): Promise<readonly Session[]> {
   const sessions: Session[] = [];
-  for (let after: string | undefined; ; ) {
-    const page = await store.objects.list(SESSION_KIND, { after, limit: 1000 });
-    for (const object of page.items) {
-      const before = known?.get(object.id);
-      const isSame = before?.revision === object.revision && before.createdMs === object.createdMs;
-      const session = isSame ? before : toSession(object);
-      if (session !== undefined) sessions.push(session);
-    }
-    if (page.next === undefined) return sessions;
-    after = page.next;
+  for await (const object of everyItem((page) => store.objects.list(SESSION_KIND, page))) {
+    const before = known?.get(object.id);
+    const isSame = before?.revision === object.revision && before.createdMs === object.createdMs;
+    const session = isSame ? before : toSession(object);
+    if (session !== undefined) sessions.push(session);
   }
+  return sessions;
 }

@@ -10,6 +10,7 @@ import { maskWorkload, unmaskWorkload } from "../../contract/mask-workload.ts";
 import { isoOf } from "../fleet/write-of.ts";
 import type { BoxReport } from "../store/box-report.ts";
 import type { StoredObject } from "../store/objects.ts";
+import { everyItem } from "../store/page.ts";
 import type { Store } from "../store/store.ts";
 import { statusOf } from "./plan-session.ts";
 import {
@@ -36,11 +37,8 @@ export async function readSessionView(
 export async function countSessions(store: Pick<Store, "objects">): Promise<Record<SessionState, number>> {
   const counts = Object.fromEntries(SESSION_STATES.map((state) => [state, 0])) as Record<SessionState, number>;
   const states = new Map<string, StoredObject>();
-  for (let after: string | undefined; ; ) {
-    const page = await store.objects.list(SESSION_STATE_KIND, { after, limit: 1000 });
-    for (const object of page.items) states.set(object.id, object);
-    if (page.next === undefined) break;
-    after = page.next;
+  for await (const object of everyItem((page) => store.objects.list(SESSION_STATE_KIND, page))) {
+    states.set(object.id, object);
   }
   for (const session of await listSessions(store)) {
     counts[stateOf(session, toProgress(states.get(session.id), session) ?? firstProgress(session))]++;

@@ -23,6 +23,19 @@ export interface PageQuery<Body, Item> extends PageRequest {
   readonly pick: (body: Body) => Item | undefined;
 }
 
+/** Every item of a list, page by page: `list` is called with each page's place until there is none more. */
+export async function* everyItem<Item>(
+  list: (page: PageRequest) => Promise<Page<Item>>,
+  limit: number = MAX_PAGE,
+): AsyncGenerator<Item> {
+  for (let after: string | undefined; ; ) {
+    const page = await list({ after, limit });
+    yield* page.items;
+    if (page.next === undefined) return;
+    after = page.next;
+  }
+}
+
 /** Walks a collection until the page is full. One item more than asked for is looked for, so that `next` is never a lie. */
 export async function readPage<Body, Item>(
   engine: Engine,

@@ -9,6 +9,7 @@ import {
   type TunnelRole,
 } from "../../contract/tunnel-spec.ts";
 import type { StoredObject } from "../store/objects.ts";
+import { everyItem } from "../store/page.ts";
 import type { Store } from "../store/store.ts";
 
 /** What people ask of a tunnel, and what was found for it. Only their changes move its revision, and a busy port. */
@@ -136,15 +137,11 @@ export async function listTunnels(
   known?: ReadonlyMap<string, Tunnel>,
 ): Promise<readonly Tunnel[]> {
   const tunnels: Tunnel[] = [];
-  for (let after: string | undefined; ; ) {
-    const page = await store.objects.list(TUNNEL_KIND, { after, limit: 1000 });
-    for (const object of page.items) {
-      const before = known?.get(object.id);
-      const isSame = before?.revision === object.revision && before.createdMs === object.createdMs;
-      const tunnel = isSame ? before : toTunnel(object);
-      if (tunnel !== undefined) tunnels.push(tunnel);
-    }
-    if (page.next === undefined) return tunnels;
-    after = page.next;
+  for await (const object of everyItem((page) => store.objects.list(TUNNEL_KIND, page))) {
+    const before = known?.get(object.id);
+    const isSame = before?.revision === object.revision && before.createdMs === object.createdMs;
+    const tunnel = isSame ? before : toTunnel(object);
+    if (tunnel !== undefined) tunnels.push(tunnel);
   }
+  return tunnels;
 }
