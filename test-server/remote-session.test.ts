@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,7 +7,10 @@ import { expect, test } from "vitest";
 import { systemClock } from "../src/base/clock.ts";
 import { createProcessTable } from "../src/base/process-table.ts";
 import type { RemoteOperation } from "../src/contract/remote/operation.ts";
+import { parseRemoteKey, publicTextOf } from "../src/contract/remote/remote-key.ts";
 import { outcomeOf } from "../src/holder/remote-world.fake.ts";
+import { createProofHub, newKeyPair } from "../src/remote/proof-hub.fake.ts";
+import { proveToBox } from "../src/remote/proven-carrier.ts";
 import { createWindowLedger } from "../src/remote/receive-window.ts";
 import { createRemoteSession } from "../src/remote/remote-session.ts";
 import { createRouterDialler } from "../src/remote/router-dialler.ts";
@@ -37,6 +41,9 @@ test("a command outlives its agent and its link, is begun once, and is lost only
   });
   const untilConnected = () => world.until(() => world.server.room.count() === 1, "the agent is connected");
 
+  const hub = createProofHub();
+  const pem = () => readFileSync(join(world.stateDir, "remote_key.pem"), "utf8");
+
   const begin = (argv: string[], operator = "ada") => {
     const id = randomUUID();
     const operation: RemoteOperation = { kind: "exec", argv, pty: false, detach: false };
@@ -44,7 +51,10 @@ test("a command outlives its agent and its link, is begun once, and is lost only
       { side: "operator", program: "test/1" },
       { clock: systemClock, newId: randomUUID, ledger: createWindowLedger() },
     );
-    const offer = (attempt: number) => {
+    let attempt = 1;
+    const facts = () => ({ session: id, attempt, operator, operation, router: { id: ROUTER_ID, url: router.url } });
+    const offer = (given: number) => {
+      attempt = given;
       const command = `c-${randomUUID()}`;
       world.server.commands.send({
         id: command,
@@ -58,19 +68,26 @@ test("a command outlives its agent and its link, is begun once, and is lost only
           operator,
           operation,
           limits: { idleSeconds: 600, maxSeconds: 600, resumeSeconds: 120 },
+          proof: hub.proof(),
         },
       });
       return answerOf(world, command);
     };
-    const joinHere = async () => {
+    const joinHere = async (given: number) => {
+      attempt = given;
       const target = {
         router: { id: ROUTER_ID, url: router.url },
         ticket: ticketFor({ sid: id }),
         lane: "bulk",
       } as const;
       const carrier = await dialler.join(target, {}, AbortSignal.timeout(30_000));
-      session.carry(carrier).catch(() => undefined);
-      return carrier;
+      const { privateKey, key } = newKeyPair();
+      const ticket = hub.ticketFor(facts(), { box: world.boxId, key });
+      const boxKey = publicTextOf(parseRemoteKey(pem(), "the box's key"));
+      const task = { session: id, box: world.boxId, attempt: given, isSealed: false, ticket, privateKey, boxKey };
+      const proven = await proveToBox(carrier, task, { clock: systemClock });
+      session.carry(proven).catch(() => undefined);
+      return proven;
     };
     const open = () =>
       session.open({ kind: "exec", argv, env: {}, cwd: undefined, user: undefined, pty: undefined, stdin: false });
@@ -83,7 +100,7 @@ test("a command outlives its agent and its link, is begun once, and is lost only
     const count = join(tmpdir(), `sluice-begun-${randomUUID()}`);
     const script = `echo begun >>${count}; i=0; while [ $i -lt 600 ]; do echo $i; i=$((i+1)); [ $((i % 10)) = 0 ] && sleep 0.1; done; exit 9`;
     const run = begin([SH, "-c", script]);
-    const joined = run.join();
+    const joined = run.join(1);
     expect(await run.offer(1)).toBe("ok joining");
     const carrier = await joined;
     const channel = run.open();
@@ -94,12 +111,12 @@ test("a command outlives its agent and its link, is begun once, and is lost only
     carrier.cut();
     await world.startAgent();
     await untilConnected();
-    const [again, text] = await Promise.all([run.join(), run.offer(2)]);
+    const [again, text] = await Promise.all([run.join(2), run.offer(2)]);
     expect(text).toBe("ok joined again");
     expect(table.stat(pid)).toBeDefined();
     // A hub that repeats itself: the newest of a side wins, and nothing is begun anew.
     again.cut();
-    await Promise.all([run.join(), run.offer(3)]);
+    await Promise.all([run.join(3), run.offer(3)]);
 
     const { how, isWhole, text: output } = await outcome;
     expect({ how, isWhole }).toEqual({ how: { kind: "code", code: 9 }, isWhole: true });
@@ -122,7 +139,7 @@ test("a command outlives its agent and its link, is begun once, and is lost only
     expect(refused[2]).toMatch(/^no attempt: /);
 
     const doomed = begin([SH, "-c", "sleep 300"]);
-    const [, begun] = await Promise.all([doomed.join(), doomed.offer(1)]);
+    const [, begun] = await Promise.all([doomed.join(1), doomed.offer(1)]);
     expect(begun).toBe("ok joining");
     const held = doomed.open();
     const left = (await held.opened).pid ?? 0;

@@ -2,13 +2,17 @@ import { once } from "node:events";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { systemClock } from "../src/base/clock.ts";
+import { AppError } from "../src/base/errors.ts";
 import type { TerminalTold } from "../src/contract/fleet/remote-terminal.ts";
 import type { RemoteOffer } from "../src/contract/remote/offer.ts";
+import { judgeTicket } from "../src/holder/judge-ticket.ts";
 import { openEvents } from "../src/hub/box-client.fake.ts";
 import type { CreateRouter } from "../src/hub/hub.ts";
 import { startTestHub, type TestHub } from "../src/hub/hub-world.fake.ts";
 import { reportOf } from "../src/hub/store/store.fake.ts";
 import type { Channel } from "../src/remote/channel.ts";
+import { newKeyPair } from "../src/remote/proof-hub.fake.ts";
+import { awaitProof } from "../src/remote/proven-carrier.ts";
 import { createWindowLedger } from "../src/remote/receive-window.ts";
 import { createRemoteSession, type RemoteSession } from "../src/remote/remote-session.ts";
 import { createRouterDialler, type RouterDialler } from "../src/remote/router-dialler.ts";
@@ -28,6 +32,7 @@ const realRouter: CreateRouter = ({ id, sessions }, deps) =>
 let hub: TestHub;
 let key = "";
 let pages: WebSocket[] = [];
+const boxKey = newKeyPair();
 
 beforeEach(async () => {
   hub = await startTestHub({
@@ -44,7 +49,7 @@ beforeEach(async () => {
     },
   });
   key = await hub.enrol("north-1");
-  const body = { ...reportOf("north-1", "s", 1), capabilities: ["command:remote"] };
+  const body = { ...reportOf("north-1", "s", 1), capabilities: ["command:remote"], remoteKey: boxKey.key };
   await hub.ask("POST", "/v1/boxes/north-1/report", { token: key, body });
 });
 afterEach(async () => {
@@ -72,8 +77,14 @@ async function startBox(): Promise<ShellBox> {
     if (known === undefined) session.onChannel((channel) => shell.resolve(channel));
     sessions.set(offer.session, session);
     const target = { router: offer.router, ticket: offer.ticket, lane: "interactive" as const };
-    const carrier = await dialler.join(target, {}, stop.signal);
-    await session.carry(carrier);
+    const joined = await dialler.join(target, {}, stop.signal);
+    // As a holder does: nothing before the hub, which is the operator's end, has proved itself.
+    const { proof, attempt } = offer;
+    if (proof === undefined) throw new AppError("internal", "the offer has no proof");
+    const facts = { session: offer.session, box: "north-1", attempt, isSealed: proof.seal, boxKey: boxKey.privateKey };
+    const expected = { offer, proof, box: "north-1", nowSeconds: proof.issuedAt, spent: new Set<string>() };
+    const judge = (ticket: string) => judgeTicket(ticket, expected).operatorKey;
+    await session.carry(await awaitProof(joined, facts, judge, { clock: systemClock }, stop.signal));
   };
   void (async () => {
     for (let from = 0; !stop.signal.aborted; from++) {

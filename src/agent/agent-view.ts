@@ -45,6 +45,7 @@ export interface AgentViewDeps {
   readonly badInputs: () => Readonly<Record<string, number>>;
   readonly node: () => NodeTelemetry | undefined;
   readonly capabilities: readonly string[];
+  readonly remoteKey: string | undefined;
   readonly remote: NonNullable<AgentStatus["remote"]>;
   readonly tunnelOf: (id: string) => WorkloadStatus["tunnel"];
   readonly tunnelFacts: () => ReportPicture["tunnels"];
@@ -104,6 +105,7 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
       verdict: facts.verdict,
       startedAt: toIso(facts.startedWallMs),
       capabilities: [...deps.capabilities],
+      remoteKey: deps.remoteKey,
       // A server takes what it reads here for done: a power cut must not take it back.
       applied: positionOf(deps.stored()),
       link: deps.link(),

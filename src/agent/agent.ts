@@ -159,7 +159,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
     notices,
   );
   const { store, reconciler } = engine;
-  const remote = openRemote(context, { runDirectory, bootId, fileDeps });
+  const remote = await openRemote(context, { runDirectory, bootId, fileDeps });
   const link = createUplinkLink(context, engine, {
     reporter,
     badInputs,
@@ -200,7 +200,8 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       guard: engine.guard,
       node: engine.node.latest,
       capabilities: link.capabilities,
-      remote: { allows: [...remote.abilities] },
+      remoteKey: remote.key,
+      remote: remote.status(),
       tunnelOf: engine.tunnels.statusOf,
       tunnelFacts: tunnelFacts.read,
       sessions: engine.sessions,

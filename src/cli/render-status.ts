@@ -52,10 +52,11 @@ function renderAgent(status: AgentStatus, paint: Paint, nowMs: number): string[]
     `${label("report")}${report.state === "off" ? "off" : paint(report.state === "ok" ? "good" : "warn", reportText)}`,
   );
   if (status.remote !== undefined) {
-    const { allows } = status.remote;
+    const { allows, fingerprint } = status.remote;
     lines.push(
       `${label("remote")}${allows.length === 0 ? "off" : paint("warn", `operators may ${allows.join(", ")}`)}`,
     );
+    if (allows.length > 0 && fingerprint !== undefined) lines.push(`${label("remote key")}${fingerprint}`);
   }
   for (const { kind, cause, start, end } of status.incidents) {
     if (end !== undefined) continue;

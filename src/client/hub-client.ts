@@ -220,8 +220,8 @@ function remoteCalls(transport: HubTransport) {
     create: (box: string, body: RemoteCreate, signal: AbortSignal) =>
       ask({ method: "POST", path: hubPath("boxes", box, "remote"), body }, remoteAdmissionSchema, signal),
     /** A new ticket for a session whose connection broke. What it answers holds a secret. */
-    rejoin: (id: string, signal: AbortSignal) =>
-      ask({ method: "POST", path: pathOf(id, "rejoin") }, remoteAdmissionSchema, signal),
+    rejoin: (id: string, key: string, signal: AbortSignal) =>
+      ask({ method: "POST", path: pathOf(id, "rejoin"), body: { key } }, remoteAdmissionSchema, signal),
     end: (id: string, signal: AbortSignal) => tell({ method: "DELETE", path: pathOf(id) }, signal),
   };
 }

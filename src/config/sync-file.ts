@@ -18,6 +18,8 @@ const fileSchema = z.object({
   /** Of rsync. */
   options: z.array(z.string()),
   context: z.string().optional(),
+  /** Sealed between here and the box: for the key of this fingerprint alone, where it is given. */
+  seal: z.object({ boxKey: z.string().optional() }).optional(),
   debounceSeconds: z.int().min(0),
   rescanSeconds: z.int().min(1),
   pollSeconds: z.int().min(1),

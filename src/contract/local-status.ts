@@ -183,8 +183,8 @@ export const agentStatusSchema = z.object({
       ),
     })
     .optional(),
-  /** What operators may do here from afar; empty: nothing. */
-  remote: z.object({ allows: z.array(z.string()) }).optional(),
+  /** What operators may do here from afar; empty: nothing. `fingerprint`: of the key by which they know this box. */
+  remote: z.object({ allows: z.array(z.string()), fingerprint: z.string().optional() }).optional(),
   /** Inputs that were refused or skipped since the start, by kind. */
   badInputs: z.record(z.string(), z.int()),
   workloads: z.array(workloadStatusSchema),

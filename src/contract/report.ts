@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { linkStatusSchema, workloadStatusSchema } from "./local-status.ts";
+import { remoteKeySchema } from "./remote/remote-key.ts";
 import { sessionFactsSchema } from "./session-status.ts";
 import { tunnelFactsSchema } from "./tunnel-status.ts";
 
@@ -48,6 +49,8 @@ export const reportSchema = z.object({
   startedAt: z.string().optional(),
   /** What this agent can do beyond the first release: `command:<name>` for each command it takes. */
   capabilities: z.array(z.string()).optional(),
+  /** X25519 key by which operators of remote sessions know this box. */
+  remoteKey: remoteKeySchema.optional(),
   applied: z.object({ epoch: z.string().optional(), revision: z.int().optional() }),
   link: linkStatusSchema,
   /** `durable: false`: what the agent knows would not survive it, as on a full disk. */

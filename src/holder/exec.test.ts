@@ -5,7 +5,7 @@ import { systemClock } from "../base/clock.ts";
 import { createProcessTable } from "../base/process-table.ts";
 import type { CommandGrant } from "../contract/remote/remote-grant.ts";
 import { membersOf } from "./kill-ladder.ts";
-import { createRemoteWorld, execOf, grantOf, outcomeOf, type RemoteWorld, sh } from "./remote-world.fake.ts";
+import { BOX_ID, createRemoteWorld, execOf, grantOf, outcomeOf, type RemoteWorld, sh } from "./remote-world.fake.ts";
 
 let world: RemoteWorld;
 beforeEach(() => {
@@ -232,8 +232,9 @@ test("a session that was begun elsewhere is lost, and never begun twice", () => 
         operator: "ann",
         operation: { kind: "shell", pty: true } as const,
         limits: { idleSeconds: 9, maxSeconds: 9, resumeSeconds: 9 },
+        proof: other.hub.proof(),
       };
-      other.holder.offer({ offer, grant, isKnown: true });
+      other.holder.offer({ box: BOX_ID, offer, grant, isKnown: true });
     }).toThrow(/^lost:/);
   } finally {
     void other.close();

@@ -1,27 +1,29 @@
-import { randomUUID } from "node:crypto";
+import { type KeyObject, randomUUID } from "node:crypto";
 import type { Clock, Timer } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { toAppError } from "../contract/error-code.ts";
 import type { HeldSessionView } from "../contract/remote/holder-call.ts";
 import { describeMasked } from "../contract/remote/mask-operation.ts";
-import type { RemoteOffer } from "../contract/remote/offer.ts";
+import type { RemoteOffer, RemoteProof } from "../contract/remote/offer.ts";
 import type { RemoteGrant } from "../contract/remote/remote-grant.ts";
-import type { CarrierEnd } from "../remote/carrier.ts";
+import type { Carrier, CarrierEnd } from "../remote/carrier.ts";
 import type { Channel } from "../remote/channel.ts";
 import type { KilledByName } from "../remote/exit-facts.ts";
 import type { OpenWhat } from "../remote/open-what.ts";
+import { awaitProof } from "../remote/proven-carrier.ts";
 import type { WindowLedger } from "../remote/receive-window.ts";
 import { createRemoteSession } from "../remote/remote-session.ts";
 import type { RouterDialler } from "../remote/router-dialler.ts";
 import type { AuditLog } from "./audit-log.ts";
+import { judgeTicket } from "./judge-ticket.ts";
 
 /** One remote session on this box: it joins whenever it is offered, and lives until its operator, a limit or somebody who may ends it. */
 export interface HeldSession {
   readonly id: string;
   readonly operator: string;
   /** Joins with this offer's ticket; an earlier carrier gives way. */
-  join(offer: RemoteOffer): void;
+  join(offer: ProvableOffer): void;
   end(by: KilledByName, reason: string): void;
   view(): HeldSessionView;
   /** Nothing of it is left here. */
@@ -45,6 +47,8 @@ export interface HeldSessionDeps {
   readonly dialler: Pick<RouterDialler, "join">;
   readonly ledger: WindowLedger;
   readonly program: string;
+  /** By what operators know this box. Throws `storage`. */
+  readonly boxKey: () => KeyObject;
   readonly keeperOf: (session: string, operator: string, grant: RemoteGrant) => ChannelKeeper;
 }
 
@@ -54,7 +58,13 @@ const RETRY_MS = 1000;
 /** From a session's end until its operator has taken what is still on its way. */
 const LINGER_MS = 5000;
 
-export function createHeldSession(first: RemoteOffer, grant: RemoteGrant, deps: HeldSessionDeps): HeldSession {
+/** An offer that says by what the operator is known. */
+export type ProvableOffer = RemoteOffer & { readonly proof: RemoteProof };
+
+export function createHeldSession(
+  { offer: first, grant, box }: { readonly offer: ProvableOffer; readonly grant: RemoteGrant; readonly box: string },
+  deps: HeldSessionDeps,
+): HeldSession {
   const { clock, log, audit } = deps;
   const { session: id, operator, limits } = first;
   const session = createRemoteSession(
@@ -72,6 +82,8 @@ export function createHeldSession(first: RemoteOffer, grant: RemoteGrant, deps: 
   let ending: Promise<void> | undefined;
   let reason = "";
   let isOpened = false;
+  /** Tickets that operators have shown. */
+  const spent = new Set<string>();
 
   session.onChannel((channel, what) => {
     isOpened = true;
@@ -117,6 +129,9 @@ export function createHeldSession(first: RemoteOffer, grant: RemoteGrant, deps: 
     });
   };
 
+  const noteRefusal = (why: string) =>
+    audit.note({ event: "refuse", session: id, operator, operation: describeMasked(first.operation), reason: why });
+
   const onEnd = ({ reason: kind, message }: CarrierEnd) => {
     switch (kind) {
       case "replaced":
@@ -127,6 +142,12 @@ export function createHeldSession(first: RemoteOffer, grant: RemoteGrant, deps: 
         return finish("max-age", message, new AppError("timeout", message));
       case "terminated":
         return finish("terminated", message, new AppError("cancelled", message));
+      case "refused":
+        noteRefusal(message);
+        return isOpened ? broken(message) : finish("disconnect", message, new AppError("refused", message));
+      case "tampered":
+        noteRefusal(message);
+        return finish("disconnect", message, new AppError("conflict", message));
       case "rendezvous-timeout":
         return isOpened ? broken(message) : finish("disconnect", message, new AppError("timeout", message));
       default:
@@ -151,9 +172,25 @@ export function createHeldSession(first: RemoteOffer, grant: RemoteGrant, deps: 
     }
   };
 
-  const run = async (offer: RemoteOffer, stop: AbortController) => {
+  /** Nothing of the session passes before the operator has proved, on this very carrier, to be the one whom the hub let in. */
+  const prove = (carrier: Carrier, offer: ProvableOffer, heardMs: number, signal: AbortSignal): Promise<Carrier> => {
+    const { attempt, proof } = offer;
+    const judge = (ticket: string): string => {
+      const nowSeconds = proof.issuedAt + Math.floor((clock.monotonicMs() - heardMs) / 1000);
+      const proven = judgeTicket(ticket, { offer, proof, box, nowSeconds, spent });
+      spent.add(proven.id);
+      return proven.operatorKey;
+    };
+    const task = { session: id, box, attempt, isSealed: proof.seal, boxKey: deps.boxKey() };
+    return awaitProof(carrier, task, judge, { clock }, signal);
+  };
+
+  const run = async (offer: ProvableOffer, stop: AbortController) => {
+    const heardMs = clock.monotonicMs();
     try {
-      const carrier = await dialUntilJoined(offer, stop.signal);
+      const joined = await dialUntilJoined(offer, stop.signal);
+      const carrier = await prove(joined, offer, heardMs, stop.signal);
+      if (stop.signal.aborted) return carrier.cut();
       const ended = session.carry(carrier);
       state = "open";
       resume?.clear();

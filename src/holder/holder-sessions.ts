@@ -6,11 +6,13 @@ import type { RemoteGrant } from "../contract/remote/remote-grant.ts";
 import type { AuditLog } from "./audit-log.ts";
 import { type ChannelKeeperDeps, createChannelKeeper } from "./channel-keeper.ts";
 import type { HeldCommand } from "./held-command.ts";
-import { createHeldSession, type HeldSession, type HeldSessionDeps } from "./held-session.ts";
+import { createHeldSession, type HeldSession, type HeldSessionDeps, type ProvableOffer } from "./held-session.ts";
 
 export interface OfferCall {
   readonly offer: RemoteOffer;
   readonly grant: RemoteGrant;
+  /** Id of this box. */
+  readonly box: string;
   readonly ca?: string | undefined;
   readonly isKnown: boolean;
 }
@@ -51,6 +53,15 @@ interface Detached {
   readonly operation: string;
 }
 
+function requireProvable(offer: RemoteOffer): ProvableOffer {
+  const { proof } = offer;
+  if (proof !== undefined) return { ...offer, proof };
+  throw new AppError(
+    "version",
+    "the hub does not say by what the operator can be known, and this box lets in nobody without a proof: upgrade the hub",
+  );
+}
+
 export function createHolderSessions(deps: HolderSessionsDeps): HolderSessions {
   const { clock, audit } = deps;
   const sessions = new Map<string, HeldSession>();
@@ -80,7 +91,7 @@ export function createHolderSessions(deps: HolderSessionsDeps): HolderSessions {
     });
   };
 
-  const begin = ({ offer, grant }: OfferCall) => {
+  const begin = ({ grant, box }: OfferCall, offer: ProvableOffer) => {
     if (isDraining) throw new AppError("unavailable", "this holder takes no new session: a newer one does");
     if (sessions.size >= MAX_SESSIONS) {
       throw new AppError("exhausted", `this box holds ${MAX_SESSIONS} remote sessions already`);
@@ -93,21 +104,24 @@ export function createHolderSessions(deps: HolderSessionsDeps): HolderSessions {
     }
     const { session: id, operator } = offer;
     audit.must({ event: "begin", session: id, operator, operation: describeMasked(offer.operation) });
-    const session = createHeldSession(offer, grant, {
-      ...deps,
-      keeperOf: () =>
-        createChannelKeeper(
-          { session: id, operator, grant },
-          {
-            ...deps,
-            onDetached: keepDetached,
-            detachedOf: (name, who) => {
-              const found = detached.get(name);
-              return found?.operator === who ? found.command : undefined;
+    const session = createHeldSession(
+      { offer, grant, box },
+      {
+        ...deps,
+        keeperOf: () =>
+          createChannelKeeper(
+            { session: id, operator, grant },
+            {
+              ...deps,
+              onDetached: keepDetached,
+              detachedOf: (name, who) => {
+                const found = detached.get(name);
+                return found?.operator === who ? found.command : undefined;
+              },
             },
-          },
-        ),
-    });
+          ),
+      },
+    );
     sessions.set(id, session);
     void session.over.then(() => {
       sessions.delete(id);
@@ -119,7 +133,7 @@ export function createHolderSessions(deps: HolderSessionsDeps): HolderSessions {
 
   return {
     offer: (call) => {
-      const { offer } = call;
+      const offer = requireProvable(call.offer);
       deps.trust(call.ca);
       const known = sessions.get(offer.session);
       if (known !== undefined) {
@@ -137,7 +151,7 @@ export function createHolderSessions(deps: HolderSessionsDeps): HolderSessions {
         const hint = detached.has(offer.session) ? ` (its command goes on: attach to ${offer.session})` : "";
         throw new AppError("conflict", `lost: the session was begun before and is over on this box${hint}`);
       }
-      begin(call);
+      begin(call, offer);
       return "joining";
     },
     end: (id, reason) => {

@@ -1,3 +1,5 @@
+import type { KeyObject } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock, Timer } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
@@ -8,6 +10,7 @@ import { createRotatingFile } from "../base/rotating-file.ts";
 import { untilAborted } from "../base/service.ts";
 import type { RunProgram } from "../base/spawn.ts";
 import { type HolderConfig, holderConfigSchema } from "../contract/remote/holder-call.ts";
+import { parseRemoteKey } from "../contract/remote/remote-key.ts";
 import { createWindowLedger } from "../remote/receive-window.ts";
 import { createRouterDialler } from "../remote/router-dialler.ts";
 import { createAuditLog } from "./audit-log.ts";
@@ -54,6 +57,7 @@ export async function runHolder(configText: string, deps: HolderDeps, signal: Ab
     table: createProcessTable(),
     pty: loadPty(log),
     spoolDirectory: config.spoolDirectory,
+    boxKey: () => readKey(config.keyPath),
   });
   let isDraining = false;
   let timer: Timer | undefined;
@@ -95,6 +99,17 @@ export async function runHolder(configText: string, deps: HolderDeps, signal: Ab
     log.info("The holder ends");
     await idle();
   }
+}
+
+/** Each time anew: the agent may have made another. */
+function readKey(path: string): KeyObject {
+  let pem: string;
+  try {
+    pem = readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new AppError("storage", `the box's key cannot be read: ${messageOf(cause)}`, { cause });
+  }
+  return parseRemoteKey(pem, path);
 }
 
 function readConfig(text: string): HolderConfig {

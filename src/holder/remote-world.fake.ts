@@ -15,12 +15,15 @@ import { createCarrierPair } from "../remote/carrier-pair.fake.ts";
 import type { Channel } from "../remote/channel.ts";
 import type { ExitFacts } from "../remote/exit-facts.ts";
 import type { ExecWhat } from "../remote/open-what.ts";
+import { createProofHub, newKeyPair } from "../remote/proof-hub.fake.ts";
+import { proveToBox } from "../remote/proven-carrier.ts";
 import { createWindowLedger } from "../remote/receive-window.ts";
 import { createRemoteSession } from "../remote/remote-session.ts";
 import { createAuditLog } from "./audit-log.ts";
 import { createHolderSessions, type HolderSessionsDeps } from "./holder-sessions.ts";
 import { loadPty } from "./terminal.ts";
 
+export const BOX_ID = "edge-001";
 const { username: name, uid, gid, homedir: home } = userInfo();
 
 /** What a box lets its operator run: this command, as the agent's own user. */
@@ -46,6 +49,8 @@ export function createRemoteWorld(deps: Partial<HolderSessionsDeps> = {}) {
   const directory = mkdtempSync(join(tmpdir(), "sluice-remote-"));
   const log = createMemoryLog();
   let waiting: ((carrier: Carrier) => void) | undefined;
+  const hub = createProofHub();
+  const box = newKeyPair();
   const { runProgram } = createSpawner({ ambient: process.env }, { clock: systemClock });
   const pipes = createPipePool(join(directory, "pipes"), { runProgram });
   const holder = createHolderSessions({
@@ -68,12 +73,13 @@ export function createRemoteWorld(deps: Partial<HolderSessionsDeps> = {}) {
     table: createProcessTable(),
     pty: loadPty(log),
     spoolDirectory: join(directory, "spool"),
+    boxKey: () => box.privateKey,
     ...deps,
   });
 
   const begin = (
     grant: RemoteGrant,
-    { operator = "ann", resumeSeconds = 300, maxSeconds = 3600, idleSeconds = 1800 } = {},
+    { operator = "ann", resumeSeconds = 300, maxSeconds = 3600, idleSeconds = 1800, isSealed = false } = {},
   ) => {
     const id = randomUUID();
     const session = createRemoteSession(
@@ -96,13 +102,17 @@ export function createRemoteWorld(deps: Partial<HolderSessionsDeps> = {}) {
           detach: false,
         },
         limits: { idleSeconds, maxSeconds, resumeSeconds },
+        proof: hub.proof(isSealed),
       };
       const pair = createCarrierPair();
-      const text = holder.offer({ offer, grant, isKnown });
+      const text = holder.offer({ offer, grant, box: BOX_ID, isKnown });
       if (waiting === undefined) throw new AppError("internal", "the box did not dial");
       waiting(pair.box);
       waiting = undefined;
-      const ended = session.carry(pair.operator);
+      const { privateKey, key } = newKeyPair();
+      const ticket = hub.ticketFor(offer, { box: BOX_ID, key, seal: isSealed });
+      const task = { session: id, box: BOX_ID, attempt, isSealed, ticket, privateKey, boxKey: box.key };
+      const ended = proveToBox(pair.operator, task, { clock: systemClock }).then((proven) => session.carry(proven));
       ended.catch(() => undefined);
       return { pair, text, ended };
     };
@@ -111,6 +121,14 @@ export function createRemoteWorld(deps: Partial<HolderSessionsDeps> = {}) {
 
   return {
     holder,
+    hub,
+    box,
+    /** What the box dials next; once. */
+    takeDial: () => {
+      const dialled = waiting;
+      waiting = undefined;
+      return dialled;
+    },
     log,
     directory,
     begin,

@@ -24,8 +24,11 @@ export interface CarrierHandlers {
   onEnd(end: CarrierEnd): void;
 }
 
-/** The router's own words; `broken`: the connection ended without any. */
-export const CARRIER_END_REASONS = [...END_REASONS, "broken"] as const;
+/**
+ * The router's own words; `broken`: the connection ended without any. `refused`: the operator's end did not prove itself, by the box's
+ * word. `tampered`: the router has changed what it carries, or stands in for the other end.
+ */
+export const CARRIER_END_REASONS = [...END_REASONS, "broken", "refused", "tampered"] as const;
 export type CarrierEndReason = (typeof CARRIER_END_REASONS)[number];
 
 export interface CarrierEnd {

@@ -61,7 +61,7 @@ export interface RemoteSessionDeps {
   readonly ledger: WindowLedger;
 }
 
-const VERSION = 1;
+const VERSION = 2;
 /** Of one session; more are refused. */
 export const MAX_CHANNELS = 4096;
 
@@ -86,6 +86,8 @@ export function createRemoteSession(
   let receivedBytes = 0;
   let lap: Lap | undefined;
   let isGreeted = false;
+  /** On this carrier frames went out before the other end has greeted. */
+  let isAhead = false;
   /** It is to be over, for this reason. */
   let closing: SessionEnd | undefined;
   /** The carrier takes no datagram, which never wait. */
@@ -237,7 +239,10 @@ export function createRemoteSession(
     const hello = frame.body.value;
     if (hello.version !== VERSION) {
       return lose(
-        new AppError("version", `the other end speaks version ${hello.version} of sessions; allowed: ${VERSION}`),
+        new AppError(
+          "version",
+          `the other end speaks version ${hello.version} of sessions; allowed: ${VERSION}; upgrade the older of the two`,
+        ),
       );
     }
     if (peer !== undefined && peer !== hello.incarnation) {
@@ -247,7 +252,8 @@ export function createRemoteSession(
     isGreeted = true;
     watch.greeted();
     try {
-      queue.open(post, Number(hello.received));
+      if (isAhead) queue.acknowledged(Number(hello.received));
+      else queue.open(post, Number(hello.received));
     } catch (thrown) {
       lose(thrown instanceof AppError ? thrown : new AppError("internal", messageOf(thrown), { cause: thrown }));
     }
@@ -285,6 +291,9 @@ export function createRemoteSession(
       });
       watch.start();
       link(helloBody({ version: VERSION, incarnation, received, program }));
+      // A box that was never heard has nothing to tell before it is asked; what it had all the same it knows by `seq`.
+      isAhead = side === "operator" && peer === undefined;
+      if (isAhead) queue.open(post, 0);
       return done.promise;
     },
     open: (what) => {

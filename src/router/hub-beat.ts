@@ -1,4 +1,4 @@
-import { createPublicKey, type KeyObject } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { fullJitterMs } from "../base/backoff.ts";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
@@ -12,9 +12,9 @@ import {
   type RouterBeatAnswer,
   type RouterChange,
   routerBeatAnswerSchema,
-  type TicketKey,
   ticketKeysSchema,
 } from "../contract/fleet/router.ts";
+import { type TicketKey, toVerifyKey } from "../contract/remote/ticket-key.ts";
 import type { Router, RouterEvent, TicketKeys } from "./router.ts";
 
 /** What a router of its own and its hub tell each other: who is here, what becomes of sessions, keys of tickets. */
@@ -65,8 +65,9 @@ export function createHubBeat(
   const takeKeys = (given: readonly TicketKey[]) => {
     const ids = new Set(given.map(({ kid }) => kid));
     for (const kid of keys.keys()) if (!ids.has(kid)) keys.delete(kid);
-    for (const { kid, kty, crv, x } of given) {
-      if (!keys.has(kid)) keys.set(kid, createPublicKey({ key: { kty, crv, x }, format: "jwk" }));
+    for (const jwk of given) {
+      const key = keys.has(jwk.kid) ? undefined : toVerifyKey(jwk);
+      if (key !== undefined) keys.set(jwk.kid, key);
     }
   };
   const take = (answer: RouterBeatAnswer) => {

@@ -8,11 +8,13 @@ import { createMemoryLog } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
 import type { RouterProgramOptions } from "../config/router-options.ts";
 import { EndReason } from "../contract/proto/sluice/router/v1/router_pb.js";
+import { newRemoteKey, publicTextOf } from "../contract/remote/remote-key.ts";
 import { startTestHub, type TestHub } from "../hub/hub-world.fake.ts";
 import { reportOf } from "../hub/store/store.fake.ts";
 import { joinRouter } from "./router.fake.ts";
 import { runRouter } from "./run-router.ts";
 
+const KEY = publicTextOf(newRemoteKey());
 const LIMITS = { perUser: 16, total: 512, idleSeconds: 1800, maxSeconds: 28_800, resumeSeconds: 300 };
 
 let hub: TestHub;
@@ -59,9 +61,9 @@ test("a router registers with its hub, takes its tickets, tells what becomes of 
   const program = await startProgram("router-1");
   await expect.poll(listed).toMatchObject([{ id: "router-1", state: "live", isHub: false, sessions: 0 }]);
   const key = await hub.enrol("north-1");
-  const report = { ...reportOf("north-1", "s", 1), capabilities: ["command:remote"] };
+  const report = { ...reportOf("north-1", "s", 1), capabilities: ["command:remote"], remoteKey: KEY };
   expect((await hub.ask("POST", "/v1/boxes/north-1/report", { token: key, body: report })).status).toBe(202);
-  const body = { operation: { kind: "exec", argv: ["uptime"] } };
+  const body = { operation: { kind: "exec", argv: ["uptime"] }, key: KEY };
   const made = await hub.ask("POST", "/v1/boxes/north-1/remote", { token: hub.tokens.operator, body });
   expect([made.status, made.body.router?.id]).toEqual([201, "router-1"]);
   const [command] = (await hub.ask("GET", "/v1/boxes/north-1/commands")).body.items;

@@ -18,6 +18,8 @@ export interface HoldersOptions {
   readonly runDirectory: string;
   readonly stateDir: string;
   readonly logDirectory: string;
+  /** PEM of the box's key, which holders read. */
+  readonly keyPath: string;
   readonly version: string;
   /** How this very program is started: its runtime, and what comes before a command's name. */
   readonly program: OwnProgram;
@@ -78,6 +80,7 @@ export function createHolders(options: HoldersOptions, deps: HoldersDeps): Holde
       socketPath: ownPath,
       logDirectory,
       spoolDirectory: join(stateDir, "remote"),
+      keyPath: options.keyPath,
       version,
     };
     const { program } = options;

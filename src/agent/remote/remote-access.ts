@@ -1,8 +1,10 @@
 import { AppError, messageOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { type Service, untilAborted } from "../../base/service.ts";
+import type { AgentStatus } from "../../contract/local-status.ts";
 import { describeMasked } from "../../contract/remote/mask-operation.ts";
 import { type RemoteOffer, remoteOfferSchema } from "../../contract/remote/offer.ts";
+import { fingerprintOf } from "../../contract/remote/remote-key.ts";
 import { type RemoteAbility, type RemotePolicy, remoteAbilities } from "../../contract/remote/remote-policy.ts";
 import type { RemoteBook } from "../registry/remote-book.ts";
 import type { BoxFacts } from "./box-facts.ts";
@@ -15,6 +17,9 @@ export interface RemoteAccessDeps {
   readonly holders: Holders;
   readonly book: RemoteBook;
   readonly bootId: string;
+  readonly boxId: string;
+  /** Public part of the key by which operators know this box; absent: it could not be had. */
+  readonly key: string | undefined;
   readonly log: Log;
   /** PEM of what this box trusts beside the system's. */
   readonly ca: () => string | undefined;
@@ -28,10 +33,13 @@ export interface RemoteAccess extends Service {
    */
   offer(args: Readonly<Record<string, unknown>>): Promise<string>;
   readonly abilities: readonly RemoteAbility[];
+  readonly key: string | undefined;
+  status(): NonNullable<AgentStatus["remote"]>;
 }
 
 export function createRemoteAccess(deps: RemoteAccessDeps): RemoteAccess {
-  const { policy, holders, book, bootId, log } = deps;
+  const { policy, holders, book, bootId, boxId, log } = deps;
+  const abilities = remoteAbilities(policy);
 
   const holderOf = async (session: string): Promise<Holder | undefined> =>
     (await holders.living()).find(({ status }) => status.sessions.some((held) => held.session === session));
@@ -45,7 +53,14 @@ export function createRemoteAccess(deps: RemoteAccessDeps): RemoteAccess {
     if (holder === undefined) {
       throw new AppError("conflict", "lost: the session was begun before, and what held it has ended");
     }
-    const { text } = await holder.call({ call: "offer", offer, grant, isKnown: true, ...withCa(deps.ca()) });
+    const { text } = await holder.call({
+      call: "offer",
+      offer,
+      grant,
+      box: boxId,
+      isKnown: true,
+      ...withCa(deps.ca()),
+    });
     return text ?? "";
   };
 
@@ -53,7 +68,7 @@ export function createRemoteAccess(deps: RemoteAccessDeps): RemoteAccess {
     // Before anything is begun: an agent that is killed in between must not begin it again.
     await book.begin(offer.session, bootId);
     try {
-      const call = { call: "offer", offer, grant, isKnown: false, ...withCa(deps.ca()) } as const;
+      const call = { call: "offer", offer, grant, box: boxId, isKnown: false, ...withCa(deps.ca()) } as const;
       if (grant.kind !== "attach") return (await holders.callOwn(call)).text ?? "";
       const holder = await holderOf(grant.session);
       if (holder === undefined) {
@@ -87,7 +102,12 @@ export function createRemoteAccess(deps: RemoteAccessDeps): RemoteAccess {
 
   return {
     name: "remote access",
-    abilities: remoteAbilities(policy),
+    abilities,
+    key: deps.key,
+    status: () => ({
+      allows: [...abilities],
+      ...(deps.key === undefined ? {} : { fingerprint: fingerprintOf(deps.key) }),
+    }),
     offer: async (args) => {
       const parsed = remoteOfferSchema.safeParse(args);
       if (!parsed.success) {
@@ -113,7 +133,7 @@ export function createRemoteAccess(deps: RemoteAccessDeps): RemoteAccess {
       // What was allowed yesterday need not be today: sessions of operators who may no more are ended.
       for (const holder of await holders.living()) {
         for (const { session, operator } of holder.status.sessions) {
-          if (isOperatorAllowed(operator, policy) && remoteAbilities(policy).length > 0) continue;
+          if (isOperatorAllowed(operator, policy) && abilities.length > 0) continue;
           const reason = `the box's policy allows ${operator} no more`;
           await holder
             .call({ call: "end", session, reason })

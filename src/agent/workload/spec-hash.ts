@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { canonicalJson } from "../../base/canonical-json.ts";
 
 /**
  * 16 hexadecimal digits that are equal for specs that mean the same: keys are sorted, absent and `undefined` are one,
@@ -7,16 +8,4 @@ import { createHash } from "node:crypto";
  */
 export function specHash(spec: unknown): string {
   return createHash("sha256").update(canonicalJson(spec)).digest("hex").slice(0, 16);
-}
-
-function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
-  if (typeof value === "object" && value !== null) {
-    const entries = Object.entries(value)
-      .filter(([, member]) => member !== undefined)
-      .sort(([left], [right]) => (left < right ? -1 : 1))
-      .map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`);
-    return `{${entries.join(",")}}`;
-  }
-  return JSON.stringify(value) ?? "null";
 }

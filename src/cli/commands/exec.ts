@@ -17,6 +17,7 @@ import { createVoice, openReach, type Reach } from "../remote/reach-box.ts";
 import { failure, failureOf } from "../remote/remote-failure.ts";
 import { reportOutcome, withRemoteExits } from "../remote/report-outcome.ts";
 import { type RunningExec, runExec } from "../remote/run-exec.ts";
+import { addSealFlags, parseSealFlags } from "../remote/seal-flags.ts";
 
 interface Flags extends ExecFlags {
   readonly attach?: string;
@@ -33,7 +34,7 @@ const DEFAULT_PARALLEL = "8";
 const MAX_PARALLEL = 16;
 
 export function execCommand(context: CommandContext, finish: Finish): Command {
-  return addHubFlags(new Command("exec"))
+  return addSealFlags(addHubFlags(new Command("exec")))
     .description("run a command on a box, or on many, or open a shell there")
     .usage(
       "[options] BOX [-- PROGRAM [ARGUMENT…]]\n       sluice exec [options] (--label KEY=VALUE… | --all) -- PROGRAM [ARGUMENT…]",
@@ -119,6 +120,7 @@ async function runOnOne(
 ): Promise<number> {
   const { io, clock } = context;
   const { operation, what } = plan(program, flags, { console, context });
+  const seal = parseSealFlags(flags);
   const terminal = what.kind === "exec" && what.pty !== undefined ? console.terminal : undefined;
   const isRead = what.kind === "exec" && what.stdin;
   const stop = new AbortController();
@@ -136,7 +138,8 @@ async function runOnOne(
     const { id } = await findBox(reach.hub, box, signal);
     const voice = createVoice(context, flags.verbose === true || console.isErrorTerminal);
     const lane = terminal === undefined ? "bulk" : "interactive";
-    const link = await reach.open({ box: id, create: { operation }, lane }, voice, signal);
+    const wish = { box: id, create: { operation }, lane, ...seal } as const;
+    const link = await reach.open(wish, voice, signal);
     running = runExec(
       what,
       { stdin: isRead ? console.stdin : undefined, stdout: console.stdout, stderr: console.stderr, terminal },
@@ -186,6 +189,7 @@ function refuseWithMany(flags: Flags): void {
     ["-i", flags.interactive],
     ["--detach", flags.detach],
     ["--attach", flags.attach !== undefined],
+    ["--box-key", flags.boxKey !== undefined],
     ["--status-fd", flags.statusFd !== undefined],
     ["--all with --label", flags.all === true && flags.label !== undefined],
   ] as const;

@@ -11,17 +11,18 @@ import { type ForwardRule, formatPlace, parseForwardRule, parseStdioTarget } fro
 import { type Listener, listenTcp, listenUdp } from "../remote/listen.ts";
 import { createVoice, openReach, type Reach, type Voice } from "../remote/reach-box.ts";
 import { withRemoteExits } from "../remote/report-outcome.ts";
+import { addSealFlags, parseSealFlags, type SealFlags, type SealWish } from "../remote/seal-flags.ts";
 import { runStdio } from "../remote/stdio-forward.ts";
 import { joinTcp } from "../remote/tcp-forward.ts";
 import { createUdpCounts, describeCounts, joinUdp, type UdpCounts } from "../remote/udp-forward.ts";
 
-interface Flags extends HubFlags {
+interface Flags extends HubFlags, SealFlags {
   readonly stdio?: boolean;
   readonly verbose?: boolean;
 }
 
 export function forwardCommand(context: CommandContext, finish: Finish): Command {
-  return addHubFlags(new Command("forward"))
+  return addSealFlags(addHubFlags(new Command("forward")))
     .description("reach ports of a box, and what it can reach, from here")
     .argument("<box>")
     .argument("<forward...>")
@@ -53,23 +54,24 @@ async function runForward(
   flags: Flags,
   context: CommandContext,
 ): Promise<number> {
+  const sealed = parseSealFlags(flags);
   if (flags.stdio === true) {
     const [only = "", ...more] = forwards;
     if (more.length > 0)
       throw new AppError("invalid", "--stdio: name one port; standard input and output are there once");
     const target = parseStdioTarget(only);
     using reach = await openReach(flags, context);
-    return runStdio({ box: given, target, verbose: flags.verbose === true }, { reach, context });
+    return runStdio({ box: given, target, verbose: flags.verbose === true, ...sealed }, { reach, context });
   }
   const rules = forwards.map(parseForwardRule);
   using reach = await openReach(flags, context);
   const { id: box } = await findBox(reach.hub, given, context.signal);
   const console = await context.remote.openConsole();
   const voice = createVoice(context, flags.verbose === true || console.isErrorTerminal);
-  return serveForward({ box, rules, isJson: flags.json === true }, { reach, voice, context });
+  return serveForward({ box, rules, isJson: flags.json === true, ...sealed }, { reach, voice, context });
 }
 
-interface ServeWish {
+interface ServeWish extends SealWish {
   readonly box: string;
   readonly rules: readonly ForwardRule[];
   readonly isJson: boolean;
@@ -77,7 +79,7 @@ interface ServeWish {
 
 /** Listens before it connects: what is wrong here is said at once, and costs no session. */
 async function serveForward(
-  { box, rules, isJson }: ServeWish,
+  { box, rules, isJson, isSealed, boxKey }: ServeWish,
   { reach, voice, context }: { readonly reach: Reach; readonly voice: Voice; readonly context: CommandContext },
 ): Promise<number> {
   const { io, clock, signal, remote } = context;
@@ -95,7 +97,8 @@ async function serveForward(
         shown.push(made);
       }
     }
-    const openLink = (stop: AbortSignal) => reach.open({ box, create: { operation }, lane: "bulk" }, voice, stop);
+    const wish = { box, create: { operation }, lane: "bulk", isSealed, boxKey } as const;
+    const openLink = (stop: AbortSignal) => reach.open(wish, voice, stop);
     const link = await openLink(signal);
     const kept = createForwardKeeper(link, { open: openLink, clock, random: remote.random, tell: voice.tell }, signal);
     keeper.resolve(kept);

@@ -7,11 +7,12 @@ import { failure } from "../remote/remote-failure.ts";
 import { reportOutcome, withRemoteExits } from "../remote/report-outcome.ts";
 import { parseRshCall } from "../remote/rsh-arguments.ts";
 import { type RunningExec, runExec } from "../remote/run-exec.ts";
+import { addSealFlags, parseSealFlags, type SealFlags } from "../remote/seal-flags.ts";
 
 export function rshCommand(context: CommandContext, finish: Finish): Command {
-  return new Command("rsh")
+  return addSealFlags(new Command("rsh"))
     .description("what rsync calls in the place of ssh: rsync -e 'sluice rsh' SRC… BOX:PATH")
-    .usage("[-l USER] BOX rsync --server …")
+    .usage("[--seal [--box-key FINGERPRINT]] [-l USER] BOX rsync --server …")
     .argument("[word...]")
     .allowUnknownOption()
     .passThroughOptions()
@@ -20,12 +21,15 @@ export function rshCommand(context: CommandContext, finish: Finish): Command {
       `
 The hub is that of SLUICE_CONTEXT, or the current one. sluice rsync calls this for you.`,
     )
-    .action(async (words: string[]) => finish(await withRemoteExits(context, () => runRsh(words, context))));
+    .action(async (words: string[], flags: SealFlags) =>
+      finish(await withRemoteExits(context, () => runRsh(words, flags, context))),
+    );
 }
 
-async function runRsh(words: readonly string[], context: CommandContext): Promise<number> {
+async function runRsh(words: readonly string[], flags: SealFlags, context: CommandContext): Promise<number> {
   const { io, clock } = context;
   const call = parseRshCall(words);
+  const sealed = parseSealFlags(flags);
   using reach = await openReach({}, context);
   const console = await context.remote.openConsole();
   const stop = new AbortController();
@@ -41,7 +45,8 @@ async function runRsh(words: readonly string[], context: CommandContext): Promis
     const signal = AbortSignal.any([context.signal, stop.signal]);
     const { id } = await findBox(reach.hub, call.box, signal);
     const create = { operation: { kind: "rsync" as const, argv: [...call.argv] } };
-    const link = await reach.open({ box: id, create, lane: "bulk" }, createVoice(context, false), signal);
+    const wish = { box: id, create, lane: "bulk", ...sealed } as const;
+    const link = await reach.open(wish, createVoice(context, false), signal);
     running = runExec(
       { kind: "exec", argv: call.argv, env: {}, cwd: undefined, user: undefined, pty: undefined, stdin: true },
       { stdin: console.stdin, stdout: console.stdout, stderr: console.stderr, terminal: undefined },

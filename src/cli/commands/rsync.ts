@@ -6,10 +6,11 @@ import { printJson } from "../output.ts";
 import { parseDurationSeconds } from "../parse-values.ts";
 import { withRemoteExits } from "../remote/report-outcome.ts";
 import { checkRsyncArguments, quoteRsh } from "../remote/rsync-arguments.ts";
+import { addSealFlags, parseSealFlags, type SealFlags, sealArguments } from "../remote/seal-flags.ts";
 import { runSync, showSyncs, startSync, stopSync } from "../remote/sync-commands.ts";
 import { parseSyncWish } from "../remote/sync-wish.ts";
 
-interface Flags {
+interface Flags extends SealFlags {
   readonly context?: string;
   readonly json?: boolean;
   readonly daemon?: string;
@@ -24,7 +25,7 @@ interface Flags {
 
 export function rsyncCommand(context: CommandContext, finish: Finish): Command {
   return (
-    new Command("rsync")
+    addSealFlags(new Command("rsync"))
       .description("copy files to and from boxes with rsync, once or on every change")
       .usage("[options] [options of rsync] SRC… DST")
       .argument("[word...]")
@@ -71,13 +72,14 @@ async function runRsync(words: readonly string[], flags: Flags, context: Command
   if (flags.daemon !== undefined) return startDaemon(words, { ...flags, daemon: flags.daemon }, context);
   if (words.length === 0) throw new AppError("invalid", "name what to copy: sluice rsync [options of rsync] SRC… DST");
   checkRsyncArguments(words);
+  const sealed = parseSealFlags(flags);
   const { remote, signal } = context;
   const console = await remote.openConsole();
   // The terminal sends them to rsync as well: this program waits for what rsync makes of them.
   const release = console.takeSignals(() => undefined);
   try {
     const env: Record<string, string> = flags.context === undefined ? {} : { SLUICE_CONTEXT: flags.context };
-    const args = ["-e", quoteRsh([...remote.self, "rsh"]), ...words];
+    const args = ["-e", quoteRsh([...remote.self, "rsh", ...sealArguments(sealed)]), ...words];
     const { code, signal: name } = await remote.runForeground("rsync", args, { env, signal });
     return code ?? 128 + (name === null ? 0 : constants.signals[name]);
   } finally {

@@ -4,9 +4,10 @@ import type { RemoteOperation } from "../../contract/remote/operation.ts";
 import type { ExecWhat } from "../../remote/open-what.ts";
 import type { HubFlags } from "../hub-session.ts";
 import type { RawTerminal } from "./console.ts";
+import type { SealFlags } from "./seal-flags.ts";
 
 /** Flags that say what runs, and how its streams are. */
-export interface ExecFlags extends HubFlags {
+export interface ExecFlags extends HubFlags, SealFlags {
   readonly interactive?: boolean;
   readonly tty?: boolean;
   /** False with `--no-stdin`. */

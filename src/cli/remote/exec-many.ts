@@ -13,6 +13,7 @@ import { createLinePrefixer } from "./line-prefix.ts";
 import { openReach, type Reach } from "./reach-box.ts";
 import { failure, failureOf } from "./remote-failure.ts";
 import { type RunningExec, runExec } from "./run-exec.ts";
+import { parseSealFlags } from "./seal-flags.ts";
 
 export interface ManyWish {
   readonly argv: readonly string[];
@@ -104,7 +105,12 @@ async function runThere(
   const both = AbortSignal.any([signal, limit.signal]);
   try {
     const tell = (line: string) => io.writeError(`sluice: ${box}: ${line}\n`);
-    const link = await reach.open({ box, create: { operation }, lane: "bulk" }, { tell, hint: () => undefined }, both);
+    const sealed = parseSealFlags(wish.flags);
+    const link = await reach.open(
+      { box, create: { operation }, lane: "bulk", ...sealed },
+      { tell, hint: () => undefined },
+      both,
+    );
     timer?.clear();
     const one = runExec(
       what,

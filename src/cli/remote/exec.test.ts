@@ -68,7 +68,10 @@ test("output, errors and exit status come apart and exact, and the status line s
   expect(world.created).toEqual([
     {
       box: "north-1",
-      create: { operation: { kind: "exec", argv: ["do", "--it", "a b"], pty: false, detach: false, cwd: "/srv" } },
+      create: {
+        operation: { kind: "exec", argv: ["do", "--it", "a b"], pty: false, detach: false, cwd: "/srv" },
+        seal: false,
+      },
     },
   ]);
   expect(JSON.stringify(world.created)).not.toContain("s3");

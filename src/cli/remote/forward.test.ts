@@ -72,7 +72,10 @@ test("many connections, each with its own half-close", async () => {
   expect(run.world.created).toEqual([
     {
       box: "north-1",
-      create: { operation: { kind: "forward", targets: [{ protocol: "tcp", host: "localhost", from: 80, to: 80 }] } },
+      create: {
+        operation: { kind: "forward", targets: [{ protocol: "tcp", host: "localhost", from: 80, to: 80 }] },
+        seal: false,
+      },
     },
   ]);
   run.stop.abort();
@@ -170,6 +173,9 @@ test("a port that is taken is named with who holds it, before any session is ope
 test("when the session is lost for good another takes its place, and listeners stay open", async () => {
   const run = start(["north-1", "0:80", "--json"], countAll);
   const [port] = await ports(run);
+  const before = await dial(port);
+  before.end("1");
+  expect(await readAll(before)).toBe("1 bytes");
   run.world.forget();
   run.world.carrier().break();
   await eventually(() => run.world.created.length === 2);

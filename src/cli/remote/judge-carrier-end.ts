@@ -23,6 +23,10 @@ export function judgeCarrierEnd({ reason, message }: CarrierEnd): CarrierVerdict
       return over("lost", "timeout", message);
     case "terminated":
       return over("lost", "refused", message);
+    case "refused":
+      return over("denied", "refused", message);
+    case "tampered":
+      return over("lost", "conflict", message);
     case "protocol":
       return over("usage", "invalid", message);
   }

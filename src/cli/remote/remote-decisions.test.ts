@@ -20,10 +20,12 @@ test("a link that broke is resumed; what was decided is over", () => {
   expect(kinds).toEqual({
     "peer-done": "resume",
     "peer-lost": "resume",
+    refused: "denied",
     "rendezvous-timeout": "resume",
     replaced: "lost",
     idle: "lost",
     "max-age": "lost",
+    tampered: "lost",
     terminated: "lost",
     draining: "resume",
     protocol: "usage",

@@ -1,15 +1,19 @@
+import type { KeyObject } from "node:crypto";
 import { type BackoffOptions, fullJitterMs } from "../../base/backoff.ts";
 import type { Clock } from "../../base/clock.ts";
 import { AppError, messageOf } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
 import type { HubClient } from "../../client/hub-client.ts";
 import type { RemoteAdmission, RemoteCreate } from "../../contract/fleet/remote.ts";
+import { fingerprintOf, newRemoteKey, publicTextOf } from "../../contract/remote/remote-key.ts";
 import type { Carrier } from "../../remote/carrier.ts";
+import { proofTaskOf, proveToBox } from "../../remote/proven-carrier.ts";
 import type { RemoteSession } from "../../remote/remote-session.ts";
 import type { RouterDialler } from "../../remote/router-dialler.ts";
 import { formatDuration } from "../duration.ts";
 import { judgeCarrierEnd, judgeRejoin } from "./judge-carrier-end.ts";
 import { failure, failureOf, lostOf, type RemoteFailure } from "./remote-failure.ts";
+import { checkBoxKey, type SealWish } from "./seal-flags.ts";
 
 /** One session with a box, through all its carriers. */
 export interface RemoteLink {
@@ -34,9 +38,9 @@ export interface RemoteLinkDeps {
   readonly hint: (line: string) => void;
 }
 
-export interface RemoteWish {
+export interface RemoteWish extends SealWish {
   readonly box: string;
-  readonly create: RemoteCreate;
+  readonly create: Omit<RemoteCreate, "key" | "seal">;
   readonly lane: "interactive" | "bulk";
 }
 
@@ -55,10 +59,15 @@ export async function openRemoteLink(wish: RemoteWish, deps: RemoteLinkDeps, sig
   const { session, clock } = deps;
   let admission: RemoteAdmission;
   let first: Carrier;
+  const isSealed = wish.isSealed === true;
   try {
-    admission = await deps.hub.create(wish.box, wish.create, signal);
+    const privateKey = newRemoteKey();
+    const create = { ...wish.create, key: publicTextOf(privateKey), seal: isSealed };
+    admission = await deps.hub.create(wish.box, create, signal);
     if (admission.warning !== undefined) deps.tell(admission.warning);
-    first = await join(admission, wish, deps, signal);
+    checkBoxKey(admission, wish);
+    if (isSealed) deps.hint(`sealed end to end, for the key ${fingerprintOf(admission.boxKey ?? "")} of ${wish.box}`);
+    first = await join({ admission, privateKey }, wish, deps, signal);
   } catch (thrown) {
     throw failureOf(thrown);
   }
@@ -139,7 +148,13 @@ async function comeBack(reason: string, kept: Kept, closing: AbortSignal): Promi
   try {
     for (let attempt = 0; !signal.aborted; attempt++) {
       try {
-        const carrier = await join(await deps.hub.rejoin(admission.id, signal), wish, deps, signal);
+        const privateKey = newRemoteKey();
+        const again = await deps.hub.rejoin(admission.id, publicTextOf(privateKey), signal);
+        // Whoever had the box's key when the session began has it still: the hub cannot send us to another.
+        if (again.boxKey !== admission.boxKey) {
+          throw new AppError("conflict", `${wish.box} has another key than when the session began`);
+        }
+        const carrier = await join({ admission: again, privateKey }, wish, deps, signal);
         const seconds = (clock.monotonicMs() - brokenMs) / 1000;
         if (hasTold) tell(`connected to ${wish.box} again after ${formatDuration(seconds)}`);
         return carrier;
@@ -160,20 +175,22 @@ async function comeBack(reason: string, kept: Kept, closing: AbortSignal): Promi
   throw failure("lost", "timeout", `the connection to ${wish.box} did not come back in ${waited}: ${last}`);
 }
 
-/** Waits at the router for the box. Rejects with the hub's word where the session ends meanwhile. */
+/** Waits at the router for the box, and proves itself to it. Rejects with the hub's word where the session ends meanwhile. */
 async function join(
-  { id, router, ticket }: RemoteAdmission,
-  { lane }: RemoteWish,
+  { admission, privateKey }: { readonly admission: RemoteAdmission; readonly privateKey: KeyObject },
+  { lane, isSealed = false }: RemoteWish,
   { dialler, hub, clock, hint }: RemoteLinkDeps,
   signal: AbortSignal,
 ): Promise<Carrier> {
+  const { id, router, ticket } = admission;
+  const task = proofTaskOf(admission, { privateKey, isSealed });
   const stop = new AbortController();
   const both = AbortSignal.any([signal, stop.signal]);
   const watched = watchForEnd({ id, hub, clock }, both).then((ended) => {
     if (ended !== undefined) stop.abort(ended);
   });
   try {
-    return await dialler.join({ router, ticket, lane }, { onWaiting: hint }, both);
+    return await proveToBox(await dialler.join({ router, ticket, lane }, { onWaiting: hint }, both), task, { clock });
   } catch (thrown) {
     if (both.aborted) throw both.reason;
     // The router only says that it was told to end it; the hub knows why.

@@ -8,7 +8,10 @@ import { remoteOperationSchema } from "../../contract/remote/operation.ts";
 import { type CarrierPair, createCarrierPair } from "../../remote/carrier-pair.fake.ts";
 import type { Channel } from "../../remote/channel.ts";
 import type { ExitFacts } from "../../remote/exit-facts.ts";
+import type { AttemptFacts } from "../../remote/handshake-keys.ts";
 import type { OpenWhat } from "../../remote/open-what.ts";
+import { newKeyPair } from "../../remote/proof-hub.fake.ts";
+import { awaitProof } from "../../remote/proven-carrier.ts";
 import { createWindowLedger } from "../../remote/receive-window.ts";
 import { createRemoteSession, type RemoteSession } from "../../remote/remote-session.ts";
 import type { Console, ForwardedSignal, RawTerminal } from "./console.ts";
@@ -22,7 +25,8 @@ export type BoxHand = (channel: Channel, what: OpenWhat, box: string) => unknown
 export interface RemoteWorld {
   readonly hub: HubClient;
   readonly tools: Pick<RemoteTools, "createDialler" | "createSession">;
-  readonly created: { readonly box: string; readonly create: RemoteCreate }[];
+  /** Without their keys, which are never the same. */
+  readonly created: { readonly box: string; readonly create: Omit<RemoteCreate, "key"> }[];
   /** What the next joins fail with, in turn. */
   readonly joinFaults: AppError[];
   /** What the next calls of `rejoin` fail with, in turn. */
@@ -46,6 +50,9 @@ export function createRemoteWorld(
   const joinFaults: AppError[] = [];
   const rejoinFaults: AppError[] = [];
   const sessions = new Map<string, RemoteSession>();
+  const boxKey = newKeyPair();
+  /** By the tickets that were given out for them. */
+  const attempts = new Map<string, AttemptFacts & { readonly operatorKey: string }>();
   let pair: CarrierPair | undefined;
   let rejoins = 0;
   let serial = 0;
@@ -66,15 +73,28 @@ export function createRemoteWorld(
     sessions.set(id, made);
     return made;
   };
-  const admit = (id: string, box: string, attempt: number): RemoteAdmission => ({
-    id,
-    box,
-    ticket: `${id} ${box}`,
-    router: { id: "r-1", url: "https://router.test" },
-    expiresAt: "2026-01-15T10:30:45.000Z",
-    attempt,
-    limits: LIMITS,
-  });
+  const admit = (id: string, box: string, attempt: number, operatorKey: string): RemoteAdmission => {
+    const ticket = `${id} ${box} ${attempt}`;
+    const isSealed = created[Number(id.slice(2)) - 1]?.create.seal === true;
+    attempts.set(ticket, { session: id, box, attempt, isSealed, operatorKey });
+    return {
+      id,
+      box,
+      ticket,
+      router: { id: "r-1", url: "https://router.test" },
+      expiresAt: "2026-01-15T10:30:45.000Z",
+      attempt,
+      limits: LIMITS,
+      boxKey: boxKey.key,
+    };
+  };
+  const joinBox = async (ticket: string, given: CarrierPair) => {
+    const facts = attempts.get(ticket);
+    if (facts === undefined) throw new AppError("unauthorized", "no such ticket");
+    const task = { ...facts, boxKey: boxKey.privateKey };
+    const proven = await awaitProof(given.box, task, () => facts.operatorKey, { clock }, new AbortController().signal);
+    await boxEnd(facts.session, facts.box).carry(proven);
+  };
   const viewOf = (id: string): RemoteView => {
     const entry = created[Number(id.slice(2)) - 1];
     if (entry === undefined) throw new AppError("not-found", `no remote session ${id}`);
@@ -104,14 +124,15 @@ export function createRemoteWorld(
     },
     remote: {
       create: async (box: string, create: RemoteCreate) => {
-        created.push({ box, create });
-        return admit(`s-${created.length}`, box, 1);
+        const { key = "", ...wish } = create;
+        created.push({ box, create: wish });
+        return admit(`s-${created.length}`, box, 1, key);
       },
-      rejoin: async (id: string) => {
+      rejoin: async (id: string, key: string) => {
         rejoins += 1;
         const fault = rejoinFaults.shift();
         if (fault !== undefined) throw fault;
-        return admit(id, viewOf(id).box, 1 + rejoins);
+        return admit(id, viewOf(id).box, 1 + rejoins, key);
       },
       get: async (id: string) => viewOf(id),
       list: async function* () {
@@ -131,11 +152,8 @@ export function createRemoteWorld(
         join: async ({ ticket }) => {
           const fault = joinFaults.shift();
           if (fault !== undefined) throw fault;
-          const [id = "", box = ""] = ticket.split(" ");
           pair = createCarrierPair();
-          void boxEnd(id, box)
-            .carry(pair.box)
-            .catch(() => undefined);
+          void joinBox(ticket, pair).catch(() => undefined);
           return pair.operator;
         },
         close: () => undefined,

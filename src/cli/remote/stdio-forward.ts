@@ -5,8 +5,9 @@ import { formatPlace } from "./forward-spec.ts";
 import { pipeInput } from "./pipe-input.ts";
 import { createVoice, type Reach } from "./reach-box.ts";
 import { failure, failureOf, lostOf, type RemoteFailure } from "./remote-failure.ts";
+import type { SealWish } from "./seal-flags.ts";
 
-export interface StdioWish {
+export interface StdioWish extends SealWish {
   readonly box: string;
   readonly target: ForwardTarget;
   readonly verbose: boolean;
@@ -14,7 +15,7 @@ export interface StdioWish {
 
 /** One connection on standard input and output: 0 when both directions have ended in order. */
 export async function runStdio(
-  { box, target, verbose }: StdioWish,
+  { box, target, verbose, isSealed, boxKey }: StdioWish,
   { reach, context }: { readonly reach: Reach; readonly context: CommandContext },
 ): Promise<number> {
   const { signal } = context;
@@ -22,7 +23,7 @@ export async function runStdio(
   const voice = createVoice(context, verbose);
   const { id } = await findBox(reach.hub, box, signal);
   const operation = { kind: "forward" as const, targets: [target] };
-  const link = await reach.open({ box: id, create: { operation }, lane: "bulk" }, voice, signal);
+  const link = await reach.open({ box: id, create: { operation }, lane: "bulk", isSealed, boxKey }, voice, signal);
   const channel = link.session.open({ kind: "dial", host: target.host, port: target.from });
   const place = formatPlace(target.host, target.from);
   const isOver = Promise.race([

@@ -11,6 +11,7 @@ import { formatAge } from "../duration.ts";
 import { countOf, printJson, viewOf } from "../output.ts";
 import { renderTable } from "../render-table.ts";
 import { quoteRsh } from "./rsync-arguments.ts";
+import { sealArguments } from "./seal-flags.ts";
 import { createSyncBook, identityOf, type SyncBook, type SyncEntry } from "./sync-book.ts";
 import { keepInSync } from "./sync-loop.ts";
 import { pairHash, type SyncWish, sourceAndTarget } from "./sync-wish.ts";
@@ -118,7 +119,7 @@ export async function runSync(name: string, context: CommandContext): Promise<nu
     ...handedOn(context),
     ...(file.context === undefined ? {} : { SLUICE_CONTEXT: file.context }),
   };
-  const rsh = quoteRsh([...remote.self, "rsh"]);
+  const rsh = quoteRsh([...remote.self, "rsh", ...sealArguments({ isSealed: file.seal !== undefined, ...file.seal })]);
   try {
     await keepInSync(mine, { clock, runProgram: context.runProgram, write: book.write, rsh, env, log }, signal);
     return 0;

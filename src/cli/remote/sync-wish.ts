@@ -3,14 +3,15 @@ import { resolve } from "node:path";
 import { AppError } from "../../base/errors.ts";
 import { SYNC_DIRECTIONS, SYNC_NAME_PATTERN, type SyncFile } from "../../config/sync-file.ts";
 import { checkRsyncArguments } from "./rsync-arguments.ts";
+import { parseSealFlags, type SealFlags } from "./seal-flags.ts";
 
-export interface SyncFlags {
+export interface SyncFlags extends SealFlags {
   readonly daemon: string;
   readonly name?: string;
   readonly context?: string;
 }
 
-export type SyncWish = Pick<SyncFile, "name" | "direction" | "local" | "remote" | "options" | "context">;
+export type SyncWish = Pick<SyncFile, "name" | "direction" | "local" | "remote" | "options" | "context" | "seal">;
 
 const USUAL_OPTIONS = ["-a"];
 
@@ -42,6 +43,7 @@ export function parseSyncWish(words: readonly string[], flags: SyncFlags, cwd: s
     );
   }
   checkRsyncArguments(options);
+  const { isSealed, boxKey } = parseSealFlags(flags);
   // The slash at the end of a source means its content: rsync's own meaning is kept.
   const local = `${resolve(cwd, here)}${here.endsWith("/") ? "/" : ""}`;
   const name = flags.name ?? `${box}-${pairHash(local, there).slice(0, 8)}`;
@@ -58,6 +60,7 @@ export function parseSyncWish(words: readonly string[], flags: SyncFlags, cwd: s
     remote: there,
     options: options.length === 0 ? USUAL_OPTIONS : [...options],
     ...(flags.context === undefined ? {} : { context: flags.context }),
+    ...(isSealed === true ? { seal: boxKey === undefined ? {} : { boxKey } } : {}),
   };
 }
 

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { boxIdSchema } from "../identifier.ts";
 import { remoteLimitsSchema, routerAddressSchema } from "../remote/offer.ts";
 import { remoteOperationSchema } from "../remote/operation.ts";
+import { remoteKeySchema } from "../remote/remote-key.ts";
 import { instantSchema, pageQuerySchema } from "./page.ts";
 
 export const REMOTE_STATES = ["waiting", "open", "broken", "ended"] as const;
@@ -12,7 +13,12 @@ export const remoteCreateSchema = z.strictObject({
   /** Shorter than the hub's own limits, where given. */
   idleSeconds: z.int().min(1).optional(),
   maxSeconds: z.int().min(1).optional(),
+  /** X25519 key of this attempt alone, made by who asks: the box lets in nobody who does not have it. Programs before it are told to be upgraded. */
+  key: remoteKeySchema.optional(),
+  /** Both ends seal what they say, so that the router sees sizes only. */
+  seal: z.boolean().default(false),
 });
+export const remoteRejoinSchema = remoteCreateSchema.pick({ key: true }).optional();
 export type RemoteCreate = z.input<typeof remoteCreateSchema>;
 
 /** Answer to the creation of a session, and to each rejoin. */
@@ -25,6 +31,8 @@ export const remoteAdmissionSchema = z.object({
   expiresAt: instantSchema,
   attempt: z.int(),
   limits: remoteLimitsSchema,
+  /** The box's X25519 key, as it told the hub. Absent: a hub that knows nothing of it. */
+  boxKey: remoteKeySchema.optional(),
   /** One sentence where the box cannot come now: it is offline since …; the session waits for it all the same. */
   warning: z.string().optional(),
 });

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { END_REASONS } from "../remote/end-reason.ts";
 import { routerAddressSchema } from "../remote/offer.ts";
+import { ticketKeySchema } from "../remote/ticket-key.ts";
 import { instantSchema } from "./page.ts";
 
 /** A router tells its hub of itself this often, and at once where a session changes. */
@@ -57,17 +58,6 @@ export const routerBeatSchema = z.strictObject({
   changes: z.array(routerChangeSchema).max(1000).default([]),
 });
 export type RouterBeat = z.input<typeof routerBeatSchema>;
-
-/** Ed25519 (RFC 8037). */
-export const ticketKeySchema = z.object({
-  kty: z.literal("OKP"),
-  crv: z.literal("Ed25519"),
-  x: z.string(),
-  kid: z.string(),
-  use: z.literal("sig"),
-  alg: z.literal("EdDSA"),
-});
-export type TicketKey = z.output<typeof ticketKeySchema>;
 
 /** `GET /v1/routers/keys`, for everybody: what tickets are signed with, a JWK Set. The next one is in it before it is used. */
 export const ticketKeysSchema = z.object({ keys: z.array(ticketKeySchema) });

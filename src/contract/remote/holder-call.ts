@@ -8,6 +8,8 @@ export const holderCallSchema = z.discriminatedUnion("call", [
     call: z.literal("offer"),
     offer: remoteOfferSchema,
     grant: remoteGrantSchema,
+    /** Id of this box at its hub. */
+    box: z.string(),
     /** PEM of what the agent itself trusts, beside the offer's own. */
     ca: z.string().optional(),
     /** The session was begun before: whoever does not hold it must not begin it again. */
@@ -48,6 +50,8 @@ export const holderConfigSchema = z.object({
   logDirectory: z.string(),
   /** For what detached commands write; emptied at the start. */
   spoolDirectory: z.string(),
+  /** PEM of the box's X25519 key, by which operators know it. */
+  keyPath: z.string(),
   version: z.string(),
 });
 export type HolderConfig = z.output<typeof holderConfigSchema>;

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { remoteOperationSchema } from "./operation.ts";
+import { ticketKeySchema } from "./ticket-key.ts";
 
 /** Name of the command by which a hub offers a session to a box. */
 export const REMOTE_COMMAND = "remote";
@@ -37,5 +38,17 @@ export const remoteOfferSchema = z.object({
   operator: z.string().min(1).max(128),
   operation: remoteOperationSchema,
   limits: remoteLimitsSchema,
+  /** By what the box knows its operator, who has to prove it before anything is begun. Absent: a hub that knows nothing of it. */
+  proof: z
+    .object({
+      /** What the operator's ticket may be signed with. A box knows them from its hub alone, never from a router. */
+      keys: z.array(ticketKeySchema).min(1).max(16),
+      /** By the hub's clock, in seconds since the epoch: the box's own may be wrong. */
+      issuedAt: z.int(),
+      /** The two ends seal what they say. */
+      seal: z.boolean(),
+    })
+    .optional(),
 });
+export type RemoteProof = NonNullable<z.output<typeof remoteOfferSchema>["proof"]>;
 export type RemoteOffer = z.output<typeof remoteOfferSchema>;

@@ -2,6 +2,7 @@ import { type KeyObject, sign, verify } from "node:crypto";
 import { z } from "zod";
 import { AppError, messageOf } from "../../base/errors.ts";
 import { boxIdSchema } from "../identifier.ts";
+import { remoteKeySchema } from "./remote-key.ts";
 
 /**
  * What a hub lets the bearer do at one router: once, for a short time. `operator` and `box` join a session; `control` lists and ends
@@ -26,6 +27,12 @@ export const ticketClaimsSchema = z.object({
    * earlier. Otherwise a side that is about to be replaced could be met, again and again. Absent: it meets any.
    */
   att: z.int().min(1).optional(),
+  /** Of an operator's, for the box, which is shown the same ticket: their X25519 key for this attempt. Who joins has to prove that it is theirs. */
+  opk: remoteKeySchema.optional(),
+  /** The operation itself: `operationDigest`. */
+  oph: z.string().max(64).optional(),
+  /** The two ends seal what they say. */
+  seal: z.boolean().optional(),
   /** Single use. */
   jti: z.string().min(16).max(64),
   /** Seconds: limits of the session. */
@@ -56,8 +63,7 @@ export function readTicket(
     throw new AppError("unauthorized", "the ticket is none: three parts are expected");
   const header = parse(head, z.object({ alg: z.literal(HEADER.alg), kid: z.string() }), "header");
   const key = deps.keyOf(header.kid);
-  if (key === undefined)
-    throw new AppError("unauthorized", `the ticket is signed with a key that this router does not know`);
+  if (key === undefined) throw new AppError("unauthorized", "the ticket is signed with a key that is not known here");
   if (!verify(null, Buffer.from(`${head}.${body}`), key, Buffer.from(signature, "base64url"))) {
     throw new AppError("unauthorized", "the ticket's signature is wrong");
   }
@@ -71,7 +77,7 @@ export function readTicket(
   if (claims.iat - TICKET_LEEWAY_SECONDS > deps.nowSeconds) {
     throw new AppError(
       "unauthorized",
-      `the ticket begins in ${claims.iat - deps.nowSeconds} s: the clock of the router or of the hub is wrong`,
+      `the ticket begins in ${claims.iat - deps.nowSeconds} s: the clock here or that of the hub is wrong`,
     );
   }
   return claims;

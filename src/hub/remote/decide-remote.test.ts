@@ -21,6 +21,7 @@ function remoteOf(given: Partial<Remote> = {}): Remote {
     router: "hub-1",
     attempt: 1,
     nonce: "n",
+    seal: false,
     limits: { idleSeconds: 60, maxSeconds: 1000, resumeSeconds: 300 },
     bytesToBox: 0,
     bytesFromBox: 0,

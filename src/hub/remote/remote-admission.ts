@@ -2,6 +2,7 @@ import type { z } from "zod";
 import { AppError } from "../../base/errors.ts";
 import type { RemoteAdmission, remoteCreateSchema } from "../../contract/fleet/remote.ts";
 import { REMOTE_COMMAND, type RemoteOffer, type RouterAddress } from "../../contract/remote/offer.ts";
+import { operationDigest } from "../../contract/remote/operation-digest.ts";
 import { signTicket, type TicketClaims } from "../../contract/remote/ticket.ts";
 import { findBox } from "../find-box.ts";
 import { isoOf, writeOf } from "../fleet/write-of.ts";
@@ -33,11 +34,11 @@ export type AskedBy = Pick<Call, "request" | "address" | "origin"> & { readonly 
 export interface RemoteAdmissions {
   /**
    * `refused` (switched off, or another's session to attach to), `unsupported` (the box's agent, or this hub has no key), `not-found`,
-   * `conflict`, `exhausted`, `unavailable` (no router).
+   * `conflict`, `exhausted`, `unavailable` (no router, or the box was never heard), `version` (who asks has no key).
    */
   create(boxId: string, wish: z.output<typeof remoteCreateSchema>, by: AskedBy): Promise<RemoteAdmission>;
-  /** Both ends are to join again. `conflict`: it is over; `refused`: it is another's. */
-  rejoin(id: string, by: AskedBy): Promise<RemoteAdmission>;
+  /** Both ends are to join again, the operator's with this key. `conflict`: it is over; `refused`: it is another's. */
+  rejoin(id: string, key: string | undefined, by: AskedBy): Promise<RemoteAdmission>;
   /** Offers a session that is over once more, so that a box which holds it without a router hears that. Never rejects. */
   recall(remote: Remote): Promise<void>;
   /** Sessions that were admitted since the start, and those that were not. */
@@ -61,29 +62,38 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
   const { context, options, book, keys, routers, presence } = deps;
   const { store, clock, log, newSecret } = context;
   const counts = { admitted: 0, resumed: 0, refused: 0 };
-  /** Boxes whose agents take the command. One that did and does no more says so itself. */
-  const takers = new Set<string>();
-
   const requireEnabled = () => {
     if (!options.enabled)
       throw new AppError("refused", "remote sessions are switched off on this hub (remote.enabled)");
   };
 
-  const requireTaker = async (boxId: string) => {
-    if (takers.has(boxId)) return;
+  /** By what operators know it, as it last said. */
+  const boxKeyOf = async (boxId: string): Promise<string> => {
     const report = (await store.reports.get(boxId))?.report;
-    // One that was never heard may come to take it.
-    if (report === undefined) return;
-    if (report.capabilities?.includes(`command:${REMOTE_COMMAND}`) === true) {
-      if (takers.size > MAX_TAKERS) takers.clear();
-      takers.add(boxId);
-      return;
+    const field = "box";
+    if (report === undefined) {
+      throw new AppError(
+        "unavailable",
+        `box ${boxId} was never heard, so nobody knows its key: try again once it is online`,
+        { field },
+      );
     }
-    throw new AppError(
-      "unsupported",
-      `box ${boxId} runs sluice ${report.agentVersion}, which takes no remote sessions: upgrade its agent`,
-      { field: "box" },
-    );
+    const { agentVersion, capabilities, remoteKey } = report;
+    if (capabilities?.includes(`command:${REMOTE_COMMAND}`) !== true) {
+      throw new AppError(
+        "unsupported",
+        `box ${boxId} runs sluice ${agentVersion}, which takes no remote sessions: upgrade its agent`,
+        { field },
+      );
+    }
+    if (remoteKey === undefined) {
+      throw new AppError(
+        "unsupported",
+        `box ${boxId} (sluice ${agentVersion}) has told no key by which its operators know it: upgrade its agent, or see its log`,
+        { field },
+      );
+    }
+    return remoteKey;
   };
 
   const requireAttachable = async (boxId: string, wish: z.output<typeof remoteCreateSchema>, caller: Operator) => {
@@ -101,14 +111,14 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
     requireOwner(target, caller);
   };
 
-  const ticketOf = (remote: OfferFacts, side: "operator" | "box", router: RouterAddress, key: SigningKey) => {
+  const ticketOf = (remote: OfferFacts, whose: Side, router: RouterAddress, key: SigningKey) => {
     const nowMs = clock.wallMs();
     const iat = Math.floor(nowMs / 1000);
     const { limits } = remote;
     const leftSeconds = Math.max(1, Math.ceil(limits.maxSeconds - (nowMs - remote.createdMs) / 1000));
     const claims: TicketClaims = {
       sid: remote.id,
-      side,
+      side: whose.side,
       box: remote.box,
       sub: remote.operator,
       op: remote.operation.kind,
@@ -116,6 +126,7 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
       iat,
       exp: iat + TICKET_SECONDS,
       att: remote.attempt,
+      ...(whose.side === "box" ? {} : { opk: whose.key, oph: operationDigest(remote.operation), seal: remote.seal }),
       jti: newSecret().slice(0, 32),
       idle: limits.idleSeconds,
       max: leftSeconds,
@@ -124,11 +135,12 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
   };
 
   /** The box hears it through its event stream. */
-  const offer = (remote: OfferFacts, router: RouterAddress, { key, commandId }: OfferMeans): Promise<unknown> => {
-    const { ticket } = ticketOf(remote, "box", router, key);
-    const { id: session, attempt, operator, operation, limits } = remote;
-    const args: RemoteOffer = { session, ticket, router, attempt, operator, operation, limits };
+  const offer = async (remote: OfferFacts, router: RouterAddress, { key, commandId }: OfferMeans): Promise<unknown> => {
+    const { ticket } = ticketOf(remote, { side: "box" }, router, key);
+    const { id: session, attempt, operator, operation, limits, seal } = remote;
     const nowMs = clock.wallMs();
+    const proof = { keys: [...(await keys.list())], issuedAt: Math.floor(nowMs / 1000), seal };
+    const args: RemoteOffer = { session, ticket, router, attempt, operator, operation, limits, proof };
     const deadlineMs = nowMs + RENDEZVOUS_SECONDS * 1000;
     return store.commands.create(
       remote.box,
@@ -149,10 +161,12 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
     return { warning: `box ${box.id} is offline${since}; ${wait}` };
   };
 
-  const admission = (remote: Remote, router: RouterAddress, key: SigningKey, warning: object): RemoteAdmission => {
-    const { ticket, expiresMs } = ticketOf(remote, "operator", router, key);
-    const { id, box, attempt, limits } = remote;
-    return { id, box, ticket, router, expiresAt: isoOf(expiresMs), attempt, limits, ...warning };
+  const admission = (remote: Remote, router: RouterAddress, means: AdmissionMeans): RemoteAdmission => {
+    const { signingKey, operatorKey, boxKey, box } = means;
+    const { ticket, expiresMs } = ticketOf(remote, { side: "operator", key: operatorKey }, router, signingKey);
+    const { id, attempt, limits } = remote;
+    const expiresAt = isoOf(expiresMs);
+    return { id, box: box.id, ticket, router, expiresAt, attempt, limits, boxKey, ...warningOf(box) };
   };
 
   const failed = async (remote: Remote, thrown: unknown) => {
@@ -179,13 +193,15 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
 
   const create = async (boxId: string, wish: z.output<typeof remoteCreateSchema>, by: AskedBy) => {
     requireEnabled();
+    const operatorKey = requireKey(wish.key);
     const { caller, request, origin } = by;
-    const [box, key] = await Promise.all([
-      findBox(boxId, { field: "box", isNew: false }, store),
+    const box = await findBox(boxId, { field: "box", isNew: false }, store);
+    const [signingKey, boxKey] = await Promise.all([
       keys.signing(),
-      requireTaker(boxId),
+      boxKeyOf(boxId),
       requireAttachable(boxId, wish, caller),
     ]);
+    const means: AdmissionMeans = { signingKey, operatorKey, boxKey, box };
     const router = routers.choose(origin);
     const nowMs = clock.wallMs();
     const nonce = newSecret().slice(0, 16);
@@ -206,31 +222,37 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
     const writing = book.create(fresh.id, record, { context: { ...write, nowMs }, limits });
     // Written together, so that the box hears of it after one wait for the disk. A request that may be a repeated one waits for
     // the answer, since the first has told the box.
-    const offering = request === undefined ? offer(fresh, router.box, { key }) : undefined;
+    const offering = request === undefined ? offer(fresh, router.box, { key: signingKey }) : undefined;
     const [written, offered] = await Promise.allSettled([writing, offering]);
     if (written.status === "rejected") throw written.reason;
     const remote = written.value;
     if (remote.nonce !== nonce) {
       if (remote.state === "ended") throw isOver(remote);
-      return admission(remote, router.operator, key, warningOf(box));
+      return admission(remote, router.operator, means);
     }
     try {
       if (offered.status === "rejected") throw offered.reason;
-      if (offering === undefined) await offer(remote, router.box, { key });
+      if (offering === undefined) await offer(remote, router.box, { key: signingKey });
     } catch (thrown) {
       await failed(remote, thrown);
       throw thrown;
     }
     counts.admitted++;
-    return admission(remote, router.operator, key, warningOf(box));
+    return admission(remote, router.operator, means);
   };
 
-  const rejoin = async (id: string, by: AskedBy) => {
+  const rejoin = async (id: string, key: string | undefined, by: AskedBy) => {
     requireEnabled();
+    const operatorKey = requireKey(key);
     const held = await book.get(id);
     requireOwner(held, by.caller);
     if (held.state === "ended") throw isOver(held);
-    const [box, key] = await Promise.all([findBox(held.box, { field: "box", isNew: false }, store), keys.signing()]);
+    const [box, signingKey, boxKey] = await Promise.all([
+      findBox(held.box, { field: "box", isNew: false }, store),
+      keys.signing(),
+      boxKeyOf(held.box),
+    ]);
+    const means: AdmissionMeans = { signingKey, operatorKey, boxKey, box };
     const router = routers.choose(by.origin);
     const nonce = newSecret().slice(0, 16);
     const remote = await book.change(id, (current) => {
@@ -255,9 +277,9 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
     });
     if (remote === undefined) throw isOver(await book.get(id));
     // A repeated request gets another ticket for what the first has asked for.
-    if (remote.nonce === nonce) await offer(remote, router.box, { key });
+    if (remote.nonce === nonce) await offer(remote, router.box, { key: signingKey });
     counts.resumed++;
-    return admission(remote, router.operator, key, warningOf(box));
+    return admission(remote, router.operator, means);
   };
 
   return {
@@ -266,8 +288,8 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
         await noteRefusal(by, { action: "remote.create", subject: `box/${boxId}` }, thrown);
         throw thrown;
       }),
-    rejoin: (id, by) =>
-      rejoin(id, by).catch(async (thrown: unknown) => {
+    rejoin: (id, key, by) =>
+      rejoin(id, key, by).catch(async (thrown: unknown) => {
         await noteRefusal(by, { action: "remote.rejoin", subject: `remote/${id}` }, thrown);
         throw thrown;
       }),
@@ -284,10 +306,16 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
   };
 }
 
-const MAX_TAKERS = 20_000;
-
 type SigningKey = Awaited<ReturnType<TicketKeys["signing"]>>;
-type OfferFacts = Pick<Remote, "id" | "box" | "operator" | "operation" | "limits" | "createdMs" | "attempt">;
+type OfferFacts = Pick<Remote, "id" | "box" | "operator" | "operation" | "limits" | "createdMs" | "attempt" | "seal">;
+type Side = { readonly side: "box" } | { readonly side: "operator"; readonly key: string };
+
+interface AdmissionMeans {
+  readonly signingKey: SigningKey;
+  readonly operatorKey: string;
+  readonly boxKey: string;
+  readonly box: Box;
+}
 
 interface OfferMeans {
   readonly key: SigningKey;
@@ -318,13 +346,22 @@ export function requireOwner(remote: Pick<Remote, "id" | "tokenId" | "operator">
   );
 }
 
+function requireKey(key: string | undefined): string {
+  if (key !== undefined) return key;
+  throw new AppError(
+    "version",
+    "the request has no key, by which the box could know that it is you who comes: this sluice is older than its hub, upgrade it",
+    { field: "key" },
+  );
+}
+
 function isOver({ id, reason }: Remote): AppError {
   return new AppError("conflict", `remote session ${id} is over: ${reason}`);
 }
 
 function newRecord(
   boxId: string,
-  { operation, idleSeconds, maxSeconds }: z.output<typeof remoteCreateSchema>,
+  { operation, idleSeconds, maxSeconds, seal }: z.output<typeof remoteCreateSchema>,
   by: {
     readonly caller: Operator;
     readonly options: RemoteOptions;
@@ -352,6 +389,7 @@ function newRecord(
       maxSeconds: Math.min(maxSeconds ?? options.maxSeconds, options.maxSeconds),
       resumeSeconds: options.resumeSeconds,
     },
+    seal,
     bytesToBox: 0,
     bytesFromBox: 0,
     pairToBox: 0,

@@ -27,6 +27,8 @@ const recordSchema = z.object({
   /** Names the call that asked for it: a repeated one is told from the first. */
   nonce: z.string(),
   limits: remoteLimitsSchema,
+  /** The two ends seal what they say. */
+  seal: z.boolean().default(false),
   /** Of pairs that are parted. */
   bytesToBox: z.int(),
   bytesFromBox: z.int(),

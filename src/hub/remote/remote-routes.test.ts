@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { RemoteOffer } from "../../contract/remote/offer.ts";
+import { newRemoteKey, publicTextOf } from "../../contract/remote/remote-key.ts";
 import { readTicket } from "../../contract/remote/ticket.ts";
 import { openEvents } from "../box-client.fake.ts";
 import { startTestHub, type TestHub } from "../hub-world.fake.ts";
@@ -21,8 +22,10 @@ interface Offered {
   readonly args: RemoteOffer;
 }
 
-const EXEC = { operation: { kind: "exec", argv: ["uptime"] } };
-const DETACHED = { operation: { kind: "exec", argv: ["sleep", "9"], detach: true } };
+const KEY = publicTextOf(newRemoteKey());
+const BOX_KEY = publicTextOf(newRemoteKey());
+const EXEC = { operation: { kind: "exec", argv: ["uptime"] }, key: KEY };
+const DETACHED = { operation: { kind: "exec", argv: ["sleep", "9"], detach: true }, key: KEY };
 const LIMITS = { perUser: 2, total: 3, idleSeconds: 1800, maxSeconds: 28_800, resumeSeconds: 300 };
 
 beforeEach(async () => {
@@ -35,7 +38,7 @@ beforeEach(async () => {
 afterEach(() => hub.close());
 
 async function report(given: object, capabilities: readonly string[] = ["command:remote"]): Promise<void> {
-  const body = { ...reportOf("north-1", "s", ++sequence), capabilities, ...given };
+  const body = { ...reportOf("north-1", "s", ++sequence), capabilities, remoteKey: BOX_KEY, ...given };
   expect((await hub.ask("POST", "/v1/boxes/north-1/report", { token: key, body })).status).toBe(202);
 }
 const asOperator = (method: string, path: string, body?: object, headers: Record<string, string> = {}) =>
@@ -54,7 +57,7 @@ const nowSeconds = () => Math.floor(performance.timeOrigin / 1000 + performance.
 
 test("both ends get a ticket of their own for the same session, and the box hears of it at once", async () => {
   using events = await openEvents(`${hub.origin}/v1/boxes/north-1/events`, { token: key });
-  const made = await create({ operation: { kind: "exec", argv: ["uptime"] }, idleSeconds: 60 });
+  const made = await create({ ...EXEC, idleSeconds: 60 });
   expect(made.status).toBe(201);
   const { id, ticket, router: operatorRouter } = made.body;
   const { args, name } = (await events.until(({ name }) => name === "command")).data as Offered;
@@ -112,7 +115,7 @@ test("a session is waiting, open, broken, resumed and ended, with what went thro
   await until(id, "broken");
   expect(await view(id)).toMatchObject({ reason: "the operator's connection broke", bytesToBox: 5 });
 
-  const again = await asOperator("POST", `/v1/remote/${id}/rejoin`);
+  const again = await asOperator("POST", `/v1/remote/${id}/rejoin`, { key: KEY });
   expect([again.status, again.body.attempt, again.body.id]).toEqual([200, 2, id]);
   expect((await commands())[0]).toMatchObject({ id: `remote-${id}-2`, args: { attempt: 2 } });
   router.opened(id);
@@ -126,7 +129,7 @@ test("a session is waiting, open, broken, resumed and ended, with what went thro
   expect(ended.detail).toContain("6 bytes to the box, 8 from it");
   const [created] = await audit("remote.create");
   expect(created.detail).toBe(`${id} on north-1: exec uptime`);
-  const over = refusal(await asOperator("POST", `/v1/remote/${id}/rejoin`));
+  const over = refusal(await asOperator("POST", `/v1/remote/${id}/rejoin`, { key: KEY }));
   expect(over).toEqual([409, `remote session ${id} is over: both sides closed in order`]);
   const events = (await hub.ask("GET", "/v1/events?recent=true", { headers: { accept: "application/json" } })).body
     .items;
@@ -179,11 +182,11 @@ test("an operator and the whole fleet have so many sessions and no more", async 
 test("another operator sees and ends a session, and joins neither it nor what it has detached", async () => {
   const { id } = (await create(DETACHED)).body;
   const other = (await hub.ask("POST", "/v1/tokens", { body: { name: "bea", role: "operator" } })).body.token;
-  const attach = { operation: { kind: "attach", session: id } };
+  const attach = { operation: { kind: "attach", session: id }, key: KEY };
   const ask = (method: string, path: string, body?: object) =>
     hub.ask(method, path, { token: other, ...(body === undefined ? {} : { body }) });
   expect((await ask("GET", `/v1/remote/${id}`)).body.operator).toBe("operator");
-  expect((await ask("POST", `/v1/remote/${id}/rejoin`)).status).toBe(403);
+  expect((await ask("POST", `/v1/remote/${id}/rejoin`, { key: KEY })).status).toBe(403);
   expect((await ask("POST", "/v1/boxes/north-1/remote", attach)).status).toBe(403);
   expect((await create(attach)).status).toBe(201);
   expect((await hub.ask("POST", "/v1/boxes/north-1/remote", { body: attach })).status).toBe(201);
@@ -224,14 +227,22 @@ test("sessions end within five seconds of the end of their operator's right, or 
 
 test("it is said at once where a box cannot take a session, and where it is not there", async () => {
   await hub.enrol("south-1");
-  const waiting = await asOperator("POST", "/v1/boxes/south-1/remote", EXEC);
-  expect(waiting.body.warning).toMatch(/^box south-1 .*; the session waits for it for up to 60 s$/);
+  expect(refusal(await asOperator("POST", "/v1/boxes/south-1/remote", EXEC))).toEqual([
+    503,
+    "box south-1 was never heard, so nobody knows its key: try again once it is online",
+  ]);
   key = await hub.enrol("old-1");
   const body = { ...reportOf("old-1", "s", 1), capabilities: ["command:TouchSession"] };
   await hub.ask("POST", "/v1/boxes/old-1/report", { token: key, body });
   expect(refusal(await asOperator("POST", "/v1/boxes/old-1/remote", EXEC))).toEqual([
     409,
     "box old-1 runs sluice 1.0.0, which takes no remote sessions: upgrade its agent",
+  ]);
+  const older = { ...reportOf("old-1", "s", 2), capabilities: ["command:remote"] };
+  await hub.ask("POST", "/v1/boxes/old-1/report", { token: key, body: older });
+  expect(refusal(await asOperator("POST", "/v1/boxes/old-1/remote", EXEC))).toEqual([
+    409,
+    "box old-1 (sluice 1.0.0) has told no key by which its operators know it: upgrade its agent, or see its log",
   ]);
   expect((await asOperator("POST", "/v1/boxes/nort-1/remote", EXEC)).status).toBe(404);
 });
@@ -261,6 +272,7 @@ test("a router of its own registers with a token that opens nothing else, tells 
   await hub.close();
   hub = await startTestHub({ remote: { enabled: true, ownRouter: true, ...LIMITS } });
   key = await hub.enrol("north-1");
+  await report({});
   expect(refusal(await create())).toEqual([503, expect.stringContaining("there is no router")]);
   const token = (await hub.ask("POST", "/v1/tokens", { body: { name: "edge", role: "router" } })).body.token;
   const beat = (body: object, as = token) =>

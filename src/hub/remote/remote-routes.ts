@@ -6,6 +6,7 @@ import {
   remoteCreateSchema,
   remoteListQuerySchema,
   remotePathSchema,
+  remoteRejoinSchema,
   remoteViewSchema,
 } from "../../contract/fleet/remote.ts";
 import { choosePage } from "../fleet/fleet-pages.ts";
@@ -43,8 +44,9 @@ export function createRemoteRoutes({ book, admissions, current }: RemoteRoutesDe
       access: "operator",
       summary: "Join one's own session again after a break; the box is asked to come too",
       params: remotePathSchema,
+      body: remoteRejoinSchema,
       answer: remoteAdmissionSchema,
-      handle: (call) => admissions.rejoin(call.params.id, askedBy(call)),
+      handle: (call) => admissions.rejoin(call.params.id, call.body?.key, askedBy(call)),
     }),
     route({
       method: "GET",

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { z } from "zod";
 import { AppError, messageOf } from "../../base/errors.ts";
-import type { TicketKey } from "../../contract/fleet/router.ts";
+import type { TicketKey } from "../../contract/remote/ticket-key.ts";
 import type { HubContext } from "../hub-context.ts";
 import { createSheets } from "../sheets.ts";
 

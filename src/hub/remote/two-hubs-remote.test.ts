@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { newRemoteKey, publicTextOf } from "../../contract/remote/remote-key.ts";
 import { createSecretBox } from "../auth/secret-box.ts";
 import { openEvents } from "../box-client.fake.ts";
 import { addBox, addOperators, type LiveHub, memoryStore, OPERATOR, startLiveHub } from "../live-hub.fake.ts";
@@ -12,7 +13,8 @@ let other: LiveHub;
 const routers: Record<"one" | "other", FakeRouterMaker> = { one: fakeRouter(), other: fakeRouter() };
 let key = "";
 
-const EXEC = { operation: { kind: "exec", argv: ["uptime"] } };
+const KEY = publicTextOf(newRemoteKey());
+const EXEC = { operation: { kind: "exec", argv: ["uptime"] }, key: KEY };
 
 beforeEach(async () => {
   store = memoryStore();
@@ -23,6 +25,8 @@ beforeEach(async () => {
     startLiveHub({ store, secrets, hubId, createRouter: routers[hubId].create, options: { manyHubs: true } });
   one = await start("one");
   other = await start("other");
+  const body = { ...reportOf("north-1", "s", 1), capabilities: ["command:remote"], remoteKey: KEY };
+  await ask(one, "POST", "/v1/boxes/north-1/report", { token: key, body });
 });
 afterEach(async () => {
   await one.close();
@@ -50,7 +54,7 @@ test("a box at one hub is asked into a session of another, whose router takes it
   expect(offer.args.router).toEqual(made.router);
   expect(routers.one.made().read(offer.args.ticket, nowSeconds()).side).toBe("box");
   // The other hub signs with the same key.
-  const again = (await ask(other, "POST", `/v1/remote/${made.id}/rejoin`)).body;
+  const again = (await ask(other, "POST", `/v1/remote/${made.id}/rejoin`, { body: { key: KEY } })).body;
   expect(again.router.id).toBe("hub-other");
   const read = () => routers.one.made().read(again.ticket, nowSeconds()).aud;
   expect(read()).toBe("hub-other");
@@ -73,7 +77,7 @@ test("what one hub ends is ended at the router of another, whether a person, the
   const commandResults = [
     { id: `remote-${refused}-1`, ok: false, text: "not here", finishedAt: "2026-01-15T10:30:45Z" },
   ];
-  const report = { ...reportOf("north-1", "s", 1), capabilities: ["command:remote"], commandResults };
+  const report = { ...reportOf("north-1", "s", 2), capabilities: ["command:remote"], remoteKey: KEY, commandResults };
   await ask(other, "POST", "/v1/boxes/north-1/report", { token: key, body: report });
   await expect.poll(() => ended(refused)).toBe("not here");
 
@@ -90,7 +94,7 @@ test("a hub that ends leaves its sessions broken, to be joined again through ano
   const view = async () => (await ask(other, "GET", `/v1/remote/${id}`)).body;
   await expect.poll(async () => (await view()).state, { timeout: 20_000 }).toBe("broken");
   expect((await view()).reason).toBe("its router hub-one is gone");
-  expect((await ask(other, "POST", `/v1/remote/${id}/rejoin`)).body).toMatchObject({
+  expect((await ask(other, "POST", `/v1/remote/${id}/rejoin`, { body: { key: KEY } })).body).toMatchObject({
     attempt: 2,
     router: { id: "hub-other" },
   });

@@ -1,3 +1,4 @@
+import type { KeyObject } from "node:crypto";
 import { type BackoffOptions, fullJitterMs } from "../../../base/backoff.ts";
 import type { Clock } from "../../../base/clock.ts";
 import { AppError } from "../../../base/errors.ts";
@@ -5,13 +6,17 @@ import type { Random } from "../../../base/random.ts";
 import { toAppError } from "../../../contract/error-code.ts";
 import type { RemoteAdmission } from "../../../contract/fleet/remote.ts";
 import type { CarrierEnd } from "../../../remote/carrier.ts";
+import { proofTaskOf, proveToBox } from "../../../remote/proven-carrier.ts";
 import type { RemoteSession } from "../../../remote/remote-session.ts";
 import type { RouterDialler } from "../../../remote/router-dialler.ts";
+
+/** With the key that its ticket names. */
+export type ProvableAdmission = RemoteAdmission & { readonly privateKey: KeyObject };
 
 export interface TerminalLinkDeps {
   readonly session: RemoteSession;
   readonly dialler: Pick<RouterDialler, "join">;
-  readonly rejoin: () => Promise<RemoteAdmission>;
+  readonly rejoin: () => Promise<ProvableAdmission>;
   /** Why the hub has ended the session; `undefined`: it has not. */
   readonly reasonOf: () => Promise<string | undefined>;
   /** One line for people. */
@@ -42,7 +47,7 @@ const RESUMABLE: ReadonlySet<CarrierEnd["reason"]> = new Set([
  * Rejects with what makes it impossible to go on.
  */
 export async function carryTerminal(
-  first: RemoteAdmission,
+  first: ProvableAdmission,
   deps: TerminalLinkDeps,
   signal: AbortSignal,
 ): Promise<void> {
@@ -50,7 +55,7 @@ export async function carryTerminal(
   const over = new AbortController();
   void session.closed.then(() => over.abort());
   const both = AbortSignal.any([signal, over.signal]);
-  let admission: RemoteAdmission | undefined = first;
+  let admission: ProvableAdmission | undefined = first;
   let wasTogether = false;
   let brokenAtMs: number | undefined;
 
@@ -65,8 +70,10 @@ export async function carryTerminal(
     try {
       admission ??= await deps.rejoin();
       const { router, ticket } = admission;
+      const task = proofTaskOf(admission, { privateKey: admission.privateKey, isSealed: true });
       admission = undefined;
-      const carrier = await dialler.join({ router, ticket, lane: "interactive" }, { onWaiting: onNote }, both);
+      const joined = await dialler.join({ router, ticket, lane: "interactive" }, { onWaiting: onNote }, both);
+      const carrier = await proveToBox(joined, task, { clock });
       if (wasTogether) onNote("the box is back");
       wasTogether = true;
       brokenAtMs = undefined;

@@ -2,7 +2,8 @@ import { duplexPair } from "node:stream";
 import { AppError } from "../../../base/errors.ts";
 import { type Service, untilAborted } from "../../../base/service.ts";
 import { toAppError } from "../../../contract/error-code.ts";
-import { remoteCreateSchema } from "../../../contract/fleet/remote.ts";
+import { type RemoteAdmission, remoteCreateSchema } from "../../../contract/fleet/remote.ts";
+import { newRemoteKey, publicTextOf } from "../../../contract/remote/remote-key.ts";
 import { createWindowLedger } from "../../../remote/receive-window.ts";
 import { createRemoteSession } from "../../../remote/remote-session.ts";
 import { createRouterDialler } from "../../../remote/router-dialler.ts";
@@ -14,7 +15,7 @@ import type { AskedBy, Operator, RemoteAdmissions } from "../remote-admission.ts
 import type { RemoteBook } from "../remote-book.ts";
 import { createRecorder } from "./recorder.ts";
 import { createTerminal, type Terminal } from "./terminal.ts";
-import { carryTerminal } from "./terminal-link.ts";
+import { carryTerminal, type ProvableAdmission } from "./terminal-link.ts";
 
 export interface TerminalWish {
   readonly box: string;
@@ -71,7 +72,13 @@ export function createTerminals({ context, admissions, book, router, recordingsD
 
   const open = async ({ box, user, cols, rows }: TerminalWish, by: AskedBy): Promise<Terminal> => {
     const operation = { kind: "shell", ...(user === undefined ? {} : { user }) };
-    const admission = await admissions.create(box, parseInput(remoteCreateSchema, { operation }, "message"), by);
+    // A router of its own carries it sealed: the page's end is here, and everything between here and the box is others'.
+    const wish = parseInput(remoteCreateSchema, { operation, seal: true }, "message");
+    const admit = async (ask: (key: string) => Promise<RemoteAdmission>): Promise<ProvableAdmission> => {
+      const privateKey = newRemoteKey();
+      return { ...(await ask(publicTextOf(privateKey))), privateKey };
+    };
+    const admission = await admit((key) => admissions.create(box, { ...wish, key }, by));
     const sessionId = admission.id;
     const facts = { session: sessionId, box, operator: by.caller.name, cols, rows };
     const recorder =
@@ -96,7 +103,7 @@ export function createTerminals({ context, admissions, book, router, recordingsD
       {
         session,
         dialler,
-        rejoin: () => admissions.rejoin(sessionId, { ...by, request: undefined }),
+        rejoin: () => admit((key) => admissions.rejoin(sessionId, key, { ...by, request: undefined })),
         reasonOf: () => reasonOf(sessionId),
         onNote: terminal.note,
         clock,

@@ -18,8 +18,8 @@ export declare const file_sluice_router_v1_frame: GenFile;
  *
  * `seq` numbers the frames of each direction from 1, over all carriers that the session ever has: an end keeps what it has sent
  * until `ack` names it, and after a new `hello` sends again what the other has not received. A receiver drops what it has had. So
- * nothing is lost and nothing comes twice, whatever breaks in between. Link frames (`hello`, `ack`, `ping`, `pong`) and datagrams
- * have no `seq`; a receiver must not wait for them.
+ * nothing is lost and nothing comes twice, whatever breaks in between. Link frames (`hello`, `ack`, `ping`, `pong`, and those of
+ * the proof) and datagrams have no `seq`; a receiver must not wait for them.
  *
  * A sender writes `seq` first, then `channel`, then the body: a router tells a link frame (no `seq`, channel 0, a body numbered 16
  * or higher) by its first byte, and lets it count as no activity.
@@ -148,6 +148,39 @@ export declare type Frame = Message<"sluice.router.v1.Frame"> & {
      */
     value: Close;
     case: "close";
+  } | {
+    /**
+     * @generated from field: sluice.router.v1.Challenge challenge = 21;
+     */
+    value: Challenge;
+    case: "challenge";
+  } | {
+    /**
+     * @generated from field: sluice.router.v1.Proof proof = 22;
+     */
+    value: Proof;
+    case: "proof";
+  } | {
+    /**
+     * @generated from field: sluice.router.v1.Confirm confirm = 23;
+     */
+    value: Confirm;
+    case: "confirm";
+  } | {
+    /**
+     * In the place of every frame after `confirm`, where the session was admitted sealed: one whole frame, as AES-256-GCM makes it, with
+     * its tag of 16 bytes at the end. `seq` is 1 beside it where the frame within begins with `seq` or `channel`, and absent for a frame of
+     * the link; `channel` is never told. What stands before the ciphertext, as it stands, is authenticated with it.
+     *
+     * Each direction has a key of its own, made anew for each carrier from an ephemeral key of either end; the nonce is the number of the
+     * frame in its direction on this carrier, from 0, as 12 bytes. So no key ever meets a nonce twice: what is sent again after a break
+     * is sealed again with other keys. Frames arrive in order or do not open: one that was changed, left out, repeated or moved
+     * ends the session.
+     *
+     * @generated from field: bytes sealed = 24;
+     */
+    value: Uint8Array;
+    case: "sealed";
   } | { case: undefined; value?: undefined };
 };
 
@@ -156,6 +189,78 @@ export declare type Frame = Message<"sluice.router.v1.Frame"> & {
  * Use `create(FrameSchema)` to create a new message.
  */
 export declare const FrameSchema: GenMessage<Frame>;
+
+/**
+ * How the operator's end proves to the box that the hub let it in, on each new carrier, before anything else is said:
+ *
+ *   box       challenge  an ephemeral X25519 key, for this carrier alone
+ *   operator  proof      its ticket, in which the hub has signed the operator's own ephemeral X25519 key
+ *   box       confirm    or `refused` on channel 0, and the carrier ends
+ *
+ * Both make HKDF-SHA256 of X25519(challenge, operator) and X25519(box, operator), where `box` is the key that the hub vouches for;
+ * salt is the SHA-256 of the JSON array ["sluice.remote.2", session, box's id, attempt, is sealed, box's key, challenge, operator's key];
+ * info is "sluice.remote.2 keys". Its 128 bytes are the keys of `proof.mac`, of `confirm.mac`, and of sealed frames to the box and from it.
+ * The operator's end may send frames behind its proof without waiting.
+ *
+ * @generated from message sluice.router.v1.Challenge
+ */
+export declare type Challenge = Message<"sluice.router.v1.Challenge"> & {
+  /**
+   * 32 bytes.
+   *
+   * @generated from field: bytes ephemeral = 1;
+   */
+  ephemeral: Uint8Array;
+};
+
+/**
+ * Describes the message sluice.router.v1.Challenge.
+ * Use `create(ChallengeSchema)` to create a new message.
+ */
+export declare const ChallengeSchema: GenMessage<Challenge>;
+
+/**
+ * @generated from message sluice.router.v1.Proof
+ */
+export declare type Proof = Message<"sluice.router.v1.Proof"> & {
+  /**
+   * The same that joined the router, with `opk`, `oph` and `seal` among its claims. A router knows it, and cannot make `mac`.
+   *
+   * @generated from field: string ticket = 1;
+   */
+  ticket: string;
+
+  /**
+   * HMAC-SHA256 of the ticket's SHA-256.
+   *
+   * @generated from field: bytes mac = 2;
+   */
+  mac: Uint8Array;
+};
+
+/**
+ * Describes the message sluice.router.v1.Proof.
+ * Use `create(ProofSchema)` to create a new message.
+ */
+export declare const ProofSchema: GenMessage<Proof>;
+
+/**
+ * @generated from message sluice.router.v1.Confirm
+ */
+export declare type Confirm = Message<"sluice.router.v1.Confirm"> & {
+  /**
+   * HMAC-SHA256 of "confirm": the box has the key that the hub vouches for, and lets the operator in.
+   *
+   * @generated from field: bytes mac = 1;
+   */
+  mac: Uint8Array;
+};
+
+/**
+ * Describes the message sluice.router.v1.Confirm.
+ * Use `create(ConfirmSchema)` to create a new message.
+ */
+export declare const ConfirmSchema: GenMessage<Confirm>;
 
 /**
  * 1 to 65 536 bytes of a pipe, never more than the receiver's credit allows: more resets the channel.
@@ -488,6 +593,9 @@ export declare type Opened = Message<"sluice.router.v1.Opened"> & {
 export declare const OpenedSchema: GenMessage<Opened>;
 
 /**
+ * On channel 0: the end that says it leaves, because it was not shown a proof (`refused`, `unauthorized`), or because what came was
+ * changed on its way (`conflict`).
+ *
  * @generated from message sluice.router.v1.Refused
  */
 export declare type Refused = Message<"sluice.router.v1.Refused"> & {
@@ -672,13 +780,13 @@ export declare type Datagram = Message<"sluice.router.v1.Datagram"> & {
 export declare const DatagramSchema: GenMessage<Datagram>;
 
 /**
- * The first frame on each new carrier, from both ends.
+ * The first frame on each new carrier after the proof, from both ends.
  *
  * @generated from message sluice.router.v1.Hello
  */
 export declare type Hello = Message<"sluice.router.v1.Hello"> & {
   /**
-   * Of this contract: 1.
+   * Of this contract: 2. Version 1 had no proof.
    *
    * @generated from field: uint32 version = 1;
    */

@@ -8,7 +8,7 @@ import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/code
  * Describes the file sluice/router/v1/frame.proto.
  */
 export const file_sluice_router_v1_frame = /*@__PURE__*/
-  fileDesc("ChxzbHVpY2Uvcm91dGVyL3YxL2ZyYW1lLnByb3RvEhBzbHVpY2Uucm91dGVyLnYxIqYGCgVGcmFtZRILCgNzZXEYASABKAQSDwoHY2hhbm5lbBgCIAEoDRImCgRkYXRhGAMgASgLMhYuc2x1aWNlLnJvdXRlci52MS5EYXRhSAASJgoEb3BlbhgEIAEoCzIWLnNsdWljZS5yb3V0ZXIudjEuT3BlbkgAEioKBm9wZW5lZBgFIAEoCzIYLnNsdWljZS5yb3V0ZXIudjEuT3BlbmVkSAASLAoHcmVmdXNlZBgGIAEoCzIZLnNsdWljZS5yb3V0ZXIudjEuUmVmdXNlZEgAEioKBmNyZWRpdBgHIAEoCzIYLnNsdWljZS5yb3V0ZXIudjEuQ3JlZGl0SAASJAoDZmluGAggASgLMhUuc2x1aWNlLnJvdXRlci52MS5GaW5IABImCgRzdG9wGAkgASgLMhYuc2x1aWNlLnJvdXRlci52MS5TdG9wSAASKAoFcmVzZXQYCiABKAsyFy5zbHVpY2Uucm91dGVyLnYxLlJlc2V0SAASKgoGcmVzaXplGAsgASgLMhguc2x1aWNlLnJvdXRlci52MS5SZXNpemVIABIqCgZzaWduYWwYDCABKAsyGC5zbHVpY2Uucm91dGVyLnYxLlNpZ25hbEgAEiYKBGV4aXQYDSABKAsyFi5zbHVpY2Uucm91dGVyLnYxLkV4aXRIABIvCglleGl0X3NlZW4YDiABKAsyGi5zbHVpY2Uucm91dGVyLnYxLkV4aXRTZWVuSAASLgoIZGF0YWdyYW0YDyABKAsyGi5zbHVpY2Uucm91dGVyLnYxLkRhdGFncmFtSAASKAoFaGVsbG8YECABKAsyFy5zbHVpY2Uucm91dGVyLnYxLkhlbGxvSAASJAoDYWNrGBEgASgLMhUuc2x1aWNlLnJvdXRlci52MS5BY2tIABImCgRwaW5nGBIgASgLMhYuc2x1aWNlLnJvdXRlci52MS5QaW5nSAASJgoEcG9uZxgTIAEoCzIWLnNsdWljZS5yb3V0ZXIudjEuUG9uZ0gAEigKBWNsb3NlGBQgASgLMhcuc2x1aWNlLnJvdXRlci52MS5DbG9zZUgAQgYKBGJvZHkiOwoERGF0YRIkCgRwaXBlGAEgASgOMhYuc2x1aWNlLnJvdXRlci52MS5QaXBlEg0KBWJ5dGVzGAIgASgMIj0KBkNyZWRpdBIkCgRwaXBlGAEgASgOMhYuc2x1aWNlLnJvdXRlci52MS5QaXBlEg0KBXVwX3RvGAIgASgEIjoKA0ZpbhIkCgRwaXBlGAEgASgOMhYuc2x1aWNlLnJvdXRlci52MS5QaXBlEg0KBXRvdGFsGAIgASgEIiwKBFN0b3ASJAoEcGlwZRgBIAEoDjIWLnNsdWljZS5yb3V0ZXIudjEuUGlwZSImCgVSZXNldBIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAki1AEKBE9wZW4SJgoEZXhlYxgBIAEoCzIWLnNsdWljZS5yb3V0ZXIudjEuRXhlY0gAEiYKBGRpYWwYAiABKAsyFi5zbHVpY2Uucm91dGVyLnYxLkRpYWxIABIwCglhc3NvY2lhdGUYAyABKAsyGy5zbHVpY2Uucm91dGVyLnYxLkFzc29jaWF0ZUgAEioKBmF0dGFjaBgEIAEoCzIYLnNsdWljZS5yb3V0ZXIudjEuQXR0YWNoSAASFgoOaW5pdGlhbF9jcmVkaXQYDyABKARCBgoEd2hhdCK8AQoERXhlYxIMCgRhcmd2GAEgAygJEiwKA2VudhgCIAMoCzIfLnNsdWljZS5yb3V0ZXIudjEuRXhlYy5FbnZFbnRyeRILCgNjd2QYAyABKAkSDAoEdXNlchgEIAEoCRIiCgNwdHkYBSABKAsyFS5zbHVpY2Uucm91dGVyLnYxLlB0eRINCgVzdGRpbhgGIAEoCBoqCghFbnZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIi8KA1B0eRIMCgR0ZXJtGAEgASgJEgwKBGNvbHMYAiABKA0SDAoEcm93cxgDIAEoDSIiCgREaWFsEgwKBGhvc3QYASABKAkSDAoEcG9ydBgCIAEoDSInCglBc3NvY2lhdGUSDAoEaG9zdBgBIAEoCRIMCgRwb3J0GAIgASgNIggKBkF0dGFjaCJECgZPcGVuZWQSFgoOaW5pdGlhbF9jcmVkaXQYASABKAQSCwoDcGlkGAIgASgNEhUKDWRyb3BwZWRfYnl0ZXMYAyABKAQiKAoHUmVmdXNlZBIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkiJAoGUmVzaXplEgwKBGNvbHMYASABKA0SDAoEcm93cxgCIAEoDSIWCgZTaWduYWwSDAoEbmFtZRgBIAEoCSLyAQoERXhpdBIOCgRjb2RlGAEgASgNSAASEAoGc2lnbmFsGAIgASgJSAASEwoLY29yZV9kdW1wZWQYAyABKAgSLQoJa2lsbGVkX2J5GAQgASgOMhouc2x1aWNlLnJvdXRlci52MS5LaWxsZWRCeRIRCglvdXRfdG90YWwYBSABKAQSEgoKb3V0X3NoYTI1NhgGIAEoDBIRCgllcnJfdG90YWwYByABKAQSEgoKZXJyX3NoYTI1NhgIIAEoDBIeChZvdXRwdXRfb3Blbl9hZnRlcl9leGl0GAkgASgIEg8KB3dhbGxfbXMYCiABKARCBQoDaG93IgoKCEV4aXRTZWVuIjgKCERhdGFncmFtEgwKBGZsb3cYASABKA0SDQoFYnl0ZXMYAiABKAwSDwoHZHJvcHBlZBgDIAEoDSJQCgVIZWxsbxIPCgd2ZXJzaW9uGAEgASgNEhMKC2luY2FybmF0aW9uGAIgASgJEhAKCHJlY2VpdmVkGAMgASgEEg8KB3Byb2dyYW0YBCABKAkiFwoDQWNrEhAKCHJlY2VpdmVkGAEgASgEIhIKBFBpbmcSCgoCaWQYASABKAQiEgoEUG9uZxIKCgJpZBgBIAEoBCImCgVDbG9zZRIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkqRQoEUGlwZRIUChBQSVBFX1VOU1BFQ0lGSUVEEAASCwoHUElQRV9JThABEgwKCFBJUEVfT1VUEAISDAoIUElQRV9FUlIQAyqcAQoIS2lsbGVkQnkSGQoVS0lMTEVEX0JZX1VOU1BFQ0lGSUVEEAASFgoSS0lMTEVEX0JZX09QRVJBVE9SEAESGAoUS0lMTEVEX0JZX0RJU0NPTk5FQ1QQAhISCg5LSUxMRURfQllfSURMRRADEhUKEUtJTExFRF9CWV9NQVhfQUdFEAQSGAoUS0lMTEVEX0JZX1RFUk1JTkFURUQQBWIGcHJvdG8z");
+  fileDesc("ChxzbHVpY2Uvcm91dGVyL3YxL2ZyYW1lLnByb3RvEhBzbHVpY2Uucm91dGVyLnYxIsIHCgVGcmFtZRILCgNzZXEYASABKAQSDwoHY2hhbm5lbBgCIAEoDRImCgRkYXRhGAMgASgLMhYuc2x1aWNlLnJvdXRlci52MS5EYXRhSAASJgoEb3BlbhgEIAEoCzIWLnNsdWljZS5yb3V0ZXIudjEuT3BlbkgAEioKBm9wZW5lZBgFIAEoCzIYLnNsdWljZS5yb3V0ZXIudjEuT3BlbmVkSAASLAoHcmVmdXNlZBgGIAEoCzIZLnNsdWljZS5yb3V0ZXIudjEuUmVmdXNlZEgAEioKBmNyZWRpdBgHIAEoCzIYLnNsdWljZS5yb3V0ZXIudjEuQ3JlZGl0SAASJAoDZmluGAggASgLMhUuc2x1aWNlLnJvdXRlci52MS5GaW5IABImCgRzdG9wGAkgASgLMhYuc2x1aWNlLnJvdXRlci52MS5TdG9wSAASKAoFcmVzZXQYCiABKAsyFy5zbHVpY2Uucm91dGVyLnYxLlJlc2V0SAASKgoGcmVzaXplGAsgASgLMhguc2x1aWNlLnJvdXRlci52MS5SZXNpemVIABIqCgZzaWduYWwYDCABKAsyGC5zbHVpY2Uucm91dGVyLnYxLlNpZ25hbEgAEiYKBGV4aXQYDSABKAsyFi5zbHVpY2Uucm91dGVyLnYxLkV4aXRIABIvCglleGl0X3NlZW4YDiABKAsyGi5zbHVpY2Uucm91dGVyLnYxLkV4aXRTZWVuSAASLgoIZGF0YWdyYW0YDyABKAsyGi5zbHVpY2Uucm91dGVyLnYxLkRhdGFncmFtSAASKAoFaGVsbG8YECABKAsyFy5zbHVpY2Uucm91dGVyLnYxLkhlbGxvSAASJAoDYWNrGBEgASgLMhUuc2x1aWNlLnJvdXRlci52MS5BY2tIABImCgRwaW5nGBIgASgLMhYuc2x1aWNlLnJvdXRlci52MS5QaW5nSAASJgoEcG9uZxgTIAEoCzIWLnNsdWljZS5yb3V0ZXIudjEuUG9uZ0gAEigKBWNsb3NlGBQgASgLMhcuc2x1aWNlLnJvdXRlci52MS5DbG9zZUgAEjAKCWNoYWxsZW5nZRgVIAEoCzIbLnNsdWljZS5yb3V0ZXIudjEuQ2hhbGxlbmdlSAASKAoFcHJvb2YYFiABKAsyFy5zbHVpY2Uucm91dGVyLnYxLlByb29mSAASLAoHY29uZmlybRgXIAEoCzIZLnNsdWljZS5yb3V0ZXIudjEuQ29uZmlybUgAEhAKBnNlYWxlZBgYIAEoDEgAQgYKBGJvZHkiHgoJQ2hhbGxlbmdlEhEKCWVwaGVtZXJhbBgBIAEoDCIkCgVQcm9vZhIOCgZ0aWNrZXQYASABKAkSCwoDbWFjGAIgASgMIhYKB0NvbmZpcm0SCwoDbWFjGAEgASgMIjsKBERhdGESJAoEcGlwZRgBIAEoDjIWLnNsdWljZS5yb3V0ZXIudjEuUGlwZRINCgVieXRlcxgCIAEoDCI9CgZDcmVkaXQSJAoEcGlwZRgBIAEoDjIWLnNsdWljZS5yb3V0ZXIudjEuUGlwZRINCgV1cF90bxgCIAEoBCI6CgNGaW4SJAoEcGlwZRgBIAEoDjIWLnNsdWljZS5yb3V0ZXIudjEuUGlwZRINCgV0b3RhbBgCIAEoBCIsCgRTdG9wEiQKBHBpcGUYASABKA4yFi5zbHVpY2Uucm91dGVyLnYxLlBpcGUiJgoFUmVzZXQSDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJItQBCgRPcGVuEiYKBGV4ZWMYASABKAsyFi5zbHVpY2Uucm91dGVyLnYxLkV4ZWNIABImCgRkaWFsGAIgASgLMhYuc2x1aWNlLnJvdXRlci52MS5EaWFsSAASMAoJYXNzb2NpYXRlGAMgASgLMhsuc2x1aWNlLnJvdXRlci52MS5Bc3NvY2lhdGVIABIqCgZhdHRhY2gYBCABKAsyGC5zbHVpY2Uucm91dGVyLnYxLkF0dGFjaEgAEhYKDmluaXRpYWxfY3JlZGl0GA8gASgEQgYKBHdoYXQivAEKBEV4ZWMSDAoEYXJndhgBIAMoCRIsCgNlbnYYAiADKAsyHy5zbHVpY2Uucm91dGVyLnYxLkV4ZWMuRW52RW50cnkSCwoDY3dkGAMgASgJEgwKBHVzZXIYBCABKAkSIgoDcHR5GAUgASgLMhUuc2x1aWNlLnJvdXRlci52MS5QdHkSDQoFc3RkaW4YBiABKAgaKgoIRW52RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIvCgNQdHkSDAoEdGVybRgBIAEoCRIMCgRjb2xzGAIgASgNEgwKBHJvd3MYAyABKA0iIgoERGlhbBIMCgRob3N0GAEgASgJEgwKBHBvcnQYAiABKA0iJwoJQXNzb2NpYXRlEgwKBGhvc3QYASABKAkSDAoEcG9ydBgCIAEoDSIICgZBdHRhY2giRAoGT3BlbmVkEhYKDmluaXRpYWxfY3JlZGl0GAEgASgEEgsKA3BpZBgCIAEoDRIVCg1kcm9wcGVkX2J5dGVzGAMgASgEIigKB1JlZnVzZWQSDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIiQKBlJlc2l6ZRIMCgRjb2xzGAEgASgNEgwKBHJvd3MYAiABKA0iFgoGU2lnbmFsEgwKBG5hbWUYASABKAki8gEKBEV4aXQSDgoEY29kZRgBIAEoDUgAEhAKBnNpZ25hbBgCIAEoCUgAEhMKC2NvcmVfZHVtcGVkGAMgASgIEi0KCWtpbGxlZF9ieRgEIAEoDjIaLnNsdWljZS5yb3V0ZXIudjEuS2lsbGVkQnkSEQoJb3V0X3RvdGFsGAUgASgEEhIKCm91dF9zaGEyNTYYBiABKAwSEQoJZXJyX3RvdGFsGAcgASgEEhIKCmVycl9zaGEyNTYYCCABKAwSHgoWb3V0cHV0X29wZW5fYWZ0ZXJfZXhpdBgJIAEoCBIPCgd3YWxsX21zGAogASgEQgUKA2hvdyIKCghFeGl0U2VlbiI4CghEYXRhZ3JhbRIMCgRmbG93GAEgASgNEg0KBWJ5dGVzGAIgASgMEg8KB2Ryb3BwZWQYAyABKA0iUAoFSGVsbG8SDwoHdmVyc2lvbhgBIAEoDRITCgtpbmNhcm5hdGlvbhgCIAEoCRIQCghyZWNlaXZlZBgDIAEoBBIPCgdwcm9ncmFtGAQgASgJIhcKA0FjaxIQCghyZWNlaXZlZBgBIAEoBCISCgRQaW5nEgoKAmlkGAEgASgEIhIKBFBvbmcSCgoCaWQYASABKAQiJgoFQ2xvc2USDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJKkUKBFBpcGUSFAoQUElQRV9VTlNQRUNJRklFRBAAEgsKB1BJUEVfSU4QARIMCghQSVBFX09VVBACEgwKCFBJUEVfRVJSEAMqnAEKCEtpbGxlZEJ5EhkKFUtJTExFRF9CWV9VTlNQRUNJRklFRBAAEhYKEktJTExFRF9CWV9PUEVSQVRPUhABEhgKFEtJTExFRF9CWV9ESVNDT05ORUNUEAISEgoOS0lMTEVEX0JZX0lETEUQAxIVChFLSUxMRURfQllfTUFYX0FHRRAEEhgKFEtJTExFRF9CWV9URVJNSU5BVEVEEAViBnByb3RvMw");
 
 /**
  * Describes the message sluice.router.v1.Frame.
@@ -18,165 +18,186 @@ export const FrameSchema = /*@__PURE__*/
   messageDesc(file_sluice_router_v1_frame, 0);
 
 /**
+ * Describes the message sluice.router.v1.Challenge.
+ * Use `create(ChallengeSchema)` to create a new message.
+ */
+export const ChallengeSchema = /*@__PURE__*/
+  messageDesc(file_sluice_router_v1_frame, 1);
+
+/**
+ * Describes the message sluice.router.v1.Proof.
+ * Use `create(ProofSchema)` to create a new message.
+ */
+export const ProofSchema = /*@__PURE__*/
+  messageDesc(file_sluice_router_v1_frame, 2);
+
+/**
+ * Describes the message sluice.router.v1.Confirm.
+ * Use `create(ConfirmSchema)` to create a new message.
+ */
+export const ConfirmSchema = /*@__PURE__*/
+  messageDesc(file_sluice_router_v1_frame, 3);
+
+/**
  * Describes the message sluice.router.v1.Data.
  * Use `create(DataSchema)` to create a new message.
  */
 export const DataSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 1);
+  messageDesc(file_sluice_router_v1_frame, 4);
 
 /**
  * Describes the message sluice.router.v1.Credit.
  * Use `create(CreditSchema)` to create a new message.
  */
 export const CreditSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 2);
+  messageDesc(file_sluice_router_v1_frame, 5);
 
 /**
  * Describes the message sluice.router.v1.Fin.
  * Use `create(FinSchema)` to create a new message.
  */
 export const FinSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 3);
+  messageDesc(file_sluice_router_v1_frame, 6);
 
 /**
  * Describes the message sluice.router.v1.Stop.
  * Use `create(StopSchema)` to create a new message.
  */
 export const StopSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 4);
+  messageDesc(file_sluice_router_v1_frame, 7);
 
 /**
  * Describes the message sluice.router.v1.Reset.
  * Use `create(ResetSchema)` to create a new message.
  */
 export const ResetSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 5);
+  messageDesc(file_sluice_router_v1_frame, 8);
 
 /**
  * Describes the message sluice.router.v1.Open.
  * Use `create(OpenSchema)` to create a new message.
  */
 export const OpenSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 6);
+  messageDesc(file_sluice_router_v1_frame, 9);
 
 /**
  * Describes the message sluice.router.v1.Exec.
  * Use `create(ExecSchema)` to create a new message.
  */
 export const ExecSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 7);
+  messageDesc(file_sluice_router_v1_frame, 10);
 
 /**
  * Describes the message sluice.router.v1.Pty.
  * Use `create(PtySchema)` to create a new message.
  */
 export const PtySchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 8);
+  messageDesc(file_sluice_router_v1_frame, 11);
 
 /**
  * Describes the message sluice.router.v1.Dial.
  * Use `create(DialSchema)` to create a new message.
  */
 export const DialSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 9);
+  messageDesc(file_sluice_router_v1_frame, 12);
 
 /**
  * Describes the message sluice.router.v1.Associate.
  * Use `create(AssociateSchema)` to create a new message.
  */
 export const AssociateSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 10);
+  messageDesc(file_sluice_router_v1_frame, 13);
 
 /**
  * Describes the message sluice.router.v1.Attach.
  * Use `create(AttachSchema)` to create a new message.
  */
 export const AttachSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 11);
+  messageDesc(file_sluice_router_v1_frame, 14);
 
 /**
  * Describes the message sluice.router.v1.Opened.
  * Use `create(OpenedSchema)` to create a new message.
  */
 export const OpenedSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 12);
+  messageDesc(file_sluice_router_v1_frame, 15);
 
 /**
  * Describes the message sluice.router.v1.Refused.
  * Use `create(RefusedSchema)` to create a new message.
  */
 export const RefusedSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 13);
+  messageDesc(file_sluice_router_v1_frame, 16);
 
 /**
  * Describes the message sluice.router.v1.Resize.
  * Use `create(ResizeSchema)` to create a new message.
  */
 export const ResizeSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 14);
+  messageDesc(file_sluice_router_v1_frame, 17);
 
 /**
  * Describes the message sluice.router.v1.Signal.
  * Use `create(SignalSchema)` to create a new message.
  */
 export const SignalSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 15);
+  messageDesc(file_sluice_router_v1_frame, 18);
 
 /**
  * Describes the message sluice.router.v1.Exit.
  * Use `create(ExitSchema)` to create a new message.
  */
 export const ExitSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 16);
+  messageDesc(file_sluice_router_v1_frame, 19);
 
 /**
  * Describes the message sluice.router.v1.ExitSeen.
  * Use `create(ExitSeenSchema)` to create a new message.
  */
 export const ExitSeenSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 17);
+  messageDesc(file_sluice_router_v1_frame, 20);
 
 /**
  * Describes the message sluice.router.v1.Datagram.
  * Use `create(DatagramSchema)` to create a new message.
  */
 export const DatagramSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 18);
+  messageDesc(file_sluice_router_v1_frame, 21);
 
 /**
  * Describes the message sluice.router.v1.Hello.
  * Use `create(HelloSchema)` to create a new message.
  */
 export const HelloSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 19);
+  messageDesc(file_sluice_router_v1_frame, 22);
 
 /**
  * Describes the message sluice.router.v1.Ack.
  * Use `create(AckSchema)` to create a new message.
  */
 export const AckSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 20);
+  messageDesc(file_sluice_router_v1_frame, 23);
 
 /**
  * Describes the message sluice.router.v1.Ping.
  * Use `create(PingSchema)` to create a new message.
  */
 export const PingSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 21);
+  messageDesc(file_sluice_router_v1_frame, 24);
 
 /**
  * Describes the message sluice.router.v1.Pong.
  * Use `create(PongSchema)` to create a new message.
  */
 export const PongSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 22);
+  messageDesc(file_sluice_router_v1_frame, 25);
 
 /**
  * Describes the message sluice.router.v1.Close.
  * Use `create(CloseSchema)` to create a new message.
  */
 export const CloseSchema = /*@__PURE__*/
-  messageDesc(file_sluice_router_v1_frame, 23);
+  messageDesc(file_sluice_router_v1_frame, 26);
 
 /**
  * Describes the enum sluice.router.v1.Pipe.

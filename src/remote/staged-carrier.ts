@@ -1,0 +1,182 @@
+import type { Clock, Timer } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
+import type { Carrier, CarrierEnd, CarrierHandlers } from "./carrier.ts";
+import { decodeFrame, encodeControl, type FrameBody } from "./frame.ts";
+import { refusedBody } from "./frame-bodies.ts";
+import { createFrameOpener, createFrameSealer, type FrameOpener, type FrameSealer } from "./sealed-frame.ts";
+
+/** A carrier that begins with words about itself, and becomes what a session uses once they are said. */
+export interface StagedCarrier {
+  /** For the session: what comes before it listens waits. */
+  readonly carrier: Carrier;
+  /** In the clear, of channel 0. */
+  say(body: FrameBody): void;
+  /** From here on the session's frames go out: sealed with this key, or as they are. */
+  sendWith(key: Uint8Array | undefined): void;
+  /** The next frame is no frame of the session. */
+  receiveFirst(take: (pieces: readonly Uint8Array[]) => void): void;
+  /** From here on all that comes is the session's. */
+  receiveWith(key: Uint8Array | undefined): void;
+  /** Ends it for this side at once. */
+  end(reason: CarrierEnd["reason"], message: string): void;
+  /** Ends it for both: the other hears why. */
+  refuse(problem: Problem): void;
+  /** The other end has said that it leaves. */
+  leftByOther(problem: Problem): void;
+}
+
+export interface StagedHooks {
+  /** The first frame that comes. */
+  onFirst(pieces: readonly Uint8Array[]): void;
+  /** It ended before the session's frames began. */
+  onGone(): void;
+  /** The other end has not said its part within `limitMs`. */
+  onLate(): void;
+  readonly limitMs: number;
+}
+
+interface Problem {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** What is said last has so long to arrive. */
+const FAREWELL_MS = 2000;
+/** First byte of a frame that says `refused` of channel 0 and nothing else: field 6, a message. */
+const REFUSED_TAG = 0x32;
+const TAMPERED = "conflict";
+
+export function createStagedCarrier(inner: Carrier, clock: Clock, hooks: StagedHooks): StagedCarrier {
+  let handlers: CarrierHandlers | undefined;
+  let early: (readonly Uint8Array[])[] = [];
+  let earlyEnd: CarrierEnd | undefined;
+  let isOver = false;
+  let isStarted = false;
+  let take = hooks.onFirst;
+  let sealer: FrameSealer | undefined;
+  let opener: FrameOpener | undefined;
+
+  const over = (end: CarrierEnd) => {
+    if (isOver) return;
+    isOver = true;
+    limit.clear();
+    if (handlers === undefined) earlyEnd = end;
+    else handlers.onEnd(end);
+    if (!isStarted) hooks.onGone();
+  };
+  const limit = clock.timer(hooks.limitMs, hooks.onLate);
+  let farewell: Timer | undefined;
+
+  const sendBody = (body: FrameBody) => {
+    const frame = [encodeControl({ seq: 0, channel: 0, body })];
+    inner.send(sealer === undefined ? frame : sealer.seal(frame));
+  };
+  /** What was said arrives, whatever the router does then. */
+  const leave = () => {
+    inner.finish();
+    farewell = clock.timer(FAREWELL_MS, () => inner.cut());
+  };
+  const refuse = (problem: Problem) => {
+    if (isOver) return;
+    sendBody(refusedBody(problem));
+    leave();
+    over({ reason: problem.code === TAMPERED ? "tampered" : "refused", message: problem.message });
+  };
+  const leftByOther = ({ code, message }: Problem) => {
+    leave();
+    over({ reason: code === TAMPERED ? "tampered" : "refused", message });
+  };
+
+  /** Of the session, or the last word of the other end. */
+  const deliver = (pieces: readonly Uint8Array[]) => {
+    const word = pieces[0]?.[0] === REFUSED_TAG ? linkBodyOf(pieces) : undefined;
+    if (word?.case === "refused") return leftByOther(word.value);
+    if (handlers === undefined) early.push(pieces);
+    else handlers.onFrame(pieces);
+  };
+  const open = (pieces: readonly Uint8Array[]) => {
+    if (opener === undefined) return deliver(pieces);
+    let opened: readonly Uint8Array[];
+    try {
+      opened = opener.open(pieces);
+    } catch (thrown) {
+      return refuse({ code: TAMPERED, message: messageOf(thrown) });
+    }
+    deliver(opened);
+  };
+
+  queueMicrotask(() =>
+    inner.listen({
+      onFrame: (pieces) => {
+        if (!isOver) take(pieces);
+      },
+      onDrain: () => handlers?.onDrain(),
+      onEnd: (end) => {
+        farewell?.clear();
+        over(end);
+      },
+    }),
+  );
+
+  const carrier: Carrier = {
+    sessionId: inner.sessionId,
+    routerId: inner.routerId,
+    peerClient: inner.peerClient,
+    listen: (given) => {
+      handlers = given;
+      const frames = early;
+      early = [];
+      for (const frame of frames) given.onFrame(frame);
+      if (earlyEnd !== undefined) given.onEnd(earlyEnd);
+    },
+    send: (pieces) => {
+      if (isOver) return true;
+      if (sealer === undefined) return inner.send(pieces);
+      if (sealer.isSpent) {
+        over({ reason: "broken", message: "as many frames as a key may seal were sent: the next carrier has another" });
+        inner.cut();
+        return true;
+      }
+      return inner.send(sealer.seal(pieces));
+    },
+    finish: () => inner.finish(),
+    cut: () => {
+      over({ reason: "broken", message: "this end cut it" });
+      inner.cut();
+    },
+  };
+  return {
+    carrier,
+    say: sendBody,
+    sendWith: (key) => {
+      sealer = key === undefined ? undefined : createFrameSealer(key);
+    },
+    receiveFirst: (given) => {
+      take = given;
+    },
+    receiveWith: (key) => {
+      opener = key === undefined ? undefined : createFrameOpener(key);
+      isStarted = true;
+      limit.clear();
+      take = open;
+    },
+    end: (reason, message) => {
+      if (isOver) return;
+      // First: to be cut is an end, too.
+      over({ reason, message });
+      inner.cut();
+    },
+    refuse,
+    leftByOther,
+  };
+}
+
+/** Of channel 0 and without `seq`; `undefined`: it is none. */
+export function linkBodyOf(pieces: readonly Uint8Array[]): FrameBody | undefined {
+  try {
+    const frame = decodeFrame(pieces);
+    return "body" in frame && frame.seq === 0 && frame.channel === 0 ? frame.body : undefined;
+  } catch {
+    return undefined;
+  }
+}
