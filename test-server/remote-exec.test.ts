@@ -31,14 +31,16 @@ test(
 );
 
 test(
-  "what is piped in arrives whole, with its end",
+  "what is piped in arrives whole, with its end, sealed or not",
   async () => {
     const bytes = Buffer.alloc(20_000_000, "any bytes \0\xff\r\n", "latin1");
-    const run = exec("/usr/bin/sha256sum");
-    run.child.stdin.end(bytes);
-    const { code, out, err } = await run.ended;
-    expect({ code, err }).toEqual({ code: 0, err: "" });
-    expect(out.toString()).toBe(`${createHash("sha256").update(bytes).digest("hex")}  -\n`);
+    const sealed = world.start(["exec", "--seal", world.boxId, "--", "/usr/bin/sha256sum"]);
+    for (const run of [exec("/usr/bin/sha256sum"), sealed]) {
+      run.child.stdin.end(bytes);
+      const { code, out, err } = await run.ended;
+      expect({ code, err }).toEqual({ code: 0, err: "" });
+      expect(out.toString()).toBe(`${createHash("sha256").update(bytes).digest("hex")}  -\n`);
+    }
   },
   LIMIT_MS,
 );

@@ -92,13 +92,13 @@ test(
 );
 
 test(
-  "a killed hub, with its router, costs neither a command nor a connection anything",
+  "a killed hub, with its router, costs neither a command nor a connection anything, sealed as they are",
   async () => {
-    const run = await forward(`0:127.0.0.1:${portOf(server)}`);
+    const run = await forward("--seal", `0:127.0.0.1:${portOf(server)}`);
     const socket = connect({ host: "127.0.0.1", port: run.ports[0] ?? 0, allowHalfOpen: true });
     socket.write(Buffer.alloc(100_000));
     const text = "for i in $(seq 1 60); do echo line $i; sleep 0.1; done; exit 7";
-    const command = world.start(["exec", world.boxId, "--no-stdin", "--", "/bin/sh", "-c", text]);
+    const command = world.start(["exec", "--seal", world.boxId, "--no-stdin", "--", "/bin/sh", "-c", text]);
     await once(command.child.stdout, "data");
     await world.killHub();
     const { code, out, err } = await command.ended;
@@ -127,7 +127,7 @@ test.skipIf(!hasRsync)(
     await writeFile(join(here, "big"), Buffer.alloc(3_000_000, "x"));
     await writeFile(join(here, "deep/small"), "first");
     await writeFile(join(there, "stale"), "goes");
-    const up = await world.start(["rsync", "-a", "--delete", `${here}/`, `${world.boxId}:${there}/`]).ended;
+    const up = await world.start(["rsync", "--seal", "-a", "--delete", `${here}/`, `${world.boxId}:${there}/`]).ended;
     expect({ code: up.code, err: up.err }).toEqual({ code: 0, err: "" });
     expect((await stat(join(there, "big"))).size).toBe(3_000_000);
     expect(existsSync(join(there, "stale"))).toBe(false);
@@ -140,6 +140,7 @@ test.skipIf(!hasRsync)(
     const options = [
       "--daemon",
       "UP",
+      "--seal",
       "--name",
       "site",
       "--debounce",

@@ -52,6 +52,8 @@ export function createStagedCarrier(inner: Carrier, clock: Clock, hooks: StagedH
   let earlyEnd: CarrierEnd | undefined;
   let isOver = false;
   let isStarted = false;
+  /** It is to end so. */
+  let leaving: CarrierEnd | undefined;
   let take = hooks.onFirst;
   let sealer: FrameSealer | undefined;
   let opener: FrameOpener | undefined;
@@ -71,20 +73,25 @@ export function createStagedCarrier(inner: Carrier, clock: Clock, hooks: StagedH
     const frame = [encodeControl({ seq: 0, channel: 0, body })];
     inner.send(sealer === undefined ? frame : sealer.seal(frame));
   };
-  /** What was said arrives, whatever the router does then. */
-  const leave = () => {
-    inner.finish();
-    farewell = clock.timer(FAREWELL_MS, () => inner.cut());
-  };
+  const endOf = ({ code, message }: Problem): CarrierEnd => ({
+    reason: code === TAMPERED ? "tampered" : "refused",
+    message,
+  });
+  /** Nothing is taken or sent any more; it is over when the last word has arrived, or when nobody takes it. */
   const refuse = (problem: Problem) => {
-    if (isOver) return;
+    if (isOver || leaving !== undefined) return;
     sendBody(refusedBody(problem));
-    leave();
-    over({ reason: problem.code === TAMPERED ? "tampered" : "refused", message: problem.message });
+    leaving = endOf(problem);
+    limit.clear();
+    inner.finish();
+    farewell = clock.timer(FAREWELL_MS, () => {
+      over(endOf(problem));
+      inner.cut();
+    });
   };
-  const leftByOther = ({ code, message }: Problem) => {
-    leave();
-    over({ reason: code === TAMPERED ? "tampered" : "refused", message });
+  const leftByOther = (problem: Problem) => {
+    inner.finish();
+    over(endOf(problem));
   };
 
   /** Of the session, or the last word of the other end. */
@@ -108,12 +115,12 @@ export function createStagedCarrier(inner: Carrier, clock: Clock, hooks: StagedH
   queueMicrotask(() =>
     inner.listen({
       onFrame: (pieces) => {
-        if (!isOver) take(pieces);
+        if (!isOver && leaving === undefined) take(pieces);
       },
       onDrain: () => handlers?.onDrain(),
       onEnd: (end) => {
         farewell?.clear();
-        over(end);
+        over(leaving ?? end);
       },
     }),
   );
@@ -130,7 +137,7 @@ export function createStagedCarrier(inner: Carrier, clock: Clock, hooks: StagedH
       if (earlyEnd !== undefined) given.onEnd(earlyEnd);
     },
     send: (pieces) => {
-      if (isOver) return true;
+      if (isOver || leaving !== undefined) return true;
       if (sealer === undefined) return inner.send(pieces);
       if (sealer.isSpent) {
         over({ reason: "broken", message: "as many frames as a key may seal were sent: the next carrier has another" });

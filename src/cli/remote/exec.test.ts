@@ -221,16 +221,13 @@ test("a box that has lost its memory of the session ends it as lost, never as su
 
 test("it says so after two seconds without a link, and gives up when the box no longer waits", async () => {
   const clock = createFakeClock();
-  const world = createRemoteWorld((channel) => channel.accept(), { clock });
-  const { context, exit } = start(["north-1", "--", "x"], () => undefined, { world, clock });
-  const isJoined = () => {
-    try {
-      return world.carrier() !== undefined;
-    } catch {
-      return false;
-    }
+  const hand = (channel: Channel) => {
+    channel.accept();
+    channel.writable("out").write("begun");
   };
-  while (!isJoined()) {
+  const world = createRemoteWorld(hand, { clock });
+  const { context, fake, exit } = start(["north-1", "--", "x"], () => undefined, { world, clock });
+  while (fake.out() !== "begun") {
     await clock.advance(1);
     await systemClock.delay(1);
   }
