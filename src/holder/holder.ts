@@ -13,6 +13,7 @@ import { type HolderConfig, holderConfigSchema } from "../contract/remote/holder
 import { parseRemoteKey } from "../contract/remote/remote-key.ts";
 import { createWindowLedger } from "../remote/receive-window.ts";
 import { createRouterDialler } from "../remote/router-dialler.ts";
+import { createAskPlace } from "./ask-place.ts";
 import { createAuditLog } from "./audit-log.ts";
 import { createHolderSessions } from "./holder-sessions.ts";
 import { openHolderSocket } from "./holder-socket.ts";
@@ -58,6 +59,7 @@ export async function runHolder(configText: string, deps: HolderDeps, signal: Ab
     pty: loadPty(log),
     spoolDirectory: config.spoolDirectory,
     boxKey: () => readKey(config.keyPath),
+    askPlace: createAskPlace(config.agentSocket, clock),
   });
   let isDraining = false;
   let timer: Timer | undefined;
@@ -87,6 +89,8 @@ export async function runHolder(configText: string, deps: HolderDeps, signal: Ab
     },
     clock,
   );
+  // Not before the socket is this one's: another holder's pipes would lie there.
+  pipes.prepare();
   log.info(`Holder of remote sessions (pid ${deps.pid}, ${program})`);
   try {
     await untilAborted(AbortSignal.any([signal, stop.signal]));
@@ -95,7 +99,7 @@ export async function runHolder(configText: string, deps: HolderDeps, signal: Ab
     await close();
     await sessions.endAll("the holder of the box's sessions was told to end");
     dialler.close();
-    pipes.close();
+    await pipes.close();
     log.info("The holder ends");
     await idle();
   }

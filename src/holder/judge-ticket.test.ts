@@ -82,13 +82,13 @@ test("only keys that the hub itself has told count, whatever a router says of ot
   // The same name, and another key.
   expect(() => judgeTicket(forged, expected())).toThrow(/signature is wrong/);
   const unknown = createProofHub("key-9").ticketFor(OFFER, { box: "edge-001", key });
-  expect(() => judgeTicket(unknown, expected())).toThrow(/key that is not known/);
+  expect(() => judgeTicket(unknown, expected())).toThrow(/key that this box does not know/);
   // The next key is told before it signs.
   const proof = { ...hub.proof(), keys: [hub.jwk, { ...other.jwk, kid: "key-2" }] };
   const next = createProofHub("key-2");
   expect(() => judgeTicket(next.ticketFor(OFFER, { box: "edge-001", key }), expected({ proof }))).toThrow(/signature/);
   const broken = { ...hub.proof(), keys: [{ ...hub.jwk, x: "" }] };
-  expect(() => judgeTicket(ticketFor(), expected({ proof: broken }))).toThrow(/key that is not known/);
+  expect(() => judgeTicket(ticketFor(), expected({ proof: broken }))).toThrow(/key that this box does not know/);
 });
 
 test("no part of what was signed can be changed, and nothing that is no ticket is one", () => {

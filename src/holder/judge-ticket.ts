@@ -33,7 +33,7 @@ export function judgeTicket(ticket: string, expected: ExpectedOperator): ProvenT
     const found = proof.keys.find(({ kid }) => kid === id);
     return found === undefined ? undefined : toVerifyKey(found);
   };
-  const claims = readTicket(ticket, { keyOf, nowSeconds });
+  const claims = readTicket(ticket, { keyOf, nowSeconds, reader: "box" });
   const wrong = wrongClaim(claims, { offer, proof, box });
   if (wrong !== undefined) throw new AppError("refused", `the ticket is for another ${wrong} than the hub offered`);
   if (claims.opk === undefined) throw new AppError("unauthorized", "the ticket names no key that could be proved");

@@ -12,6 +12,7 @@ import {
   type HolderCall,
   type HolderConfig,
 } from "../../contract/remote/holder-call.ts";
+import { LOCAL_API_SOCKET } from "../local-api/local-api.ts";
 import { callHolder } from "./call-holder.ts";
 
 export interface HoldersOptions {
@@ -81,6 +82,7 @@ export function createHolders(options: HoldersOptions, deps: HoldersDeps): Holde
       logDirectory,
       spoolDirectory: join(stateDir, "remote"),
       keyPath: options.keyPath,
+      agentSocket: join(stateDir, LOCAL_API_SOCKET),
       version,
     };
     const { program } = options;

@@ -52,6 +52,8 @@ export const holderConfigSchema = z.object({
   spoolDirectory: z.string(),
   /** PEM of the box's X25519 key, by which operators know it. */
   keyPath: z.string(),
+  /** Of the agent's own API: there the ports of application sessions are asked for. */
+  agentSocket: z.string(),
   version: z.string(),
 });
 export type HolderConfig = z.output<typeof holderConfigSchema>;

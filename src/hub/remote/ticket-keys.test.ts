@@ -56,7 +56,7 @@ test("hubs sign with one key, which is told before it signs and known until its 
   await clock.advance(KEY_TIMES.keptMs + 1000);
   await one.refresh();
   await other.refresh();
-  expect(() => accepts(old)).toThrow("a key that is not known here");
+  expect(() => accepts(old)).toThrow("a key that this router does not know");
   expect((await one.list()).map(({ kid }) => kid)).toEqual([second]);
 });
 
