@@ -27,7 +27,7 @@ async function sessionOf(does: string): Promise<string> {
   await until(
     async () => {
       const found = (await remotes()).find(
-        ({ operation, state }) => state === "open" && describeOperation(operation).includes(does),
+        ({ operation, state }) => state === "open" && `${describeOperation(operation)}$`.includes(does),
       );
       id = found?.id ?? "";
       return found !== undefined;
@@ -39,12 +39,12 @@ async function sessionOf(does: string): Promise<string> {
 }
 
 /** Asks until it is so: what is to be found out needs its time to begin. */
-async function hears(id: string, verdict: Verdict): Promise<RemoteWhyView> {
+async function hears(id: string, verdict: Verdict, sentence: RegExp): Promise<RemoteWhyView> {
   const hub = (await world.promise).hub();
   const endMs = systemClock.monotonicMs() + 60_000;
   for (;;) {
     const view = remoteWhyViewSchema.parse(await hub.call("GET", `/v1/remote/${id}/why`));
-    if (view.verdict === verdict) return view;
+    if (view.verdict === verdict && sentence.test(view.sentence)) return view;
     if (systemClock.monotonicMs() > endMs)
       throw new AppError("timeout", `${verdict} was expected: ${JSON.stringify(view)}`);
   }
@@ -96,7 +96,7 @@ test(
 
       const [zeros, cat, frozen, dead, bulk, silent] = await Promise.all([
         sessionOf("cat /dev/zero"),
-        sessionOf("exec /bin/cat"),
+        sessionOf("exec /bin/cat$"),
         sessionOf("kill -STOP"),
         sessionOf("sleep 1001"),
         sessionOf("head -c"),
@@ -105,20 +105,14 @@ test(
       thin.setRate(500_000);
       cut.setRate(0);
       const [reader, input, process, link, full, target5] = await Promise.all([
-        hears(zeros, "waiting-for-reader"),
-        hears(cat === zeros ? await sessionOf("exec /bin/cat") : cat, "waiting-for-input"),
-        hears(frozen, "waiting-for-process"),
-        hears(dead, "link-dead"),
-        hears(bulk, "link-saturated"),
-        hears(silent, "target-silent"),
+        hears(zeros, "waiting-for-reader", /nobody reads the output at the operator's end.* lie there/),
+        hears(cat, "waiting-for-input", /waits for its standard input/),
+        hears(frozen, "waiting-for-process", /is stopped by a signal/),
+        hears(dead, "link-dead", /does not answer|has taken nothing/),
+        hears(bulk, "link-saturated", /and no more/),
+        hears(silent, "target-silent", /has taken 5 bytes and said nothing/),
       ]);
-      expect(reader.sentence).toContain("nobody reads the output at the operator's end");
-      expect(reader.onBox?.operator?.heldBytes).toBeGreaterThan(100_000);
-      expect(input.sentence).toContain("waits for its standard input");
-      expect(process.sentence).toContain("is stopped by a signal");
-      expect(link.sentence).toMatch(/does not answer|has taken nothing/);
       expect(full.onBox?.link?.fullShare).toBeGreaterThanOrEqual(0.5);
-      expect(target5.sentence).toContain("has taken 5 bytes and said nothing");
       for (const view of [reader, input, process, link, full, target5]) {
         expect(view.router?.sides).toEqual(["operator", "box"]);
       }
