@@ -40,7 +40,7 @@ beforeEach(async () => {
       idleSeconds: 1800,
       maxSeconds: 3600,
       resumeSeconds: 60,
-      recordings: true,
+      recordings: "always",
     },
   });
   key = await hub.enrol("north-1");

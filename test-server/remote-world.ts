@@ -38,12 +38,17 @@ export interface RunEnd {
   readonly err: string;
 }
 
-export async function createRemoteWorld(): Promise<RemoteWorld> {
+export interface RemoteWorldOptions {
+  /** Further flags of the hub. */
+  readonly hubFlags?: readonly string[];
+}
+
+export async function createRemoteWorld({ hubFlags = [] }: RemoteWorldOptions = {}): Promise<RemoteWorld> {
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), "sluice-remote-"));
   stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
   const dataDir = join(directory, "hub");
-  let hub = await startHubProcess({ dataDir });
+  let hub = await startHubProcess({ dataDir, flags: hubFlags });
   stack.defer(() => hub[Symbol.asyncDispose]());
   const policy = {
     operators: "*",
@@ -100,7 +105,7 @@ export async function createRemoteWorld(): Promise<RemoteWorld> {
   const killHub = async () => {
     const { port, adminToken } = hub;
     await hub.kill();
-    hub = await startHubProcess({ dataDir, port, adminToken });
+    hub = await startHubProcess({ dataDir, port, adminToken, flags: hubFlags });
   };
   return {
     hub: () => hub,
