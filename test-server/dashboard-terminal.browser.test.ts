@@ -17,7 +17,7 @@ beforeAll(async () => {
     chromium.launch(CHROMIUM),
     createRemoteWorld({ hubFlags: ["--remote-recordings", "asked"] }),
   ]);
-});
+}, 180_000);
 afterAll(async () => {
   if (!hasBrowser) return;
   await browser.close();
@@ -39,6 +39,7 @@ test
   .skipIf(!hasBrowser)
   .concurrent(
     "an operator has a shell in the browser, over a broken connection, ends it, and plays what it has shown",
+    { timeout: 240_000 },
     async ({ expect }) => {
       const hub = world.hub();
       await using relay = await startRelay(() => hub.port);
@@ -121,6 +122,7 @@ test
   .skipIf(!hasBrowser)
   .concurrent(
     "on a phone an admin ends somebody's shell, and a box without policy says so before anybody asks",
+    { timeout: 240_000 },
     async ({ expect }) => {
       const hub = world.hub();
       const closed = await enrolReportedBox(hub, "closed-1");
