@@ -39,11 +39,16 @@ export interface RunEnd {
 }
 
 export interface RemoteWorldOptions {
+  /** Beside those that allow its operators everything. */
+  readonly agentArguments?: readonly string[];
   /** Further flags of the hub. */
   readonly hubFlags?: readonly string[];
 }
 
-export async function createRemoteWorld({ hubFlags = [] }: RemoteWorldOptions = {}): Promise<RemoteWorld> {
+export async function createRemoteWorld({
+  agentArguments = [],
+  hubFlags = [],
+}: RemoteWorldOptions = {}): Promise<RemoteWorld> {
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), "sluice-remote-"));
   stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
@@ -56,6 +61,7 @@ export async function createRemoteWorld({ hubFlags = [] }: RemoteWorldOptions = 
     directories: "/",
     forward: "*",
     rsync: `${directory}:rw`,
+    sessions: "app*",
   };
   const flags = Object.entries(policy).flatMap(([name, value]) => [`--policy-remote-${name}`, value]);
   // It outlives its agent by design: whoever made the world ends it.
@@ -63,7 +69,11 @@ export async function createRemoteWorld({ hubFlags = [] }: RemoteWorldOptions = 
   stack.defer(() => endHolders(stateDir));
   const box = stack.use(
     await createAgentWorld({
-      agentArguments: [...flags, "--policy-remote-shell", "true"],
+      agentArguments: [
+        ...[...flags, "--policy-remote-shell", "true"],
+        ...["--policy-session-commands", process.execPath, "--sessions-ports", "20900-20949"],
+        ...agentArguments,
+      ],
       goesToHub: true,
       server: { rtmpPort: undefined },
     }),
