@@ -19,6 +19,7 @@ import { createRouterBook } from "./router-book.ts";
 import { createRouterNews } from "./router-news.ts";
 import { createRouterRoutes } from "./router-routes.ts";
 import { createRecordingRoutes } from "./terminal/recording-routes.ts";
+import { createRecordings, type RecordingPlace } from "./terminal/recordings.ts";
 import { createTerminalRoute } from "./terminal/terminal-route.ts";
 import { createTerminals } from "./terminal/terminals.ts";
 import { createTicketKeys, type TicketKeys } from "./ticket-keys.ts";
@@ -49,8 +50,8 @@ export interface RemotePartsOptions extends RemoteOptions {
   readonly manyHubs: boolean;
   /** Where boxes reach this very hub. */
   readonly ownUrl: () => string | undefined;
-  /** Where what browsers' terminals show is recorded; absent: it is not. */
-  readonly recordingsDir?: string | undefined;
+  /** Of what browsers' terminals show; absent: there is no place for any. */
+  readonly recordings?: RecordingPlace | undefined;
 }
 
 export interface RemotePartsDeps {
@@ -91,8 +92,9 @@ export function createRemoteParts(options: RemotePartsOptions, deps: RemoteParts
   const admissions = createRemoteAdmissions({ context, options, book, keys, routers, presence });
 
   const why = createRemoteWhy({ context, book, presence, router });
-  const { recordingsDir } = options;
-  const terminals = createTerminals({ context, admissions, book, router, recordingsDir });
+  const { mode = "off", directory } = options.recordings ?? {};
+  const recordings = directory === undefined ? undefined : createRecordings(directory, { clock });
+  const terminals = createTerminals({ context, admissions, book, router, mode, recordings });
 
   book.onEnded(({ remote, before, isRouters }) => {
     if (isRouters) return;
@@ -123,7 +125,7 @@ export function createRemoteParts(options: RemotePartsOptions, deps: RemoteParts
       ...createRemoteRoutes({ book, admissions, why, current }),
       ...createRouterRoutes(context, { keys, routers, news, ends, why }),
       createTerminalRoute({ context, authenticator: deps.authenticator, terminals }),
-      ...createRecordingRoutes(context, { directory: recordingsDir }),
+      ...createRecordingRoutes(context, { mode, directory }),
     ],
     services: [
       createRemoteKeeper({ context, manyHubs: options.manyHubs, book, keys, routers }),
