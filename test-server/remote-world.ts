@@ -41,6 +41,7 @@ export interface RunEnd {
 export interface RemoteWorldOptions {
   /** Beside those that allow its operators everything. */
   readonly agentArguments?: readonly string[];
+  /** Further flags of the hub. */
   readonly hubFlags?: readonly string[];
 }
 

@@ -1,8 +1,9 @@
 import { type KeyObject, randomUUID } from "node:crypto";
-import type { Clock, Timer } from "../base/clock.ts";
+import type { Timer } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { toAppError } from "../contract/error-code.ts";
+import type { BoxWhy } from "../contract/remote/box-why.ts";
 import type { HeldSessionView } from "../contract/remote/holder-call.ts";
 import { describeMasked } from "../contract/remote/mask-operation.ts";
 import type { RemoteOffer, RemoteProof } from "../contract/remote/offer.ts";
@@ -17,6 +18,7 @@ import { createRemoteSession } from "../remote/remote-session.ts";
 import type { RouterDialler } from "../remote/router-dialler.ts";
 import type { AuditLog } from "./audit-log.ts";
 import { judgeTicket } from "./judge-ticket.ts";
+import { type KeptFacts, lookIntoSession, type SessionWhyDeps } from "./session-why.ts";
 
 /** One remote session on this box: it joins whenever it is offered, and lives until its operator, a limit or somebody who may ends it. */
 export interface HeldSession {
@@ -26,6 +28,8 @@ export interface HeldSession {
   join(offer: ProvableOffer): void;
   end(by: KilledByName, reason: string): void;
   view(): HeldSessionView;
+  /** How it stands, after a moment of looking on. Never rejects. */
+  why(): Promise<BoxWhy>;
   /** Nothing of it is left here. */
   readonly over: Promise<void>;
 }
@@ -36,12 +40,13 @@ export interface ChannelKeeper {
   take(channel: Channel, what: OpenWhat): void;
   /** Of the first command. */
   readonly pid: number | undefined;
+  /** For whoever looks for what holds it up. */
+  facts(): KeptFacts;
   /** Ends what must not go on without a session. Resolves when it has ended and its operator, if there, had the time to hear it. */
   end(by: KilledByName): Promise<void>;
 }
 
-export interface HeldSessionDeps {
-  readonly clock: Clock;
+export interface HeldSessionDeps extends SessionWhyDeps {
   readonly log: Log;
   readonly audit: AuditLog;
   readonly dialler: Pick<RouterDialler, "join">;
@@ -234,6 +239,12 @@ export function createHeldSession(
       void run(offer, stop);
     },
     end: (by, why) => finish(by, why, new AppError("cancelled", why)),
+    why: () =>
+      lookIntoSession(
+        { state, ...(state === "broken" ? { reason } : {}) },
+        { session, kept: () => keeper.facts() },
+        deps,
+      ),
     view: () => ({
       session: id,
       operator,

@@ -3,6 +3,7 @@ import type { Log } from "../../base/log.ts";
 import { type Service, untilAborted } from "../../base/service.ts";
 import { createTurns } from "../../base/turns.ts";
 import type { AgentStatus } from "../../contract/local-status.ts";
+import { remoteWhyArgsSchema } from "../../contract/remote/box-why.ts";
 import { describeMasked } from "../../contract/remote/mask-operation.ts";
 import { type RemoteOffer, remoteOfferSchema } from "../../contract/remote/offer.ts";
 import { fingerprintOf } from "../../contract/remote/remote-key.ts";
@@ -33,6 +34,11 @@ export interface RemoteAccess extends Service {
    * `refused`, `unsupported`, `not-found`, `conflict` (the session is lost), `unavailable`, `exhausted`.
    */
   offer(args: Readonly<Record<string, unknown>>): Promise<string>;
+  /**
+   * The command `remote-why`: resolves with how a session stands here, as JSON (`contract/remote/box-why.ts`). Rejects with `invalid`,
+   * `not-found`, `unavailable`, `timeout`.
+   */
+  why(args: Readonly<Record<string, unknown>>): Promise<string>;
   readonly abilities: readonly RemoteAbility[];
   readonly key: string | undefined;
   status(): NonNullable<AgentStatus["remote"]>;
@@ -115,6 +121,14 @@ export function createRemoteAccess(deps: RemoteAccessDeps): RemoteAccess {
         log.warn(`${what}: ${messageOf(thrown)}`);
         throw thrown;
       }
+    },
+    why: async (args) => {
+      const parsed = remoteWhyArgsSchema.safeParse(args);
+      if (!parsed.success) throw new AppError("invalid", "session: it is missing, or no id of a session");
+      const { session } = parsed.data;
+      const holder = await holderOf(session);
+      if (holder === undefined) throw new AppError("not-found", `this box holds no session ${session}`);
+      return JSON.stringify((await holder.call({ call: "why", session })).why);
     },
     run: async (signal) => {
       await holders.drainOthers();
