@@ -209,7 +209,7 @@ test("a page has a shell: bytes both ways, resizes, the exit with all its output
   expect(text).not.toContain("type-me");
 });
 
-test("what a page says together with its first message is not lost, and a box that is awaited is told of", async () => {
+test("what a page says together with its first message is not lost, and a box that was never heard is told of", async () => {
   using box = await startBox();
   const page = await openPage(OPEN);
   page.socket.send(Buffer.from("early\n"));
@@ -222,7 +222,7 @@ test("what a page says together with its first message is not lost, and a box th
 
   await hub.enrol("south-1");
   const waiting = await openPage({ ...OPEN, box: "south-1" });
-  expect(await waiting.until("note")).toMatchObject({ text: expect.stringContaining("was never heard") });
+  expect(await waiting.until("error")).toMatchObject({ message: expect.stringContaining("was never heard") });
 });
 
 test("a page that was away has everything once, and so has a box whose link broke", async () => {

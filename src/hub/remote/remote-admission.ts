@@ -155,7 +155,6 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
       return { warning: `box ${box.id} is in quarantine and hears nothing until it is released; ${wait}` };
     }
     const { connection, lastContactMs } = presence.of(box.id);
-    if (connection === "never") return { warning: `box ${box.id} was never heard; ${wait}` };
     if (connection !== "offline") return {};
     const since = lastContactMs === undefined ? "" : ` since ${isoOf(lastContactMs)}`;
     return { warning: `box ${box.id} is offline${since}; ${wait}` };
