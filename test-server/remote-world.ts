@@ -10,7 +10,7 @@ import { sendSignal } from "../src/base/send-signal.ts";
 import { boxViewSchema } from "../src/contract/fleet/box-view.ts";
 import { enrolmentCreatedSchema } from "../src/contract/fleet/token.ts";
 import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
-import { type HubProcess, startHubProcess } from "./hub-process.ts";
+import { type HubProcess, type HubProcessOptions, startHubProcess } from "./hub-process.ts";
 import { MAIN_PROGRAM } from "./main-program.ts";
 import { runSluice } from "./sluice-command.ts";
 
@@ -38,19 +38,28 @@ export interface RunEnd {
   readonly err: string;
 }
 
-export async function createRemoteWorld(): Promise<RemoteWorld> {
+export interface RemoteWorldOptions {
+  readonly hub?: Pick<HubProcessOptions, "host" | "flags">;
+  /** Where the box lives. */
+  readonly namespace?: string;
+  /** Flags of the agent's policy after `--policy-remote-`, in place of one that allows everything. */
+  readonly policy?: Readonly<Record<string, string>>;
+}
+
+export async function createRemoteWorld(options: RemoteWorldOptions = {}): Promise<RemoteWorld> {
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), "sluice-remote-"));
   stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
   const dataDir = join(directory, "hub");
-  let hub = await startHubProcess({ dataDir });
+  let hub = await startHubProcess({ ...options.hub, dataDir });
   stack.defer(() => hub[Symbol.asyncDispose]());
-  const policy = {
+  const policy = options.policy ?? {
     operators: "*",
     commands: "*",
     directories: "/",
     forward: "*",
     rsync: `${directory}:rw`,
+    shell: "true",
   };
   const flags = Object.entries(policy).flatMap(([name, value]) => [`--policy-remote-${name}`, value]);
   // It outlives its agent by design: whoever made the world ends it.
@@ -58,8 +67,9 @@ export async function createRemoteWorld(): Promise<RemoteWorld> {
   stack.defer(() => endHolders(stateDir));
   const box = stack.use(
     await createAgentWorld({
-      agentArguments: [...flags, "--policy-remote-shell", "true"],
+      agentArguments: flags,
       goesToHub: true,
+      ...(options.namespace === undefined ? {} : { namespace: options.namespace }),
       server: { rtmpPort: undefined },
     }),
   );
@@ -100,7 +110,7 @@ export async function createRemoteWorld(): Promise<RemoteWorld> {
   const killHub = async () => {
     const { port, adminToken } = hub;
     await hub.kill();
-    hub = await startHubProcess({ dataDir, port, adminToken });
+    hub = await startHubProcess({ ...options.hub, dataDir, port, adminToken });
   };
   return {
     hub: () => hub,

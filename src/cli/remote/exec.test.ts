@@ -248,6 +248,13 @@ test("a box that does not come is 252, one that refuses 253 with its reason, a p
   const first = start(["north-1", "--", "x"], () => undefined, { world: silent });
   expect(await first.exit).toBe(252);
 
+  // The hub names no other router.
+  const away = createRemoteWorld(() => undefined);
+  away.joinFaults.push(new AppError("unavailable", "the router r-1 cannot be reached"));
+  const nowhere = start(["north-1", "--", "x"], () => undefined, { world: away });
+  expect([await nowhere.exit, away.rejoins()]).toEqual([252, 1]);
+  expect(nowhere.context.err()).toBe("sluice: the router r-1 cannot be reached\n");
+
   const refusing = createRemoteWorld(() => undefined);
   refusing.joinFaults.push(new AppError("cancelled", "the session was ended"));
   refusing.end("the box's policy allows no commands to anna");
