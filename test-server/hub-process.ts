@@ -50,7 +50,14 @@ export async function startHubProcess(options: HubProcessOptions = {}): Promise<
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), "sluice-hub-")));
   const { publicUrl, storeUrl, isBuilt = false } = options;
   const flags = [
-    ...["--server-listen", `${options.host ?? "127.0.0.1"}:${options.port ?? 0}`, "--tls-mode", "off", "--data-dir", dataDir],
+    ...[
+      "--server-listen",
+      `${options.host ?? "127.0.0.1"}:${options.port ?? 0}`,
+      "--tls-mode",
+      "off",
+      "--data-dir",
+      dataDir,
+    ],
     ...(publicUrl === undefined ? [] : ["--server-public-url", publicUrl]),
     ...(storeUrl === undefined ? [] : ["--store-url", storeUrl]),
     ...(options.flags ?? []),

@@ -23,6 +23,10 @@ export interface RemoteWorld extends AsyncDisposable {
   readonly boxId: string;
   /** Of this test; goes with the world. */
   readonly directory: string;
+  /** What an operator's `sluice` needs to reach the hub. */
+  environment(): Readonly<Record<string, string>>;
+  /** Of the box. */
+  holderPids(): readonly number[];
   /** Starts `sluice ARGS` as an operator would. */
   start(args: readonly string[], env?: Readonly<Record<string, string>>): Running;
 }
@@ -64,7 +68,9 @@ export async function createRemoteWorld(options: RemoteWorldOptions = {}): Promi
   const flags = Object.entries(policy).flatMap(([name, value]) => [`--policy-remote-${name}`, value]);
   // It outlives its agent by design: whoever made the world ends it.
   let stateDir = "";
-  stack.defer(() => endHolders(stateDir));
+  stack.defer(() => {
+    for (const pid of holdersOf(stateDir)) sendSignal(pid, "SIGKILL");
+  });
   const box = stack.use(
     await createAgentWorld({
       agentArguments: flags,
@@ -82,16 +88,16 @@ export async function createRemoteWorld(options: RemoteWorldOptions = {}): Promi
     const view = boxViewSchema.parse(await hub.call("GET", `/v1/boxes/${box.boxId}`));
     return view.connection === "online";
   }, `${box.boxId} is at the hub`);
+  const environment = () => ({
+    PATH: process.env["PATH"] ?? "",
+    HOME: directory,
+    XDG_STATE_HOME: join(directory, "state"),
+    SLUICE_HUB: hub.origin,
+    SLUICE_HUB_TOKEN: hub.adminToken,
+  });
   const start = (args: readonly string[], env: Readonly<Record<string, string>> = {}): Running => {
     const child = spawn(process.execPath, ["--no-warnings", MAIN_PROGRAM, ...args], {
-      env: {
-        PATH: process.env["PATH"],
-        HOME: directory,
-        XDG_STATE_HOME: join(directory, "state"),
-        SLUICE_HUB: hub.origin,
-        SLUICE_HUB_TOKEN: hub.adminToken,
-        ...env,
-      },
+      env: { ...environment(), ...env },
     });
     // A command that leaves takes its pipes with it.
     child.stdin.on("error", () => undefined);
@@ -118,17 +124,22 @@ export async function createRemoteWorld(options: RemoteWorldOptions = {}): Promi
     box,
     boxId: box.boxId,
     directory,
+    environment,
+    holderPids: () => holdersOf(box.stateDir),
     start,
     [Symbol.asyncDispose]: () => life.disposeAsync(),
   };
 }
 
 /** Each is named by the state directory of its box. */
-function endHolders(stateDir: string): void {
-  for (const pid of createProcessTable().pids()) {
-    const line = readProcText(`/proc/${pid}/cmdline`) ?? "";
-    if (stateDir !== "" && line.includes("remote-holder") && line.includes(stateDir)) sendSignal(pid, "SIGKILL");
-  }
+function holdersOf(stateDir: string): readonly number[] {
+  if (stateDir === "") return [];
+  return createProcessTable()
+    .pids()
+    .filter((pid) => {
+      const line = readProcText(`/proc/${pid}/cmdline`) ?? "";
+      return line.includes("remote-holder") && line.includes(stateDir);
+    });
 }
 
 /** Looks until it is so. Rejects with `timeout`. */

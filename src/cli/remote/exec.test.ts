@@ -216,6 +216,19 @@ test("a box that has lost its memory of the session ends it as lost, never as su
   expect(context.err()).toContain("lost its memory");
 });
 
+test("what was asked for and not answered before the session was over is lost: it may have begun", async () => {
+  let isAsked = false;
+  const world = createRemoteWorld(() => {
+    isAsked = true;
+  });
+  world.rejoinFaults.push(new AppError("conflict", "its box is gone"));
+  const { context, exit } = start(["north-1", "--", "x"], () => undefined, { world });
+  await eventually(() => isAsked);
+  world.carrier().break();
+  expect(await exit).toBe(250);
+  expect(context.err()).toContain("its box is gone");
+});
+
 test("it says so after two seconds without a link, and gives up when the box no longer waits", async () => {
   const clock = createFakeClock();
   const world = createRemoteWorld(
