@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { systemClock } from "../src/base/clock.ts";
 import type { ExitStatus } from "../src/base/spawn.ts";
 import { type LoadedPty, loadPty, startOnTerminal } from "../src/holder/terminal.ts";
@@ -38,6 +37,12 @@ export function sluiceOnTerminal(
   run.output.on("data", (bytes: Buffer) => {
     shown += bytes.toString();
   });
+  // EIO: its program is gone.
+  run.output.on("error", () => undefined);
+  let isOver = false;
+  void run.exited.then(() => {
+    isOver = true;
+  });
   return {
     type: (text) => void run.input?.write(text),
     resize: run.resize,
@@ -45,8 +50,7 @@ export function sluiceOnTerminal(
     onShown: (hear) => void run.output.on("data", hear),
     exited: run.exited,
     kill: () => {
-      process.kill(run.pid, "SIGKILL");
-      void once(run.output, "close").catch(() => undefined);
+      if (!isOver) process.kill(run.pid, "SIGKILL");
     },
   };
 }

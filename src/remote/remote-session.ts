@@ -64,6 +64,8 @@ export interface RemoteSessionDeps {
 const VERSION = 1;
 /** Of one session; more are refused. */
 export const MAX_CHANNELS = 4096;
+/** What is said and not acknowledged, beside bytes of pipes, which the flight bounds: an end that asks without end is not answered so. */
+const MAX_WAITING_CONTROL = 16_384;
 
 /** One carrier's time. */
 interface Lap {
@@ -90,6 +92,9 @@ export function createRemoteSession(
   let closing: SessionEnd | undefined;
   /** The carrier takes no datagram, which never wait. */
   let isFull = false;
+  /** The carrier is full of link frames: of each kind the last one goes when there is room, so that pings unread cost nothing. */
+  let isLinkFull = false;
+  const late = new Map<FrameBody["case"], FrameBody>();
   let over: SessionEnd | undefined;
   let lastActivityMs = clock.monotonicMs();
 
@@ -97,8 +102,22 @@ export function createRemoteSession(
     lastActivityMs = clock.monotonicMs();
   };
   const post = (frame: readonly Uint8Array[]) => lap === undefined || lap.carrier.send(frame);
-  const link = (body: FrameBody) => post([encodeControl({ seq: 0, channel: 0, body })]);
+  const link = (body: FrameBody) => {
+    if (isLinkFull) late.set(body.case, body);
+    else isLinkFull = !post([encodeControl({ seq: 0, channel: 0, body })]);
+  };
+  const linkDrained = () => {
+    isLinkFull = false;
+    const bodies = [...late.values()];
+    late.clear();
+    for (const body of bodies) link(body);
+  };
   const queue = createSendQueue({ clock, onSent: active });
+  const control: ChannelLink["control"] = (channel, body) => {
+    if (over !== undefined) return;
+    if (queue.waitingControl < MAX_WAITING_CONTROL) queue.control(channel, body);
+    else lose(new AppError("exhausted", `the other end has acknowledged none of ${MAX_WAITING_CONTROL} frames`));
+  };
   const acknowledger = createAcknowledger({ clock, say: () => link(ackBody(received)) });
   const watch = createLinkWatch({
     clock,
@@ -142,7 +161,7 @@ export function createRemoteSession(
   const channelLink: ChannelLink = {
     ledger,
     now: () => ({ nowMs: clock.monotonicMs(), rttMs: watch.rttMs ?? 0 }),
-    control: queue.control,
+    control,
     datagram: (channel, body) => {
       if (!isGreeted || isFull) return false;
       active();
@@ -264,6 +283,8 @@ export function createRemoteSession(
       const mine: Lap = { carrier, end: done.resolve, fail: done.reject };
       lap = mine;
       isFull = false;
+      isLinkFull = false;
+      late.clear();
       carrier.listen({
         onFrame: (pieces) => {
           if (lap !== mine) return;
@@ -277,6 +298,7 @@ export function createRemoteSession(
         onDrain: () => {
           if (lap !== mine) return;
           isFull = false;
+          linkDrained();
           if (isGreeted) queue.drained();
         },
         onEnd: (end) => {
@@ -292,7 +314,7 @@ export function createRemoteSession(
       if (over !== undefined || closing !== undefined) throw new AppError("unavailable", "the session is over");
       lastChannel += 1;
       const channel = make(lastChannel, what);
-      queue.control(lastChannel, { case: "open", value: toOpen(what, WINDOW_LIMITS.firstBytes) });
+      control(lastChannel, { case: "open", value: toOpen(what, WINDOW_LIMITS.firstBytes) });
       return channel;
     },
     onChannel: (given) => {

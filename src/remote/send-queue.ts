@@ -8,6 +8,8 @@ import { createOutbox } from "./outbox.ts";
 /** What goes next, and what must be kept for the case that it has to go again. */
 export interface SendQueue {
   readonly unackedBytes: number;
+  /** Control frames that were sent and not acknowledged, or are still to be sent. */
+  readonly waitingControl: number;
   readonly sentBytes: number;
   /** Goes before all bytes of pipes. */
   control(channel: number, body: FrameBody): void;
@@ -29,6 +31,8 @@ export function createSendQueue({ clock, onSent }: { readonly clock: Clock; read
   const outbox = createOutbox();
   const governor = createFlightGovernor();
   const control: { readonly channel: number; readonly body: FrameBody }[] = [];
+  /** Of the control frames that are not acknowledged. */
+  let controlSeqs: number[] = [];
   const ring: SessionChannel[] = [];
   const waiting = new Set<SessionChannel>();
   let farewell: FrameBody | undefined;
@@ -47,8 +51,17 @@ export function createSendQueue({ clock, onSent }: { readonly clock: Clock; read
     onSent();
     put(frame);
   };
-  const sendControl = (channel: number, body: FrameBody) =>
+  const sendControl = (channel: number, body: FrameBody) => {
+    controlSeqs.push(outbox.nextSeq);
     send([encodeControl({ seq: outbox.nextSeq, channel, body })]);
+  };
+  const acknowledge = (received: number) => {
+    const bytes = outbox.acknowledge(received);
+    if (bytes === undefined) return undefined;
+    const gone = controlSeqs.findIndex((seq) => seq > received);
+    if (gone !== 0) controlSeqs = gone < 0 ? [] : controlSeqs.slice(gone);
+    return bytes;
+  };
 
   const sendOf = (channel: SessionChannel) => {
     waiting.delete(channel);
@@ -95,6 +108,9 @@ export function createSendQueue({ clock, onSent }: { readonly clock: Clock; read
     get unackedBytes() {
       return outbox.unackedBytes;
     },
+    get waitingControl() {
+      return controlSeqs.length + control.length;
+    },
     get sentBytes() {
       return sentBytes;
     },
@@ -111,7 +127,7 @@ export function createSendQueue({ clock, onSent }: { readonly clock: Clock; read
       pump();
     },
     open: (given, received) => {
-      if (outbox.acknowledge(received) === undefined) {
+      if (acknowledge(received) === undefined) {
         throw new AppError("conflict", "the other end has what this one never sent: one of them has lost its memory");
       }
       governor.restart();
@@ -128,7 +144,7 @@ export function createSendQueue({ clock, onSent }: { readonly clock: Clock; read
       post = undefined;
     },
     acknowledged: (received) => {
-      const bytes = outbox.acknowledge(received);
+      const bytes = acknowledge(received);
       if (bytes === undefined) {
         throw new AppError("invalid", `ack: given ${received}; allowed: up to ${outbox.nextSeq - 1}, what was sent`);
       }
