@@ -48,6 +48,8 @@ export interface RemoteWorldOptions {
   readonly namespace?: string;
   /** Flags of the agent's policy after `--policy-remote-`, in place of one that allows everything. */
   readonly policy?: Readonly<Record<string, string>>;
+  /** Beside those of the policy. */
+  readonly agentArguments?: readonly string[];
 }
 
 export async function createRemoteWorld(options: RemoteWorldOptions = {}): Promise<RemoteWorld> {
@@ -64,6 +66,7 @@ export async function createRemoteWorld(options: RemoteWorldOptions = {}): Promi
     forward: "*",
     rsync: `${directory}:rw`,
     shell: "true",
+    sessions: "app*",
   };
   const flags = Object.entries(policy).flatMap(([name, value]) => [`--policy-remote-${name}`, value]);
   // It outlives its agent by design: whoever made the world ends it.
@@ -73,7 +76,11 @@ export async function createRemoteWorld(options: RemoteWorldOptions = {}): Promi
   });
   const box = stack.use(
     await createAgentWorld({
-      agentArguments: flags,
+      agentArguments: [
+        ...flags,
+        ...["--policy-session-commands", process.execPath, "--sessions-ports", "20900-20949"],
+        ...(options.agentArguments ?? []),
+      ],
       goesToHub: true,
       ...(options.namespace === undefined ? {} : { namespace: options.namespace }),
       server: { rtmpPort: undefined },
