@@ -41,7 +41,7 @@ describe.skipIf(problem !== undefined)(`a box behind a network${because(problem)
     life.defer(() => void echo.kill("SIGKILL"));
     world = life.use(
       await createRemoteWorld({
-        hub: { host: namespace.nearAddress },
+        hubHost: namespace.nearAddress,
         namespace: namespace.name,
         policy: {
           operators: "*",

@@ -30,7 +30,7 @@ const because = (why: string | undefined) => (why === undefined ? "" : ` (skippe
 let world: RemoteWorld;
 let routers: Record<RouterId, Running>;
 beforeAll(async () => {
-  world = await createRemoteWorld({ hub: { flags: ["--remote-own-router", "false"] } });
+  world = await createRemoteWorld({ hubFlags: ["--remote-own-router", "false"] });
   const ports = await freePorts(2);
   const [one, other] = await Promise.all(IDS.map((id, index) => startRouter(id, ports[index] ?? 0)));
   if (one !== undefined && other !== undefined) routers = { "router-1": one, "router-2": other };

@@ -10,7 +10,7 @@ import { sendSignal } from "../src/base/send-signal.ts";
 import { boxViewSchema } from "../src/contract/fleet/box-view.ts";
 import { enrolmentCreatedSchema } from "../src/contract/fleet/token.ts";
 import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
-import { type HubProcess, type HubProcessOptions, startHubProcess } from "./hub-process.ts";
+import { type HubProcess, startHubProcess } from "./hub-process.ts";
 import { MAIN_PROGRAM } from "./main-program.ts";
 import { runSluice } from "./sluice-command.ts";
 
@@ -43,7 +43,10 @@ export interface RunEnd {
 }
 
 export interface RemoteWorldOptions {
-  readonly hub?: Pick<HubProcessOptions, "host" | "flags">;
+  /** Further flags of the hub. */
+  readonly hubFlags?: readonly string[];
+  /** Address to listen on. */
+  readonly hubHost?: string;
   /** Where the box lives. */
   readonly namespace?: string;
   /** Flags of the agent's policy after `--policy-remote-`, in place of one that allows everything. */
@@ -57,7 +60,9 @@ export async function createRemoteWorld(options: RemoteWorldOptions = {}): Promi
   const directory = await mkdtemp(join(tmpdir(), "sluice-remote-"));
   stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
   const dataDir = join(directory, "hub");
-  let hub = await startHubProcess({ ...options.hub, dataDir });
+  const { hubHost = "127.0.0.1", hubFlags = [] } = options;
+  const hubOptions = { dataDir, host: hubHost, flags: hubFlags };
+  let hub = await startHubProcess(hubOptions);
   stack.defer(() => hub[Symbol.asyncDispose]());
   const policy = options.policy ?? {
     operators: "*",
@@ -123,7 +128,7 @@ export async function createRemoteWorld(options: RemoteWorldOptions = {}): Promi
   const killHub = async () => {
     const { port, adminToken } = hub;
     await hub.kill();
-    hub = await startHubProcess({ ...options.hub, dataDir, port, adminToken });
+    hub = await startHubProcess({ ...hubOptions, port, adminToken });
   };
   return {
     hub: () => hub,

@@ -12,10 +12,12 @@ import {
 } from "./channel.ts";
 import { type ControlFrame, type DataFrame, decodeFrame, encodeControl, type FrameBody } from "./frame.ts";
 import { ackBody, closeBody, helloBody, pingBody, pongBody } from "./frame-bodies.ts";
+import { createLinkFrames } from "./link-frames.ts";
 import { createLinkWatch } from "./link-watch.ts";
 import { fromOpen, type OpenWhat, toOpen } from "./open-what.ts";
 import { WINDOW_LIMITS, type WindowLedger } from "./receive-window.ts";
 import { createSendQueue } from "./send-queue.ts";
+import { type ChannelVitals, type EndVitals, endVitals } from "./vitals.ts";
 
 /**
  * One end of a remote session. It lives longer than any connection: what was sent and not acknowledged is sent again on the next
@@ -38,6 +40,29 @@ export interface RemoteSession {
   /** Monotonic: when anything but the link's own frames was last sent or received. */
   readonly lastActivityMs: number;
   stats(): SessionStats;
+  /** How it stands at this moment, for whoever looks for what holds it up. */
+  vitals(): SessionVitals;
+  /**
+   * Asks the other end at once. Resolves with its answer, which a foreign one gives without `vitals`; `undefined`: there is no link, or it
+   * ended before. Waits as long as the link lasts.
+   */
+  probe(): Promise<ProbeAnswer | undefined>;
+}
+
+export interface SessionVitals extends EndVitals {
+  /** An other end has said hello on this carrier. */
+  readonly hasLink: boolean;
+  /** Since anything at all came from the other end. */
+  readonly silentMs: number;
+  readonly limitBytes: number;
+  /** Since the other end had something new; absent: nothing was ever acknowledged. */
+  readonly ackedMs?: number | undefined;
+  readonly channels: readonly ChannelVitals[];
+}
+
+export interface ProbeAnswer {
+  readonly tookMs: number;
+  readonly vitals: EndVitals | undefined;
 }
 
 export interface SessionEnd {
@@ -52,6 +77,10 @@ export interface SessionStats {
   readonly receivedBytes: number;
   readonly unackedBytes: number;
   readonly openChannels: number;
+  /** Something could go, and waits because as much is under way as the link carries. */
+  readonly isFlightFull: boolean;
+  /** Something could go, and waits because the other end lets no more come of it. */
+  readonly isCreditShort: boolean;
 }
 
 export interface RemoteSessionDeps {
@@ -92,26 +121,16 @@ export function createRemoteSession(
   let closing: SessionEnd | undefined;
   /** The carrier takes no datagram, which never wait. */
   let isFull = false;
-  /** The carrier is full of link frames: of each kind the last one goes when there is room, so that pings unread cost nothing. */
-  let isLinkFull = false;
-  const late = new Map<FrameBody["case"], FrameBody>();
   let over: SessionEnd | undefined;
   let lastActivityMs = clock.monotonicMs();
+  const probes = new Map<number, (vitals: EndVitals | undefined) => void>();
 
   const active = () => {
     lastActivityMs = clock.monotonicMs();
   };
   const post = (frame: readonly Uint8Array[]) => lap === undefined || lap.carrier.send(frame);
-  const link = (body: FrameBody) => {
-    if (isLinkFull) late.set(body.case, body);
-    else isLinkFull = !post([encodeControl({ seq: 0, channel: 0, body })]);
-  };
-  const linkDrained = () => {
-    isLinkFull = false;
-    const bodies = [...late.values()];
-    late.clear();
-    for (const body of bodies) link(body);
-  };
+  const linkFrames = createLinkFrames(post);
+  const link = linkFrames.say;
   const queue = createSendQueue({ clock, onSent: active });
   const control: ChannelLink["control"] = (channel, body) => {
     if (over !== undefined) return;
@@ -129,6 +148,7 @@ export function createRemoteSession(
   const leave = () => {
     const left = lap;
     lap = undefined;
+    for (const settle of [...probes.values()]) settle(undefined);
     isGreeted = false;
     queue.shut();
     watch.stop();
@@ -223,10 +243,23 @@ export function createRemoteSession(
     }
   };
 
+  const channelsNow = () => [...channels.values()].map((channel) => channel.vitals());
+  const vitalsOf = () => endVitals(channelsNow(), queue.unackedBytes);
+  const onPong = ({ id, vitals }: Extract<FrameBody, { case: "pong" }>["value"]) => {
+    watch.answered(Number(id));
+    probes.get(Number(id))?.(
+      vitals && {
+        queuedBytes: Number(vitals.queuedBytes),
+        unackedBytes: Number(vitals.unackedBytes),
+        heldBytes: Number(vitals.heldBytes),
+        heldMs: Number(vitals.heldMs),
+      },
+    );
+  };
   const isLinkFrame = (body: FrameBody): boolean => {
     if (body.case === "ack") queue.acknowledged(Number(body.value.received));
-    else if (body.case === "ping") link(pongBody(body.value.id));
-    else if (body.case === "pong") watch.answered(Number(body.value.id));
+    else if (body.case === "ping") link(pongBody(body.value.id, vitalsOf()));
+    else if (body.case === "pong") onPong(body.value);
     else return body.case === "hello";
     return true;
   };
@@ -283,8 +316,7 @@ export function createRemoteSession(
       const mine: Lap = { carrier, end: done.resolve, fail: done.reject };
       lap = mine;
       isFull = false;
-      isLinkFull = false;
-      late.clear();
+      linkFrames.restart();
       carrier.listen({
         onFrame: (pieces) => {
           if (lap !== mine) return;
@@ -298,7 +330,7 @@ export function createRemoteSession(
         onDrain: () => {
           if (lap !== mine) return;
           isFull = false;
-          linkDrained();
+          linkFrames.drained();
           if (isGreeted) queue.drained();
         },
         onEnd: (end) => {
@@ -336,6 +368,31 @@ export function createRemoteSession(
       receivedBytes,
       unackedBytes: queue.unackedBytes,
       openChannels: channels.size,
+      isFlightFull: queue.isFlightFull,
+      isCreditShort: [...channels.values()].some((channel) => channel.isCreditShort),
     }),
+    vitals: () => {
+      const all = channelsNow();
+      return {
+        ...endVitals(all, queue.unackedBytes),
+        hasLink: lap !== undefined && isGreeted,
+        silentMs: watch.silentMs,
+        limitBytes: queue.capBytes,
+        ...(queue.ackedMs === undefined ? {} : { ackedMs: clock.monotonicMs() - queue.ackedMs }),
+        channels: all,
+      };
+    },
+    probe: () => {
+      if (lap === undefined || !isGreeted) return Promise.resolve(undefined);
+      const askedMs = clock.monotonicMs();
+      const mine = lap;
+      return new Promise((resolve) => {
+        const id = watch.ask();
+        probes.set(id, (vitals) => {
+          probes.delete(id);
+          resolve(lap === mine ? { tookMs: clock.monotonicMs() - askedMs, vitals } : undefined);
+        });
+      });
+    },
   };
 }
