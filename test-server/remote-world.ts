@@ -38,7 +38,12 @@ export interface RunEnd {
   readonly err: string;
 }
 
-export async function createRemoteWorld(): Promise<RemoteWorld> {
+/** `agentArguments`: beside those that allow its operators everything. */
+export async function createRemoteWorld({
+  agentArguments = [],
+}: {
+  readonly agentArguments?: readonly string[];
+} = {}): Promise<RemoteWorld> {
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), "sluice-remote-"));
   stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
@@ -51,6 +56,7 @@ export async function createRemoteWorld(): Promise<RemoteWorld> {
     directories: "/",
     forward: "*",
     rsync: `${directory}:rw`,
+    sessions: "app*",
   };
   const flags = Object.entries(policy).flatMap(([name, value]) => [`--policy-remote-${name}`, value]);
   // It outlives its agent by design: whoever made the world ends it.
@@ -58,7 +64,11 @@ export async function createRemoteWorld(): Promise<RemoteWorld> {
   stack.defer(() => endHolders(stateDir));
   const box = stack.use(
     await createAgentWorld({
-      agentArguments: [...flags, "--policy-remote-shell", "true"],
+      agentArguments: [
+        ...[...flags, "--policy-remote-shell", "true"],
+        ...["--policy-session-commands", process.execPath, "--sessions-ports", "20900-20949"],
+        ...agentArguments,
+      ],
       goesToHub: true,
       server: { rtmpPort: undefined },
     }),

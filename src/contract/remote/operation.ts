@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { PORT_PROTOCOLS, sessionIdSchema } from "../session-spec.ts";
 
 /** Bytes of all arguments of a command together: an offer travels as one event. */
 export const MAX_ARGV_BYTES = 32 * 1024;
@@ -32,6 +33,10 @@ export const forwardTargetSchema = z
   .refine(({ from, to }) => from <= to, { message: "must not be below from", path: ["to"] });
 export type ForwardTarget = z.output<typeof forwardTargetSchema>;
 
+/** A port that an application session declares, as it declares it. Where it is on the box the box alone says. */
+const declaredPortSchema = z.strictObject({ port: portSchema, protocol: z.enum(PORT_PROTOCOLS) });
+export type DeclaredPort = z.output<typeof declaredPortSchema>;
+
 /**
  * What a remote session is for. It is fixed when the session is created: the hub writes it into its audit log, the box judges it by
  * its own policy and does nothing else in this session.
@@ -64,6 +69,12 @@ export const remoteOperationSchema = z.discriminatedUnion("kind", [
     targets: z.array(forwardTargetSchema).min(1).max(MAX_TARGETS),
   }),
   z.strictObject({
+    /** Ports of an application session, wherever they are on the box at the time of each connection. */
+    kind: z.literal("session"),
+    session: sessionIdSchema,
+    ports: z.array(declaredPortSchema).min(1).max(MAX_TARGETS),
+  }),
+  z.strictObject({
     /** What the user's own rsync asks for: `rsync --server …`. */
     kind: z.literal("rsync"),
     argv,
@@ -82,6 +93,8 @@ export function describeOperation(operation: RemoteOperation): string {
       return `attach to ${operation.session}`;
     case "forward":
       return `forward to ${operation.targets.map(describeTarget).join(", ")}`;
+    case "session":
+      return `session ${operation.session}, ${operation.ports.map(({ port, protocol }) => `${port}/${protocol}`).join(", ")}`;
     case "rsync":
       return operation.argv.map(quote).join(" ");
   }
