@@ -34,7 +34,7 @@ import {
   whoamiSchema,
 } from "../contract/fleet/token.ts";
 import { type TunnelCreate, tunnelViewSchema } from "../contract/fleet/tunnel.ts";
-import { syncProgressSchema } from "../contract/transfer/sync-progress.ts";
+import { requeuedSchema, syncPageSchema, syncProgressSchema } from "../contract/transfer/sync-progress.ts";
 import { type SyncRequestInput, syncAcceptedSchema } from "../contract/transfer/sync-request.ts";
 import {
   type AnswerSchema,
@@ -234,12 +234,12 @@ function transferCalls(transport: HubTransport) {
   // As those know them who wrote to such a hub before.
   const pathOf = (id: string, ...more: string[]) => ["/sync", ...[id, ...more].map(encodeURIComponent)].join("/");
   return {
-    list: lister(transport, "/sync", pageSchema(syncProgressSchema)),
+    list: lister(transport, "/sync", syncPageSchema),
     get: (id: string, signal: AbortSignal) => ask({ path: pathOf(id) }, syncProgressSchema, signal),
     create: (body: SyncRequestInput, signal: AbortSignal) =>
       ask({ method: "POST", path: "/sync", body }, syncAcceptedSchema, signal),
     retry: (id: string, signal: AbortSignal) =>
-      ask({ method: "POST", path: pathOf(id, "retry") }, syncAcceptedSchema, signal),
+      ask({ method: "POST", path: pathOf(id, "retry") }, requeuedSchema, signal),
     remove: (id: string, signal: AbortSignal) => tell({ method: "DELETE", path: pathOf(id) }, signal),
   };
 }

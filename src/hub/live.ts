@@ -31,10 +31,12 @@ import { createMetricsRoute } from "./metrics/metrics-route.ts";
 import type { MountedRouter } from "./remote/mounted-router.ts";
 import { REMOTE_DEFAULTS, type RemoteOptions } from "./remote/remote-options.ts";
 import { createRemoteParts, type RemoteParts } from "./remote/remote-parts.ts";
+import type { RecordingPlace } from "./remote/terminal/recordings.ts";
 import { createSessionParts } from "./sessions/session-parts.ts";
 import { countSessions } from "./sessions/session-view.ts";
 import { createSampleBook } from "./telemetry/sample-book.ts";
 import { createTelemetryRoute } from "./telemetry/telemetry-route.ts";
+import { createTransferParts } from "./transfers/transfer-parts.ts";
 import { createPortBook } from "./tunnels/port-book.ts";
 import { createWorkloadOpener } from "./tunnels/shared-key.ts";
 import { createTunnelMaker } from "./tunnels/tunnel-maker.ts";
@@ -56,8 +58,8 @@ export interface LiveOptions {
   /** Absent: no limit. */
   readonly sessionsPerUser?: number | undefined;
   readonly remote: RemoteOptions;
-  /** Where what browsers' terminals show is recorded; left out: it is not. */
-  readonly recordingsDir?: string | undefined;
+  /** Of what browsers' terminals show; left out: there is no place for any. */
+  readonly recordings?: RecordingPlace | undefined;
   /** Where the metrics are served without a token as well. */
   readonly metrics?: { readonly host: string; readonly port: number } | undefined;
 }
@@ -138,11 +140,12 @@ export function createLive(options: LiveOptions, context: HubContext, deps: Live
       ...options.remote,
       manyHubs: options.manyHubs,
       ownUrl: options.advertisedUrl,
-      recordingsDir: options.recordingsDir,
+      recordings: options.recordings,
     },
     { context, presence, ...deps },
   );
   intake.onReport(remote.onReport);
+  const transfers = createTransferParts(options, { context, keys: remote.ticketKeys });
   const metrics = createHubMetrics({
     connections: presence.counts,
     openStreams: room.count,
@@ -158,6 +161,7 @@ export function createLive(options: LiveOptions, context: HubContext, deps: Live
     tunnels: () => countTunnels(store),
     sessions: () => countSessions(store),
     remote: remote.figures,
+    transfers: transfers.figures,
   });
   // The same figures on a port of their own, without a token: for a collector in the hub's own network.
   const metricsServer = createMetricsServer(
@@ -186,6 +190,7 @@ export function createLive(options: LiveOptions, context: HubContext, deps: Live
       createTunnelService({ context, presence, ports, maker }),
       sessions.service,
       ...remote.services,
+      transfers.service,
       metricsServer,
     ],
     routes: [
@@ -199,6 +204,7 @@ export function createLive(options: LiveOptions, context: HubContext, deps: Live
       ...createTunnelRoutes(context, { maker }),
       ...sessions.routes,
       ...remote.routes,
+      ...transfers.routes,
     ],
   };
 }

@@ -22,7 +22,12 @@ export function createTransfersView(context) {
       location.hash = hashOf("transfers", id);
     },
   });
-  const list = createPageList(context, { path: "/sync", filter, compare: byRank(RANK, ({ state }) => state) });
+  const list = createPageList(context, {
+    path: "/sync",
+    filter,
+    compare: byRank(RANK, ({ state }) => state),
+    toPage: (items, limit) => ({ items, next: items.length < limit ? undefined : items.at(-1).request_id }),
+  });
 
   return {
     title: "Transfers",
