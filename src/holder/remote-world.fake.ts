@@ -80,7 +80,7 @@ export function createRemoteWorld(deps: Partial<HolderSessionsDeps> = {}) {
     ...deps,
   });
 
-  const begin = (
+  const prepare = (
     grant: RemoteGrant,
     { operator = "ann", resumeSeconds = 300, maxSeconds = 3600, idleSeconds = 1800, isSealed = false } = {},
   ) => {
@@ -90,7 +90,8 @@ export function createRemoteWorld(deps: Partial<HolderSessionsDeps> = {}) {
       { clock: systemClock, newId: randomUUID, ledger: createWindowLedger() },
     );
     let attempt = 0;
-    const connect = (isKnown = attempt > 0) => {
+    /** The operator's end is left to whoever asks. */
+    const meet = (isKnown = attempt > 0) => {
       attempt += 1;
       const offer: RemoteOffer = {
         session: id,
@@ -115,23 +116,27 @@ export function createRemoteWorld(deps: Partial<HolderSessionsDeps> = {}) {
       const { privateKey, key } = newKeyPair();
       const ticket = hub.ticketFor(offer, { box: BOX_ID, key, seal: isSealed });
       const task = { session: id, box: BOX_ID, attempt, isSealed, ticket, privateKey, boxKey: box.key };
-      const ended = proveToBox(pair.operator, task, { clock: systemClock }).then((proven) => session.carry(proven));
+      return { pair, text, proven: proveToBox(pair.operator, task, { clock: systemClock }) };
+    };
+    const connect = (isKnown = attempt > 0) => {
+      const { pair, text, proven } = meet(isKnown);
+      const ended = proven.then((carrier) => session.carry(carrier));
       ended.catch(() => undefined);
       return { pair, text, ended };
     };
-    return { id, session, connect, offered: connect() };
+    return { id, session, meet, connect };
+  };
+
+  const begin = (...given: Parameters<typeof prepare>) => {
+    const prepared = prepare(...given);
+    return { ...prepared, offered: prepared.connect() };
   };
 
   return {
     holder,
     hub,
     box,
-    /** What the box dials next; once. */
-    takeDial: () => {
-      const dialled = waiting;
-      waiting = undefined;
-      return dialled;
-    },
+    prepare,
     log,
     directory,
     begin,

@@ -67,7 +67,7 @@ export async function openRemoteLink(wish: RemoteWish, deps: RemoteLinkDeps, sig
     if (admission.warning !== undefined) deps.tell(admission.warning);
     checkBoxKey(admission, wish);
     if (isSealed) deps.hint(`sealed end to end, for the key ${fingerprintOf(admission.boxKey ?? "")} of ${wish.box}`);
-    first = await join({ admission, privateKey }, wish, deps, signal);
+    first = await joinAnywhere({ admission, privateKey }, wish, deps, signal);
   } catch (thrown) {
     throw failureOf(thrown);
   }
@@ -148,13 +148,7 @@ async function comeBack(reason: string, kept: Kept, closing: AbortSignal): Promi
   try {
     for (let attempt = 0; !signal.aborted; attempt++) {
       try {
-        const privateKey = newRemoteKey();
-        const again = await deps.hub.rejoin(admission.id, publicTextOf(privateKey), signal);
-        // Whoever had the box's key when the session began has it still: the hub cannot send us to another.
-        if (again.boxKey !== admission.boxKey) {
-          throw new AppError("conflict", `${wish.box} has another key than when the session began`);
-        }
-        const carrier = await join({ admission: again, privateKey }, wish, deps, signal);
+        const carrier = await join(await rejoin(admission, deps, signal), wish, deps, signal);
         const seconds = (clock.monotonicMs() - brokenMs) / 1000;
         if (hasTold) tell(`connected to ${wish.box} again after ${formatDuration(seconds)}`);
         return carrier;
@@ -175,9 +169,47 @@ async function comeBack(reason: string, kept: Kept, closing: AbortSignal): Promi
   throw failure("lost", "timeout", `the connection to ${wish.box} did not come back in ${waited}: ${last}`);
 }
 
+type OwnAdmission = { readonly admission: RemoteAdmission; readonly privateKey: KeyObject };
+
+/** Each attempt is proved with a key of its own. */
+async function rejoin(
+  first: RemoteAdmission,
+  { hub }: Pick<RemoteLinkDeps, "hub">,
+  signal: AbortSignal,
+): Promise<OwnAdmission> {
+  const privateKey = newRemoteKey();
+  const admission = await hub.rejoin(first.id, publicTextOf(privateKey), signal);
+  // Whoever had the box's key when the session began has it still: the hub cannot send us to another.
+  if (admission.boxKey === first.boxKey) return { admission, privateKey };
+  throw new AppError("conflict", `${first.box} has another key than when the session began`);
+}
+
+/** Nothing was begun yet: where one router cannot be reached another may do, each once. */
+async function joinAnywhere(
+  first: OwnAdmission,
+  wish: RemoteWish,
+  deps: RemoteLinkDeps,
+  signal: AbortSignal,
+): Promise<Carrier> {
+  const tried = new Set<string>();
+  let own = first;
+  for (;;) {
+    try {
+      return await join(own, wish, deps, signal);
+    } catch (thrown) {
+      if (signal.aborted || !(thrown instanceof AppError) || thrown.code !== "unavailable") throw thrown;
+      tried.add(own.admission.router.id);
+      const next = await rejoin(first.admission, deps, signal).catch(() => undefined);
+      if (next === undefined || tried.has(next.admission.router.id)) throw thrown;
+      deps.hint(`${thrown.message}; trying router ${next.admission.router.id}`);
+      own = next;
+    }
+  }
+}
+
 /** Waits at the router for the box, and proves itself to it. Rejects with the hub's word where the session ends meanwhile. */
 async function join(
-  { admission, privateKey }: { readonly admission: RemoteAdmission; readonly privateKey: KeyObject },
+  { admission, privateKey }: OwnAdmission,
   { lane, isSealed = false }: RemoteWish,
   { dialler, hub, clock, hint }: RemoteLinkDeps,
   signal: AbortSignal,

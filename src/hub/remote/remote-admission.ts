@@ -252,7 +252,7 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
       boxKeyOf(held.box),
     ]);
     const means: AdmissionMeans = { signingKey, operatorKey, boxKey, box };
-    const router = routers.choose(by.origin);
+    const router = routers.choose(by.origin, held.router);
     const nonce = newSecret().slice(0, 16);
     const remote = await book.change(id, (current) => {
       const attempt = current.attempt + 1;
