@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { createFakeClock } from "../../base/clock.fake.ts";
 import { systemClock } from "../../base/clock.ts";
 import { AppError } from "../../base/errors.ts";
@@ -209,10 +209,13 @@ test("a link that breaks in the middle is joined again, and nothing is lost or t
 });
 
 test("a box that has lost its memory of the session ends it as lost, never as success", async () => {
-  const world: RemoteWorld = createRemoteWorld((channel) => channel.accept());
-  const { context, exit } = start(["north-1", "--", "x"], () => undefined, { world });
-  await eventually(() => world.created.length === 1);
-  await systemClock.delay(50);
+  const world: RemoteWorld = createRemoteWorld((channel) => {
+    channel.accept();
+    channel.writable("out").write("begun");
+  });
+  const { context, fake, exit } = start(["north-1", "--", "x"], () => undefined, { world });
+  // Only an operator's end that has heard of the box can miss its memory.
+  await vi.waitFor(() => expect(fake.out()).toBe("begun"), { timeout: 30_000 });
   world.forget();
   world.carrier().break();
   expect(await exit).toBe(250);
