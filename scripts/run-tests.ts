@@ -2,26 +2,15 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { filesToRunAgain, judgeTests } from "./judge-tests.ts";
 import { runForeground } from "./run-foreground.ts";
 import { runHeld } from "./run-held.ts";
+import { RECORD_VARIABLE, type TestRecord } from "./test-record.ts";
 
 interface Count {
   passed: number;
   failed: number;
   skipped: number;
-}
-
-interface VitestReport {
-  readonly success: boolean;
-  readonly numPassedTests: number;
-  readonly numFailedTests: number;
-  readonly numPendingTests: number;
-  readonly numTodoTests: number;
-  readonly testResults: readonly {
-    readonly name: string;
-    readonly status: string;
-    readonly assertionResults: readonly { readonly fullName: string; readonly status: string }[];
-  }[];
 }
 
 const root = resolve(import.meta.dirname, "..");
@@ -31,6 +20,7 @@ const isLong = args.includes("--long");
 const patterns = args.filter((argument) => !argument.startsWith("--"));
 const total: Count = { passed: 0, failed: 0, skipped: 0 };
 const failures: string[] = [];
+const EMPTY: TestRecord = { files: [], strays: [] };
 
 if (patterns.length === 0) {
   const torture = join(root, "scripts/torture");
@@ -50,7 +40,7 @@ if (patterns.length === 0) {
     ]),
   ]);
 }
-await runVitest();
+await runTests();
 
 for (const failure of failures) console.log(`failed: ${failure}`);
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
@@ -69,56 +59,64 @@ async function inTurn(checks: readonly (readonly [title: string, file: string, .
   }
 }
 
-async function runVitest(): Promise<void> {
+async function runTests(): Promise<void> {
   console.log("\n== tests");
   const directory = mkdtempSync(join(tmpdir(), "sluice-tests-"));
-  const outputFile = join(directory, "report.json");
+  try {
+    const first = await runVitest(directory, patterns);
+    if (first === undefined) return;
+    const again = new Map<string, TestRecord>();
+    for (const path of filesToRunAgain(first.record)) {
+      console.log(`\n== once more, alone: ${path}`);
+      const { record } = (await runVitest(directory, [path, "--maxConcurrency=1"])) ?? { record: EMPTY };
+      again.set(path, record);
+    }
+    const { passed, failed, skipped, failures: found, unsteady } = judgeTests(first.record, again);
+    total.passed += passed;
+    total.failed += failed;
+    total.skipped += skipped.length;
+    failures.push(...found);
+    for (const name of skipped) console.log(`skipped: ${name}`);
+    for (const name of unsteady) console.log(`unsteady, failed beside others and passed alone: ${name}`);
+    if (first.code !== 0 && failed === 0 && again.size === 0) {
+      total.failed += 1;
+      failures.push(`the test runner ended with exit ${first.code} although every test passed`);
+    }
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+async function runVitest(
+  directory: string,
+  more: readonly string[],
+): Promise<{ readonly code: number; readonly record: TestRecord } | undefined> {
+  const recordPath = join(directory, "record.json");
+  rmSync(recordPath, { force: true });
   const code = await runForeground(
     process.execPath,
     [
       join(root, "node_modules/vitest/vitest.mjs"),
       "run",
       "--reporter=default",
-      "--reporter=json",
-      `--outputFile=${outputFile}`,
-      ...patterns,
+      `--reporter=${join(root, "scripts/test-record.ts")}`,
+      ...more,
     ],
     {
       cwd: root,
       env: {
         // Hundreds of processes start from the same sources: each after the first finds them compiled.
         NODE_COMPILE_CACHE: join(directory, "compiled"),
+        [RECORD_VARIABLE]: recordPath,
         ...(isLong ? { SLUICE_TEST_LONG: "1" } : {}),
       },
     },
   );
   try {
-    count(JSON.parse(readFileSync(outputFile, "utf8")) as VitestReport, code);
+    return { code, record: JSON.parse(readFileSync(recordPath, "utf8")) as TestRecord };
   } catch {
     total.failed += 1;
-    failures.push(`tests ended without a report (exit ${code})`);
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
-}
-
-function count(report: VitestReport, code: number): void {
-  total.passed += report.numPassedTests;
-  total.failed += report.numFailedTests;
-  total.skipped += report.numPendingTests + report.numTodoTests;
-  for (const file of report.testResults) {
-    const counted = file.assertionResults.filter(({ status }) => status === "failed");
-    for (const { fullName } of counted) failures.push(fullName);
-    if (file.status === "failed" && counted.length === 0) {
-      total.failed += 1;
-      failures.push(`${file.name} could not be run`);
-    }
-    for (const { fullName, status } of file.assertionResults) {
-      if (status === "pending" || status === "skipped") console.log(`skipped: ${fullName}`);
-    }
-  }
-  if (code !== 0 && total.failed === 0) {
-    total.failed += 1;
-    failures.push(`the test runner ended with exit ${code} although every test passed`);
+    failures.push(`tests ended without a record (exit ${code})`);
+    return undefined;
   }
 }

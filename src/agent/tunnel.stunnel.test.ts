@@ -127,7 +127,10 @@ test.concurrent("new keys at both ends, step by step as a hub does it, leave an 
     await pair[role].until(async () => (await pair.status(role))?.accepts?.length === 1, `${role} has dropped the old`);
   }
   await pair.untilUp();
-  expect((await pair.status("consumer"))?.proof?.peer).toBe(second.producer.sha256);
+  await pair.consumer.until(
+    async () => (await pair.status("consumer"))?.proof?.peer === second.producer.sha256,
+    "the consumer's end has proved the producer's new key",
+  );
   expect(await echo.say("still the first connection")).toBe("still the first connection");
   const fresh = await pair.open();
   expect(await fresh.say("with new keys")).toBe("with new keys");

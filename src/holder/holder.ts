@@ -83,6 +83,8 @@ export async function runHolder(configText: string, deps: HolderDeps, signal: Ab
     },
     clock,
   );
+  // Not before the socket is this one's: another holder's pipes would lie there.
+  pipes.prepare();
   log.info(`Holder of remote sessions (pid ${deps.pid}, ${program})`);
   try {
     await untilAborted(AbortSignal.any([signal, stop.signal]));
@@ -91,7 +93,7 @@ export async function runHolder(configText: string, deps: HolderDeps, signal: Ab
     await close();
     await sessions.endAll("the holder of the box's sessions was told to end");
     dialler.close();
-    pipes.close();
+    await pipes.close();
     log.info("The holder ends");
     await idle();
   }

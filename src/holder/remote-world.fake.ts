@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../base/clock.ts";
@@ -48,6 +49,7 @@ export function createRemoteWorld(deps: Partial<HolderSessionsDeps> = {}) {
   let waiting: ((carrier: Carrier) => void) | undefined;
   const { runProgram } = createSpawner({ ambient: process.env }, { clock: systemClock });
   const pipes = createPipePool(join(directory, "pipes"), { runProgram });
+  pipes.prepare();
   const holder = createHolderSessions({
     pipes,
     clock: systemClock,
@@ -121,8 +123,8 @@ export function createRemoteWorld(deps: Partial<HolderSessionsDeps> = {}) {
         .map((line): Record<string, unknown> => JSON.parse(line)),
     close: async () => {
       await holder.endAll("the test is over");
-      pipes.close();
-      rmSync(directory, { recursive: true, force: true });
+      await pipes.close();
+      await rm(directory, { recursive: true, force: true, maxRetries: 5 });
     },
   };
 }

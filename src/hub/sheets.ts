@@ -2,9 +2,9 @@ import type { z } from "zod";
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
+import { createTurns } from "../base/turns.ts";
 import { everyItem } from "./store/page.ts";
 import type { Store } from "./store/store.ts";
-import { createTurns } from "./turns.ts";
 
 /**
  * Objects on which many claim parts: ports of a box, seats on it. Each change is one conditional write, decided again where another

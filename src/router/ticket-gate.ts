@@ -1,7 +1,8 @@
 import type { KeyObject } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
-import { readTicket, TICKET_LEEWAY_SECONDS, type TicketClaims } from "../contract/remote/ticket.ts";
+import { readTicket, type TicketClaims } from "../contract/remote/ticket.ts";
+import { TICKET_LEEWAY_SECONDS } from "../contract/signed-token.ts";
 import type { TicketKeys } from "./router.ts";
 
 export interface TicketGate {

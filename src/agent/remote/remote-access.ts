@@ -1,6 +1,7 @@
 import { AppError, messageOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { type Service, untilAborted } from "../../base/service.ts";
+import { createTurns } from "../../base/turns.ts";
 import { describeMasked } from "../../contract/remote/mask-operation.ts";
 import { type RemoteOffer, remoteOfferSchema } from "../../contract/remote/offer.ts";
 import { type RemoteAbility, type RemotePolicy, remoteAbilities } from "../../contract/remote/remote-policy.ts";
@@ -70,20 +71,7 @@ export function createRemoteAccess(deps: RemoteAccessDeps): RemoteAccess {
   };
 
   /** One offer of a session at a time: a repeated one finds what the first has begun. */
-  const turns = new Map<string, Promise<unknown>>();
-  const inTurn = async <T>(session: string, act: () => Promise<T>): Promise<T> => {
-    const before = turns.get(session);
-    const mine = (async () => {
-      await before?.catch(() => undefined);
-      return act();
-    })();
-    turns.set(session, mine);
-    try {
-      return await mine;
-    } finally {
-      if (turns.get(session) === mine) turns.delete(session);
-    }
-  };
+  const inTurn = createTurns();
 
   return {
     name: "remote access",

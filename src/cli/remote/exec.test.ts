@@ -218,19 +218,20 @@ test("a box that has lost its memory of the session ends it as lost, never as su
 
 test("it says so after two seconds without a link, and gives up when the box no longer waits", async () => {
   const clock = createFakeClock();
-  const world = createRemoteWorld((channel) => channel.accept(), { clock });
-  const { context, exit } = start(["north-1", "--", "x"], () => undefined, { world, clock });
-  const isJoined = () => {
-    try {
-      return world.carrier() !== undefined;
-    } catch {
-      return false;
-    }
-  };
-  while (!isJoined()) {
+  const world = createRemoteWorld(
+    (channel) => {
+      channel.accept();
+      channel.writable("out").write("begun");
+    },
+    { clock },
+  );
+  const { context, exit, fake } = start(["north-1", "--", "x"], () => undefined, { world, clock });
+  // Also the operator's end has it: a carrier that breaks before that ends what never began.
+  for (let turn = 0; turn < 5000 && fake.out() === ""; turn++) {
     await clock.advance(1);
     await systemClock.delay(1);
   }
+  expect(fake.out()).toBe("begun");
   for (let count = 0; count < 10_000; count++) world.rejoinFaults.push(new AppError("unavailable", "no route"));
   world.carrier().break();
   await clock.advance(1900);

@@ -1,7 +1,7 @@
-import { type KeyObject, sign, verify } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { z } from "zod";
-import { AppError, messageOf } from "../../base/errors.ts";
 import { boxIdSchema } from "../identifier.ts";
+import { readSignedToken, signToken } from "../signed-token.ts";
 
 /**
  * What a hub lets the bearer do at one router: once, for a short time. `operator` and `box` join a session; `control` lists and ends
@@ -34,15 +34,8 @@ export const ticketClaimsSchema = z.object({
 });
 export type TicketClaims = z.output<typeof ticketClaimsSchema>;
 
-const HEADER = { alg: "EdDSA", typ: "JWT" } as const;
-const MAX_TICKET_CHARACTERS = 4096;
-/** Clocks of a hub and a router may differ by this much. */
-export const TICKET_LEEWAY_SECONDS = 30;
-
-/** A JWT signed with Ed25519 (RFC 8037). */
 export function signTicket(claims: TicketClaims, key: { readonly id: string; readonly privateKey: KeyObject }): string {
-  const body = `${encode({ ...HEADER, kid: key.id })}.${encode(claims)}`;
-  return `${body}.${sign(null, Buffer.from(body), key.privateKey).toString("base64url")}`;
+  return signToken(claims, key);
 }
 
 /** Throws `unauthorized` with the one sentence that says what is wrong with it. Never tells a part of the ticket. */
@@ -50,43 +43,5 @@ export function readTicket(
   ticket: string,
   deps: { readonly keyOf: (id: string) => KeyObject | undefined; readonly nowSeconds: number },
 ): TicketClaims {
-  const [head = "", body = "", signature = "", ...rest] =
-    ticket.length > MAX_TICKET_CHARACTERS ? [] : ticket.split(".");
-  if (signature === "" || rest.length > 0)
-    throw new AppError("unauthorized", "the ticket is none: three parts are expected");
-  const header = parse(head, z.object({ alg: z.literal(HEADER.alg), kid: z.string() }), "header");
-  const key = deps.keyOf(header.kid);
-  if (key === undefined)
-    throw new AppError("unauthorized", `the ticket is signed with a key that this router does not know`);
-  if (!verify(null, Buffer.from(`${head}.${body}`), key, Buffer.from(signature, "base64url"))) {
-    throw new AppError("unauthorized", "the ticket's signature is wrong");
-  }
-  const claims = parse(body, ticketClaimsSchema, "claims");
-  if (claims.exp + TICKET_LEEWAY_SECONDS < deps.nowSeconds) {
-    throw new AppError(
-      "unauthorized",
-      `the ticket ended ${deps.nowSeconds - claims.exp} s ago: ask the hub for another`,
-    );
-  }
-  if (claims.iat - TICKET_LEEWAY_SECONDS > deps.nowSeconds) {
-    throw new AppError(
-      "unauthorized",
-      `the ticket begins in ${claims.iat - deps.nowSeconds} s: the clock of the router or of the hub is wrong`,
-    );
-  }
-  return claims;
-}
-
-function parse<Shape>(part: string, schema: z.ZodType<Shape>, what: string): Shape {
-  try {
-    return schema.parse(JSON.parse(Buffer.from(part, "base64url").toString("utf8")));
-  } catch (thrown) {
-    throw new AppError("unauthorized", `the ticket's ${what} cannot be read`, {
-      cause: messageOf(thrown).slice(0, 200),
-    });
-  }
-}
-
-function encode(value: object): string {
-  return Buffer.from(JSON.stringify(value)).toString("base64url");
+  return readSignedToken(ticket, ticketClaimsSchema, { ...deps, reader: "router" });
 }

@@ -1,4 +1,5 @@
 import { AppError } from "../../base/errors.ts";
+import { createTurns } from "../../base/turns.ts";
 import type { HubContext } from "../hub-context.ts";
 import type { NewAuditEntry } from "../store/audit-log.ts";
 import type { NewEvent } from "../store/event-log.ts";
@@ -6,7 +7,6 @@ import type { StoredObject } from "../store/objects.ts";
 import { everyItem, type Page } from "../store/page.ts";
 import { notFound } from "../store/store-error.ts";
 import type { WriteContext } from "../store/write-context.ts";
-import { createTurns } from "../turns.ts";
 import {
   describeRemote,
   isDetached,

@@ -1,5 +1,6 @@
 import type { Clock } from "../../../base/clock.ts";
 import type { Log } from "../../../base/log.ts";
+import { createTurns } from "../../../base/turns.ts";
 import { type ClusterPlace, OWNER_LABEL, SESSION_LABEL } from "../../../translate/kubernetes-manifests.ts";
 import type { PlatformLink } from "../attended-engine.ts";
 import type { ClusterAccess } from "../cluster-api/cluster-access.ts";
@@ -43,20 +44,7 @@ export function createClusterEngine(options: ClusterEngineOptions, deps: Cluster
   const whole: WholeLogs = new Map();
   const ours = { [OWNER_LABEL]: owner };
   /** What is done to one session is done one after the other. */
-  const turns = new Map<string, Promise<unknown>>();
-
-  const inTurn = <T>(workloadId: string, work: () => Promise<T>): Promise<T> => {
-    const turn = (turns.get(workloadId) ?? Promise.resolve()).then(work);
-    const settled = turn.then(
-      () => undefined,
-      () => undefined,
-    );
-    turns.set(workloadId, settled);
-    void settled.then(() => {
-      if (turns.get(workloadId) === settled) turns.delete(workloadId);
-    });
-    return turn;
-  };
+  const inTurn = createTurns();
 
   const toRun = (mark: ProcessMark, isAdopted: boolean): SessionRun =>
     createClusterRun(

@@ -1,4 +1,5 @@
 import { AppError } from "../../../base/errors.ts";
+import { createTurns } from "../../../base/turns.ts";
 import { STATE_DIR_LABEL, WORKLOAD_LABEL } from "../../../translate/container-labels.ts";
 import { createEngineClient, type EngineClient, type EngineVersion } from "../engine-api/engine-client.ts";
 import type { ProcessMark, SessionRun } from "../run-handle.ts";
@@ -36,20 +37,7 @@ export function createContainerEngine(options: ContainerEngineOptions, deps: Con
   const watch = createContainerWatch({ stateDir }, client);
   const ours = { [STATE_DIR_LABEL]: stateDir };
   /** What is done to one session is done one after the other. */
-  const turns = new Map<string, Promise<unknown>>();
-
-  const inTurn = <T>(workloadId: string, work: () => Promise<T>): Promise<T> => {
-    const turn = (turns.get(workloadId) ?? Promise.resolve()).then(work);
-    const settled = turn.then(
-      () => undefined,
-      () => undefined,
-    );
-    turns.set(workloadId, settled);
-    void settled.then(() => {
-      if (turns.get(workloadId) === settled) turns.delete(workloadId);
-    });
-    return turn;
-  };
+  const inTurn = createTurns();
 
   const toRun = (facts: ContainerFacts, mark: ProcessMark, isAdopted: boolean): SessionRun =>
     createContainerRun(

@@ -1,0 +1,148 @@
+import { z } from "zod";
+import { PRESERVED, requestIdSchema, VERIFY_LEVELS } from "./sync-request.ts";
+import { transferEntrySchema } from "./transfer-entry.ts";
+import { relativePathSchema } from "./transfer-path.ts";
+import { endpointSchema, sha256Schema, storageIdSchema, workerIdSchema } from "./worker-heartbeat.ts";
+
+/** A place in a storage: `path` is relative to the storage's root; "" is the root. */
+export const placeSchema = z.object({ storage_id: storageIdSchema, path: relativePathSchema });
+export type Place = z.output<typeof placeSchema>;
+
+const pathsSchema = z.array(relativePathSchema);
+const preserveSchema = z.array(z.enum(PRESERVED));
+
+/** The source worker walks what is to be copied and sends it in pages to `POST /workers/plan`, in byte order of the paths' components. */
+const listWorkSchema = z.object({
+  kind: z.literal("list"),
+  source: placeSchema,
+  file_list: pathsSchema.optional(),
+  include: z.array(z.string()),
+  exclude: z.array(z.string()),
+  preserve: preserveSchema,
+  /** Number of the page that comes next; after `resume_after`, the last path that the hub has. */
+  next_page: z.int().min(0),
+  resume_after: z.string().optional(),
+});
+
+/** `offset` and `length` are a range of the file; the whole of it when the item is the only one of its file. */
+export const copyItemSchema = z.object({
+  entry: transferEntrySchema,
+  offset: z.int().min(0),
+  length: z.int().min(0),
+});
+export type CopyItem = z.output<typeof copyItemSchema>;
+
+/** Whoever the bytes are with. */
+export const peerSchema = z.object({
+  worker_id: workerIdSchema,
+  endpoints: z.array(endpointSchema),
+  certificate_sha256: sha256Schema.optional(),
+  storage_id: storageIdSchema,
+  /** Of `transfer-ticket.ts`: opens the items of this lease at this peer, and nothing else. */
+  ticket: z.string(),
+});
+export type TransferPeer = z.output<typeof peerSchema>;
+
+/**
+ * The destination worker has the lease, because the bytes land there. A whole file (its range is all of it) is verified and gets
+ * its name within this work; of a longer one only this range is staged. `dial` says who opens the connection: of `source`, a
+ * `serve` has been given to one of `sources`, which will come with the ticket of this lease.
+ */
+const copyWorkSchema = z.object({
+  kind: z.literal("copy"),
+  /** Same at each attempt; what is fenced by `attempt`. */
+  unit: z.string(),
+  source: placeSchema,
+  destination: placeSchema,
+  items: z.array(copyItemSchema),
+  sources: z.array(peerSchema),
+  dial: z.enum(["destination", "source"]),
+  /** Both are one storage that this worker has: copied in place, without any source. */
+  local: z.boolean(),
+  verify: z.enum(VERIFY_LEVELS),
+  preserve: preserveSchema,
+  /** Bytes a second that this lease may take; absent: as much as there is. */
+  rate_bytes_s: z.number().positive().optional(),
+});
+
+/** The source worker dials one of `destinations` and serves the items that the ticket opens. Its end is told like any other result. */
+const serveWorkSchema = z.object({
+  kind: z.literal("serve"),
+  /** Lease and attempt of the copy that it is for. */
+  copy_lease_id: z.string(),
+  copy_attempt: z.int().min(1),
+  source: placeSchema,
+  destinations: z.array(peerSchema),
+});
+
+/** A file that came in several ranges: all are staged. Verified as asked for, then metadata, then its name. */
+const finishWorkSchema = z.object({
+  kind: z.literal("finish"),
+  unit: z.string(),
+  destination: placeSchema,
+  entry: transferEntrySchema,
+  /** What was hashed while it moved; their order is that of the file. */
+  ranges: z.array(z.object({ offset: z.int().min(0), length: z.int().min(0), sha256: sha256Schema })),
+  verify: z.enum(VERIFY_LEVELS),
+  preserve: preserveSchema,
+});
+
+/**
+ * All files are there. `pages` pages of the plan, from `GET /workers/plan/{request_id}?page=N`, say what the tree is: hard links
+ * are made, what the source does not have is removed where that is asked for, directories get modes and times, and the staging
+ * of the request is removed.
+ */
+const closeWorkSchema = z.object({
+  kind: z.literal("close"),
+  unit: z.string(),
+  destination: placeSchema,
+  pages: z.int().min(0),
+  delete_extraneous: z.boolean(),
+  preserve: preserveSchema,
+});
+
+/** The request was cancelled: its staging is removed, and nothing is left that writes for it. */
+const discardWorkSchema = z.object({ kind: z.literal("discard"), unit: z.string(), destination: placeSchema });
+
+/** For a worker that sent the plain heartbeat: the whole of `source_path`, by whatever means it has. */
+const plainWorkSchema = z.object({ kind: z.literal("plain") });
+
+export const workSchema = z.discriminatedUnion("kind", [
+  listWorkSchema,
+  copyWorkSchema,
+  serveWorkSchema,
+  finishWorkSchema,
+  closeWorkSchema,
+  discardWorkSchema,
+  plainWorkSchema,
+]);
+export type Work = z.output<typeof workSchema>;
+export type WorkKind = Work["kind"];
+export type WorkOf<Kind extends WorkKind> = Extract<Work, { kind: Kind }>;
+
+/** Body of `POST /workers/{id}/assignment?wait=S`; may be left out. */
+export const assignmentAskSchema = z.object({
+  /** How many leases more it can take now. */
+  free: z.int().min(0).max(1000).default(1),
+});
+
+export const MAX_ASSIGNMENT_WAIT_SECONDS = 30;
+
+/** What the poll answers; `null`: nothing to do. The first eight are as ever; workers that renew leases use the rest. */
+export const assignmentSchema = z.object({
+  request_id: requestIdSchema,
+  worker_id: workerIdSchema,
+  source_path: z.string(),
+  destination_path: z.string(),
+  /** Of the first item. */
+  chunk_offset: z.int().min(0),
+  chunk_size: z.int().min(0),
+  source_worker_pool: z.array(workerIdSchema),
+  destination_worker_pool: z.array(workerIdSchema),
+  lease_id: z.string(),
+  attempt: z.int().min(1),
+  /** Seconds after the last heartbeat that named the lease. */
+  ttl_seconds: z.number(),
+  work: workSchema,
+});
+export type Assignment = z.output<typeof assignmentSchema>;

@@ -1,0 +1,18 @@
+/**
+ * Why something of a transfer could not be done. `unreachable`: no endpoint of the other side answered; `fenced`: a later attempt
+ * has it; `corrupt`: bytes and hash differ; `source-changed`: it is not what was listed.
+ */
+export const TRANSFER_FAILURES = [
+  "no-space",
+  "read-only",
+  "io",
+  "denied",
+  "source-changed",
+  "not-found",
+  "corrupt",
+  "unreachable",
+  "fenced",
+  "cancelled",
+  "unsupported",
+] as const;
+export type TransferFailureCode = (typeof TRANSFER_FAILURES)[number];

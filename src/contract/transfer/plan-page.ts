@@ -1,0 +1,23 @@
+import { z } from "zod";
+import { requestIdSchema } from "./sync-request.ts";
+import { transferEntrySchema } from "./transfer-entry.ts";
+import { workerIdSchema } from "./worker-heartbeat.ts";
+
+export const MAX_PAGE_ENTRIES = 1000;
+
+/** `POST /workers/plan`. A page that was sent before is `duplicate`; a lease that is not the present one is `stale`: stop listing. */
+export const planPageSchema = z.object({
+  worker_id: workerIdSchema,
+  request_id: requestIdSchema,
+  lease_id: z.string(),
+  attempt: z.int().min(1),
+  /** 0, 1, 2, … of the whole request, over all attempts. */
+  page: z.int().min(0),
+  entries: z.array(transferEntrySchema).max(MAX_PAGE_ENTRIES),
+  is_last: z.boolean(),
+});
+export type PlanPage = z.output<typeof planPageSchema>;
+export type PlanPageInput = z.input<typeof planPageSchema>;
+
+/** `GET /workers/plan/{request_id}?page=N`. */
+export const planPageViewSchema = z.object({ page: z.int(), entries: z.array(transferEntrySchema) });

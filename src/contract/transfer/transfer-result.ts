@@ -1,0 +1,50 @@
+import { z } from "zod";
+import { TRANSFER_FAILURES } from "./failure-code.ts";
+import { requestIdSchema } from "./sync-request.ts";
+import { relativePathSchema } from "./transfer-path.ts";
+import { sha256Schema, workerIdSchema } from "./worker-heartbeat.ts";
+
+export const resultItemSchema = z.object({
+  path: relativePathSchema,
+  offset: z.int().min(0),
+  length: z.int().min(0),
+  /** Of this range; of `finish` and of whole files: of the file. */
+  sha256: sha256Schema,
+});
+export type ResultItem = z.output<typeof resultItemSchema>;
+
+export const resultFailureSchema = z.object({
+  path: relativePathSchema,
+  code: z.enum(TRANSFER_FAILURES),
+  message: z.string().max(1000),
+  /** Of `corrupt`, found when a file is finished: the ranges to move again. */
+  blocks: z
+    .array(z.object({ offset: z.int().min(0), length: z.int().min(0) }))
+    .max(1024)
+    .optional(),
+});
+export type ResultFailure = z.output<typeof resultFailureSchema>;
+
+/**
+ * `POST /workers/result`. The first five are as ever. `success`: everything of the lease is done; otherwise `items` says what is,
+ * and `failures` what is not: the rest is given out again.
+ */
+export const transferResultSchema = z.object({
+  request_id: requestIdSchema,
+  worker_id: workerIdSchema,
+  success: z.boolean(),
+  message: z.string().max(4000).default(""),
+  completed_at: z.string().max(64).optional(),
+  lease_id: z.string().max(200).optional(),
+  attempt: z.int().min(1).optional(),
+  items: z.array(resultItemSchema).max(2000).default([]),
+  failures: z.array(resultFailureSchema).max(2000).default([]),
+  bytes_sent: z.int().min(0).default(0).describe("Over the network, for figures."),
+  dial_failed: z.boolean().default(false).describe("No endpoint could be reached: the other side should dial."),
+});
+export type TransferResult = z.output<typeof transferResultSchema>;
+export type TransferResultInput = z.input<typeof transferResultSchema>;
+
+/** `stale`: a later attempt has it, and nothing was taken from this one. */
+export const resultAnswerSchema = z.object({ status: z.enum(["ack", "duplicate", "stale"]) });
+export type ResultAnswer = z.output<typeof resultAnswerSchema>;
