@@ -15,8 +15,8 @@ export function applyMetadata(fd: number, entry: Facts, preserve: readonly Prese
   if (keepsOwner) setOwner(fd, entry.uid, entry.gid);
   setMode(fd, modeOf(entry.mode, preserve));
   if (preserve.includes("times")) {
-    const seconds = secondsOf(entry.mtime_ns);
-    futimesSync(fd, seconds, seconds);
+    const time = timeOf(entry.mtime_ns);
+    futimesSync(fd, time, time);
   }
 }
 
@@ -26,15 +26,15 @@ function modeOf(mode: number, preserve: readonly Preserved[]): number {
 }
 
 /**
- * Node hands times to the system as doubles of seconds and cuts them to microseconds: in the middle of one, so that it is that
- * microsecond that comes out.
+ * Node hands times to the system as doubles of seconds, good for microseconds: in the middle of one, so that it is that microsecond
+ * that comes out. It takes numbers below zero for the present, but not dates.
  */
-export function secondsOf(nanoseconds: string): number {
-  return (Number(microsecondsOf(nanoseconds)) + 0.5) / 1e6;
+export function timeOf(nanoseconds: string): number | Date {
+  const microseconds = Number(microsecondsOf(nanoseconds));
+  return microseconds < 0 ? new Date(Math.floor(microseconds / 1000)) : (microseconds + 0.5) / 1e6;
 }
 
 export function microsecondsOf(nanoseconds: string): bigint {
   const value = BigInt(nanoseconds);
   return value >= 0n ? value / 1000n : (value - 999n) / 1000n;
 }
-

@@ -78,28 +78,28 @@ export function openRootDirectory(path: string): number {
 
 /** Throws the system's error: `ENOTDIR` or `ELOOP` where the name is a link. */
 export function openDirectoryAt({ directory, name }: Place): number {
-  return openSync(pathOf(directory, name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  return openSync(pathOf({ directory, name }), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 }
 
 /** Never waits for a pipe's other end; what was opened has still to be looked at with `fstat`. */
 export function openFileAt({ directory, name }: Place): number {
-  return openSync(pathOf(directory, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  return openSync(pathOf({ directory, name }), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
 }
 
 /** Throws `EEXIST` where anything has this name. */
 export function createFileAt({ directory, name }: Place): number {
-  return openSync(pathOf(directory, name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  return openSync(pathOf({ directory, name }), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
 }
 
 /** For reading and writing; made where it is not there. */
 export function openStagedAt({ directory, name }: Place): number {
-  return openSync(pathOf(directory, name), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+  return openSync(pathOf({ directory, name }), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
 }
 
 /** False: it was there, whatever it is. */
 export function makeDirectoryAt({ directory, name }: Place): boolean {
   try {
-    mkdirSync(pathOf(directory, name), 0o700);
+    mkdirSync(pathOf({ directory, name }), 0o700);
     return true;
   } catch (thrown) {
     if (errnoOf(thrown) === "EEXIST") return false;
@@ -108,33 +108,33 @@ export function makeDirectoryAt({ directory, name }: Place): boolean {
 }
 
 export function renameAt(from: Place, to: Place): void {
-  renameSync(pathOf(from.directory, from.name), pathOf(to.directory, to.name));
+  renameSync(pathOf(from), pathOf(to));
 }
 
 export function unlinkAt({ directory, name }: Place): void {
-  unlinkSync(pathOf(directory, name));
+  unlinkSync(pathOf({ directory, name }));
 }
 
 export function removeDirectoryAt({ directory, name }: Place): void {
-  rmdirSync(pathOf(directory, name));
+  rmdirSync(pathOf({ directory, name }));
 }
 
 export function symlinkAt(target: Buffer, { directory, name }: Place): void {
-  symlinkSync(target, pathOf(directory, name));
+  symlinkSync(target, pathOf({ directory, name }));
 }
 
 /** A link to a link is one to the link, not to what it leads to. */
 export function linkAt(existing: Place, to: Place): void {
-  linkSync(pathOf(existing.directory, existing.name), pathOf(to.directory, to.name));
+  linkSync(pathOf(existing), pathOf(to));
 }
 
 export function readLinkAt({ directory, name }: Place): Buffer {
-  return readlinkSync(pathOf(directory, name), { encoding: "buffer" });
+  return readlinkSync(pathOf({ directory, name }), { encoding: "buffer" });
 }
 
 /** `undefined` where there is nothing. Of a link: the link itself. */
 export function lookAt({ directory, name }: Place): BigIntStats | undefined {
-  return lstatSync(pathOf(directory, name), { bigint: true, throwIfNoEntry: false });
+  return lstatSync(pathOf({ directory, name }), { bigint: true, throwIfNoEntry: false });
 }
 
 /** In no order. */
@@ -143,12 +143,12 @@ export function listNames(directory: number): Buffer[] {
 }
 
 /** Of a link: the link's own. Others' are set through what holds them open, which cannot be exchanged. */
-export function setLinkTimes({ directory, name }: Place, seconds: number): void {
-  lutimesSync(pathOf(directory, name), seconds, seconds);
+export function setLinkTimes({ directory, name }: Place, time: number | Date): void {
+  lutimesSync(pathOf({ directory, name }), time, time);
 }
 
 export function setLinkOwner({ directory, name }: Place, uid: number, gid: number): void {
-  lchownSync(pathOf(directory, name), uid, gid);
+  lchownSync(pathOf({ directory, name }), uid, gid);
 }
 
 export { closeSync as closeHeld, fchmodSync as setMode, fchownSync as setOwner };
@@ -163,7 +163,8 @@ export function syncHeldDirectory(directory: number): void {
   }
 }
 
-function pathOf(directory: number, name: Buffer): Buffer {
+/** For the system's own calls that take two paths. */
+export function pathOf({ directory, name }: Place): Buffer {
   return Buffer.concat([Buffer.from(`/proc/self/fd/${directory}/`, "latin1"), requireName(name)]);
 }
 
@@ -174,9 +175,11 @@ export interface Descent {
   /** The same; what is missing on the way is made, with mode 0700. */
   make(parts: readonly Buffer[]): number;
   /** Where the last component is, or would be. Throws `denied` for the root itself. */
-  place(parts: readonly Buffer[], options?: { readonly makesParents?: boolean }): Place;
-  /** Every directory in which something was made or is about to be: synced by who publishes names. */
-  held(): readonly number[];
+  place(parts: readonly Buffer[]): Place;
+  /** The same; directories on the way are made, and the one that holds the name is synced by the next `sync`. */
+  target(parts: readonly Buffer[]): Place;
+  /** So that every name that was made since outlives a loss of power. */
+  sync(): void;
   close(): void;
 }
 
@@ -185,11 +188,8 @@ const MAX_HELD = 64;
 
 export function createDescent(root: number): Descent {
   const held = new Map<string, number>();
+  const changed = new Map<string, readonly Buffer[]>();
 
-  const keep = (key: string, fd: number): number => {
-    held.set(key, fd);
-    return fd;
-  };
   const makeRoom = () => {
     if (held.size < MAX_HELD) return;
     for (const [key, fd] of [...held].slice(0, MAX_HELD / 2)) {
@@ -197,19 +197,29 @@ export function createDescent(root: number): Descent {
       held.delete(key);
     }
   };
+  const step = (place: Place, makes: boolean, parent: readonly Buffer[]): number => {
+    try {
+      return openDirectoryAt(place);
+    } catch (thrown) {
+      if (!makes || errnoOf(thrown) !== "ENOENT") throw thrown;
+      if (makeDirectoryAt(place)) changed.set(keyOf(parent, parent.length), parent);
+      return openDirectoryAt(place);
+    }
+  };
   const walk = (parts: readonly Buffer[], makes: boolean): number => {
+    if (parts.length === 0) return root;
     const whole = keyOf(parts, parts.length);
-    const known = parts.length === 0 ? root : held.get(whole);
+    const known = held.get(whole);
     if (known !== undefined) return known;
     makeRoom();
     let depth = parts.length - 1;
     while (depth > 0 && !held.has(keyOf(parts, depth))) depth--;
-    let directory = depth <= 0 ? root : (held.get(keyOf(parts, depth)) ?? root);
+    let directory = depth === 0 ? root : (held.get(keyOf(parts, depth)) ?? root);
     let passing: number | undefined;
     try {
       for (const [index, name] of parts.entries()) {
         if (index < depth) continue;
-        const next = step({ directory, name }, makes);
+        const next = step({ directory, name }, makes, parts.slice(0, index));
         if (passing !== undefined) closeSync(passing);
         passing = next;
         directory = next;
@@ -218,19 +228,27 @@ export function createDescent(root: number): Descent {
       if (passing !== undefined) closeSync(passing);
       throw thrown;
     }
-    return keep(whole, directory);
+    held.set(whole, directory);
+    return directory;
+  };
+  const placeIn = (parts: readonly Buffer[], makes: boolean): Place => {
+    const name = parts.at(-1);
+    if (name === undefined) throw new AppError("denied", "path: given the storage's root; allowed: what lies below it");
+    const parent = parts.slice(0, -1);
+    const directory = walk(parent, makes);
+    if (makes) changed.set(keyOf(parent, parent.length), parent);
+    return { directory, name };
   };
 
   return {
     directory: (parts) => walk(parts, false),
     make: (parts) => walk(parts, true),
-    place: (parts, options = {}) => {
-      const name = parts.at(-1);
-      if (name === undefined)
-        throw new AppError("denied", "path: given the storage's root; allowed: what lies below it");
-      return { directory: walk(parts.slice(0, -1), options.makesParents === true), name };
+    place: (parts) => placeIn(parts, false),
+    target: (parts) => placeIn(parts, true),
+    sync: () => {
+      for (const parts of changed.values()) syncHeldDirectory(walk(parts, false));
+      changed.clear();
     },
-    held: () => [...held.values()],
     close: () => {
       for (const fd of held.values()) closeSync(fd);
       held.clear();
@@ -238,20 +256,9 @@ export function createDescent(root: number): Descent {
   };
 }
 
-function step(place: Place, makes: boolean): number {
-  try {
-    return openDirectoryAt(place);
-  } catch (thrown) {
-    if (!makes || errnoOf(thrown) !== "ENOENT") throw thrown;
-    makeDirectoryAt(place);
-    return openDirectoryAt(place);
-  }
-}
-
 /** `/` is in no name. */
 function keyOf(parts: readonly Buffer[], count: number): string {
-  return parts
-    .slice(0, count)
-    .map((part) => part.toString("latin1"))
-    .join("/");
+  let key = "";
+  for (let index = 0; index < count; index++) key += `/${parts[index]?.toString("latin1") ?? ""}`;
+  return key;
 }

@@ -33,6 +33,11 @@ export interface SendDeps {
   readonly onBytes: (bytes: number) => void;
 }
 
+interface ReadPiece {
+  readonly buffer: Buffer;
+  readonly bytes: Buffer;
+}
+
 const HEADS = FRAME_HEAD_BYTES + DATA_HEAD_BYTES;
 const BUFFERS = 4;
 /** Read at once, and sent together with others. */
@@ -97,7 +102,7 @@ export async function sendItems(items: readonly CopyItem[], { wants, sparse }: W
   const sendLarge = async (index: number, { offset, length }: CopyItem, file: SourceFile, from: number) => {
     await flushPacked();
     const running = createHash("sha256");
-    const readPiece = async (start: number) => {
+    const readPiece = async (start: number): Promise<ReadPiece> => {
       const end = Math.min(length, start < from ? from : Number.POSITIVE_INFINITY, start + PIECE_BYTES);
       const buffer = await takeBuffer();
       try {
@@ -112,7 +117,8 @@ export async function sendItems(items: readonly CopyItem[], { wants, sparse }: W
     let reading: ReturnType<typeof readPiece> | undefined = readPiece(0);
     try {
       for (let at = 0; at < length; ) {
-        const { buffer, bytes } = await (reading ?? readPiece(at));
+        const piece: ReadPiece = await (reading ?? readPiece(at));
+        const { buffer, bytes } = piece;
         const end = at + bytes.length;
         // The next is read while this one is hashed and sent.
         reading = end < length ? readPiece(end) : undefined;

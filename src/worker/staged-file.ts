@@ -1,9 +1,9 @@
-import { createHash, hash, type Hash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { closeSync, fdatasync, fstatSync, ftruncateSync, read, write, writeSync } from "node:fs";
 import { promisify } from "node:util";
 import { fault } from "./fault.ts";
-import { openStagedAt, type Place } from "./jail.ts";
 import { PIECE_BYTES } from "./frames.ts";
+import { openStagedAt, type Place } from "./jail.ts";
 import { isZero } from "./zeros.ts";
 
 /** What of one item lies staged, and what comes to it: in order, each piece verified before it is written. */
@@ -28,7 +28,8 @@ export interface Piece {
   readonly at: number;
   readonly length: number;
   readonly isZero: boolean;
-  readonly digest: Buffer;
+  /** Absent: nobody has hashed it. */
+  readonly digest: Buffer | undefined;
   readonly bytes: Buffer;
 }
 
@@ -74,7 +75,8 @@ async function open(fd: number, { offset, length, proved, isSparse, isWhole }: S
   if (isWhole) ftruncateSync(fd, offset + bytes);
   // From here on nothing lies in the file: what is left out is zero.
   const emptyFrom = isWhole ? offset + bytes : Math.max(Number(facts.size), offset + bytes);
-  let isDirty = false;
+  // What a crash left may not be on disk yet.
+  let isDirty = bytes > 0;
 
   const writeAll = async (data: Buffer, position: number) => {
     for (let done = 0; done < data.length; ) {
@@ -102,20 +104,17 @@ async function open(fd: number, { offset, length, proved, isSparse, isWhole }: S
     ino: String(facts.ino),
     add: async (piece) => {
       if (piece.at !== bytes || bytes + piece.length > length) {
-        throw fault("corrupt", `the peer sent bytes from ${piece.at} on; expected: from ${bytes}, and ${length} in all`);
+        throw fault(
+          "corrupt",
+          `the peer sent bytes from ${piece.at} on; expected: from ${bytes}, and ${length} in all`,
+        );
       }
       const zeros = piece.isZero ? Buffer.alloc(piece.length) : undefined;
       const data = zeros ?? piece.bytes;
-      let digest: Buffer;
-      if (bytes === 0 && piece.length === length) {
-        // The whole of a small file.
-        digest = hash("sha256", data, "buffer");
-        running.update(data);
-      } else {
-        running.update(data);
-        digest = running.copy().digest();
-      }
-      if (!digest.equals(piece.digest)) throw fault("corrupt", "bytes that came over the network differ from their hash");
+      running.update(data);
+      const digest = piece.digest === undefined ? undefined : running.copy().digest();
+      if (digest !== undefined && !digest.equals(piece.digest ?? digest))
+        throw fault("corrupt", "bytes that came over the network differ from their hash");
       const position = offset + bytes;
       bytes += piece.length;
       isDirty = true;
