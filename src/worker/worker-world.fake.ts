@@ -1,5 +1,5 @@
 import { generateKeyPairSync, randomBytes, X509Certificate } from "node:crypto";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import type { Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -48,7 +48,8 @@ export interface WorkerWorld {
 
 export async function openWorkerWorld(options: { readonly trusted?: boolean } = {}): Promise<WorkerWorld> {
   const { trusted = true } = options;
-  const directory = mkdtempSync(join(tmpdir(), "sluice-worker-"));
+  // In memory where there is room: nothing here is about the disk, and each file is synced.
+  const directory = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "sluice-worker-"));
   const stop = new AbortController();
   const pair = generateKeyPairSync("ed25519");
   const key = { id: "k1", privateKey: pair.privateKey };
