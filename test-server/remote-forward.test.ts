@@ -5,6 +5,7 @@ import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { connect, createServer, type Server } from "node:net";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { sessionViewSchema } from "../src/contract/fleet/session.ts";
 import { createRemoteWorld, type RemoteWorld, until } from "./remote-world.ts";
 
 const LIMIT_MS = 90_000;
@@ -110,6 +111,74 @@ test(
     expect(answer).toBe("300000 bytes");
     run.child.kill("SIGTERM");
     expect((await run.ended).code).toBe(0);
+  },
+  LIMIT_MS,
+);
+
+test(
+  "a session's port is reached by its id, through hibernation and a kill of the agent, and wakes it when asked",
+  async () => {
+    const wish = {
+      id: "app-1",
+      user: "anna",
+      box: world.boxId,
+      template: {
+        command: [process.execPath, "--no-warnings", join(import.meta.dirname, "programs/session-app.ts")],
+        ports: [{ port: 80, name: "web", scheme: "http" }],
+      },
+    };
+    const hub = () => world.hub();
+    await hub().call("POST", "/v1/sessions", wish);
+    await hub().call("POST", "/v1/sessions", { ...wish, id: "other" });
+    const viewOf = async () => sessionViewSchema.parse(await hub().call("GET", "/v1/sessions/app-1"));
+    const untilState = (state: string) =>
+      until(async () => (await viewOf()).state === state, `the session is ${state}`, 60_000);
+    await untilState("running");
+    const hostPort = async () => (await viewOf()).session?.endpoints?.[0]?.hostPort;
+    const first = await hostPort();
+
+    const open = async (...args: string[]) => {
+      const run = world.start(["session", "forward", "--json", ...args]);
+      let out = "";
+      run.child.stdout.on("data", (bytes: Buffer) => {
+        out += bytes.toString();
+      });
+      await until(() => out.includes("\n") || run.child.exitCode !== null, "it listens", 30_000);
+      const [{ url }]: [{ url: string }] = JSON.parse(out.split("\n")[0] ?? "").forwards;
+      return { ...run, url };
+    };
+    const [waking, plain, refused] = await Promise.all([
+      open("app-1", "web", "--wake"),
+      open("app-1", "80"),
+      world.start(["session", "forward", "other", "web"]).ended,
+    ]);
+    expect(refused).toMatchObject({
+      code: 253,
+      err: expect.stringContaining("policy.remote.sessions: given other; allowed: app*"),
+    });
+    const ask = async (url: string, path: string) => (await fetch(new URL(path, url))).text();
+    expect(await ask(plain.url, "/")).toBe("here");
+    expect(await ask(waking.url, "/write?text=kept")).toBe("written");
+
+    await hub().call("POST", "/v1/sessions/app-1/hibernate");
+    await untilState("hibernated");
+    await expect(ask(plain.url, "/")).rejects.toThrow();
+    expect((await viewOf()).state).toBe("hibernated");
+    expect(await ask(waking.url, "/read")).toBe("kept");
+    expect(await ask(plain.url, "/read")).toBe("kept");
+    expect(await hostPort()).not.toBe(first);
+
+    await world.box.killAgent("SIGKILL");
+    await world.box.startAgent();
+    const answers = async () => (await ask(plain.url, "/read").catch(() => "")) === "kept";
+    await until(answers, "it is reached after a kill of the agent", 30_000);
+
+    for (const { child, ended } of [waking, plain]) {
+      child.kill("SIGINT");
+      expect((await ended).code).toBe(0);
+    }
+    expect((await plain.ended).err).toContain("sluice session wake app-1 wakes it");
+    for (const id of ["app-1", "other"]) await hub().call("DELETE", `/v1/sessions/${id}`);
   },
   LIMIT_MS,
 );

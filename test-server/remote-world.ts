@@ -38,12 +38,22 @@ export interface RunEnd {
   readonly err: string;
 }
 
-export async function createRemoteWorld(): Promise<RemoteWorld> {
+export interface RemoteWorldOptions {
+  /** Beside those that allow its operators everything. */
+  readonly agentArguments?: readonly string[];
+  /** Further flags of the hub. */
+  readonly hubFlags?: readonly string[];
+}
+
+export async function createRemoteWorld({
+  agentArguments = [],
+  hubFlags = [],
+}: RemoteWorldOptions = {}): Promise<RemoteWorld> {
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), "sluice-remote-"));
   stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
   const dataDir = join(directory, "hub");
-  let hub = await startHubProcess({ dataDir });
+  let hub = await startHubProcess({ dataDir, flags: hubFlags });
   stack.defer(() => hub[Symbol.asyncDispose]());
   const policy = {
     operators: "*",
@@ -51,6 +61,7 @@ export async function createRemoteWorld(): Promise<RemoteWorld> {
     directories: "/",
     forward: "*",
     rsync: `${directory}:rw`,
+    sessions: "app*",
   };
   const flags = Object.entries(policy).flatMap(([name, value]) => [`--policy-remote-${name}`, value]);
   // It outlives its agent by design: whoever made the world ends it.
@@ -58,7 +69,11 @@ export async function createRemoteWorld(): Promise<RemoteWorld> {
   stack.defer(() => endHolders(stateDir));
   const box = stack.use(
     await createAgentWorld({
-      agentArguments: [...flags, "--policy-remote-shell", "true"],
+      agentArguments: [
+        ...[...flags, "--policy-remote-shell", "true"],
+        ...["--policy-session-commands", process.execPath, "--sessions-ports", "20900-20949"],
+        ...agentArguments,
+      ],
       goesToHub: true,
       server: { rtmpPort: undefined },
     }),
@@ -100,7 +115,7 @@ export async function createRemoteWorld(): Promise<RemoteWorld> {
   const killHub = async () => {
     const { port, adminToken } = hub;
     await hub.kill();
-    hub = await startHubProcess({ dataDir, port, adminToken });
+    hub = await startHubProcess({ dataDir, port, adminToken, flags: hubFlags });
   };
   return {
     hub: () => hub,

@@ -1,10 +1,13 @@
 import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { sessionViewSchema } from "../src/contract/fleet/session.ts";
 import { type ContainerDaemon, dockerRefusal, startDocker } from "./container-daemon.ts";
 import { LISTENER, smallSession } from "./container-engine-world.ts";
 import { createSessionWorld } from "./container-session-world.ts";
+import { createRemoteWorld, until } from "./remote-world.ts";
 import { freePorts } from "./tunnel-pair.ts";
 
 const title =
@@ -119,5 +122,42 @@ describe.skipIf(dockerRefusal !== undefined).concurrent(title, { timeout: 120_00
     // Whoever has the port lets go: the other gets it.
     world.server.set.remove(["port-a"]);
     await world.untilState("port-b", "running");
+  });
+
+  test("a container's port on loopback is reached through the hub, and after a wake at its new one", async () => {
+    if (daemon === undefined) return expect.unreachable();
+    await using world = await createRemoteWorld({
+      agentArguments: [
+        ...["--sessions-platforms", "docker", "--sessions-docker-socket", daemon.socketPath],
+        ...["--policy-images", "*", "--policy-session-mounts", "/usr"],
+      ],
+    });
+    const { id, spec } = sessionOf("app-far", { script: LISTENER, ports: [{ port: 8080, name: "web" }] });
+    await world.hub().call("POST", "/v1/sessions", { ...spec, id, box: world.boxId });
+    const viewOf = async () => sessionViewSchema.parse(await world.hub().call("GET", `/v1/sessions/${id}`));
+    const untilState = (state: string) => until(async () => (await viewOf()).state === state, `it is ${state}`, 60_000);
+    await untilState("running");
+    const run = world.start(["session", "forward", id, "web", "--wake", "--json"]);
+    let out = "";
+    run.child.stdout.on("data", (bytes: Buffer) => {
+      out += bytes.toString();
+    });
+    await until(() => out.includes("\n") || run.child.exitCode !== null, "it listens", 30_000);
+    const { forwards } = JSON.parse(out.split("\n")[0] ?? "");
+    const port = Number(String(forwards[0]?.local[0]).split(":").at(-1));
+    const read = async () => {
+      let text = "";
+      for await (const piece of connect({ host: "127.0.0.1", port })) text += String(piece);
+      return text;
+    };
+    expect(await read()).toBe("here");
+    const before = (await viewOf()).session?.endpoints?.[0]?.hostPort;
+    await world.hub().call("POST", `/v1/sessions/${id}/hibernate`);
+    await untilState("hibernated");
+    expect(await read()).toBe("here");
+    await untilState("running");
+    expect((await viewOf()).session?.endpoints?.[0]?.hostPort).not.toBe(before);
+    run.child.kill("SIGINT");
+    expect((await run.ended).code).toBe(0);
   });
 });

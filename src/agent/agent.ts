@@ -20,7 +20,7 @@ import { judgeBoot } from "./boot/boot-facts.ts";
 import { createEngine } from "./engine.ts";
 import { readsClientCertificate } from "./enrol/client-certificate.ts";
 import { openUplink } from "./enrol/open-uplink.ts";
-import { createLocalApi } from "./local-api/local-api.ts";
+import { createLocalApi, LOCAL_API_SOCKET } from "./local-api/local-api.ts";
 import { createLocalSource } from "./local-source.ts";
 import { openCommandJournal } from "./registry/command-journal.ts";
 import { createCommandedFile } from "./registry/commanded-file.ts";
@@ -222,7 +222,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
     view,
     metrics,
     reconciler,
-    touch: engine.sessions.touch,
+    sessions: engine.sessions,
     cleanup: (wish) => cleanupWithAgent({ reconciler, marks, isExpected, startTicks }, wish),
     filesOf: engine.filesOf,
     isExpected,
@@ -230,7 +230,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   });
   const serving = Promise.withResolvers<void>();
   const localApi = createLocalApi(
-    { socketPath: join(stateDir, "agent.sock") },
+    { socketPath: join(stateDir, LOCAL_API_SOCKET) },
     { source, redactor, clock, random: context.random, log: logFor("INIT"), onListening: () => serving.resolve() },
   );
   const metricsServer = createMetricsServer(options.metrics, {

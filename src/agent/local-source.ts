@@ -9,7 +9,7 @@ export interface LocalSourceDeps {
   readonly metrics: () => Promise<string>;
   readonly reconciler: Pick<Reconciler, "reconcile" | "units">;
   readonly cleanup: (wish: CleanupWish) => Promise<CleanupResult>;
-  readonly touch: (sessionId: string) => boolean;
+  readonly sessions: Pick<LocalApiSource, "touch" | "place">;
   readonly filesOf: (workloadId: string) => WorkloadFiles;
   readonly isExpected: (workloadId: string) => boolean;
   readonly agentLog: string;
@@ -24,7 +24,8 @@ export function createLocalSource(deps: LocalSourceDeps): LocalApiSource {
     metrics: deps.metrics,
     reconcile: reconciler.reconcile,
     cleanup: deps.cleanup,
-    touch: deps.touch,
+    touch: deps.sessions.touch,
+    place: deps.sessions.place,
     logFile: (id) => {
       if (id === "agent") return deps.agentLog;
       return reconciler.units().has(id) || deps.isExpected(id) ? deps.filesOf(id).logPath : undefined;

@@ -6,6 +6,7 @@ import {
   forwardRuleSchema,
   operatorPatternSchema,
   rsyncRootSchema,
+  sessionPatternSchema,
   userPatternSchema,
   variablePatternSchema,
 } from "../contract/remote/remote-policy.ts";
@@ -314,6 +315,9 @@ export const AGENT_OPTIONS = {
       help: "Where forwards may lead, seen from this box: localhost:80, 192.168.1.20:554, [fd00::1]:5000-5010/udp. None by default.",
     },
   ),
+  "policy.remote.sessions": option(listValue(sessionPatternSchema, "ids of sessions, or beginnings with *"), [], {
+    help: "Sessions of this box whose declared ports operators may reach from afar (`sluice session forward`), wherever they listen on it. Nothing else of the box is opened by it. None by default.",
+  }),
   "policy.remote.rsync": option(listValue(rsyncRootSchema, "absolute directories, each with :ro or :rw"), [], {
     help: "Directories that operators may copy from (`:ro`) or from and to (`:rw`) with rsync, with all below them. None by default.",
   }),

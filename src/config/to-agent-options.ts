@@ -121,6 +121,7 @@ export function toAgentOptions(
         directories: values["policy.remote.directories"],
         environment: values["policy.remote.environment"],
         forward: values["policy.remote.forward"],
+        sessions: values["policy.remote.sessions"],
         rsync: values["policy.remote.rsync"],
       },
     },

@@ -79,6 +79,10 @@ export const sessionStatusSchema = z.object({
 });
 export type SessionStatus = z.output<typeof sessionStatusSchema>;
 
+/** Where a port of a session is reached from the box itself, at this moment. */
+export const sessionPlaceSchema = z.object({ address: z.string(), port: z.int().min(1).max(65_535) });
+export type SessionPlace = z.output<typeof sessionPlaceSchema>;
+
 /** What a box can run, in its report. */
 export const sessionFactsSchema = z.object({
   platforms: z.array(

@@ -2,15 +2,16 @@ import type { Clock } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { toAppError } from "../contract/error-code.ts";
-import type { CommandGrant, ForwardGrant, RemoteGrant } from "../contract/remote/remote-grant.ts";
+import type { CommandGrant, ForwardGrant, RemoteGrant, SessionGrant } from "../contract/remote/remote-grant.ts";
 import type { Channel } from "../remote/channel.ts";
 import type { OpenWhat } from "../remote/open-what.ts";
+import type { AskPlace } from "./ask-place.ts";
 import type { AuditLog } from "./audit-log.ts";
 import { DIAL_MS, dial, joinSocket } from "./forward-tcp.ts";
 import { createUdpForward } from "./forward-udp.ts";
 import { type CommandEnd, createHeldCommand, type HeldCommand, type HeldCommandDeps } from "./held-command.ts";
 import type { ChannelKeeper } from "./held-session.ts";
-import { type Place, type ResolveHost, requireTarget, resolveTarget } from "./resolve-target.ts";
+import { type Place, type ResolveHost, requireDeclared, requireTarget, resolveTarget } from "./resolve-target.ts";
 import type { TerminalSize } from "./running-command.ts";
 import { requireAsked, type StartDeps, startCommand } from "./start-command.ts";
 
@@ -22,10 +23,21 @@ export interface ChannelKeeperDeps extends HeldCommandDeps, StartDeps {
   readonly onDetached: (session: string, operator: string, command: HeldCommand) => void;
   readonly detachedOf: (session: string, operator: string) => HeldCommand | undefined;
   readonly resolveHost?: ResolveHost;
+  readonly askPlace: AskPlace;
 }
+
+interface FoundPlace {
+  readonly addresses: readonly string[];
+  readonly port: number;
+  /** Monotonic: until then it may be dialled. */
+  readonly untilMs: number;
+}
+type FindPlace = () => Promise<FoundPlace>;
 
 /** Connections and associations that one session may have at a time. */
 export const MAX_CONNECTIONS = 1024;
+/** Between two looks at where the port of a session is that datagrams go to. */
+const FOLLOW_MS = 2000;
 /** From a command's end until its operator has heard of it. */
 const HEAR_MS = 5000;
 
@@ -72,9 +84,9 @@ export function createChannelKeeper(
   const forward = async (
     channel: Channel,
     what: Extract<OpenWhat, { kind: "dial" | "associate" }>,
-    mine: ForwardGrant,
+    mine: ForwardGrant | SessionGrant,
   ) => {
-    const target = requireTarget(what, what.kind === "dial" ? "tcp" : "udp", mine);
+    const find = mine.kind === "session" ? sessionFinder(what, mine) : targetFinder(what, mine);
     if (connections >= MAX_CONNECTIONS) {
       throw new AppError("exhausted", `a session has at most ${MAX_CONNECTIONS} connections at once`);
     }
@@ -84,23 +96,61 @@ export function createChannelKeeper(
       ledger.closed(channel, undefined, error?.message);
     });
     ledger.opened(channel, `${what.kind === "dial" ? "tcp" : "udp"} ${what.host}:${what.port}`);
-    if (what.kind === "associate") return associate(channel, what, resolveTarget(target, deps.resolveHost));
-    const untilMs = clock.monotonicMs() + DIAL_MS;
-    const addresses = await within(resolveTarget(target, deps.resolveHost), untilMs, clock, target.host);
-    const socket = await dial(what, addresses, { clock, untilMs });
+    if (what.kind === "associate") return associate(channel, find);
+    const { addresses, port, untilMs } = await find();
+    const socket = await dial({ host: what.host, port }, addresses, { clock, untilMs });
     channel.accept();
     joinSocket(channel, socket, clock);
   };
 
-  const associate = async (channel: Channel, { port }: Place, resolving: Promise<readonly string[]>) => {
+  const targetFinder = (what: Place & { readonly kind: "dial" | "associate" }, mine: ForwardGrant): FindPlace => {
+    const target = requireTarget(what, what.kind === "dial" ? "tcp" : "udp", mine);
+    return async () => {
+      const untilMs = clock.monotonicMs() + DIAL_MS;
+      const addresses = await within(resolveTarget(target, deps.resolveHost), untilMs, clock, target.host);
+      return { addresses, port: what.port, untilMs };
+    };
+  };
+
+  const sessionFinder = (what: Place & { readonly kind: "dial" | "associate" }, mine: SessionGrant): FindPlace => {
+    const declared = requireDeclared(what, what.kind === "dial" ? "tcp" : "udp", mine);
+    return async () => {
+      const { address, port } = await deps.askPlace(mine.session, declared);
+      return { addresses: [address], port, untilMs: clock.monotonicMs() + DIAL_MS };
+    };
+  };
+
+  /** A session that was woken or started anew may have another port: its operator's side then opens another association. */
+  const followPlace = (channel: Channel, first: FoundPlace, find: FindPlace) => {
+    let askedMs = clock.monotonicMs();
+    return () => {
+      if (clock.monotonicMs() - askedMs < FOLLOW_MS) return;
+      askedMs = clock.monotonicMs();
+      void find().then(
+        ({ addresses: [address], port }) => {
+          if (address === first.addresses[0] && port === first.port) return;
+          channel.reset(new AppError("unavailable", "its port on the box is another now"));
+        },
+        (thrown: unknown) => channel.reset(toAppError(thrown)),
+      );
+    };
+  };
+
+  const associate = async (channel: Channel, find: FindPlace) => {
     const early: [number, Uint8Array, number][] = [];
     let take = (...datagram: [number, Uint8Array, number]): void => {
       if (early.length < 64) early.push(datagram);
     };
     channel.on({ onDatagram: (flow, bytes, dropped) => take(flow, bytes, dropped) });
-    const [address = ""] = await resolving;
+    const found = await find();
+    const { addresses, port } = found;
+    const [address = ""] = addresses;
     const udp = createUdpForward(channel, { address, port }, clock);
-    take = udp.take;
+    const follow = grant.kind === "session" ? followPlace(channel, found, find) : () => undefined;
+    take = (...datagram) => {
+      follow();
+      udp.take(...datagram);
+    };
     for (const datagram of early) udp.take(...datagram);
     channel.accept();
     channel
@@ -121,7 +171,8 @@ export function createChannelKeeper(
   const open = async (channel: Channel, what: OpenWhat): Promise<void> => {
     if (what.kind === "exec" && grant.kind === "command") return exec(channel, what, grant);
     if (what.kind === "attach" && grant.kind === "attach") return attach(channel, grant.session);
-    if ((what.kind === "dial" || what.kind === "associate") && grant.kind === "forward") {
+    const isForward = grant.kind === "forward" || grant.kind === "session";
+    if ((what.kind === "dial" || what.kind === "associate") && isForward) {
       return forward(channel, what, grant);
     }
     throw new AppError("refused", `this session was opened for ${grant.kind}, not for ${what.kind}`);

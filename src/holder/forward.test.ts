@@ -4,8 +4,10 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../base/clock.ts";
+import { AppError } from "../base/errors.ts";
 import type { GrantedTarget } from "../contract/remote/remote-grant.ts";
 import type { Channel } from "../remote/channel.ts";
+import type { AskPlace } from "./ask-place.ts";
 import { createRemoteWorld, type RemoteWorld } from "./remote-world.fake.ts";
 import { resolveTarget } from "./resolve-target.ts";
 
@@ -176,5 +178,80 @@ describe("UDP", () => {
     expect(await channel.closed).toEqual({});
     const other = session.open({ kind: "associate", host: "127.0.0.1", port: port + 1 });
     await expect(other.opened).rejects.toMatchObject({ code: "refused" });
+  });
+});
+
+describe("a session's ports", () => {
+  test("lead to where the agent says at each connection, and nowhere else", async () => {
+    const first = await serve((socket) => socket.end("first"));
+    const second = await serve((socket) => socket.end("second"));
+    let place: { address: string; port: number } | undefined = { address: "127.0.0.1", port: first };
+    const askPlace: AskPlace = async () => place ?? Promise.reject(new AppError("conflict", "session app sleeps"));
+    const own = createRemoteWorld({ askPlace });
+    servers.push({ close: () => own.close() });
+    const { session } = own.begin({ kind: "session", session: "app", ports: [{ port: 80, protocol: "tcp" }] });
+    const read = async () => (await buffer(session.open(dial(80, "app")).readable("out"))).toString();
+    expect(await read()).toBe("first");
+    place = { address: "127.0.0.1", port: second };
+    expect(await read()).toBe("second");
+    place = undefined;
+    await expect(session.open(dial(80, "app")).opened).rejects.toMatchObject({ code: "conflict" });
+    const others = [
+      dial(81, "app"),
+      dial(80, "other"),
+      dial(first),
+      { ...dial(80, "app"), kind: "associate" as const },
+    ];
+    for (const other of others) await expect(session.open(other).opened).rejects.toMatchObject({ code: "refused" });
+  });
+
+  test("datagrams follow to another port by another association", async () => {
+    const ports = await Promise.all(
+      ["first", "second"].map(async (name) => {
+        const server = createSocket("udp4");
+        servers.push(server);
+        server.on("message", (_bytes, { port, address }) => server.send(name, port, address));
+        server.bind(0, "127.0.0.1");
+        await once(server, "listening");
+        return server.address().port;
+      }),
+    );
+    let place = { address: "127.0.0.1", port: ports[0] ?? 0 };
+    const own = createRemoteWorld({ askPlace: async () => place });
+    servers.push({ close: () => own.close() });
+    const { session } = own.begin({ kind: "session", session: "app", ports: [{ port: 53, protocol: "udp" }] });
+    const associate = async () => {
+      const channel = session.open({ kind: "associate", host: "app", port: 53 });
+      const heard: string[] = [];
+      channel.on({ onDatagram: (_flow, bytes) => void heard.push(Buffer.from(bytes).toString()) });
+      await channel.opened;
+      return { channel, heard };
+    };
+    const before = await associate();
+    place = { address: "127.0.0.1", port: ports[1] ?? 0 };
+    let error: { message: string } | undefined;
+    void before.channel.closed.then((end) => {
+      error = end.error;
+    });
+    await expect
+      .poll(
+        () => {
+          before.channel.sendDatagram(1, Buffer.from("x"));
+          return error?.message;
+        },
+        { timeout: 20_000, interval: 100 },
+      )
+      .toBe("its port on the box is another now");
+    expect(before.heard).toContain("first");
+    const after = await associate();
+    await expect
+      .poll(
+        () => {
+          after.channel.sendDatagram(1, Buffer.from("x"));
+          return after.heard[0];
+        },
+        { timeout: 20_000, interval: 100 },
+      )
+      .toBe("second");
   });
 });

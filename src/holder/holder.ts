@@ -9,6 +9,7 @@ import type { RunProgram } from "../base/spawn.ts";
 import { type HolderConfig, holderConfigSchema } from "../contract/remote/holder-call.ts";
 import { createWindowLedger } from "../remote/receive-window.ts";
 import { createRouterDialler } from "../remote/router-dialler.ts";
+import { createAskPlace } from "./ask-place.ts";
 import { createAuditLog } from "./audit-log.ts";
 import { createHolderSessions } from "./holder-sessions.ts";
 import { openHolderSocket } from "./holder-socket.ts";
@@ -52,6 +53,7 @@ export async function runHolder(configText: string, deps: HolderDeps, signal: Ab
     table: createProcessTable(),
     pty: loadPty(log),
     spoolDirectory: config.spoolDirectory,
+    askPlace: createAskPlace(config.agentSocket, clock),
   });
   let isDraining = false;
   let timer: Timer | undefined;

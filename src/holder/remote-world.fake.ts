@@ -70,6 +70,7 @@ export function createRemoteWorld(deps: Partial<HolderSessionsDeps> = {}) {
     table: createProcessTable(),
     pty: loadPty(log),
     spoolDirectory: join(directory, "spool"),
+    askPlace: () => Promise.reject(new AppError("unavailable", "no agent in this test")),
     ...deps,
   });
 

@@ -4,7 +4,8 @@ import { networkInterfaces } from "node:os";
 import { canonicalHost } from "../base/canonical-host.ts";
 import { AppError, errnoOf } from "../base/errors.ts";
 import { parseNetworks } from "../base/network-range.ts";
-import type { ForwardGrant, GrantedTarget } from "../contract/remote/remote-grant.ts";
+import type { DeclaredPort } from "../contract/remote/operation.ts";
+import type { ForwardGrant, GrantedTarget, SessionGrant } from "../contract/remote/remote-grant.ts";
 
 export interface Place {
   readonly host: string;
@@ -40,6 +41,15 @@ export function requireTarget(place: Place, protocol: "tcp" | "udp", { targets }
       target.protocol === protocol && target.host === host && target.from <= place.port && place.port <= target.to,
   );
   if (found === undefined) {
+    throw new AppError("refused", `this session was not opened for ${place.host}:${place.port}/${protocol}`);
+  }
+  return found;
+}
+
+/** Of a session's ports, by where it listens and with its id for a host. Throws `refused`, as `requireTarget`. */
+export function requireDeclared(place: Place, protocol: "tcp" | "udp", { session, ports }: SessionGrant): DeclaredPort {
+  const found = ports.find((one) => one.port === place.port && one.protocol === protocol);
+  if (found === undefined || place.host !== session) {
     throw new AppError("refused", `this session was not opened for ${place.host}:${place.port}/${protocol}`);
   }
   return found;

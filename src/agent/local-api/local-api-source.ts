@@ -5,6 +5,8 @@ import type {
   Explanation,
   ReconcileResult,
 } from "../../contract/local-status.ts";
+import type { DeclaredPort } from "../../contract/remote/operation.ts";
+import type { SessionPlace } from "../../contract/session-status.ts";
 
 /** What the local API tells and asks. Everything is bounded by whoever implements it; nothing waits for the network. */
 export interface LocalApiSource {
@@ -19,6 +21,11 @@ export interface LocalApiSource {
   cleanup(wish: CleanupWish): Promise<CleanupResult>;
   /** This session is used. False: it is none, or it sleeps. */
   touch(id: string): boolean;
+  /**
+   * Where a port that this session declares is reached from this box now. Rejects with `not-found` (no such session here, or it
+   * declares no such port), `conflict` (it sleeps, or has ended) or `unavailable` (it is on its way, or its platform is away).
+   */
+  place(id: string, port: DeclaredPort): Promise<SessionPlace>;
   /** Path of a workload's log, or of the agent's own for `agent`; undefined for an id that is not known. */
   logFile(id: string): string | undefined;
 }

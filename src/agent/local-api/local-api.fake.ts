@@ -29,6 +29,7 @@ export function createMemorySource(): MemorySource {
     },
     cleanup: async () => source.cleaned,
     touch: (id) => source.current.workloads.some((workload) => workload.id === id && workload.kind === "session"),
+    place: async (_id, { port }) => ({ address: "127.0.0.1", port }),
     logFile: (id) => source.logFiles.get(id),
   };
   return source;

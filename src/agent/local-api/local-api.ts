@@ -16,8 +16,10 @@ import type { LocalApiSource } from "./local-api-source.ts";
 import { type LocalRequest, parseLocalRequest } from "./local-request.ts";
 import { readLog } from "./read-log.ts";
 
+/** In the state directory. */
+export const LOCAL_API_SOCKET = "agent.sock";
+
 export interface LocalApiOptions {
-  /** `agent.sock` in the state directory. */
   readonly socketPath: string;
 }
 
@@ -148,6 +150,8 @@ function refuseBody(request: IncomingMessage): void {
 
 function answer(wanted: Exclude<LocalRequest, { kind: "logs" | "metrics" }>, source: LocalApiSource): unknown {
   switch (wanted.kind) {
+    case "place":
+      return source.place(wanted.id, wanted.port);
     case "status":
       return source.status();
     case "explain":

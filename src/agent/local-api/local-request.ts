@@ -3,6 +3,7 @@ import type { ErrorCode } from "../../contract/error-code.ts";
 import { OUTPUT_NAMES, type OutputName } from "../../contract/fleet/log-line.ts";
 import { workloadIdSchema } from "../../contract/identifier.ts";
 import { CLEANUP_SCOPES, type CleanupWish } from "../../contract/local-status.ts";
+import type { DeclaredPort } from "../../contract/remote/operation.ts";
 import { tunnelUidSchema } from "../../contract/tunnel-spec.ts";
 
 /** What a request to the local API asks for. */
@@ -11,6 +12,7 @@ export type LocalRequest =
   | { readonly kind: "explain"; readonly id: string }
   | { readonly kind: "metrics" }
   | { readonly kind: "touch"; readonly id: string }
+  | { readonly kind: "place"; readonly id: string; readonly port: DeclaredPort }
   | { readonly kind: "reconcile" }
   | { readonly kind: "cleanup"; readonly wish: CleanupWish }
   | {
@@ -45,6 +47,8 @@ export function parseLocalRequest(method: string, target: string): LocalRequest 
       return { kind: "explain", id: parseId(rawId) };
     case "POST touch/id":
       return { kind: "touch", id: parseId(rawId) };
+    case "GET places/id":
+      return { kind: "place", id: parseId(rawId), port: parsePort(query.get("port")) };
     case "POST cleanup":
       return {
         kind: "cleanup",
@@ -71,7 +75,7 @@ export function parseLocalRequest(method: string, target: string): LocalRequest 
 
 function unknownPath(method: string, target: string): AppError<ErrorCode> {
   const known =
-    "GET /v1/status, GET /v1/explain/ID, GET /v1/logs/ID, GET /v1/metrics, POST /v1/reconcile, POST /v1/cleanup, POST /v1/touch/ID";
+    "GET /v1/status, GET /v1/explain/ID, GET /v1/logs/ID, GET /v1/metrics, POST /v1/reconcile, POST /v1/cleanup, POST /v1/touch/ID, GET /v1/places/ID?port=80/tcp";
   return new AppError("not-found", `there is no ${method} ${target.slice(0, 200)}; known: ${known}`);
 }
 
@@ -81,6 +85,15 @@ function parseId(raw: string | undefined): string {
   const [issue] = parsed.error.issues;
   throw new AppError("invalid", `id was given ${JSON.stringify(raw?.slice(0, 100))}; it ${issue?.message}`, {
     field: "id",
+  });
+}
+
+function parsePort(text: string | null): DeclaredPort {
+  const [, port, protocol] = /^(\d{1,5})\/(tcp|udp)$/.exec(text ?? "") ?? [];
+  if (port !== undefined && (protocol === "tcp" || protocol === "udp")) return { port: Number(port), protocol };
+  const given = JSON.stringify(text?.slice(0, 100));
+  throw new AppError("invalid", `port was given ${given}; allowed: a port with its protocol, as 80/tcp`, {
+    field: "port",
   });
 }
 

@@ -12,6 +12,7 @@ import {
   type HolderCall,
   type HolderConfig,
 } from "../../contract/remote/holder-call.ts";
+import { LOCAL_API_SOCKET } from "../local-api/local-api.ts";
 import { callHolder } from "./call-holder.ts";
 
 export interface HoldersOptions {
@@ -78,6 +79,7 @@ export function createHolders(options: HoldersOptions, deps: HoldersDeps): Holde
       socketPath: ownPath,
       logDirectory,
       spoolDirectory: join(stateDir, "remote"),
+      agentSocket: join(stateDir, LOCAL_API_SOCKET),
       version,
     };
     const { program } = options;

@@ -16,6 +16,7 @@ const CLOSED: RemotePolicy = {
   directories: [],
   environment: [],
   forward: [],
+  sessions: [],
   rsync: [],
 };
 
@@ -164,6 +165,12 @@ describe("places and users", () => {
       launch: { file: "/bin/bash", argv0: "-bash", args: [] },
       asked: { argv: [], pty: true },
     });
+    const places = { shell: true, directories: ["$/data"] };
+    expect(await judge({ kind: "shell", cwd: "$/data/sub" }, places)).toMatchObject({
+      asked: { argv: [], pty: true, cwd: here("$/data/sub") },
+      cwd: here("$/data/sub"),
+    });
+    expect(await judge({ kind: "shell", cwd: "$/secret" }, places)).toBe("refused policy.remote.directories");
     const locked = async (name: string) => ({ ...box.self, name, isOther: true });
     expect(await judge({ kind: "shell", user: "bob" }, { shell: true, users: ["*"] }, "ann", { userOf: locked })).toBe(
       "refused user",
@@ -285,5 +292,23 @@ describe("rsync", () => {
     ["a path for the program", { kind: "rsync", argv: ["/tmp/rsync", "--server", ".", "$/inbox"] }],
   ])("refused: %s", async (_name: string, operation: object, rules: Partial<RemotePolicy> = policy) => {
     expect(await judge(operation, rules, "ann", withRsync)).toMatch(/^refused /);
+  });
+});
+
+describe("sessions", () => {
+  const operation = { kind: "session", session: "kiosk-1", ports: [{ port: 80, protocol: "tcp" }] };
+  test.each([[["kiosk-1"]], [["other", "kiosk-*"]], [["*"]]])("%o allows it", async (sessions) => {
+    expect(await judge(operation, { sessions })).toEqual(operation);
+  });
+  test.each([
+    ["nothing is allowed", {}, "refused policy.remote.sessions"],
+    ["another one is", { sessions: ["kiosk", "kiosk-1x", "web*"] }, "refused policy.remote.sessions"],
+    ["forwards are", { forward: ["*"] }, "refused policy.remote.sessions"],
+  ])("it is refused where %s", async (_name, policy, expected) => {
+    expect(await judge(operation, policy)).toBe(expected);
+  });
+  test("ports of sessions open nothing else of the box", async () => {
+    const forward = { kind: "forward", targets: [{ protocol: "tcp", host: "localhost", from: 80, to: 80 }] };
+    expect(await judge(forward, { sessions: ["*"] })).toBe("refused policy.remote.forward");
   });
 });

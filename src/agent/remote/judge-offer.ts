@@ -1,8 +1,9 @@
 import { join, normalize } from "node:path/posix";
 import { AppError } from "../../base/errors.ts";
+import { matchesEnding } from "../../base/matches-ending.ts";
 import type { RemoteOffer } from "../../contract/remote/offer.ts";
 import type { RemoteOperation } from "../../contract/remote/operation.ts";
-import type { BoxUser, CommandGrant, RemoteGrant } from "../../contract/remote/remote-grant.ts";
+import type { BoxUser, CommandGrant, RemoteGrant, SessionGrant } from "../../contract/remote/remote-grant.ts";
 import { type RemotePolicy, remoteAbilities } from "../../contract/remote/remote-policy.ts";
 import { isInsideRoots } from "../workload/stream/file-root.ts";
 import type { BoxFacts } from "./box-facts.ts";
@@ -48,6 +49,8 @@ async function judgeOperation(operation: RemoteOperation, policy: RemotePolicy, 
       return { kind: "attach", session: operation.session };
     case "forward":
       return { kind: "forward", targets: judgeTargets(operation.targets, policy.forward) };
+    case "session":
+      return judgeSession(operation, policy);
     case "rsync":
       return judgeRsync(operation.argv, policy.rsync, box);
   }
@@ -86,23 +89,35 @@ async function judgeExec(
 }
 
 async function judgeShell(
-  { user: name, pty }: Extract<RemoteOperation, { kind: "shell" }>,
+  { user: name, cwd, pty }: Extract<RemoteOperation, { kind: "shell" }>,
   policy: RemotePolicy,
   box: BoxFacts,
 ): Promise<CommandGrant> {
   if (!policy.shell) throw new AppError("refused", `policy.remote.shell: given true; allowed: false; ${HOW}`);
   const user = await judgeUser(name, policy, box);
+  const place = judgeDirectory(cwd, { user, policy, box });
   const shell = loginShellOf(user, box.disk);
   return {
     kind: "command",
-    asked: { argv: [], ...(name === undefined ? {} : { user: name }), pty },
+    asked: { argv: [], ...(name === undefined ? {} : { user: name }), ...(cwd === undefined ? {} : { cwd }), pty },
     // A dash before its name makes it a login shell.
     launch: { file: shell, argv0: `-${shell.slice(shell.lastIndexOf("/") + 1)}`, args: [] },
     user,
-    cwd: homeOf(user, box.disk),
+    cwd: place,
     environment: ["*"],
     detach: false,
   };
+}
+
+/** Whether it is here, sleeps or declares those ports is asked at each connection: it may come, go and wake meanwhile. */
+function judgeSession(
+  { session, ports }: Extract<RemoteOperation, { kind: "session" }>,
+  { sessions }: RemotePolicy,
+): SessionGrant {
+  if (!sessions.some((pattern) => matchesEnding(pattern, session))) {
+    throw new AppError("refused", `policy.remote.sessions: given ${session}; allowed: ${listed(sessions)}`);
+  }
+  return { kind: "session", session, ports: [...ports] };
 }
 
 const NO_LOGIN = /\/(?:nologin|false|true|sync)$/;

@@ -1,19 +1,15 @@
 import { Command } from "commander";
 import { AppError } from "../../base/errors.ts";
-import type { Channel } from "../../remote/channel.ts";
-import type { OpenWhat } from "../../remote/open-what.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
 import { findBox } from "../find-box.ts";
 import { addHubFlags, type HubFlags } from "../hub-session.ts";
 import { printJsonLine } from "../output.ts";
-import { createForwardKeeper, type ForwardKeeper } from "../remote/forward-keeper.ts";
 import { type ForwardRule, formatPlace, parseForwardRule, parseStdioTarget } from "../remote/forward-spec.ts";
-import { type Listener, listenTcp, listenUdp } from "../remote/listen.ts";
-import { createVoice, openReach, type Reach, type Voice } from "../remote/reach-box.ts";
+import { createVoice, openReach } from "../remote/reach-box.ts";
+import type { RemoteLink } from "../remote/remote-link.ts";
 import { withRemoteExits } from "../remote/report-outcome.ts";
+import { type ForwardPort, type MadePort, serveForward } from "../remote/serve-forward.ts";
 import { runStdio } from "../remote/stdio-forward.ts";
-import { joinTcp } from "../remote/tcp-forward.ts";
-import { createUdpCounts, describeCounts, joinUdp, type UdpCounts } from "../remote/udp-forward.ts";
 
 interface Flags extends HubFlags {
   readonly stdio?: boolean;
@@ -66,97 +62,41 @@ async function runForward(
   const { id: box } = await findBox(reach.hub, given, context.signal);
   const console = await context.remote.openConsole();
   const voice = createVoice(context, flags.verbose === true || console.isErrorTerminal);
-  return serveForward({ box, rules, isJson: flags.json === true }, { reach, voice, context });
-}
-
-interface ServeWish {
-  readonly box: string;
-  readonly rules: readonly ForwardRule[];
-  readonly isJson: boolean;
-}
-
-/** Listens before it connects: what is wrong here is said at once, and costs no session. */
-async function serveForward(
-  { box, rules, isJson }: ServeWish,
-  { reach, voice, context }: { readonly reach: Reach; readonly voice: Voice; readonly context: CommandContext },
-): Promise<number> {
-  const { io, clock, signal, remote } = context;
-  const keeper = Promise.withResolvers<ForwardKeeper>();
-  keeper.promise.catch(() => undefined);
-  const open = async (what: OpenWhat): Promise<Channel> => (await (await keeper.promise).session()).open(what);
-  const counts = createUdpCounts();
-  const listeners: Listener[] = [];
   const operation = { kind: "forward" as const, targets: rules.map(({ target }) => target) };
-  try {
-    const shown: Shown[] = [];
-    for (const rule of rules) {
-      for (const made of await listenFor(rule, { open, counts, voice, context })) {
-        listeners.push(made.listener);
-        shown.push(made);
-      }
-    }
-    const openLink = (stop: AbortSignal) => reach.open({ box, create: { operation }, lane: "bulk" }, voice, stop);
-    const link = await openLink(signal);
-    const kept = createForwardKeeper(link, { open: openLink, clock, random: remote.random, tell: voice.tell }, signal);
-    keeper.resolve(kept);
-    if (isJson) {
-      const listening = shown.map(({ listener, target, protocol }) => ({ local: listener.places, target, protocol }));
-      printJsonLine(io, { type: "listening", session: link.id, box, forwards: listening });
-    } else {
-      io.write(
-        shown
-          .map(({ listener, target, protocol }) => `${listener.places.join(", ")} -> ${box} ${target}/${protocol}\n`)
-          .join(""),
-      );
-    }
-    await kept.run();
-    return 0;
-  } catch (thrown) {
-    keeper.reject(thrown);
-    if (signal.aborted) return 0;
-    throw thrown;
-  } finally {
-    for (const listener of listeners) listener.close();
-    const line = describeCounts(counts);
-    if (isJson && line !== undefined) printJsonLine(io, { type: "ended", datagrams: counts });
-    else if (line !== undefined) voice.tell(line);
+  return serveForward(
+    {
+      ports: rules.flatMap(portsOf),
+      isJson: flags.json === true,
+      openLink: (stop) => reach.open({ box, create: { operation }, lane: "bulk" }, voice, stop),
+      open: async (keeper, what) => (await keeper.session()).open(what),
+      onListening: (made, link) => show(made, { link, isJson: flags.json === true }, context),
+    },
+    { voice, context },
+  );
+}
+
+/** Each port of a range has a local one of its own. */
+function portsOf({ target: { protocol, host, from, to }, bind, localFrom }: ForwardRule): readonly ForwardPort[] {
+  return Array.from({ length: to - from + 1 }, (_none, index) => {
+    const local = localFrom === 0 ? 0 : localFrom + index;
+    return { bind, local, protocol, host, port: from + index };
+  });
+}
+
+function show(
+  made: readonly MadePort[],
+  { link, isJson }: { readonly link: RemoteLink; readonly isJson: boolean },
+  { io }: CommandContext,
+): void {
+  const shown = made.map(({ listener, port: { host, port, protocol } }) => {
+    return { local: listener.places, target: formatPlace(host, port), protocol };
+  });
+  if (isJson) {
+    printJsonLine(io, { type: "listening", session: link.id, box: link.box, forwards: shown });
+    return;
   }
-}
-
-interface Shown {
-  readonly listener: Listener;
-  readonly target: string;
-  readonly protocol: "tcp" | "udp";
-}
-
-interface ListenDeps {
-  readonly open: (what: OpenWhat) => Promise<Channel>;
-  readonly counts: UdpCounts;
-  readonly voice: Voice;
-  readonly context: CommandContext;
-}
-
-async function listenFor(
-  { target, bind, localFrom }: ForwardRule,
-  { open, counts, voice, context }: ListenDeps,
-): Promise<readonly Shown[]> {
-  const { protocol, host, from, to } = target;
-  const made: Shown[] = [];
-  try {
-    for (let port = from; port <= to; port++) {
-      const place = { host, port };
-      const local = localFrom === 0 ? 0 : localFrom + port - from;
-      const listener =
-        protocol === "tcp"
-          ? await listenTcp(bind, local, (socket) => void joinTcp(socket, place, open, voice.tell))
-          : await listenUdp(bind, local, (socket) =>
-              joinUdp(socket, place, { open, clock: context.clock, tell: voice.tell, counts }),
-            );
-      made.push({ listener, target: formatPlace(host, port), protocol });
-    }
-  } catch (thrown) {
-    for (const { listener } of made) listener.close();
-    throw thrown;
-  }
-  return made;
+  const lines = shown.map(
+    ({ local, target, protocol }) => `${local.join(", ")} -> ${link.box} ${target}/${protocol}\n`,
+  );
+  io.write(lines.join(""));
 }

@@ -13,6 +13,7 @@ import { renderEndpoints, renderSession, renderSessions } from "../session-views
 import { show, type WatchFlags } from "../show.ts";
 import { waitForSession } from "../wait-for-session.ts";
 import { runLogs } from "./logs.ts";
+import { addSessionForward } from "./session-forward.ts";
 import { addSessionStart } from "./session-start.ts";
 import { addSessionTranslate } from "./session-translate.ts";
 
@@ -45,11 +46,12 @@ const WAIT = ["--wait [duration]", "wait until its box has done it, 60 s at the 
 
 export function sessionCommand(context: CommandContext, finish: Finish): Command {
   const command = new Command("session").description(
-    "applications on boxes: start, look, hibernate, wake, stop, translate",
+    "applications on boxes: start, look, reach, hibernate, wake, stop, translate",
   );
   addSessionStart(command, context, finish);
   addListing(command, context, finish);
   addTurns(command, context, finish);
+  addSessionForward(command, context, finish);
   addSessionTranslate(command, context, finish);
   return command.addHelpText(
     "after",

@@ -9,6 +9,7 @@ const OFF = {
   directories: [],
   environment: [],
   forward: [],
+  sessions: [],
   rsync: [],
 };
 
@@ -18,6 +19,8 @@ test.each([
   [{ operators: ["ann"] }, "warn", "off: nothing is allowed to anybody"],
   [{ operators: ["ann", "bo"], shell: true, rsync: ["/srv:ro"] }, "ok", "shell, rsync for ann, bo"],
   [{ operators: ["*"], forward: ["*"] }, "ok", "forward for everybody whom the hub lets"],
+  [{ sessions: ["web"] }, "warn", "off: policy.remote.operators is empty"],
+  [{ operators: ["*"], sessions: ["kiosk-*"] }, "ok", "session for everybody whom the hub lets"],
   [{ operators: ["*"], commands: ["*"] }, "warn", "exec for everybody whom the hub lets"],
 ])("%o is %s: %s", (policy, outcome, found) => {
   expect(checkRemote({ ...OFF, ...policy })).toMatchObject({ outcome, found });

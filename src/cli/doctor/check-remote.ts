@@ -5,9 +5,9 @@ import { type Check, ok, warn } from "./check.ts";
 export function checkRemote(policy: RemotePolicy): Check {
   const name = "remote access";
   const abilities = remoteAbilities(policy);
-  const { operators, commands, shell, forward, rsync } = policy;
+  const { operators, commands, shell, forward, sessions, rsync } = policy;
   if (abilities.length === 0) {
-    const isHalf = operators.length + commands.length + forward.length + rsync.length > 0 || shell;
+    const isHalf = operators.length + commands.length + forward.length + sessions.length + rsync.length > 0 || shell;
     if (!isHalf) return ok(name, "off (policy.remote is empty)");
     const missing = operators.length === 0 ? "policy.remote.operators is empty" : "nothing is allowed to anybody";
     return warn(name, `off: ${missing}`, "Name who may do what, or leave policy.remote out.");

@@ -10,6 +10,10 @@ export interface ForwardKeeper {
   /** The session to open channels in; waits while there is none. Rejects when the forward ends or one cannot be had. */
   session(): Promise<RemoteSession>;
   readonly id: string | undefined;
+  /** Of the session in use, or of the last one. */
+  readonly box: string;
+  /** Leaves the session in use, if it is on that box, for another that is opened at once. */
+  leave(box: string, why: string): void;
   /** Rejects with `RemoteFailure` when no further session can be had; resolves when the signal aborts. */
   run(): Promise<void>;
 }
@@ -35,6 +39,8 @@ export function createForwardKeeper(
   let next = Promise.withResolvers<RemoteSession>();
   next.promise.catch(() => undefined);
   let isWanted = Promise.withResolvers<void>();
+  let { box } = first;
+  let left: string | undefined;
 
   const reopen = async (why: string): Promise<RemoteLink | undefined> => {
     for (let attempt = 0; !signal.aborted; attempt++) {
@@ -55,6 +61,14 @@ export function createForwardKeeper(
     get id() {
       return link?.id;
     },
+    get box() {
+      return box;
+    },
+    leave: (from, why) => {
+      if (link === undefined || link.box !== from || left !== undefined) return;
+      left = why;
+      void link.close();
+    },
     session: () => {
       if (link !== undefined) return Promise.resolve(link.session);
       isWanted.resolve();
@@ -66,14 +80,14 @@ export function createForwardKeeper(
         while (!signal.aborted && link !== undefined) {
           const ended: RemoteFailure | undefined = await Promise.race([link.over, stop.then(() => undefined)]);
           if (signal.aborted) break;
-          const why = ended?.message ?? "the box closed it";
-          if (ended !== undefined && FINAL.has(ended.kind)) throw ended;
+          const why = left ?? ended?.message ?? "the box closed it";
+          if (left === undefined && ended !== undefined && FINAL.has(ended.kind)) throw ended;
           link = undefined;
           next = Promise.withResolvers();
           next.promise.catch(() => undefined);
           isWanted = Promise.withResolvers();
           // What idled away is wanted again with the next connection, and not before.
-          if (ended?.code === "timeout") {
+          if (left === undefined && ended?.code === "timeout") {
             tell(`the session ended: ${why}; the next connection opens another`);
             await Promise.race([isWanted.promise, stop]);
           } else {
@@ -81,6 +95,8 @@ export function createForwardKeeper(
           }
           link = await reopen(why);
           if (link === undefined) break;
+          ({ box } = link);
+          left = undefined;
           tell(`connected to ${link.box} with a new session`);
           next.resolve(link.session);
         }

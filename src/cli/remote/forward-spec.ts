@@ -74,10 +74,16 @@ function parsePorts(text: string, whole: string): Ports {
   return { from, to };
 }
 
-/** At colons outside of brackets, which go. */
 function splitParts(text: string, whole: string): string[] {
+  const parts = splitAtColons(text);
+  if (parts === undefined) throw wrong(whole, "brackets belong around IPv6 addresses");
+  return parts;
+}
+
+/** At colons outside of brackets, which go. `undefined`: brackets stand where none belong. Pure. */
+export function splitAtColons(text: string): string[] | undefined {
   const parts = [...text.matchAll(/(?:^|:)(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:[\]]*))(?=:|$)/g)];
-  if (parts.map(([part]) => part).join("") !== text) throw wrong(whole, "brackets belong around IPv6 addresses");
+  if (parts.map(([part]) => part).join("") !== text) return undefined;
   return parts.map(([, address, plain]) => address ?? plain ?? "");
 }
 

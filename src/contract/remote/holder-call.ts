@@ -48,6 +48,8 @@ export const holderConfigSchema = z.object({
   logDirectory: z.string(),
   /** For what detached commands write; emptied at the start. */
   spoolDirectory: z.string(),
+  /** Of the agent's own API: there the ports of application sessions are asked for. */
+  agentSocket: z.string(),
   version: z.string(),
 });
 export type HolderConfig = z.output<typeof holderConfigSchema>;

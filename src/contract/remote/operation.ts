@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { PORT_PROTOCOLS, sessionIdSchema } from "../session-spec.ts";
 
 /** Bytes of all arguments of a command together: an offer travels as one event. */
 export const MAX_ARGV_BYTES = 32 * 1024;
@@ -32,6 +33,10 @@ export const forwardTargetSchema = z
   .refine(({ from, to }) => from <= to, { message: "must not be below from", path: ["to"] });
 export type ForwardTarget = z.output<typeof forwardTargetSchema>;
 
+/** A port that an application session declares, as it declares it. Where it is on the box the box alone says. */
+const declaredPortSchema = z.strictObject({ port: portSchema, protocol: z.enum(PORT_PROTOCOLS) });
+export type DeclaredPort = z.output<typeof declaredPortSchema>;
+
 /**
  * What a remote session is for. It is fixed when the session is created: the hub writes it into its audit log, the box judges it by
  * its own policy and does nothing else in this session.
@@ -52,6 +57,7 @@ export const remoteOperationSchema = z.discriminatedUnion("kind", [
     /** The user's own login shell, on a terminal unless `pty` is false. */
     kind: z.literal("shell"),
     user: userName.optional(),
+    cwd: directory.optional(),
     pty: z.boolean().default(true),
   }),
   z.strictObject({
@@ -62,6 +68,12 @@ export const remoteOperationSchema = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("forward"),
     targets: z.array(forwardTargetSchema).min(1).max(MAX_TARGETS),
+  }),
+  z.strictObject({
+    /** Ports of an application session, wherever they are on the box at the time of each connection. */
+    kind: z.literal("session"),
+    session: sessionIdSchema,
+    ports: z.array(declaredPortSchema).min(1).max(MAX_TARGETS),
   }),
   z.strictObject({
     /** What the user's own rsync asks for: `rsync --server …`. */
@@ -77,11 +89,13 @@ export function describeOperation(operation: RemoteOperation): string {
     case "exec":
       return `exec ${operation.argv.map(quote).join(" ")}${operation.user === undefined ? "" : ` as ${operation.user}`}`;
     case "shell":
-      return `shell${operation.user === undefined ? "" : ` as ${operation.user}`}`;
+      return `shell${operation.user === undefined ? "" : ` as ${operation.user}`}${operation.cwd === undefined ? "" : ` in ${operation.cwd}`}`;
     case "attach":
       return `attach to ${operation.session}`;
     case "forward":
       return `forward to ${operation.targets.map(describeTarget).join(", ")}`;
+    case "session":
+      return `session ${operation.session}, ${operation.ports.map(({ port, protocol }) => `${port}/${protocol}`).join(", ")}`;
     case "rsync":
       return operation.argv.map(quote).join(" ");
   }

@@ -51,8 +51,15 @@ export const remoteGrantSchema = z.discriminatedUnion("kind", [
       }),
     ),
   }),
+  /** Ports of an application session, by where it listens. The agent is asked at each connection where they are. */
+  z.object({
+    kind: z.literal("session"),
+    session: z.string(),
+    ports: z.array(z.object({ port: z.int(), protocol: z.enum(["tcp", "udp"]) })),
+  }),
 ]);
 export type RemoteGrant = z.output<typeof remoteGrantSchema>;
 export type CommandGrant = Extract<RemoteGrant, { kind: "command" }>;
 export type ForwardGrant = Extract<RemoteGrant, { kind: "forward" }>;
+export type SessionGrant = Extract<RemoteGrant, { kind: "session" }>;
 export type GrantedTarget = ForwardGrant["targets"][number];

@@ -17,11 +17,13 @@ export interface RemotePolicy {
   readonly environment: readonly string[];
   /** `host:port`, `host:port-port` or `*`, each with `/tcp` or `/udp` where only one of them is meant. */
   readonly forward: readonly string[];
+  /** Ids of application sessions whose declared ports may be reached; `*` at the end stands for any ending. */
+  readonly sessions: readonly string[];
   /** `path:ro` or `path:rw`. */
   readonly rsync: readonly string[];
 }
 
-export type RemoteAbility = "exec" | "shell" | "forward" | "rsync";
+export type RemoteAbility = "exec" | "shell" | "forward" | "session" | "rsync";
 
 /** What some operator may do here. Empty: remote access is off. */
 export function remoteAbilities(policy: RemotePolicy): readonly RemoteAbility[] {
@@ -30,6 +32,7 @@ export function remoteAbilities(policy: RemotePolicy): readonly RemoteAbility[] 
     ...(policy.commands.length > 0 ? (["exec"] as const) : []),
     ...(policy.shell ? (["shell"] as const) : []),
     ...(policy.forward.length > 0 ? (["forward"] as const) : []),
+    ...(policy.sessions.length > 0 ? (["session"] as const) : []),
     ...(policy.rsync.length > 0 ? (["rsync"] as const) : []),
   ];
 }
@@ -82,5 +85,6 @@ export const operatorPatternSchema = z
   .min(1)
   .max(128)
   .regex(/^[^\p{Cc}]*$/u);
+export const sessionPatternSchema = z.string().regex(/^(?:\*|[a-z][a-z0-9-]{0,51}\*?)$/);
 export const userPatternSchema = z.string().regex(/^(?:\*|[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?)$/);
 export const variablePatternSchema = z.string().regex(/^(?:\*|[A-Za-z_][A-Za-z0-9_]{0,126}\*?)$/);

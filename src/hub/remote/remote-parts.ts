@@ -18,6 +18,7 @@ import { createRouterBook } from "./router-book.ts";
 import { createRouterNews } from "./router-news.ts";
 import { createRouterRoutes } from "./router-routes.ts";
 import { createRecordingRoutes } from "./terminal/recording-routes.ts";
+import { createRecordings, type RecordingPlace } from "./terminal/recordings.ts";
 import { createTerminalRoute } from "./terminal/terminal-route.ts";
 import { createTerminals } from "./terminal/terminals.ts";
 import { createTicketKeys, type TicketKeys } from "./ticket-keys.ts";
@@ -48,8 +49,8 @@ export interface RemotePartsOptions extends RemoteOptions {
   readonly manyHubs: boolean;
   /** Where boxes reach this very hub. */
   readonly ownUrl: () => string | undefined;
-  /** Where what browsers' terminals show is recorded; absent: it is not. */
-  readonly recordingsDir?: string | undefined;
+  /** Of what browsers' terminals show; absent: there is no place for any. */
+  readonly recordings?: RecordingPlace | undefined;
 }
 
 export interface RemotePartsDeps {
@@ -89,8 +90,9 @@ export function createRemoteParts(options: RemotePartsOptions, deps: RemoteParts
   const feed = createOwnRouterFeed({ router, news, ends, clock, log });
   const admissions = createRemoteAdmissions({ context, options, book, keys, routers, presence });
 
-  const { recordingsDir } = options;
-  const terminals = createTerminals({ context, admissions, book, router, recordingsDir });
+  const { mode = "off", directory } = options.recordings ?? {};
+  const recordings = directory === undefined ? undefined : createRecordings(directory, { clock });
+  const terminals = createTerminals({ context, admissions, book, router, mode, recordings });
 
   book.onEnded(({ remote, before, isRouters }) => {
     if (isRouters) return;
@@ -121,7 +123,7 @@ export function createRemoteParts(options: RemotePartsOptions, deps: RemoteParts
       ...createRemoteRoutes({ book, admissions, current }),
       ...createRouterRoutes(context, { keys, routers, news, ends }),
       createTerminalRoute({ context, authenticator: deps.authenticator, terminals }),
-      ...createRecordingRoutes(context, { directory: recordingsDir }),
+      ...createRecordingRoutes(context, { mode, directory }),
     ],
     services: [
       createRemoteKeeper({ context, manyHubs: options.manyHubs, book, keys, routers }),

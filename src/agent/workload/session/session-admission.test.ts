@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
+import { matchesEnding } from "../../../base/matches-ending.ts";
 import { MASK } from "../../../base/redact.ts";
 import type { SessionPlatformName, SessionRunSpec } from "../../../contract/session-spec.ts";
-import { admitSession, matchesImage, sessionClaims } from "./session-admission.ts";
+import { admitSession, sessionClaims } from "./session-admission.ts";
 
 const policy = {
   images: ["nginx:1", "registry.example/apps/*"],
@@ -80,7 +81,7 @@ test("a container's volumes are where the container says, and an image is matche
     rule: "policy.images",
     message: "template.image: given nginx; allowed: nginx:1, registry.example/apps/*",
   });
-  expect(matchesImage("*", "anything")).toBe(true);
+  expect(matchesEnding("*", "anything")).toBe(true);
 });
 
 test("two ports of one number with different protocols are two", () => {

@@ -1,5 +1,6 @@
 import { join, normalize } from "node:path/posix";
 import { AppError } from "../../../base/errors.ts";
+import { matchesEnding } from "../../../base/matches-ending.ts";
 import type { BoxPolicy } from "../../../config/agent-options.ts";
 import { maskedPlaces } from "../../../contract/session-secrets.ts";
 import type { SessionPlatformName, SessionRunSpec, SessionVolume } from "../../../contract/session-spec.ts";
@@ -45,13 +46,8 @@ function refuseCommand(
 }
 
 function refuseImage({ template: { image = "" } }: SessionRunSpec, { images }: SessionPolicy): Refusal | undefined {
-  if (images.some((pattern) => matchesImage(pattern, image))) return undefined;
+  if (images.some((pattern) => matchesEnding(pattern, image))) return undefined;
   return { rule: "policy.images", message: `template.image: given ${image}; allowed: ${images.join(", ") || "none"}` };
-}
-
-/** `*` at the end stands for any ending. */
-export function matchesImage(pattern: string, image: string): boolean {
-  return pattern.endsWith("*") ? image.startsWith(pattern.slice(0, -1)) : image === pattern;
 }
 
 /** What no Deployment can be asked for, the translation says. */

@@ -1,7 +1,9 @@
+import { AppError } from "../../../base/errors.ts";
 import type { LoopProgress } from "../../../base/progress-watch.ts";
 import type { Service } from "../../../base/service.ts";
+import type { DeclaredPort } from "../../../contract/remote/operation.ts";
 import type { SessionPlatformName, SessionRunSpec } from "../../../contract/session-spec.ts";
-import type { SessionFacts, SessionStatus } from "../../../contract/session-status.ts";
+import type { SessionFacts, SessionPlace, SessionStatus } from "../../../contract/session-status.ts";
 import type { SessionWorkload, Workload } from "../../../contract/workload.ts";
 import type { Rest } from "../../reconcile/rest.ts";
 import type { SessionFile } from "../../registry/session-file.ts";
@@ -54,6 +56,8 @@ export interface SessionKeeper extends Service {
   finished(id: string, reason: string): void;
   /** It is used. False: it sleeps, or is none. */
   touch(id: string): boolean;
+  /** As `findPlace`. */
+  place(id: string, port: DeclaredPort): Promise<SessionPlace>;
   /** Something may have changed: what is expected, or what runs. */
   poke(): void;
 }
@@ -187,6 +191,11 @@ export function createSessionKeeper(options: SessionKeeperOptions, deps: Session
     launching: (workload) => keep(workload.id).tender.launching(workload),
     finished: (id, reason) => tended.get(id)?.tender.finished(reason),
     touch: (id) => tended.get(id)?.tender.touch() ?? false,
+    place: (id, port) => {
+      const known = tended.get(id);
+      if (known === undefined) return Promise.reject(new AppError("not-found", `no session ${id} is on this box`));
+      return known.tender.place(port);
+    },
     run: async (signal) => {
       isRunning = true;
       for (const one of tended.values()) one.done ??= one.tender.run(one.stop.signal);

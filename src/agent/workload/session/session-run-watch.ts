@@ -23,8 +23,8 @@ export interface RunWatch {
   limit(resources: SessionWorkload["resources"]): Promise<void>;
   /** Asks its ports whether they accept until they do, and looks now and then whether they still listen. */
   probe(): Promise<void>;
-  /** Its ports have accepted, or it has none and runs. */
-  isReady(): boolean;
+  /** Its ports have accepted, or it has none and runs. `of`: false where another run is followed than that one. */
+  isReady(of?: SessionRun): boolean;
   finding(): Finding | undefined;
   /** None while it stands still: nothing answers there. */
   endpoints(): readonly RunEndpoint[];
@@ -155,7 +155,7 @@ export function createRunWatch(deps: RunWatchDeps): RunWatch {
       const isOwn = run?.networkPid() === undefined;
       if (run === asked) ready = answers.every(Boolean) && (isOwn || isListening());
     },
-    isReady: () => ready && run !== undefined && !frozen,
+    isReady: (of = run) => ready && run !== undefined && run === of && !frozen,
     finding: () => {
       if (run === undefined || frozen) return undefined;
       if (run.told !== undefined) return run.told().finding;

@@ -2,15 +2,17 @@ import type { Clock } from "../../../base/clock.ts";
 import { messageOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import { parseDurationMs } from "../../../contract/duration-text.ts";
+import type { DeclaredPort } from "../../../contract/remote/operation.ts";
 import type { Occurrence } from "../../../contract/report.ts";
 import type { SessionPlatformName, SessionPort, SessionRunSpec } from "../../../contract/session-spec.ts";
-import type { SessionDepth, SessionEndpoint, SessionStatus } from "../../../contract/session-status.ts";
+import type { SessionDepth, SessionEndpoint, SessionPlace, SessionStatus } from "../../../contract/session-status.ts";
 import type { SessionWorkload } from "../../../contract/workload.ts";
 import type { Rest } from "../../reconcile/rest.ts";
 import type { SessionFile, SessionMemory } from "../../registry/session-file.ts";
 import type { RunEndpoint, SessionRun } from "../../runtime/run-handle.ts";
 import type { OwnHealth } from "../driver.ts";
 import { specHash } from "../spec-hash.ts";
+import { findPlace } from "./find-place.ts";
 import { type Activity, hibernatesAtMs, observeActivity } from "./session-idle.ts";
 import { createRunWatch, type RunWatch, type RunWatchDeps } from "./session-run-watch.ts";
 import { decideWish, endedUnseen, endOf, type SessionWish } from "./session-wish.ts";
@@ -59,6 +61,8 @@ export interface SessionTender {
   finished(reason: string): void;
   /** It is used: false while it sleeps. */
   touch(): boolean;
+  /** As `findPlace`. */
+  place(port: DeclaredPort): Promise<SessionPlace>;
 }
 
 /** Between two looks: at one that is used or may fall asleep, at one that nothing is expected of, at one that is on its way. */
@@ -320,6 +324,12 @@ export function createSessionTender(id: string, deps: SessionTenderDeps): Sessio
       activity = { atMs: clock.monotonicMs(), source: "call" };
       nudge();
       return true;
+    },
+    place: async (port) => {
+      const workload = deps.workload();
+      const { run } = deps.unit();
+      const wish = workload === undefined ? "ended" : wishOf(workload).state;
+      return findPlace(id, port, { workload, wish, run, isReady: run !== undefined && watch.isReady(run) });
     },
     status: (workload) => {
       const { spec } = workload;

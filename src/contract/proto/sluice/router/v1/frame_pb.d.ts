@@ -402,13 +402,15 @@ export declare const PtySchema: GenMessage<Pty>;
  */
 export declare type Dial = Message<"sluice.router.v1.Dial"> & {
   /**
-   * Name or address, looked up on the box.
+   * Name or address, looked up on the box. In a session for the ports of an application session: its id.
    *
    * @generated from field: string host = 1;
    */
   host: string;
 
   /**
+   * In such a session: where the application listens, wherever that is on the box.
+   *
    * @generated from field: uint32 port = 2;
    */
   port: number;
@@ -427,6 +429,8 @@ export declare const DialSchema: GenMessage<Dial>;
  */
 export declare type Associate = Message<"sluice.router.v1.Associate"> & {
   /**
+   * As in `Dial`.
+   *
    * @generated from field: string host = 1;
    */
   host: string;
