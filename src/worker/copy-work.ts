@@ -20,7 +20,7 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
     await copyInPlace(task, outcome, { context, storage });
     return;
   }
-  const ownPace = createPace(work.rate_bytes_s, context.clock);
+  const ownPace = createPace(() => task.rate() ?? work.rate_bytes_s, context.clock);
   const pace = {
     take: async (bytes: number, stop: AbortSignal) => {
       await ownPace.take(bytes, stop);

@@ -98,7 +98,9 @@ describe("a tree that is moved", () => {
     expect(code).toBe(0);
     writeFileSync(join(from, "setuid"), "x");
     chmodSync(join(from, "setuid"), 0o4755);
-    expect(await world.move()).toEqual([{ path: "pipe", code: "unsupported", message: "a pipe, which cannot be copied" }]);
+    expect(await world.move()).toEqual([
+      { path: "pipe", code: "unsupported", message: "a pipe, which cannot be copied" },
+    ]);
     expect(statSync(join(world.directory, "destination/tree/setuid")).mode & 0o7777).toBe(0o755);
   });
 

@@ -15,6 +15,7 @@ export async function runWork(
     readonly context: TaskContext;
     readonly signal: AbortSignal;
     readonly onBytes: (bytes: number) => void;
+    readonly rate: () => number | undefined;
   },
 ): Promise<void> {
   const { context, ...life } = given;

@@ -5,6 +5,7 @@ import { storageIdSchema, type WorkerStorage } from "../contract/transfer/worker
 import { fault } from "./fault.ts";
 import { createFileAt, linkAt, openFileAt, openRootDirectory, syncHeldDirectory, unlinkAt } from "./jail.ts";
 import { STAGING_NAME } from "./staging.ts";
+import { createStorageMark } from "./storage-mark.ts";
 
 /** In the root of each storage: the same storage has the same id wherever it is mounted. */
 export const IDENTITY_NAME = ".sluice-storage";
@@ -20,7 +21,9 @@ export interface StorageOptions {
 export interface Storage extends StorageOptions {
   readonly id: string;
   readonly root: number;
+  /** Leaves this worker's mark, or renews it. */
   view(): WorkerStorage;
+  /** Takes the mark along. */
   close(): void;
 }
 
@@ -32,6 +35,7 @@ export function openStorage(options: StorageOptions): Storage {
   const root = openRootDirectory(options.path);
   try {
     const id = readIdentity(root, options) ?? makeIdentity(root, options);
+    const marks = createStorageMark(root, options);
     return {
       ...options,
       id,
@@ -45,9 +49,13 @@ export function openStorage(options: StorageOptions): Storage {
           write: options.write,
           free_bytes: bsize * bavail,
           total_bytes: bsize * blocks,
+          ...marks.renew(),
         };
       },
-      close: () => closeSync(root),
+      close: () => {
+        marks.remove();
+        closeSync(root);
+      },
     };
   } catch (thrown) {
     closeSync(root);

@@ -36,11 +36,18 @@ export interface WorkerWorld {
   readonly pages: TransferEntry[][];
   ticket(items: readonly CopyItem[], claims?: Partial<TransferTicket>): string;
   peer(items: readonly CopyItem[], side?: "source" | "destination"): TransferPeer;
-  run(work: Work, at?: WorkerSide, options?: { readonly attempt?: number; readonly signal?: AbortSignal }): Promise<TaskOutcome>;
+  run(
+    work: Work,
+    at?: WorkerSide,
+    options?: { readonly attempt?: number; readonly signal?: AbortSignal },
+  ): Promise<TaskOutcome>;
   list(work?: Partial<WorkOf<"list">>): Promise<TransferEntry[]>;
   copyWork(items: readonly CopyItem[], work?: Partial<WorkOf<"copy">>): WorkOf<"copy">;
   /** As a hub plans it. Answers with all failures. */
-  move(options?: { readonly chunkBytes?: number; readonly work?: Partial<WorkOf<"copy">> }): Promise<TaskOutcome["failures"]>;
+  move(options?: {
+    readonly chunkBytes?: number;
+    readonly work?: Partial<WorkOf<"copy">>;
+  }): Promise<TaskOutcome["failures"]>;
   /** Sent by the source since the start. */
   sentBytes(): number;
   close(): void;
@@ -66,7 +73,7 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
     tickets.keys([{ kty: "OKP", crv: "Ed25519", x, kid: key.id, use: "sig", alg: "EdDSA" }]);
     const storageOf = (id: string) => (id === storage.id ? storage : undefined);
     const pushed = createPushedLinks(systemClock);
-    const serveDeps = { clock: systemClock, tickets, storageOf, pace: createPace(undefined, systemClock) };
+    const serveDeps = { clock: systemClock, tickets, storageOf, pace: createPace(() => undefined, systemClock) };
     const server = await startDataServer(
       { host: "127.0.0.1", port: 0, allowsPlain: trusted },
       {
@@ -95,7 +102,7 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
         dialler: createDialler({ clock: systemClock, identity: () => identity }),
         storageOf,
         awaitPushed: pushed.wait,
-        receivePace: createPace(undefined, systemClock),
+        receivePace: createPace(() => undefined, systemClock),
         serveDeps,
         hub: {
           heartbeat: () => Promise.reject(new TypeError("no hub")),
@@ -162,7 +169,12 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
         ttl_seconds: 10,
         work,
       };
-      await runWork(assignment, outcome, { context: at.context, signal, onBytes: () => undefined });
+      await runWork(assignment, outcome, {
+        context: at.context,
+        signal,
+        onBytes: () => undefined,
+        rate: () => undefined,
+      });
       return outcome;
     },
     list: async (work = {}) => {

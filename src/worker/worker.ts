@@ -39,6 +39,8 @@ interface Running {
   bytes: number;
   /** For the rate: what it had at the last heartbeat. */
   beatBytes: number;
+  /** Bytes a second, once the hub has changed it. */
+  rate: number | undefined;
 }
 
 const RETRY = { baseMs: 500, maxMs: 15_000 } as const;
@@ -52,7 +54,7 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
   const storages = createStorages(config.storages, log);
   const identity = () => deps.credentials().identity;
   const dialler = createDialler({ clock, identity });
-  const sendPace = createPace(config.maxBytesPerSecond, clock);
+  const sendPace = createPace(() => config.maxBytesPerSecond, clock);
   const pushed = createPushedLinks(clock);
   const serveDeps = { clock, tickets, storageOf: storages.of, pace: sendPace };
   const running = new Map<string, Running>();
@@ -66,7 +68,7 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
     dialler,
     storageOf: storages.of,
     awaitPushed: pushed.wait,
-    receivePace: createPace(config.maxBytesPerSecond, clock),
+    receivePace: createPace(() => config.maxBytesPerSecond, clock),
     serveDeps,
   };
   let port = config.listen?.port ?? 0;
@@ -111,6 +113,10 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
     tickets.keys(answer.ticket_keys);
     for (const { lease_id: lease, reason } of answer.revoked) {
       running.get(lease)?.stop.abort(fault("fenced", `the hub has taken the lease back: ${reason}`));
+    }
+    for (const { lease_id: lease, rate_bytes_s: rate } of answer.rates) {
+      const one = running.get(lease);
+      if (one !== undefined) one.rate = rate;
     }
     heard.resolve();
     return answer.heartbeat_seconds * 1000;
@@ -157,7 +163,7 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
       one.bytes += bytes;
     };
     try {
-      await runWork(assignment, outcome, { context, signal: stop, onBytes });
+      await runWork(assignment, outcome, { context, signal: stop, onBytes, rate: () => one.rate });
     } catch (thrown) {
       error = toFault(one.stop.signal.aborted ? one.stop.signal.reason : thrown);
     }
@@ -169,11 +175,12 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
       failRest(assignment, outcome, error);
     }
     if (error?.code === "fenced" && one.stop.signal.aborted) return;
-    const isCopying = assignment.work.kind === "copy" || assignment.work.kind === "finish";
+    // A walk has done its work where it could; what it left out it tells.
+    const mayLeaveOut = assignment.work.kind === "list";
     await tell({
       request_id: assignment.request_id,
       worker_id: config.workerId,
-      success: error === undefined && !(isCopying && outcome.failures.length > 0),
+      success: error === undefined && (mayLeaveOut || outcome.failures.length === 0),
       message: (error === undefined ? outcome.message : messageOf(error)).slice(0, 4000),
       completed_at: new Date(clock.wallMs()).toISOString(),
       lease_id: assignment.lease_id,
@@ -188,7 +195,7 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
   const begin = (assignment: Assignment) => {
     const stop = new AbortController();
     const done = Promise.withResolvers<void>();
-    const one: Running = { assignment, stop, done: done.promise, bytes: 0, beatBytes: 0 };
+    const one: Running = { assignment, stop, done: done.promise, bytes: 0, beatBytes: 0, rate: undefined };
     running.set(assignment.lease_id, one);
     void work(one)
       .catch((thrown: unknown) => log.error(`A lease ended in a fault of ours: ${messageOf(thrown)}`))
