@@ -5,7 +5,7 @@ import type { Preserved } from "../contract/transfer/sync-request.ts";
 import type { ResultFailure, ResultItem } from "../contract/transfer/transfer-result.ts";
 import { applyMetadata } from "./apply-metadata.ts";
 import type { DataLink } from "./data-link.ts";
-import { fault } from "./fault.ts";
+import { fault, toFault } from "./fault.ts";
 import { FRAME, jsonFrame, readDataHead } from "./frames.ts";
 import { createDescent, type Descent, lookAt, openFileAt, splitPath } from "./jail.ts";
 import { failedSchema, parseBody, refusalSchema, sameSchema, type Want } from "./link-messages.ts";
@@ -200,6 +200,8 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     incoming.delete(index);
     await one.staged?.close();
     fail(one.item, thrown);
+    // Nothing else would fit either: it need not come.
+    if (["no-space", "read-only"].includes(toFault(thrown).code)) throw thrown;
   };
   const takeSame = async (index: number) => {
     const one = incoming.get(index);

@@ -45,6 +45,8 @@ interface Running {
 
 const RETRY = { baseMs: 500, maxMs: 15_000 } as const;
 const FIRST_BEAT_MS = 3000;
+/** The hub gives out what is under way here: it has not heard of it yet. */
+const TOLD_AGAIN_MS = 500;
 
 /** Works for the hub until the signal; then what is under way ends, and its journals say how far it was. */
 export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: AbortSignal): Promise<void> {
@@ -223,6 +225,7 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
         const assignment = await hub.assignment(config.maxStreams - running.size, signal);
         failures = 0;
         if (assignment !== undefined && !running.has(assignment.lease_id)) begin(assignment);
+        else if (assignment !== undefined) await clock.delay(TOLD_AGAIN_MS, signal);
       } catch (thrown) {
         if (signal.aborted) break;
         if (failures++ === 0) log.debug(`The hub gives no work: ${messageOf(thrown)}`);
