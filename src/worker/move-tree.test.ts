@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { hash, randomBytes } from "node:crypto";
 import {
   appendFileSync,
   chmodSync,
@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { digestTree } from "./digest-tree.fake.ts";
 import { openWorkerWorld, type WorkerWorld } from "./worker-world.fake.ts";
 
@@ -27,6 +27,8 @@ afterEach(() => {
   open?.close();
   open = undefined;
 });
+
+const sha256Of = (data: Buffer) => hash("sha256", data, "hex");
 
 const odd = (root: string, bytes: number[]) => Buffer.concat([Buffer.from(`${root}/`), Buffer.from(bytes)]);
 
@@ -140,6 +142,43 @@ describe("a tree that is moved", () => {
     expect(served.bytesSent).toBeGreaterThan(3 * 1024 * 1024);
     expect(readFileSync(join(to, "big")).equals(readFileSync(join(from, "big")))).toBe(true);
   });
+
+  it.each(["whole", "range"] as const)(
+    "is gone on with by the next attempt: a file of which some has come, %s",
+    async (form) => {
+      const { world, from, to } = await begin();
+      mkdirSync(from);
+      const bytes = 24 * 1024 * 1024;
+      const data = randomBytes(bytes);
+      writeFileSync(join(from, "file"), data);
+      const entry = (await world.list())[1];
+      if (entry === undefined) throw new TypeError("nothing was listed");
+      const offset = form === "whole" ? 0 : 1024;
+      const item = { entry, offset, length: bytes - offset };
+      const stop = new AbortController();
+      let received = 0;
+      const onBytes = (count: number) => {
+        received += count;
+      };
+      const first = world.run(world.copyWork([item], { rate_bytes_s: 60e6 }), world.destination, {
+        signal: stop.signal,
+        onBytes,
+      });
+      await vi.waitFor(() => expect(received).toBeGreaterThan(10 * 1024 * 1024), { timeout: 30_000, interval: 5 });
+      stop.abort(new DOMException("killed", "AbortError"));
+      await expect(first).rejects.toThrow();
+      expect(readdirSync(join(world.directory, "destination"))).not.toContain("tree");
+      const before = world.sentBytes();
+      const second = await world.run(world.copyWork([item]), world.destination, { attempt: 2 });
+      expect(second).toMatchObject({
+        failures: [],
+        items: [{ path: "file", offset, sha256: sha256Of(data.subarray(offset)) }],
+      });
+      // The journal says how far it was every 4 MiB.
+      expect(world.sentBytes() - before).toBeLessThan(17 * 1024 * 1024);
+      if (form === "whole") expect(readFileSync(join(to, "file")).equals(data)).toBe(true);
+    },
+  );
 
   it("is copied in place within one storage", async () => {
     const { world, from } = await begin();

@@ -28,6 +28,12 @@ export interface WorkerSide {
   readonly sha256: string;
 }
 
+interface RunOptions {
+  readonly attempt?: number;
+  readonly signal?: AbortSignal;
+  readonly onBytes?: (bytes: number) => void;
+}
+
 /** Two workers in this process, each with a storage, over real connections; what a hub would say is said by the test. */
 export interface WorkerWorld {
   readonly directory: string;
@@ -36,11 +42,7 @@ export interface WorkerWorld {
   readonly pages: TransferEntry[][];
   ticket(items: readonly CopyItem[], claims?: Partial<TransferTicket>): string;
   peer(items: readonly CopyItem[], side?: "source" | "destination"): TransferPeer;
-  run(
-    work: Work,
-    at?: WorkerSide,
-    options?: { readonly attempt?: number; readonly signal?: AbortSignal },
-  ): Promise<TaskOutcome>;
+  run(work: Work, at?: WorkerSide, options?: RunOptions): Promise<TaskOutcome>;
   list(work?: Partial<WorkOf<"list">>): Promise<TransferEntry[]>;
   copyWork(items: readonly CopyItem[], work?: Partial<WorkOf<"copy">>): WorkOf<"copy">;
   /** As a hub plans it. Answers with all failures. */
@@ -153,7 +155,11 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
       storage_id: world[side].storage.id,
       ticket: world.ticket(items),
     }),
-    run: async (work, at = destination, { attempt = 1, signal = new AbortController().signal } = {}) => {
+    run: async (
+      work,
+      at = destination,
+      { attempt = 1, signal = new AbortController().signal, onBytes = () => undefined } = {},
+    ) => {
       const outcome: TaskOutcome = { items: [], failures: [], bytesSent: 0, isDialFailed: false, message: "" };
       const assignment: Assignment = {
         request_id: "r1",
