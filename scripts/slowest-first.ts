@@ -11,6 +11,7 @@ const SLOWEST: readonly string[] = [
   "test-server/dashboard.browser.test.ts",
   "src/agent/tunnel.stunnel.test.ts",
   "test-server/dashboard-access.browser.test.ts",
+  "test-server/dashboard-terminal.browser.test.ts",
   "test-server/session.test.ts",
   "test-server/dashboard-sessions.browser.test.ts",
   "test-server/hub-session.test.ts",

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { describe, expect, test } from "vitest";
 
 /** WCAG 2.2 AA, computed from the pages' own style sheets: 4.5 for text (1.4.3), 3 for what shows a control or the focus (1.4.11). */
@@ -17,8 +18,14 @@ const SHAPES = ["edge", "accent"];
 /** Lines that only divide what is apart anyway. */
 const DECORATION = ["line"];
 
+/** Of a terminal: black and white are grounds there too, of which the other one is the ground of the theme or its opposite. */
+const NOT_TEXT = { light: ["white", "brightWhite"], dark: ["black"] };
+
 const folder = resolve(import.meta.dirname, "../public");
-const sheet = ["shared/base.css", "dashboard/dashboard.css"]
+const { MIN_CONTRAST, TERMINAL_THEMES } = await import(
+  pathToFileURL(resolve(folder, "dashboard/terminal-theme.js")).href
+);
+const sheet = ["shared/base.css", "dashboard/dashboard.css", "dashboard/terminal.css"]
   .map((file) => readFileSync(resolve(folder, file), "utf8"))
   .join("\n");
 const variables = new Map(
@@ -54,6 +61,7 @@ test("every colour of the pages has its place in this test", () => {
   expect(known.filter((name) => !variables.has(name))).toEqual([]);
   expect(contrast("#000000", "#ffffff")).toBe(21);
   expect(contrast("#777777", "#ffffff")).toBe(4.48);
+  expect(MIN_CONTRAST).toBe(TEXT);
 });
 
 test("nothing but what nobody has to read is faded", () => {
@@ -85,6 +93,17 @@ describe.each(["light", "dark"] as const)("in the %s theme", (theme) => {
   test("text on filled buttons can be read", () => {
     const ratios = FILLED.map(([front, back]) => contrast(colour(front), colour(back)));
     expect(Math.min(...ratios)).toBeGreaterThanOrEqual(TEXT);
+  });
+
+  test("a terminal's text and cursor can be seen on its ground", () => {
+    const colours: Record<string, string> = TERMINAL_THEMES[theme];
+    const ground = colours["background"] ?? "";
+    const names = Object.keys(colours).filter((name) => !/^(?:background|cursor|selection|scrollbar)/.test(name));
+    const texts = names.filter((name) => !NOT_TEXT[theme].includes(name));
+    expect(texts.length).toBeGreaterThan(14);
+    expect(texts.filter((name) => contrast(colours[name] ?? "", ground) < TEXT)).toEqual([]);
+    expect(contrast(colours["cursor"] ?? "", ground)).toBeGreaterThanOrEqual(SHAPE);
+    expect(contrast(colours["foreground"] ?? "", colours["selectionBackground"] ?? "")).toBeGreaterThanOrEqual(TEXT);
   });
 
   test("inputs and the focus can be seen", () => {

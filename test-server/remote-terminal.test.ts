@@ -25,24 +25,22 @@ interface ShellBox extends Disposable {
 const realRouter: CreateRouter = ({ id, sessions }, deps) =>
   createRouter({ ...ROUTER_DEFAULTS, id, limits: { sessions, sessionsPerOperator: sessions } }, deps);
 
+const REMOTE = {
+  enabled: true,
+  ownRouter: true,
+  perUser: 4,
+  total: 8,
+  idleSeconds: 1800,
+  maxSeconds: 3600,
+  resumeSeconds: 60,
+};
+
 let hub: TestHub;
 let key = "";
 let pages: WebSocket[] = [];
 
 beforeEach(async () => {
-  hub = await startTestHub({
-    createRouter: realRouter,
-    remote: {
-      enabled: true,
-      ownRouter: true,
-      perUser: 4,
-      total: 8,
-      idleSeconds: 1800,
-      maxSeconds: 3600,
-      resumeSeconds: 60,
-      recordings: true,
-    },
-  });
+  hub = await startTestHub({ createRouter: realRouter, remote: { ...REMOTE, recordings: "asked" } });
   key = await hub.enrol("north-1");
   const body = { ...reportOf("north-1", "s", 1), capabilities: ["command:remote"] };
   await hub.ask("POST", "/v1/boxes/north-1/report", { token: key, body });
@@ -148,11 +146,11 @@ const sessions = async () => (await hub.ask("GET", "/v1/remote")).body.items;
 
 test("a page has a shell: bytes both ways, resizes, the exit with all its output, and a recording without what was typed", async () => {
   using box = await startBox();
-  const page = await openPage(OPEN);
+  const page = await openPage({ ...OPEN, cwd: "/srv", record: true });
   const { session, isRecorded } = await page.until("ready");
   expect(isRecorded).toBe(true);
   const shell = await box.shell;
-  expect(box.asked[0]?.operation).toEqual({ kind: "shell", pty: true });
+  expect(box.asked[0]?.operation).toEqual({ kind: "shell", pty: true, cwd: "/srv" });
   const sizes: string[] = [];
   shell.on({ onResize: ({ cols, rows }) => void sizes.push(`${cols}x${rows}`) });
   shell.accept({ pid: 7 });
@@ -182,9 +180,14 @@ test("a page has a shell: bytes both ways, resizes, the exit with all its output
   expect(await page.closed).toBe(1000);
   await expect.poll(async () => (await sessions())[0].state, { timeout: 10_000 }).toBe("ended");
 
-  const { items } = (await hub.ask("GET", "/v1/remote/recordings")).body;
-  expect(items).toMatchObject([{ id: session, box: "north-1", operator: "operator" }]);
-  const { text } = await hub.ask("GET", `/v1/remote/recordings/${session}`);
+  const listFor = async (token: string) => (await hub.ask("GET", "/v1/remote/recordings", { token })).body;
+  const items = [{ id: session, box: "north-1", operator: "operator" }];
+  expect(await listFor(hub.tokens.operator)).toMatchObject({ items, mode: "asked" });
+  expect(await listFor(hub.tokens.admin)).toMatchObject({ items });
+  const other = (await hub.ask("POST", "/v1/tokens", { body: { name: "operator", role: "operator" } })).body.token;
+  expect(await listFor(other)).toMatchObject({ items: [] });
+  expect((await hub.ask("GET", `/v1/remote/recordings/${session}`, { token: other })).status).toBe(404);
+  const { text } = await hub.ask("GET", `/v1/remote/recordings/${session}`, { token: hub.tokens.operator });
   const [head, ...lines] = text
     .trim()
     .split("\n")
@@ -193,6 +196,22 @@ test("a page has a shell: bytes both ways, resizes, the exit with all its output
   const output = lines.filter(([, kind]) => kind === "o").map(([, , data]) => data);
   expect(output.join("")).toBe("$ grüße ✓\r\n");
   expect(text).not.toContain("type-me");
+});
+
+test("what a page says together with its first message is not lost, and a box that is awaited is told of", async () => {
+  using box = await startBox();
+  const page = await openPage(OPEN);
+  page.socket.send(Buffer.from("early\n"));
+  const { isRecorded } = await page.until("ready");
+  expect(isRecorded).toBe(false);
+  const shell = await box.shell;
+  shell.accept();
+  const [typed] = (await once(shell.readable("in"), "data")) as [Buffer];
+  expect(String(typed)).toBe("early\n");
+
+  await hub.enrol("south-1");
+  const waiting = await openPage({ ...OPEN, box: "south-1" });
+  expect(await waiting.until("note")).toMatchObject({ text: expect.stringContaining("was never heard") });
 });
 
 test("a page that was away has everything once, and so has a box whose link broke", async () => {
@@ -252,6 +271,8 @@ test("what may not have a shell is told so, in a close that names the status", a
   // The token may come with the message.
   expect((await refused({ ...OPEN, token: hub.tokens.viewer }, { token: "" }))[0]).toBe(4403);
   await expect(openPage(OPEN, { origin: "https://elsewhere.example" })).rejects.toThrow(/403/);
+  const plain = new WebSocket(`${hub.origin.replace("http", "ws")}/v1/remote/terminal`);
+  await expect(once(plain, "open")).rejects.toThrow(/400/);
   const own = await openPage(OPEN, { origin: hub.origin });
   const text = "policy.remote: shell is not allowed on this box";
   await expect.poll(async () => (await sessions())[0]?.state).toBe("waiting");
@@ -260,6 +281,16 @@ test("what may not have a shell is told so, in a close that names the status", a
   const body = { ...reportOf("north-1", "s", 2), capabilities: ["command:remote"], commandResults: results };
   await hub.ask("POST", "/v1/boxes/north-1/report", { token: key, body });
   expect(await own.until("error")).toMatchObject({ message: text });
+});
+
+test("a hub that records nothing lets nobody believe that it does", async () => {
+  await hub.close();
+  hub = await startTestHub({ createRouter: realRouter, remote: REMOTE });
+  await hub.enrol("north-1");
+  const page = await openPage({ ...OPEN, record: true });
+  expect(await page.closed).toBe(4403);
+  expect(page.told.at(-1)).toMatchObject({ message: expect.stringContaining("remote.recordings") });
+  expect(await sessions()).toEqual([]);
 });
 
 test("a shell ends within five seconds of its operator's right", async () => {

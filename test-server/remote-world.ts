@@ -38,17 +38,22 @@ export interface RunEnd {
   readonly err: string;
 }
 
-/** `agentArguments`: beside those that allow its operators everything. */
+export interface RemoteWorldOptions {
+  /** Beside those that allow its operators everything. */
+  readonly agentArguments?: readonly string[];
+  /** Further flags of the hub. */
+  readonly hubFlags?: readonly string[];
+}
+
 export async function createRemoteWorld({
   agentArguments = [],
-}: {
-  readonly agentArguments?: readonly string[];
-} = {}): Promise<RemoteWorld> {
+  hubFlags = [],
+}: RemoteWorldOptions = {}): Promise<RemoteWorld> {
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), "sluice-remote-"));
   stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
   const dataDir = join(directory, "hub");
-  let hub = await startHubProcess({ dataDir });
+  let hub = await startHubProcess({ dataDir, flags: hubFlags });
   stack.defer(() => hub[Symbol.asyncDispose]());
   const policy = {
     operators: "*",
@@ -110,7 +115,7 @@ export async function createRemoteWorld({
   const killHub = async () => {
     const { port, adminToken } = hub;
     await hub.kill();
-    hub = await startHubProcess({ dataDir, port, adminToken });
+    hub = await startHubProcess({ dataDir, port, adminToken, flags: hubFlags });
   };
   return {
     hub: () => hub,

@@ -78,6 +78,8 @@ export function createApi({ token, onRefused }) {
         },
         signal,
       }),
+    /** Something that is no JSON. */
+    download: (path, signal) => request(path, { signal }),
     /** Wall time as the hub has it, in ms. */
     nowMs: () => Date.now() + aheadMs,
   };

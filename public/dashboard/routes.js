@@ -6,11 +6,14 @@ import { createEditView } from "./views/edit-view.js";
 import { createEnrolmentView } from "./views/enrolment-view.js";
 import { createEventsView } from "./views/events-view.js";
 import { createLogsView } from "./views/logs-view.js";
+import { createRecordingView } from "./views/recording-view.js";
+import { createRemoteView } from "./views/remote-view.js";
 import { createRolloutsView } from "./views/rollouts-view.js";
 import { createSessionView } from "./views/session-view.js";
 import { createSessionsView } from "./views/sessions-view.js";
 import { createStartSessionView } from "./views/start-session-view.js";
 import { createStartView } from "./views/start-view.js";
+import { createTerminalView } from "./views/terminal-view.js";
 import { createTokensView } from "./views/tokens-view.js";
 import { createTunnelView } from "./views/tunnel-view.js";
 import { createTunnelsView } from "./views/tunnels-view.js";
@@ -24,6 +27,7 @@ export const ROUTES = [
   { path: "/start", nav: "Start a stream", role: "operator", create: createStartView },
   { path: "/tunnels", nav: "Tunnels", role: "viewer", create: createTunnelsView },
   { path: "/sessions", nav: "Sessions", role: "viewer", create: createSessionsView },
+  { path: "/remote", nav: "Remote", role: "operator", create: createRemoteView },
   { path: "/rollouts", nav: "Rollouts", role: "viewer", create: createRolloutsView },
   { path: "/events", nav: "Events", role: "viewer", create: createEventsView },
   { path: "/alerts", nav: "Alerts", role: "viewer", create: createAlertsView },
@@ -32,9 +36,11 @@ export const ROUTES = [
   { path: "/audit", nav: "Audit", role: "admin", create: createAuditView },
   { path: "/start-session", role: "operator", create: createStartSessionView },
   { path: "/sessions/:id", role: "viewer", create: createSessionView },
+  { path: "/remote/recordings/:id", role: "operator", create: createRecordingView },
   { path: "/tunnels/:uid", role: "viewer", create: createTunnelView },
   { path: "/boxes/:box", role: "viewer", create: createBoxView },
   { path: "/boxes/:box/logs", role: "viewer", create: createLogsView },
+  { path: "/boxes/:box/terminal", role: "operator", create: createTerminalView },
   { path: "/boxes/:box/workloads/:id", role: "viewer", create: createWorkloadView },
   { path: "/boxes/:box/workloads/:id/edit", role: "operator", create: createEditView },
 ];

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { LOG_LEVELS } from "../base/log.ts";
 import { parseNetworks } from "../base/network-range.ts";
+import { RECORDING_MODES } from "../contract/fleet/remote-recording.ts";
 import type { OptionValue } from "./option-value.ts";
 import {
   booleanValue,
@@ -211,9 +212,9 @@ export const HUB_OPTIONS = {
     "How long a remote session waits for its operator to come back after a break.",
   ),
   "remote.recordings": option(
-    booleanValue(),
-    false,
-    "Whether what terminals in browsers show is recorded, in `recordings` in the data directory (asciicast, what is typed left out). The newest are kept, 1 GiB in all.",
+    choiceValue(RECORDING_MODES),
+    "off",
+    "Whether what terminals in browsers show is recorded, in `recordings` in the data directory (asciicast, what is typed left out): `asked`, where who opens one wishes it; `always`, each of them. The newest are kept, 1 GiB in all.",
   ),
 
   "files.dataDir": {

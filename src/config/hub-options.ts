@@ -1,3 +1,4 @@
+import type { RecordingMode } from "../contract/fleet/remote-recording.ts";
 import type { HostPort, RedisAddress, StoreAddress } from "./store-address.ts";
 /** The hub's options after parsing. Keys, defaults, environment names and flags: `hub-options-table.ts`. */
 export interface HubOptions {
@@ -53,7 +54,7 @@ export interface HubOptions {
     readonly idleSeconds: number;
     readonly maxSeconds: number;
     readonly resumeSeconds: number;
-    readonly recordings?: boolean;
+    readonly recordings?: RecordingMode;
   };
   readonly files: { readonly dataDir: string };
   readonly log: { readonly level: "error" | "warn" | "info" | "debug" };

@@ -56,7 +56,7 @@ export function toHubOptions(values: Values): HubOptions {
       idleSeconds: number("remote.idleSeconds"),
       maxSeconds: number("remote.maxSeconds"),
       resumeSeconds: number("remote.resumeSeconds"),
-      recordings: values.get("remote.recordings") === true,
+      recordings: HUB_OPTIONS["remote.recordings"].value.schema.parse(values.get("remote.recordings")),
     },
     files: { dataDir: text("files.dataDir") ?? "" },
     log: { level: HUB_OPTIONS["log.level"].value.schema.parse(values.get("log.level")) },

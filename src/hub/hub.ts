@@ -191,7 +191,7 @@ export function createParts(
       webhookNetworks,
       sessionsPerUser: sessions?.perUser,
       remote: options.remote ?? REMOTE_DEFAULTS,
-      recordingsDir: options.remote?.recordings === true ? join(options.files.dataDir, "recordings") : undefined,
+      recordings: { directory: join(options.files.dataDir, "recordings"), mode: options.remote?.recordings ?? "off" },
     },
     context,
     { authenticator: deps.authenticator, router: deps.router },

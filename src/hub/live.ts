@@ -31,6 +31,7 @@ import { createMetricsRoute } from "./metrics/metrics-route.ts";
 import type { MountedRouter } from "./remote/mounted-router.ts";
 import { REMOTE_DEFAULTS, type RemoteOptions } from "./remote/remote-options.ts";
 import { createRemoteParts, type RemoteParts } from "./remote/remote-parts.ts";
+import type { RecordingPlace } from "./remote/terminal/recordings.ts";
 import { createSessionParts } from "./sessions/session-parts.ts";
 import { countSessions } from "./sessions/session-view.ts";
 import { createSampleBook } from "./telemetry/sample-book.ts";
@@ -56,8 +57,8 @@ export interface LiveOptions {
   /** Absent: no limit. */
   readonly sessionsPerUser?: number | undefined;
   readonly remote: RemoteOptions;
-  /** Where what browsers' terminals show is recorded; left out: it is not. */
-  readonly recordingsDir?: string | undefined;
+  /** Of what browsers' terminals show; left out: there is no place for any. */
+  readonly recordings?: RecordingPlace | undefined;
   /** Where the metrics are served without a token as well. */
   readonly metrics?: { readonly host: string; readonly port: number } | undefined;
 }
@@ -138,7 +139,7 @@ export function createLive(options: LiveOptions, context: HubContext, deps: Live
       ...options.remote,
       manyHubs: options.manyHubs,
       ownUrl: options.advertisedUrl,
-      recordingsDir: options.recordingsDir,
+      recordings: options.recordings,
     },
     { context, presence, ...deps },
   );

@@ -66,6 +66,11 @@ export function createBoxView(context) {
             <div class="actions wrap">
               ${box.lastContactAt === undefined ? nothing : html`<a class="button" href=${hashOf("boxes", box.id, "logs")}>Agent's log</a>`}
               ${
+                session.may("operator") && box.remote?.includes("shell")
+                  ? html`<a class="button" href=${hashOf("boxes", box.id, "terminal")}>Terminal</a>`
+                  : nothing
+              }
+              ${
                 session.may("operator") && box.state === "approved"
                   ? html`<a class="button" href=${`#/start-session?box=${encodeURIComponent(box.id)}`}>Start a session</a>
                 <a class="button primary" href=${`#/start?box=${encodeURIComponent(box.id)}`}>Start a stream</a>`
@@ -105,6 +110,7 @@ function factsOf(box, nowMs) {
     ["memory", percentText(box.node?.memoryPercent)],
     ["disk", percentText(box.node?.diskPercent)],
     ["temperature", box.node?.temperatureC === undefined ? undefined : celsius(box.node.temperatureC)],
+    ["remote access", box.remote === undefined ? undefined : box.remote.join(", ") || "off"],
     ["enrolled", drawAgo(box.createdAt, nowMs)],
   ];
 }

@@ -165,6 +165,12 @@ describe("places and users", () => {
       launch: { file: "/bin/bash", argv0: "-bash", args: [] },
       asked: { argv: [], pty: true },
     });
+    const places = { shell: true, directories: ["$/data"] };
+    expect(await judge({ kind: "shell", cwd: "$/data/sub" }, places)).toMatchObject({
+      asked: { argv: [], pty: true, cwd: here("$/data/sub") },
+      cwd: here("$/data/sub"),
+    });
+    expect(await judge({ kind: "shell", cwd: "$/secret" }, places)).toBe("refused policy.remote.directories");
     const locked = async (name: string) => ({ ...box.self, name, isOther: true });
     expect(await judge({ kind: "shell", user: "bob" }, { shell: true, users: ["*"] }, "ann", { userOf: locked })).toBe(
       "refused user",

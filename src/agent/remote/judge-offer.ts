@@ -89,20 +89,21 @@ async function judgeExec(
 }
 
 async function judgeShell(
-  { user: name, pty }: Extract<RemoteOperation, { kind: "shell" }>,
+  { user: name, cwd, pty }: Extract<RemoteOperation, { kind: "shell" }>,
   policy: RemotePolicy,
   box: BoxFacts,
 ): Promise<CommandGrant> {
   if (!policy.shell) throw new AppError("refused", `policy.remote.shell: given true; allowed: false; ${HOW}`);
   const user = await judgeUser(name, policy, box);
+  const place = judgeDirectory(cwd, { user, policy, box });
   const shell = loginShellOf(user, box.disk);
   return {
     kind: "command",
-    asked: { argv: [], ...(name === undefined ? {} : { user: name }), pty },
+    asked: { argv: [], ...(name === undefined ? {} : { user: name }), ...(cwd === undefined ? {} : { cwd }), pty },
     // A dash before its name makes it a login shell.
     launch: { file: shell, argv0: `-${shell.slice(shell.lastIndexOf("/") + 1)}`, args: [] },
     user,
-    cwd: homeOf(user, box.disk),
+    cwd: place,
     environment: ["*"],
     detach: false,
   };

@@ -45,13 +45,11 @@ export function planExec(
     );
   }
   if (detach && isShell) throw new AppError("invalid", "--detach: name the command that is to go on");
-  if (isShell && cwd !== undefined)
-    throw new AppError("invalid", "--cwd: a login shell begins in its user's own directory");
   const env = parseVariables(flags.env ?? [], given.env);
   const pty = wantsTerminal ? given.terminal : undefined;
   // A terminal that nobody asked to be read would hang a command that reads to the end.
   const isReadable = wantsTerminal || flags.interactive === true || !given.isInputTerminal;
-  const common = user === undefined ? {} : { user };
+  const common = { ...(user === undefined ? {} : { user }), ...(cwd === undefined ? {} : { cwd }) };
   const operation: RemoteOperation = isShell
     ? { kind: "shell", pty: pty !== undefined, ...common }
     : {
@@ -60,7 +58,6 @@ export function planExec(
         pty: pty !== undefined,
         detach,
         ...common,
-        ...(cwd === undefined ? {} : { cwd }),
       };
   return {
     operation,

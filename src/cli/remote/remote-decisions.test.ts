@@ -80,10 +80,14 @@ test("what cannot be together is refused in words", () => {
   expect(() => planExec({ tty: true }, ["x"], plain)).toThrow("-t: standard input and output must be a terminal");
   expect(() => planExec({ detach: true, interactive: true }, ["x"], plain)).toThrow("--detach");
   expect(() => planExec({ detach: true }, [], plain)).toThrow("name the command");
-  expect(() => planExec({ cwd: "/x" }, [], plain)).toThrow("--cwd");
   expect(() => planExec({ env: ["1A=x"] }, ["x"], plain)).toThrow('--env: given "1A"');
   expect(() => planExec({ env: ["NONE"] }, ["x"], plain)).toThrow("NONE is not set here");
   expect(planExec({ env: ["HOME", "A=b=c"] }, ["x"], plain).what.env).toEqual({ HOME: "/h", A: "b=c" });
+});
+
+test("a shell begins where it is told to", () => {
+  const { operation, what } = planExec({ cwd: "/x" }, [], plain);
+  expect([operation, what.cwd]).toEqual([{ kind: "shell", pty: false, cwd: "/x" }, "/x"]);
 });
 
 test("a shell has a terminal where there is one, and none where its input is a pipe", () => {

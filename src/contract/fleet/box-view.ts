@@ -52,6 +52,8 @@ export const boxViewSchema = z.object({
     .optional(),
   /** What it can run sessions with. Absent: it has not said. */
   sessions: sessionFactsSchema.optional(),
+  /** What its policy lets operators do on it from afar: `exec`, `shell`, `forward`, `rsync`. Absent: it has not said. */
+  remote: z.array(z.string()).optional(),
   createdAt: instantSchema,
 });
 export type BoxView = z.output<typeof boxViewSchema>;

@@ -24,7 +24,12 @@ export const terminalAskSchema = z.discriminatedUnion("type", [
     type: z.literal("open"),
     token,
     box: boxIdSchema,
+    /** Absent: the agent's own. */
     user: z.string().max(32).optional(),
+    /** Where the shell begins; absent: in its user's own directory. */
+    cwd: z.string().max(4096).optional(),
+    /** What it shows is to be recorded. `refused` where the hub records nothing. */
+    record: z.boolean().optional(),
     cols: columnSchema,
     rows: columnSchema,
   }),
@@ -62,7 +67,9 @@ export type TerminalTold =
       readonly isRecorded: boolean;
     }
   | { readonly type: "ack"; readonly received: number }
-  /** One line for people: the box is awaited, the connection to it is lost, and it is back. */
+  /** Every 10 s, whatever else is said. */
+  | { readonly type: "beat" }
+  /** One line for people, which holds until the next: the box is awaited, or the connection to it is lost. Empty: all is well. */
   | { readonly type: "note"; readonly text: string }
   /** Of the shell, after all its output. `verified`: everything that it wrote has come. */
   | { readonly type: "exit"; readonly code?: number; readonly signal?: string; readonly verified: boolean }

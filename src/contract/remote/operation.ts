@@ -57,6 +57,7 @@ export const remoteOperationSchema = z.discriminatedUnion("kind", [
     /** The user's own login shell, on a terminal unless `pty` is false. */
     kind: z.literal("shell"),
     user: userName.optional(),
+    cwd: directory.optional(),
     pty: z.boolean().default(true),
   }),
   z.strictObject({
@@ -88,7 +89,7 @@ export function describeOperation(operation: RemoteOperation): string {
     case "exec":
       return `exec ${operation.argv.map(quote).join(" ")}${operation.user === undefined ? "" : ` as ${operation.user}`}`;
     case "shell":
-      return `shell${operation.user === undefined ? "" : ` as ${operation.user}`}`;
+      return `shell${operation.user === undefined ? "" : ` as ${operation.user}`}${operation.cwd === undefined ? "" : ` in ${operation.cwd}`}`;
     case "attach":
       return `attach to ${operation.session}`;
     case "forward":

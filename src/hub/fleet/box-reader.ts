@@ -78,7 +78,7 @@ export function viewOf(box: Box, parts: ViewParts): z.input<typeof boxViewSchema
 }
 
 function reportedOf({ report }: BoxReport) {
-  const { agentVersion, verdict, bootId, applied, node, sessions } = report;
+  const { agentVersion, verdict, bootId, applied, node, sessions, capabilities } = report;
   const { cpuPercent, memoryPercent, diskPercent, temperatureC } = nodeFigures(node);
   return {
     agentVersion,
@@ -87,7 +87,12 @@ function reportedOf({ report }: BoxReport) {
     applied,
     ...(node === undefined ? {} : { node: { cpuPercent, memoryPercent, diskPercent, temperatureC } }),
     ...(sessions === undefined ? {} : { sessions }),
+    ...(capabilities === undefined ? {} : { remote: remoteAbilitiesOf(capabilities) }),
   };
+}
+
+function remoteAbilitiesOf(capabilities: readonly string[]): string[] {
+  return capabilities.flatMap((text) => (text.startsWith("remote:") ? [text.slice("remote:".length)] : []));
 }
 
 export function statusesOf(report: BoxReport | undefined): ReadonlyMap<string, WorkloadStatus> {

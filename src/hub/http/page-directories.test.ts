@@ -5,6 +5,7 @@ import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
 import { findPageDirectories, VENDOR } from "./page-directories.ts";
 import { PICTURE_PAGE } from "./picture-page.ts";
+import { TERMINAL_FRAME } from "./security-headers.ts";
 
 const PUBLIC = resolve(import.meta.dirname, "../../../public");
 const directories = findPageDirectories(new URL("../../start-hub.ts", import.meta.url).href);
@@ -22,12 +23,12 @@ function addressesIn(file: string, at: string): string[] {
 }
 
 function addressesOf(text: string, at: string): string[] {
-  const named = [...text.matchAll(/(?:from|import|src=|href=)\s*"((?:\.{1,2})?\/[^"#?]+\.(?:js|css|svg))"/g)];
+  const named = [...text.matchAll(/(?:from|import|src=|href=)\s*"((?:\.{1,2})?\/[^"#?]+\.(?:m?js|css|svg))"/g)];
   return named.flatMap(([, name]) => (name === undefined ? [] : [posix.resolve(posix.dirname(at), name)]));
 }
 
 test("every file that a page of the dashboard loads is served, and from the hub itself", () => {
-  const queue = ["/index.html", ...addressesOf(PICTURE_PAGE, "/")];
+  const queue = ["/index.html", TERMINAL_FRAME, ...addressesOf(PICTURE_PAGE, "/")];
   for (const path of queue) {
     const file = fileOf(path);
     expect(file !== undefined && existsSync(file), path).toBe(true);
@@ -37,6 +38,7 @@ test("every file that a page of the dashboard loads is served, and from the hub 
   expect(queue).toContain("/vendor/uplot/uPlot.esm.js");
   expect(queue).toContain("/views/box-view.js");
   expect(queue).toContain("/vendor/mpegts/mpegts.js");
+  expect(queue).toContain("/vendor/xterm/lib/xterm.mjs");
 });
 
 test("every package's file that is loaded is one that a built program carries", () => {

@@ -18,6 +18,8 @@ export const VENDOR = [
     files: ["lit-html.js", "directive.js", "directive-helpers.js", "directives/repeat.js"],
   },
   { name: "uplot", package: "uplot", folder: "dist", files: ["uPlot.esm.js", "uPlot.min.css"] },
+  { name: "xterm", package: "@xterm/xterm", folder: ".", files: ["lib/xterm.mjs", "css/xterm.css"] },
+  { name: "xterm-fit", package: "@xterm/addon-fit", folder: "lib", files: ["addon-fit.mjs"] },
   { name: "mpegts", package: "mpegts.js", folder: "dist", files: ["mpegts.js"] },
 ] as const;
 

@@ -5,7 +5,7 @@ import type { FastifyInstance, FastifyPluginAsync } from "fastify";
 import { openApiOf } from "./open-api.ts";
 import type { PageDirectory } from "./page-directories.ts";
 import type { Route } from "./route.ts";
-import { API_PAGE_HEADERS, PAGE_HEADERS } from "./security-headers.ts";
+import { API_PAGE_HEADERS, PAGE_HEADERS, TERMINAL_FRAME, TERMINAL_FRAME_HEADERS } from "./security-headers.ts";
 
 export interface PageOptions {
   readonly directories: readonly PageDirectory[];
@@ -18,7 +18,7 @@ const LOGO = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>';
 export async function registerPages(app: FastifyInstance, routes: readonly Route[], options: PageOptions) {
   const document = openApiOf(routes, { title: "Sluice hub", version: options.version });
   const files: FastifyPluginAsync = async (pages) => {
-    sendAlways(pages, PAGE_HEADERS);
+    sendAlways(pages, (path) => (path === TERMINAL_FRAME ? TERMINAL_FRAME_HEADERS : PAGE_HEADERS));
     for (const [index, { prefix, directory }] of options.directories.entries()) {
       await pages.register(fastifyStatic, {
         root: directory,
@@ -31,7 +31,7 @@ export async function registerPages(app: FastifyInstance, routes: readonly Route
     }
   };
   const apiPage: FastifyPluginAsync = async (pages) => {
-    sendAlways(pages, API_PAGE_HEADERS);
+    sendAlways(pages, () => API_PAGE_HEADERS);
     await pages.register(swagger, {
       mode: "static",
       // Their type knows the form of our document by its own names; it is read as it is.
@@ -47,8 +47,8 @@ export async function registerPages(app: FastifyInstance, routes: readonly Route
   await app.register(apiPage);
 }
 
-function sendAlways(pages: FastifyInstance, headers: Readonly<Record<string, string>>): void {
-  pages.addHook("onSend", async (_request, reply) => {
-    for (const [name, value] of Object.entries(headers)) void reply.header(name, value);
+function sendAlways(pages: FastifyInstance, headersOf: (path: string) => Readonly<Record<string, string>>): void {
+  pages.addHook("onSend", async ({ url }, reply) => {
+    for (const [name, value] of Object.entries(headersOf(url.split("?", 1)[0] ?? ""))) void reply.header(name, value);
   });
 }

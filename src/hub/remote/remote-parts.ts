@@ -14,10 +14,12 @@ import { createRemoteKeeper } from "./remote-keeper.ts";
 import type { RemoteOptions } from "./remote-options.ts";
 import type { Remote } from "./remote-record.ts";
 import { createRemoteRoutes } from "./remote-routes.ts";
+import { createRemoteWhy } from "./remote-why.ts";
 import { createRouterBook } from "./router-book.ts";
 import { createRouterNews } from "./router-news.ts";
 import { createRouterRoutes } from "./router-routes.ts";
 import { createRecordingRoutes } from "./terminal/recording-routes.ts";
+import { createRecordings, type RecordingPlace } from "./terminal/recordings.ts";
 import { createTerminalRoute } from "./terminal/terminal-route.ts";
 import { createTerminals } from "./terminal/terminals.ts";
 import { createTicketKeys, type TicketKeys } from "./ticket-keys.ts";
@@ -48,8 +50,8 @@ export interface RemotePartsOptions extends RemoteOptions {
   readonly manyHubs: boolean;
   /** Where boxes reach this very hub. */
   readonly ownUrl: () => string | undefined;
-  /** Where what browsers' terminals show is recorded; absent: it is not. */
-  readonly recordingsDir?: string | undefined;
+  /** Of what browsers' terminals show; absent: there is no place for any. */
+  readonly recordings?: RecordingPlace | undefined;
 }
 
 export interface RemotePartsDeps {
@@ -89,8 +91,10 @@ export function createRemoteParts(options: RemotePartsOptions, deps: RemoteParts
   const feed = createOwnRouterFeed({ router, news, ends, clock, log });
   const admissions = createRemoteAdmissions({ context, options, book, keys, routers, presence });
 
-  const { recordingsDir } = options;
-  const terminals = createTerminals({ context, admissions, book, router, recordingsDir });
+  const why = createRemoteWhy({ context, book, presence, router });
+  const { mode = "off", directory } = options.recordings ?? {};
+  const recordings = directory === undefined ? undefined : createRecordings(directory, { clock });
+  const terminals = createTerminals({ context, admissions, book, router, mode, recordings });
 
   book.onEnded(({ remote, before, isRouters }) => {
     if (isRouters) return;
@@ -118,10 +122,10 @@ export function createRemoteParts(options: RemotePartsOptions, deps: RemoteParts
 
   return {
     routes: [
-      ...createRemoteRoutes({ book, admissions, current }),
-      ...createRouterRoutes(context, { keys, routers, news, ends }),
+      ...createRemoteRoutes({ book, admissions, why, current }),
+      ...createRouterRoutes(context, { keys, routers, news, ends, why }),
       createTerminalRoute({ context, authenticator: deps.authenticator, terminals }),
-      ...createRecordingRoutes(context, { directory: recordingsDir }),
+      ...createRecordingRoutes(context, { mode, directory }),
     ],
     services: [
       createRemoteKeeper({ context, manyHubs: options.manyHubs, book, keys, routers }),

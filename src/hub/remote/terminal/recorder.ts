@@ -1,6 +1,4 @@
 import type { WriteStream } from "node:fs";
-import { mkdir, open, readdir, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
 import { StringDecoder } from "node:string_decoder";
 import type { Clock } from "../../../base/clock.ts";
 import { AppError, messageOf } from "../../../base/errors.ts";
@@ -21,35 +19,29 @@ export interface RecordingFacts {
   readonly session: string;
   readonly box: string;
   readonly operator: string;
+  readonly tokenId: string;
   readonly cols: number;
   readonly rows: number;
 }
 
-export const RECORDING_SUFFIX = ".cast";
-export const RECORDING_LIMITS = { fileBytes: 64 * 1024 * 1024, totalBytes: 1024 * 1024 * 1024 } as const;
+export interface RecorderDeps {
+  readonly clock: Clock;
+  readonly maxBytes: number;
+  /** False: there is no room for more, beside what other recordings take. */
+  readonly onWritten: (bytes: number) => boolean;
+  readonly onClosed: () => void;
+}
 
-/** `storage`: it cannot be written. The oldest recordings make room. */
-export async function createRecorder(
-  directory: string,
-  facts: RecordingFacts,
-  { clock, limits = RECORDING_LIMITS }: { readonly clock: Clock; readonly limits?: typeof RECORDING_LIMITS },
-): Promise<Recorder> {
-  const { session, box, operator, cols, rows } = facts;
-  let stream: WriteStream;
-  try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-    await makeRoom(directory, limits.totalBytes - limits.fileBytes);
-    const file = await open(join(directory, `${session}${RECORDING_SUFFIX}`), "wx", 0o600);
-    stream = file.createWriteStream();
-  } catch (thrown) {
-    throw new AppError("storage", `the recording cannot be written: ${messageOf(thrown)}`, { cause: thrown });
-  }
+export function createRecorder(stream: WriteStream, facts: RecordingFacts, deps: RecorderDeps): Recorder {
+  const { session, box, operator, tokenId, cols, rows } = facts;
+  const { clock, maxBytes, onWritten, onClosed } = deps;
   const decoder = new StringDecoder("utf8");
   const startMs = clock.monotonicMs();
   let bytes = 0;
   let isClosed = false;
   let failed: ((error: AppError) => void) | undefined;
   let failure: AppError | undefined;
+  let size = "";
 
   const fail = (error: AppError) => {
     if (failure !== undefined || isClosed) return;
@@ -59,12 +51,15 @@ export async function createRecorder(
   const write = (line: unknown): boolean => {
     if (isClosed || failure !== undefined) return true;
     const text = `${JSON.stringify(line)}\n`;
-    bytes += Buffer.byteLength(text);
-    if (bytes > limits.fileBytes) {
-      fail(new AppError("too-large", `its recording is full (${limits.fileBytes} bytes); open another`));
+    const length = Buffer.byteLength(text);
+    if (bytes + length > maxBytes) {
+      fail(new AppError("too-large", `its recording is full (${maxBytes} bytes); open another`));
       return true;
     }
-    return stream.write(text);
+    bytes += length;
+    const hasRoom = stream.write(text);
+    if (!onWritten(length)) fail(new AppError("exhausted", "the recordings that go on leave no room for this one"));
+    return hasRoom;
   };
   const event = (kind: "o" | "r", data: string) => {
     return write([Math.round(clock.monotonicMs() - startMs) / 1000, kind, data]);
@@ -78,38 +73,34 @@ export async function createRecorder(
     height: rows,
     timestamp: Math.floor(clock.wallMs() / 1000),
     title: `${operator} on ${box}`,
-    sluice: { session, box, operator },
+    sluice: { session, box, operator, tokenId },
   });
   return {
     output: (given) => {
-      const text = decoder.write(Buffer.from(given));
+      const text = decoder.write(Buffer.from(given.buffer, given.byteOffset, given.byteLength));
       return text === "" || event("o", text);
     },
     onRoom: (call) => void stream.once("drain", call),
     get isBusy() {
       return stream.writableNeedDrain;
     },
-    resize: (size) => void event("r", `${size.cols}x${size.rows}`),
+    resize: (given) => {
+      const text = `${given.cols}x${given.rows}`;
+      if (text === (size === "" ? `${cols}x${rows}` : size)) return;
+      size = text;
+      event("r", text);
+    },
     onFailed: (call) => {
       failed = call;
       if (failure !== undefined) call(failure);
     },
     close: () => {
       if (isClosed) return;
+      const rest = decoder.end();
+      if (rest !== "") event("o", rest);
       isClosed = true;
       stream.end();
+      onClosed();
     },
   };
-}
-
-/** Names begin with the time, the newest first. */
-async function makeRoom(directory: string, leftBytes: number): Promise<void> {
-  const names = (await readdir(directory)).filter((name) => name.endsWith(RECORDING_SUFFIX)).sort();
-  let total = 0;
-  for (const name of names) {
-    const path = join(directory, name);
-    const size = (await stat(path).catch(() => undefined))?.size ?? 0;
-    total += size;
-    if (total > leftBytes) await rm(path, { force: true });
-  }
 }

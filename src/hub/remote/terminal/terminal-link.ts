@@ -14,7 +14,7 @@ export interface TerminalLinkDeps {
   readonly rejoin: () => Promise<RemoteAdmission>;
   /** Why the hub has ended the session; `undefined`: it has not. */
   readonly reasonOf: () => Promise<string | undefined>;
-  /** One line for people. */
+  /** One line for people, which holds until the next; empty: all is well. */
   readonly onNote: (text: string) => void;
   readonly clock: Clock;
   readonly random: Random;
@@ -67,7 +67,7 @@ export async function carryTerminal(
       const { router, ticket } = admission;
       admission = undefined;
       const carrier = await dialler.join({ router, ticket, lane: "interactive" }, { onWaiting: onNote }, both);
-      if (wasTogether) onNote("the box is back");
+      onNote("");
       wasTogether = true;
       brokenAtMs = undefined;
       attempt = 0;
@@ -88,7 +88,8 @@ export async function carryTerminal(
     if (clock.monotonicMs() - brokenAtMs > resumeSeconds * 1000) {
       throw await lost(new AppError("timeout", `the box did not come back within ${resumeSeconds} s: ${why}`));
     }
-    if (attempt === 0) onNote(`the connection to the box is lost (${why}); trying again`);
+    if (attempt === 0)
+      onNote(`${wasTogether ? "the connection to the box is lost" : "the box was not reached"} (${why}); trying again`);
     await clock.delay(fullJitterMs(attempt, BACKOFF, random), both).catch(() => undefined);
   }
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createFakeClock } from "../../../base/clock.fake.ts";
 import { createOutputWindow } from "./output-window.ts";
-import { createRecorder } from "./recorder.ts";
+import { createRecordings } from "./recordings.ts";
 
 let directory = "";
 beforeEach(async () => {
@@ -12,7 +12,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(directory, { recursive: true, force: true }));
 
-const FACTS = { session: "b", box: "north-1", operator: "anna", cols: 80, rows: 24 };
+const FACTS = { session: "b", box: "north-1", operator: "anna", tokenId: "t1", cols: 80, rows: 24 };
 const textOf = (pieces: readonly Uint8Array[] | undefined) =>
   pieces === undefined ? undefined : Buffer.concat(pieces).toString();
 
@@ -37,11 +37,13 @@ test("what was shown and not acknowledged can be shown again, from any byte of i
 
 test("a recording has each piece at its time, and characters whole that came in two pieces", async () => {
   const clock = createFakeClock();
-  const recorder = await createRecorder(directory, FACTS, { clock });
+  const recorder = await createRecordings(directory, { clock }).begin(FACTS);
   const tick = Buffer.from("✓");
   recorder.output(tick.subarray(0, 1));
   await clock.advance(1500);
   recorder.output(tick.subarray(1));
+  // The size that it has by then is no change.
+  recorder.resize({ cols: 80, rows: 24 });
   recorder.resize({ cols: 100, rows: 30 });
   recorder.close();
   const read = async () => (await readFile(join(directory, "b.cast"), "utf8")).trim().split("\n");
@@ -55,15 +57,31 @@ test("a recording has each piece at its time, and characters whole that came in 
 
 test("a recording that is full or cannot begin ends what it records, and the oldest ones make room", async () => {
   const clock = createFakeClock();
-  const limits = { fileBytes: 400, totalBytes: 1000 } as const;
+  const limits = { fileBytes: 400, totalBytes: 900, files: 3 };
   // Names begin with the time, the newest first.
   for (const name of ["c", "d"]) await writeFile(join(directory, `${name}.cast`), "x".repeat(400));
-  const recorder = await createRecorder(directory, FACTS, { clock, limits: limits as never });
+  const recordings = createRecordings(directory, { clock, limits });
+  const recorder = await recordings.begin(FACTS);
   const problems: string[] = [];
   recorder.onFailed(({ code }) => problems.push(code));
   recorder.output(Buffer.from("y".repeat(500)));
   expect(problems).toEqual(["too-large"]);
+  await expect.poll(async () => (await readdir(directory)).sort()).toEqual(["b.cast", "c.cast"]);
+  await expect(recordings.begin(FACTS)).rejects.toMatchObject({ code: "storage" });
   recorder.close();
-  expect((await readdir(directory)).sort()).toEqual(["b.cast", "c.cast"]);
-  await expect(createRecorder(directory, FACTS, { clock })).rejects.toMatchObject({ code: "storage" });
+});
+
+test("recordings that go on are never what makes room, and take no more than all may", async () => {
+  const limits = { fileBytes: 1000, totalBytes: 900, files: 2 };
+  const recordings = createRecordings(directory, { clock: createFakeClock(), limits });
+  await writeFile(join(directory, "z.cast"), "x".repeat(400));
+  const first = await recordings.begin({ ...FACTS, session: "d" });
+  const second = await recordings.begin({ ...FACTS, session: "c" });
+  const third = await recordings.begin(FACTS);
+  await expect.poll(async () => (await readdir(directory)).sort()).toEqual(["b.cast", "c.cast", "d.cast"]);
+  const problems: string[] = [];
+  third.onFailed(({ code }) => problems.push(code));
+  third.output(Buffer.from("y".repeat(600)));
+  expect(problems).toEqual(["exhausted"]);
+  for (const one of [first, second, third]) one.close();
 });

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { type WebSocket, WebSocketServer } from "ws";
+import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import type { z } from "zod";
 import { AppError, messageOf } from "../../../base/errors.ts";
 import { ERROR_POLICY, toAppError } from "../../../contract/error-code.ts";
@@ -32,7 +32,8 @@ const MAX_MESSAGE_BYTES = 64 * 1024;
 /** Who has connected says within this time who they are and what they want. */
 const ASK_MS = 10_000;
 const MAX_UNASKED = 64;
-const PING_MS = 20_000;
+/** A page hears something that often, and takes longer silence for a hub that is gone. */
+const PING_MS = 10_000;
 const CLOSE_MS = 2000;
 /** What a page that does not read may leave with this hub, beside the window of its terminal. */
 const MAX_BUFFERED_BYTES = 1024 * 1024;
@@ -59,6 +60,7 @@ export function createTerminalRoute(deps: TerminalRouteDeps): Route {
     stream: async (call, wire) => {
       requireWebSocket(wire);
       requireOrigin(wire.request, call.origin);
+      requireProtocol(wire.request);
       if (unasked >= MAX_UNASKED) throw new AppError("exhausted", "too many connections have not said what they want");
       const socket = await accept(server, wire);
       unasked++;
@@ -82,32 +84,59 @@ function requireOrigin({ headers: { origin } }: IncomingMessage, own: string): v
   });
 }
 
-function tokenOf({ headers }: IncomingMessage): string | undefined {
-  const offered = (headers["sec-websocket-protocol"] ?? "").split(",").map((text) => text.trim());
-  return offered.find((text) => text.startsWith(TERMINAL_TOKEN_PREFIX))?.slice(TERMINAL_TOKEN_PREFIX.length);
+/** Who speaks another form of it is told so, and not misunderstood. */
+function requireProtocol(request: IncomingMessage): void {
+  if (offeredBy(request).includes(TERMINAL_PROTOCOL)) return;
+  throw new AppError("invalid", `Sec-WebSocket-Protocol: allowed: ${TERMINAL_PROTOCOL}`, {
+    field: "Sec-WebSocket-Protocol",
+  });
 }
 
+function tokenOf(request: IncomingMessage): string | undefined {
+  const found = offeredBy(request).find((text) => text.startsWith(TERMINAL_TOKEN_PREFIX));
+  return found?.slice(TERMINAL_TOKEN_PREFIX.length);
+}
+
+function offeredBy({ headers }: IncomingMessage): readonly string[] {
+  return (headers["sec-websocket-protocol"] ?? "").split(",").map((text) => text.trim());
+}
+
+/** Rejects where the handshake is none: the library has answered it then. */
 function accept(server: WebSocketServer, { request, response, upgradeHead }: Wire): Promise<WebSocket> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const { socket } = request;
+    socket.once("close", () => reject(new AppError("cancelled", "the connection ended")));
     response.detachSocket(socket);
     server.handleUpgrade(request, socket, upgradeHead ?? Buffer.alloc(0), resolve);
   });
 }
 
+interface Asked {
+  readonly wish: z.output<typeof terminalAskSchema>;
+  /** What came in one piece with it: read by now, and to be taken once it is known who sends it. */
+  readonly early: readonly SocketMessage[];
+}
+
+interface SocketMessage {
+  readonly data: RawData;
+  readonly isBinary: boolean;
+}
+
 /** The first message. */
-function ask(socket: WebSocket, { context }: TerminalRouteDeps): Promise<z.output<typeof terminalAskSchema>> {
+function ask(socket: WebSocket, { context }: TerminalRouteDeps): Promise<Asked> {
   return new Promise((resolve, reject) => {
+    const early: SocketMessage[] = [];
     const late = context.clock.timer(ASK_MS, () =>
       reject(new AppError("timeout", `nothing was asked within ${ASK_MS / 1000} s`)),
     );
     socket.once("message", (data, isBinary) => {
       late.clear();
-      // Nothing is read before it is known who sends it.
+      // Nothing more is read before it is known who sends it.
       socket.pause();
+      socket.on("message", (next, isNextBinary) => early.push({ data: next, isBinary: isNextBinary }));
       try {
         if (isBinary) throw new AppError("invalid", "the first message must be `open` or `resume`, as text");
-        resolve(parseInput(terminalAskSchema, jsonOf(String(data)), "message"));
+        resolve({ wish: parseInput(terminalAskSchema, jsonOf(String(data)), "message"), early });
       } catch (thrown) {
         reject(toAppError(thrown));
       }
@@ -126,11 +155,7 @@ interface Served {
 }
 
 /** Resolves when the connection has ended. */
-async function serve(
-  socket: WebSocket,
-  asked: Promise<z.output<typeof terminalAskSchema>>,
-  { call, token, deps }: Served,
-): Promise<void> {
+async function serve(socket: WebSocket, asked: Promise<Asked>, { call, token, deps }: Served): Promise<void> {
   const { context, authenticator, terminals } = deps;
   const { clock, log } = context;
   const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
@@ -140,25 +165,25 @@ async function serve(
   const life = AbortSignal.any([call.signal, right.signal]);
   const onOver = () => viewer.leave(toAppError(life.reason));
   life.addEventListener("abort", onOver, { once: true });
-  const stopPings = keepAlive(socket, clock);
+  const stopPings = keepAlive(socket, { clock, viewer });
   let watch: Disposable | undefined;
   let terminal: Terminal | undefined;
   try {
-    const wish = await asked;
+    const { wish, early } = await asked;
     const given = token ?? wish.token;
     const caller = await authenticator.identify(given);
     const operator = requireOperator(caller);
     watch = authenticator.watch(given, caller, right);
     const { cols, rows } = wish;
     if (wish.type === "open") {
-      const { box, user } = wish;
+      const { box, user, cwd, record = false } = wish;
       const by = { caller: operator, request: undefined, address: call.address, origin: call.origin };
-      terminal = await terminals.open({ box, user, cols, rows }, by);
+      terminal = await terminals.open({ box, user, cwd, isRecorded: record, cols, rows }, by);
     } else terminal = terminals.find(wish.id, operator);
     if (socket.readyState === socket.OPEN) {
       terminal.attach(viewer, { received: wish.type === "open" ? 0 : wish.received, cols, rows });
     } else terminal.end();
-    take(socket, terminal, viewer);
+    take(socket, { terminal, viewer, early });
     socket.resume();
   } catch (thrown) {
     viewer.leave(toAppError(thrown));
@@ -185,8 +210,12 @@ function requireOperator(caller: Awaited<ReturnType<Authenticator["identify"]>>)
 }
 
 /** What the page sends from now on. */
-function take(socket: WebSocket, terminal: Terminal, viewer: TerminalViewer): void {
-  socket.on("message", (data, isBinary) => {
+function take(
+  socket: WebSocket,
+  given: { readonly terminal: Terminal; readonly viewer: TerminalViewer; readonly early: readonly SocketMessage[] },
+): void {
+  const { terminal, viewer, early } = given;
+  const onMessage = (data: RawData, isBinary: boolean) => {
     try {
       if (isBinary) {
         socket.pause();
@@ -200,7 +229,10 @@ function take(socket: WebSocket, terminal: Terminal, viewer: TerminalViewer): vo
     } catch (thrown) {
       viewer.leave(toAppError(thrown));
     }
-  });
+  };
+  socket.removeAllListeners("message");
+  for (const { data, isBinary } of early) onMessage(data, isBinary);
+  socket.on("message", onMessage);
 }
 
 function viewerOf(socket: WebSocket, clock: HubContext["clock"]): TerminalViewer {
@@ -240,25 +272,31 @@ function reasonOf(error: AppError | undefined): string {
 }
 
 /** A page behind a network that is gone says nothing: it is let go, and may come back. */
-function keepAlive(socket: WebSocket, clock: HubContext["clock"]): () => void {
+function keepAlive(
+  socket: WebSocket,
+  { clock, viewer }: { readonly clock: HubContext["clock"]; readonly viewer: TerminalViewer },
+): () => void {
   let isAlive = true;
   socket.on("pong", () => {
     isAlive = true;
   });
   const beat = () => {
-    if (!isAlive) {
+    // Of one that is not read, since the box takes nothing more now, nothing can be heard.
+    if (!(isAlive || socket.isPaused)) {
       socket.terminate();
       return;
     }
-    isAlive = false;
+    isAlive = socket.isPaused;
     if (socket.readyState === socket.OPEN) socket.ping();
+    // Pages cannot see pings.
+    viewer.tell({ type: "beat" });
     timer = clock.timer(PING_MS, beat);
   };
   let timer = clock.timer(PING_MS, beat);
   return () => timer.clear();
 }
 
-function bytesOf(data: Buffer | ArrayBuffer | Buffer[]): Uint8Array {
+function bytesOf(data: RawData): Uint8Array {
   if (Array.isArray(data)) return Buffer.concat(data);
   return data instanceof ArrayBuffer ? new Uint8Array(data) : data;
 }

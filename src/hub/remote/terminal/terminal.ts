@@ -21,7 +21,7 @@ export interface Terminal {
   readonly id: string;
   readonly tokenId: string;
   readonly isOver: boolean;
-  /** Another page that shows it is sent away. `conflict`: what comes after `received` is not there. */
+  /** Another page that shows it is sent away; so is this one where it is over. `conflict`: what comes after `received` is not there. */
   attach(viewer: TerminalViewer, at: { readonly received: number; readonly cols: number; readonly rows: number }): void;
   /** The page is gone: it may come back for a while. */
   detach(viewer: TerminalViewer): void;
@@ -29,10 +29,12 @@ export interface Terminal {
   type(bytes: Uint8Array, onRoom: () => void): void;
   acknowledge(received: number): void;
   resize(size: { readonly cols: number; readonly rows: number }): void;
+  /** One line for people, which holds until the next; empty: all is well. A page that comes later is told too. */
   note(text: string): void;
   /** Hangs up, or says why it is over. */
   end(error?: AppError): void;
-  readonly over: Promise<void>;
+  /** With the reason, unless it ended in order. */
+  readonly over: Promise<AppError | undefined>;
 }
 
 export interface TerminalFacts {
@@ -56,7 +58,7 @@ export function createTerminal(
 ): Terminal {
   const { session, channel, recorder, clock } = deps;
   const output = createOutputWindow();
-  const over = Promise.withResolvers<void>();
+  const over = Promise.withResolvers<AppError | undefined>();
   const input = channel.writable("in");
   const shown = channel.readable("out");
   let viewer: TerminalViewer | undefined;
@@ -68,17 +70,26 @@ export function createTerminal(
   let isOver = false;
   let away: Timer | undefined;
   let linger: Timer | undefined;
+  let note = "";
+  /** Who typed more than the box took so far. */
+  let waiting: (() => void) | undefined;
 
+  const letType = () => {
+    const call = waiting;
+    waiting = undefined;
+    call?.();
+  };
   const finish = () => {
     if (isOver) return;
     isOver = true;
     away?.clear();
     linger?.clear();
     recorder?.close();
-    session.close();
+    session.close(problem);
     viewer?.leave(problem);
     viewer = undefined;
-    over.resolve();
+    letType();
+    over.resolve(problem);
   };
 
   const isVerified = ({ out }: ExitFacts) => {
@@ -92,6 +103,8 @@ export function createTerminal(
     if (linger === undefined) {
       isComplete = isVerified(exit);
       channel.exitSeen();
+      // Nothing takes what is typed any more, and what the page acknowledges comes behind it.
+      letType();
       // The session ends in order; the page may come for the rest.
       session.close();
       linger = clock.timer(LINGER_MS, finish);
@@ -132,10 +145,11 @@ export function createTerminal(
       conclude();
     },
   });
+  input.on("drain", letType);
   void channel.closed.then(({ error }) => {
-    if (exit !== undefined && linger !== undefined) return;
-    if (error !== undefined) problem ??= error;
-    if (error !== undefined) finish();
+    if (linger !== undefined) return;
+    problem ??= error;
+    finish();
   });
   void session.closed.then(({ code, message }) => {
     if (linger !== undefined) return;
@@ -154,6 +168,7 @@ export function createTerminal(
       return isOver;
     },
     attach: (next, { received, cols, rows }) => {
+      if (isOver) return next.leave(problem);
       const missing = output.from(received);
       if (missing === undefined) {
         throw new AppError(
@@ -175,6 +190,7 @@ export function createTerminal(
         received: typed,
         isRecorded: recorder !== undefined,
       });
+      if (note !== "") next.tell({ type: "note", text: note });
       for (const bytes of missing) next.show(bytes);
       channel.resize({ cols, rows });
       recorder?.resize({ cols, rows });
@@ -190,12 +206,12 @@ export function createTerminal(
       });
     },
     type: (bytes, onRoom) => {
-      if (isOver || input.writableEnded || input.destroyed) return onRoom();
+      if (isOver || linger !== undefined || input.writableEnded || input.destroyed) return onRoom();
       typed += bytes.length;
       const hasRoom = input.write(bytes);
       viewer?.tell({ type: "ack", received: typed });
       if (hasRoom) onRoom();
-      else input.once("drain", onRoom);
+      else waiting = onRoom;
     },
     acknowledge: (received) => {
       if (!output.acknowledge(received)) {
@@ -211,7 +227,11 @@ export function createTerminal(
       channel.resize(size);
       recorder?.resize(size);
     },
-    note: (text) => viewer?.tell({ type: "note", text }),
+    note: (text) => {
+      if (text === note) return;
+      note = text;
+      viewer?.tell({ type: "note", text });
+    },
     end: (error) => {
       problem ??= error;
       finish();

@@ -3,6 +3,7 @@ import { AppError } from "../../../base/errors.ts";
 import { type Service, untilAborted } from "../../../base/service.ts";
 import { toAppError } from "../../../contract/error-code.ts";
 import { remoteCreateSchema } from "../../../contract/fleet/remote.ts";
+import type { RecordingMode } from "../../../contract/fleet/remote-recording.ts";
 import { createWindowLedger } from "../../../remote/receive-window.ts";
 import { createRemoteSession } from "../../../remote/remote-session.ts";
 import { createRouterDialler } from "../../../remote/router-dialler.ts";
@@ -12,20 +13,23 @@ import { notFound } from "../../store/store-error.ts";
 import type { MountedRouter } from "../mounted-router.ts";
 import type { AskedBy, Operator, RemoteAdmissions } from "../remote-admission.ts";
 import type { RemoteBook } from "../remote-book.ts";
-import { createRecorder } from "./recorder.ts";
+import type { Recorder } from "./recorder.ts";
+import type { Recordings } from "./recordings.ts";
 import { createTerminal, type Terminal } from "./terminal.ts";
 import { carryTerminal } from "./terminal-link.ts";
 
 export interface TerminalWish {
   readonly box: string;
   readonly user: string | undefined;
+  readonly cwd: string | undefined;
+  readonly isRecorded: boolean;
   readonly cols: number;
   readonly rows: number;
 }
 
 /** Shells on boxes whose operator's end is this hub, for pages that show them. */
 export interface Terminals extends Service {
-  /** As `RemoteAdmissions.create`; `storage`: it cannot be recorded. */
+  /** As `RemoteAdmissions.create`; `refused` too where it should be recorded and must not, `storage` where it cannot. */
   open(wish: TerminalWish, by: AskedBy): Promise<Terminal>;
   find(id: string, caller: Operator): Terminal;
   count(): number;
@@ -36,14 +40,16 @@ export interface TerminalsDeps {
   readonly admissions: RemoteAdmissions;
   readonly book: RemoteBook;
   readonly router: () => MountedRouter | undefined;
-  /** Absent: nothing is recorded. */
-  readonly recordingsDir: string | undefined;
+  readonly mode: RecordingMode;
+  /** Absent: there is no place for any. */
+  readonly recordings: Recordings | undefined;
 }
 
 /** The box and the router may take so long to end in order what is over. */
 const ORDERLY_MS = 3000;
 
-export function createTerminals({ context, admissions, book, router, recordingsDir }: TerminalsDeps): Terminals {
+export function createTerminals(deps: TerminalsDeps): Terminals {
+  const { context, admissions, book, router, mode, recordings } = deps;
   const { clock, random, newSecret, version, life } = context;
   const program = `sluice/${version}`;
   const terminals = new Map<string, Terminal>();
@@ -69,21 +75,32 @@ export function createTerminals({ context, admissions, book, router, recordingsD
     return remote.state === "ended" ? remote.reason : undefined;
   };
 
-  const open = async ({ box, user, cols, rows }: TerminalWish, by: AskedBy): Promise<Terminal> => {
-    const operation = { kind: "shell", ...(user === undefined ? {} : { user }) };
-    const admission = await admissions.create(box, parseInput(remoteCreateSchema, { operation }, "message"), by);
+  const recorderOf = async (wish: TerminalWish, sessionId: string, { caller }: AskedBy) => {
+    if (recordings === undefined || !(mode === "always" || wish.isRecorded)) return undefined;
+    const { box, cols, rows } = wish;
+    const facts = { session: sessionId, box, operator: caller.name, tokenId: caller.tokenId, cols, rows };
+    return await recordings.begin(facts).catch(async (thrown: unknown): Promise<Recorder> => {
+      await finish(sessionId, toAppError(thrown).message);
+      throw thrown;
+    });
+  };
+
+  const open = async (wish: TerminalWish, by: AskedBy): Promise<Terminal> => {
+    const { box, user, cwd, cols, rows } = wish;
+    if (wish.isRecorded && mode === "off") {
+      throw new AppError(
+        "refused",
+        "record: given true; allowed: false, as this hub records nothing (remote.recordings)",
+      );
+    }
+    const place = { ...(user === undefined ? {} : { user }), ...(cwd === undefined ? {} : { cwd }) };
+    const create = parseInput(remoteCreateSchema, { operation: { kind: "shell", ...place } }, "message");
+    const admission = await admissions.create(box, create, by);
     const sessionId = admission.id;
-    const facts = { session: sessionId, box, operator: by.caller.name, cols, rows };
-    const recorder =
-      recordingsDir === undefined
-        ? undefined
-        : await createRecorder(recordingsDir, facts, { clock }).catch(async (thrown: unknown) => {
-            await finish(sessionId, toAppError(thrown).message);
-            throw thrown;
-          });
+    const recorder = await recorderOf(wish, sessionId, by);
     const session = createRemoteSession({ side: "operator", program }, { clock, newId: newSecret, ledger });
     const pty = { term: "xterm-256color", cols, rows };
-    const channel = session.open({ kind: "exec", argv: [], env: {}, cwd: undefined, user, pty, stdin: true });
+    const channel = session.open({ kind: "exec", argv: [], env: {}, cwd, user, pty, stdin: true });
     const id = newSecret().slice(0, 32);
     const terminal = createTerminal(
       { id, tokenId: by.caller.tokenId, sessionId, box },
@@ -105,12 +122,12 @@ export function createTerminals({ context, admissions, book, router, recordingsD
       AbortSignal.any([stop.signal, life]),
     ).catch((thrown: unknown) => terminal.end(toAppError(thrown)));
     if (admission.warning !== undefined) terminal.note(admission.warning);
-    void terminal.over.then(async () => {
+    void terminal.over.then(async (problem) => {
       terminals.delete(id);
       const late = clock.timer(ORDERLY_MS, () => stop.abort(new AppError("cancelled", "the terminal is over")));
       await carried;
       late.clear();
-      await finish(sessionId, "its page has closed it");
+      await finish(sessionId, problem?.message ?? "its page has closed it");
     });
     return terminal;
   };

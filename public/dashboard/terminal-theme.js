@@ -1,0 +1,61 @@
+/**
+ * Colours of a terminal. Text stands out from the ground in each but `black` of the dark one and the whites of the light one, which
+ * programs use as grounds; what they put on those, the terminal itself makes readable (`MIN_CONTRAST`).
+ */
+export const TERMINAL_THEMES = {
+  light: {
+    background: "#ffffff",
+    foreground: "#17202a",
+    cursor: "#0f7080",
+    cursorAccent: "#ffffff",
+    selectionBackground: "#bfe0e6",
+    scrollbarSliderBackground: "#7b879480",
+    scrollbarSliderHoverBackground: "#7b8794",
+    scrollbarSliderActiveBackground: "#566270",
+    black: "#17202a",
+    red: "#b3261e",
+    green: "#0d7a43",
+    yellow: "#935b00",
+    blue: "#1c5fc4",
+    magenta: "#8e2a9b",
+    cyan: "#0f7080",
+    white: "#d8dee4",
+    brightBlack: "#566270",
+    brightRed: "#9a1b14",
+    brightGreen: "#0a6537",
+    brightYellow: "#7a4b00",
+    brightBlue: "#164fa6",
+    brightMagenta: "#76207f",
+    brightCyan: "#0b5b68",
+    brightWhite: "#ffffff",
+  },
+  dark: {
+    background: "#0d1216",
+    foreground: "#e6ebf0",
+    cursor: "#5cc9da",
+    cursorAccent: "#0d1216",
+    selectionBackground: "#24505a",
+    scrollbarSliderBackground: "#66738080",
+    scrollbarSliderHoverBackground: "#667380",
+    scrollbarSliderActiveBackground: "#9aa7b4",
+    black: "#2d3740",
+    red: "#ff8a80",
+    green: "#4ccb8a",
+    yellow: "#e8b34b",
+    blue: "#83b4ff",
+    magenta: "#d7a0ff",
+    cyan: "#5cc9da",
+    white: "#c9d1d9",
+    brightBlack: "#8b98a5",
+    brightRed: "#ffaba3",
+    brightGreen: "#7fe0ab",
+    brightYellow: "#f5cf7f",
+    brightBlue: "#aacbff",
+    brightMagenta: "#e6c4ff",
+    brightCyan: "#8fdfeb",
+    brightWhite: "#ffffff",
+  },
+};
+
+/** Of text to its ground, whatever colours a program takes: WCAG 2.2 AA. */
+export const MIN_CONTRAST = 4.5;

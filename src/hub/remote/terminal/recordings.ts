@@ -1,0 +1,93 @@
+import { mkdir, open, readdir, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "../../../base/clock.ts";
+import { AppError, messageOf } from "../../../base/errors.ts";
+import type { RecordingMode } from "../../../contract/fleet/remote-recording.ts";
+import { createRecorder, type Recorder, type RecordingFacts } from "./recorder.ts";
+
+export interface RecordingPlace {
+  readonly directory: string;
+  readonly mode: RecordingMode;
+}
+
+/** What terminals in browsers have shown, as files of one directory. The oldest make room for what is written. */
+export interface Recordings {
+  /** `storage`: it cannot be written. */
+  begin(facts: RecordingFacts): Promise<Recorder>;
+}
+
+export interface RecordingLimits {
+  readonly fileBytes: number;
+  readonly totalBytes: number;
+  readonly files: number;
+}
+
+export const RECORDING_SUFFIX = ".cast";
+const LIMITS: RecordingLimits = { fileBytes: 64 * 1024 * 1024, totalBytes: 1024 * 1024 * 1024, files: 10_000 };
+
+export function createRecordings(
+  directory: string,
+  { clock, limits = LIMITS }: { readonly clock: Clock; readonly limits?: RecordingLimits },
+): Recordings {
+  /** Of files that are written at this moment: they are never what makes room. */
+  const going = new Set<string>();
+  let known: Promise<Map<string, number>> | undefined;
+  let total = 0;
+
+  const pathOf = (session: string) => join(directory, `${session}${RECORDING_SUFFIX}`);
+  const look = async () => {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const sizes = new Map<string, number>();
+    for (const name of await readdir(directory)) {
+      if (!name.endsWith(RECORDING_SUFFIX)) continue;
+      const size = (await stat(join(directory, name)).catch(() => undefined))?.size ?? 0;
+      sizes.set(name.slice(0, -RECORDING_SUFFIX.length), size);
+      total += size;
+    }
+    return sizes;
+  };
+  const makeRoom = (sizes: Map<string, number>) => {
+    if (total <= limits.totalBytes && sizes.size <= limits.files) return;
+    // Names begin with the time, the newest first.
+    for (const session of [...sizes.keys()].sort().reverse()) {
+      if (total <= limits.totalBytes && sizes.size <= limits.files) return;
+      if (going.has(session)) continue;
+      total -= sizes.get(session) ?? 0;
+      sizes.delete(session);
+      rm(pathOf(session), { force: true }).catch(() => undefined);
+    }
+  };
+
+  return {
+    begin: async (facts) => {
+      const { session } = facts;
+      try {
+        known ??= look().catch((thrown: unknown) => {
+          known = undefined;
+          total = 0;
+          throw thrown;
+        });
+        const sizes = await known;
+        const file = await open(pathOf(session), "wx", 0o600);
+        going.add(session);
+        sizes.set(session, 0);
+        makeRoom(sizes);
+        const onWritten = (bytes: number) => {
+          sizes.set(session, (sizes.get(session) ?? 0) + bytes);
+          total += bytes;
+          makeRoom(sizes);
+          return total <= limits.totalBytes;
+        };
+        const onClosed = () => void going.delete(session);
+        return createRecorder(file.createWriteStream(), facts, {
+          clock,
+          maxBytes: limits.fileBytes,
+          onWritten,
+          onClosed,
+        });
+      } catch (thrown) {
+        throw new AppError("storage", `the recording cannot be written: ${messageOf(thrown)}`, { cause: thrown });
+      }
+    },
+  };
+}
