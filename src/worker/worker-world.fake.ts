@@ -178,7 +178,7 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
       await runWork(assignment, outcome, {
         context: at.context,
         signal,
-        onBytes: () => undefined,
+        onBytes,
         rate: () => undefined,
       });
       return outcome;
