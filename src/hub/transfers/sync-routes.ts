@@ -4,6 +4,7 @@ import { MAX_PAGE_LIMIT } from "../../contract/fleet/page.ts";
 import {
   reassignedSchema,
   reassignSchema,
+  requeuedSchema,
   SYNC_STATES,
   type SyncProgress,
   syncProgressSchema,
@@ -29,7 +30,6 @@ const deletedSchema = z.object({
     .boolean()
     .describe("False: workers still remove what they staged; until then it is shown as CANCELLED."),
 });
-const requeuedSchema = z.object({ status: z.literal("requeued"), request_id: z.string() });
 
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
 /** Event streams: the figures of workers come with their heartbeats. */
