@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Service } from "../base/service.ts";
 import { hubOfEvents } from "../contract/hub-address.ts";
 import type { AgentStatus } from "../contract/local-status.ts";
+import { REMOTE_WHY_COMMAND } from "../contract/remote/box-why.ts";
 import { REMOTE_COMMAND } from "../contract/remote/offer.ts";
 import { isSessionCommand } from "../contract/session-command.ts";
 import type { AgentContext } from "./agent-context.ts";
@@ -58,7 +59,7 @@ export interface UplinkParts {
   readonly logFile: (source: string) => string | undefined;
   /** Somebody uses this session. False: nothing of that name runs here. */
   readonly touch: (sessionId: string) => boolean;
-  readonly remote: Pick<RemoteAccess, "offer" | "abilities">;
+  readonly remote: Pick<RemoteAccess, "offer" | "why" | "abilities">;
 }
 
 export interface UplinkLink extends Link {
@@ -87,6 +88,7 @@ export function createUplinkLink(
     ...createSessionCommands({ commanded, touch }),
     // Also where nothing is allowed: who asks is told so.
     [REMOTE_COMMAND]: remote.offer,
+    [REMOTE_WHY_COMMAND]: remote.why,
     ...(logStreams === undefined ? {} : { logs: logStreams.open }),
     ...(enrolment === undefined ? {} : { "rotate-key": rotation(enrolment) }),
   };

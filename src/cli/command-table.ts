@@ -149,6 +149,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/remote.ts")).remoteCommand,
   },
   {
+    name: "why",
+    summary: "say what holds a remote session up",
+    group: "A fleet, through its hub:",
+    load: async () => (await import("./commands/why.ts")).whyCommand,
+  },
+  {
     name: "apply",
     summary: "make the fleet what a file says: show what differs, ask, change only that",
     group: "A fleet, through its hub:",

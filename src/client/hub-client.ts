@@ -21,6 +21,7 @@ import { type HubEventView, hubEventPageSchema, hubEventSchema } from "../contra
 import { type LogRecord, logRecordSchema } from "../contract/fleet/log-line.ts";
 import { MAX_PAGE_LIMIT, pageSchema } from "../contract/fleet/page.ts";
 import { type RemoteCreate, remoteAdmissionSchema, remoteViewSchema } from "../contract/fleet/remote.ts";
+import { remoteWhyViewSchema } from "../contract/fleet/remote-why.ts";
 import { type RolloutPut, rolloutViewSchema } from "../contract/fleet/rollout.ts";
 import { placementSchema, type SessionWish, sessionViewSchema } from "../contract/fleet/session.ts";
 import { telemetryViewSchema } from "../contract/fleet/telemetry-view.ts";
@@ -216,6 +217,8 @@ function remoteCalls(transport: HubTransport) {
   return {
     list: lister(transport, hubPath("remote"), pageSchema(remoteViewSchema)),
     get: (id: string, signal: AbortSignal) => ask({ path: pathOf(id) }, remoteViewSchema, signal),
+    /** What holds it up. Takes seconds. */
+    why: (id: string, signal: AbortSignal) => ask({ path: pathOf(id, "why") }, remoteWhyViewSchema, signal),
     /** What it answers holds a secret. */
     create: (box: string, body: RemoteCreate, signal: AbortSignal) =>
       ask({ method: "POST", path: hubPath("boxes", box, "remote"), body }, remoteAdmissionSchema, signal),

@@ -13,6 +13,7 @@ import { type CommandEnd, createHeldCommand, type HeldCommand, type HeldCommandD
 import type { ChannelKeeper } from "./held-session.ts";
 import { type Place, type ResolveHost, requireDeclared, requireTarget, resolveTarget } from "./resolve-target.ts";
 import type { TerminalSize } from "./running-command.ts";
+import type { KeptChannel } from "./session-why.ts";
 import { requireAsked, type StartDeps, startCommand } from "./start-command.ts";
 
 export interface ChannelKeeperDeps extends HeldCommandDeps, StartDeps {
@@ -50,6 +51,15 @@ export function createChannelKeeper(
   let command: HeldCommand | undefined;
   let isBegun = false;
   let connections = 0;
+  /** Another session's, to which this one is attached: it is shown, and never ended. */
+  let attached: HeldCommand | undefined;
+  const kept = new Map<number, Kept>();
+  const keep = (channel: Channel, what: string): Kept => {
+    const mine: Kept = { what, sinceMs: clock.monotonicMs() };
+    kept.set(channel.id, mine);
+    void channel.closed.then(() => kept.delete(channel.id));
+    return mine;
+  };
 
   const exec = async (channel: Channel, what: Extract<OpenWhat, { kind: "exec" }>, mine: CommandGrant) => {
     requireAsked(what, mine);
@@ -64,6 +74,7 @@ export function createChannelKeeper(
     );
     command = held;
     if (mine.detach) deps.onDetached(session, operator, held);
+    keep(channel, what.pty === undefined ? "command" : "terminal");
     ledger.opened(channel, what.pty === undefined ? "command" : "terminal", held.pid);
     late(held);
     held.serve(channel);
@@ -75,6 +86,8 @@ export function createChannelKeeper(
     if (found === undefined) {
       throw new AppError("not-found", `there is no detached command of ${operator} by the name ${id} on this box`);
     }
+    attached = found;
+    keep(channel, "command");
     lateHandlers(channel, ledger)(found);
     ledger.opened(channel, `attach to ${id}`, found.pid);
     found.serve(channel);
@@ -95,12 +108,16 @@ export function createChannelKeeper(
       connections -= 1;
       ledger.closed(channel, undefined, error?.message);
     });
-    ledger.opened(channel, `${what.kind === "dial" ? "tcp" : "udp"} ${what.host}:${what.port}`);
-    if (what.kind === "associate") return associate(channel, find);
+    const host = what.host.includes(":") ? `[${what.host}]` : what.host;
+    const place = `${what.kind === "dial" ? "tcp" : "udp"} ${host}:${what.port}`;
+    const shown = keep(channel, place);
+    ledger.opened(channel, place);
+    if (what.kind === "associate") return associate({ channel, shown }, find);
     const { addresses, port, untilMs } = await find();
     const socket = await dial({ host: what.host, port }, addresses, { clock, untilMs });
     channel.accept();
-    joinSocket(channel, socket, clock);
+    const facts = joinSocket(channel, socket, clock);
+    shown.facts = () => ({ target: facts() });
   };
 
   const targetFinder = (what: Place & { readonly kind: "dial" | "associate" }, mine: ForwardGrant): FindPlace => {
@@ -136,7 +153,10 @@ export function createChannelKeeper(
     };
   };
 
-  const associate = async (channel: Channel, find: FindPlace) => {
+  const associate = async (
+    { channel, shown }: { readonly channel: Channel; readonly shown: Kept },
+    find: FindPlace,
+  ) => {
     const early: [number, Uint8Array, number][] = [];
     let take = (...datagram: [number, Uint8Array, number]): void => {
       if (early.length < 64) early.push(datagram);
@@ -151,6 +171,7 @@ export function createChannelKeeper(
       follow();
       udp.take(...datagram);
     };
+    shown.facts = () => ({ drops: { ...udp.counts } });
     for (const datagram of early) udp.take(...datagram);
     channel.accept();
     channel
@@ -182,6 +203,14 @@ export function createChannelKeeper(
     get pid() {
       return command?.pid;
     },
+    facts: () => {
+      const nowMs = clock.monotonicMs();
+      const channels = [...kept].map(([id, { what, sinceMs, facts }]): [number, KeptChannel] => [
+        id,
+        { what, openMs: nowMs - sinceMs, ...facts?.() },
+      ]);
+      return { command: (command ?? attached)?.facts(), channels: new Map(channels) };
+    },
     take: (channel, what) => {
       open(channel, what).catch((thrown: unknown) => {
         const error = toAppError(thrown);
@@ -205,6 +234,12 @@ export function createChannelKeeper(
       timer?.clear();
     },
   };
+}
+
+interface Kept {
+  readonly what: string;
+  readonly sinceMs: number;
+  facts?: () => Partial<KeptChannel>;
 }
 
 /** Handlers must be there at once, and the command comes later: what is said meanwhile is not lost. */

@@ -3,6 +3,7 @@ import type { Clock, Timer } from "../base/clock.ts";
 import { AppError, errnoOf, messageOf } from "../base/errors.ts";
 import type { Channel } from "../remote/channel.ts";
 import type { Place } from "./resolve-target.ts";
+import type { KeptChannel } from "./session-why.ts";
 
 /** For all addresses of a name together. */
 export const DIAL_MS = 5000;
@@ -81,11 +82,15 @@ function whyOf(errno: string | undefined, thrown: unknown): string {
   }
 }
 
-/** Brings both directions together, each with its own end, until both have ended or one has failed. */
-export function joinSocket(channel: Channel, socket: Socket, clock: Clock): void {
+/**
+ * Brings both directions together, each with its own end, until both have ended or one has failed. Gives how the target stands, for
+ * whoever looks for what holds it up.
+ */
+export function joinSocket(channel: Channel, socket: Socket, clock: Clock): () => NonNullable<KeptChannel["target"]> {
   const [toSocket, fromSocket] = [channel.readable("in"), channel.writable("out")];
   let ended = 0;
   let movedMs = clock.monotonicMs();
+  let saidMs: number | undefined;
   let timer: Timer | undefined;
   const look = () => {
     const leftMs = movedMs + HALF_OPEN_MS - clock.monotonicMs();
@@ -111,6 +116,7 @@ export function joinSocket(channel: Channel, socket: Socket, clock: Clock): void
 
   socket.on("data", (bytes: Buffer) => {
     movedMs = clock.monotonicMs();
+    saidMs = movedMs;
     if (!fromSocket.write(bytes)) socket.pause();
   });
   fromSocket.on("drain", () => socket.resume());
@@ -135,5 +141,11 @@ export function joinSocket(channel: Channel, socket: Socket, clock: Clock): void
   void channel.closed.then(({ error }) => {
     timer?.clear();
     if (error !== undefined) socket.resetAndDestroy();
+  });
+  return () => ({
+    bytes: Math.max(0, socket.bytesWritten - socket.writableLength),
+    waitingBytes: socket.writableLength,
+    saidBytes: socket.bytesRead,
+    ...(saidMs === undefined ? {} : { quietMs: Math.round(clock.monotonicMs() - saidMs) }),
   });
 }

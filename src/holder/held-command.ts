@@ -10,6 +10,7 @@ import { endSession, type KillLadderDeps, signalGroup } from "./kill-ladder.ts";
 import { createOutputSpool, type OutputSpool } from "./output-spool.ts";
 import { type PumpEnd, pumpOutput } from "./pump-output.ts";
 import type { RunningCommand, TerminalSize } from "./running-command.ts";
+import type { KeptCommand } from "./session-why.ts";
 
 /** A command with whoever looks at it: one channel at a time, or nobody where it was detached. */
 export interface HeldCommand {
@@ -26,6 +27,8 @@ export interface HeldCommand {
   /** Its operator has everything, or nobody will ask any more. */
   readonly told: Promise<void>;
   forget(): void;
+  /** For whoever looks for what holds it up. */
+  facts(): KeptCommand;
 }
 
 export interface CommandEnd {
@@ -65,6 +68,7 @@ export function createHeldCommand(
   let lastSignal: string | undefined;
   let ending: Promise<void> | undefined;
   let wallMs = 0;
+  let hasExited = false;
 
   const settle = async (pumps: readonly Promise<PumpEnd>[]) => {
     const status = await running.exited;
@@ -78,6 +82,7 @@ export function createHeldCommand(
   };
   void running.exited.then(() => {
     wallMs = clock.monotonicMs() - startedMs;
+    hasExited = true;
   });
   const watch = { clock, exited: running.exited };
   if (spools !== undefined) {
@@ -150,6 +155,12 @@ export function createHeldCommand(
     },
     over: over.promise,
     told: told.promise,
+    facts: () => ({
+      pid: running.pid,
+      hasExited,
+      isInputOpen: running.input !== undefined && !running.input.writableEnded && !running.input.destroyed,
+      inputBytes: running.input === undefined || running.input.destroyed ? 0 : running.input.writableLength,
+    }),
     forget: () => {
       told.resolve();
       spools?.output.remove();

@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
-import type { Clock, Timer } from "../base/clock.ts";
+import type { Timer } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { toAppError } from "../contract/error-code.ts";
+import type { BoxWhy } from "../contract/remote/box-why.ts";
 import type { HeldSessionView } from "../contract/remote/holder-call.ts";
 import { describeMasked } from "../contract/remote/mask-operation.ts";
 import type { RemoteOffer } from "../contract/remote/offer.ts";
@@ -15,6 +16,7 @@ import type { WindowLedger } from "../remote/receive-window.ts";
 import { createRemoteSession } from "../remote/remote-session.ts";
 import type { RouterDialler } from "../remote/router-dialler.ts";
 import type { AuditLog } from "./audit-log.ts";
+import { type KeptFacts, lookIntoSession, type SessionWhyDeps } from "./session-why.ts";
 
 /** One remote session on this box: it joins whenever it is offered, and lives until its operator, a limit or somebody who may ends it. */
 export interface HeldSession {
@@ -24,6 +26,8 @@ export interface HeldSession {
   join(offer: RemoteOffer): void;
   end(by: KilledByName, reason: string): void;
   view(): HeldSessionView;
+  /** How it stands, after a moment of looking on. Never rejects. */
+  why(): Promise<BoxWhy>;
   /** Nothing of it is left here. */
   readonly over: Promise<void>;
 }
@@ -34,12 +38,13 @@ export interface ChannelKeeper {
   take(channel: Channel, what: OpenWhat): void;
   /** Of the first command. */
   readonly pid: number | undefined;
+  /** For whoever looks for what holds it up. */
+  facts(): KeptFacts;
   /** Ends what must not go on without a session. Resolves when it has ended and its operator, if there, had the time to hear it. */
   end(by: KilledByName): Promise<void>;
 }
 
-export interface HeldSessionDeps {
-  readonly clock: Clock;
+export interface HeldSessionDeps extends SessionWhyDeps {
   readonly log: Log;
   readonly audit: AuditLog;
   readonly dialler: Pick<RouterDialler, "join">;
@@ -197,6 +202,12 @@ export function createHeldSession(first: RemoteOffer, grant: RemoteGrant, deps: 
       void run(offer, stop);
     },
     end: (by, why) => finish(by, why, new AppError("cancelled", why)),
+    why: () =>
+      lookIntoSession(
+        { state, ...(state === "broken" ? { reason } : {}) },
+        { session, kept: () => keeper.facts() },
+        deps,
+      ),
     view: () => ({
       session: id,
       operator,

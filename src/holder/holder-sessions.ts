@@ -1,4 +1,5 @@
 import { AppError } from "../base/errors.ts";
+import type { BoxWhy } from "../contract/remote/box-why.ts";
 import type { HolderAnswer } from "../contract/remote/holder-call.ts";
 import { describeMasked } from "../contract/remote/mask-operation.ts";
 import type { RemoteOffer } from "../contract/remote/offer.ts";
@@ -7,6 +8,7 @@ import type { AuditLog } from "./audit-log.ts";
 import { type ChannelKeeperDeps, createChannelKeeper } from "./channel-keeper.ts";
 import type { HeldCommand } from "./held-command.ts";
 import { createHeldSession, type HeldSession, type HeldSessionDeps } from "./held-session.ts";
+import { lookIntoDetached } from "./session-why.ts";
 
 export interface OfferCall {
   readonly offer: RemoteOffer;
@@ -30,6 +32,8 @@ export interface HolderSessions {
   /** Joins or begins. Throws `conflict` when it was begun before and is not here, `unavailable` while draining, `exhausted`, `storage`. */
   offer(call: OfferCall): string;
   end(session: string, reason: string): string;
+  /** How it stands, after a moment of looking on. Rejects with `not-found`. */
+  why(session: string): Promise<BoxWhy>;
   drain(): void;
   status(): NonNullable<HolderAnswer["status"]>;
   /** Sessions and detached commands. */
@@ -148,6 +152,13 @@ export function createHolderSessions(deps: HolderSessionsDeps): HolderSessions {
       session?.end("terminated", reason);
       if (session === undefined) void command?.end("terminated");
       return "ending";
+    },
+    why: async (id) => {
+      const session = sessions.get(id);
+      if (session !== undefined) return session.why();
+      const command = detached.get(id)?.command;
+      if (command === undefined) throw new AppError("not-found", `there is no session ${id} here`);
+      return lookIntoDetached(command.facts(), deps);
     },
     drain: () => {
       isDraining = true;

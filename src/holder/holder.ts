@@ -69,12 +69,14 @@ export async function runHolder(configText: string, deps: HolderDeps, signal: Ab
   restWhenIdle();
   const close = await openHolderSocket(
     config.socketPath,
-    (call) => {
+    async (call) => {
       switch (call.call) {
         case "offer":
           return { text: sessions.offer(call) };
         case "end":
           return { text: sessions.end(call.session, call.reason) };
+        case "why":
+          return { why: await sessions.why(call.session) };
         case "drain":
           isDraining = true;
           sessions.drain();

@@ -17,6 +17,7 @@ import {
 import { createPipeReader, type PipeReader } from "./pipe-reader.ts";
 import { createPipeWriter, type PipeWriter } from "./pipe-writer.ts";
 import { WINDOW_LIMITS, type WindowLedger } from "./receive-window.ts";
+import { type ChannelVitals, channelVitals } from "./vitals.ts";
 
 export type SessionSide = "operator" | "box";
 
@@ -46,8 +47,10 @@ export interface Channel {
   exit(facts: ExitFacts): void;
   /** Of the operator's side: it has everything and has handed it on. The channel ends with it. */
   exitSeen(): void;
-  /** Dropped and counted when there is no room for it, or no link. */
-  sendDatagram(flow: number, bytes: Uint8Array): void;
+  /** False: it was dropped and counted, because there is no room for it, or no link. */
+  sendDatagram(flow: number, bytes: Uint8Array): boolean;
+  /** How its pipes stand at this moment. */
+  vitals(): ChannelVitals;
   /** Once, in the same turn in which the channel was got. */
   on(handlers: ChannelHandlers): void;
   /** It has failed, with all its pipes. The other end is told. */
@@ -92,6 +95,8 @@ export interface ChannelLink {
 /** The session's own view of a channel. */
 export interface SessionChannel extends Channel {
   readonly isReady: boolean;
+  /** Something waits, and the other end lets no more come of it. */
+  readonly isCreditShort: boolean;
   /** What goes next, with at most so many bytes; `undefined`: nothing can. */
   next(maxBytes: number): { readonly pipe: PipeName; readonly bytes: Uint8Array } | FrameBody | undefined;
   /** Throws `invalid`: the other end does not keep to the contract, and the channel is to be reset. */
@@ -128,6 +133,7 @@ export function createChannel(options: ChannelOptions, link: ChannelLink): Sessi
   let isExitSaid = false;
   let isOver = false;
   let droppedDatagrams = 0;
+  let sentMs: number | undefined;
 
   const say = (body: FrameBody) => {
     if (!isOver) link.control(id, body);
@@ -218,10 +224,13 @@ export function createChannel(options: ChannelOptions, link: ChannelLink): Sessi
       over({});
     },
     sendDatagram: (flow, bytes) => {
-      if (isOver) return;
-      if (link.datagram(id, datagramBody(flow, bytes, droppedDatagrams))) droppedDatagrams = 0;
-      else droppedDatagrams += 1;
+      if (isOver) return false;
+      const isSent = link.datagram(id, datagramBody(flow, bytes, droppedDatagrams));
+      droppedDatagrams = isSent ? 0 : droppedDatagrams + 1;
+      return isSent;
     },
+    vitals: () =>
+      channelVitals(id, { readers: [...readers.values()], writers: [...writers.values()], sentMs }, link.now().nowMs),
     on: (given) => {
       handlers = given;
     },
@@ -233,6 +242,9 @@ export function createChannel(options: ChannelOptions, link: ChannelLink): Sessi
     get isReady() {
       return !isOver && (isExitDue() || [...writers.values()].some(({ pipe }) => pipe.isReady));
     },
+    get isCreditShort() {
+      return !isOver && [...writers.values()].some(({ pipe }) => pipe.creditBytes === 0 && pipe.queuedBytes > 0);
+    },
     next: (maxBytes) => {
       if (isOver) return undefined;
       // Pipes take turns: one that is always full must not hold up the other.
@@ -242,6 +254,7 @@ export function createChannel(options: ChannelOptions, link: ChannelLink): Sessi
         const taken = pipe?.take(maxBytes);
         if (name === undefined || pipe === undefined || taken === undefined) continue;
         turn += step + 1;
+        sentMs = link.now().nowMs;
         if (taken !== "fin") return { pipe: name, bytes: taken.bytes };
         queueMicrotask(settle);
         return finBody(name, pipe.total);

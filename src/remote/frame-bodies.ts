@@ -15,8 +15,10 @@ import {
   ResizeSchema,
   SignalSchema,
   StopSchema,
+  VitalsSchema,
 } from "../contract/proto/sluice/router/v1/frame_pb.js";
 import { type FrameBody, type PipeName, pipeOf } from "./frame.ts";
+import type { EndVitals } from "./vitals.ts";
 
 /** Bodies of frames, made of plain values. Lengths and totals are numbers here, 64 bits on the wire. */
 
@@ -83,8 +85,16 @@ export function pingBody(id: number): FrameBody {
   return { case: "ping", value: create(PingSchema, { id: BigInt(id) }) };
 }
 
-export function pongBody(id: bigint): FrameBody {
-  return { case: "pong", value: create(PongSchema, { id }) };
+export function pongBody(id: bigint, vitals: EndVitals): FrameBody {
+  const whole = (value: number) => BigInt(Math.max(0, Math.round(value)));
+  const { queuedBytes, unackedBytes, heldBytes, heldMs } = vitals;
+  const told = create(VitalsSchema, {
+    queuedBytes: whole(queuedBytes),
+    unackedBytes: whole(unackedBytes),
+    heldBytes: whole(heldBytes),
+    heldMs: whole(heldMs),
+  });
+  return { case: "pong", value: create(PongSchema, { id, vitals: told }) };
 }
 
 /** Without a problem it is as it should be. */

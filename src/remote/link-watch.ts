@@ -9,6 +9,10 @@ export interface LinkWatch {
   /** Anything at all has come. */
   heard(): void;
   answered(id: number): void;
+  /** Asks at once whether the other end is there; gives what `answered` is told with. */
+  ask(): number;
+  /** Since anything at all has come on this carrier. */
+  readonly silentMs: number;
   stop(): void;
 }
 
@@ -43,6 +47,7 @@ export function createLinkWatch({ clock, ping, isBusy, onDead }: LinkWatchDeps):
     pingedMs = nowMs;
     asked = { id: nextId++, atMs: nowMs };
     ping(asked.id);
+    return asked.id;
   };
   const look = () => {
     timer = clock.timer(TICK_MS, look);
@@ -88,6 +93,10 @@ export function createLinkWatch({ clock, ping, isBusy, onDead }: LinkWatchDeps):
       if (asked?.id !== id) return;
       const tookMs = clock.monotonicMs() - asked.atMs;
       rttMs = Math.min(rttMs ?? tookMs, tookMs);
+    },
+    ask: () => ask(clock.monotonicMs()),
+    get silentMs() {
+      return clock.monotonicMs() - heardMs;
     },
     stop,
   };

@@ -9,6 +9,12 @@ export interface PipeReader {
   readonly total: number;
   readonly digest: PipeDigest | undefined;
   readonly isEnded: boolean;
+  /** Received, and not taken by whoever reads. */
+  readonly heldBytes: number;
+  /** Monotonic: when something was last taken of what was held, or began to be held. */
+  readonly progressMs: number;
+  /** Monotonic: when bytes last came; `undefined`: never. */
+  readonly receivedMs: number | undefined;
   /** Throws `invalid`: the sender has gone further than its credit. */
   push(pieces: readonly Uint8Array[], length: number): void;
   /** Throws `invalid`: what arrived is not what was sent. */
@@ -34,9 +40,16 @@ export function createPipeReader({ hasDigest }: { readonly hasDigest: boolean },
   let total = 0;
   let isWanted = false;
   let isEnded = false;
+  let passedOn = 0;
+  let progressMs = 0;
+  let receivedMs: number | undefined;
 
+  const heldBytes = () => (stream.destroyed ? 0 : total - passedOn + stream.readableLength);
   const consumed = (bytes: number) => {
-    const upTo = window.consumed(bytes, deps.now());
+    const now = deps.now();
+    passedOn += bytes;
+    progressMs = now.nowMs;
+    const upTo = window.consumed(bytes, now);
     if (upTo !== undefined && !isEnded) deps.onGrant(upTo);
   };
   const flush = () => {
@@ -84,6 +97,9 @@ export function createPipeReader({ hasDigest }: { readonly hasDigest: boolean },
       if (!window.received(length)) {
         throw new AppError("invalid", `bytes came beyond the credit of ${window.grantedTo}`);
       }
+      const { nowMs } = deps.now();
+      receivedMs = nowMs;
+      if (heldBytes() === 0) progressMs = nowMs;
       total += length;
       if (digest !== undefined) for (const piece of pieces) digest.add(piece);
       // Whoever has gone needs no more; what was on its way is let through, so that the sender can say its end.
@@ -93,6 +109,15 @@ export function createPipeReader({ hasDigest }: { readonly hasDigest: boolean },
       }
       for (const piece of pieces) held.push(piece);
       flush();
+    },
+    get heldBytes() {
+      return heldBytes();
+    },
+    get progressMs() {
+      return progressMs;
+    },
+    get receivedMs() {
+      return receivedMs;
     },
     end: (sent) => {
       if (sent !== total) throw new AppError("invalid", `a pipe ended after ${sent} bytes, and ${total} arrived`);

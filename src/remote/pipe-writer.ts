@@ -13,6 +13,10 @@ export interface PipeWriter {
   readonly isFinished: boolean;
   /** Bytes that have gone. */
   readonly total: number;
+  /** Written, and not gone. */
+  readonly queuedBytes: number;
+  /** How much more the reader lets come. */
+  readonly creditBytes: number;
   readonly digest: PipeDigest | undefined;
   /** The next bytes that go, or the end; `undefined`: nothing can. */
   take(maxBytes: number): { readonly bytes: Uint8Array } | "fin" | undefined;
@@ -38,18 +42,22 @@ export function createPipeWriter(
   let isStopped = false;
   let grantedTo = first;
   let total = 0;
+  /** Of what the stream still counts as written and not gone. */
+  let goneOfBatch = 0;
 
   const queue = (chunks: Uint8Array[], done: () => void) => {
     if (isStopped) return done();
     pending = chunks;
     index = 0;
     offset = 0;
+    goneOfBatch = 0;
     onTaken = done;
     onReady();
   };
   const settle = () => {
     const done = onTaken;
     pending = [];
+    goneOfBatch = 0;
     onTaken = undefined;
     done?.();
   };
@@ -87,6 +95,12 @@ export function createPipeWriter(
     get total() {
       return total;
     },
+    get queuedBytes() {
+      return isStopped || stream.destroyed ? 0 : stream.writableLength - goneOfBatch;
+    },
+    get creditBytes() {
+      return grantedTo - total;
+    },
     digest,
     take: (maxBytes) => {
       const chunk = pending[index];
@@ -102,6 +116,7 @@ export function createPipeWriter(
       const bytes = chunk.subarray(offset, offset + size);
       offset += size;
       total += size;
+      goneOfBatch += size;
       digest?.add(bytes);
       if (offset === chunk.length) {
         index += 1;

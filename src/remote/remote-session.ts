@@ -16,6 +16,7 @@ import { createLinkWatch } from "./link-watch.ts";
 import { fromOpen, type OpenWhat, toOpen } from "./open-what.ts";
 import { WINDOW_LIMITS, type WindowLedger } from "./receive-window.ts";
 import { createSendQueue } from "./send-queue.ts";
+import { type ChannelVitals, type EndVitals, endVitals } from "./vitals.ts";
 
 /**
  * One end of a remote session. It lives longer than any connection: what was sent and not acknowledged is sent again on the next
@@ -38,6 +39,29 @@ export interface RemoteSession {
   /** Monotonic: when anything but the link's own frames was last sent or received. */
   readonly lastActivityMs: number;
   stats(): SessionStats;
+  /** How it stands at this moment, for whoever looks for what holds it up. */
+  vitals(): SessionVitals;
+  /**
+   * Asks the other end at once. Resolves with its answer, which a foreign one gives without `vitals`; `undefined`: there is no link, or it
+   * ended before. Waits as long as the link lasts.
+   */
+  probe(): Promise<ProbeAnswer | undefined>;
+}
+
+export interface SessionVitals extends EndVitals {
+  /** An other end has said hello on this carrier. */
+  readonly hasLink: boolean;
+  /** Since anything at all came from the other end. */
+  readonly silentMs: number;
+  readonly limitBytes: number;
+  /** Since the other end had something new; absent: nothing was ever acknowledged. */
+  readonly ackedMs?: number | undefined;
+  readonly channels: readonly ChannelVitals[];
+}
+
+export interface ProbeAnswer {
+  readonly tookMs: number;
+  readonly vitals: EndVitals | undefined;
 }
 
 export interface SessionEnd {
@@ -52,6 +76,10 @@ export interface SessionStats {
   readonly receivedBytes: number;
   readonly unackedBytes: number;
   readonly openChannels: number;
+  /** Something could go, and waits because as much is under way as the link carries. */
+  readonly isFlightFull: boolean;
+  /** Something could go, and waits because the other end lets no more come of it. */
+  readonly isCreditShort: boolean;
 }
 
 export interface RemoteSessionDeps {
@@ -92,6 +120,7 @@ export function createRemoteSession(
   let isFull = false;
   let over: SessionEnd | undefined;
   let lastActivityMs = clock.monotonicMs();
+  const probes = new Map<number, (vitals: EndVitals | undefined) => void>();
 
   const active = () => {
     lastActivityMs = clock.monotonicMs();
@@ -110,6 +139,7 @@ export function createRemoteSession(
   const leave = () => {
     const left = lap;
     lap = undefined;
+    for (const settle of [...probes.values()]) settle(undefined);
     isGreeted = false;
     queue.shut();
     watch.stop();
@@ -204,10 +234,23 @@ export function createRemoteSession(
     }
   };
 
+  const channelsNow = () => [...channels.values()].map((channel) => channel.vitals());
+  const vitalsOf = () => endVitals(channelsNow(), queue.unackedBytes);
+  const onPong = ({ id, vitals }: Extract<FrameBody, { case: "pong" }>["value"]) => {
+    watch.answered(Number(id));
+    probes.get(Number(id))?.(
+      vitals && {
+        queuedBytes: Number(vitals.queuedBytes),
+        unackedBytes: Number(vitals.unackedBytes),
+        heldBytes: Number(vitals.heldBytes),
+        heldMs: Number(vitals.heldMs),
+      },
+    );
+  };
   const isLinkFrame = (body: FrameBody): boolean => {
     if (body.case === "ack") queue.acknowledged(Number(body.value.received));
-    else if (body.case === "ping") link(pongBody(body.value.id));
-    else if (body.case === "pong") watch.answered(Number(body.value.id));
+    else if (body.case === "ping") link(pongBody(body.value.id, vitalsOf()));
+    else if (body.case === "pong") onPong(body.value);
     else return body.case === "hello";
     return true;
   };
@@ -314,6 +357,31 @@ export function createRemoteSession(
       receivedBytes,
       unackedBytes: queue.unackedBytes,
       openChannels: channels.size,
+      isFlightFull: queue.isFlightFull,
+      isCreditShort: [...channels.values()].some((channel) => channel.isCreditShort),
     }),
+    vitals: () => {
+      const all = channelsNow();
+      return {
+        ...endVitals(all, queue.unackedBytes),
+        hasLink: lap !== undefined && isGreeted,
+        silentMs: watch.silentMs,
+        limitBytes: queue.capBytes,
+        ...(queue.ackedMs === undefined ? {} : { ackedMs: clock.monotonicMs() - queue.ackedMs }),
+        channels: all,
+      };
+    },
+    probe: () => {
+      if (lap === undefined || !isGreeted) return Promise.resolve(undefined);
+      const askedMs = clock.monotonicMs();
+      const mine = lap;
+      return new Promise((resolve) => {
+        const id = watch.ask();
+        probes.set(id, (vitals) => {
+          probes.delete(id);
+          resolve(lap === mine ? { tookMs: clock.monotonicMs() - askedMs, vitals } : undefined);
+        });
+      });
+    },
   };
 }

@@ -9,6 +9,12 @@ import { createOutbox } from "./outbox.ts";
 export interface SendQueue {
   readonly unackedBytes: number;
   readonly sentBytes: number;
+  /** As much is under way as the link carries, and more could go. */
+  readonly isFlightFull: boolean;
+  /** How much may be under way. */
+  readonly capBytes: number;
+  /** Monotonic: when the other end last had something new; `undefined`: never. */
+  readonly ackedMs: number | undefined;
   /** Goes before all bytes of pipes. */
   control(channel: number, body: FrameBody): void;
   /** It has bytes to send: channels take turns. */
@@ -36,6 +42,7 @@ export function createSendQueue({ clock, onSent }: { readonly clock: Clock; read
   let isFull = false;
   let isPumping = false;
   let sentBytes = 0;
+  let ackedMs: number | undefined;
 
   const put = (frame: readonly Uint8Array[]) => {
     governor.sent(sizeOf(frame), clock.monotonicMs());
@@ -98,6 +105,15 @@ export function createSendQueue({ clock, onSent }: { readonly clock: Clock; read
     get sentBytes() {
       return sentBytes;
     },
+    get isFlightFull() {
+      return ring.length > 0 && (isFull || outbox.unackedBytes >= governor.capBytes);
+    },
+    get capBytes() {
+      return governor.capBytes;
+    },
+    get ackedMs() {
+      return ackedMs;
+    },
     control: (channel, body) => {
       control.push({ channel, body });
       pump();
@@ -132,7 +148,10 @@ export function createSendQueue({ clock, onSent }: { readonly clock: Clock; read
       if (bytes === undefined) {
         throw new AppError("invalid", `ack: given ${received}; allowed: up to ${outbox.nextSeq - 1}, what was sent`);
       }
-      if (bytes > 0) governor.acknowledged(bytes, clock.monotonicMs());
+      if (bytes > 0) {
+        ackedMs = clock.monotonicMs();
+        governor.acknowledged(bytes, ackedMs);
+      }
       pump();
     },
   };

@@ -11,11 +11,12 @@ import {
   type RouterBeat,
   type RouterBeatAnswer,
   type RouterChange,
+  type RouterFigure,
   routerBeatAnswerSchema,
   type TicketKey,
   ticketKeysSchema,
 } from "../contract/fleet/router.ts";
-import type { Router, RouterEvent, TicketKeys } from "./router.ts";
+import type { Router, RouterEvent, RouterSession, TicketKeys } from "./router.ts";
 
 /** What a router of its own and its hub tell each other: who is here, what becomes of sessions, keys of tickets. */
 export interface HubBeat extends Service {
@@ -91,7 +92,7 @@ export function createHubBeat(
       sessions: router()
         .list()
         .filter(({ state }) => state === "open")
-        .map(({ id, bytesToBox, bytesFromBox }) => ({ id, bytesToBox, bytesFromBox })),
+        .map(figureOf),
       changes: sent,
     };
     const call = { method: "POST", path: "/v1/routers", body } as const;
@@ -155,5 +156,18 @@ export function createHubBeat(
         rest.abort();
       }
     },
+  };
+}
+
+function figureOf(session: RouterSession): RouterFigure {
+  const { id, bytesToBox, bytesFromBox } = session;
+  return {
+    id,
+    bytesToBox,
+    bytesFromBox,
+    boxStalledMs: Math.round(session.boxStalledMs),
+    operatorStalledMs: Math.round(session.operatorStalledMs),
+    boxQuietMs: Math.round(session.boxQuietMs),
+    operatorQuietMs: Math.round(session.operatorQuietMs),
   };
 }

@@ -58,6 +58,7 @@ interface Side<Port> {
   readonly client: string;
   readonly joinedAtMs: number;
   saidWaitingAtMs: number;
+  heardAtMs: number;
   isDone: boolean;
 }
 
@@ -114,6 +115,8 @@ export function createPairing<Port extends SidePort<Port>>(
       bytesFromBox: session.bytesFrom.box,
       boxStalledMs: session.sides.box?.port.stalledMs() ?? 0,
       operatorStalledMs: session.sides.operator?.port.stalledMs() ?? 0,
+      boxQuietMs: nowMs - (session.sides.box?.heardAtMs ?? nowMs),
+      operatorQuietMs: nowMs - (session.sides.operator?.heardAtMs ?? nowMs),
     };
   };
 
@@ -205,7 +208,8 @@ export function createPairing<Port extends SidePort<Port>>(
       relayed: (bytes, isActivity) => {
         session.bytesFrom[side.name] += bytes;
         counters.relayed(side.name === "operator" ? "to_box" : "from_box", bytes);
-        if (isActivity) session.activeAtMs = clock.monotonicMs();
+        side.heardAtMs = clock.monotonicMs();
+        if (isActivity) session.activeAtMs = side.heardAtMs;
       },
       done: () => {
         if (!isMember()) return;
@@ -269,7 +273,15 @@ export function createPairing<Port extends SidePort<Port>>(
       const session = sessions.get(claims.sid) ?? create(claims);
       session.idleMs = Math.min(session.idleMs, claims.idle * 1000);
       session.endsAtMs = Math.min(session.endsAtMs, nowMs + claims.max * 1000);
-      const side: Side<Port> = { name, port, client, joinedAtMs: nowMs, saidWaitingAtMs: nowMs, isDone: false };
+      const side: Side<Port> = {
+        name,
+        port,
+        client,
+        joinedAtMs: nowMs,
+        saidWaitingAtMs: nowMs,
+        heardAtMs: nowMs,
+        isDone: false,
+      };
       session.sides[name] = side;
       const { operator, box } = session.sides;
       if (operator !== undefined && box !== undefined) {

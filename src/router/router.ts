@@ -49,6 +49,9 @@ export interface RouterSession {
   /** How long the box, or the operator's program, has not read what waits for it; 0: it reads. */
   readonly boxStalledMs: number;
   readonly operatorStalledMs: number;
+  /** Since the box, or the operator's program, last said anything at all; 0: it is not here. */
+  readonly boxQuietMs: number;
+  readonly operatorQuietMs: number;
 }
 
 export type RouterEvent =

@@ -2,6 +2,7 @@ import { AppError, messageOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { type Service, untilAborted } from "../../base/service.ts";
 import { createTurns } from "../../base/turns.ts";
+import { remoteWhyArgsSchema } from "../../contract/remote/box-why.ts";
 import { describeMasked } from "../../contract/remote/mask-operation.ts";
 import { type RemoteOffer, remoteOfferSchema } from "../../contract/remote/offer.ts";
 import { type RemoteAbility, type RemotePolicy, remoteAbilities } from "../../contract/remote/remote-policy.ts";
@@ -28,6 +29,11 @@ export interface RemoteAccess extends Service {
    * `refused`, `unsupported`, `not-found`, `conflict` (the session is lost), `unavailable`, `exhausted`.
    */
   offer(args: Readonly<Record<string, unknown>>): Promise<string>;
+  /**
+   * The command `remote-why`: resolves with how a session stands here, as JSON (`contract/remote/box-why.ts`). Rejects with `invalid`,
+   * `not-found`, `unavailable`, `timeout`.
+   */
+  why(args: Readonly<Record<string, unknown>>): Promise<string>;
   readonly abilities: readonly RemoteAbility[];
 }
 
@@ -95,6 +101,14 @@ export function createRemoteAccess(deps: RemoteAccessDeps): RemoteAccess {
         log.warn(`${what}: ${messageOf(thrown)}`);
         throw thrown;
       }
+    },
+    why: async (args) => {
+      const parsed = remoteWhyArgsSchema.safeParse(args);
+      if (!parsed.success) throw new AppError("invalid", "session: it is missing, or no id of a session");
+      const { session } = parsed.data;
+      const holder = await holderOf(session);
+      if (holder === undefined) throw new AppError("not-found", `this box holds no session ${session}`);
+      return JSON.stringify((await holder.call({ call: "why", session })).why);
     },
     run: async (signal) => {
       await holders.drainOthers();

@@ -1,12 +1,11 @@
 import { Command, Option } from "commander";
-import type { HubClient } from "../../client/hub-client.ts";
 import { REMOTE_STATES, type RemoteView } from "../../contract/fleet/remote.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
-import { findBox, notOne, orNothing } from "../find-box.ts";
+import { findBox, orNothing } from "../find-box.ts";
+import { findRemote } from "../find-remote.ts";
 import { addHubFlags, type HubFlags, openHub } from "../hub-session.ts";
 import { collect, printJson } from "../output.ts";
 import { renderRemote, renderRemotes } from "../remote-views.ts";
-import { resolveName } from "../resolve-name.ts";
 import { show, type WatchFlags } from "../show.ts";
 
 interface ListFlags extends WatchFlags {
@@ -69,17 +68,4 @@ export async function runRemoteKill(
   if (flags.json === true) printJson(io, { items: found.map(({ id, box }) => ({ id, box, ended: true })) });
   else io.write(found.map(({ id, box }) => `remote session ${id} to ${box} is ended\n`).join(""));
   return 0;
-}
-
-async function findRemote(hub: HubClient, given: string, signal: AbortSignal): Promise<RemoteView> {
-  const exact = await hub.remote.get(given, signal).catch(orNothing);
-  if (exact !== undefined) return exact;
-  const remotes = await collect(hub.remote.list({}, signal));
-  const resolution = resolveName(
-    given,
-    remotes.map((remote) => ({ id: remote.id, name: undefined, remote })),
-  );
-  if (resolution.kind === "found") return resolution.item.remote;
-  const candidates = resolution.kind === "several" ? resolution.candidates : [];
-  throw notOne("remote session", given, candidates, "sluice remote ls shows all");
 }

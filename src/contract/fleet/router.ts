@@ -40,6 +40,12 @@ export const routerFigureSchema = z.object({
   /** Since this pair has met. */
   bytesToBox: countSchema,
   bytesFromBox: countSchema,
+  /** How long the box, or the operator's program, has not read what waits for it; 0: it reads. Absent: an earlier router. */
+  boxStalledMs: countSchema.optional(),
+  operatorStalledMs: countSchema.optional(),
+  /** Since it last said anything at all. */
+  boxQuietMs: countSchema.optional(),
+  operatorQuietMs: countSchema.optional(),
 });
 export type RouterFigure = z.output<typeof routerFigureSchema>;
 

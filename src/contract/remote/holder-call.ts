@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { boxWhySchema } from "./box-why.ts";
 import { remoteOfferSchema } from "./offer.ts";
 import { remoteGrantSchema } from "./remote-grant.ts";
 
@@ -14,6 +15,8 @@ export const holderCallSchema = z.discriminatedUnion("call", [
     isKnown: z.boolean(),
   }),
   z.object({ call: z.literal("status") }),
+  /** How a session stands: it looks on for a moment. */
+  z.object({ call: z.literal("why"), session: z.string() }),
   /** Take no new session, and end with the last one. */
   z.object({ call: z.literal("drain") }),
   z.object({ call: z.literal("end"), session: z.string(), reason: z.string() }),
@@ -34,6 +37,7 @@ export const holderAnswerSchema = z.object({
   /** Absent: it was done. */
   error: z.object({ code: z.string(), message: z.string() }).optional(),
   text: z.string().optional(),
+  why: boxWhySchema.optional(),
   status: z.object({ version: z.string(), pid: z.int(), sessions: z.array(heldSessionSchema) }).optional(),
 });
 export type HolderAnswer = z.output<typeof holderAnswerSchema>;

@@ -26,6 +26,7 @@ const EXPECTED: Readonly<Record<string, Route["access"]>> = {
   "POST /v1/remote/{id}/rejoin": "operator",
   "GET /v1/remote": "operator",
   "GET /v1/remote/{id}": "operator",
+  "GET /v1/remote/{id}/why": "operator",
   "DELETE /v1/remote/{id}": "operator",
   "GET /v1/whoami": "viewer",
   "GET /v1/overview": "viewer",

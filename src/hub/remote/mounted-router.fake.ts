@@ -21,6 +21,11 @@ export interface FakeRouterMaker {
   readonly made: () => FakeRouter;
 }
 
+const NEW_SESSION: Omit<MountedSession, "id"> = {
+  ...{ ageMs: 1, bytesToBox: 0, bytesFromBox: 0, sides: ["operator", "box"] },
+  ...{ boxStalledMs: 0, operatorStalledMs: 0, boxQuietMs: 0, operatorQuietMs: 0 },
+};
+
 export function fakeRouter(): FakeRouterMaker {
   let made: FakeRouter | undefined;
   return {
@@ -28,7 +33,7 @@ export function fakeRouter(): FakeRouterMaker {
       const sessions = new Map<string, MountedSession>();
       const state = { isDraining: false };
       const sessionOf = (sessionId: string): MountedSession =>
-        sessions.get(sessionId) ?? { id: sessionId, ageMs: 1, bytesToBox: 0, bytesFromBox: 0 };
+        sessions.get(sessionId) ?? { ...NEW_SESSION, id: sessionId };
       const terminated: FakeRouter["terminated"] = [];
       const served: Duplex[] = [];
       made = {

@@ -20,6 +20,14 @@ export interface MountedSession {
   readonly ageMs: number;
   readonly bytesToBox: number;
   readonly bytesFromBox: number;
+  /** Sides that are here. */
+  readonly sides: readonly ("operator" | "box")[];
+  /** How long the box, or the operator's program, has not read what waits for it; 0: it reads. */
+  readonly boxStalledMs: number;
+  readonly operatorStalledMs: number;
+  /** Since it last said anything at all. */
+  readonly boxQuietMs: number;
+  readonly operatorQuietMs: number;
 }
 
 export type MountedEvent =

@@ -14,6 +14,7 @@ import { createRemoteKeeper } from "./remote-keeper.ts";
 import type { RemoteOptions } from "./remote-options.ts";
 import type { Remote } from "./remote-record.ts";
 import { createRemoteRoutes } from "./remote-routes.ts";
+import { createRemoteWhy } from "./remote-why.ts";
 import { createRouterBook } from "./router-book.ts";
 import { createRouterNews } from "./router-news.ts";
 import { createRouterRoutes } from "./router-routes.ts";
@@ -90,6 +91,7 @@ export function createRemoteParts(options: RemotePartsOptions, deps: RemoteParts
   const feed = createOwnRouterFeed({ router, news, ends, clock, log });
   const admissions = createRemoteAdmissions({ context, options, book, keys, routers, presence });
 
+  const why = createRemoteWhy({ context, book, presence, router });
   const { mode = "off", directory } = options.recordings ?? {};
   const recordings = directory === undefined ? undefined : createRecordings(directory, { clock });
   const terminals = createTerminals({ context, admissions, book, router, mode, recordings });
@@ -124,8 +126,8 @@ export function createRemoteParts(options: RemotePartsOptions, deps: RemoteParts
 
   return {
     routes: [
-      ...createRemoteRoutes({ book, admissions, current }),
-      ...createRouterRoutes(context, { keys, routers, news, ends }),
+      ...createRemoteRoutes({ book, admissions, why, current }),
+      ...createRouterRoutes(context, { keys, routers, news, ends, why }),
       createTerminalRoute({ context, authenticator: deps.authenticator, terminals }),
       ...createRecordingRoutes(context, { mode, directory }),
     ],

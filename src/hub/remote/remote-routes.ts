@@ -8,22 +8,25 @@ import {
   remotePathSchema,
   remoteViewSchema,
 } from "../../contract/fleet/remote.ts";
+import { remoteWhyViewSchema } from "../../contract/fleet/remote-why.ts";
 import { choosePage } from "../fleet/fleet-pages.ts";
 import { actorOf } from "../fleet/write-of.ts";
 import { type Call, type Route, route } from "../http/route.ts";
 import type { AskedBy, RemoteAdmissions } from "./remote-admission.ts";
 import type { RemoteBook } from "./remote-book.ts";
 import { type Remote, remoteView } from "./remote-record.ts";
+import type { RemoteWhy } from "./remote-why.ts";
 
 export interface RemoteRoutesDeps {
   readonly book: RemoteBook;
   readonly admissions: RemoteAdmissions;
+  readonly why: RemoteWhy;
   /** With what this hub's own router tells of it at this moment. */
   readonly current: (remote: Remote) => Remote;
 }
 
 /** Shells, commands, forwards and rsync on boxes. */
-export function createRemoteRoutes({ book, admissions, current }: RemoteRoutesDeps): readonly Route[] {
+export function createRemoteRoutes({ book, admissions, why, current }: RemoteRoutesDeps): readonly Route[] {
   const view = (remote: Remote) => remoteView(current(remote));
   return [
     route({
@@ -73,6 +76,16 @@ export function createRemoteRoutes({ book, admissions, current }: RemoteRoutesDe
       params: remotePathSchema,
       answer: remoteViewSchema,
       handle: async ({ params }) => view(await book.get(params.id)),
+    }),
+    route({
+      method: "GET",
+      path: "/v1/remote/{id}/why",
+      access: "operator",
+      summary:
+        "What holds a remote session up: one verdict, with what its box, its operator's end and its router know; takes seconds",
+      params: remotePathSchema,
+      answer: remoteWhyViewSchema,
+      handle: ({ params }) => why.of(params.id),
     }),
     route({
       method: "DELETE",

@@ -13,6 +13,7 @@ import { type Route, route } from "../http/route.ts";
 import type { HubContext } from "../hub-context.ts";
 import { notFound } from "../store/store-error.ts";
 import type { RecentEnds } from "./recent-ends.ts";
+import type { RemoteWhy } from "./remote-why.ts";
 import type { RouterBook } from "./router-book.ts";
 import type { RouterNews } from "./router-news.ts";
 import type { TicketKeys } from "./ticket-keys.ts";
@@ -22,6 +23,7 @@ export interface RouterRoutesDeps {
   readonly routers: RouterBook;
   readonly news: RouterNews;
   readonly ends: RecentEnds;
+  readonly why: Pick<RemoteWhy, "heard">;
 }
 
 const MAX_BEAT_BYTES = 2 * 1024 * 1024;
@@ -29,7 +31,7 @@ const MAX_BEAT_BYTES = 2 * 1024 * 1024;
 /** What routers of their own and their hub tell each other. */
 export function createRouterRoutes(
   { clock }: Pick<HubContext, "clock">,
-  { keys, routers, news, ends }: RouterRoutesDeps,
+  { keys, routers, news, ends, why }: RouterRoutesDeps,
 ): readonly Route[] {
   return [
     route({
@@ -45,6 +47,7 @@ export function createRouterRoutes(
         const { changes, sessions, ...router } = body;
         const by = { tokenId: caller.tokenId, isAdmin: caller.role === "admin" };
         await routers.heard({ ...router, sessions: sessions.length }, by);
+        why.heard(body.id, sessions);
         await news.take(body.id, { changes, sessions });
         return { beatSeconds: ROUTER_BEAT_SECONDS, keys: [...(await keys.list())], ended: [...ends.of(body.id)] };
       },

@@ -758,6 +758,13 @@ export declare type Pong = Message<"sluice.router.v1.Pong"> & {
    * @generated from field: uint64 id = 1;
    */
   id: bigint;
+
+  /**
+   * Absent: this end does not tell.
+   *
+   * @generated from field: sluice.router.v1.Vitals vitals = 2;
+   */
+  vitals?: Vitals | undefined;
 };
 
 /**
@@ -765,6 +772,47 @@ export declare type Pong = Message<"sluice.router.v1.Pong"> & {
  * Use `create(PongSchema)` to create a new message.
  */
 export declare const PongSchema: GenMessage<Pong>;
+
+/**
+ * How an end stands, over all channels: for whoever looks for what holds a session up.
+ *
+ * @generated from message sluice.router.v1.Vitals
+ */
+export declare type Vitals = Message<"sluice.router.v1.Vitals"> & {
+  /**
+   * Given to send, and waiting for credit, for its turn or for the link.
+   *
+   * @generated from field: uint64 queued_bytes = 1;
+   */
+  queuedBytes: bigint;
+
+  /**
+   * Sent and not acknowledged.
+   *
+   * @generated from field: uint64 unacked_bytes = 2;
+   */
+  unackedBytes: bigint;
+
+  /**
+   * Received and not taken by whoever reads here.
+   *
+   * @generated from field: uint64 held_bytes = 3;
+   */
+  heldBytes: bigint;
+
+  /**
+   * How long nothing of it was taken; 0: nothing is held.
+   *
+   * @generated from field: uint64 held_ms = 4;
+   */
+  heldMs: bigint;
+};
+
+/**
+ * Describes the message sluice.router.v1.Vitals.
+ * Use `create(VitalsSchema)` to create a new message.
+ */
+export declare const VitalsSchema: GenMessage<Vitals>;
 
 /**
  * The session is over for the end that says it; the other answers in kind.
