@@ -10,8 +10,11 @@ import type { WriteContext } from "../store/write-context.ts";
 
 /** Where the ends of sessions can meet: this hub's own router, and those that have said that they are there. */
 export interface RouterBook {
-  /** For a new attempt, as each end reaches it. `unavailable`: there is none. */
-  choose(origin: string): { readonly operator: RouterAddress; readonly box: RouterAddress };
+  /**
+   * For a new attempt, as each end reaches it. `avoid`: where the one before it failed; a router that is dead is in the book until it
+   * was not heard for a while. `unavailable`: there is none.
+   */
+  choose(origin: string, avoid?: string): { readonly operator: RouterAddress; readonly box: RouterAddress };
   /** Whether sessions at this router may still be together there. */
   isLive(id: string): boolean;
   /** A router of its own has said that it is there. `conflict`: the id is another's. */
@@ -86,14 +89,17 @@ export function createRouterBook(
   };
 
   return {
-    choose: (origin) => {
+    choose: (origin, avoid) => {
       if (own !== undefined && !own.isDraining()) {
         const box = { id: own.id, url: own.url() };
         return { operator: own.isOnly ? { id: own.id, url: origin } : box, box };
       }
       const [best] = [...routers]
         .filter(([, one]) => one.tokenId !== undefined && !one.draining && isHeard(one))
-        .sort(([, one], [, other]) => one.sessions - other.sessions);
+        .sort(
+          ([id, one], [otherId, other]) =>
+            Number(id === avoid) - Number(otherId === avoid) || one.sessions - other.sessions,
+        );
       if (best === undefined) {
         throw new AppError(
           "unavailable",
@@ -103,7 +109,10 @@ export function createRouterBook(
           { retryAfterMs: 1000 },
         );
       }
-      const [id, { url, ca }] = best;
+      const [id, record] = best;
+      const { url, ca } = record;
+      // It will say so itself, but not before the next one is to be sent somewhere.
+      record.sessions += 1;
       const address = { id, url, ...(ca === undefined ? {} : { ca }) };
       return { operator: address, box: address };
     },
@@ -174,7 +183,10 @@ export function createRouterBook(
       const found = new Map<string, RouterRecord>();
       for await (const object of everyItem((page) => store.objects.list(ROUTER_KIND, page))) {
         const router = toRouter(object);
-        if (router !== undefined) found.set(object.id, router);
+        if (router === undefined) continue;
+        const held = routers.get(object.id);
+        // Between two writes the count is here alone.
+        found.set(object.id, held?.heardMs === router.heardMs ? { ...router, sessions: held.sessions } : router);
       }
       const nowMs = clock.wallMs();
       for (const [id, { heardMs }] of found) {
