@@ -17,6 +17,7 @@ import { createLinkWatch } from "./link-watch.ts";
 import { fromOpen, type OpenWhat, toOpen } from "./open-what.ts";
 import { WINDOW_LIMITS, type WindowLedger } from "./receive-window.ts";
 import { createSendQueue } from "./send-queue.ts";
+import { SESSION_VERSION, wrongVersion } from "./session-version.ts";
 import { type ChannelVitals, type EndVitals, endVitals } from "./vitals.ts";
 
 /**
@@ -90,7 +91,6 @@ export interface RemoteSessionDeps {
   readonly ledger: WindowLedger;
 }
 
-const VERSION = 2;
 /** Of one session; more are refused. */
 export const MAX_CHANNELS = 4096;
 /** What is said and not acknowledged, beside bytes of pipes, which the flight bounds: an end that asks without end is not answered so. */
@@ -289,14 +289,7 @@ export function createRemoteSession(
   const greet = (frame: ControlFrame | DataFrame) => {
     if (!("body" in frame) || frame.body.case !== "hello") throw new AppError("invalid", "the first frame is no hello");
     const hello = frame.body.value;
-    if (hello.version !== VERSION) {
-      return lose(
-        new AppError(
-          "version",
-          `the other end speaks version ${hello.version} of sessions; allowed: ${VERSION}; upgrade the older of the two`,
-        ),
-      );
-    }
+    if (hello.version !== SESSION_VERSION) return lose(wrongVersion(hello.version));
     if (peer !== undefined && peer !== hello.incarnation) {
       return lose(new AppError("conflict", "the other end has lost its memory of this session"));
     }
@@ -344,7 +337,7 @@ export function createRemoteSession(
         },
       });
       watch.start();
-      link(helloBody({ version: VERSION, incarnation, received, program }));
+      link(helloBody({ version: SESSION_VERSION, incarnation, received, program }));
       // A box that was never heard has nothing to tell before it is asked; what it had all the same it knows by `seq`.
       isAhead = side === "operator" && peer === undefined;
       if (isAhead) queue.open(post, 0);
