@@ -231,7 +231,8 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
     requireOwner(held, by.caller);
     if (held.state === "ended") throw isOver(held);
     const [box, key] = await Promise.all([findBox(held.box, { field: "box", isNew: false }, store), keys.signing()]);
-    const router = routers.choose(by.origin);
+    // Where the ends did not meet before, that router may have died a moment ago.
+    const router = routers.choose(by.origin, held.state === "waiting" ? held.router : undefined);
     const nonce = newSecret().slice(0, 16);
     const remote = await book.change(id, (current) => {
       const attempt = current.attempt + 1;

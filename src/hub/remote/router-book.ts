@@ -10,8 +10,8 @@ import type { WriteContext } from "../store/write-context.ts";
 
 /** Where the ends of sessions can meet: this hub's own router, and those that have said that they are there. */
 export interface RouterBook {
-  /** For a new attempt, as each end reaches it. `unavailable`: there is none. */
-  choose(origin: string): { readonly operator: RouterAddress; readonly box: RouterAddress };
+  /** For a new attempt, as each end reaches it; `avoid` only where there is no other. `unavailable`: there is none. */
+  choose(origin: string, avoid?: string): { readonly operator: RouterAddress; readonly box: RouterAddress };
   /** Whether sessions at this router may still be together there. */
   isLive(id: string): boolean;
   /** A router of its own has said that it is there. `conflict`: the id is another's. */
@@ -86,14 +86,17 @@ export function createRouterBook(
   };
 
   return {
-    choose: (origin) => {
+    choose: (origin, avoid) => {
       if (own !== undefined && !own.isDraining()) {
         const box = { id: own.id, url: own.url() };
         return { operator: own.isOnly ? { id: own.id, url: origin } : box, box };
       }
       const [best] = [...routers]
         .filter(([, one]) => one.tokenId !== undefined && !one.draining && isHeard(one))
-        .sort(([, one], [, other]) => one.sessions - other.sessions);
+        .sort(
+          ([id, one], [otherId, other]) =>
+            Number(id === avoid) - Number(otherId === avoid) || one.sessions - other.sessions,
+        );
       if (best === undefined) {
         throw new AppError(
           "unavailable",
