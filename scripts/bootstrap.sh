@@ -92,6 +92,7 @@ debian_purpose() {
     systemd-container) echo "boots a throw-away machine with a real systemd, for tests that root runs" ;;
     redis-server) echo "the store of several hubs, which tests freeze and kill" ;;
     openssl) echo "makes certificates for tests" ;;
+    git | tmux | vim-tiny) echo "programs that tests run on boxes far away" ;;
     curl) echo "asks the agent's socket in tests" ;;
     dpkg) echo "writes the Debian package" ;;
     chromium) echo "a real browser for the tests of the pages" ;;
@@ -112,6 +113,7 @@ debian_has() {
     supervisor) command -v supervisord >/dev/null && return 0 ;;
     docker.io) [ -x /usr/sbin/dockerd ] || command -v dockerd >/dev/null && return 0 ;;
     runc) [ -x /usr/sbin/runc ] && return 0 ;;
+    vim-tiny) command -v vim >/dev/null && return 0 ;;
     *) command -v "$1" >/dev/null && return 0 ;;
   esac
   [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]

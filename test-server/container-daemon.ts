@@ -15,6 +15,8 @@ const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
 /** A real engine with all it keeps in a directory of its own: it can be frozen, killed and started again with the same files. */
 export interface ContainerDaemon extends AsyncDisposable {
   readonly socketPath: string;
+  /** Of Docker. */
+  readonly dataDirectory: string;
   /** An image with nothing in it: what runs is mounted from this machine's `/usr`. */
   readonly image: string;
   signal(name: NodeJS.Signals): void;
@@ -107,19 +109,25 @@ function refusalOf(program: string): string | undefined {
   return undefined;
 }
 
-export function startDocker(): Promise<ContainerDaemon> {
-  return startDaemon(DOCKER);
+/** `dataMebibytes`: all that it may keep, images and files of containers together; in memory. */
+export function startDocker({ dataMebibytes }: { readonly dataMebibytes?: number } = {}): Promise<ContainerDaemon> {
+  return startDaemon(DOCKER, dataMebibytes);
 }
 
 export function startPodman(): Promise<ContainerDaemon> {
   return startDaemon(PODMAN);
 }
 
-async function startDaemon(kind: Kind): Promise<ContainerDaemon> {
+async function startDaemon(kind: Kind, dataMebibytes?: number): Promise<ContainerDaemon> {
   const directory = await mkdtemp(join(tmpdir(), `sluice-${kind.program}-`));
   const socketPath = join(directory, "engine.sock");
   const forward = readFileSync(IP_FORWARD, "utf8");
   const command = kind.prepare(directory, socketPath);
+  const dataDirectory = join(directory, "data");
+  if (dataMebibytes !== undefined) {
+    mkdirSync(dataDirectory);
+    execFileSync("mount", ["-t", "tmpfs", "-o", `size=${dataMebibytes}m`, "tmpfs", dataDirectory]);
+  }
   const room = needsMountRoom() ? await openMountRoom(directory) : undefined;
   const logFile = join(directory, "daemon.log");
   let daemon: ChildProcess | undefined;
@@ -197,6 +205,7 @@ async function startDaemon(kind: Kind): Promise<ContainerDaemon> {
   }
   return {
     socketPath,
+    dataDirectory,
     image: kind.image,
     call,
     signal: (name) => void daemon?.kill(name),

@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { workloadPutSchema } from "../src/contract/fleet/expected-view.ts";
 import { sessionWishSchema } from "../src/contract/fleet/session.ts";
 import { tunnelCreateSchema } from "../src/contract/fleet/tunnel.ts";
+import { syncRequestSchema } from "../src/contract/transfer/sync-request.ts";
 import { workloadSchema } from "../src/contract/workload.ts";
 
 /** A module of the page, as the browser loads it. */
@@ -17,6 +18,8 @@ const { changesIn } = await load("changes.js");
 const { toTunnel } = await load("tunnel-form.js");
 const { splitWords, toSession } = await load("session-form.js");
 const { exitText, idleText, isOnLoopback, isWebAddress, portText, wakesText } = await load("session-text.js");
+const { toTransfer } = await load("transfer-form.js");
+const { amountText, shareOf } = await load("transfer-text.js");
 const { differencesOf, toWorkload, unshownOf } = await load("stream-form.js");
 const { unwellFirst } = await load("box-query.js");
 const { parseLabels, labelsText } = await load("labels.js");
@@ -346,4 +349,45 @@ test("a session's figures read as words, and an end for want of memory is named"
     "12 ms from frozen, 1 s from stopped",
   );
   expect(portText({ port: 80, hostPort: 8080, address: "10.0.0.1" })).toBe("port 8080 on 10.0.0.1 → 80/tcp");
+});
+
+test("a transfer's form becomes the request that the hub takes, without what was left empty", () => {
+  const form = new FormData();
+  for (const [name, value] of [
+    ["source_box", "north-1"],
+    ["source_path", " /srv/day 1 "],
+    ["destination_box", ""],
+    ["destination_path", "/archive"],
+    ["include", "*.mp4\n\n  a b,c.mkv "],
+    ["exclude", ""],
+    ["chunk_size_mb", "8"],
+    ["bandwidth_mbps", "much"],
+    ["verify", "full"],
+    ["priority", "low"],
+  ] as const)
+    form.set(name, value);
+  const wanted = {
+    source_box: "north-1",
+    source_path: "/srv/day 1",
+    destination_path: "/archive",
+    include: ["*.mp4", "a b,c.mkv"],
+    chunk_size_mb: 8,
+    bandwidth_mbps: "much",
+    verify: "full",
+    priority: "low",
+  };
+  expect(toTransfer(form)).toEqual(wanted);
+  expect(syncRequestSchema.safeParse({ ...wanted, bandwidth_mbps: 20 }).success).toBe(true);
+  expect(syncRequestSchema.safeParse(wanted).error?.issues[0]?.path).toEqual(["bandwidth_mbps"]);
+  form.set("delete_extraneous", "yes");
+  expect(toTransfer(form)).toMatchObject({ delete_extraneous: true });
+});
+
+test("a transfer's share is unknown until all is listed, and that of empty files is counted by files", () => {
+  const transfer = { state: "PROGRESS", transferred_bytes: 25, total_bytes: 100, files_done: 1, files_total: 2 };
+  expect(shareOf({ ...transfer, is_listed: true })).toBe(0.25);
+  expect(shareOf({ ...transfer, is_listed: false })).toBeUndefined();
+  expect(shareOf({ ...transfer, total_bytes: 0, is_listed: true })).toBe(0.5);
+  expect(shareOf({ ...transfer, state: "COMPLETED", is_listed: true })).toBe(1);
+  expect(amountText({ ...transfer, is_listed: false })).toBe("25 B of 100 B+");
 });

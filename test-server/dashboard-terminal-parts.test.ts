@@ -241,6 +241,14 @@ test("operations are called what the audit log calls them", () => {
         { protocol: "udp", host: "cam", from: 5, to: 9 },
       ],
     },
+    {
+      kind: "session",
+      session: "kiosk",
+      ports: [
+        { port: 80, protocol: "tcp" },
+        { port: 53, protocol: "udp" },
+      ],
+    },
     { kind: "rsync", argv: ["rsync", "--server", "."] },
   ].map((operation) => remoteOperationSchema.parse(operation));
   for (const operation of operations) expect(operationText(operation)).toBe(describeOperation(operation));

@@ -15,6 +15,8 @@ const KEEP_OUTPUT_CHARACTERS = 256 * 1024;
 export interface HubProcessOptions {
   /** Kept at the end; a fresh directory that is removed at the end unless given. */
   readonly dataDir?: string;
+  /** Address to listen on; 127.0.0.1 unless given. */
+  readonly host?: string;
   /** 0, or left out: a free one. */
   readonly port?: number;
   /** What enrolment tokens name as the hub's address; the hub's own unless given. */
@@ -48,7 +50,14 @@ export async function startHubProcess(options: HubProcessOptions = {}): Promise<
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), "sluice-hub-")));
   const { publicUrl, storeUrl, isBuilt = false } = options;
   const flags = [
-    ...["--server-listen", `127.0.0.1:${options.port ?? 0}`, "--tls-mode", "off", "--data-dir", dataDir],
+    ...[
+      "--server-listen",
+      `${options.host ?? "127.0.0.1"}:${options.port ?? 0}`,
+      "--tls-mode",
+      "off",
+      "--data-dir",
+      dataDir,
+    ],
     ...(publicUrl === undefined ? [] : ["--server-public-url", publicUrl]),
     ...(storeUrl === undefined ? [] : ["--store-url", storeUrl]),
     ...(options.flags ?? []),

@@ -11,7 +11,9 @@ export interface NetworkNamespace extends AsyncDisposable {
   readonly address: string;
   /** Everything that comes (`input`) or goes (`output`) there is lost without a word. */
   drop(hooks: readonly ("input" | "output")[]): void;
-  /** Ends `drop`. */
+  /** The same for all that comes or goes by the cable: the machine itself goes on. */
+  cut(): void;
+  /** Ends `drop` and `cut`. */
   heal(): void;
   /** Takes this machine's end of the cable out. */
   unplug(): void;
@@ -87,6 +89,16 @@ export function createNetworkNamespace(): NetworkNamespace {
       inside("nft", "add", "table", "inet", "t");
       for (const hook of hooks) {
         inside("nft", `add chain inet t ${hook} { type filter hook ${hook} priority 0; policy drop; }`);
+      }
+    },
+    cut: () => {
+      inside("nft", "add", "table", "inet", "t");
+      for (const [hook, word] of [
+        ["input", "iifname"],
+        ["output", "oifname"],
+      ]) {
+        inside("nft", `add chain inet t ${hook} { type filter hook ${hook} priority 0; }`);
+        inside("nft", `add rule inet t ${hook} ${word} != lo drop`);
       }
     },
     heal: () => inside("nft", "flush", "ruleset"),

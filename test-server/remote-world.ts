@@ -23,6 +23,10 @@ export interface RemoteWorld extends AsyncDisposable {
   readonly boxId: string;
   /** Of this test; goes with the world. */
   readonly directory: string;
+  /** What an operator's `sluice` needs to reach the hub. */
+  environment(): Readonly<Record<string, string>>;
+  /** Of the box. */
+  holderPids(): readonly number[];
   /** Starts `sluice ARGS` as an operator would. */
   start(args: readonly string[], env?: Readonly<Record<string, string>>): Running;
 }
@@ -39,42 +43,51 @@ export interface RunEnd {
 }
 
 export interface RemoteWorldOptions {
-  /** Beside those that allow its operators everything. */
-  readonly agentArguments?: readonly string[];
   /** Further flags of the hub. */
   readonly hubFlags?: readonly string[];
+  /** Address to listen on. */
+  readonly hubHost?: string;
+  /** Where the box lives. */
+  readonly namespace?: string;
+  /** Flags of the agent's policy after `--policy-remote-`, in place of one that allows everything. */
+  readonly policy?: Readonly<Record<string, string>>;
+  /** Beside those of the policy. */
+  readonly agentArguments?: readonly string[];
 }
 
-export async function createRemoteWorld({
-  agentArguments = [],
-  hubFlags = [],
-}: RemoteWorldOptions = {}): Promise<RemoteWorld> {
+export async function createRemoteWorld(options: RemoteWorldOptions = {}): Promise<RemoteWorld> {
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), "sluice-remote-"));
   stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
   const dataDir = join(directory, "hub");
-  let hub = await startHubProcess({ dataDir, flags: hubFlags });
+  const { hubHost = "127.0.0.1", hubFlags = [] } = options;
+  const hubOptions = { dataDir, host: hubHost, flags: hubFlags };
+  let hub = await startHubProcess(hubOptions);
   stack.defer(() => hub[Symbol.asyncDispose]());
-  const policy = {
+  const policy = options.policy ?? {
     operators: "*",
     commands: "*",
     directories: "/",
     forward: "*",
     rsync: `${directory}:rw`,
+    shell: "true",
     sessions: "app*",
   };
   const flags = Object.entries(policy).flatMap(([name, value]) => [`--policy-remote-${name}`, value]);
   // It outlives its agent by design: whoever made the world ends it.
   let stateDir = "";
-  stack.defer(() => endHolders(stateDir));
+  stack.defer(() => {
+    for (const pid of holdersOf(stateDir)) sendSignal(pid, "SIGKILL");
+  });
   const box = stack.use(
     await createAgentWorld({
       agentArguments: [
-        ...[...flags, "--policy-remote-shell", "true"],
+        ...flags,
         ...["--policy-session-commands", process.execPath, "--sessions-ports", "20900-20949"],
-        ...agentArguments,
+        ...(options.agentArguments ?? []),
       ],
       goesToHub: true,
+      ...(options.namespace === undefined ? {} : { namespace: options.namespace }),
       server: { rtmpPort: undefined },
     }),
   );
@@ -87,16 +100,16 @@ export async function createRemoteWorld({
     const view = boxViewSchema.parse(await hub.call("GET", `/v1/boxes/${box.boxId}`));
     return view.connection === "online";
   }, `${box.boxId} is at the hub`);
+  const environment = () => ({
+    PATH: process.env["PATH"] ?? "",
+    HOME: directory,
+    XDG_STATE_HOME: join(directory, "state"),
+    SLUICE_HUB: hub.origin,
+    SLUICE_HUB_TOKEN: hub.adminToken,
+  });
   const start = (args: readonly string[], env: Readonly<Record<string, string>> = {}): Running => {
     const child = spawn(process.execPath, ["--no-warnings", MAIN_PROGRAM, ...args], {
-      env: {
-        PATH: process.env["PATH"],
-        HOME: directory,
-        XDG_STATE_HOME: join(directory, "state"),
-        SLUICE_HUB: hub.origin,
-        SLUICE_HUB_TOKEN: hub.adminToken,
-        ...env,
-      },
+      env: { ...environment(), ...env },
     });
     // A command that leaves takes its pipes with it.
     child.stdin.on("error", () => undefined);
@@ -115,7 +128,7 @@ export async function createRemoteWorld({
   const killHub = async () => {
     const { port, adminToken } = hub;
     await hub.kill();
-    hub = await startHubProcess({ dataDir, port, adminToken, flags: hubFlags });
+    hub = await startHubProcess({ ...hubOptions, port, adminToken });
   };
   return {
     hub: () => hub,
@@ -123,17 +136,22 @@ export async function createRemoteWorld({
     box,
     boxId: box.boxId,
     directory,
+    environment,
+    holderPids: () => holdersOf(box.stateDir),
     start,
     [Symbol.asyncDispose]: () => life.disposeAsync(),
   };
 }
 
 /** Each is named by the state directory of its box. */
-function endHolders(stateDir: string): void {
-  for (const pid of createProcessTable().pids()) {
-    const line = readProcText(`/proc/${pid}/cmdline`) ?? "";
-    if (stateDir !== "" && line.includes("remote-holder") && line.includes(stateDir)) sendSignal(pid, "SIGKILL");
-  }
+function holdersOf(stateDir: string): readonly number[] {
+  if (stateDir === "") return [];
+  return createProcessTable()
+    .pids()
+    .filter((pid) => {
+      const line = readProcText(`/proc/${pid}/cmdline`) ?? "";
+      return line.includes("remote-holder") && line.includes(stateDir);
+    });
 }
 
 /** Looks until it is so. Rejects with `timeout`. */

@@ -9,9 +9,10 @@ const MOST = 1000;
  * A list of what the hub has, read whole each time: as many as were wanted so far, in the order of `compare`.
  *
  * @param {{api: object, ask: () => void}} context
- * @param {{path: string, filter: Record<string, string>, compare: (one: object, other: object) => number}} options
+ * @param {{path: string, filter: Record<string, string>, compare: (one: object, other: object) => number,
+ *   toPage?: (answer: unknown, limit: number) => {items: object[], next?: unknown}}} options `toPage`: of an answer that is no page
  */
-export function createPageList({ api, ask }, { path, filter, compare }) {
+export function createPageList({ api, ask }, { path, filter, compare, toPage = (answer) => answer }) {
   let items;
   let next;
   let limit = STEP;
@@ -25,7 +26,7 @@ export function createPageList({ api, ask }, { path, filter, compare }) {
     /** Undefined until the hub has answered. */
     items: () => items,
     load: async (signal) => {
-      const page = await api.get(path, { ...filter, limit }, signal);
+      const page = toPage(await api.get(path, { ...filter, limit }, signal), limit);
       next = page.next;
       items = page.items.toSorted(compare);
     },

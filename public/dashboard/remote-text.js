@@ -1,13 +1,15 @@
 /** What is said of remote sessions, in words. */
 
-/** @param {{kind: string, argv?: string[], user?: string, cwd?: string, session?: string, targets?: object[]}} operation */
+/** @param {{kind: string, argv?: string[], user?: string, cwd?: string, session?: string, targets?: object[], ports?: object[]}} operation */
 export function operationText(operation) {
-  const { kind, argv = [], user, cwd, session, targets = [] } = operation;
+  const { kind, argv = [], user, cwd, session, targets = [], ports = [] } = operation;
   const place = [user === undefined ? "" : ` as ${user}`, cwd === undefined ? "" : ` in ${cwd}`].join("");
   if (kind === "shell") return `shell${place}`;
   if (kind === "exec") return `${argv.join(" ")}${place}`;
   if (kind === "attach") return `attach to ${session}`;
   if (kind === "forward") return `forward to ${targets.map(targetText).join(", ")}`;
+  if (kind === "session")
+    return `session ${session}, ${ports.map(({ port, protocol }) => `${port}/${protocol}`).join(", ")}`;
   return argv.join(" ");
 }
 

@@ -15,6 +15,8 @@ import { createStartSessionView } from "./views/start-session-view.js";
 import { createStartView } from "./views/start-view.js";
 import { createTerminalView } from "./views/terminal-view.js";
 import { createTokensView } from "./views/tokens-view.js";
+import { createTransferView } from "./views/transfer-view.js";
+import { createTransfersView } from "./views/transfers-view.js";
 import { createTunnelView } from "./views/tunnel-view.js";
 import { createTunnelsView } from "./views/tunnels-view.js";
 import { createWorkloadView } from "./views/workload-view.js";
@@ -27,6 +29,7 @@ export const ROUTES = [
   { path: "/start", nav: "Start a stream", role: "operator", create: createStartView },
   { path: "/tunnels", nav: "Tunnels", role: "viewer", create: createTunnelsView },
   { path: "/sessions", nav: "Sessions", role: "viewer", create: createSessionsView },
+  { path: "/transfers", nav: "Transfers", role: "viewer", create: createTransfersView },
   { path: "/remote", nav: "Remote", role: "operator", create: createRemoteView },
   { path: "/rollouts", nav: "Rollouts", role: "viewer", create: createRolloutsView },
   { path: "/events", nav: "Events", role: "viewer", create: createEventsView },
@@ -36,6 +39,7 @@ export const ROUTES = [
   { path: "/audit", nav: "Audit", role: "admin", create: createAuditView },
   { path: "/start-session", role: "operator", create: createStartSessionView },
   { path: "/sessions/:id", role: "viewer", create: createSessionView },
+  { path: "/transfers/:id", role: "viewer", create: createTransferView },
   { path: "/remote/recordings/:id", role: "operator", create: createRecordingView },
   { path: "/tunnels/:uid", role: "viewer", create: createTunnelView },
   { path: "/boxes/:box", role: "viewer", create: createBoxView },

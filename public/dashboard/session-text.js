@@ -37,6 +37,7 @@ const SOURCES = {
   start: "its start",
   wake: "its wake",
   connection: "a connection",
+  datagram: "datagrams",
   cpu: "its processor time",
   call: "a call",
 };

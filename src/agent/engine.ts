@@ -100,6 +100,7 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
     volumeRules,
     guard,
     isExpectedConfirmed: store.isConfirmed,
+    expectedConfirmed: store.confirmed,
     expected: () => store.state().workloads,
     units,
     isRefused,

@@ -26,6 +26,7 @@ export interface RuntimeParts extends Pick<EngineParts, "takeIn" | "isAwaited"> 
   readonly guard: Pick<Guard, "place" | "freezer">;
   readonly volumeRules: Pick<VolumeRules, "of">;
   readonly isExpectedConfirmed: () => boolean;
+  readonly expectedConfirmed: Promise<void>;
   readonly expected: () => ReadonlyMap<string, Workload>;
   readonly units: () => ReadonlyMap<string, Unit>;
   readonly isRefused: (id: string) => boolean;
@@ -106,7 +107,10 @@ export function openRuntime(context: AgentContext, parts: RuntimeParts): OpenedR
       return;
     }
     for (const each of LANES) discardWorkloadFiles(filesOf(id, each));
-    for (const engine of engines.values()) void engine.discard(id);
+    // What was taken away right after a start of this agent goes as soon as anything may.
+    void parts.expectedConfirmed.then(() => {
+      for (const engine of engines.values()) void engine.discard(id);
+    });
   };
   return {
     runtime,

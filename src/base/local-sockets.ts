@@ -27,6 +27,19 @@ export function readSocketsOf(pid: number, root = "/proc"): readonly LocalSocket
   return [...parseLocalSockets(table), ...readLocalSockets(pid, { root, families: ["tcp6"] })];
 }
 
+/** UDP datagrams that were delivered to sockets in the network namespace of a process; undefined where that cannot be seen. */
+export function readDatagramsOf(pid: number, root = "/proc"): number | undefined {
+  const [names, values] = (readProcText(join(root, String(pid), "net/snmp")) ?? "")
+    .split("\n")
+    .filter((line) => line.startsWith("Udp: "))
+    .map((line) => line.split(" "));
+  const fourth = Number(values?.[names?.indexOf("InDatagrams") ?? -1]);
+  if (!Number.isFinite(fourth)) return undefined;
+  const [, sixth = 0] =
+    /^Udp6InDatagrams\s+(\d+)$/m.exec(readProcText(join(root, String(pid), "net/snmp6")) ?? "") ?? [];
+  return fourth + Number(sixth);
+}
+
 /** What has a socket open, as far as this user may look. Walks over every process: for the rare case only. */
 export function processesHolding(
   inode: number,

@@ -115,6 +115,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/session.ts")).sessionCommand,
   },
   {
+    name: "sync",
+    summary: "files and trees from box to box: start, look, cancel, retry",
+    group: "A fleet, through its hub:",
+    load: async () => (await import("./commands/sync.ts")).syncCommand,
+  },
+  {
     name: "exec",
     summary: "run a command on a box, or on many, or open a shell there",
     group: "A fleet, through its hub:",

@@ -24,6 +24,7 @@ export const NAME_KINDS = [
   "tunnel",
   "session",
   "remote",
+  "transfer",
   "context",
   "rule",
   "token",

@@ -129,6 +129,7 @@ const SOURCE_WORDS = {
   start: "its start",
   wake: "its wake",
   connection: "a connection",
+  datagram: "datagrams",
   cpu: "its processor time",
   call: "a call",
 } as const;

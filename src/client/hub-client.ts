@@ -35,6 +35,8 @@ import {
   whoamiSchema,
 } from "../contract/fleet/token.ts";
 import { type TunnelCreate, tunnelViewSchema } from "../contract/fleet/tunnel.ts";
+import { requeuedSchema, syncPageSchema, syncProgressSchema } from "../contract/transfer/sync-progress.ts";
+import { type SyncRequestInput, syncAcceptedSchema } from "../contract/transfer/sync-request.ts";
 import {
   type AnswerSchema,
   createHubTransport,
@@ -79,6 +81,7 @@ export function createHubClient(endpoint: HubEndpoint, deps: HubTransportDeps) {
     tunnels: tunnelCalls(transport),
     sessions: sessionCalls(transport),
     remote: remoteCalls(transport),
+    transfers: transferCalls(transport),
     enrolments: enrolmentCalls(transport),
     tokens: tokenCalls(transport),
     alerts: alertCalls(transport),
@@ -226,6 +229,21 @@ function remoteCalls(transport: HubTransport) {
     rejoin: (id: string, signal: AbortSignal) =>
       ask({ method: "POST", path: pathOf(id, "rejoin") }, remoteAdmissionSchema, signal),
     end: (id: string, signal: AbortSignal) => tell({ method: "DELETE", path: pathOf(id) }, signal),
+  };
+}
+
+function transferCalls(transport: HubTransport) {
+  const { ask, tell } = transport;
+  // As those know them who wrote to such a hub before.
+  const pathOf = (id: string, ...more: string[]) => ["/sync", ...[id, ...more].map(encodeURIComponent)].join("/");
+  return {
+    list: lister(transport, "/sync", syncPageSchema),
+    get: (id: string, signal: AbortSignal) => ask({ path: pathOf(id) }, syncProgressSchema, signal),
+    create: (body: SyncRequestInput, signal: AbortSignal) =>
+      ask({ method: "POST", path: "/sync", body }, syncAcceptedSchema, signal),
+    retry: (id: string, signal: AbortSignal) =>
+      ask({ method: "POST", path: pathOf(id, "retry") }, requeuedSchema, signal),
+    remove: (id: string, signal: AbortSignal) => tell({ method: "DELETE", path: pathOf(id) }, signal),
   };
 }
 

@@ -21,6 +21,8 @@ export const ERROR_POLICY = {
   refused: { retry: "never", http: 403, grpc: 7, exit: 77, level: "warn" },
   unauthorized: { retry: "after", http: 401, grpc: 16, exit: 77, level: "warn" },
   "not-found": { retry: "never", http: 404, grpc: 5, exit: 66, level: "info" },
+  /** It was there, and was taken away for good. */
+  gone: { retry: "never", http: 410, grpc: 5, exit: 66, level: "info" },
   /** Someone else holds it, or it changed meanwhile. */
   conflict: { retry: "never", http: 409, grpc: 10, exit: 75, level: "warn" },
   /** A change to something that this side does not have as the other side believes: send the whole. */

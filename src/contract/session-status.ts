@@ -7,7 +7,7 @@ export const SESSION_DEPTHS = ["frozen", "stopped", "scaled-to-zero"] as const;
 export type SessionDepth = (typeof SESSION_DEPTHS)[number];
 
 /** What showed that a session is used. */
-export const ACTIVITY_SOURCES = ["start", "wake", "connection", "cpu", "call"] as const;
+export const ACTIVITY_SOURCES = ["start", "wake", "connection", "datagram", "cpu", "call"] as const;
 
 export const sessionEndpointSchema = z.object({
   name: z.string(),

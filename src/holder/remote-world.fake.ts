@@ -74,7 +74,7 @@ export function createRemoteWorld(deps: Partial<HolderSessionsDeps> = {}) {
     ...deps,
   });
 
-  const begin = (
+  const prepare = (
     grant: RemoteGrant,
     { operator = "ann", resumeSeconds = 300, maxSeconds = 3600, idleSeconds = 1800 } = {},
   ) => {
@@ -84,7 +84,8 @@ export function createRemoteWorld(deps: Partial<HolderSessionsDeps> = {}) {
       { clock: systemClock, newId: randomUUID, ledger: createWindowLedger() },
     );
     let attempt = 0;
-    const connect = (isKnown = attempt > 0) => {
+    /** The operator's end is left to whoever asks. */
+    const meet = (isKnown = attempt > 0) => {
       attempt += 1;
       const offer: RemoteOffer = {
         session: id,
@@ -105,15 +106,25 @@ export function createRemoteWorld(deps: Partial<HolderSessionsDeps> = {}) {
       if (waiting === undefined) throw new AppError("internal", "the box did not dial");
       waiting(pair.box);
       waiting = undefined;
+      return { pair, text };
+    };
+    const connect = (isKnown = attempt > 0) => {
+      const { pair, text } = meet(isKnown);
       const ended = session.carry(pair.operator);
       ended.catch(() => undefined);
       return { pair, text, ended };
     };
-    return { id, session, connect, offered: connect() };
+    return { id, session, meet, connect };
+  };
+
+  const begin = (...given: Parameters<typeof prepare>) => {
+    const prepared = prepare(...given);
+    return { ...prepared, offered: prepared.connect() };
   };
 
   return {
     holder,
+    prepare,
     log,
     directory,
     begin,

@@ -36,6 +36,7 @@ import { createSessionParts } from "./sessions/session-parts.ts";
 import { countSessions } from "./sessions/session-view.ts";
 import { createSampleBook } from "./telemetry/sample-book.ts";
 import { createTelemetryRoute } from "./telemetry/telemetry-route.ts";
+import { createTransferParts } from "./transfers/transfer-parts.ts";
 import { createPortBook } from "./tunnels/port-book.ts";
 import { createWorkloadOpener } from "./tunnels/shared-key.ts";
 import { createTunnelMaker } from "./tunnels/tunnel-maker.ts";
@@ -144,6 +145,7 @@ export function createLive(options: LiveOptions, context: HubContext, deps: Live
     { context, presence, ...deps },
   );
   intake.onReport(remote.onReport);
+  const transfers = createTransferParts(options, { context, keys: remote.ticketKeys });
   const metrics = createHubMetrics({
     connections: presence.counts,
     openStreams: room.count,
@@ -159,6 +161,7 @@ export function createLive(options: LiveOptions, context: HubContext, deps: Live
     tunnels: () => countTunnels(store),
     sessions: () => countSessions(store),
     remote: remote.figures,
+    transfers: transfers.figures,
   });
   // The same figures on a port of their own, without a token: for a collector in the hub's own network.
   const metricsServer = createMetricsServer(
@@ -187,6 +190,7 @@ export function createLive(options: LiveOptions, context: HubContext, deps: Live
       createTunnelService({ context, presence, ports, maker }),
       sessions.service,
       ...remote.services,
+      transfers.service,
       metricsServer,
     ],
     routes: [
@@ -200,6 +204,7 @@ export function createLive(options: LiveOptions, context: HubContext, deps: Live
       ...createTunnelRoutes(context, { maker }),
       ...sessions.routes,
       ...remote.routes,
+      ...transfers.routes,
     ],
   };
 }

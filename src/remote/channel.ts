@@ -68,6 +68,8 @@ export interface OpenedFacts {
 export interface ChannelEnd {
   /** Absent: in order. */
   readonly error?: AppError;
+  /** The box has said no: nothing was begun. */
+  readonly isRefused?: boolean;
 }
 
 export interface ChannelHandlers {
@@ -144,10 +146,10 @@ export function createChannel(options: ChannelOptions, link: ChannelLink): Sessi
     link.ended(channel);
     closed.resolve(end);
   };
-  const fail = (error: AppError) => {
+  const fail = (error: AppError, isRefused = false) => {
     if (isOver) return;
     opened.reject(error);
-    over({ error });
+    over({ error, isRefused });
     for (const { pipe } of [...readers.values(), ...writers.values()]) pipe.fail(error);
   };
   /** In order: both directions have ended, and a command's end was told and seen. */
@@ -280,7 +282,7 @@ export function createChannel(options: ChannelOptions, link: ChannelLink): Sessi
       }
       case "refused":
       case "reset":
-        fail(new AppError(body.value.code, body.value.message));
+        fail(new AppError(body.value.code, body.value.message), body.case === "refused");
         break;
       case "credit":
         writer(pipeNameOf(body.value.pipe)).grant(Number(body.value.upTo));

@@ -53,7 +53,10 @@ function toWire(what: OpenWhat): Open["what"] {
   }
 }
 
-/** Throws `unsupported`: the operator's program knows something that this one does not. */
+/** Of a name in DNS (RFC 1035). What is refused is written down, with its name. */
+const MAX_HOST_CHARACTERS = 253;
+
+/** Throws `unsupported`: the operator's program knows something that this one does not; `invalid`. */
 export function fromOpen({ what }: Open): OpenWhat {
   switch (what.case) {
     case "exec": {
@@ -69,9 +72,9 @@ export function fromOpen({ what }: Open): OpenWhat {
       };
     }
     case "dial":
-      return { kind: "dial", host: what.value.host, port: what.value.port };
+      return { kind: "dial", ...placeOf(what.value) };
     case "associate":
-      return { kind: "associate", host: what.value.host, port: what.value.port };
+      return { kind: "associate", ...placeOf(what.value) };
     case "attach":
       return { kind: "attach" };
     default:
@@ -80,4 +83,11 @@ export function fromOpen({ what }: Open): OpenWhat {
         "the box does not know what this channel is for; it knows exec, dial, associate and attach",
       );
   }
+}
+
+function placeOf({ host, port }: { readonly host: string; readonly port: number }) {
+  if (host.length > MAX_HOST_CHARACTERS) {
+    throw new AppError("invalid", `host: ${host.length} characters given; allowed: at most ${MAX_HOST_CHARACTERS}`);
+  }
+  return { host, port };
 }

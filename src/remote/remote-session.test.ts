@@ -8,9 +8,12 @@ import { afterEach, describe, expect, test } from "vitest";
 import { createFakeClock } from "../base/clock.fake.ts";
 import { systemClock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
+import type { Carrier, CarrierHandlers } from "./carrier.ts";
 import { type CarrierPair, createCarrierPair } from "./carrier-pair.fake.ts";
 import type { Channel } from "./channel.ts";
 import type { ExitFacts } from "./exit-facts.ts";
+import { decodeFrame, encodeControl, type FrameBody } from "./frame.ts";
+import { helloBody, pingBody } from "./frame-bodies.ts";
 import type { OpenWhat } from "./open-what.ts";
 import { createWindowLedger, WINDOW_LIMITS } from "./receive-window.ts";
 import { createRemoteSession, type RemoteSession } from "./remote-session.ts";
@@ -284,6 +287,54 @@ describe("a session", () => {
     channel.writable("in").end("again");
     expect(String(await buffer(channel.readable("out")))).toBe("again");
     expect(box.stats().openChannels).toBe(0);
+  });
+
+  /** An end that speaks by hand: what it is sent is kept, and it reads when it says so. */
+  const byHand = (hasRoom: () => boolean) => {
+    const sent: ReturnType<typeof decodeFrame>[] = [];
+    const heard = Promise.withResolvers<CarrierHandlers>();
+    const carrier: Carrier = {
+      sessionId: "s-1",
+      routerId: "fake",
+      peerClient: "hand",
+      listen: heard.resolve,
+      send: (pieces) => {
+        sent.push(decodeFrame(pieces));
+        return hasRoom();
+      },
+      finish: () => undefined,
+      cut: () => undefined,
+    };
+    return { carrier, sent, handlers: heard.promise };
+  };
+  const frame = (seq: number, channel: number, body: FrameBody) => [encodeControl({ seq, channel, body })];
+  const HELLO = helloBody({ version: 1, incarnation: "hand", received: 0, program: "hand/1" });
+
+  test("an end that asks and does not read gets one answer when it reads, not all that it asked for", async () => {
+    const box = newEnd("box");
+    const { carrier, sent, handlers } = byHand(() => false);
+    void box.carry(carrier);
+    const { onFrame, onDrain } = await handlers;
+    onFrame(frame(0, 0, HELLO));
+    for (let id = 1; id <= 10_000; id++) onFrame(frame(0, 0, pingBody(id)));
+    expect(sent.length).toBeLessThan(5);
+    for (let turn = 0; turn < 3; turn++) onDrain();
+    const pongs = sent.flatMap((one) => ("body" in one && one.body.case === "pong" ? [Number(one.body.value.id)] : []));
+    expect(pongs).toEqual([10_000]);
+  });
+
+  test("an end that acknowledges nothing is left, however little it is told at a time", async () => {
+    const operator = newEnd("operator");
+    const { carrier, sent, handlers } = byHand(() => true);
+    operator.carry(carrier).catch(() => undefined);
+    const { onFrame } = await handlers;
+    onFrame(frame(0, 0, HELLO));
+    const channel = operator.open(EXEC);
+    for (let turn = 0; turn < 20_000; turn++) channel.resize({ cols: turn, rows: 1 });
+    await expect(operator.closed).resolves.toMatchObject({ code: "exhausted" });
+    expect(sent.length).toBeLessThan(17_000);
+    await expect(channel.opened).rejects.toMatchObject({ code: "exhausted" });
+    expect(operator.stats().openChannels).toBe(0);
   });
 
   test("datagrams arrive whole or are counted", async () => {

@@ -12,6 +12,7 @@ import {
 } from "./channel.ts";
 import { type ControlFrame, type DataFrame, decodeFrame, encodeControl, type FrameBody } from "./frame.ts";
 import { ackBody, closeBody, helloBody, pingBody, pongBody } from "./frame-bodies.ts";
+import { createLinkFrames } from "./link-frames.ts";
 import { createLinkWatch } from "./link-watch.ts";
 import { fromOpen, type OpenWhat, toOpen } from "./open-what.ts";
 import { WINDOW_LIMITS, type WindowLedger } from "./receive-window.ts";
@@ -92,6 +93,8 @@ export interface RemoteSessionDeps {
 const VERSION = 1;
 /** Of one session; more are refused. */
 export const MAX_CHANNELS = 4096;
+/** What is said and not acknowledged, beside bytes of pipes, which the flight bounds: an end that asks without end is not answered so. */
+const MAX_WAITING_CONTROL = 16_384;
 
 /** One carrier's time. */
 interface Lap {
@@ -126,8 +129,14 @@ export function createRemoteSession(
     lastActivityMs = clock.monotonicMs();
   };
   const post = (frame: readonly Uint8Array[]) => lap === undefined || lap.carrier.send(frame);
-  const link = (body: FrameBody) => post([encodeControl({ seq: 0, channel: 0, body })]);
+  const linkFrames = createLinkFrames(post);
+  const link = linkFrames.say;
   const queue = createSendQueue({ clock, onSent: active });
+  const control: ChannelLink["control"] = (channel, body) => {
+    if (over !== undefined) return;
+    if (queue.waitingControl < MAX_WAITING_CONTROL) queue.control(channel, body);
+    else lose(new AppError("exhausted", `the other end has acknowledged none of ${MAX_WAITING_CONTROL} frames`));
+  };
   const acknowledger = createAcknowledger({ clock, say: () => link(ackBody(received)) });
   const watch = createLinkWatch({
     clock,
@@ -172,7 +181,7 @@ export function createRemoteSession(
   const channelLink: ChannelLink = {
     ledger,
     now: () => ({ nowMs: clock.monotonicMs(), rttMs: watch.rttMs ?? 0 }),
-    control: queue.control,
+    control,
     datagram: (channel, body) => {
       if (!isGreeted || isFull) return false;
       active();
@@ -307,6 +316,7 @@ export function createRemoteSession(
       const mine: Lap = { carrier, end: done.resolve, fail: done.reject };
       lap = mine;
       isFull = false;
+      linkFrames.restart();
       carrier.listen({
         onFrame: (pieces) => {
           if (lap !== mine) return;
@@ -320,6 +330,7 @@ export function createRemoteSession(
         onDrain: () => {
           if (lap !== mine) return;
           isFull = false;
+          linkFrames.drained();
           if (isGreeted) queue.drained();
         },
         onEnd: (end) => {
@@ -335,7 +346,7 @@ export function createRemoteSession(
       if (over !== undefined || closing !== undefined) throw new AppError("unavailable", "the session is over");
       lastChannel += 1;
       const channel = make(lastChannel, what);
-      queue.control(lastChannel, { case: "open", value: toOpen(what, WINDOW_LIMITS.firstBytes) });
+      control(lastChannel, { case: "open", value: toOpen(what, WINDOW_LIMITS.firstBytes) });
       return channel;
     },
     onChannel: (given) => {

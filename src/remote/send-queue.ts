@@ -8,6 +8,8 @@ import { createOutbox } from "./outbox.ts";
 /** What goes next, and what must be kept for the case that it has to go again. */
 export interface SendQueue {
   readonly unackedBytes: number;
+  /** Control frames that were sent and not acknowledged, or are still to be sent. */
+  readonly waitingControl: number;
   readonly sentBytes: number;
   /** As much is under way as the link carries, and more could go. */
   readonly isFlightFull: boolean;
@@ -35,6 +37,8 @@ export function createSendQueue({ clock, onSent }: { readonly clock: Clock; read
   const outbox = createOutbox();
   const governor = createFlightGovernor();
   const control: { readonly channel: number; readonly body: FrameBody }[] = [];
+  /** Of the control frames that are not acknowledged. */
+  let controlSeqs: number[] = [];
   const ring: SessionChannel[] = [];
   const waiting = new Set<SessionChannel>();
   let farewell: FrameBody | undefined;
@@ -54,8 +58,17 @@ export function createSendQueue({ clock, onSent }: { readonly clock: Clock; read
     onSent();
     put(frame);
   };
-  const sendControl = (channel: number, body: FrameBody) =>
+  const sendControl = (channel: number, body: FrameBody) => {
+    controlSeqs.push(outbox.nextSeq);
     send([encodeControl({ seq: outbox.nextSeq, channel, body })]);
+  };
+  const acknowledge = (received: number) => {
+    const bytes = outbox.acknowledge(received);
+    if (bytes === undefined) return undefined;
+    const gone = controlSeqs.findIndex((seq) => seq > received);
+    if (gone !== 0) controlSeqs = gone < 0 ? [] : controlSeqs.slice(gone);
+    return bytes;
+  };
 
   const sendOf = (channel: SessionChannel) => {
     waiting.delete(channel);
@@ -102,6 +115,9 @@ export function createSendQueue({ clock, onSent }: { readonly clock: Clock; read
     get unackedBytes() {
       return outbox.unackedBytes;
     },
+    get waitingControl() {
+      return controlSeqs.length + control.length;
+    },
     get sentBytes() {
       return sentBytes;
     },
@@ -127,7 +143,7 @@ export function createSendQueue({ clock, onSent }: { readonly clock: Clock; read
       pump();
     },
     open: (given, received) => {
-      if (outbox.acknowledge(received) === undefined) {
+      if (acknowledge(received) === undefined) {
         throw new AppError("conflict", "the other end has what this one never sent: one of them has lost its memory");
       }
       governor.restart();
@@ -144,7 +160,7 @@ export function createSendQueue({ clock, onSent }: { readonly clock: Clock; read
       post = undefined;
     },
     acknowledged: (received) => {
-      const bytes = outbox.acknowledge(received);
+      const bytes = acknowledge(received);
       if (bytes === undefined) {
         throw new AppError("invalid", `ack: given ${received}; allowed: up to ${outbox.nextSeq - 1}, what was sent`);
       }

@@ -118,7 +118,10 @@ test("the same set told again wakes nobody", async () => {
 test("the set is confirmed by the server's whole set, or by its silence after it was reached", async () => {
   const told = createWorld({ workloads: [] });
   expect(told.store.isConfirmed()).toBe(false);
+  const heard: string[] = [];
+  void told.store.confirmed.then(() => heard.push("told"));
   await told.store.apply(whole(1, []), "e.1");
+  expect(heard).toEqual(["told"]);
   expect(told.store.isConfirmed()).toBe(true);
   expect(told.order.filter((step) => step !== "put")).toEqual(["change", "save"]);
 

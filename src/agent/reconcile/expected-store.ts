@@ -52,6 +52,8 @@ export interface ExpectedStore {
   cursor(): string | undefined;
   /** The server has named the whole set since the start, or has had `shrinkHoldMs` for it since it was first reached. */
   isConfirmed(): boolean;
+  /** Resolves once that is so. */
+  readonly confirmed: Promise<void>;
   /** The server has been reached. */
   connected(): void;
   /**
@@ -76,10 +78,13 @@ export function createExpectedStore(
   let cancelHold = () => {};
   let isConfirmed = options.isConfirmed ?? false;
   let confirmation: Timer | undefined;
+  const confirmed = Promise.withResolvers<void>();
+  if (isConfirmed) confirmed.resolve();
 
   const confirm = () => {
     confirmation?.clear();
     isConfirmed = true;
+    confirmed.resolve();
   };
 
   const save = async () => {
@@ -146,6 +151,7 @@ export function createExpectedStore(
     stored: () => stored,
     cursor: () => cursor,
     isConfirmed: () => isConfirmed,
+    confirmed: confirmed.promise,
     connected: () => {
       if (isConfirmed || confirmation !== undefined) return;
       confirmation = deps.clock.timer(options.shrinkHoldMs, () => {

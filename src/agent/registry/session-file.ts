@@ -4,7 +4,7 @@ import { z } from "zod";
 import type { DocumentFormat } from "../../base/document.ts";
 import { errnoOf } from "../../base/errors.ts";
 import { SESSION_PLATFORMS } from "../../contract/session-spec.ts";
-import { SESSION_DEPTHS } from "../../contract/session-status.ts";
+import { ACTIVITY_SOURCES, SESSION_DEPTHS } from "../../contract/session-status.ts";
 import { firstProblem } from "./first-problem.ts";
 import { openStateDocument, type StateDocument, type StateDocumentDeps, type Understood } from "./state-document.ts";
 
@@ -34,6 +34,8 @@ const sessionMemorySchema = z.object({
   launched: z.object({ specHash: z.string(), turn: z.int().nonnegative() }).optional(),
   /** From here on `maxDuration` counts. */
   firstStartMs: z.number().optional(),
+  /** When its use was last written down, where it may fall asleep for want of it: it may have been used a little later. */
+  used: z.object({ atMs: z.number(), source: z.enum(ACTIVITY_SOURCES) }).optional(),
   /** By the depth it woke from, milliseconds. */
   wakeMs: z.partialRecord(z.enum(SESSION_DEPTHS), z.number()).optional(),
 });

@@ -64,6 +64,8 @@ async function readNames(kind: NameKind, context: CommandContext): Promise<reado
       return (await collect(hub.sessions.list({ limit }, signal))).map(({ id }) => id);
     case "remote":
       return (await collect(hub.remote.list({ limit }, signal))).map(({ id }) => id);
+    case "transfer":
+      return (await collect(hub.transfers.list({ limit }, signal))).map(({ request_id }) => request_id);
     case "rule":
       return (await collect(hub.alerts.rules({ limit }, signal))).map(({ id }) => id);
     case "token":

@@ -216,6 +216,19 @@ test("a box that has lost its memory of the session ends it as lost, never as su
   expect(context.err()).toContain("lost its memory");
 });
 
+test("what was asked for and not answered before the session was over is lost: it may have begun", async () => {
+  let isAsked = false;
+  const world = createRemoteWorld(() => {
+    isAsked = true;
+  });
+  world.rejoinFaults.push(new AppError("conflict", "its box is gone"));
+  const { context, exit } = start(["north-1", "--", "x"], () => undefined, { world });
+  await eventually(() => isAsked);
+  world.carrier().break();
+  expect(await exit).toBe(250);
+  expect(context.err()).toContain("its box is gone");
+});
+
 test("it says so after two seconds without a link, and gives up when the box no longer waits", async () => {
   const clock = createFakeClock();
   const world = createRemoteWorld(
@@ -248,6 +261,13 @@ test("a box that does not come is 252, one that refuses 253 with its reason, a p
   silent.joinFaults.push(new AppError("timeout", "north-1 did not come within 60 s"));
   const first = start(["north-1", "--", "x"], () => undefined, { world: silent });
   expect(await first.exit).toBe(252);
+
+  // The hub names no other router.
+  const away = createRemoteWorld(() => undefined);
+  away.joinFaults.push(new AppError("unavailable", "the router r-1 cannot be reached"));
+  const nowhere = start(["north-1", "--", "x"], () => undefined, { world: away });
+  expect([await nowhere.exit, away.rejoins()]).toEqual([252, 1]);
+  expect(nowhere.context.err()).toBe("sluice: the router r-1 cannot be reached\n");
 
   const refusing = createRemoteWorld(() => undefined);
   refusing.joinFaults.push(new AppError("cancelled", "the session was ended"));

@@ -46,7 +46,6 @@ const SILENT_MS = 2000;
 /** A box that refuses tells the hub, and the router need not know of it. */
 const ASK_HUB_MS = 1000;
 const CLOSE_MS = 3000;
-const ROUTER_TRIES = 3;
 /** A box that comes sooner is not worth a line. */
 const WAIT_UNTOLD_MS = 1000;
 
@@ -61,17 +60,7 @@ export async function openRemoteLink(wish: RemoteWish, deps: RemoteLinkDeps, sig
   try {
     admission = await deps.hub.create(wish.box, wish.create, signal);
     if (admission.warning !== undefined) deps.tell(admission.warning);
-    for (let tries = 1; ; tries++) {
-      try {
-        first = await join(admission, wish, deps, signal);
-        break;
-      } catch (thrown) {
-        const isAway = thrown instanceof AppError && thrown.code === "unavailable";
-        if (!isAway || tries >= ROUTER_TRIES || signal.aborted) throw thrown;
-        // The router has died, and its hub may not know it yet: it then names another.
-        admission = await deps.hub.rejoin(admission.id, signal);
-      }
-    }
+    first = await joinAnywhere(admission, wish, deps, signal);
   } catch (thrown) {
     throw failureOf(thrown);
   }
@@ -171,6 +160,29 @@ async function comeBack(reason: string, kept: Kept, closing: AbortSignal): Promi
   if (!patience.signal.aborted) return undefined;
   const waited = formatDuration(resumeSeconds);
   throw failure("lost", "timeout", `the connection to ${wish.box} did not come back in ${waited}: ${last}`);
+}
+
+/** Nothing was begun yet: where one router cannot be reached another may do, each once. */
+async function joinAnywhere(
+  first: RemoteAdmission,
+  wish: RemoteWish,
+  deps: RemoteLinkDeps,
+  signal: AbortSignal,
+): Promise<Carrier> {
+  const tried = new Set<string>();
+  let admission = first;
+  for (;;) {
+    try {
+      return await join(admission, wish, deps, signal);
+    } catch (thrown) {
+      if (signal.aborted || !(thrown instanceof AppError) || thrown.code !== "unavailable") throw thrown;
+      tried.add(admission.router.id);
+      const next = await deps.hub.rejoin(first.id, signal).catch(() => undefined);
+      if (next === undefined || tried.has(next.router.id)) throw thrown;
+      deps.hint(`${thrown.message}; trying router ${next.router.id}`);
+      admission = next;
+    }
+  }
 }
 
 /** Waits at the router for the box. Rejects with the hub's word where the session ends meanwhile. */

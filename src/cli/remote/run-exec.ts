@@ -44,10 +44,10 @@ export function runExec(
   const exited = Promise.withResolvers<ExitFacts>();
   const failed = Promise.withResolvers<RemoteFailure>();
   channel.on({ onExit: exited.resolve });
-  // What was refused was never begun; what fails later was.
-  channel.opened.catch((thrown: unknown) => failed.resolve(failureOf(thrown)));
-  void channel.closed.then(({ error }) => {
-    if (error !== undefined) failed.resolve(lostOf(error.code, error.message));
+  // What was refused was never begun; of what was asked for and not answered nobody knows.
+  channel.opened.catch(() => undefined);
+  void channel.closed.then(({ error, isRefused = false }) => {
+    if (error !== undefined) failed.resolve(isRefused ? failureOf(error) : lostOf(error.code, error.message));
   });
   void link.over.then((ended) =>
     failed.resolve(ended ?? failure("lost", "unavailable", "the box closed the session before the command ended")),

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { instantSchema } from "../fleet/page.ts";
+import { instantSchema, MAX_PAGE_LIMIT } from "../fleet/page.ts";
 import { TRANSFER_FAILURES } from "./failure-code.ts";
 import { requestIdSchema } from "./sync-request.ts";
 
@@ -53,11 +53,19 @@ export const syncProgressSchema = z.object({
 });
 export type SyncProgress = z.output<typeof syncProgressSchema>;
 
+/** What `GET /sync?limit=` answers, as a page: a whole one may have another after it. */
+export const syncPageSchema = z
+  .array(syncProgressSchema)
+  .transform((items) => ({ items, next: items.length < MAX_PAGE_LIMIT ? undefined : items.at(-1)?.request_id }));
+
 /** `GET /workers`. */
 export const workerInventorySchema = z.object({
   active: z.array(z.looseObject({ worker_id: z.string(), status: z.string() })),
   inactive: z.array(z.looseObject({ worker_id: z.string(), status: z.string() })),
 });
+
+/** What `POST /sync/{id}/retry` answers. */
+export const requeuedSchema = z.object({ status: z.literal("requeued"), request_id: requestIdSchema });
 
 /** `POST /sync/{id}/reassign`. */
 export const reassignSchema = z.strictObject({ worker_id: z.string().min(1).max(63) });

@@ -31,6 +31,12 @@ export const workerStorageSchema = z.object({
   write: z.boolean(),
   free_bytes: z.int().min(0).optional(),
   total_bytes: z.int().min(0).optional(),
+  /**
+   * What this worker has left on the storage at its start, and what it finds there of others. An id may have been cloned with a
+   * disk; two workers have one storage where one of them sees the other's mark.
+   */
+  mark: z.string().min(8).max(64).optional(),
+  seen_marks: z.array(z.string().max(64)).max(256).default([]),
 });
 export type WorkerStorage = z.output<typeof workerStorageSchema>;
 
@@ -83,6 +89,8 @@ export const heartbeatAnswerSchema = z.object({
   heartbeat_seconds: z.number(),
   /** Leases among those it named that are not its any more: stop them. */
   revoked: z.array(z.object({ lease_id: z.string(), reason: z.string() })),
+  /** Of those it named: what each may take from now on. One that is not in here keeps what it was given. */
+  rates: z.array(z.object({ lease_id: z.string(), rate_bytes_s: z.number().positive() })).default([]),
   /** What tickets are verified with. */
   ticket_keys: z.array(ticketKeySchema),
 });

@@ -28,6 +28,19 @@ const EXPECTED: Readonly<Record<string, Route["access"]>> = {
   "GET /v1/remote/{id}": "operator",
   "GET /v1/remote/{id}/why": "operator",
   "DELETE /v1/remote/{id}": "operator",
+  "POST /sync": "operator",
+  "GET /sync": "viewer",
+  "GET /sync/{id}": "viewer",
+  "DELETE /sync/{id}": "operator",
+  "POST /sync/{id}/retry": "operator",
+  "POST /sync/{id}/reassign": "operator",
+  "POST /workers/heartbeat": "worker",
+  "GET /workers": "viewer",
+  "POST /workers/{id}/assignment": "worker",
+  "GET /workers/{id}/requests": "viewer",
+  "POST /workers/plan": "worker",
+  "GET /workers/plan/{id}": "worker",
+  "POST /workers/result": "worker",
   "GET /v1/whoami": "viewer",
   "GET /v1/overview": "viewer",
   "GET /v1/boxes": "viewer",
@@ -107,6 +120,7 @@ const ALLOWED: Readonly<Record<Route["access"], readonly CallerName[]>> = {
   admin: ["admin"],
   box: ["itself"],
   "box-any-state": ["itself"],
+  worker: ["operator", "admin", "itself", "other box"],
 };
 
 test("every route of the hub is in the table of who may call it, and the table holds no other", () => {
@@ -122,7 +136,11 @@ describe("each caller against each route", () => {
     for (const { method, path, access } of hubRoutes()) {
       for (const caller of CALLERS) {
         // The last two of these would do to the boxes and tokens of this test what they are for.
-        const target = path.replace("{box}", caller === "waiting box" ? "waiting" : "mine").replace("{id}", "no-such");
+        const own = caller === "other box" ? "other" : "mine";
+        const target = path
+          .replace("{box}", caller === "waiting box" ? "waiting" : "mine")
+          // The id of a worker is that of its box.
+          .replace("{id}", path === "/workers/{id}/assignment" ? own : "no-such");
         const status = await statusOf(hub, { method, target, token: tokens[caller] });
         const isOpen = status !== 401 && status !== 403;
         const mayWait = access === "box-any-state" && caller === "waiting box";

@@ -16,20 +16,21 @@ export function requireAccess(access: Route["access"], caller: Identity, boxId: 
   if (caller.kind === "anybody") {
     throw new AppError("unauthorized", "this needs a token: send it as Authorization: Bearer …");
   }
-  if (access === "box" || access === "box-any-state") {
+  if (access === "box" || access === "box-any-state" || (access === "worker" && caller.kind === "box")) {
     if (caller.kind !== "box") throw new AppError("refused", "only the box itself may do this, with its own key");
     if (boxId !== undefined && boxId !== caller.boxId) {
       throw new AppError("refused", `box ${caller.boxId} may act for itself only`, { field: "box" });
     }
     const blocked = "blocked" in caller ? caller.blocked : undefined;
-    if (access === "box" && blocked !== undefined) throw new AppError("refused", blocked);
+    if (access !== "box-any-state" && blocked !== undefined) throw new AppError("refused", blocked);
     return;
   }
   if (caller.kind === "box") throw new AppError("refused", "the key of a box does not open this");
   // What routers tell is no business of people: their roles do not hold it.
+  const role = access === "worker" ? "operator" : access;
   const isOpen =
-    access === "router" ? caller.role === "router" || caller.role === "admin" : RANK[caller.role] >= RANK[access];
+    role === "router" ? caller.role === "router" || caller.role === "admin" : RANK[caller.role] >= RANK[role];
   if (!isOpen) {
-    throw new AppError("refused", `this needs the role ${access}; this token has the role ${caller.role}`);
+    throw new AppError("refused", `this needs the role ${role}; this token has the role ${caller.role}`);
   }
 }

@@ -70,6 +70,7 @@ function operationOf(route: Route) {
 
 function securityOf(access: Route["access"]) {
   if (access === "public") return [];
+  if (access === "worker") return [{ box: [] }, { operator: [] }];
   return access === "box" || access === "box-any-state" ? [{ box: [] }] : [{ operator: [] }];
 }
 

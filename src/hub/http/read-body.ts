@@ -53,13 +53,32 @@ export function parseJsonBody(body: Buffer, contentType: string | undefined): un
       field: "Content-Type",
     });
   }
-  const parsed = parseBoundedJson(body.toString("utf8"), { maxBytes: body.length * 3, maxDepth: MAX_DEPTH });
+  const text = body.toString("utf8");
+  const parsed = parseBoundedJson(text, { maxBytes: body.length * 3, maxDepth: MAX_DEPTH });
   if ("bad" in parsed) {
     const message =
       parsed.bad === "too-deep"
         ? `body: given more than ${MAX_DEPTH} levels; allowed: at most that many`
-        : `body: given ${body.length} bytes that are not JSON; allowed: JSON`;
+        : `body: given ${whatIsWrong(text)}; allowed: JSON`;
     throw new AppError("invalid", message, { field: "body" });
   }
   return parsed.value;
+}
+
+/** What nearly every hand-written body has wrong is named with its place; of anything else only the length. */
+function whatIsWrong(text: string): string {
+  const at = trailingCommaAt(text);
+  if (at === undefined) return `${Buffer.byteLength(text)} bytes that are not JSON`;
+  const before = text.slice(0, at).split("\n");
+  const closing = /[\]}]/.exec(text.slice(at))?.[0] ?? "";
+  return `a comma before ${closing} in line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}, where JSON has none`;
+}
+
+/** Where the first comma is that only space separates from the end of its object or list. */
+function trailingCommaAt(text: string): number | undefined {
+  const found = /"[^"\\]*(?:\\.[^"\\]*)*"|,(?=\s*[\]}])/gs;
+  for (let match = found.exec(text); match !== null; match = found.exec(text)) {
+    if (match[0] === ",") return match.index;
+  }
+  return undefined;
 }

@@ -12,9 +12,10 @@ export interface Route<Shape extends RouteShape = RouteShape> {
   readonly path: string;
   /**
    * Who may call it. `viewer`, `operator`, `admin`: an operator token of this role or a higher one; `box`: the key of an approved
-   * box; `box-any-state`: the key of a box that may still wait for approval; `router`: a token of that role or an admin's; `public`: anybody.
+   * box; `box-any-state`: the key of a box that may still wait for approval; `worker`: the key of an approved box or an operator's
+   * token; `router`: a token of that role or an admin's; `public`: anybody.
    */
-  readonly access: OperatorRole | "box" | "box-any-state" | "public";
+  readonly access: OperatorRole | "box" | "box-any-state" | "worker" | "public";
   /** One line, for the API page. */
   readonly summary: string;
   readonly params?: Shape["params"];

@@ -54,11 +54,11 @@ export function serveRoute(route: Route, deps: ServeDeps) {
       const caller = await identify(token, request.ip, deps);
       deps.limiter.take(...rateOf(caller, route, request.ip, deps.rates));
       requireAccess(route.access, caller, boxParameter(request));
-      if (isForBoxes(route)) deps.clientCertificates?.check(request.raw.socket, request.ip);
+      if (isForBoxes(route, caller)) deps.clientCertificates?.check(request.raw.socket, request.ip);
       const call = await readCall(route, { request, caller, signal: life.signal }, deps);
       if (route.stream !== undefined && wantsStream(route, request)) {
         const watch = deps.authenticator.watch(token, caller, life);
-        const ofBox = isForBoxes(route) ? deps.clientCertificates?.watch(socket, request.ip, life) : undefined;
+        const ofBox = isForBoxes(route, caller) ? deps.clientCertificates?.watch(socket, request.ip, life) : undefined;
         deps.streams.add(life);
         reply.hijack();
         isHandedOver = true;
@@ -122,7 +122,8 @@ function rateOf(caller: Identity, route: Route, address: string, rates: CallRate
 }
 
 /** Also who becomes a box only now has to show a certificate. */
-function isForBoxes({ access, path }: Route): boolean {
+function isForBoxes({ access, path }: Route, caller: Identity): boolean {
+  if (access === "worker") return caller.kind === "box";
   return access === "box" || access === "box-any-state" || path === ENROL_PATH;
 }
 

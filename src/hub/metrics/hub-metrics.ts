@@ -4,6 +4,7 @@ import { SESSION_STATES, type SessionState } from "../../contract/fleet/session.
 import { TUNNEL_PHASES, type TunnelPhase } from "../../contract/fleet/tunnel.ts";
 import type { RemoteFigures } from "../remote/remote-parts.ts";
 import type { ReportAnswer } from "../store/box-report.ts";
+import type { TransferFigures } from "../transfers/transfer-parts.ts";
 
 /** Read when somebody asks. */
 export interface HubFigures {
@@ -23,6 +24,7 @@ export interface HubFigures {
   /** The same of sessions. */
   readonly sessions: () => Promise<Readonly<Record<SessionState, number>>>;
   readonly remote: RemoteFigures;
+  readonly transfers: TransferFigures;
 }
 
 export interface HubMetrics {
@@ -94,6 +96,24 @@ export function createHubMetrics(figures: HubFigures): HubMetrics {
     labelNames: ["state"],
     collect() {
       for (const [state, count] of Object.entries(figures.remote.states())) this.set({ state }, count);
+    },
+  });
+  new Gauge({
+    name: "sluice_hub_transfers",
+    help: "Transfers of the fleet by state",
+    registers,
+    labelNames: ["state"],
+    collect() {
+      for (const [state, count] of Object.entries(figures.transfers.states())) this.set({ state }, count);
+    },
+  });
+  new Gauge({
+    name: "sluice_hub_transfer_workers",
+    help: "Workers of transfers by whether they are heard",
+    registers,
+    labelNames: ["status"],
+    collect() {
+      for (const [status, count] of Object.entries(figures.transfers.workers())) this.set({ status }, count);
     },
   });
   counter(

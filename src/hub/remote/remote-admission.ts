@@ -231,8 +231,7 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
     requireOwner(held, by.caller);
     if (held.state === "ended") throw isOver(held);
     const [box, key] = await Promise.all([findBox(held.box, { field: "box", isNew: false }, store), keys.signing()]);
-    // Where the ends did not meet before, that router may have died a moment ago.
-    const router = routers.choose(by.origin, held.state === "waiting" ? held.router : undefined);
+    const router = routers.choose(by.origin, held.router);
     const nonce = newSecret().slice(0, 16);
     const remote = await book.change(id, (current) => {
       const attempt = current.attempt + 1;

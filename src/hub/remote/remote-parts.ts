@@ -32,8 +32,8 @@ export interface RemoteParts {
   onReport(boxId: string, report: Report): void;
   /** Of this hub's own router. */
   onRouterEvent(event: MountedEvent): void;
-  /** What the own router verifies tickets with. */
-  readonly ticketKeys: Pick<TicketKeys, "publicKey" | "refresh">;
+  /** What tickets are signed with, and what the own router verifies them with. */
+  readonly ticketKeys: TicketKeys;
   readonly figures: RemoteFigures;
 }
 

@@ -10,7 +10,10 @@ import type { WriteContext } from "../store/write-context.ts";
 
 /** Where the ends of sessions can meet: this hub's own router, and those that have said that they are there. */
 export interface RouterBook {
-  /** For a new attempt, as each end reaches it; `avoid` only where there is no other. `unavailable`: there is none. */
+  /**
+   * For a new attempt, as each end reaches it. `avoid`: where the one before it failed; a router that is dead is in the book until it
+   * was not heard for a while. `unavailable`: there is none.
+   */
   choose(origin: string, avoid?: string): { readonly operator: RouterAddress; readonly box: RouterAddress };
   /** Whether sessions at this router may still be together there. */
   isLive(id: string): boolean;
@@ -106,7 +109,10 @@ export function createRouterBook(
           { retryAfterMs: 1000 },
         );
       }
-      const [id, { url, ca }] = best;
+      const [id, record] = best;
+      const { url, ca } = record;
+      // It will say so itself, but not before the next one is to be sent somewhere.
+      record.sessions += 1;
       const address = { id, url, ...(ca === undefined ? {} : { ca }) };
       return { operator: address, box: address };
     },
@@ -177,7 +183,10 @@ export function createRouterBook(
       const found = new Map<string, RouterRecord>();
       for await (const object of everyItem((page) => store.objects.list(ROUTER_KIND, page))) {
         const router = toRouter(object);
-        if (router !== undefined) found.set(object.id, router);
+        if (router === undefined) continue;
+        const held = routers.get(object.id);
+        // Between two writes the count is here alone.
+        found.set(object.id, held?.heardMs === router.heardMs ? { ...router, sessions: held.sessions } : router);
       }
       const nowMs = clock.wallMs();
       for (const [id, { heardMs }] of found) {

@@ -4,7 +4,7 @@ import type { Placement, SessionWish } from "../../contract/fleet/session.ts";
 import type { SessionPlatformName } from "../../contract/session-spec.ts";
 import type { SessionFacts } from "../../contract/session-status.ts";
 import type { Box } from "../store/box.ts";
-import { ROOM_RULES, roomProblem, type Seats, seatOf } from "./seats.ts";
+import { ROOM_RULES, roomProblem, type Seat, type Seats, seatOf, totalsOf } from "./seats.ts";
 
 /** A box, as far as it matters to where a session goes. */
 export interface BoxOffer extends Pick<Box, "id" | "state" | "draining" | "labels"> {
@@ -52,10 +52,11 @@ export function chooseBox(
   { avoid }: { readonly avoid: ReadonlyMap<string, string> },
 ): Choice {
   const asked = wish.box === undefined ? offers : offers.filter(({ id }) => id === wish.box);
-  const judged = asked.map(withoutOwn(wish)).map((offer) => ({ offer, problem: problemOf(wish, offer, avoid) }));
+  const asking: Asking = { wish, seat: seatOf(wish), isSelected: selectorOf(wish), avoid };
+  const judged = asked.map(withoutOwn(wish)).map((offer) => ({ offer, problem: problemOf(offer, asking) }));
   const fit = judged
     .filter(({ problem }) => problem === undefined)
-    .map(({ offer }) => ({ id: offer.id, count: Object.keys(offer.seats).length }))
+    .map(({ offer }) => ({ id: offer.id, count: totalsOf(offer.seats).count }))
     .sort((one, other) => one.count - other.count || (one.id < other.id ? -1 : 1));
   const passed = judged
     .flatMap(({ offer, problem }) => (problem === undefined ? [] : [{ box: offer.id, ...problem }]))
@@ -65,7 +66,7 @@ export function chooseBox(
     const told = passed.slice(0, MAX_TOLD).map(({ box, reason }) => ({ box, reason }));
     return { reason: noneReason(wish, offers, told[0]), passedOver: told };
   }
-  const more = others.map(({ id, count }) => ({ box: id, reason: laterReason(count, first) }));
+  const more = others.slice(0, MAX_TOLD).map(({ id, count }) => ({ box: id, reason: laterReason(count, first) }));
   const passedOver = [...more, ...passed.map(({ box, reason }) => ({ box, reason }))].slice(0, MAX_TOLD);
   return { box: first.id, reason: takenReason(wish, first.count, others.length), passedOver };
 }
@@ -73,18 +74,27 @@ export function chooseBox(
 /** A seat of its own, which an earlier attempt has left, counts neither for nor against a box. */
 function withoutOwn({ id }: SessionWish) {
   return (offer: BoxOffer): BoxOffer => {
-    const { [id]: own, ...seats } = offer.seats;
-    return own === undefined ? offer : { ...offer, seats };
+    if (!Object.hasOwn(offer.seats, id)) return offer;
+    const { [id]: _own, ...seats } = offer.seats;
+    return { ...offer, seats };
   };
 }
 
-function problemOf(wish: SessionWish, offer: BoxOffer, avoid: ReadonlyMap<string, string>): Problem | undefined {
+/** What is asked of every box alike. */
+interface Asking {
+  readonly wish: SessionWish;
+  readonly seat: Seat;
+  readonly isSelected: (labels: Readonly<Record<string, string>>) => boolean;
+  readonly avoid: ReadonlyMap<string, string>;
+}
+
+function problemOf(offer: BoxOffer, { wish, seat, isSelected, avoid }: Asking): Problem | undefined {
   const { id, state, isQuarantined, labels, connection, draining, facts, seats } = offer;
   const isNamed = wish.box !== undefined;
   if (state !== "approved") return { rule: "state", reason: `it is ${state}` };
   if (isQuarantined)
     return { rule: "quarantine", reason: "it is kept away from its workloads: another uses its identity" };
-  if (!isSelected(wish, labels)) return { rule: "select", reason: `its labels do not match ${wish.select}` };
+  if (!isSelected(labels)) return { rule: "select", reason: `its labels do not match ${wish.select}` };
   if (!isNamed) {
     if (facts === undefined) return { rule: "facts", reason: "it does not tell what sessions it can run" };
     const platform = platformProblem(wish, facts);
@@ -94,13 +104,17 @@ function problemOf(wish: SessionWish, offer: BoxOffer, avoid: ReadonlyMap<string
   if (avoided !== undefined) return { rule: "avoid", reason: avoided };
   if (draining) return { rule: "draining", reason: "it is draining" };
   if (!isNamed && connection !== "online") return { rule: "connection", reason: `it is ${connectionText(connection)}` };
-  return roomProblem(seatOf(wish), seats, facts);
+  return roomProblem(seat, seats, facts);
 }
 
 /** Pure. Whether the wish leaves the box open by its labels. */
-export function isSelected({ select }: SessionWish, labels: Readonly<Record<string, string>>): boolean {
+export function isSelected(wish: SessionWish, labels: Readonly<Record<string, string>>): boolean {
+  return selectorOf(wish)(labels);
+}
+
+function selectorOf({ select }: SessionWish): Asking["isSelected"] {
   const parsed = parseSelector(select ?? "");
-  return parsed.ok && matchesSelector(labels, parsed.requirements);
+  return (labels) => parsed.ok && matchesSelector(labels, parsed.requirements);
 }
 
 function platformProblem({ platform, template }: SessionWish, { platforms }: SessionFacts): string | undefined {

@@ -43,13 +43,34 @@ export interface RoomProblem {
   readonly reason: string;
 }
 
+interface SeatTotals extends Omit<Seat, "ports"> {
+  readonly count: number;
+}
+
+/** Seats of a box are never changed in place, and of a thousand boxes one has others than at the choice before. */
+const totals = new WeakMap<Seats, SeatTotals>();
+
+/** Pure. What all seats take together. */
+export function totalsOf(seats: Seats): SeatTotals {
+  const known = totals.get(seats);
+  if (known !== undefined) return known;
+  const sum = { count: 0, millicores: 0, memoryBytes: 0, gpus: 0 };
+  for (const { millicores, memoryBytes, gpus } of Object.values(seats)) {
+    sum.count += 1;
+    sum.millicores += millicores;
+    sum.memoryBytes += memoryBytes;
+    sum.gpus += gpus;
+  }
+  totals.set(seats, sum);
+  return sum;
+}
+
 /** Pure. Why the seat cannot be had beside the others; what the box does not tell of itself is not counted. */
 export function roomProblem(seat: Seat, others: Seats, facts: SessionFacts | undefined): RoomProblem | undefined {
-  const taken = Object.values(others);
-  const sum = (of: (one: Seat) => number) => taken.reduce((total, one) => total + of(one), 0);
+  const taken = totalsOf(others);
   const { maxSessions, gpus, memoryBytes, cores } = facts ?? {};
-  if (maxSessions !== undefined && taken.length >= maxSessions) {
-    return { rule: "sessions", reason: `it has ${taken.length} sessions, and takes ${maxSessions} (sessions.max)` };
+  if (maxSessions !== undefined && taken.count >= maxSessions) {
+    return { rule: "sessions", reason: `it has ${taken.count} sessions, and takes ${maxSessions} (sessions.max)` };
   }
   const busy = busyPort(seat, others);
   if (busy !== undefined) return { rule: "ports", reason: busy };
@@ -62,31 +83,13 @@ export function roomProblem(seat: Seat, others: Seats, facts: SessionFacts | und
         };
   return (
     // Processors of this kind are either told of or not there.
-    short(
-      "gpus",
-      seat.gpus,
-      gpus ?? 0,
-      sum((one) => one.gpus),
-      String,
-    ) ??
+    short("gpus", seat.gpus, gpus ?? 0, taken.gpus, String) ??
     (memoryBytes === undefined
       ? undefined
-      : short(
-          "memory",
-          seat.memoryBytes,
-          memoryBytes,
-          sum((one) => one.memoryBytes),
-          amountText,
-        )) ??
+      : short("memory", seat.memoryBytes, memoryBytes, taken.memoryBytes, amountText)) ??
     (cores === undefined
       ? undefined
-      : short(
-          "cpu",
-          seat.millicores,
-          Math.round(cores * 1000),
-          sum((one) => one.millicores),
-          coresText,
-        ))
+      : short("cpu", seat.millicores, Math.round(cores * 1000), taken.millicores, coresText))
   );
 }
 

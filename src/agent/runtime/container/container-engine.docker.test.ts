@@ -1,11 +1,13 @@
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, rmSync, statfsSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ContainerDaemon, dockerRefusal, startDocker } from "../../../../test-server/container-daemon.ts";
 import { defineEngineTests } from "../../../../test-server/container-engine-suite.ts";
 import { openEngineUnderTest, smallSession } from "../../../../test-server/container-engine-world.ts";
+import { openImageRegistry } from "../../../../test-server/image-registry.ts";
 
 const title = dockerRefusal === undefined ? "a real Docker Engine" : `a real Docker Engine (skipped: ${dockerRefusal})`;
 const SLEEPER = ["/usr/bin/perl", "-e", "$SIG{TERM} = sub { exit 0 }; sleep 1 while 1"];
@@ -14,7 +16,7 @@ describe.skipIf(dockerRefusal !== undefined)(title, () => {
   let daemon: ContainerDaemon | undefined;
   const stateDir = mkdtempSync(join(tmpdir(), "sluice-engine-"));
   beforeAll(async () => {
-    daemon = await startDocker();
+    daemon = await startDocker({ dataMebibytes: 128 });
   });
   afterAll(async () => {
     await daemon?.[Symbol.asyncDispose]();
@@ -43,6 +45,54 @@ describe.skipIf(dockerRefusal !== undefined)(title, () => {
     }
     expect((await box.start(workload, 3)).instance).not.toBe(run.instance);
   });
+
+  test("an image is fetched from a registry once, and a disk that is full refuses by that name until there is room", async () => {
+    if (daemon === undefined) return expect.unreachable();
+    await using box = await openEngineUnderTest({ platform: "docker", daemon, stateDir });
+    await box.untilReady();
+    const tree = join(stateDir, "tree");
+    for (const name of ["usr", "etc", "tmp", "proc", "sys", "dev"]) mkdirSync(join(tree, name), { recursive: true });
+    for (const name of ["bin", "lib", "lib64"]) symlinkSync(`usr/${name}`, join(tree, name));
+    // Nothing that packs well: the file has its size on the way and on the disk.
+    writeFileSync(join(tree, "ballast"), randomBytes(8 * 2 ** 20));
+    using registry = await openImageRegistry(execFileSync("tar", ["-C", tree, "-c", "."], { maxBuffer: 2 ** 26 }));
+    const sessionOf = (id: string, image: string) =>
+      smallSession(id, { image: `${registry.host}/team/${image}`, script: SLEEPER });
+
+    const running = await box.start(sessionOf("fetched", "app:1"));
+    expect(box.lines().join("\n")).toContain(`Fetching image ${registry.host}/team/app:1 for fetched`);
+    const fetched = registry.asked.filter((line) => line.startsWith("GET ") && line.includes("/blobs/"));
+    expect(fetched).toHaveLength(2);
+    await running.stop([{ signal: "SIGTERM", graceMs: 5000, toGroup: false }]);
+    await (await box.start(sessionOf("fetched", "app:1"), 2)).stop([
+      { signal: "SIGKILL", graceMs: 5000, toGroup: true },
+    ]);
+    expect(registry.asked.filter((line) => line.startsWith("GET ") && line.includes("/blobs/"))).toEqual(fetched);
+
+    const steady = await box.start(smallSession("steady", { image: daemon.image, script: SLEEPER }));
+    // With the container its image's layer goes.
+    box.unkept.add("fetched");
+    await box.engine.discard("fetched");
+    await daemon.call("DELETE", `/v1.41/images/${encodeURIComponent(`${registry.host}/team/app:1`)}?force=true`);
+    const ballast = join(daemon.dataDirectory, "ballast");
+    const { bavail, bsize } = statfsSync(daemon.dataDirectory);
+    // Room for what an engine notes of what it does, and for no layer.
+    writeFileSync(ballast, Buffer.alloc(Math.max(0, bavail * bsize - 4 * 2 ** 20)));
+    try {
+      await expect(box.start(sessionOf("large", "app:2"))).rejects.toMatchObject({
+        code: "storage",
+        message: expect.stringMatching(/^image 127\.0\.0\.1:\d+\/team\/app:2 .*no space left on device/),
+      });
+      expect(await daemon.call("GET", "/v1.41/containers/json?all=true")).toSatisfy(
+        (list) => !JSON.stringify(list).includes("sluice-large"),
+      );
+      expect(await steady.isFrozen()).toBe(false);
+    } finally {
+      rmSync(ballast);
+    }
+    expect((await box.start(sessionOf("large", "app:2"), 2)).isAdopted).toBe(false);
+    await steady.stop([{ signal: "SIGTERM", graceMs: 5000, toGroup: false }]);
+  }, 180_000);
 
   describe("that freezes, and that is killed", () => {
     test("holds nobody up while it is frozen, and what it did meanwhile is known afterwards", async () => {

@@ -18,7 +18,7 @@ import {
   statsSchema,
   volumesSchema,
 } from "./engine-answers.ts";
-import type { EngineAddress } from "./engine-problem.ts";
+import { codeOfText, type EngineAddress } from "./engine-problem.ts";
 import { createEngineRequest, type EngineCall } from "./engine-request.ts";
 import { readJsonLines } from "./json-lines.ts";
 import { readLogFrames } from "./log-frames.ts";
@@ -61,7 +61,7 @@ export interface EngineClient {
   /** From the head of its answer to a ping: for `/version` Podman starts programs, which takes many seconds on a busy box. */
   version(limitMs: number, signal?: AbortSignal): Promise<EngineVersion>;
   hasImage(reference: string): Promise<boolean>;
-  /** Rejects with `not-found` where the engine could not fetch it, whatever the reason; the message says which. */
+  /** Rejects with `storage` where the box has no room for it, else with `not-found` where the engine could not fetch it; the message says why. */
   pull(reference: string, wish: PullWish): Promise<void>;
   /** Of all containers with these labels, ended ones too: their ids. */
   containers(labels: Labels, limitMs?: number): Promise<readonly string[]>;
@@ -241,14 +241,16 @@ export function createEngineClient(
         timer = arm();
         const line = pullLineSchema.safeParse(json);
         if (!line.success) continue;
-        if (line.data.error !== undefined) throw new AppError("not-found", line.data.error);
+        // A full disk is the box's trouble, whatever was fetched.
+        const { error } = line.data;
+        if (error !== undefined) throw new AppError(codeOfText(error) === "storage" ? "storage" : "not-found", error);
         onProgress(sum(line.data));
       }
     } catch (thrown) {
       if (signal.aborted || !(thrown instanceof AppError)) throw thrown;
-      if (thrown.code === "storage" || thrown.message.startsWith(`${address.title} at `)) throw thrown;
+      if (thrown.message.startsWith(`${address.title} at `)) throw thrown;
       throw new AppError(
-        "not-found",
+        thrown.code === "storage" ? "storage" : "not-found",
         `image ${reference} is not on this box and could not be fetched: ${thrown.message}`,
         {
           cause: thrown,

@@ -42,9 +42,12 @@ function codeOf(status: number, said: string): ErrorCode {
   if (status === 404) return "not-found";
   if (status === 409) return "conflict";
   if (status === 401 || status === 403) return "refused";
-  const known = TEXTS.find(({ pattern }) => pattern.test(said));
-  if (known !== undefined) return known.code;
-  return status === 400 ? "invalid" : "unavailable";
+  return codeOfText(said) ?? (status === 400 ? "invalid" : "unavailable");
+}
+
+/** `undefined`: the text alone says nothing. */
+export function codeOfText(said: string): ErrorCode | undefined {
+  return TEXTS.find(({ pattern }) => pattern.test(said))?.code;
 }
 
 function messageIn(text: string): string {

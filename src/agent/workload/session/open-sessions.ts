@@ -1,6 +1,6 @@
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
-import { readSocketsOf } from "../../../base/local-sockets.ts";
+import { readDatagramsOf, readSocketsOf } from "../../../base/local-sockets.ts";
 import { createSocketTable } from "../../../base/socket-table.ts";
 import type { SessionPlatformName } from "../../../contract/session-spec.ts";
 import type { AgentContext, Notices } from "../../agent-context.ts";
@@ -36,6 +36,7 @@ export function openSessions(context: AgentContext, parts: SessionParts, notices
     accepts: (point) => accepts(point, clock),
     sockets: (networkPid) =>
       networkPid === undefined ? sockets.read({ maxAgeMs: SOCKETS_AGE_MS, needsV6: true }) : readSocketsOf(networkPid),
+    datagrams: readDatagramsOf,
     tellEndpoints: (ports, placed) => toEndpoints(ports, placed, { urlHost, boxAddress }),
     openFile: (id) =>
       openSessionFile(join(directoryOf(id), "session.json"), {

@@ -5,7 +5,9 @@ import {
   type ActivityFacts,
   countsConnections,
   hibernatesAtMs,
+  mustKeepUse,
   observeActivity,
+  recallUse,
 } from "./session-idle.ts";
 
 const LAST: Activity = { atMs: 1000, source: "start" };
@@ -14,6 +16,7 @@ const PLAIN: typeof WITH_PORT = { template: { command: ["/bin/job"] } };
 const seen = (facts: Partial<ActivityFacts>): ActivityFacts => ({
   nowMs: 5000,
   openConnections: 0,
+  hasDatagrams: undefined,
   cpuPercent: undefined,
   ...facts,
 });
@@ -42,4 +45,31 @@ test("a processor above the declared share is use, and only where it is declared
 test("it sleeps after its time without use, and not before its grace is over", () => {
   expect(hibernatesAtMs(LAST, { idleTimeoutMs: 10_000, graceMs: 0, awakeSinceMs: 0 })).toBe(11_000);
   expect(hibernatesAtMs(LAST, { idleTimeoutMs: 10_000, graceMs: 60_000, awakeSinceMs: 500 })).toBe(60_500);
+});
+
+test("datagrams are use where it declares a UDP port, and where nobody can see them TCP alone counts", () => {
+  const udp = { template: { image: "a", ports: [{ port: 53, protocol: "udp" as const }] } };
+  const both = { template: { image: "a", ports: [{ port: 80 }, { port: 53, protocol: "udp" as const }] } };
+  const none = { openConnections: undefined };
+  expect(observeActivity(LAST, udp, seen({ ...none, hasDatagrams: true }))).toEqual({ atMs: 5000, source: "datagram" });
+  expect(observeActivity(LAST, udp, seen({ ...none, hasDatagrams: false }))).toBe(LAST);
+  expect(observeActivity(LAST, udp, seen(none)).source).toBe("connection");
+  expect(observeActivity(LAST, both, seen({ hasDatagrams: true })).source).toBe("datagram");
+  expect(observeActivity(LAST, both, seen({ hasDatagrams: false }))).toBe(LAST);
+  expect(observeActivity(LAST, both, seen({}))).toBe(LAST);
+  expect(observeActivity(LAST, WITH_PORT, seen({ hasDatagrams: true }))).toBe(LAST);
+});
+
+test("use is written seldom, and recalled no earlier than it was", () => {
+  const idleTimeoutMs = 600_000;
+  const kept = { atMs: 1_000_000, source: "connection" as const };
+  expect(mustKeepUse({ ...kept, atMs: 1_059_000 }, kept, idleTimeoutMs)).toBe(false);
+  expect(mustKeepUse({ ...kept, atMs: 1_060_000 }, kept, idleTimeoutMs)).toBe(true);
+  expect(mustKeepUse(kept, undefined, idleTimeoutMs)).toBe(true);
+  // A clock that was put back must not leave a time to come.
+  expect(mustKeepUse({ ...kept, atMs: 500_000 }, kept, idleTimeoutMs)).toBe(true);
+  const recall = (nowWallMs: number) => recallUse(kept, { idleTimeoutMs, nowMs: 5000, nowWallMs });
+  expect(recall(1_360_000)).toEqual({ atMs: 5000 - 300_000, source: "connection" });
+  expect(recall(1_059_000).atMs).toBe(5000);
+  expect(recall(900_000).atMs).toBe(5000);
 });

@@ -36,6 +36,7 @@ function keeperOf(workloads: readonly Workload[], refused: readonly string[] = [
       tellEndpoints: () => [],
       accepts: async () => false,
       sockets: () => [],
+      datagrams: () => undefined,
       wake: () => undefined,
       onReady: () => undefined,
       onChange: () => undefined,

@@ -10,6 +10,8 @@ export interface RunWatchDeps {
   readonly accepts: (point: { readonly address: string; readonly port: number }) => Promise<boolean>;
   /** TCP sockets in the network of a process, or in the box's own; undefined where they cannot be seen. */
   readonly sockets: (networkPid: number | undefined) => readonly LocalSocket[] | undefined;
+  /** Datagrams that sockets in the network of a process have received; only grows. Undefined where it cannot be seen. */
+  readonly datagrams: (networkPid: number) => number | undefined;
 }
 
 /** What is seen of the run that a session has at the moment. What asks its platform rejects while that cannot be asked. */
@@ -32,6 +34,8 @@ export interface RunWatch {
   /** Undefined where it has no ports that connections can be counted of. */
   countConnections(): number | undefined;
   openConnections(): number | undefined;
+  /** Whether datagrams came into its own network since the last call; undefined where that is not told, or not yet. */
+  countDatagrams(): boolean | undefined;
   /** Reads anew what is older than this. */
   readUsage(maxAgeMs: number): Promise<void>;
   cpuPercent(): number | undefined;
@@ -55,6 +59,7 @@ export function createRunWatch(deps: RunWatchDeps): RunWatch {
   let probedAtMs = 0;
   let misses = 0;
   let connections: number | undefined;
+  let datagrams: number | undefined;
   let last: { readonly atMs: number; readonly usage: RunUsage } | undefined;
   let cpuPercent: number | undefined;
   let limited: string | undefined;
@@ -85,6 +90,7 @@ export function createRunWatch(deps: RunWatchDeps): RunWatch {
     sinceMs = clock.monotonicMs();
     misses = 0;
     connections = undefined;
+    datagrams = undefined;
     last = undefined;
     cpuPercent = undefined;
     limited = undefined;
@@ -177,6 +183,12 @@ export function createRunWatch(deps: RunWatchDeps): RunWatch {
       return connections;
     },
     openConnections: () => connections,
+    countDatagrams: () => {
+      const pid = run?.networkPid();
+      const before = datagrams;
+      datagrams = pid === undefined ? undefined : deps.datagrams(pid);
+      return before === undefined || datagrams === undefined ? undefined : datagrams > before;
+    },
     readUsage: async (maxAgeMs) => {
       const nowMs = clock.monotonicMs();
       if (run === undefined || (last !== undefined && nowMs - last.atMs < maxAgeMs)) return;

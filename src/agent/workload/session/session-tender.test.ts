@@ -35,6 +35,7 @@ function createWorld(spec: Partial<SessionRunSpec> = {}, platform: SessionPlatfo
     accepts: true,
     sockets: [] as LocalSocket[] | undefined,
     networkPid: undefined as number | undefined,
+    datagrams: undefined as number | undefined,
     trouble: undefined as AppError<"unavailable"> | undefined,
     isFrozen: false,
     cpuMs: 0,
@@ -98,6 +99,7 @@ function createWorld(spec: Partial<SessionRunSpec> = {}, platform: SessionPlatfo
     tellEndpoints: () => [],
     accepts: async () => state.accepts,
     sockets: () => state.sockets,
+    datagrams: () => state.datagrams,
     wake: () => {
       state.wakes += 1;
     },
@@ -248,6 +250,40 @@ test("unused for its time it falls asleep, which is on disk before anything is d
   expect(box.status().sleep).toMatchObject({ depth: "stopped", because: "idle" });
   box.state.power = awake(2);
   expect(box.tender.rests(box.workload())).toBeUndefined();
+});
+
+test("the countdown goes on where the agent before left it, and its use is written down seldom", async () => {
+  const first = createWorld({ idleTimeout: "10m" });
+  const socket = { inode: 1, address: "127.0.0.1", port: 21_000, isListening: false, isEstablished: true };
+  first.state.sockets = [socket];
+  await first.start();
+  const uses = new Set<number>();
+  for (let second = 0; second < 300; second += 2) {
+    await first.settle(2000);
+    uses.add(first.state.memory.used?.atMs ?? 0);
+  }
+  expect(uses.size).toBeLessThanOrEqual(6);
+  first.state.sockets = [{ ...socket, isEstablished: false, isListening: true }];
+  await first.settle(120_000);
+  const before = first.status().idle;
+
+  const next = createWorld({ idleTimeout: "10m" });
+  next.state.sockets = first.state.sockets;
+  next.state.memory = {
+    ...first.state.memory,
+    used: { ...first.state.memory.used, atMs: next.clock.wallMs() - 400_000 } as never,
+  };
+  next.state.isIdle = false;
+  next.state.run = { ...next.run, isAdopted: true };
+  await next.settle(100);
+  const { idle } = next.status();
+  expect([before?.lastActivity.source, idle?.lastActivity.source]).toEqual(["connection", "connection"]);
+  // What was written is up to a tenth of its time late.
+  const leftMs = Date.parse(idle?.hibernatesAt ?? "") - next.clock.wallMs();
+  expect(leftMs).toBeGreaterThan(259_000);
+  expect(leftMs).toBeLessThanOrEqual(260_000);
+  await next.settle(261_000);
+  expect(next.tender.rests(next.workload())).toBe("hibernated");
 });
 
 test("a connection from outside keeps it awake, and ports that no longer listen are named", async () => {

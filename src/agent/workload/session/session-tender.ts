@@ -13,7 +13,7 @@ import type { RunEndpoint, SessionRun } from "../../runtime/run-handle.ts";
 import type { OwnHealth } from "../driver.ts";
 import { specHash } from "../spec-hash.ts";
 import { findPlace } from "./find-place.ts";
-import { type Activity, hibernatesAtMs, observeActivity } from "./session-idle.ts";
+import { type Activity, hibernatesAtMs, mustKeepUse, observeActivity, recallUse } from "./session-idle.ts";
 import { createRunWatch, type RunWatch, type RunWatchDeps } from "./session-run-watch.ts";
 import { decideWish, endedUnseen, endOf, type SessionWish } from "./session-wish.ts";
 import { tellSession } from "./tell-session.ts";
@@ -76,6 +76,8 @@ export function createSessionTender(id: string, deps: SessionTenderDeps): Sessio
   const { clock, log, file } = deps;
   const watch: RunWatch = createRunWatch(deps);
   let activity: Activity = { atMs: clock.monotonicMs(), source: "start" };
+  /** It was found running, and when it was used is known from the agent before. */
+  let isRecalled = false;
   let awakeSinceMs = clock.monotonicMs();
   let waking: { readonly from: SessionDepth; readonly sinceMs: number } | undefined;
   let changingSinceMs = clock.monotonicMs();
@@ -185,7 +187,9 @@ export function createSessionTender(id: string, deps: SessionTenderDeps): Sessio
 
   const becameReady = ({ turn }: SessionWish) => {
     const nowMs = clock.monotonicMs();
-    activity = { atMs: nowMs, source: waking === undefined ? "start" : "wake" };
+    if (!isRecalled || waking !== undefined)
+      activity = { atMs: nowMs, source: waking === undefined ? "start" : "wake" };
+    isRecalled = false;
     awakeSinceMs = nowMs;
     if (waking !== undefined) {
       const tookMs = Math.round(nowMs - waking.sinceMs);
@@ -202,10 +206,14 @@ export function createSessionTender(id: string, deps: SessionTenderDeps): Sessio
 
   const watchIdle = async ({ spec }: SessionWorkload, { turn }: SessionWish): Promise<number> => {
     const openConnections = watch.countConnections();
+    const hasDatagrams = watch.countDatagrams();
     const nowMs = clock.monotonicMs();
-    activity = observeActivity(activity, spec, { nowMs, openConnections, cpuPercent: watch.cpuPercent() });
+    const cpuPercent = watch.cpuPercent();
+    activity = observeActivity(activity, spec, { nowMs, openConnections, hasDatagrams, cpuPercent });
     const idleTimeoutMs = parseDurationMs(spec.idleTimeout ?? "");
     if (idleTimeoutMs === undefined) return PERIOD_MS.calm;
+    const used = { atMs: clock.wallMs() + activity.atMs - nowMs, source: activity.source };
+    if (mustKeepUse(used, file.memory().used, idleTimeoutMs)) remember({ used });
     const leftMs = hibernatesAtMs(activity, { idleTimeoutMs, graceMs: deps.graceMs, awakeSinceMs }) - nowMs;
     if (leftMs > 0) return Math.min(PERIOD_MS.watching, leftMs);
     remember({ sleep: { because: "idle", turn, sinceMs: clock.wallMs() } });
@@ -235,13 +243,25 @@ export function createSessionTender(id: string, deps: SessionTenderDeps): Sessio
     return Math.max(leftMs, 0);
   };
 
+  /** Another run than before. What an agent finds running is no more used for being found. */
+  const begin = ({ spec }: SessionWorkload, run: SessionRun | undefined) => {
+    const nowMs = clock.monotonicMs();
+    awakeSinceMs = nowMs;
+    changingSinceMs = nowMs;
+    const { used } = file.memory();
+    const idleTimeoutMs = parseDurationMs(spec.idleTimeout ?? "");
+    isRecalled = run?.isAdopted === true && used !== undefined && idleTimeoutMs !== undefined;
+    activity =
+      isRecalled && used !== undefined && idleTimeoutMs !== undefined
+        ? recallUse(used, { idleTimeoutMs, nowMs, nowWallMs: clock.wallMs() })
+        : { atMs: nowMs, source: "start" };
+  };
+
   const look = async (workload: SessionWorkload): Promise<number> => {
     beginAgain(workload);
     const unit = deps.unit();
     if (await watch.follow(unit.run)) {
-      activity = { atMs: clock.monotonicMs(), source: "start" };
-      awakeSinceMs = activity.atMs;
-      changingSinceMs = activity.atMs;
+      begin(workload, unit.run);
       deps.onChange();
     }
     if (wishOf(workload).state !== "ended") {

@@ -1,0 +1,27 @@
+import { html, nothing } from "/vendor/lit-html/lit-html.js";
+import { pathOf } from "./api.js";
+import { confirmAction } from "./confirm.js";
+import { isOver, placeText } from "./transfer-text.js";
+
+/** Ends a transfer, or forgets one that has ended. Viewers get nothing. */
+export function drawTransferActions(transfer, { api, session, attempt }, onGone) {
+  const { request_id: id, state, destination_box, destination_path } = transfer;
+  if (!session.may("operator") || state === "CANCELLED") return nothing;
+  const remove = (what) => attempt(what, () => api.remove(pathOf("sync", id)));
+  const cancel = async () => {
+    const agreed = await confirmAction({
+      title: `Cancel the transfer ${id}?`,
+      text: `Files that have arrived whole stay at ${placeText(destination_box, destination_path)}; what is half there is removed.`,
+      action: "Cancel it",
+    });
+    if (agreed) await remove(`${id}: asked to end`);
+  };
+  const forget = async () => {
+    if (await remove(`${id}: forgotten`)) onGone?.();
+  };
+  return html`<div class="actions row-actions">${
+    isOver(transfer)
+      ? html`<button type="button" aria-label=${`Forget ${id}`} @click=${forget}>Forget</button>`
+      : html`<button type="button" class="danger" aria-label=${`Cancel ${id}`} @click=${cancel}>Cancel</button>`
+  }</div>`;
+}

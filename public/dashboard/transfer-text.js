@@ -1,0 +1,50 @@
+import { bytesText, secondsText } from "../shared/quantity.js";
+
+/** What a transfer reads like. All pure. */
+
+const WORDS = {
+  QUEUED: "queued",
+  PROGRESS: "running",
+  COMPLETED: "completed",
+  FAILED: "failed",
+  CANCELLED: "cancelled",
+};
+
+export function stateText({ state }) {
+  return WORDS[state] ?? state.toLowerCase();
+}
+
+export function isOver({ state }) {
+  return state === "COMPLETED" || state === "FAILED" || state === "CANCELLED";
+}
+
+/** `north-1:/srv/a`, or the path alone where the hub finds the box. */
+export function placeText(box, path) {
+  return box === undefined ? path : `${box}:${path}`;
+}
+
+/** 0 to 1; `undefined` while nobody can say. */
+export function shareOf({ state, transferred_bytes, total_bytes, files_done, files_total, is_listed }) {
+  if (state === "COMPLETED") return 1;
+  if (!is_listed) return undefined;
+  // A tree of empty files has no bytes to count.
+  const [done, all] = total_bytes > 0 ? [transferred_bytes, total_bytes] : [files_done, files_total];
+  return all === 0 ? 0 : Math.min(1, done / all);
+}
+
+/** `3.1 MB of 20.0 MB`; a plus sign says that more may be found. */
+export function amountText({ transferred_bytes, total_bytes, is_listed }) {
+  return `${bytesText(transferred_bytes)} of ${bytesText(total_bytes)}${is_listed ? "" : "+"}`;
+}
+
+export function filesText({ files_done, files_total, is_listed }) {
+  return `${files_done} of ${files_total}${is_listed ? "" : "+"} ${files_total === 1 ? "file" : "files"}`;
+}
+
+export function rateText({ rate_bytes_s }) {
+  return rate_bytes_s > 0 ? `${bytesText(Math.round(rate_bytes_s))}/s` : undefined;
+}
+
+export function leftText({ seconds_left }) {
+  return seconds_left === undefined ? undefined : `${secondsText(seconds_left)} left`;
+}

@@ -1,0 +1,100 @@
+import { html, nothing } from "/vendor/lit-html/lit-html.js";
+import { bytesText } from "../../shared/quantity.js";
+import { pathOf } from "../api.js";
+import { drawFacts } from "../facts.js";
+import { drawTable } from "../history.js";
+import { drawProgress } from "../progress-bar.js";
+import { drawAgo, drawTime } from "../time.js";
+import { drawState } from "../tone.js";
+import { drawTransferActions } from "../transfer-actions.js";
+import { amountText, filesText, isOver, leftText, placeText, rateText, shareOf, stateText } from "../transfer-text.js";
+import { sayTransfer } from "./transfers-view.js";
+
+/** One transfer: how far it is and why, who works on it, and what could not be done. */
+export function createTransferView(context) {
+  const { api, params } = context;
+  let transfer;
+  let isGone = false;
+
+  return {
+    title: () => params.id,
+    refreshMs: 1000,
+    load: async (signal) => {
+      if (isGone) return;
+      try {
+        transfer = await api.get(pathOf("sync", params.id), {}, signal);
+      } catch (error) {
+        if (error.status !== 404) throw error;
+        isGone = true;
+      }
+    },
+    hears: ({ kind }) => kind.startsWith("transfer"),
+    announces: () =>
+      transfer === undefined
+        ? []
+        : [[params.id, isGone ? `Transfer ${params.id} is not kept any more` : sayTransfer(transfer)]],
+    draw: () => {
+      if (isGone)
+        return html`<p class="card empty">There is no transfer ${params.id}: it was cancelled or forgotten. <a href="#/transfers">All transfers</a></p>`;
+      if (transfer === undefined) return html`<p class="empty">Asking the hub…</p>`;
+      return drawTransfer(transfer, context);
+    },
+  };
+}
+
+function drawTransfer(transfer, context) {
+  const { request_id: id, state, reason, failures, failures_total, workers, detail } = transfer;
+  const nowMs = context.api.nowMs();
+  return html`
+    <section class="card" aria-label="State" data-transfer=${id} data-state=${state}>
+      <div class="section-head">
+        <div class="row-states">${drawState(stateText(transfer))}</div>
+        ${drawTransferActions(transfer, context, () => {
+          location.hash = "#/transfers";
+        })}
+      </div>
+      <p class="route"><span class="way">${placeText(transfer.source_box, transfer.source_path)} → ${placeText(transfer.destination_box, transfer.destination_path)}</span></p>
+      ${state === "COMPLETED" ? nothing : html`<p class="cause" data-tone=${state === "FAILED" ? "bad" : "neutral"}>${reason}</p>`}
+      ${isOver(transfer) ? nothing : drawProgress({ label: `Progress of ${id}`, share: shareOf(transfer), text: amountText(transfer) })}
+      ${drawFacts([
+        ["bytes", amountText(transfer)],
+        ["files", filesText(transfer)],
+        ["rate", rateText(transfer)],
+        ["time", leftText(transfer)],
+        ["priority", transfer.priority],
+        ["begun", transfer.started_at === undefined ? "not yet" : drawTime(transfer.started_at)],
+        ["changed", drawAgo(transfer.updated_at, nowMs)],
+        ["root hash", transfer.root_hash === undefined ? undefined : html`<code>${transfer.root_hash}</code>`],
+      ])}
+      ${
+        transfer.receipt === undefined
+          ? nothing
+          : html`<details><summary>Receipt, signed by the hub</summary><p><code>${transfer.receipt}</code></p></details>`
+      }
+    </section>
+    ${drawTable({
+      title: "Workers",
+      none: "Nobody works on it now.",
+      heads: ["worker", "does", "so far", "rate"],
+      rows: workers.map((worker) => [worker.worker_id, worker.work, bytesText(worker.bytes), rateText(worker) ?? ""]),
+    })}
+    ${drawTable({
+      title: failures_total > failures.length ? `Failures, ${failures.length} of ${failures_total}` : "Failures",
+      none: "None.",
+      heads: ["path", "why", "message"],
+      rows: failures.map(({ path, code, message }) => [html`<code>${path}</code>`, code, message]),
+      shown: 100,
+    })}
+    ${
+      Object.keys(detail).length === 0
+        ? nothing
+        : drawTable({
+            title: "What was said last",
+            none: "",
+            heads: ["who", "what"],
+            rows: Object.entries(detail),
+            shown: 50,
+          })
+    }
+  `;
+}

@@ -1,0 +1,83 @@
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { createFleetWorld, type FleetWorld } from "./fleet-world.fake.ts";
+
+let world: FleetWorld;
+
+beforeEach(async () => {
+  world = await createFleetWorld({
+    boxes: [{ id: "north-1" }, { id: "archive" }],
+    facts: {},
+    statusOf: () => undefined,
+    columns: 160,
+  });
+});
+afterEach(() => world[Symbol.asyncDispose]());
+
+const ask = (path: string, body?: unknown) =>
+  world.hub.ask("POST", path, { token: world.hub.tokens.operator, ...(body === undefined ? {} : { body }) });
+
+/** A worker as the old guide has it, on `archive`, with both places. */
+const appear = () =>
+  ask("/workers/heartbeat", { worker_id: "archive", status: "IDLE", storage_paths: ["/srv", "/archive"] });
+
+/** It takes the whole transfer and says how that went. */
+async function work(result: object): Promise<void> {
+  const { body } = await ask("/workers/archive/assignment?wait=20");
+  const told = { request_id: body.request_id, worker_id: "archive", lease_id: body.lease_id, attempt: body.attempt };
+  expect((await ask("/workers/result", { ...told, ...result })).body).toEqual({ status: "ack" });
+}
+
+const start = (...more: string[]) =>
+  world.run("sync", "start", "/srv/day-1", "/archive/day-1", "--id", "day-1", ...more);
+
+test("a transfer that nobody can do waits and says why; cancelled, it is gone", async () => {
+  const started = await world.run("sync", "start", "nor:/srv/day-1", "arch:/archive/day-1", "--id", "day-1");
+  expect(started).toMatchObject({
+    exitCode: 0,
+    out: "transfer day-1 is queued; sluice sync show day-1 --watch follows it\n",
+  });
+  const shown = await world.run("sync", "show", "day");
+  expect(shown.out).toContain("queued");
+  expect(shown.out).toContain("north-1:/srv/day-1");
+  expect(shown.out).toMatch(/reason +\S/);
+  expect((await world.run("sync", "ls", "--state", "queued")).out).toMatch(/day-1 +queued/);
+  expect((await world.run("sync", "ls", "--state", "failed")).out).toBe("no transfer\n");
+  expect(await world.run("sync", "cancel", "day-1")).toMatchObject({ exitCode: 0, out: "transfer day-1 is gone\n" });
+  const missing = await world.run("sync", "show", "day-1");
+  expect(missing).toMatchObject({ exitCode: 66 });
+  expect(missing.err).toContain("sluice sync ls shows all");
+});
+
+test("one that is watched to its end ends as the transfer does", async () => {
+  await appear();
+  const watched = start("--watch");
+  await work({ success: true });
+  const { exitCode, out } = await watched;
+  expect(exitCode).toBe(0);
+  expect(out).toContain("completed");
+});
+
+test("one that fails says why and how to go on; retried, it can still be done", async () => {
+  await appear();
+  const watched = start("--watch");
+  await work({
+    success: false,
+    message: "no room left",
+    failures: [{ path: "a", code: "denied", message: "not ours" }],
+  });
+  const failed = await watched;
+  expect(failed.err).toContain("sluice sync retry day-1 goes on");
+  expect(failed.exitCode).not.toBe(0);
+  const retried = world.run("sync", "retry", "day-1", "--watch");
+  await work({ success: true });
+  expect(await retried).toMatchObject({ exitCode: 0 });
+});
+
+test("what is no place, no box and another request under the same id is told before anything is begun", async () => {
+  expect((await world.run("sync", "start", "srv/day-1", "/archive")).err).toContain("SOURCE: given");
+  expect((await world.run("sync", "start", "south:/srv", "/archive")).err).toContain('no box is called "south"');
+  await start();
+  const other = await world.run("sync", "start", "/srv/day-2", "/archive/day-1", "--id", "day-1");
+  expect(other.exitCode).toBe(75);
+  expect(JSON.parse((await world.run("sync", "ls", "--json")).out).items).toHaveLength(1);
+});

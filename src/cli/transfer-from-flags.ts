@@ -1,0 +1,98 @@
+import { AppError } from "../base/errors.ts";
+import {
+  PRESERVED,
+  type PRIORITIES,
+  type Preserved,
+  type SyncRequestInput,
+  type VERIFY_LEVELS,
+} from "../contract/transfer/sync-request.ts";
+import { parseMoment, parseWhole } from "./parse-values.ts";
+
+export interface TransferFlags {
+  readonly id?: string;
+  readonly include?: readonly string[];
+  readonly exclude?: readonly string[];
+  readonly verify?: (typeof VERIFY_LEVELS)[number];
+  readonly priority?: (typeof PRIORITIES)[number];
+  readonly chunkSize?: string;
+  readonly bandwidth?: string;
+  readonly deadline?: string;
+  readonly delete?: boolean;
+  readonly preserve?: string;
+}
+
+/** Where something lies: on a box, or on whichever box has that path. */
+export interface TransferPlace {
+  /** As a person wrote it. */
+  readonly box: string | undefined;
+  readonly path: string;
+}
+
+/** `BOX:/PATH` or `/PATH`. Throws `invalid`. */
+export function parseTransferPlace(text: string, field: string): TransferPlace {
+  const [, box, path] = /^(?:([^:/]+):)?(\/.*)$/s.exec(text) ?? [];
+  if (path === undefined) {
+    throw new AppError("invalid", `${field}: given ${JSON.stringify(text)}; allowed: BOX:/PATH, or /PATH alone`, {
+      field,
+    });
+  }
+  return { box, path };
+}
+
+/** Boxes as ids. Throws `invalid`. */
+export function transferFromFlags(
+  flags: TransferFlags,
+  { source, destination }: { readonly source: TransferPlace; readonly destination: TransferPlace },
+  nowMs: number,
+): SyncRequestInput {
+  const { id, include, exclude, verify, priority, chunkSize, bandwidth, deadline, preserve } = flags;
+  return {
+    source_path: source.path,
+    destination_path: destination.path,
+    ...(source.box === undefined ? {} : { source_box: source.box }),
+    ...(destination.box === undefined ? {} : { destination_box: destination.box }),
+    ...(id === undefined ? {} : { request_id: id }),
+    ...(include === undefined ? {} : { include: [...include] }),
+    ...(exclude === undefined ? {} : { exclude: [...exclude] }),
+    ...(verify === undefined ? {} : { verify }),
+    ...(priority === undefined ? {} : { priority }),
+    ...(chunkSize === undefined
+      ? {}
+      : { chunk_size_mb: parseWhole(chunkSize, { field: "--chunk-size", min: 1, max: 1024 }) }),
+    ...(bandwidth === undefined ? {} : { bandwidth_mbps: parseMbit(bandwidth) }),
+    ...(deadline === undefined ? {} : { deadline: parseDeadline(deadline, nowMs) }),
+    ...(flags.delete === true ? { delete_extraneous: true } : {}),
+    ...(preserve === undefined ? {} : { preserve: parsePreserve(preserve) }),
+  };
+}
+
+function parseMbit(text: string): number {
+  const value = /^\d+(?:\.\d+)?$/.test(text) ? Number(text) : 0;
+  if (value > 0 && value <= 1_000_000) return value;
+  throw new AppError(
+    "invalid",
+    `--bandwidth: given ${JSON.stringify(text)}; allowed: Mbit/s, more than 0 and at most 1000000`,
+    { field: "--bandwidth" },
+  );
+}
+
+/** A moment, or how long from now. */
+function parseDeadline(text: string, nowMs: number): string {
+  const given = Date.parse(parseMoment(text, { field: "--deadline", nowMs }));
+  // A span was taken as one that has passed: a deadline lies ahead by as much.
+  return new Date(/^\d{4}-/.test(text) ? given : 2 * nowMs - given).toISOString();
+}
+
+function parsePreserve(text: string): Preserved[] {
+  return text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "")
+    .map((part) => {
+      const known = PRESERVED.find((each) => each === part);
+      if (known !== undefined) return known;
+      throw new AppError("invalid", `--preserve: given ${JSON.stringify(part)}; allowed: ${PRESERVED.join(", ")}`, {
+        field: "--preserve",
+      });
+    });
+}

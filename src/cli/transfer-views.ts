@@ -1,0 +1,127 @@
+import { oneLine } from "../base/log.ts";
+import type { SyncProgress } from "../contract/transfer/sync-progress.ts";
+import { formatAge, formatBytes, formatDuration } from "./duration.ts";
+import { countOf, type View } from "./output.ts";
+import type { Tone } from "./paint.ts";
+import { renderTable } from "./render-table.ts";
+
+const TONES: Readonly<Record<SyncProgress["state"], Tone>> = {
+  QUEUED: "warn",
+  PROGRESS: "good",
+  COMPLETED: "good",
+  FAILED: "bad",
+  CANCELLED: "quiet",
+};
+const BAR_CHARACTERS = 24;
+
+export function renderTransfers(transfers: readonly SyncProgress[], view: View): string {
+  if (transfers.length === 0) return "no transfer\n";
+  return renderTable(
+    transfers,
+    [
+      { head: "ID", text: ({ request_id }) => request_id, rank: 9, least: 8 },
+      { head: "STATE", text: ({ state }) => state.toLowerCase(), tone: ({ state }) => TONES[state], rank: 9 },
+      { head: "DONE", text: percentOf, align: "right", rank: 8 },
+      { head: "BYTES", text: amountOf, align: "right", rank: 6 },
+      { head: "FILES", text: filesOf, align: "right", rank: 5 },
+      { head: "RATE", text: rateOf, align: "right", rank: 6 },
+      { head: "LEFT", text: leftOf, align: "right", rank: 4 },
+      { head: "CHANGED", text: ({ updated_at }) => formatAge(updated_at, view.nowMs), align: "right", rank: 3 },
+      { head: "FROM", text: sourceOf, rank: 7, least: 14 },
+      { head: "TO", text: destinationOf, rank: 7, least: 14 },
+      { head: "REASON", text: ({ reason }) => reason, rank: 2, least: 16 },
+    ],
+    view,
+  );
+}
+
+/** Everything about one transfer. */
+export function renderTransfer(transfer: SyncProgress, view: View): string {
+  const { paint } = view;
+  const { request_id: id, state, reason, failures, failures_total, workers, detail } = transfer;
+  const facts: readonly (readonly [string, string | undefined])[] = [
+    ["reason", reason],
+    ["from", sourceOf(transfer)],
+    ["to", destinationOf(transfer)],
+    ["bytes", amountOf(transfer)],
+    ["files", filesOf(transfer)],
+    ["rate", rateOf(transfer)],
+    ["left", leftOf(transfer)],
+    ["priority", transfer.priority],
+    ["begun", transfer.started_at],
+    ["changed", transfer.updated_at],
+    ["root hash", transfer.root_hash],
+    ["receipt", transfer.receipt],
+  ];
+  const lines = [
+    `${paint("strong", id)}  ${paint(TONES[state], state.toLowerCase())}  ${percentOf(transfer) ?? ""}`.trimEnd(),
+    ...facts.flatMap(([name, value]) => (value === undefined ? [] : [`  ${name.padEnd(10)} ${oneLine(value)}`])),
+    ...workers.map((worker) => `  ${"worker".padEnd(10)} ${workerLine(worker)}`),
+    ...Object.entries(detail).map(([who, text]) => `  ${"said".padEnd(10)} ${oneLine(`${who}: ${text}`)}`),
+    ...failures.map(
+      ({ path, code, message }) => `  ${"failure".padEnd(10)} ${oneLine(`${path}: ${code}: ${message}`)}`,
+    ),
+    ...(failures_total > failures.length ? [`  ${countOf(failures_total - failures.length, "more failure")}`] : []),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+/** A bar with its figures, and a line for each worker: what a person watches. */
+export function renderTransferProgress(transfer: SyncProgress): readonly string[] {
+  const share = shareOf(transfer);
+  const filled = Math.round((share ?? 0) * BAR_CHARACTERS);
+  const bar = share === undefined ? "listing".padEnd(BAR_CHARACTERS) : "#".repeat(filled).padEnd(BAR_CHARACTERS, "-");
+  const figures = [percentOf(transfer), amountOf(transfer), `${filesOf(transfer)} files`, rateOf(transfer)];
+  const left = leftOf(transfer);
+  const rest = left === undefined ? [] : [`${left} left`];
+  return [
+    `[${bar}] ${[...figures, ...rest].filter((figure) => figure !== undefined).join("  ")}`,
+    ...(transfer.state === "PROGRESS" ? [] : [`  ${oneLine(transfer.reason)}`]),
+    ...transfer.workers.map((worker) => `  ${workerLine(worker)}`),
+  ];
+}
+
+function workerLine({ worker_id, work, bytes, rate_bytes_s }: SyncProgress["workers"][number]): string {
+  const rate = rate_bytes_s > 0 ? `, ${formatBytes(Math.round(rate_bytes_s))}/s` : "";
+  return oneLine(`${worker_id}: ${work}, ${formatBytes(bytes)}${rate}`);
+}
+
+/** 0 to 1; `undefined` until the end of the listing. */
+function shareOf({ state, is_listed, ...counts }: SyncProgress): number | undefined {
+  if (state === "COMPLETED") return 1;
+  if (!is_listed) return undefined;
+  // A tree of empty files has no bytes to count.
+  const [done, all] =
+    counts.total_bytes > 0 ? [counts.transferred_bytes, counts.total_bytes] : [counts.files_done, counts.files_total];
+  return all === 0 ? 0 : Math.min(1, done / all);
+}
+
+function percentOf(transfer: SyncProgress): string | undefined {
+  const share = shareOf(transfer);
+  return share === undefined ? undefined : `${Math.floor(share * 100)} %`;
+}
+
+/** A plus sign says that more may be found. */
+function amountOf({ transferred_bytes, total_bytes, is_listed }: SyncProgress): string {
+  return `${formatBytes(transferred_bytes)} of ${formatBytes(total_bytes)}${is_listed ? "" : "+"}`;
+}
+
+function filesOf({ files_done, files_total, is_listed }: SyncProgress): string {
+  return `${files_done} of ${files_total}${is_listed ? "" : "+"}`;
+}
+
+function rateOf({ rate_bytes_s }: SyncProgress): string | undefined {
+  return rate_bytes_s > 0 ? `${formatBytes(Math.round(rate_bytes_s))}/s` : undefined;
+}
+
+function leftOf({ seconds_left }: SyncProgress): string | undefined {
+  return seconds_left === undefined ? undefined : formatDuration(seconds_left);
+}
+
+function sourceOf({ source_box, source_path }: SyncProgress): string {
+  return source_box === undefined ? source_path : `${source_box}:${source_path}`;
+}
+
+function destinationOf({ destination_box, destination_path }: SyncProgress): string {
+  return destination_box === undefined ? destination_path : `${destination_box}:${destination_path}`;
+}

@@ -1,0 +1,86 @@
+import { AppError } from "../base/errors.ts";
+import type { HubClient } from "../client/hub-client.ts";
+import type { ErrorCode } from "../contract/error-code.ts";
+import type { TransferFailureCode } from "../contract/transfer/failure-code.ts";
+import type { SyncProgress } from "../contract/transfer/sync-progress.ts";
+import type { CommandContext } from "./command-context.ts";
+import { orNothing } from "./find-box.ts";
+import { renderTransferProgress } from "./transfer-views.ts";
+
+const LOOK_MS = 500;
+/** What a script is told of a transfer that failed, by what failed first. */
+const CODES: Readonly<Record<TransferFailureCode, ErrorCode>> = {
+  "no-space": "storage",
+  "read-only": "storage",
+  io: "storage",
+  corrupt: "storage",
+  denied: "refused",
+  "source-changed": "conflict",
+  "not-found": "not-found",
+  unreachable: "unavailable",
+  fenced: "conflict",
+  cancelled: "cancelled",
+  unsupported: "unsupported",
+};
+
+/**
+ * Shows how far it is until it is over: bars for who sits at a terminal, else a line at each change of its reason. Rejects for one that
+ * failed or was taken away. Ctrl-C ends the watching alone.
+ */
+export async function watchTransfer(id: string, hub: HubClient, context: CommandContext): Promise<SyncProgress> {
+  const { clock, signal, io } = context;
+  const board = createBoard(context);
+  try {
+    for (;;) {
+      const transfer = await hub.transfers.get(id, signal).catch(orNothing);
+      if (transfer === undefined)
+        throw new AppError("cancelled", `transfer ${id} was cancelled or forgotten meanwhile`);
+      board.show(transfer);
+      if (transfer.state === "COMPLETED") return transfer;
+      if (transfer.state === "FAILED") {
+        const code = transfer.failures[0]?.code;
+        throw new AppError(
+          code === undefined ? "unavailable" : CODES[code],
+          `transfer ${id} failed: ${transfer.reason}; sluice sync show ${id} says more, sluice sync retry ${id} goes on`,
+        );
+      }
+      await clock.delay(LOOK_MS, signal);
+    }
+  } catch (thrown) {
+    if (signal.aborted) io.writeError(`transfer ${id} goes on; sluice sync cancel ${id} ends it\n`);
+    throw thrown;
+  } finally {
+    board.end();
+  }
+}
+
+interface Board {
+  readonly show: (transfer: SyncProgress) => void;
+  readonly end: () => void;
+}
+
+function createBoard({ io }: CommandContext): Board {
+  let lines = 0;
+  let said = "";
+  const clear = () => {
+    // Up over what was drawn, and it is gone.
+    if (lines > 0) io.writeError(`\u001b[${lines}A\r\u001b[J`);
+    lines = 0;
+  };
+  return {
+    show: (transfer) => {
+      if (!io.isTerminal) {
+        const now = `${transfer.state.toLowerCase()}: ${transfer.reason}`;
+        if (now !== said) io.writeError(`${now}\n`);
+        said = now;
+        return;
+      }
+      const width = (io.columns ?? 80) - 1;
+      const drawn = renderTransferProgress(transfer).map((line) => line.slice(0, width));
+      clear();
+      io.writeError(`${drawn.join("\n")}\n`);
+      lines = drawn.length;
+    },
+    end: () => (io.isTerminal ? clear() : undefined),
+  };
+}

@@ -1,0 +1,135 @@
+import type { SyncRequest } from "../../contract/transfer/sync-request.ts";
+import type { WorkerStorage } from "../../contract/transfer/worker-heartbeat.ts";
+import type { Side } from "./transfer-record.ts";
+import { isOfBox, isPlain, isSameStorage, storagesOf, storageWith, type Worker } from "./worker-record.ts";
+
+export type Access = "read" | "write";
+
+export interface SideWish {
+  /** `source`, for sentences. */
+  readonly name: "source" | "destination";
+  readonly path: string;
+  readonly box: string | undefined;
+  readonly access: Access;
+}
+
+export function wishesOf(request: SyncRequest): { readonly source: SideWish; readonly destination: SideWish } {
+  return {
+    source: { name: "source", path: request.source_path, box: request.source_box, access: "read" },
+    destination: { name: "destination", path: request.destination_path, box: request.destination_box, access: "write" },
+  };
+}
+
+export type SideChoice = { readonly side: Side } | { readonly problem: string };
+
+/** Pure. The one storage that is meant, or why there is none at the moment. `isActive`: heard lately. */
+export function chooseSide(
+  wish: SideWish,
+  workers: readonly Worker[],
+  { isActive, mode }: { readonly isActive: (worker: Worker) => boolean; readonly mode: "full" | "plain" },
+): SideChoice {
+  const fitting = workers.filter(
+    (worker) => (mode === "plain") === isPlain(worker) && (wish.box === undefined || isOfBox(worker.id, wish.box)),
+  );
+  const holders = fitting.flatMap((worker) => {
+    const found = storageWith(worker, wish.path);
+    return found === undefined ? [] : [{ worker, ...found }];
+  });
+  const usable = holders.filter(({ worker, storage }) => storage[wish.access] && isActive(worker));
+  const [first] = usable;
+  if (first === undefined) return { problem: whyNone(wish, fitting, holders) };
+  const others = usable.filter(
+    ({ worker, storage, path }) =>
+      worker.id !== first.worker.id && !(path === first.path && isReachedFrom(first, { worker, storage }, holders)),
+  );
+  const [other] = others;
+  if (other !== undefined) {
+    return {
+      problem: `the storages of ${first.worker.id} and ${other.worker.id} both have ${wish.path}, and are not known to be one: name ${wish.name}_box`,
+    };
+  }
+  return { side: { storage: first.storage.id, path: first.path, anchor: first.worker.id } };
+}
+
+interface Holder {
+  readonly worker: Worker;
+  readonly storage: WorkerStorage;
+}
+
+/** Whether both are one storage, by any chain of workers of which one sees what the other left. */
+function isReachedFrom(from: Holder, to: Holder, holders: readonly Holder[]): boolean {
+  const reached = new Set([from.worker.id]);
+  for (const frontier = [from]; frontier.length > 0; ) {
+    const at = frontier.pop() ?? from;
+    if (at.worker.id === to.worker.id) return true;
+    for (const holder of holders) {
+      if (reached.has(holder.worker.id) || !isSameStorage(at.storage, holder.storage)) continue;
+      reached.add(holder.worker.id);
+      frontier.push(holder);
+    }
+  }
+  return false;
+}
+
+function whyNone(wish: SideWish, fitting: readonly Worker[], holders: readonly Holder[]): string {
+  const where = wish.box === undefined ? "" : ` of box ${wish.box}`;
+  if (fitting.length === 0) return `no worker${where} has ever been heard`;
+  const [holder] = holders;
+  if (holder === undefined) return `no worker${where} has a storage with the ${wish.name} ${wish.path}`;
+  const allowed = holders.find(({ storage }) => storage[wish.access]);
+  if (allowed === undefined) return `${holder.worker.id} has ${wish.path}, and may not ${wish.access} it`;
+  const { quarantine } = allowed.worker;
+  if (quarantine !== undefined)
+    return `${allowed.worker.id}, which has ${wish.path}, failed too often: ${quarantine.cause}`;
+  return `${allowed.worker.id}, which has ${wish.path}, is not heard`;
+}
+
+export interface PoolMember {
+  readonly worker: Worker;
+  readonly storage: WorkerStorage;
+}
+
+/** Pure. Who can work on one side now. */
+export function poolOf(
+  side: Side,
+  workers: readonly Worker[],
+  want: { readonly access: Access; readonly box: string | undefined; readonly isActive: (worker: Worker) => boolean },
+): readonly PoolMember[] {
+  const holders = workers.flatMap((worker): PoolMember[] =>
+    storagesOf(worker.heartbeat).flatMap((storage) => (storage.id === side.storage ? [{ worker, storage }] : [])),
+  );
+  const anchor = holders.find(({ worker }) => worker.id === side.anchor);
+  return holders.filter(
+    (holder) =>
+      holder.storage[want.access] &&
+      want.isActive(holder.worker) &&
+      (want.box === undefined || isOfBox(holder.worker.id, want.box)) &&
+      (holder.worker.id === side.anchor || (anchor !== undefined && isReachedFrom(anchor, holder, holders))),
+  );
+}
+
+export interface Turn {
+  readonly id: string;
+  readonly priority: SyncRequest["priority"];
+  /** Leases that are out. */
+  readonly leases: number;
+  readonly createdMs: number;
+}
+
+const RANK = { high: 0, normal: 1, low: 2 } as const;
+
+/** Pure. Who is served first: by priority, then who has least, then who came first. */
+export function inOrder<Item extends Turn>(turns: readonly Item[]): readonly Item[] {
+  return [...turns].sort(
+    (one, other) =>
+      RANK[one.priority] - RANK[other.priority] ||
+      one.leases - other.leases ||
+      one.createdMs - other.createdMs ||
+      (one.id < other.id ? -1 : 1),
+  );
+}
+
+/** Pure. Bytes a second for each of so many leases. */
+export function shareOf(bandwidthMbps: number | undefined, leases: number): number | undefined {
+  return bandwidthMbps === undefined ? undefined : (bandwidthMbps * 125_000) / Math.max(1, leases);
+}

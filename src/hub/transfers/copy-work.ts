@@ -1,0 +1,181 @@
+import { AppError } from "../../base/errors.ts";
+import type { CopyItem, TransferPeer, WorkOf } from "../../contract/transfer/assignment.ts";
+import { signTransferTicket, transferScope } from "../../contract/transfer/transfer-ticket.ts";
+import { type PoolMember, poolOf, shareOf } from "./choose-workers.ts";
+import type { Pools, TransferHall } from "./transfer-hall.ts";
+import { leaseIdOf, type Transfer } from "./transfer-record.ts";
+import type { Worker } from "./worker-record.ts";
+
+/** Nothing is wrong with who asks: the transfer itself cannot go on at the moment, and this says why. */
+export class NoWay extends AppError {
+  constructor(message: string) {
+    super("unavailable", message);
+  }
+}
+
+/** Tickets must outlast the slowest lease; what they open ends with it, because its later attempt has another. */
+const TICKET_SECONDS = 6 * 3600;
+/** Sources that a worker may turn to for one lease. */
+const MAX_SOURCES = 8;
+
+export interface CopyWay {
+  build(leased: { readonly attempt: number; readonly items: readonly CopyItem[] }): Promise<WorkOf<"copy">>;
+}
+
+/** How the bytes of a unit get to a worker. Throws `NoWay`. */
+export async function copyWork(
+  hall: TransferHall,
+  asked: { readonly transfer: Transfer; readonly worker: Worker; readonly pools: Pools; readonly unit: string },
+): Promise<CopyWay> {
+  const { transfer, worker, pools, unit } = asked;
+  const { request, source, destination, uid } = transfer;
+  if (source === undefined || destination === undefined) throw new NoWay("its storages are not chosen yet");
+  const { watch, dials, clock, keys } = hall;
+  const share = shareOf(request.bandwidth_mbps, watch.of(uid).filter(isCopy).length + 1);
+  const base = {
+    kind: "copy" as const,
+    unit,
+    source: { storage_id: source.storage, path: source.path },
+    destination: { storage_id: destination.storage, path: destination.path },
+    verify: request.verify,
+    preserve: request.preserve,
+    ...(share === undefined ? {} : { rate_bytes_s: share }),
+  };
+  // Whichever box was named: it has the very same storage, and may read it.
+  const holders = poolOf(source, hall.workers.all(), {
+    access: "read",
+    box: undefined,
+    isActive: hall.workers.mayWork,
+  });
+  const isLocal = source.storage === destination.storage && holders.some((member) => member.worker.id === worker.id);
+  if (isLocal) {
+    return {
+      build: async ({ items }) => ({ ...base, items: [...items], sources: [], dial: "destination", local: true }),
+    };
+  }
+  if (pools.sources.length === 0) throw new NoWay(`no worker that has the source ${request.source_path} is heard`);
+  const dial = dialOf(worker, pools.sources, dials.get(dialKey(worker.id, source.storage)));
+  const members = leastBusyFirst(pools.sources, hall).slice(0, dial === "source" ? 1 : MAX_SOURCES);
+  const key = await keys.signing().catch((thrown: unknown) => {
+    if (thrown instanceof AppError && thrown.code === "unsupported") {
+      throw new NoWay("this hub has no key that encrypts what signs tickets: set secrets.keyFile");
+    }
+    throw thrown;
+  });
+  const nowSeconds = Math.floor(clock.wallMs() / 1000);
+  const sign = (
+    member: PoolMember,
+    { attempt, items }: { readonly attempt: number; readonly items: readonly CopyItem[] },
+  ) => {
+    const dialler = dial === "destination" ? worker : member.worker;
+    const cert = dialler.heartbeat.certificate_sha256;
+    return signTransferTicket(
+      {
+        aud: "sluice-transfer",
+        rid: transfer.id,
+        lease: leaseIdOf(uid, unit, attempt),
+        att: attempt,
+        src: member.worker.id,
+        dst: worker.id,
+        storage: source.storage,
+        root: source.path,
+        scope: transferScope(items),
+        ...(cert === undefined ? {} : { cert }),
+        iat: nowSeconds,
+        exp: nowSeconds + TICKET_SECONDS,
+      },
+      key,
+    );
+  };
+  return {
+    build: async (leased) => {
+      const sources = members.map((member) => peerOf(member.worker, member.storage.id, sign(member, leased)));
+      const [first] = members;
+      if (dial === "source" && first !== undefined) await askToServe(hall, { ...asked, member: first, leased, sign });
+      return { ...base, items: [...leased.items], sources, dial, local: false };
+    },
+  };
+}
+
+export function dialKey(worker: string, storage: string): string {
+  return `${worker}|${storage}`;
+}
+
+function isCopy({ id }: { readonly id: string }): boolean {
+  return /:\d+\.\d+:\d+$/.test(id);
+}
+
+function dialOf(
+  worker: Worker,
+  sources: readonly PoolMember[],
+  wanted: "destination" | "source" | undefined,
+): "destination" | "source" {
+  const canReachSource = sources.some((member) => member.worker.heartbeat.data_plane_endpoints.length > 0);
+  const canBeReached = worker.heartbeat.data_plane_endpoints.length > 0;
+  if (!canReachSource && !canBeReached) {
+    const names = sources.map((member) => member.worker.id).join(", ");
+    throw new NoWay(`neither ${worker.id} nor ${names} has an address for data (transfer.listen)`);
+  }
+  if (!canReachSource) return "source";
+  if (!canBeReached) return "destination";
+  return wanted ?? "destination";
+}
+
+function leastBusyFirst(sources: readonly PoolMember[], { workers }: TransferHall): readonly PoolMember[] {
+  const busy = (member: PoolMember) => workers.get(member.worker.id)?.heartbeat.leases.length ?? 0;
+  return [...sources].sort((one, other) => busy(one) - busy(other) || (one.worker.id < other.worker.id ? -1 : 1));
+}
+
+function peerOf(worker: Worker, storageId: string, ticket: string): TransferPeer {
+  const { data_plane_endpoints: endpoints, certificate_sha256: certificate } = worker.heartbeat;
+  return {
+    worker_id: worker.id,
+    endpoints: [...endpoints],
+    ...(certificate === undefined ? {} : { certificate_sha256: certificate }),
+    storage_id: storageId,
+    ticket,
+  };
+}
+
+interface Leased {
+  readonly attempt: number;
+  readonly items: readonly CopyItem[];
+}
+
+async function askToServe(
+  { serves, wake }: TransferHall,
+  given: {
+    readonly transfer: Transfer;
+    readonly worker: Worker;
+    readonly pools: Pools;
+    readonly unit: string;
+    readonly member: PoolMember;
+    readonly leased: Leased;
+    readonly sign: (member: PoolMember, leased: Leased) => string;
+  },
+): Promise<void> {
+  const { transfer, worker, pools, unit, member, leased } = given;
+  const { attempt, items } = leased;
+  const [first] = items;
+  await serves.put(member.worker.id, {
+    request_id: transfer.id,
+    worker_id: member.worker.id,
+    source_path: transfer.request.source_path,
+    destination_path: transfer.request.destination_path,
+    chunk_offset: first?.offset ?? 0,
+    chunk_size: first?.length ?? 0,
+    source_worker_pool: pools.sources.map((one) => one.worker.id),
+    destination_worker_pool: pools.destinations.map((one) => one.worker.id),
+    lease_id: leaseIdOf(transfer.uid, `serve-${unit}`, attempt),
+    attempt,
+    ttl_seconds: 10,
+    work: {
+      kind: "serve",
+      copy_lease_id: leaseIdOf(transfer.uid, unit, attempt),
+      copy_attempt: attempt,
+      source: { storage_id: transfer.source?.storage ?? "", path: transfer.source?.path ?? "" },
+      destinations: [peerOf(worker, transfer.destination?.storage ?? "", given.sign(member, leased))],
+    },
+  });
+  wake.ring();
+}

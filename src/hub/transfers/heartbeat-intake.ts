@@ -1,0 +1,97 @@
+import type { HeartbeatAnswer, LeaseProgress, WorkerHeartbeat } from "../../contract/transfer/worker-heartbeat.ts";
+import { shareOf } from "./choose-workers.ts";
+import type { TransferHall } from "./transfer-hall.ts";
+import { parseLeaseId, type Transfer } from "./transfer-record.ts";
+
+/** Seconds: what a lease that is taken away costs at most is moved in this time. */
+const HEARTBEAT_SECONDS = { busy: 1, idle: 3 } as const;
+
+/** Takes heartbeats: renews the leases that they name, and says which are not theirs any more. */
+export function createHeartbeatIntake(hall: TransferHall): (heartbeat: WorkerHeartbeat) => Promise<HeartbeatAnswer> {
+  const { book, pieces, watch, workers, keys } = hall;
+
+  /** Why it is not the worker's; nothing: it is. */
+  const problemOf = async (worker: string, { lease_id, attempt }: LeaseProgress): Promise<string | undefined> => {
+    const lease = parseLeaseId(lease_id);
+    if (lease === undefined || lease.attempt !== attempt) return "it is no lease of this hub";
+    const transfer = book.ofUid(lease.uid);
+    if (transfer === undefined) return "its request was deleted";
+    const { unit } = lease;
+    if (transfer.phase === "cancelling" && unit.kind !== "discard") return "its request was cancelled";
+    if (transfer.phase === "completed" || transfer.phase === "failed") return `its request has ${transfer.phase}`;
+    switch (unit.kind) {
+      case "serve":
+        return undefined;
+      case "unit": {
+        if (unit.piece >= transfer.list.pieces) return "it is no lease of this hub";
+        let { states } = await pieces.load(transfer, unit.piece);
+        // Another hub may have given it.
+        if ((states.units[unit.index]?.attempt ?? 0) < attempt) {
+          ({ states } = await pieces.load(transfer, unit.piece, { isFresh: true }));
+        }
+        return stepProblem(worker, attempt, states.units[unit.index]);
+      }
+      case "plain":
+        return stepProblem(worker, attempt, transfer.plain?.[unit.index]);
+      case "list":
+      case "close":
+      case "discard":
+        return stepProblem(worker, attempt, await freshStep(transfer, unit.kind, attempt));
+    }
+  };
+
+  const freshStep = async (transfer: Transfer, name: "list" | "close" | "discard", attempt: number) =>
+    transfer[name].attempt >= attempt ? transfer[name] : (await book.get(transfer.id))?.[name];
+
+  const ratesOf = (leases: readonly LeaseProgress[]): HeartbeatAnswer["rates"] =>
+    leases.flatMap(({ lease_id }) => {
+      const lease = parseLeaseId(lease_id);
+      const transfer = lease?.unit.kind === "unit" ? book.ofUid(lease.uid) : undefined;
+      if (transfer === undefined) return [];
+      const copying = watch.of(transfer.uid).filter(({ id }) => parseLeaseId(id)?.unit.kind === "unit").length;
+      const share = shareOf(transfer.request.bandwidth_mbps, copying);
+      return share === undefined ? [] : [{ lease_id, rate_bytes_s: share }];
+    });
+
+  return async (heartbeat) => {
+    await Promise.all([book.ready(), workers.ready()]);
+    const worker = heartbeat.worker_id;
+    await workers.heard(heartbeat);
+    const revoked: { lease_id: string; reason: string }[] = [];
+    const kept: LeaseProgress[] = [];
+    for (const lease of heartbeat.leases) {
+      const reason = await problemOf(worker, lease);
+      if (reason === undefined) {
+        watch.heard(worker, lease);
+        kept.push(lease);
+      } else revoked.push({ lease_id: lease.lease_id, reason });
+    }
+    if (heartbeat.storages === undefined) watch.heardPlain(worker);
+    return {
+      status: "ok",
+      heartbeat_seconds: kept.length > 0 ? HEARTBEAT_SECONDS.busy : HEARTBEAT_SECONDS.idle,
+      revoked,
+      rates: ratesOf(kept),
+      ticket_keys: [...(await keys.list())],
+    };
+  };
+}
+
+function stepProblem(
+  worker: string,
+  attempt: number,
+  step:
+    | {
+        readonly attempt: number;
+        readonly worker?: string | undefined;
+        readonly isDone?: boolean;
+        readonly state?: string;
+      }
+    | undefined,
+): string | undefined {
+  if (step === undefined) return "it is no lease of this hub";
+  if (step.attempt !== attempt) return `attempt ${step.attempt} has it`;
+  if (step.worker !== worker) return "another worker has it";
+  const isDone = step.isDone === true || (step.state !== undefined && step.state !== "leased");
+  return isDone ? "its result was taken" : undefined;
+}

@@ -1,0 +1,346 @@
+import type { Assignment, Work, WorkKind } from "../../contract/transfer/assignment.ts";
+import { joinPath } from "../../contract/transfer/transfer-path.ts";
+import { inOrder } from "./choose-workers.ts";
+import { copyWork, NoWay } from "./copy-work.ts";
+import { LEASE_TTL_MS } from "./lease-watch.ts";
+import type { LoadedPiece } from "./piece-book.ts";
+import { type Pools, poolsOf, type TransferHall } from "./transfer-hall.ts";
+import { leaseIdOf, type Step, type Transfer, type TransferRecord } from "./transfer-record.ts";
+import { isReady, leaseUnit, openItems, rangesOf, type UnitStates } from "./unit-states.ts";
+import { isPlain, type Worker } from "./worker-record.ts";
+
+/** Gives work to who asks. Every lease is in the store before anybody hears of it. */
+export interface LeaseDesk {
+  /** The next piece of work for a worker, or nothing. */
+  pick(worker: Worker): Promise<Assignment | undefined>;
+}
+
+/** Pieces with open units that are looked at for one answer. */
+const LOOKED_AT = 64;
+/** A unit that is out for longer than this, while nothing else is left, is given to a second worker as well. */
+const STRAGGLER_MS = 30_000;
+
+export function createLeaseDesk(hall: TransferHall): LeaseDesk {
+  const { book, pieces, watch, clock, rests, inTurn, notes, serves, workers } = hall;
+
+  const isOut = (
+    transfer: Transfer,
+    unit: string,
+    step: { readonly attempt: number; readonly worker?: string | undefined },
+  ) => {
+    if (step.worker === undefined || step.attempt === 0) return false;
+    const ttlMs = transfer.mode === "plain" ? LEASE_TTL_MS.plain : LEASE_TTL_MS.full;
+    return watch.isLive(leaseIdOf(transfer.uid, unit, step.attempt), step.worker, ttlMs);
+  };
+
+  const assignmentOf = (
+    transfer: Transfer,
+    worker: Worker,
+    given: {
+      readonly pools: Pools;
+      readonly unit: string;
+      readonly attempt: number;
+      readonly work: Work;
+      readonly path?: string;
+      readonly range?: { readonly offset: number; readonly length: number };
+    },
+  ): Assignment => {
+    const { request } = transfer;
+    const ttlMs = transfer.mode === "plain" ? LEASE_TTL_MS.plain : LEASE_TTL_MS.full;
+    const leaseId = leaseIdOf(transfer.uid, given.unit, given.attempt);
+    watch.granted(leaseId, worker.id, ttlMs);
+    return {
+      request_id: transfer.id,
+      worker_id: worker.id,
+      source_path: joinPath(request.source_path, given.path ?? ""),
+      destination_path: joinPath(request.destination_path, given.path ?? ""),
+      chunk_offset: given.range?.offset ?? 0,
+      chunk_size: given.range?.length ?? request.chunk_size_mb * 1024 * 1024,
+      source_worker_pool: given.pools.sources.map((member) => member.worker.id),
+      destination_worker_pool: given.pools.destinations.map((member) => member.worker.id),
+      lease_id: leaseId,
+      attempt: given.attempt,
+      ttl_seconds: ttlMs / 1000,
+      work: given.work,
+    };
+  };
+
+  /** Writes the next attempt of a step of the transfer itself. `undefined`: someone was quicker. */
+  const leaseStep = async (
+    transfer: Transfer,
+    attempt: number,
+    change: (record: Transfer) => { readonly step: Step; readonly next: (step: Step) => TransferRecord } | undefined,
+    worker: Worker,
+  ): Promise<Transfer | undefined> => {
+    let isMine = false;
+    const after = await book.change(transfer.id, (fresh) => {
+      isMine = false;
+      const found = fresh.uid === transfer.uid && fresh.phase === transfer.phase ? change(fresh) : undefined;
+      if (found === undefined || found.step.isDone || found.step.attempt !== attempt) return undefined;
+      isMine = true;
+      return found.next({ ...found.step, attempt: attempt + 1, worker: worker.id });
+    });
+    return isMine ? after : undefined;
+  };
+
+  const simpleStep = async (
+    transfer: Transfer,
+    worker: Worker,
+    name: "list" | "close" | "discard",
+    given: { readonly pools: Pools; readonly work: (leased: Transfer) => Work },
+  ): Promise<Assignment | undefined> => {
+    const step = transfer[name];
+    if (step.isDone || isOut(transfer, name, step) || !rests.isOver(`${transfer.uid}:${name}`)) return undefined;
+    const leased = await leaseStep(
+      transfer,
+      step.attempt,
+      (fresh) => ({ step: fresh[name], next: (next) => ({ ...fresh, [name]: { ...fresh[name], ...next } }) }),
+      worker,
+    );
+    if (leased === undefined) return undefined;
+    return assignmentOf(leased, worker, {
+      pools: given.pools,
+      unit: name,
+      attempt: leased[name].attempt,
+      work: given.work(leased),
+    });
+  };
+
+  const list = (transfer: Transfer, worker: Worker, pools: Pools) =>
+    simpleStep(transfer, worker, "list", {
+      pools,
+      work: ({ request, source, list: { pages, last, round, changed } }) => ({
+        kind: "list",
+        source: { storage_id: source?.storage ?? "", path: source?.path ?? "" },
+        ...(round > 0
+          ? { file_list: changed ?? [] }
+          : request.file_list === undefined
+            ? {}
+            : { file_list: request.file_list }),
+        include: request.include ?? [],
+        exclude: request.exclude ?? [],
+        preserve: request.preserve,
+        next_page: pages,
+        ...(last === undefined ? {} : { resume_after: last }),
+      }),
+    });
+
+  const destinationOf = ({ destination }: Transfer) => ({
+    storage_id: destination?.storage ?? "",
+    path: destination?.path ?? "",
+  });
+
+  const plain = async (transfer: Transfer, worker: Worker, pools: Pools): Promise<Assignment | undefined> => {
+    const steps = transfer.plain ?? [];
+    const give = (index: number, attempt: number) =>
+      assignmentOf(transfer, worker, {
+        pools,
+        unit: `plain-${index}`,
+        attempt,
+        work: { kind: "plain" },
+        path: steps[index]?.path ?? "",
+      });
+    const own = steps.findIndex(
+      (step, index) => !step.isDone && step.worker === worker.id && isOut(transfer, `plain-${index}`, step),
+    );
+    // It asks again while it has something: the answer was lost, or it has begun anew.
+    if (own !== -1) return give(own, steps[own]?.attempt ?? 1);
+    for (const [index, step] of steps.entries()) {
+      if (step.isDone || isOut(transfer, `plain-${index}`, step)) continue;
+      const leased = await leaseStep(
+        transfer,
+        step.attempt,
+        (fresh) => {
+          const now = fresh.plain?.[index];
+          if (now === undefined) return undefined;
+          const next = (changed: Step) => ({
+            ...fresh,
+            plain: fresh.plain?.map((other, at) => (at === index ? { ...other, ...changed } : other)),
+          });
+          return { step: now, next };
+        },
+        worker,
+      );
+      if (leased !== undefined) return give(index, leased.plain?.[index]?.attempt ?? 1);
+    }
+    return undefined;
+  };
+
+  const unitOf = async (transfer: Transfer, worker: Worker, pools: Pools): Promise<Assignment | undefined> => {
+    if (!rests.isOver(`${transfer.uid}:copy`)) return undefined;
+    const summaries = await pieces.summaries(transfer);
+    let looked = 0;
+    const stragglers: { readonly piece: number; readonly index: number }[] = [];
+    for (const [piece, summary] of summaries.entries()) {
+      if (summary.open === 0) continue;
+      if (++looked > LOOKED_AT) return undefined;
+      const loaded = await pieces.load(transfer, piece);
+      for (const index of loaded.piece.units.keys()) {
+        const found = stateOf(transfer, worker, { piece, index, loaded });
+        if (found === "straggler") stragglers.push({ piece, index });
+        if (found !== "free") continue;
+        const granted = await leaseAndBuild(transfer, worker, { pools, piece, index, loaded });
+        if (granted !== undefined) return granted;
+      }
+    }
+    // Nothing else is left for it: what takes long elsewhere is begun a second time, and the later attempt is the one that counts.
+    const [tail] = transfer.list.isDone ? stragglers : [];
+    if (tail === undefined) return undefined;
+    const loaded = await pieces.load(transfer, tail.piece);
+    return leaseAndBuild(transfer, worker, { pools, ...tail, loaded });
+  };
+
+  const stateOf = (
+    transfer: Transfer,
+    worker: Worker,
+    { piece, index, loaded }: { readonly piece: number; readonly index: number; readonly loaded: LoadedPiece },
+  ): "free" | "straggler" | "not" => {
+    const state = loaded.states.units[index];
+    const unit = `${piece}.${index}`;
+    if (state === undefined || !isReady(loaded.piece, loaded.states, index)) return "not";
+    if (!rests.isOver(`${transfer.uid}:${unit}`)) return "not";
+    if (state.state !== "leased" || !isOut(transfer, unit, state)) return "free";
+    if (state.worker === worker.id) return "not";
+    const id = leaseIdOf(transfer.uid, unit, state.attempt);
+    const lease = watch.of(transfer.uid).find((one) => one.id === id);
+    const isLong =
+      lease !== undefined && clock.monotonicMs() - lease.grantedMs > STRAGGLER_MS * 2 ** Math.min(6, state.attempt - 1);
+    return isLong ? "straggler" : "not";
+  };
+
+  const leaseAndBuild = async (
+    transfer: Transfer,
+    worker: Worker,
+    at: { readonly pools: Pools; readonly piece: number; readonly index: number; readonly loaded: LoadedPiece },
+  ): Promise<Assignment | undefined> => {
+    const { pools, piece, index } = at;
+    const seen = at.loaded.states.units[index];
+    const unit = `${piece}.${index}`;
+    // Whether there is a way is known before the lease is given.
+    const way =
+      at.loaded.piece.units[index]?.kind === "copy"
+        ? await copyWork(hall, { transfer, worker, pools, unit })
+        : undefined;
+    const leased = await pieces.change(transfer, piece, ({ piece: whole, states }) => {
+      const now = states.units[index];
+      const isFree = now?.attempt === seen?.attempt && now?.state === seen?.state && isReady(whole, states, index);
+      if (!isFree) return { states, answer: undefined };
+      const next = leaseUnit(states, index, worker.id);
+      return { states: next, answer: { whole, next } };
+    });
+    if (leased === undefined) return undefined;
+    const attempt = leased.next.units[index]?.attempt ?? 1;
+    const planned = leased.whole.units[index];
+    if (planned === undefined) return undefined;
+    const items = openItems(planned, leased.next.units[index]).flatMap((item) => {
+      const { entry: of = -1, offset = 0, length = 0 } = planned.items[item] ?? {};
+      const entry = leased.whole.entries[of];
+      return entry === undefined ? [] : [{ entry, offset, length }];
+    });
+    const [first] = items;
+    if (first === undefined) return undefined;
+    const work =
+      way === undefined
+        ? finishWork(transfer, { unit, entry: first.entry, ranges: rangeHashes(leased, index) })
+        : await way.build({ attempt, items });
+    notes.clear(transfer.id);
+    return assignmentOf(transfer, worker, { pools, unit, attempt, work, path: first.entry.path, range: first });
+  };
+
+  const finishWork = (
+    transfer: Transfer,
+    given: Pick<Extract<Work, { kind: "finish" }>, "unit" | "entry" | "ranges">,
+  ): Work => ({
+    kind: "finish",
+    destination: destinationOf(transfer),
+    verify: transfer.request.verify,
+    preserve: transfer.request.preserve,
+    ...given,
+  });
+
+  const grant = async (transfer: Transfer, worker: Worker): Promise<Assignment | undefined> => {
+    const pools = poolsOf(transfer, hall);
+    const isSource = pools.sources.some((member) => member.worker.id === worker.id);
+    const isDestination = pools.destinations.some((member) => member.worker.id === worker.id);
+    if (transfer.phase === "cancelling") {
+      // Whoever still had something of it has stopped, or is not heard any more.
+      if (!isDestination || watch.of(transfer.uid).length > 0) return undefined;
+      return simpleStep(transfer, worker, "discard", {
+        pools,
+        work: () => ({ kind: "discard", unit: "discard", destination: destinationOf(transfer) }),
+      });
+    }
+    const isPreferred = (kind: WorkKind) => {
+      const pool = kind === "list" || kind === "plain" ? pools.sources : pools.destinations;
+      const preferred = pool.find((member) => member.worker.id === transfer.prefer);
+      return preferred === undefined || preferred.worker.id === worker.id;
+    };
+    if (transfer.mode === "plain") {
+      const may = isSource && isPlain(worker) && pools.destinations.length > 0 && isPreferred("plain");
+      return may ? plain(transfer, worker, pools) : undefined;
+    }
+    if (transfer.phase === "closing") {
+      if (!isDestination) return undefined;
+      return simpleStep(transfer, worker, "close", {
+        pools,
+        work: ({ request, list: { pieces: count } }) => ({
+          kind: "close",
+          unit: "close",
+          destination: destinationOf(transfer),
+          pages: count,
+          delete_extraneous: request.delete_extraneous,
+          preserve: request.preserve,
+        }),
+      });
+    }
+    const listed = isSource && isPreferred("list") ? await list(transfer, worker, pools) : undefined;
+    if (listed !== undefined) return listed;
+    return isDestination && isPreferred("copy") ? unitOf(transfer, worker, pools) : undefined;
+  };
+
+  return {
+    pick: async (worker) => {
+      if (!workers.mayWork(worker)) return undefined;
+      const served = await serves.take(worker.id);
+      if (served !== undefined) return served;
+      const turns = book
+        .all()
+        .filter(({ phase }) => phase === "active" || phase === "closing" || phase === "cancelling")
+        .map((transfer) => ({
+          id: transfer.id,
+          priority: transfer.request.priority,
+          leases: watch.of(transfer.uid).length,
+          createdMs: transfer.createdMs,
+        }));
+      for (const { id } of inOrder(turns)) {
+        const granted = await inTurn(id, async () => {
+          const transfer = book.known(id);
+          if (transfer === undefined) return undefined;
+          try {
+            return await grant(transfer, worker);
+          } catch (thrown) {
+            if (!(thrown instanceof NoWay)) throw thrown;
+            notes.say(id, thrown.message);
+            return undefined;
+          }
+        });
+        if (granted !== undefined) return granted;
+      }
+      return undefined;
+    },
+  };
+}
+
+/** What was hashed while it moved, in the order of the file. */
+function rangeHashes(
+  { whole, next }: { readonly whole: LoadedPiece["piece"]; readonly next: UnitStates },
+  finish: number,
+) {
+  return rangesOf(whole, finish).flatMap((range) => {
+    const item = whole.units[range]?.items[0];
+    const sha256 = next.units[range]?.hashes?.[0];
+    return item === undefined || typeof sha256 !== "string"
+      ? []
+      : [{ offset: item.offset, length: item.length, sha256 }];
+  });
+}

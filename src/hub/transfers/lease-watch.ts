@@ -1,0 +1,70 @@
+import type { Clock } from "../../base/clock.ts";
+import type { LeaseProgress } from "../../contract/transfer/worker-heartbeat.ts";
+
+/** After the last word of who has it. Hand-written workers may send theirs between two files only. */
+export const LEASE_TTL_MS = { full: 10_000, plain: 60_000 } as const;
+const KEPT_MS = 10 * 60_000;
+
+export interface SeenLease {
+  readonly id: string;
+  readonly worker: string;
+  readonly grantedMs: number;
+  readonly seenMs: number;
+  readonly ttlMs: number;
+  readonly bytes: number;
+  readonly rate: number;
+}
+
+/**
+ * Which leases are alive, by this hub's own monotonic clock: nobody's wall clock can end one or keep one. What a hub sees for the
+ * first time, after a start or because another hub gave it out, has its whole time from then on.
+ */
+export interface LeaseWatch {
+  granted(id: string, worker: string, ttlMs: number): void;
+  heard(worker: string, progress: LeaseProgress): void;
+  /** Everything that this worker has by plain forms. */
+  heardPlain(worker: string): void;
+  isLive(id: string, worker: string, ttlMs: number): boolean;
+  over(id: string): SeenLease | undefined;
+  /** Alive, of one transfer. */
+  of(uid: string): readonly SeenLease[];
+  prune(): void;
+}
+
+export function createLeaseWatch({ clock }: { readonly clock: Clock }): LeaseWatch {
+  const seen = new Map<string, SeenLease>();
+
+  const begin = (id: string, worker: string, ttlMs: number): SeenLease => {
+    const nowMs = clock.monotonicMs();
+    const lease = { id, worker, grantedMs: nowMs, seenMs: nowMs, ttlMs, bytes: 0, rate: 0 };
+    seen.set(id, lease);
+    return lease;
+  };
+  const isFresh = ({ seenMs, ttlMs }: SeenLease) => clock.monotonicMs() - seenMs <= ttlMs;
+
+  return {
+    granted: (id, worker, ttlMs) => void begin(id, worker, ttlMs),
+    heard: (worker, { lease_id, transferred_bytes, rate }) => {
+      const lease = seen.get(lease_id) ?? begin(lease_id, worker, LEASE_TTL_MS.full);
+      seen.set(lease_id, { ...lease, seenMs: clock.monotonicMs(), bytes: transferred_bytes, rate });
+    },
+    heardPlain: (worker) => {
+      for (const lease of seen.values()) {
+        const isPlain = lease.worker === worker && lease.ttlMs === LEASE_TTL_MS.plain;
+        if (isPlain && isFresh(lease)) seen.set(lease.id, { ...lease, seenMs: clock.monotonicMs() });
+      }
+    },
+    isLive: (id, worker, ttlMs) => isFresh(seen.get(id) ?? begin(id, worker, ttlMs)),
+    over: (id) => {
+      const lease = seen.get(id);
+      seen.delete(id);
+      return lease;
+    },
+    of: (uid) => [...seen.values()].filter((lease) => lease.id.startsWith(`${uid}:`) && isFresh(lease)),
+    prune: () => {
+      for (const lease of seen.values()) {
+        if (clock.monotonicMs() - lease.seenMs > KEPT_MS) seen.delete(lease.id);
+      }
+    },
+  };
+}

@@ -1,0 +1,93 @@
+import type { TransferEntry } from "../../contract/transfer/transfer-entry.ts";
+
+/** What is leased at a time: a batch of whole files, one range of a long file, or that file's end. */
+export interface Unit {
+  readonly kind: "copy" | "finish";
+  readonly items: readonly UnitItem[];
+  /** Bytes that it moves. */
+  readonly bytes: number;
+  /** The file that it is a part of; absent: its items are whole. */
+  readonly part?: { readonly entry: number } | undefined;
+}
+
+export interface UnitItem {
+  /** Which of the piece's entries. */
+  readonly entry: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
+export const MIB = 1024 * 1024;
+/** Of one file: what is kept of it must stay small. Longer files get longer ranges. */
+export const MAX_RANGES_A_FILE = 1024;
+const MAX_ITEMS_A_BATCH = 1000;
+/** Of one piece of the plan, but for a single long file. */
+const MAX_UNITS_A_PIECE = 1024;
+
+/** Pure. The same entries give the same units on every hub, so that only what became of them is kept. */
+export function planUnits(entries: readonly TransferEntry[], chunkBytes: number): readonly Unit[] {
+  const units: Unit[] = [];
+  let batch: UnitItem[] = [];
+  let bytes = 0;
+  const flush = () => {
+    if (batch.length > 0) units.push({ kind: "copy", items: batch, bytes });
+    batch = [];
+    bytes = 0;
+  };
+  for (const [index, entry] of entries.entries()) {
+    // Made when everything else is there.
+    if (entry.type === "hardlink") continue;
+    const length = entry.type === "file" ? entry.size : 0;
+    if (length > chunkBytes) {
+      flush();
+      units.push(...longFile(index, length, chunkBytes));
+      continue;
+    }
+    if (batch.length > 0 && (bytes + length > chunkBytes || batch.length >= MAX_ITEMS_A_BATCH)) flush();
+    batch.push({ entry: index, offset: 0, length });
+    bytes += length;
+  }
+  flush();
+  return units;
+}
+
+function longFile(entry: number, size: number, chunkBytes: number): readonly Unit[] {
+  const step = rangeBytes(size, chunkBytes);
+  const units: Unit[] = [];
+  for (let offset = 0; offset < size; offset += step) {
+    const length = Math.min(step, size - offset);
+    units.push({ kind: "copy", items: [{ entry, offset, length }], bytes: length, part: { entry } });
+  }
+  units.push({ kind: "finish", items: [{ entry, offset: 0, length: size }], bytes: 0, part: { entry } });
+  return units;
+}
+
+function rangeBytes(size: number, chunkBytes: number): number {
+  const least = Math.ceil(size / MAX_RANGES_A_FILE);
+  return least <= chunkBytes ? chunkBytes : Math.ceil(least / MIB) * MIB;
+}
+
+/** Pure. A page as pieces of bounded size, in its order. */
+export function cutPage(entries: readonly TransferEntry[], chunkBytes: number): readonly (readonly TransferEntry[])[] {
+  const pieces: TransferEntry[][] = [];
+  let piece: TransferEntry[] = [];
+  let units = 0;
+  for (const entry of entries) {
+    const size = entry.type === "file" ? entry.size : 0;
+    const own = size > chunkBytes ? Math.ceil(size / rangeBytes(size, chunkBytes)) + 1 : 1;
+    if (piece.length > 0 && units + own > MAX_UNITS_A_PIECE) {
+      pieces.push(piece);
+      piece = [];
+      units = 0;
+    }
+    piece.push(entry);
+    units += own;
+  }
+  if (piece.length > 0) pieces.push(piece);
+  return pieces;
+}
+
+/** Of totals: hard links are names, directories are places. */
+export function isCounted({ type }: Pick<TransferEntry, "type">): boolean {
+  return type === "file" || type === "symlink";
+}

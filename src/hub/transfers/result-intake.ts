@@ -1,0 +1,220 @@
+import type { ResultAnswer, TransferResult } from "../../contract/transfer/transfer-result.ts";
+import { dialKey } from "./copy-work.ts";
+import { requireTransfer } from "./find-transfer.ts";
+import type { TransferHall } from "./transfer-hall.ts";
+import { leaseIdOf, parseLeaseId, type Step, type Transfer, type TransferRecord } from "./transfer-record.ts";
+import { applyResult, MAX_FAILED, type ResultOutcome } from "./unit-states.ts";
+
+/** What fails sooner than this after it was given out has not been tried: its worker's storage is gone, or the like. */
+const FAST_MS = 2000;
+const BLOCKED_REST_MS = 5000;
+const REST_MS = { first: 500, most: 30_000 } as const;
+const STEP_FAILURES = 3;
+
+/** Takes what workers tell of their leases. Each is applied once: by one conditional write, of the present attempt only. */
+export function createResultIntake(hall: TransferHall): (result: TransferResult) => Promise<ResultAnswer> {
+  const { book, pieces, watch, wake, mark, workers, rests, notes, dials, clock, inTurn } = hall;
+
+  const take = async (result: TransferResult): Promise<ResultAnswer["status"]> => {
+    const leaseId = result.lease_id;
+    let transfer: Transfer;
+    try {
+      transfer = await requireTransfer(hall, result.request_id, leaseId);
+    } catch (thrown) {
+      // It has heard that it was cancelled, and has let go.
+      if (leaseId !== undefined) watch.over(leaseId);
+      throw thrown;
+    }
+    if (leaseId === undefined) return takePlain(transfer, result);
+    const lease = parseLeaseId(leaseId);
+    if (lease === undefined) return "stale";
+    const { unit, attempt } = lease;
+    switch (unit.kind) {
+      case "serve":
+        if (result.dial_failed) flip(transfer, result.worker_id);
+        return "ack";
+      case "unit":
+        return takeUnit(transfer, { ...unit, attempt, leaseId }, result);
+      case "plain":
+        return takePlain(transfer, result, unit.index);
+      case "list":
+      case "close":
+      case "discard":
+        return takeStep(transfer, { name: unit.kind, attempt, leaseId }, result);
+    }
+  };
+
+  const takeUnit = async (
+    transfer: Transfer,
+    lease: { readonly piece: number; readonly index: number; readonly attempt: number; readonly leaseId: string },
+    result: TransferResult,
+  ): Promise<ResultAnswer["status"]> => {
+    if (lease.piece >= transfer.list.pieces) return "stale";
+    const seen = watch.of(transfer.uid).find(({ id }) => id === lease.leaseId);
+    const outcome = await pieces.change(
+      transfer,
+      lease.piece,
+      ({ piece, states }): { states: typeof states; answer: ResultOutcome } => {
+        const { attempt, index } = lease;
+        const told = applyResult(piece, states, { unit: index, attempt, round: transfer.list.round, result });
+        return { states: told.states, answer: told };
+      },
+    );
+    if (outcome.answer !== "ack") return outcome.answer;
+    watch.over(lease.leaseId);
+    const name = `${transfer.uid}:${lease.piece}.${lease.index}`;
+    if (outcome.problem === undefined) await workers.succeeded(result.worker_id);
+    else
+      await afterProblem(
+        transfer,
+        { name, problem: outcome.problem, grantedMs: seen?.grantedMs, attempt: lease.attempt },
+        result,
+      );
+    return "ack";
+  };
+
+  const afterProblem = async (
+    transfer: Transfer,
+    what: {
+      readonly name: string;
+      readonly problem: NonNullable<ResultOutcome["problem"]>;
+      readonly grantedMs: number | undefined;
+      readonly attempt: number;
+    },
+    result: TransferResult,
+  ): Promise<void> => {
+    const { code, message } = what.problem;
+    if (result.dial_failed) {
+      for (const source of transfer.source === undefined ? [] : [transfer.source.storage]) {
+        const key = dialKey(result.worker_id, source);
+        dials.set(key, dials.get(key) === "source" ? "destination" : "source");
+      }
+    }
+    if (code === "cancelled") return;
+    notes.say(transfer.id, `${result.worker_id}: ${code}${message === "" ? "" : `: ${message}`}`);
+    if (code === "no-space" || code === "read-only") {
+      // Nothing else would fit either.
+      rests.rest(`${transfer.uid}:copy`, BLOCKED_REST_MS);
+      return;
+    }
+    rests.rest(what.name, Math.min(REST_MS.most, REST_MS.first * 2 ** Math.min(10, what.attempt - 1)));
+    if (result.dial_failed || code === "fenced" || code === "source-changed") return;
+    const isFast = what.grantedMs !== undefined && clock.monotonicMs() - what.grantedMs < FAST_MS;
+    await workers.failed(result.worker_id, { text: `${code}: ${message}`, isFast });
+  };
+
+  /** The destination waits in vain for who was to dial it. */
+  const flip = (transfer: Transfer, source: string) => {
+    for (const key of dials.keys()) {
+      if (transfer.source !== undefined && key.endsWith(`|${transfer.source.storage}`)) dials.set(key, "destination");
+    }
+    notes.say(transfer.id, `${source} could not reach the other side`);
+  };
+
+  const takeStep = async (
+    transfer: Transfer,
+    lease: { readonly name: "list" | "close" | "discard"; readonly attempt: number; readonly leaseId: string },
+    result: TransferResult,
+  ): Promise<ResultAnswer["status"]> => {
+    const { name } = lease;
+    let answer = "stale" as ResultAnswer["status"];
+    const after = await book.change(transfer.id, (fresh) => {
+      const step = fresh[name];
+      if (fresh.uid !== transfer.uid || step.attempt !== lease.attempt) {
+        answer = "stale";
+        return undefined;
+      }
+      if (step.isDone || step.worker !== result.worker_id) {
+        answer = step.isDone ? "duplicate" : step.worker === undefined ? "duplicate" : "stale";
+        return undefined;
+      }
+      answer = "ack";
+      return { ...fresh, ...stepAfter(fresh, name, result) };
+    });
+    if (answer !== "ack") return answer;
+    watch.over(lease.leaseId);
+    const step = after?.[name];
+    if (step !== undefined && !step.isDone) {
+      rests.rest(`${transfer.uid}:${name}`, REST_MS.first * 2 ** Math.min(6, step.failed));
+      notes.say(transfer.id, `${result.worker_id} could not ${name} it: ${whyOf(result)}`);
+    }
+    return "ack";
+  };
+
+  /** By the forms of a worker that knows of no leases: what it has of this request. */
+  const takePlain = async (
+    transfer: Transfer,
+    result: TransferResult,
+    only?: number,
+  ): Promise<ResultAnswer["status"]> => {
+    let answer = "stale" as ResultAnswer["status"];
+    let leaseId: string | undefined;
+    await book.change(transfer.id, (fresh) => {
+      const steps = fresh.plain ?? [];
+      const mine = (step: (typeof steps)[number], index: number) =>
+        step.worker === result.worker_id &&
+        (only === undefined || (only === index && step.attempt === (result.attempt ?? step.attempt)));
+      const index = steps.findIndex((step, at) => !step.isDone && mine(step, at));
+      const step = steps[index];
+      if (fresh.uid !== transfer.uid || step === undefined) {
+        answer = steps.some(mine) ? "duplicate" : "stale";
+        return undefined;
+      }
+      answer = "ack";
+      leaseId = leaseIdOf(fresh.uid, `plain-${index}`, step.attempt);
+      const { message } = result;
+      const failure = {
+        path: step.path,
+        code: "io" as const,
+        message: message === "" ? "the worker did not say why" : message.slice(0, 300),
+      };
+      return {
+        ...fresh,
+        plain: steps.map((other, at) =>
+          at === index ? { ...step, isDone: true, failed: result.success ? 0 : 1, message } : other,
+        ),
+        failures: result.success ? fresh.failures : [...fresh.failures, failure],
+      };
+    });
+    if (leaseId !== undefined) watch.over(leaseId);
+    return answer;
+  };
+
+  return (result) =>
+    inTurn(result.request_id, async () => {
+      const status = await take(result);
+      if (status === "ack") {
+        mark(result.request_id);
+        wake.ring();
+      }
+      return { status };
+    });
+}
+
+function whyOf({ message, failures: [first] }: TransferResult): string {
+  if (first !== undefined) return `${first.code}: ${first.message}`;
+  return message === "" ? "it did not say why" : message;
+}
+
+/** Pure. A step that failed is given out again, a few times; the removal of what was staged always. */
+function stepAfter(
+  transfer: Transfer,
+  name: "list" | "close" | "discard",
+  result: TransferResult,
+): Partial<TransferRecord> {
+  const step = transfer[name];
+  const [failure] = result.failures;
+  const isDone = result.success && name !== "list";
+  if (isDone) return { [name]: { ...step, isDone: true } };
+  const isLetGo = failure?.code === "cancelled" || result.success;
+  const { worker: _, ...free } = step;
+  const failed = isLetGo ? step.failed : step.failed + 1;
+  const next: Step = { ...free, failed };
+  if (name === "discard" || failed < (name === "list" ? STEP_FAILURES : MAX_FAILED)) return { [name]: next };
+  const code = failure?.code ?? "io";
+  const message = `${result.worker_id} could not ${name} it: ${whyOf(result)}`.slice(0, 300);
+  return {
+    [name]: { ...next, isDone: true },
+    failures: [...transfer.failures, { path: failure?.path ?? "", code, message }],
+  };
+}

@@ -1,0 +1,205 @@
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { MAX_PAGE_LIMIT } from "../../contract/fleet/page.ts";
+import {
+  reassignedSchema,
+  reassignSchema,
+  requeuedSchema,
+  SYNC_STATES,
+  type SyncProgress,
+  syncProgressSchema,
+} from "../../contract/transfer/sync-progress.ts";
+import { requestIdSchema, syncAcceptedSchema, syncRequestSchema } from "../../contract/transfer/sync-request.ts";
+import { createEventSink } from "../events/event-sink.ts";
+import { type Call, type Route, route, type Wire } from "../http/route.ts";
+import { notFound } from "../store/store-error.ts";
+import type { TransferDesk } from "./transfer-desk.ts";
+import type { TransferHall } from "./transfer-hall.ts";
+import type { ViewTransfer } from "./transfer-view.ts";
+
+const pathSchema = z.object({ id: requestIdSchema });
+const listQuerySchema = z.object({
+  after: z.string().max(128).optional().describe("The request_id of the last one of the page before."),
+  limit: z.coerce.number().int().min(1).max(MAX_PAGE_LIMIT).default(MAX_PAGE_LIMIT),
+  state: z.enum(SYNC_STATES).optional(),
+});
+const deletedSchema = z.object({
+  status: z.literal("deleted"),
+  request_id: z.string(),
+  is_confirmed: z
+    .boolean()
+    .describe("False: workers still remove what they staged; until then it is shown as CANCELLED."),
+});
+
+const MAX_BODY_BYTES = 8 * 1024 * 1024;
+/** Event streams: the figures of workers come with their heartbeats. */
+const STEP_MS = 1000;
+const BEAT_MS = 15_000;
+const MAX_WAITING_BYTES = 256 * 1024;
+
+export interface SyncRoutesDeps {
+  readonly hall: TransferHall;
+  readonly desk: TransferDesk;
+  readonly view: ViewTransfer;
+}
+
+/** `/sync`: what people ask for and look at. */
+export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly Route[] {
+  const { book, workers, clock } = hall;
+  const ready = () => Promise.all([book.ready(), workers.ready()]);
+
+  const find = async (id: string): Promise<SyncProgress> => {
+    await ready();
+    const transfer = book.known(id) ?? (await book.get(id));
+    if (transfer === undefined) throw notFound("request", id);
+    return view(transfer);
+  };
+
+  const follow = async (id: string, call: Pick<Call, "signal">, { response }: Wire) => {
+    let shown = await find(id);
+    const sink = createEventSink(response, { maxWaitingBytes: MAX_WAITING_BYTES });
+    const end = () => sink.close("end");
+    response.on("error", () => response.destroy());
+    call.signal.addEventListener("abort", end, { once: true });
+    const send = (event: string, data: unknown) =>
+      sink.send(Buffer.from(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`));
+    sink.open();
+    let text = "";
+    let saidMs = clock.monotonicMs();
+    while (sink.isOpen() && !call.signal.aborted) {
+      const next = JSON.stringify(shown);
+      if (next !== text) {
+        text = next;
+        saidMs = clock.monotonicMs();
+        send("progress", shown);
+      } else if (clock.monotonicMs() - saidMs >= BEAT_MS) {
+        saidMs = clock.monotonicMs();
+        sink.send(Buffer.from(": beat\n\n"));
+      }
+      if (shown.state === "COMPLETED" || shown.state === "FAILED") break;
+      await clock.delay(STEP_MS, call.signal).catch(() => undefined);
+      if (call.signal.aborted) break;
+      try {
+        shown = await find(id);
+      } catch {
+        // Deleted, or the store is away: whoever wants to know asks again.
+        send("gone", { request_id: id });
+        break;
+      }
+    }
+    end();
+  };
+
+  return [
+    route({
+      method: "POST",
+      path: "/sync",
+      access: "operator",
+      summary: "Ask for a transfer; the same request_id with the same body is the same request",
+      body: syncRequestSchema,
+      maxBodyBytes: MAX_BODY_BYTES,
+      answer: syncAcceptedSchema,
+      status: 202,
+      handle: async (call) => {
+        await ready();
+        const { id } = await desk.submit(call.body, call);
+        return { status: "queued" as const, request_id: id };
+      },
+    }),
+    route({
+      method: "GET",
+      path: "/sync",
+      access: "viewer",
+      summary: "Transfers in the order of their ids; Link: rel=next where there are more",
+      query: listQuerySchema,
+      answer: z.array(syncProgressSchema),
+      streamType: "application/json",
+      stream: async (call, wire) => {
+        await ready();
+        const { after = "", limit, state } = call.query;
+        const all = book.all().filter(({ id }) => id > after);
+        all.sort((one, other) => (one.id < other.id ? -1 : 1));
+        const shown: SyncProgress[] = [];
+        for (const transfer of all) {
+          const one = await view(transfer);
+          if (state === undefined || one.state === state) shown.push(one);
+          if (shown.length > limit) break;
+        }
+        const page = shown.slice(0, limit);
+        const last = page.at(-1)?.request_id;
+        const query = new URLSearchParams({
+          limit: String(limit),
+          after: last ?? "",
+          ...(state === undefined ? {} : { state }),
+        });
+        sendJson(wire, page, shown.length > limit ? { link: `</sync?${query.toString()}>; rel="next"` } : {});
+      },
+    }),
+    route({
+      method: "GET",
+      path: "/sync/{id}",
+      access: "viewer",
+      summary: "How a transfer goes; with If-None-Match, or as server-sent events for who accepts text/event-stream",
+      params: pathSchema,
+      answer: syncProgressSchema,
+      stream: async (call, wire) => {
+        const accepted = wire.request.headers.accept ?? "";
+        if (accepted.includes("text/event-stream")) await follow(call.params.id, call, wire);
+        else sendJson(wire, await find(call.params.id), {});
+      },
+    }),
+    route({
+      method: "DELETE",
+      path: "/sync/{id}",
+      access: "operator",
+      summary: "Cancel a transfer, or forget one that is over; then it is 404",
+      params: pathSchema,
+      answer: deletedSchema,
+      handle: async (call) => {
+        await ready();
+        const { isGone } = await desk.cancel(call.params.id, call);
+        return { status: "deleted" as const, request_id: call.params.id, is_confirmed: isGone };
+      },
+    }),
+    route({
+      method: "POST",
+      path: "/sync/{id}/retry",
+      access: "operator",
+      summary: "Try again what has failed; what is there is kept",
+      params: pathSchema,
+      answer: requeuedSchema,
+      handle: async (call) => {
+        await ready();
+        await desk.retry(call.params.id, call);
+        return { status: "requeued" as const, request_id: call.params.id };
+      },
+    }),
+    route({
+      method: "POST",
+      path: "/sync/{id}/reassign",
+      access: "operator",
+      summary: "Give a transfer that waits or has failed to another worker",
+      params: pathSchema,
+      body: reassignSchema,
+      answer: reassignedSchema,
+      handle: async (call) => {
+        await ready();
+        await desk.reassign(call.params.id, call.body.worker_id, call);
+        return { status: "requeued" as const, request_id: call.params.id, worker_id: call.body.worker_id };
+      },
+    }),
+  ];
+}
+
+function sendJson({ request, response }: Wire, body: unknown, headers: Readonly<Record<string, string>>): void {
+  const text = JSON.stringify(body);
+  const etag = `"${createHash("sha256").update(text).digest("base64url").slice(0, 27)}"`;
+  const asked = (request.headers["if-none-match"] ?? "").split(",").map((tag) => tag.trim().replace(/^W\//, ""));
+  const isSame = asked.includes(etag) || asked.includes("*");
+  response.writeHead(isSame ? 304 : 200, {
+    ...headers,
+    etag,
+    ...(isSame ? {} : { "content-type": "application/json; charset=utf-8", "content-length": Buffer.byteLength(text) }),
+  });
+  response.end(isSame ? undefined : text);
+}

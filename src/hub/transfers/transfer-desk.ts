@@ -1,0 +1,186 @@
+import { createHash } from "node:crypto";
+import { AppError } from "../../base/errors.ts";
+import type { SyncRequest } from "../../contract/transfer/sync-request.ts";
+import { actorOf, writeOf } from "../fleet/write-of.ts";
+import type { Call } from "../http/route.ts";
+import { notFound } from "../store/store-error.ts";
+import type { TransferHall } from "./transfer-hall.ts";
+import { isOver, NO_STEP, recordOf, type Transfer, type TransferRecord } from "./transfer-record.ts";
+import { retryFailed } from "./unit-states.ts";
+import { storageWith } from "./worker-record.ts";
+
+type Asker = Pick<Call, "caller" | "request" | "address">;
+
+/** What people ask of transfers. */
+export interface TransferDesk {
+  /** `conflict`: the id is another request's. The same request again is told the same. */
+  submit(request: SyncRequest, by: Asker): Promise<{ readonly id: string }>;
+  /** It is stopped; gone at once, or when its workers have confirmed that they left nothing. `not-found`. */
+  cancel(id: string, by: Asker): Promise<{ readonly isGone: boolean }>;
+  /** What failed is tried again. `conflict`: it has not failed. */
+  retry(id: string, by: Asker): Promise<void>;
+  /** It is given to this worker. `conflict`: it has neither failed nor does it wait. */
+  reassign(id: string, workerId: string, by: Asker): Promise<void>;
+}
+
+export function createTransferDesk(hall: TransferHall): TransferDesk {
+  const { book, pieces, workers, clock, newSecret, mark, wake, watch } = hall;
+
+  const require = async (id: string): Promise<Transfer> => {
+    const transfer = await book.get(id);
+    if (transfer === undefined) throw notFound("request", id);
+    return transfer;
+  };
+
+  const audited = (id: string, by: Asker, action: string, detail?: string) =>
+    writeOf(by, clock, { action, subject: `transfer/${id}`, ...(detail === undefined ? {} : { detail }) });
+
+  const changed = (id: string) => {
+    mark(id);
+    wake.ring();
+  };
+
+  const again = async (transfer: Transfer, by: Asker, how: { readonly action: string; readonly prefer?: string }) => {
+    // Before it goes on: while it has failed, nobody leases anything of it.
+    for (let index = 0; index < transfer.list.pieces; index++) {
+      await pieces.change(transfer, index, ({ piece, states }) => {
+        const next = retryFailed(piece, states, transfer.list.round);
+        const isSame = next.units.every((unit, at) => unit === states.units[at]);
+        return { states: isSame ? states : next, answer: undefined };
+      });
+    }
+    await book.change(
+      transfer.id,
+      (fresh) => {
+        if (fresh.revision !== transfer.revision) throw changedMeanwhile(transfer.id);
+        const { outcome: _o, endedMs: _e, prefer: _p, ...rest } = fresh;
+        const hadListed = fresh.failures.length === 0 || fresh.close.attempt > 0;
+        const again: Transfer = {
+          ...rest,
+          phase: fresh.source === undefined || fresh.destination === undefined ? "queued" : "active",
+          reason: "",
+          failures: [],
+          list: { ...fresh.list, failed: 0, isDone: fresh.list.isDone && hadListed },
+          close: { ...fresh.close, isDone: false, failed: 0 },
+          ...(how.prefer === undefined ? {} : { prefer: how.prefer }),
+        };
+        const plain = again.plain?.map((step) =>
+          step.failed > 0 ? { ...step, isDone: false, failed: 0, worker: undefined } : step,
+        );
+        return recordOf({ ...again, ...(plain === undefined ? {} : { plain }) });
+      },
+      audited(transfer.id, by, how.action, how.prefer),
+    );
+    changed(transfer.id);
+  };
+
+  return {
+    submit: async (request, by) => {
+      const id = request.request_id ?? `sync-${newSecret().slice(0, 16)}`;
+      const { request_id: _, ...asked } = request;
+      const bodyHash = createHash("sha256").update(JSON.stringify(asked)).digest("hex");
+      const record: TransferRecord = {
+        uid: newSecret()
+          .replaceAll(/[^A-Za-z0-9]/g, "")
+          .slice(0, 16),
+        request: { ...request, request_id: id },
+        bodyHash,
+        by: actorOf(by.caller),
+        phase: "queued",
+        reason: "it was just asked for",
+        list: { ...NO_STEP, pages: 0, pieces: 0, round: 0, bytes: 0, files: 0 },
+        close: NO_STEP,
+        discard: NO_STEP,
+        failures: [],
+        isSwept: false,
+      };
+      try {
+        const detail = `${request.source_path} to ${request.destination_path}`;
+        const made = await book.create(id, record, audited(id, by, "transfer.submit", detail));
+        changed(made.id);
+        return { id: made.id };
+      } catch (thrown) {
+        const held = thrown instanceof AppError && thrown.code === "conflict" ? await book.get(id) : undefined;
+        if (held === undefined) throw thrown;
+        if (held.bodyHash !== bodyHash || held.phase === "cancelling") {
+          const why = held.phase === "cancelling" ? "is being cancelled" : "was asked for with another body";
+          throw new AppError("conflict", `request_id: ${id} ${why}; give each request an id of its own`, {
+            field: "request_id",
+          });
+        }
+        return { id };
+      }
+    },
+    cancel: async (id, by) => {
+      for (;;) {
+        const transfer = await require(id);
+        const isIdle =
+          transfer.phase === "completed" || transfer.destination === undefined || transfer.mode === "plain";
+        if (isIdle) {
+          await pieces.sweep(transfer.uid);
+          await book.remove(transfer, audited(id, by, "transfer.cancel"));
+          pieces.forget(transfer.uid);
+          // It may have begun just now.
+          if ((await book.get(id))?.uid === transfer.uid) continue;
+          wake.ring();
+          return { isGone: true };
+        }
+        await book.change(
+          id,
+          (fresh) => {
+            if (fresh.uid !== transfer.uid || fresh.phase === "cancelling" || fresh.phase === "completed")
+              return undefined;
+            const reason = "it was cancelled; its workers remove what they had staged";
+            const { outcome: _, ...record } = fresh;
+            return recordOf({ ...record, phase: "cancelling", reason });
+          },
+          audited(id, by, "transfer.cancel"),
+        );
+        changed(id);
+        return { isGone: false };
+      }
+    },
+    retry: async (id, by) => {
+      const transfer = await require(id);
+      if (transfer.phase !== "failed") throw notRetryable(transfer, "one that has FAILED");
+      await again(transfer, by, { action: "transfer.retry" });
+    },
+    reassign: async (id, workerId, by) => {
+      const transfer = await require(id);
+      const worker = workers.get(workerId);
+      if (worker === undefined) throw notFound("worker", workerId);
+      if (!workers.isActive(worker)) {
+        throw new AppError("conflict", `worker_id: ${workerId} is not heard; allowed: an active worker`, {
+          field: "worker_id",
+        });
+      }
+      const { source_path, destination_path } = transfer.request;
+      if (storageWith(worker, source_path) === undefined && storageWith(worker, destination_path) === undefined) {
+        throw new AppError("conflict", `worker_id: ${workerId} has neither ${source_path} nor ${destination_path}`, {
+          field: "worker_id",
+        });
+      }
+      const isWaiting =
+        transfer.phase === "queued" || (transfer.phase === "active" && watch.of(transfer.uid).length === 0);
+      if (transfer.phase === "failed") {
+        await again(transfer, by, { action: "transfer.reassign", prefer: workerId });
+        return;
+      }
+      if (!isWaiting) throw notRetryable(transfer, "one that waits or has FAILED");
+      await book.change(
+        id,
+        (fresh) => (isOver(fresh) || fresh.uid !== transfer.uid ? undefined : recordOf({ ...fresh, prefer: workerId })),
+        audited(id, by, "transfer.reassign", workerId),
+      );
+      changed(id);
+    },
+  };
+}
+
+function changedMeanwhile(id: string): AppError {
+  return new AppError("conflict", `request ${id} changed meanwhile; look at it again`);
+}
+
+function notRetryable({ id, phase }: Transfer, allowed: string): AppError {
+  return new AppError("conflict", `request ${id} is ${phase}; allowed: ${allowed}`);
+}

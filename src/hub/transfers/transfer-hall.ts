@@ -1,0 +1,97 @@
+import type { Clock } from "../../base/clock.ts";
+import type { Log } from "../../base/log.ts";
+import { createTurns, type InTurn } from "../../base/turns.ts";
+import type { TicketKeys } from "../remote/ticket-keys.ts";
+import { type Access, type PoolMember, poolOf, wishesOf } from "./choose-workers.ts";
+import type { LeaseWatch } from "./lease-watch.ts";
+import type { PieceBook } from "./piece-book.ts";
+import type { ServeBook } from "./serve-book.ts";
+import type { TransferBook } from "./transfer-book.ts";
+import type { Transfer } from "./transfer-record.ts";
+import type { Wake } from "./wake.ts";
+import type { WorkerBook } from "./worker-book.ts";
+
+/** What all that is done with transfers shares. */
+export interface TransferHall {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly newSecret: () => string;
+  readonly book: TransferBook;
+  readonly pieces: PieceBook;
+  readonly workers: WorkerBook;
+  readonly serves: ServeBook;
+  readonly watch: LeaseWatch;
+  readonly wake: Wake;
+  readonly keys: Pick<TicketKeys, "signing" | "list">;
+  readonly rests: Rests;
+  readonly notes: Notes;
+  readonly dials: Map<string, "destination" | "source">;
+  readonly inTurn: InTurn;
+  /** Looks at it soon. */
+  readonly mark: (id: string) => void;
+}
+
+/** What is not tried for a while, by name. Of this hub: another one tries sooner, which costs an attempt. */
+export interface Rests {
+  isOver(name: string): boolean;
+  rest(name: string, ms: number): void;
+}
+
+export function createRests({ clock }: { readonly clock: Clock }): Rests {
+  const until = new Map<string, number>();
+  return {
+    isOver: (name) => {
+      const ms = until.get(name);
+      if (ms === undefined) return true;
+      if (clock.monotonicMs() < ms) return false;
+      until.delete(name);
+      return true;
+    },
+    rest: (name, ms) => void until.set(name, clock.monotonicMs() + ms),
+  };
+}
+
+/** Why a transfer does not go on at the moment, for people; forgotten when it is old. */
+export interface Notes {
+  say(id: string, text: string): void;
+  clear(id: string): void;
+  of(id: string): string | undefined;
+}
+
+const NOTE_MS = 30_000;
+
+export function createNotes({ clock }: { readonly clock: Clock }): Notes {
+  const notes = new Map<string, { readonly text: string; readonly atMs: number }>();
+  return {
+    say: (id, text) => void notes.set(id, { text, atMs: clock.monotonicMs() }),
+    clear: (id) => void notes.delete(id),
+    of: (id) => {
+      const note = notes.get(id);
+      if (note === undefined) return undefined;
+      if (clock.monotonicMs() - note.atMs <= NOTE_MS) return note.text;
+      notes.delete(id);
+      return undefined;
+    },
+  };
+}
+
+export interface Pools {
+  readonly sources: readonly PoolMember[];
+  readonly destinations: readonly PoolMember[];
+}
+
+/** Who can work on it now. Without any where it has not begun. */
+export function poolsOf(transfer: Transfer, { workers }: Pick<TransferHall, "workers">): Pools {
+  const { source, destination } = wishesOf(transfer.request);
+  const all = workers.all();
+  const pool = (side: Transfer["source"], access: Access, box: string | undefined) =>
+    side === undefined ? [] : poolOf(side, all, { access, box, isActive: workers.mayWork });
+  return {
+    sources: pool(transfer.source, source.access, source.box),
+    destinations: pool(transfer.destination, destination.access, destination.box),
+  };
+}
+
+export function createHall(parts: Omit<TransferHall, "rests" | "notes" | "dials" | "inTurn">): TransferHall {
+  return { ...parts, rests: createRests(parts), notes: createNotes(parts), dials: new Map(), inTurn: createTurns() };
+}

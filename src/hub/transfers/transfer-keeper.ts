@@ -1,0 +1,269 @@
+import { createHash } from "node:crypto";
+import type { Service } from "../../base/service.ts";
+import { signToken } from "../../contract/signed-token.ts";
+import type { HubContext } from "../hub-context.ts";
+import { createSettledObjects, type SettledObjects, type SettledStep } from "../settled-objects.ts";
+import { chooseSide, wishesOf } from "./choose-workers.ts";
+import { decideTransfer, type TransferDecision } from "./decide-transfer.ts";
+import { UNITS_KIND } from "./piece-book.ts";
+import { SERVE_KIND } from "./serve-book.ts";
+import type { TransferHall } from "./transfer-hall.ts";
+import { isOver, NO_STEP, recordOf, TRANSFER_KIND, type Transfer, type TransferRecord } from "./transfer-record.ts";
+import { type Totals, totalsOf } from "./transfer-totals.ts";
+import { hashesOf } from "./unit-states.ts";
+import { WORKER_KIND } from "./worker-record.ts";
+
+/** Ended transfers are shown for so long, and never more of them. */
+export const ENDED_KEPT_MS = 30 * 24 * 3_600_000;
+export const ENDED_KEPT = 500;
+const FULL_LAP_MS = 10_000;
+const TRIM_MS = 60_000;
+
+export interface TransferKeeper extends Service {
+  readonly mark: (id: string) => void;
+}
+
+/** Brings transfers from phase to phase, by one hub at a time: begins, closes, ends and forgets them. */
+export function createTransferKeeper(
+  { manyHubs }: { readonly manyHubs: boolean },
+  context: HubContext,
+  hallOf: () => TransferHall,
+): TransferKeeper {
+  const { store, clock } = context;
+  let trimAtMs = Number.NEGATIVE_INFINITY;
+
+  const settled: SettledObjects<Transfer> = createSettledObjects<Transfer>(
+    {
+      name: "transfers",
+      title: "Transfers",
+      noun: "transfer",
+      objectKind: TRANSFER_KIND,
+      fullLapMs: FULL_LAP_MS,
+      list: async () => {
+        const { book } = hallOf();
+        if (manyHubs) await book.refresh();
+        else await book.ready();
+        return new Map(book.all().map((transfer) => [transfer.id, transfer]));
+      },
+      // A hub that is alone has written it itself; whatever is changed is read first.
+      find: async (id) => (manyHubs ? hallOf().book.get(id) : hallOf().book.known(id)),
+      step: (transfer) => settle(transfer),
+      onLap: async () => undefined,
+      onLapDone: async () => {
+        if (clock.monotonicMs() < trimAtMs) return;
+        trimAtMs = clock.monotonicMs() + TRIM_MS;
+        await trim();
+      },
+      onGone: () => undefined,
+      onHint: (hint) => {
+        if (hint.kind !== "objects" || hint.of !== WORKER_KIND) return;
+        // Whoever waits for a worker may have one now.
+        const waiting = hallOf()
+          .book.all()
+          .filter(({ phase }) => phase === "queued");
+        for (const { id } of waiting) settled.mark(id);
+        if (waiting.length > 0) settled.ring();
+      },
+    },
+    context,
+  );
+
+  const settle = async (transfer: Transfer): Promise<SettledStep> => {
+    const hall = hallOf();
+    await hall.workers.ready();
+    // Of what is over only the end counts.
+    const totals = isOver(transfer) ? NOTHING : totalsOf(transfer, await hall.pieces.summaries(transfer));
+    const deadlineMs = transfer.request.deadline === undefined ? undefined : Date.parse(transfer.request.deadline);
+    const decision = decideTransfer(transfer, totals, {
+      isLate: deadlineMs !== undefined && deadlineMs <= clock.wallMs(),
+    });
+    const mayGoOn = decision === undefined ? false : await carryOut(transfer, decision, totals);
+    hall.wake.ring();
+    return { mayGoOn, dueMs: isOver(transfer) ? undefined : deadlineMs };
+  };
+
+  const carryOut = async (transfer: Transfer, decision: TransferDecision, totals: Totals): Promise<boolean> => {
+    const { book, pieces } = hallOf();
+    switch (decision.kind) {
+      case "begin":
+        return begin(transfer);
+      case "relist": {
+        const { last: _, ...list } = transfer.list;
+        const next = { ...list, isDone: false, failed: 0, round: list.round + 1, changed: [...decision.paths] };
+        return put(transfer, { ...transfer, list: next });
+      }
+      case "close":
+        return put(transfer, { ...transfer, phase: "closing" });
+      case "complete":
+      case "fail":
+        return end(transfer, decision, totals);
+      case "remove":
+        await pieces.sweep(transfer.uid);
+        await book.remove(transfer, { audit: auditOf(transfer, "transfer.deleted", "its workers left nothing of it") });
+        pieces.forget(transfer.uid);
+        return false;
+      case "sweep":
+        await pieces.sweep(transfer.uid);
+        pieces.forget(transfer.uid);
+        return put(transfer, { ...transfer, isSwept: true });
+    }
+  };
+
+  /** Only what is as it was looked at is changed. */
+  const put = async (
+    transfer: Transfer,
+    next: TransferRecord,
+    told?: Parameters<TransferHall["book"]["change"]>[2],
+  ) => {
+    const record = recordOf({ ...transfer, ...next });
+    let isWritten = false;
+    await hallOf().book.change(
+      transfer.id,
+      (fresh) => {
+        isWritten = fresh.revision === transfer.revision;
+        return isWritten ? record : undefined;
+      },
+      told,
+    );
+    // Someone was quicker: what they wrote is looked at in the next step.
+    return true;
+  };
+
+  const begin = async (transfer: Transfer): Promise<boolean> => {
+    const { workers } = hallOf();
+    const wishes = wishesOf(transfer.request);
+    const all = workers.all();
+    let reason = "";
+    for (const mode of ["full", "plain"] as const) {
+      const facts = { isActive: workers.mayWork, mode };
+      const source = chooseSide(wishes.source, all, facts);
+      const destination = chooseSide(wishes.destination, all, facts);
+      if ("side" in source && "side" in destination) {
+        const paths = transfer.request.file_list ?? [""];
+        const steps = mode === "plain" ? { plain: paths.map((path) => ({ ...NO_STEP, path })) } : {};
+        const startedMs = clock.wallMs();
+        const sides = { source: source.side, destination: destination.side };
+        return put(transfer, { ...transfer, ...sides, ...steps, mode, phase: "active", reason: "", startedMs });
+      }
+      const problem = "problem" in source ? source.problem : "problem" in destination ? destination.problem : "";
+      // What is said of workers that know the protocol says more, unless there are none.
+      if (reason === "" || reason.startsWith("no worker")) reason = problem;
+    }
+    if (reason === transfer.reason) return false;
+    await put(transfer, { ...transfer, reason });
+    return false;
+  };
+
+  const end = async (
+    transfer: Transfer,
+    decision: Extract<TransferDecision, { kind: "complete" | "fail" }>,
+    totals: Totals,
+  ): Promise<boolean> => {
+    const { bytes, files, failures, failuresTotal } = totals;
+    const isDone = decision.kind === "complete";
+    const root = isDone && transfer.mode === "full" ? await rootHashOf(transfer) : undefined;
+    const receipt = root === undefined ? undefined : await receiptOf(transfer, { root, bytes, files });
+    const reason = decision.kind === "fail" ? decision.reason : "";
+    const outcome = {
+      bytes,
+      files,
+      failures: [...failures],
+      failuresTotal,
+      ...(root === undefined ? {} : { rootHash: root }),
+      ...(receipt === undefined ? {} : { receipt }),
+    };
+    const next: TransferRecord = {
+      ...transfer,
+      phase: isDone ? "completed" : "failed",
+      reason,
+      endedMs: clock.wallMs(),
+      outcome,
+    };
+    const detail = isDone ? `${files} files, ${bytes} bytes` : reason;
+    return put(transfer, next, {
+      audit: auditOf(transfer, isDone ? "transfer.completed" : "transfer.failed", detail),
+      event: {
+        kind: isDone ? "transfer.completed" : "transfer.failed",
+        text: `Transfer ${transfer.id} ${isDone ? "is complete" : "has failed"}: ${detail}`,
+        data: { id: transfer.id, bytes, files },
+      },
+    });
+  };
+
+  /** Over what was copied, in the order of the listing, piece by piece. */
+  const rootHashOf = async (transfer: Transfer): Promise<string> => {
+    const hash = createHash("sha256");
+    for (let index = 0; index < transfer.list.pieces; index++) {
+      const { piece, states } = await hallOf().pieces.load(transfer, index);
+      const hashes = hashesOf(piece, states);
+      for (const [at, { path, type, size, target }] of piece.entries.entries()) {
+        const own = type === "hardlink" ? (target ?? "") : hashes.get(at);
+        // What was listed again stands where it was listed last.
+        if (own !== undefined) hash.update(`${JSON.stringify([path, type, size, own])}\n`);
+      }
+    }
+    return hash.digest("hex");
+  };
+
+  /** Absent where this hub has no key to sign with: it is complete all the same. */
+  const receiptOf = async (
+    { id, request }: Transfer,
+    what: { readonly root: string; readonly bytes: number; readonly files: number },
+  ): Promise<string | undefined> => {
+    if (context.secrets === undefined) return undefined;
+    const key = await hallOf().keys.signing();
+    const { source_path, destination_path, source_box, destination_box, verify } = request;
+    const places = { source_path, destination_path, source_box, destination_box, verify };
+    const iat = Math.floor(clock.wallMs() / 1000);
+    return signToken({ aud: "sluice-receipt", rid: id, ...places, ...what, iat }, key);
+  };
+
+  const trim = async () => {
+    const { book, pieces, watch, workers, serves } = hallOf();
+    watch.prune();
+    await workers.trim();
+    await serves.trim();
+    await book.trimGraves();
+    const ended = book.all().filter(isOver);
+    ended.sort((one, other) => (other.endedMs ?? 0) - (one.endedMs ?? 0));
+    for (const [index, transfer] of ended.entries()) {
+      if (index < ENDED_KEPT && clock.wallMs() - (transfer.endedMs ?? 0) < ENDED_KEPT_MS) continue;
+      await pieces.sweep(transfer.uid);
+      await book.remove(transfer);
+      pieces.forget(transfer.uid);
+    }
+  };
+
+  return {
+    name: "transfers",
+    mark: (id) => {
+      settled.mark(id);
+      settled.ring();
+    },
+    run: async (signal) => {
+      const { book, pieces, workers, serves, wake } = hallOf();
+      // What other hubs write is read before it is judged; a hub that is alone has written it itself.
+      const stopListening = store.onHint((hint) => {
+        if (!manyHubs && hint.kind !== "all") return;
+        if (hint.kind === "all" || (hint.kind === "objects" && hint.of === UNITS_KIND)) pieces.doubt();
+        if (hint.kind === "all" || (hint.kind === "objects" && hint.of === SERVE_KIND)) serves.doubt();
+        const isWorkers = hint.kind === "all" || (hint.kind === "objects" && hint.of === WORKER_KIND);
+        const isTransfers = hint.kind === "all" || (hint.kind === "objects" && hint.of === TRANSFER_KIND);
+        // A store that is away says so to whoever asks for something of it; the next hint or lap reads again.
+        if (isWorkers) workers.refresh().then(wake.ring, () => undefined);
+        if (isTransfers) book.refresh().then(wake.ring, () => undefined);
+      });
+      try {
+        await settled.run(Promise.resolve(), signal);
+      } finally {
+        stopListening();
+      }
+    },
+  };
+}
+
+const NOTHING: Totals = { bytes: 0, files: 0, open: 0, failures: [], failuresTotal: 0, changed: [] };
+
+function auditOf({ id }: Transfer, action: string, detail: string) {
+  return { actor: "hub", action, subject: `transfer/${id}`, outcome: "done" as const, detail };
+}

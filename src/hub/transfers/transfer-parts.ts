@@ -1,0 +1,71 @@
+import type { Service } from "../../base/service.ts";
+import { SYNC_STATES, type SyncState } from "../../contract/transfer/sync-progress.ts";
+import type { Route } from "../http/route.ts";
+import type { HubContext } from "../hub-context.ts";
+import type { TicketKeys } from "../remote/ticket-keys.ts";
+import { createLeaseDesk } from "./lease-desk.ts";
+import { createLeaseWatch } from "./lease-watch.ts";
+import { createPieceBook } from "./piece-book.ts";
+import { createServeBook } from "./serve-book.ts";
+import { createSyncRoutes } from "./sync-routes.ts";
+import { createTransferBook } from "./transfer-book.ts";
+import { createTransferDesk } from "./transfer-desk.ts";
+import { createHall, type TransferHall } from "./transfer-hall.ts";
+import { createTransferKeeper } from "./transfer-keeper.ts";
+import { createTransferView, stateOf } from "./transfer-view.ts";
+import { createWake } from "./wake.ts";
+import { createWorkerBook } from "./worker-book.ts";
+import { createWorkerRoutes } from "./worker-routes.ts";
+
+/** Everything that a hub does with transfers. */
+export interface TransferParts {
+  readonly routes: readonly Route[];
+  readonly service: Service;
+  readonly figures: TransferFigures;
+}
+
+export interface TransferFigures {
+  readonly states: () => Readonly<Record<SyncState, number>>;
+  readonly workers: () => Readonly<Record<"active" | "inactive", number>>;
+}
+
+export function createTransferParts(
+  options: { readonly manyHubs: boolean },
+  deps: { readonly context: HubContext; readonly keys: Pick<TicketKeys, "signing" | "list"> },
+): TransferParts {
+  const { context, keys } = deps;
+  const { clock, log, newSecret } = context;
+  const keeper = createTransferKeeper(options, context, () => hall);
+  const hall: TransferHall = createHall({
+    clock,
+    log,
+    newSecret,
+    keys,
+    book: createTransferBook(context),
+    pieces: createPieceBook(context),
+    workers: createWorkerBook(context),
+    serves: createServeBook(context),
+    watch: createLeaseWatch(context),
+    wake: createWake(context),
+    mark: keeper.mark,
+  });
+  const view = createTransferView(hall);
+  return {
+    routes: [
+      ...createSyncRoutes({ hall, desk: createTransferDesk(hall), view }),
+      ...createWorkerRoutes({ hall, desk: createLeaseDesk(hall), view }),
+    ],
+    service: keeper,
+    figures: {
+      states: () => {
+        const counts = Object.fromEntries(SYNC_STATES.map((state) => [state, 0])) as Record<SyncState, number>;
+        for (const transfer of hall.book.all()) counts[stateOf(transfer)]++;
+        return counts;
+      },
+      workers: () => {
+        const active = hall.workers.all().filter(hall.workers.isActive).length;
+        return { active, inactive: hall.workers.all().length - active };
+      },
+    },
+  };
+}

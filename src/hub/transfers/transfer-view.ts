@@ -1,0 +1,138 @@
+import type { SyncProgress, SyncState } from "../../contract/transfer/sync-progress.ts";
+import { isoOf } from "../fleet/write-of.ts";
+import type { SeenLease } from "./lease-watch.ts";
+import type { TransferHall } from "./transfer-hall.ts";
+import { isOver, parseLeaseId, type Transfer, type TransferPhase } from "./transfer-record.ts";
+import { type Totals, totalsOf } from "./transfer-totals.ts";
+
+export type ViewTransfer = (transfer: Transfer) => Promise<SyncProgress>;
+
+export function createTransferView({ pieces, watch, notes }: TransferHall): ViewTransfer {
+  return async (transfer) => {
+    const totals = transfer.outcome === undefined ? totalsOf(transfer, await pieces.summaries(transfer)) : undefined;
+    return viewOf(transfer, { totals, leases: watch.of(transfer.uid), note: notes.of(transfer.id) });
+  };
+}
+
+/** Pure. */
+export function viewOf(
+  transfer: Transfer,
+  now: {
+    readonly totals: Totals | undefined;
+    readonly leases: readonly SeenLease[];
+    readonly note: string | undefined;
+  },
+): SyncProgress {
+  const { id, request, list, outcome, startedMs, phase } = transfer;
+  const leases = isOver(transfer) ? [] : now.leases;
+  const moving = leases.reduce((sum, { bytes }) => sum + bytes, 0);
+  const done = outcome?.bytes ?? now.totals?.bytes ?? 0;
+  // What is listed again after it has changed may be longer than what was counted.
+  const total = Math.max(list.bytes, done);
+  const transferred = Math.min(total, done + moving);
+  const rate = leases.reduce((sum, lease) => sum + lease.rate, 0);
+  const failures = outcome?.failures ?? now.totals?.failures ?? [];
+  const isListed = list.isDone || transfer.mode === "plain";
+  const files = transfer.mode === "plain" ? (transfer.plain?.length ?? 0) : list.files;
+  return {
+    request_id: id,
+    state: stateOf(transfer),
+    reason: reasonOf(transfer, now),
+    source_path: request.source_path,
+    destination_path: request.destination_path,
+    ...(request.source_box === undefined ? {} : { source_box: request.source_box }),
+    ...(request.destination_box === undefined ? {} : { destination_box: request.destination_box }),
+    priority: request.priority,
+    transferred_bytes: transferred,
+    total_bytes: total,
+    files_done: outcome?.files ?? now.totals?.files ?? 0,
+    files_total: files,
+    is_listed: isListed,
+    rate_bytes_s: rate,
+    ...(isListed && rate > 0 && phase === "active" ? { seconds_left: Math.ceil((total - transferred) / rate) } : {}),
+    ...(startedMs === undefined ? {} : { started_at: isoOf(startedMs) }),
+    updated_at: isoOf(transfer.updatedMs),
+    detail: detailOf(transfer, leases, failures),
+    workers: workersOf(leases),
+    failures: [...failures],
+    failures_total: outcome?.failuresTotal ?? now.totals?.failuresTotal ?? 0,
+    ...(outcome?.rootHash === undefined ? {} : { root_hash: outcome.rootHash }),
+    ...(outcome?.receipt === undefined ? {} : { receipt: outcome.receipt }),
+  };
+}
+
+const STATES: Readonly<Record<TransferPhase, SyncState>> = {
+  queued: "QUEUED",
+  active: "PROGRESS",
+  closing: "PROGRESS",
+  completed: "COMPLETED",
+  failed: "FAILED",
+  cancelling: "CANCELLED",
+};
+
+/** As its users know it: it makes progress from its first lease on. */
+export function stateOf({ phase, list, plain }: Transfer): SyncState {
+  const hasBegun = list.attempt > 0 || plain?.some(({ attempt }) => attempt > 0) === true;
+  return phase === "active" && !hasBegun ? "QUEUED" : STATES[phase];
+}
+
+function reasonOf(
+  transfer: Transfer,
+  {
+    leases,
+    note,
+    totals,
+  }: { readonly leases: readonly SeenLease[]; readonly note: string | undefined; readonly totals: Totals | undefined },
+): string {
+  const { phase, list, reason } = transfer;
+  if (phase !== "active" && phase !== "closing") return reason;
+  if (leases.length === 0) return note === undefined ? "it waits for a worker" : `it waits: ${note}`;
+  const trouble = note === undefined ? "" : `; ${note}`;
+  if (phase === "closing") return `directories and links are finished${trouble}`;
+  const failed = totals === undefined || totals.failuresTotal === 0 ? "" : `; ${totals.failuresTotal} failed`;
+  return `${list.isDone || transfer.mode === "plain" ? "it is copied" : "it is listed and copied"}${failed}${trouble}`;
+}
+
+function detailOf(
+  transfer: Transfer,
+  leases: readonly SeenLease[],
+  failures: SyncProgress["failures"],
+): Record<string, string> {
+  const detail: Record<string, string> = {};
+  for (const { worker, isDone, failed, message } of transfer.plain ?? []) {
+    if (worker === undefined) continue;
+    if (!isDone) detail[worker] = "PROGRESS";
+    else detail[worker] = failed === 0 ? "COMPLETED" : (message ?? "FAILED");
+  }
+  for (const { worker } of leases) detail[worker] = "PROGRESS";
+  const [first] = failures;
+  if (transfer.phase === "failed") detail["master"] = transfer.reason;
+  else if (transfer.phase === "queued") detail["master"] = transfer.reason;
+  else if (first !== undefined) detail["master"] = `${first.code}: ${first.message}`;
+  return detail;
+}
+
+const WORDS = {
+  list: "lists",
+  close: "closes",
+  discard: "removes what was staged",
+  plain: "copies",
+  serve: "serves",
+  unit: "copies",
+} as const;
+
+function workersOf(leases: readonly SeenLease[]): SyncProgress["workers"] {
+  const workers = new Map<string, { work: Set<string>; bytes: number; rate: number }>();
+  for (const { id, worker, bytes, rate } of leases) {
+    const held = workers.get(worker) ?? { work: new Set<string>(), bytes: 0, rate: 0 };
+    const kind = parseLeaseId(id)?.unit.kind;
+    if (kind !== undefined) held.work.add(WORDS[kind]);
+    workers.set(worker, { work: held.work, bytes: held.bytes + bytes, rate: held.rate + rate });
+  }
+  return [...workers].map(([worker_id, { work, bytes, rate }]) => ({
+    worker_id,
+    work: [...work].join(" and "),
+    bytes,
+    rate_bytes_s: rate,
+  }));
+}
