@@ -98,7 +98,7 @@ describe("two ends through a real router", () => {
 
   test("say why they did not meet", async () => {
     await expect(join("operator", { sid: "s-3" })).rejects.toMatchObject({ code: "timeout" });
-    await expect(join("operator", { aud: "router-9" })).rejects.toMatchObject({ code: "unavailable" });
+    await expect(join("operator", { aud: "router-9" })).rejects.toMatchObject({ code: "refused" });
     await expect(join("operator", { exp: 1000, iat: 900 })).rejects.toMatchObject({
       code: "unauthorized",
       message: expect.stringContaining("the ticket ended"),

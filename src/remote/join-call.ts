@@ -5,17 +5,9 @@ import { createPieceReader, MESSAGE_PREFIX_BYTES, messagePrefix } from "../base/
 import { decodeGrpcMessage } from "../base/grpc/grpc-status.ts";
 import { type Ended, JoinResponseSchema } from "../contract/proto/sluice/router/v1/router_pb.js";
 import { endReasonOf } from "../contract/remote/end-reason-number.ts";
-import { OTHER_ROUTER_METADATA } from "../contract/remote/other-router.ts";
 import type { Carrier, CarrierEnd, CarrierEndReason, CarrierHandlers } from "./carrier.ts";
 
 export const JOIN_PATH = "/sluice.router.v1.RouterService/Join";
-
-/** The connection leads to another router than the ticket is for. The ticket is still good. */
-export class OtherRouter extends AppError<"unavailable"> {
-  constructor(message: string) {
-    super("unavailable", message);
-  }
-}
 
 export interface JoinCall {
   readonly session: ClientHttp2Session;
@@ -183,9 +175,7 @@ export function callJoin(
         over({ reason: "broken", message: `the connection to the router ${url} broke` });
       } else if (leave()) {
         const text = decodeGrpcMessage(String(trailers["grpc-message"] ?? "")) || `gRPC status ${status}`;
-        const message = `the router ${url} refuses: ${text}`;
-        if (trailers[OTHER_ROUTER_METADATA] !== undefined) reject(new OtherRouter(message));
-        else reject(new AppError(STATUSES[status] ?? "unavailable", message));
+        reject(new AppError(STATUSES[status] ?? "unavailable", `the router ${url} refuses: ${text}`));
       }
     });
     stream.write(first);

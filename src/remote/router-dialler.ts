@@ -8,7 +8,7 @@ import { prefixMessage } from "../base/grpc/grpc-messages.ts";
 import { JoinRequestSchema } from "../contract/proto/sluice/router/v1/router_pb.js";
 import type { RouterAddress } from "../contract/remote/offer.ts";
 import type { Carrier } from "./carrier.ts";
-import { callJoin, OtherRouter } from "./join-call.ts";
+import { callJoin } from "./join-call.ts";
 
 /** Bulk goes over a connection of its own: what is typed must not wait behind it. */
 export type Lane = "interactive" | "bulk";
@@ -51,9 +51,6 @@ const CONNECT_LIMIT_MS = 10_000;
 const WARM_MS = 300_000;
 const PING_MS = 20_000;
 const PING_LIMIT_MS = 15_000;
-/** Connections through a balancer until one leads to the right router: of three, chosen by chance, it is missed once in 650 times. */
-const OTHER_ROUTER_TRIES = 16;
-const OTHER_ROUTER_WAIT_MS = 10;
 
 interface Line {
   readonly session: ClientHttp2Session;
@@ -119,55 +116,31 @@ export function createRouterDialler(
     if (line.calls === 0 && !line.session.destroyed) line.rest = clock.timer(WARM_MS, () => line.session.close());
   };
 
-  const joinOnce = async (
-    { router, ticket, lane }: JoinTarget,
-    { onWaiting }: JoinHooks,
-    signal: AbortSignal,
-  ): Promise<Carrier> => {
-    signal.throwIfAborted();
-    // Several routers may be behind one address: a connection leads to one of them.
-    const key = [lane, router.id, router.url, router.ca ?? authorities().join("")].join(" ");
-    const known = lines.get(key);
-    const line = known === undefined || known.session.closed || known.session.destroyed ? dial(key, router) : known;
-    line.rest?.clear();
-    line.calls += 1;
-    try {
-      await abortable(line.connected, signal);
-    } catch (thrown) {
-      release(line);
-      throw thrown;
-    }
-    const join = toBinary(
-      JoinRequestSchema,
-      create(JoinRequestSchema, {
-        message: { case: "join", value: { $typeName: "sluice.router.v1.Join", ticket, client } },
-      }),
-    );
-    try {
-      return await callJoin(
+  return {
+    join: async ({ router, ticket, lane }, { onWaiting }, signal) => {
+      signal.throwIfAborted();
+      const key = [lane, router.url, router.ca ?? authorities().join("")].join(" ");
+      const known = lines.get(key);
+      const line = known === undefined || known.session.closed || known.session.destroyed ? dial(key, router) : known;
+      line.rest?.clear();
+      line.calls += 1;
+      try {
+        await abortable(line.connected, signal);
+      } catch (thrown) {
+        release(line);
+        throw thrown;
+      }
+      const join = toBinary(
+        JoinRequestSchema,
+        create(JoinRequestSchema, {
+          message: { case: "join", value: { $typeName: "sluice.router.v1.Join", ticket, client } },
+        }),
+      );
+      return callJoin(
         { session: line.session, url: router.url, first: prefixMessage(join) },
         { onWaiting: onWaiting ?? (() => undefined), onOver: () => release(line) },
         signal,
       );
-    } catch (thrown) {
-      if (thrown instanceof OtherRouter) {
-        if (lines.get(key) === line) lines.delete(key);
-        line.session.close();
-      }
-      throw thrown;
-    }
-  };
-
-  return {
-    join: async (target, hooks, signal) => {
-      for (let tries = 1; ; tries++) {
-        try {
-          return await joinOnce(target, hooks, signal);
-        } catch (thrown) {
-          if (!(thrown instanceof OtherRouter) || tries >= OTHER_ROUTER_TRIES) throw thrown;
-          await clock.delay(tries * OTHER_ROUTER_WAIT_MS, signal);
-        }
-      }
     },
     close: () => {
       for (const { session } of [...lines.values()]) session.destroy();

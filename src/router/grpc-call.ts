@@ -14,8 +14,8 @@ export interface GrpcCall {
   send(message: Uint8Array): void;
   /** OK, after what was sent. What still comes in is thrown away. */
   finish(): void;
-  /** Fails with the status of the error's code and this trailing metadata, after what was sent. */
-  fail(error: AppError, metadata?: Readonly<Record<string, string>>): void;
+  /** Fails with the status of the error's code, after what was sent. */
+  fail(error: AppError): void;
   /** Breaks it off, here and now: what was sent may be lost. */
   reset(): void;
   /** To be called about every second: an ended call whose client does not take its end is broken off. */
@@ -73,14 +73,13 @@ export function createGrpcCall(
       end();
       if (!isGone()) stream.end();
     },
-    fail: (error, metadata = {}) => {
+    fail: (error) => {
       if (endedAtMs !== undefined) return;
       end();
       if (isGone()) return;
       trailers = {
         "grpc-status": String(ERROR_POLICY[toAppError(error).code].grpc),
         "grpc-message": encodeGrpcMessage(error.message),
-        ...metadata,
       };
       if (isBegun) {
         stream.end();

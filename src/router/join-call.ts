@@ -5,12 +5,10 @@ import { MESSAGE_PREFIX_BYTES, readPrefix } from "../base/grpc/grpc-messages.ts"
 import { toAppError } from "../contract/error-code.ts";
 import { type Join, JoinRequestSchema, JoinResponseSchema } from "../contract/proto/sluice/router/v1/router_pb.js";
 import { END_REASON_NUMBERS } from "../contract/remote/end-reason-number.ts";
-import { OTHER_ROUTER_METADATA } from "../contract/remote/other-router.ts";
 import type { GrpcCall } from "./grpc-call.ts";
 import type { Membership, SidePort } from "./pairing.ts";
 import { type Relay, startRelay } from "./relay.ts";
 import type { SessionEnd } from "./session-end.ts";
-import { MisroutedTicket } from "./ticket-gate.ts";
 
 /** A call of `Join`, from its first message to its end. */
 export interface JoinCall extends SidePort<JoinCall> {
@@ -50,7 +48,7 @@ export function startJoinCall(call: GrpcCall, deps: JoinCallDeps): JoinCall {
   const refuse = (thrown: unknown) => {
     const error = toAppError(thrown);
     if (!isLost) deps.onRefused(error);
-    call.fail(error, thrown instanceof MisroutedTicket ? { [OTHER_ROUTER_METADATA]: deps.routerId } : {});
+    call.fail(error);
   };
 
   const side: JoinCall = {

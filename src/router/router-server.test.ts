@@ -171,7 +171,7 @@ describe("a router over HTTP/2", () => {
   it.each([
     ["no ticket", () => "", "16", "three parts"],
     ["one that is over", () => ticketFor({ iat: 1000, exp: 2000 }), "16", "ended"],
-    ["one for another router", () => ticketFor({ aud: "router-9" }), "14", "router-9"],
+    ["one for another router", () => ticketFor({ aud: "router-9" }), "7", "router-9"],
     ["one of the wrong side", () => ticketFor({ side: "control" }), "7", "control"],
     ["a forged one", () => `${ticketFor().slice(0, -12)}AAAAAAAAAAAA`, "16", "signature"],
   ])("refuses %s", async (_, ticket, status, text) => {

@@ -6,15 +6,8 @@ import { TICKET_LEEWAY_SECONDS } from "../contract/signed-token.ts";
 import type { TicketKeys } from "./router.ts";
 
 export interface TicketGate {
-  /** Spends the ticket. Rejects with `unauthorized` or `refused` and one sentence, or a `MisroutedTicket`. */
+  /** Spends the ticket. Rejects with `unauthorized` or `refused` and one sentence. */
   admit(ticket: string): Promise<TicketClaims>;
-}
-
-/** A good ticket at the wrong router: a balancer may lead there. It is not spent. */
-export class MisroutedTicket extends AppError<"unavailable"> {
-  constructor(message: string) {
-    super("unavailable", message);
-  }
 }
 
 const FORGET_EVERY_SECONDS = 10;
@@ -52,7 +45,7 @@ export function createTicketGate(
       if (result.claims === undefined) throw result.thrown;
       const { claims } = result;
       if (claims.aud !== routerId) {
-        throw new MisroutedTicket(`the ticket is for the router ${claims.aud}; this is ${routerId}`);
+        throw new AppError("refused", `the ticket is for the router ${claims.aud}; this is ${routerId}`);
       }
       if (nowSeconds - forgottenAt >= FORGET_EVERY_SECONDS) {
         forgottenAt = nowSeconds;
