@@ -39,6 +39,7 @@ export const FOLDERS: readonly FolderRule[] = [
   { folder: "src/remote", mayImport: ["src/base", "src/contract"] },
   { folder: "src/router", mayImport: ["src/base", "src/contract", "src/client"], mayImportTypesOf: ["src/config"] },
   { folder: "src/holder", mayImport: ["src/base", "src/contract", "src/remote"] },
+  { folder: "src/worker", mayImport: ["src/base", "src/contract"] },
   {
     folder: "src/cli",
     mayImport: ["src/base", "src/contract", "src/client", "src/config", "src/translate", "src/remote"],
@@ -68,6 +69,7 @@ export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
     "src/agent/runtime/engine-api",
     "src/agent/runtime/cluster-api",
     "src/hub",
+    "src/worker",
   ],
   yaml: ["src/config", "src/agent/runtime/cluster-api"],
   "@bufbuild/protobuf": ["src/contract", "src/remote", "src/router"],

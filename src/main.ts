@@ -16,7 +16,7 @@ import { systemClock } from "./base/clock.ts";
 import { AppError, messageOf } from "./base/errors.ts";
 import { createHttpFetch, httpFetch } from "./base/http-fetch.ts";
 import { createJournalStreams, JOURNAL_SOCKET } from "./base/journal-streams.ts";
-import { formatLogLine, type Log } from "./base/log.ts";
+import { formatLogLine, type Log, type LogComponent } from "./base/log.ts";
 import { openNotifySocket } from "./base/notify-socket.ts";
 import { createPidLister } from "./base/process-sweep.ts";
 import { createProcessTable } from "./base/process-table.ts";
@@ -34,6 +34,7 @@ import { configuredSecrets } from "./config/configured-secrets.ts";
 import { ERROR_POLICY, toAppError } from "./contract/error-code.ts";
 import type { CleanupWish } from "./contract/local-status.ts";
 import { HOLDER_COMMAND } from "./contract/remote/holder-call.ts";
+import { WORKER_COMMAND } from "./contract/transfer/worker-config.ts";
 
 /** Of one workload, while the journal does not read. */
 const JOURNAL_QUEUE_BYTES = 262_144;
@@ -217,16 +218,32 @@ function ownProgram() {
   return { file: process.execPath, args: [process.argv[1] ?? ""], env: Object.fromEntries(env) };
 }
 
-async function runHolderCommand(config: string | undefined, signal: AbortSignal): Promise<number> {
+/** For commands that are not for people: an agent starts them. */
+async function runBeside(component: LogComponent, run: () => Promise<void>): Promise<number> {
   try {
-    const { runHolder } = await import("./holder/holder.ts");
-    await runHolder(config ?? "", { clock, pid: process.pid, runProgram: spawner.runProgram }, signal);
+    await run();
     return 0;
   } catch (thrown) {
     const error = toAppError(thrown);
-    process.stderr.write(`${formatLogLine(clock, "error", "REMOTE", messageOf(error))}\n`);
+    process.stderr.write(`${formatLogLine(clock, "error", component, messageOf(error))}\n`);
     return ERROR_POLICY[error.code].exit;
   }
+}
+
+async function runHolderCommand(config: string | undefined, signal: AbortSignal): Promise<number> {
+  return runBeside("REMOTE", async () => {
+    const { runHolder } = await import("./holder/holder.ts");
+    await runHolder(config ?? "", { clock, pid: process.pid, runProgram: spawner.runProgram }, signal);
+  });
+}
+
+async function runWorkerCommand(config: string | undefined, signal: AbortSignal): Promise<number> {
+  return runBeside("TRANSFER", async () => {
+    const { runTransferWorker } = await import("./worker/transfer-worker.ts");
+    const { runProgram } = spawner;
+    const deps = { clock, random: systemRandom, pid: process.pid, runProgram, input: process.stdin };
+    await runTransferWorker(config ?? "", deps, signal);
+  });
 }
 
 async function main(): Promise<number> {
@@ -234,8 +251,8 @@ async function main(): Promise<number> {
   endOnFault(crashLog);
   const stops = createStopSignals();
   const { signal } = stops;
-  // No command for people: an agent starts it.
   if (process.argv[2] === HOLDER_COMMAND) return runHolderCommand(process.argv[3], signal);
+  if (process.argv[2] === WORKER_COMMAND) return runWorkerCommand(process.argv[3], signal);
   const io = createIo();
   const context: CommandContext = {
     version: readVersion(),

@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,6 +13,11 @@ import { systemClock } from "../src/base/clock.ts";
 import { createMemoryLog } from "../src/base/log.ts";
 import { TUNNEL_ROLES, type TunnelRole } from "../src/contract/tunnel-spec.ts";
 import type { Workload } from "../src/contract/workload.ts";
+import { outcomeOf } from "../src/holder/remote-world.fake.ts";
+import { createWindowLedger } from "../src/remote/receive-window.ts";
+import { createRemoteSession } from "../src/remote/remote-session.ts";
+import { createRouterDialler } from "../src/remote/router-dialler.ts";
+import { ROUTER_ID, startRouter, ticketFor } from "../src/router/router.fake.ts";
 import {
   BOX_ID,
   buildPackage,
@@ -142,6 +148,79 @@ describe.skipIf(problem !== undefined)(title, () => {
     } finally {
       source.close();
     }
+  });
+
+  test("a remote session runs under the unit's hardening, and neither a restart nor a stop of the unit ends it", async () => {
+    const router = await startRouter();
+    const dialler = createRouterDialler({ client: "test/1" }, { clock: systemClock, authorities: () => [] });
+    agent.configure(server, "policy: {remote: {operators: [ada], commands: [/bin/cat]}}\n");
+    await box.ok("systemctl", "restart", "sluice-agent");
+    await agent.untilRunning("cam-1");
+    const id = randomUUID();
+    const place = { id: ROUTER_ID, url: router.url };
+    const session = createRemoteSession(
+      { side: "operator", program: "test/1" },
+      { clock: systemClock, newId: randomUUID, ledger: createWindowLedger() },
+    );
+    try {
+      const argv = ["/bin/cat"];
+      server.commands.send({
+        id: `c-${id}`,
+        name: "remote",
+        deadlineMs: Date.now() + 60_000,
+        args: {
+          session: id,
+          ticket: ticketFor({ sid: id, side: "box" }),
+          router: place,
+          attempt: 1,
+          operator: "ada",
+          operation: { kind: "exec", argv, pty: false, detach: false },
+          limits: { idleSeconds: 600, maxSeconds: 600, resumeSeconds: 120 },
+        },
+      });
+      const target = { router: place, ticket: ticketFor({ sid: id }), lane: "bulk" } as const;
+      const carrier = await dialler.join(target, {}, AbortSignal.timeout(60_000));
+      session.carry(carrier).catch(() => undefined);
+      const channel = session.open({
+        kind: "exec",
+        argv,
+        env: {},
+        cwd: undefined,
+        user: undefined,
+        pty: undefined,
+        stdin: true,
+      });
+      const outcome = outcomeOf(channel);
+      const { pid } = await channel.opened;
+      const facts = await box.ok("cat", `/proc/${pid}/status`);
+      expect(facts).toMatch(/^NoNewPrivs:\s*1$/m);
+      expect(facts).toMatch(/^CapEff:\s*0+$/m);
+      expect(facts).toMatch(/^Seccomp:\s*2$/m);
+      expect((await box.ok("stat", "-c", "%U", `/proc/${pid}`)).trim()).toBe("sluice");
+      const holder = /^PPid:\s*(\d+)$/m.exec(facts)?.[1] ?? "";
+      const input = channel.writable("in");
+      input.write("begun ");
+      await box.ok("systemctl", "restart", "sluice-agent");
+      await agent.untilRunning("cam-1");
+      input.write("restarted ");
+      await box.ok("systemctl", "stop", "sluice-agent");
+      expect(await agent.property("ActiveState")).toBe("inactive");
+      input.end("stopped");
+      const { how, isWhole, text } = await outcome;
+      expect({ how, isWhole, text }).toEqual({
+        how: { kind: "code", code: 0 },
+        isWhole: true,
+        text: "begun restarted stopped",
+      });
+      await box.ok("kill", holder);
+    } finally {
+      session.close();
+      dialler.close();
+      await router.close();
+    }
+    agent.configure(server);
+    await box.ok("systemctl", "start", "sluice-agent");
+    await agent.untilRunning("cam-1");
   });
 
   test("systemctl restart keeps the stream: the same PID, and no RTMP reconnect", async () => {

@@ -39,8 +39,8 @@ export async function repackAs(version: string, deb: string): Promise<string> {
 export interface InstalledAgent {
   /** `dpkg -i`; rejects with what dpkg said. */
   install(deb: string): Promise<void>;
-  /** Writes `/etc/sluice/agent.yaml` so that the agent of the next start talks to the server. */
-  configure(server: TestServer): void;
+  /** Writes `/etc/sluice/agent.yaml` so that the agent of the next start talks to the server. `more`: further lines. */
+  configure(server: TestServer, more?: string): void;
   status(): Promise<AgentStatus>;
   workload(id: string): Promise<WorkloadStatus | undefined>;
   /** Resolves with the workload once it runs. */
@@ -84,11 +84,11 @@ export function createInstalledAgent(box: SystemdBox): InstalledAgent {
       await must("cp", [deb, join(box.root, name)]);
       await box.ok("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--force-confold", "--force-unsafe-io", "-i", name);
     },
-    configure: (server) => {
+    configure: (server, more = "") => {
       const file = join(box.root, "etc/sluice/agent.yaml");
       mkdirSync(dirname(file), { recursive: true });
       const endpoint = `${server.origin}/v1/boxes/${BOX_ID}/events`;
-      writeFileSync(file, `box: {id: ${BOX_ID}}\nlink: {endpoint: "${endpoint}", retryDelaySeconds: 0.2}\n`);
+      writeFileSync(file, `box: {id: ${BOX_ID}}\nlink: {endpoint: "${endpoint}", retryDelaySeconds: 0.2}\n${more}`);
     },
     status,
     workload,

@@ -1,6 +1,7 @@
 /** What is said of remote sessions, in words. */
 
-/** @param {{kind: string, argv?: string[], user?: string, cwd?: string, session?: string, targets?: object[], ports?: object[]}} operation */
+/** @param {{kind: string, argv?: string[], user?: string, cwd?: string, session?: string, targets?: object[],
+ *   ports?: object[]}} operation */
 export function operationText(operation) {
   const { kind, argv = [], user, cwd, session, targets = [], ports = [] } = operation;
   const place = [user === undefined ? "" : ` as ${user}`, cwd === undefined ? "" : ` in ${cwd}`].join("");
@@ -8,9 +9,10 @@ export function operationText(operation) {
   if (kind === "exec") return `${argv.join(" ")}${place}`;
   if (kind === "attach") return `attach to ${session}`;
   if (kind === "forward") return `forward to ${targets.map(targetText).join(", ")}`;
-  if (kind === "session")
+  if (kind === "session") {
     return `session ${session}, ${ports.map(({ port, protocol }) => `${port}/${protocol}`).join(", ")}`;
-  return argv.join(" ");
+  }
+  return argv.length === 0 ? kind : argv.join(" ");
 }
 
 function targetText({ protocol, host, from, to }) {

@@ -12,6 +12,8 @@ const TONES = {
   starting: "busy",
   stopping: "busy",
   waiting: "warn",
+  open: "good",
+  broken: "warn",
   stalled: "bad",
   refused: "bad",
   unkillable: "bad",

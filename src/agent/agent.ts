@@ -33,6 +33,7 @@ import { createServiceManager } from "./service-manager/service-manager.ts";
 import { statusLine } from "./service-manager/status-line.ts";
 import { cleanupWithAgent } from "./start-marks/cleanup-with-agent.ts";
 import { createStartMarks } from "./start-marks/start-marks.ts";
+import { openTransfer } from "./transfer/open-transfer.ts";
 import { createUplinkLink, createUplinkReporter } from "./uplink.ts";
 import type { WorkloadDriver } from "./workload/driver.ts";
 import { createHostPorts } from "./workload/session/host-ports.ts";
@@ -258,7 +259,9 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   reconciler.wake({ reason: "boot", isLoud: true });
   const enrolment = context.enrolment === undefined ? [] : [context.enrolment];
   const uplink = [...enrolment, reporter, ...link.services, remote, link];
-  await runServices([...engine.services, localApi, metricsServer, ...uplink, serviceManager], signal);
+  const transfer = openTransfer(context, { runDirectory });
+  const beside = transfer === undefined ? [] : [transfer];
+  await runServices([...engine.services, localApi, metricsServer, ...uplink, ...beside, serviceManager], signal);
   await engine.commit();
   leaveRunDirectory(runDirectory);
   const { size } = reconciler.units();

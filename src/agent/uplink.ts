@@ -188,7 +188,7 @@ function rotation(enrolment: Enrolment): CommandAction {
 }
 
 /** Read anew each time, so that a rotated token needs no restart; known to the redactor before anything can tell it. */
-async function readToken({ enrolment, options, redactor }: AgentContext): Promise<string | undefined> {
+export async function readToken({ enrolment, options, redactor }: AgentContext): Promise<string | undefined> {
   if (enrolment !== undefined) return enrolment.key();
   const { token, tokenFile } = options.link;
   const current = tokenFile === undefined ? token : await readTokenFile(tokenFile);

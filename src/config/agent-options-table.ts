@@ -35,6 +35,7 @@ import {
   textValue,
 } from "./option-value.ts";
 import { boxIdFromHostname, defaultStateDirectory, reportEndpointOf } from "./state-directory.ts";
+import { TRANSFER_OPTIONS } from "./transfer-options-table.ts";
 
 const INPUT_SCHEMES = ["rtsp", "rtsps", "rtmp", "rtmps", "srt", "http", "https", "hls", "udp", "rtp", "file", "test"];
 const OUTPUT_SCHEMES = ["rtmp", "rtmps", "srt", "rtsp", "rtsps", "hls", "http", "https", "udp", "file"];
@@ -188,6 +189,7 @@ export const AGENT_OPTIONS = {
   }),
 
   ...CLUSTER_OPTIONS,
+  ...TRANSFER_OPTIONS,
 
   "metrics.listen": unsetOption(loopbackListenValue(), {
     help: "Where Prometheus reads `/metrics`. Without it they are on the agent's socket alone (`GET /v1/metrics`).",

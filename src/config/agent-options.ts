@@ -1,5 +1,7 @@
 import type { RemotePolicy } from "../contract/remote/remote-policy.ts";
 import type { SessionPlatformName } from "../contract/session-spec.ts";
+import type { StorageRule } from "../contract/transfer/storage-rule.ts";
+import type { Endpoint } from "../contract/transfer/worker-heartbeat.ts";
 
 /** The agent's options after parsing. Keys, defaults, environment names and flags: `agent-options-table.ts`. */
 export interface AgentOptions {
@@ -85,6 +87,18 @@ export interface AgentOptions {
     readonly update: "auto" | "replace";
     /** From the launch of a changed stream beside its old self to steady media. */
     readonly updateDeadlineMs: number;
+  };
+  readonly transfer: {
+    /** None: this box takes part in no transfer. */
+    readonly storages: readonly StorageRule[];
+    /** Absent: nobody can dial this box's data plane. */
+    readonly listen: { readonly host: string; readonly port: number } | undefined;
+    /** How others reach it; empty: where it listens. */
+    readonly endpoints: readonly Endpoint[];
+    /** Leases at a time. */
+    readonly maxStreams: number;
+    /** Each way. */
+    readonly maxBytesPerSecond: number | undefined;
   };
   /** Where Prometheus reads; absent: on the agent's socket alone. */
   readonly metrics: { readonly listen: { readonly host: string; readonly port: number } | undefined };

@@ -1,4 +1,5 @@
 import { parseBytes, parseCores } from "../contract/quantity.ts";
+import { parseEndpointRule, parseStorageRule } from "../contract/transfer/storage-rule.ts";
 import type { AgentOptions } from "./agent-options.ts";
 import type { AgentOptionKey, AgentOptionValues } from "./agent-options-table.ts";
 
@@ -68,6 +69,13 @@ export function toAgentOptions(
       ports: toPortRange(values["sessions.ports"]),
       max: values["sessions.max"],
       idleGraceMs: toMs(values["sessions.idleGraceSeconds"]),
+    },
+    transfer: {
+      storages: values["transfer.storages"].flatMap((text) => parseStorageRule(text) ?? []),
+      listen: toListen(values["transfer.listen"]),
+      endpoints: values["transfer.endpoints"].flatMap((text) => parseEndpointRule(text) ?? []),
+      maxStreams: values["transfer.maxStreams"],
+      maxBytesPerSecond: toBytesPerSecond(values["transfer.maxRateMbit"]),
     },
     metrics: { listen: toListen(values["metrics.listen"]) },
     boot: {
@@ -146,6 +154,10 @@ function toListen(text: string | undefined): AgentOptions["metrics"]["listen"] {
   if (text === undefined) return undefined;
   const colon = text.lastIndexOf(":");
   return { host: text.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(text.slice(colon + 1)) };
+}
+
+function toBytesPerSecond(mbit: number | undefined): number | undefined {
+  return mbit === undefined ? undefined : (mbit * 1e6) / 8;
 }
 
 function toPortRange(text: string): AgentOptions["tunnels"]["ports"] {

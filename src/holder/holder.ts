@@ -1,10 +1,9 @@
 import { join } from "node:path";
 import type { Clock, Timer } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
-import { formatLogLine, type Log, type LogLevel } from "../base/log.ts";
+import { createFileLog } from "../base/file-log.ts";
 import { createPipePool } from "../base/pipe-pool.ts";
 import { createProcessTable } from "../base/process-table.ts";
-import { createRotatingFile } from "../base/rotating-file.ts";
 import { untilAborted } from "../base/service.ts";
 import type { RunProgram } from "../base/spawn.ts";
 import { type HolderConfig, holderConfigSchema } from "../contract/remote/holder-call.ts";
@@ -24,7 +23,6 @@ export interface HolderDeps {
 
 /** Nobody has used it for this long: the next offer begins another. */
 const IDLE_MS = 600_000;
-const LOG_FILE_BYTES = 5 * 1024 * 1024;
 
 /**
  * Holds the box's remote sessions apart from the agent, so that no restart, upgrade or death of that breaks one. Runs until nobody
@@ -33,7 +31,7 @@ const LOG_FILE_BYTES = 5 * 1024 * 1024;
 export async function runHolder(configText: string, deps: HolderDeps, signal: AbortSignal): Promise<void> {
   const { clock } = deps;
   const config = readConfig(configText);
-  const { log, idle } = createHolderLog(join(config.logDirectory, "holder.log"), clock);
+  const { log, idle } = createFileLog(join(config.logDirectory, "holder.log"), "REMOTE", clock);
   const stop = new AbortController();
   const program = `sluice/${config.version}`;
   let authorities: readonly string[] = [];
@@ -111,20 +109,4 @@ function readConfig(text: string): HolderConfig {
       cause,
     });
   }
-}
-
-function createHolderLog(path: string, clock: Clock): { readonly log: Log; readonly idle: () => Promise<void> } {
-  const file = createRotatingFile({
-    path,
-    maxFileBytes: LOG_FILE_BYTES,
-    keepFiles: 3,
-    maxQueuedBytes: 256 * 1024,
-    lostLine: (lines) => `${formatLogLine(clock, "warn", "REMOTE", `${lines} lines were lost`)}\n`,
-  });
-  const say = (level: LogLevel) => (message: string) =>
-    file.append(`${formatLogLine(clock, level, "REMOTE", message)}\n`);
-  return {
-    log: { error: say("error"), warn: say("warn"), info: say("info"), debug: () => undefined },
-    idle: () => file.idle(),
-  };
 }

@@ -7,6 +7,8 @@ import { toOpen } from "../remote/open-what.ts";
 import { createWindowLedger } from "../remote/receive-window.ts";
 import { createRemoteWorld, execOf, grantOf, outcomeOf, type RemoteWorld, sh } from "./remote-world.fake.ts";
 
+const RUNS = process.env["SLUICE_TEST_LONG"] === "1" ? 200 : 30;
+
 const ledger = createWindowLedger();
 let world: RemoteWorld;
 beforeEach(() => {
@@ -44,7 +46,7 @@ test.each([
         }
         pair.operator.cut();
       }),
-      { numRuns: 30 },
+      { numRuns: RUNS },
     );
     const honest = grantOf(sh("echo still here"));
     const { session } = world.begin(honest);
@@ -54,4 +56,5 @@ test.each([
     await expect.poll(() => world.holder.size, { timeout: 30_000 }).toBe(0);
     expect(ledger.takenBytes).toBe(0);
   },
+  600_000,
 );

@@ -125,6 +125,10 @@ export function pipesOf(side: SessionSide, isCommand: boolean) {
   return side === "operator" ? { reads: fromBox, writes: toBox } : { reads: toBox, writes: fromBox };
 }
 
+/** What only one of the ends says. */
+const OF_BOX: ReadonlySet<FrameBody["case"]> = new Set(["opened", "refused", "exit"]);
+const OF_OPERATOR: ReadonlySet<FrameBody["case"]> = new Set(["resize", "signal", "exitSeen"]);
+
 export function createChannel(options: ChannelOptions, link: ChannelLink): SessionChannel {
   const { id, hasDigest } = options;
   const opened = Promise.withResolvers<OpenedFacts>();
@@ -272,7 +276,11 @@ export function createChannel(options: ChannelOptions, link: ChannelLink): Sessi
     receive: (body) => receiveBody(body),
   };
 
+  const isBox = options.reads.includes("in");
   const receiveBody = (body: FrameBody): void => {
+    if (body.case !== undefined && (isBox ? OF_BOX : OF_OPERATOR).has(body.case)) {
+      throw new AppError("invalid", `a channel was sent ${body.case} by an end that only hears it`);
+    }
     switch (body.case) {
       case "opened": {
         const { initialCredit, pid, droppedBytes } = body.value;

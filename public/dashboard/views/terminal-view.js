@@ -28,6 +28,9 @@ export function createTerminalView({ api, params, session, redraw, notify, annou
   let link;
   /** What was asked for last: the form begins with it. */
   let wish = {};
+  /** Something can be seen, or will be. */
+  const isShown = () => isOn() || hasOutput;
+  let hasOutput = false;
   let said = "";
   let isReadAloud = localStorage.getItem(READ_ALOUD) === "true";
   let failure;
@@ -85,11 +88,15 @@ export function createTerminalView({ api, params, session, redraw, notify, annou
     screen.clear();
     screen.shut(false);
     said = "";
+    hasOutput = false;
     const mine = createTerminalLink({
       wish,
       connect: () => new WebSocket(`${location.origin.replace(/^http/, "ws")}/v1/remote/terminal`, [TERMINAL_PROTOCOL]),
       facts: () => ({ token: session.token() ?? "", ...screen.size() }),
-      onOutput: (bytes, shown) => screen.write(bytes, shown),
+      onOutput: (bytes, shown) => {
+        hasOutput = true;
+        screen.write(bytes, shown);
+      },
       onChange: () => {
         if (link === mine) onChange();
       },
@@ -162,16 +169,16 @@ export function createTerminalView({ api, params, session, redraw, notify, annou
     draw: () => html`
       <section class="card terminal-card" aria-label="Terminal" data-phase=${link?.state.phase ?? "none"}>
         <div class="section-head">
-          <div class="row-states">${link === undefined ? nothing : drawPhase(link.state)}</div>
+          <div class="row-states">${link === undefined ? nothing : drawPhase(link.state, isShown())}</div>
           <a href=${hashOf("boxes", boxId)}>Back to the box</a>
         </div>
         ${failure === undefined ? nothing : html`<p class="problem" role="alert">${failure.message}</p>`}
         ${box === undefined || isOn() ? nothing : drawExpectation(box)}
         ${link === undefined ? nothing : drawStatus(link)}
         ${isOn() ? nothing : drawForm()}
-        <div class="terminal-place" ?hidden=${link === undefined}>${framed.node}</div>
+        <div class="terminal-place" ?hidden=${!isShown()}>${framed.node}</div>
         ${
-          link === undefined || screen === undefined
+          !isShown() || screen === undefined
             ? nothing
             : html`${isOn() ? drawTerminalKeys(screen) : nothing}
               ${drawTools()}
@@ -184,10 +191,10 @@ export function createTerminalView({ api, params, session, redraw, notify, annou
   };
 }
 
-function drawPhase({ phase, isRecorded }) {
+function drawPhase({ phase, isRecorded }, isShown) {
   const [word, tone] = PHASES[phase];
   return html`<span class="state" data-tone=${tone}>${word}</span>
-    ${isRecorded ? html`<span class="state" data-tone="warn">recorded</span>` : nothing}`;
+    ${isRecorded && isShown ? html`<span class="state" data-tone="warn">recorded</span>` : nothing}`;
 }
 
 /** What is known before anybody asks. */

@@ -67,7 +67,9 @@ export function runExec(
     ] as const) {
       output.tally.setEnd(sent.total);
     }
-    const { droppedBytes } = await channel.opened;
+    // Of what is begun now nothing is lost: only a command that went on by itself may be without its beginning.
+    const opened = what.kind === "attach" ? await channel.opened.catch(() => undefined) : undefined;
+    const droppedBytes = opened?.droppedBytes ?? 0;
     const broken = failed.promise.then(() => clock.delay(LAST_BYTES_MS));
     // Of an output that has lost its beginning and has no end nobody can tell how much is to come.
     const unknown = facts.outputOpenAfterExit && droppedBytes > 0 ? [clock.delay(LAST_BYTES_MS)] : [];

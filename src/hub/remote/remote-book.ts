@@ -86,7 +86,11 @@ const PAGE = 500;
 /** In a cursor: how far those that are over were listed. */
 const PAST_MARK = "over/";
 
-export function createRemoteBook({ store, clock }: Pick<HubContext, "store" | "clock">): RemoteBook {
+/** `liveBytes`: what has passed between the pair that is together now, as far as this hub's own router knows it. */
+export function createRemoteBook(
+  { store, clock }: Pick<HubContext, "store" | "clock">,
+  { liveBytes }: { readonly liveBytes: (remote: Remote) => Ending["bytes"] },
+): RemoteBook {
   const known = new Map<string, Remote>();
   /** Being written: they count. */
   const pending = new Map<string, string>();
@@ -181,7 +185,8 @@ export function createRemoteBook({ store, clock }: Pick<HubContext, "store" | "c
           return undefined;
         }
         const nowMs = clock.wallMs();
-        const body = endedRecord(held, ending, nowMs);
+        const bytes = ending.bytes ?? liveBytes(held);
+        const body = endedRecord(held, { ...ending, bytes }, nowMs);
         let ended: Remote | undefined;
         try {
           const context = { nowMs, expectedRevision: 0, ...whatEnds(held, body, ending) };

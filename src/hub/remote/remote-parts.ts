@@ -74,7 +74,7 @@ function hasOwnRouter({ ownRouter }: RemoteOptions, deps: RemotePartsDeps): bool
 export function createRemoteParts(options: RemotePartsOptions, deps: RemotePartsDeps): RemoteParts {
   const { context, presence, router = () => undefined } = deps;
   const { clock, log, hubId } = context;
-  const book = createRemoteBook(context);
+  const book = createRemoteBook(context, { liveBytes: (remote) => liveBytes(remote) });
   const keys = createTicketKeys(context);
   const ends = createRecentEnds(context);
   const own = hasOwnRouter(options, deps)
@@ -104,12 +104,16 @@ export function createRemoteParts(options: RemotePartsOptions, deps: RemoteParts
     if (!wasHere && before !== undefined && mayBeHeld(before)) void admissions.recall(before);
   });
 
-  const current = (remote: Remote): Remote => {
-    if (remote.state !== "open" || remote.router !== own?.id) return remote;
+  const liveBytes = (remote: Remote) => {
+    if (remote.state !== "open" || remote.router !== own?.id) return undefined;
     const live = router()
       ?.list()
       .find(({ id }) => id === remote.id);
-    return live === undefined ? remote : { ...remote, pairToBox: live.bytesToBox, pairFromBox: live.bytesFromBox };
+    return live === undefined ? undefined : { toBox: live.bytesToBox, fromBox: live.bytesFromBox };
+  };
+  const current = (remote: Remote): Remote => {
+    const live = liveBytes(remote);
+    return live === undefined ? remote : { ...remote, pairToBox: live.toBox, pairFromBox: live.fromBox };
   };
 
   const refuse = async (boxId: string, offered: { readonly id: string; readonly attempt: number }, text: string) => {

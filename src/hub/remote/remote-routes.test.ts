@@ -189,7 +189,13 @@ test("another operator sees and ends a session, and joins neither it nor what it
   expect((await hub.ask("POST", "/v1/boxes/north-1/remote", { body: attach })).status).toBe(201);
   router.opened(id);
   await until(id, "open");
-  expect((await ask("DELETE", `/v1/remote/${id}`)).body).toMatchObject({ state: "ended", reason: "bea has ended it" });
+  router.move(id, { toBox: 5, fromBox: 7 });
+  expect((await ask("DELETE", `/v1/remote/${id}`)).body).toMatchObject({
+    state: "ended",
+    reason: "bea has ended it",
+    bytesToBox: 5,
+    bytesFromBox: 7,
+  });
   expect(router.terminated).toContainEqual({ id, message: "bea has ended it" });
   expect((await audit("remote.terminate")).length).toBe(1);
   // Once more changes nothing.

@@ -1,7 +1,7 @@
 import type { HeartbeatAnswer, LeaseProgress, WorkerHeartbeat } from "../../contract/transfer/worker-heartbeat.ts";
 import { shareOf } from "./choose-workers.ts";
 import type { TransferHall } from "./transfer-hall.ts";
-import { parseLeaseId, type Transfer } from "./transfer-record.ts";
+import { type LeasedUnit, parseLeaseId, type Transfer } from "./transfer-record.ts";
 
 /** Seconds: what a lease that is taken away costs at most is moved in this time. */
 const HEARTBEAT_SECONDS = { busy: 1, idle: 3 } as const;
@@ -14,7 +14,7 @@ export function createHeartbeatIntake(hall: TransferHall): (heartbeat: WorkerHea
   const problemOf = async (worker: string, { lease_id, attempt }: LeaseProgress): Promise<string | undefined> => {
     const lease = parseLeaseId(lease_id);
     if (lease === undefined || lease.attempt !== attempt) return "it is no lease of this hub";
-    const transfer = book.ofUid(lease.uid);
+    const transfer = await freshTransfer(lease.uid, lease.unit);
     if (transfer === undefined) return "its request was deleted";
     const { unit } = lease;
     if (transfer.phase === "cancelling" && unit.kind !== "discard") return "its request was cancelled";
@@ -38,6 +38,14 @@ export function createHeartbeatIntake(hall: TransferHall): (heartbeat: WorkerHea
       case "discard":
         return stepProblem(worker, attempt, await freshStep(transfer, unit.kind, attempt));
     }
+  };
+
+  /** What another hub has written may not be known here yet. */
+  const freshTransfer = async (uid: string, unit: LeasedUnit): Promise<Transfer | undefined> => {
+    const isKnown = (transfer: Transfer | undefined) =>
+      transfer !== undefined && (unit.kind !== "unit" || unit.piece < transfer.list.pieces);
+    if (!isKnown(book.ofUid(uid))) await book.refresh();
+    return book.ofUid(uid);
   };
 
   const freshStep = async (transfer: Transfer, name: "list" | "close" | "discard", attempt: number) =>

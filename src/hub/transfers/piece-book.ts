@@ -41,11 +41,12 @@ export interface LoadedPiece {
 export interface PieceBook {
   /** Of a piece that the transfer counts. */
   load(transfer: Transfer, index: number, how?: { readonly isFresh: boolean }): Promise<LoadedPiece>;
-  /** Decided on what the store has. The same states: nothing is written. */
+  /** What is written is decided on what the store has. The same states: nothing is written, and `isFresh` says whether to trust that. */
   change<Answer>(
     transfer: Transfer,
     index: number,
     decide: (loaded: LoadedPiece) => { readonly states: UnitStates; readonly answer: Answer },
+    how?: { readonly isFresh: boolean },
   ): Promise<Answer>;
   /**
    * Before the transfer counts it. `stale`: a later walk has written it. The same piece of an earlier walk, which nobody counted,
@@ -154,10 +155,10 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
 
   return {
     load,
-    change: (transfer, index, decide) =>
+    change: (transfer, index, decide, how) =>
       inTurn(keyOf(transfer.uid, index), async () => {
         for (let attempt = 1; ; attempt++) {
-          const loaded = await load(transfer, index, { isFresh: attempt > 1 });
+          const loaded = await load(transfer, index, { isFresh: attempt > 1 || how?.isFresh === true });
           const { states, answer } = decide(loaded);
           if (states === loaded.states) return answer;
           const key = keyOf(transfer.uid, index);

@@ -45,21 +45,28 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
   };
 
   const takeUnit = async (
-    transfer: Transfer,
+    known: Transfer,
     lease: { readonly piece: number; readonly index: number; readonly attempt: number; readonly leaseId: string },
     result: TransferResult,
   ): Promise<ResultAnswer["status"]> => {
-    if (lease.piece >= transfer.list.pieces) return "stale";
+    // Another hub may have taken pages since.
+    const transfer = lease.piece < known.list.pieces ? known : await book.get(known.id);
+    if (transfer === undefined || transfer.uid !== known.uid || lease.piece >= transfer.list.pieces) return "stale";
     const seen = watch.of(transfer.uid).find(({ id }) => id === lease.leaseId);
-    const outcome = await pieces.change(
-      transfer,
-      lease.piece,
-      ({ piece, states }): { states: typeof states; answer: ResultOutcome } => {
-        const { attempt, index } = lease;
-        const told = applyResult(piece, states, { unit: index, attempt, round: transfer.list.round, result });
-        return { states: told.states, answer: told };
-      },
-    );
+    const apply = (isFresh: boolean) =>
+      pieces.change(
+        transfer,
+        lease.piece,
+        ({ piece, states }): { states: typeof states; answer: ResultOutcome } => {
+          const { attempt, index } = lease;
+          const told = applyResult(piece, states, { unit: index, attempt, round: transfer.list.round, result });
+          return { states: told.states, answer: told };
+        },
+        { isFresh },
+      );
+    let outcome = await apply(false);
+    // What this hub holds may be older than the lease, which another one gave.
+    if (outcome.answer !== "ack") outcome = await apply(true);
     if (outcome.answer !== "ack") return outcome.answer;
     watch.over(lease.leaseId);
     const name = `${transfer.uid}:${lease.piece}.${lease.index}`;

@@ -29,7 +29,8 @@ export interface RecorderDeps {
   readonly maxBytes: number;
   /** False: there is no room for more, beside what other recordings take. */
   readonly onWritten: (bytes: number) => boolean;
-  readonly onClosed: () => void;
+  /** `isEmpty`: nothing was shown. */
+  readonly onClosed: (isEmpty: boolean) => void;
 }
 
 export function createRecorder(stream: WriteStream, facts: RecordingFacts, deps: RecorderDeps): Recorder {
@@ -42,6 +43,7 @@ export function createRecorder(stream: WriteStream, facts: RecordingFacts, deps:
   let failed: ((error: AppError) => void) | undefined;
   let failure: AppError | undefined;
   let size = "";
+  let isEmpty = true;
 
   const fail = (error: AppError) => {
     if (failure !== undefined || isClosed) return;
@@ -62,6 +64,7 @@ export function createRecorder(stream: WriteStream, facts: RecordingFacts, deps:
     return hasRoom;
   };
   const event = (kind: "o" | "r", data: string) => {
+    if (kind === "o") isEmpty = false;
     return write([Math.round(clock.monotonicMs() - startMs) / 1000, kind, data]);
   };
   stream.on("error", (thrown) =>
@@ -100,7 +103,7 @@ export function createRecorder(stream: WriteStream, facts: RecordingFacts, deps:
       if (rest !== "") event("o", rest);
       isClosed = true;
       stream.end();
-      onClosed();
+      onClosed(isEmpty);
     },
   };
 }

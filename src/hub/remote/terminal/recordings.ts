@@ -10,7 +10,7 @@ export interface RecordingPlace {
   readonly mode: RecordingMode;
 }
 
-/** What terminals in browsers have shown, as files of one directory. The oldest make room for what is written. */
+/** What terminals in browsers have shown, as files of one directory; of one that has shown nothing there is none. The oldest make room. */
 export interface Recordings {
   /** `storage`: it cannot be written. */
   begin(facts: RecordingFacts): Promise<Recorder>;
@@ -46,15 +46,18 @@ export function createRecordings(
     }
     return sizes;
   };
+  const drop = (sizes: Map<string, number>, session: string) => {
+    total -= sizes.get(session) ?? 0;
+    sizes.delete(session);
+    rm(pathOf(session), { force: true }).catch(() => undefined);
+  };
   const makeRoom = (sizes: Map<string, number>) => {
     if (total <= limits.totalBytes && sizes.size <= limits.files) return;
     // Names begin with the time, the newest first.
     for (const session of [...sizes.keys()].sort().reverse()) {
       if (total <= limits.totalBytes && sizes.size <= limits.files) return;
       if (going.has(session)) continue;
-      total -= sizes.get(session) ?? 0;
-      sizes.delete(session);
-      rm(pathOf(session), { force: true }).catch(() => undefined);
+      drop(sizes, session);
     }
   };
 
@@ -78,7 +81,10 @@ export function createRecordings(
           makeRoom(sizes);
           return total <= limits.totalBytes;
         };
-        const onClosed = () => void going.delete(session);
+        const onClosed = (isEmpty: boolean) => {
+          going.delete(session);
+          if (isEmpty) drop(sizes, session);
+        };
         return createRecorder(file.createWriteStream(), facts, {
           clock,
           maxBytes: limits.fileBytes,

@@ -83,5 +83,8 @@ test("recordings that go on are never what makes room, and take no more than all
   third.onFailed(({ code }) => problems.push(code));
   third.output(Buffer.from("y".repeat(600)));
   expect(problems).toEqual(["exhausted"]);
+  first.output(Buffer.from("$ "));
   for (const one of [first, second, third]) one.close();
+  // One in which nothing was shown is not kept; of the third all but its last piece was.
+  await expect.poll(async () => (await readdir(directory)).sort()).toEqual(["b.cast", "d.cast"]);
 });

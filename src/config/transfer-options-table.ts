@@ -1,0 +1,31 @@
+import { endpointRuleSchema, parseEndpointRule, storageRuleSchema } from "../contract/transfer/storage-rule.ts";
+import { option, unsetOption } from "./agent-option.ts";
+import { countValue, listValue, schemaValue } from "./option-value.ts";
+
+const listenSchema = endpointRuleSchema.refine((text) => parseEndpointRule(text)?.trusted === false);
+
+/** Of the agent's options those for transfers. */
+export const TRANSFER_OPTIONS = {
+  "transfer.storages": option(listValue(storageRuleSchema, "absolute directories, each with :ro, :wo or :rw"), [], {
+    help: "Directories that transfers may read (`:ro`), write (`:wo`) or both (`:rw`), with all below them. None by default, and the box takes part in no transfer.",
+  }),
+  "transfer.listen": unsetOption(
+    schemaValue(listenSchema, "an address with a port, for example 0.0.0.0:8470", "address:port"),
+    {
+      help: "Where other boxes bring and fetch the bytes of transfers. Without it this box dials, and two boxes of which neither listens cannot reach each other.",
+    },
+  ),
+  "transfer.endpoints": option(
+    listValue(endpointRuleSchema, "addresses with a port, with /trusted where nobody else is on that network"),
+    [],
+    {
+      help: "How others reach transfer.listen, the best first: 10.0.0.5:8470, [fd00::5]:8470/trusted. Over a trusted one bytes go without TLS. Empty: transfer.listen itself, or each address of this box.",
+    },
+  ),
+  "transfer.maxStreams": option(countValue({ min: 1, max: 64 }), 4, {
+    help: "Pieces of work of transfers at a time; each has a connection of its own.",
+  }),
+  "transfer.maxRateMbit": unsetOption(countValue({ min: 1, max: 1_000_000 }), {
+    help: "Mbit/s that all transfers of this box may take together, each way. Without it: as much as there is.",
+  }),
+} as const;

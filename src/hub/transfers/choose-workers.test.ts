@@ -1,0 +1,139 @@
+import { describe, expect, test } from "vitest";
+import { workerHeartbeatSchema } from "../../contract/transfer/worker-heartbeat.ts";
+import { chooseSide, inOrder, poolOf, type SideWish, shareOf } from "./choose-workers.ts";
+import type { Worker } from "./worker-record.ts";
+
+interface Given {
+  readonly path?: string;
+  readonly storage?: string;
+  readonly write?: boolean;
+  readonly mark?: string;
+  readonly sees?: readonly string[];
+}
+
+function worker(
+  id: string,
+  { path = "/data", storage = "storage-1", write = true, mark, sees = [] }: Given = {},
+): Worker {
+  const heartbeat = workerHeartbeatSchema.parse({
+    worker_id: id,
+    status: "IDLE",
+    storages: [{ id: storage, path, read: true, write, ...(mark === undefined ? {} : { mark }), seen_marks: sees }],
+  });
+  return { id, revision: 1, heardMs: 0, heartbeat };
+}
+
+function plainWorker(id: string, paths: readonly string[]): Worker {
+  const heartbeat = workerHeartbeatSchema.parse({ worker_id: id, status: "IDLE", storage_paths: paths });
+  return { id, revision: 1, heardMs: 0, heartbeat };
+}
+
+const wish = (more: Partial<SideWish> = {}): SideWish => ({
+  name: "source",
+  path: "/data/x",
+  box: undefined,
+  access: "read",
+  ...more,
+});
+const choose = (
+  workers: readonly Worker[],
+  more: Partial<SideWish> = {},
+  away: readonly string[] = [],
+  mode: "full" | "plain" = "full",
+) => chooseSide(wish(more), workers, { mode, isActive: ({ id }) => !away.includes(id) });
+
+describe("the storage that a path means", () => {
+  test("is that of the innermost root, name by name", () => {
+    expect(choose([worker("a", { path: "/data2" }), worker("b")])).toEqual({
+      side: { storage: "storage-1", path: "x", anchor: "b" },
+    });
+    expect(choose([worker("a", { path: "/dat" })])).toEqual({
+      problem: "no worker has a storage with the source /data/x",
+    });
+  });
+
+  test.each([
+    ["nobody was ever heard", [], {}, [], "no worker has ever been heard"],
+    ["nobody of that box", [worker("a")], { box: "b" }, [], "no worker of box b has ever been heard"],
+    [
+      "it may not write",
+      [worker("a", { write: false })],
+      { access: "write" as const },
+      [],
+      "a has /data/x, and may not write it",
+    ],
+    ["it is away", [worker("a")], {}, ["a"], "a, which has /data/x, is not heard"],
+    [
+      "two that are not known to be one",
+      [worker("a", { storage: "storage-1" }), worker("b", { storage: "storage-2" })],
+      {},
+      [],
+      "the storages of a and b both have /data/x, and are not known to be one: name source_box",
+    ],
+    [
+      "two with one id, of which neither sees the other's mark: a disk was cloned",
+      [worker("a", { mark: "mark-of-a" }), worker("b", { mark: "mark-of-b" })],
+      {},
+      [],
+      "the storages of a and b both have /data/x, and are not known to be one: name source_box",
+    ],
+  ])("is none, with the reason: %s", (_, workers, more, away, problem) => {
+    expect(choose(workers, more, away)).toEqual({ problem });
+  });
+
+  test("is one where one of them sees what the other left, also through a third", () => {
+    const chain = [
+      worker("a", { mark: "mark-of-a", sees: ["mark-of-b"] }),
+      worker("b", { mark: "mark-of-b", sees: ["mark-of-c"] }),
+      worker("c", { mark: "mark-of-c" }),
+    ];
+    expect(choose(chain)).toEqual({ side: { storage: "storage-1", path: "x", anchor: "a" } });
+    const side = { storage: "storage-1", path: "x", anchor: "a" };
+    const pool = (workers: readonly Worker[], box?: string) =>
+      poolOf(side, workers, { access: "read", box, isActive: () => true }).map((member) => member.worker.id);
+    expect(pool(chain)).toEqual(["a", "b", "c"]);
+    expect(pool(chain, "c")).toEqual(["c"]);
+    // The clone of the disk is never taken for it.
+    expect(pool([...chain, worker("clone", { mark: "mark-of-clone" })])).toEqual(["a", "b", "c"]);
+  });
+
+  test("of a box is that of its workers, and of no box whose name goes on", () => {
+    expect(choose([worker("north-10"), worker("north-1.disk2", { storage: "storage-2" })], { box: "north-1" })).toEqual(
+      {
+        side: { storage: "storage-2", path: "x", anchor: "north-1.disk2" },
+      },
+    );
+  });
+
+  test("of plain workers is the path, whoever has it", () => {
+    const workers = [plainWorker("a", ["/data"]), plainWorker("b", ["/data"]), worker("c")];
+    expect(choose(workers, {}, [], "plain")).toEqual({ side: { storage: "path:/data", path: "x", anchor: "a" } });
+    expect(choose(workers)).toEqual({ side: { storage: "storage-1", path: "x", anchor: "c" } });
+  });
+});
+
+test("priority comes first, then who has least, then who came first", () => {
+  const turn = (id: string, priority: "low" | "normal" | "high", leases: number, createdMs: number) => ({
+    id,
+    priority,
+    leases,
+    createdMs,
+  });
+  const turns = [
+    turn("low", "low", 0, 0),
+    turn("busy", "normal", 3, 1),
+    turn("later", "normal", 1, 9),
+    turn("first", "normal", 1, 2),
+    turn("high", "high", 9, 9),
+  ];
+  expect(inOrder(turns).map(({ id }) => id)).toEqual(["high", "first", "later", "busy", "low"]);
+});
+
+test.each([
+  [undefined, 3, undefined],
+  [80, 1, 10_000_000],
+  [80, 4, 2_500_000],
+  [80, 0, 10_000_000],
+])("%s Mbit/s for %s leases are %s bytes a second each", (mbps, leases, share) => {
+  expect(shareOf(mbps, leases)).toBe(share);
+});

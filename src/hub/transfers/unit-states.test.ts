@@ -1,0 +1,135 @@
+import { describe, expect, test } from "vitest";
+import type { TransferFailureCode } from "../../contract/transfer/failure-code.ts";
+import { cutPage, MAX_RANGES_A_FILE, MIB, planUnits } from "./plan-units.ts";
+import { fileEntry, hashFor } from "./transfer-world.fake.ts";
+import {
+  applyResult,
+  freshStates,
+  isReady,
+  leaseUnit,
+  MAX_FAILED,
+  retryFailed,
+  summarize,
+  type UnitStates,
+} from "./unit-states.ts";
+
+const entries = [
+  fileEntry("small", 10),
+  fileEntry("link", 0, { type: "hardlink", target: "small" }),
+  fileEntry("big", 2 * MIB + 1),
+];
+const piece = { entries, units: planUnits(entries, MIB) };
+const item = (path: string, offset: number, length: number) => ({
+  path,
+  offset,
+  length,
+  sha256: hashFor(`${path}${offset}`),
+});
+const RANGES = [item("big", 0, MIB), item("big", MIB, MIB), item("big", 2 * MIB, 1)];
+
+function told(states: UnitStates, unit: number, more: object = {}) {
+  const result = { worker_id: "w", success: true, items: [], failures: [], message: "", dial_failed: false, ...more };
+  return applyResult(piece, states, { unit, attempt: states.units[unit]?.attempt ?? 0, round: 0, result });
+}
+const done = (states: UnitStates, unit: number, items: readonly object[]) =>
+  told(leaseUnit(states, unit, "w"), unit, { items }).states;
+const failing = (code: TransferFailureCode, path: string, more: object = {}) => ({
+  success: false,
+  failures: [{ path, code, message: "so", ...more }],
+});
+const copied = () =>
+  [1, 2, 3].reduce((states, unit) => done(states, unit, [RANGES[unit - 1] ?? {}]), freshStates(piece));
+
+describe("units", () => {
+  test("are batches of whole files, and ranges of a long one with its end", () => {
+    expect(
+      piece.units.map(({ kind, items, bytes }) => [kind, items.map(({ offset, length }) => [offset, length]), bytes]),
+    ).toEqual([
+      ["copy", [[0, 10]], 10],
+      ["copy", [[0, MIB]], MIB],
+      ["copy", [[MIB, MIB]], MIB],
+      ["copy", [[2 * MIB, 1]], 1],
+      ["finish", [[0, 2 * MIB + 1]], 0],
+    ]);
+  });
+
+  test("of a file of 10 TiB are not more than fit, and pieces of a page stay small", () => {
+    const huge = fileEntry("huge", 10 * 1024 ** 4);
+    const units = planUnits([huge], MIB);
+    expect(units.length).toBeLessThanOrEqual(MAX_RANGES_A_FILE + 1);
+    expect(units.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(huge.size);
+    const pieces = cutPage([huge, huge, ...entries], MIB);
+    expect(pieces.map((cut) => cut.length)).toEqual([1, 1, 3]);
+  });
+});
+
+describe("a result", () => {
+  test("is taken once, of the present attempt and from who has it", () => {
+    const leased = leaseUnit(freshStates(piece), 0, "w");
+    const first = told(leased, 0, { items: [item("small", 0, 10)] });
+    expect(first.answer).toBe("ack");
+    expect(told(first.states, 0, { items: [item("small", 0, 10)] }).answer).toBe("duplicate");
+    expect(told(leaseUnit(leased, 0, "v"), 0).answer).toBe("stale");
+    const older = applyResult(piece, leaseUnit(leased, 0, "w"), {
+      unit: 0,
+      attempt: 1,
+      round: 0,
+      result: {
+        worker_id: "w",
+        success: true,
+        items: [item("small", 0, 10)],
+        failures: [],
+        message: "",
+        dial_failed: false,
+      },
+    });
+    expect(older.answer).toBe("stale");
+    expect(summarize(piece, first.states)).toMatchObject({ bytesDone: 10, filesDone: 1, open: 4 });
+  });
+
+  test("of the end of a file counts it, and only then", () => {
+    expect(isReady(piece, done(freshStates(piece), 1, [RANGES[0] ?? {}]), 4)).toBe(false);
+    expect(isReady(piece, copied(), 4)).toBe(true);
+    expect(summarize(piece, copied())).toMatchObject({ filesDone: 0, bytesDone: 2 * MIB + 1 });
+    expect(summarize(piece, done(copied(), 4, [item("big", 0, 2 * MIB + 1)]))).toMatchObject({ filesDone: 1, open: 1 });
+  });
+
+  test("that finds a range corrupt has that range moved again, and no other", () => {
+    const torn = told(
+      leaseUnit(copied(), 4, "w"),
+      4,
+      failing("corrupt", "big", { blocks: [{ offset: MIB + 5, length: 1 }] }),
+    );
+    expect(torn.states.units.map(({ state }) => state)).toEqual(["waiting", "done", "waiting", "done", "waiting"]);
+  });
+
+  test.each<[TransferFailureCode, number]>([
+    ["io", 1],
+    ["denied", 1],
+    ["no-space", 0],
+    ["read-only", 0],
+    ["unreachable", 0],
+    ["cancelled", 0],
+  ])("of %s counts %i of the attempts that it has", (code, failed) => {
+    const after = told(leaseUnit(freshStates(piece), 0, "w"), 0, failing(code, "small"));
+    expect(after.states.units[0]).toMatchObject({ state: "waiting", failed });
+  });
+
+  test("of the last attempt gives the file up with all its parts, and a retry begins them again", () => {
+    let states = freshStates(piece);
+    for (let attempt = 0; attempt < MAX_FAILED; attempt++)
+      states = told(leaseUnit(states, 1, "w"), 1, failing("io", "big")).states;
+    expect(states.units.map(({ state }) => state)).toEqual(["waiting", "done", "done", "done", "done"]);
+    expect(summarize(piece, states).failures).toEqual([{ path: "big", code: "io", message: "so", round: 0 }]);
+    const again = retryFailed(piece, states, 0);
+    expect(again.units.map(({ state }) => state)).toEqual(["waiting", "waiting", "waiting", "waiting", "waiting"]);
+    expect(summarize(piece, again).failures).toEqual([]);
+  });
+
+  test("of a file that changed is final for its listing, and no failure once it was listed anew", () => {
+    const { states } = told(leaseUnit(freshStates(piece), 0, "w"), 0, failing("source-changed", "small"));
+    expect(states.units[0]?.state).toBe("done");
+    expect(retryFailed(piece, states, 1).units[0]?.state).toBe("done");
+    expect(retryFailed(piece, states, 0).units[0]?.state).toBe("waiting");
+  });
+});

@@ -1,0 +1,176 @@
+import { createHash } from "node:crypto";
+import { errnoOf } from "../base/errors.ts";
+import { pathBytes } from "../contract/transfer/path-text.ts";
+import { PRESERVED } from "../contract/transfer/sync-request.ts";
+import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
+import type { ResultFailure } from "../contract/transfer/transfer-result.ts";
+import { applyMetadata } from "./apply-metadata.ts";
+import { fault, toFault } from "./fault.ts";
+import { createDescent, type Descent, linkAt, lookAt, renameAt, splitPath, unlinkAt } from "./jail.ts";
+import { untilAnswered } from "./list-work.ts";
+import { openStaging, removeStaging, removeTree } from "./staging.ts";
+import { requireUnreserved, type Storage } from "./storage.ts";
+import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
+import { walkTree } from "./walk-tree.ts";
+
+/** So many may always be removed; more only where at least as much stays. */
+const FREE_REMOVALS = 100;
+const MAX_TOLD = 1000;
+
+interface Closing {
+  readonly task: Task<"close">;
+  readonly context: TaskContext;
+  readonly storage: Storage;
+  readonly place: readonly Buffer[];
+  readonly descent: Descent;
+  readonly failed: (failure: ResultFailure) => void;
+}
+
+/** All files are there: their further names, what is too much, and last the directories, the innermost first. */
+export async function closeWork(task: Task<"close">, outcome: TaskOutcome, context: TaskContext): Promise<void> {
+  const { work, assignment } = task;
+  const storage = requireStorage(context, work.destination.storage_id, "write");
+  const descent = createDescent(storage.root);
+  const closing: Closing = {
+    task,
+    context,
+    storage,
+    place: splitPath(pathBytes(work.destination.path)),
+    descent,
+    failed: (failure) => {
+      if (outcome.failures.length < MAX_TOLD) outcome.failures.push(failure);
+    },
+  };
+  try {
+    requireUnreserved(closing.place);
+    await makeHardLinks(closing);
+    if (work.delete_extraneous) outcome.message = await removeExtraneous(closing);
+    await finishDirectories(closing);
+    descent.sync();
+  } finally {
+    descent.close();
+  }
+  if (outcome.failures.length === 0) removeStaging(storage.root, assignment.request_id);
+}
+
+/** What a cancelled request left is removed; from here on nothing of it can get a name. */
+export async function discardWork(task: Task<"discard">, context: TaskContext): Promise<void> {
+  const storage = requireStorage(context, task.work.destination.storage_id, "write");
+  removeStaging(storage.root, task.assignment.request_id);
+}
+
+async function* planned({ task, context }: Closing, order: "forth" | "back"): AsyncGenerator<readonly TransferEntry[]> {
+  const { pages } = task.work;
+  for (let index = 0; index < pages; index++) {
+    const page = order === "forth" ? index : pages - 1 - index;
+    const { request_id: id } = task.assignment;
+    const entries = await untilAnswered(() => context.hub.page(id, page, task.signal), context, task.signal);
+    yield order === "forth" ? entries : entries.toReversed();
+  }
+}
+
+function targetOf({ place }: Pick<Closing, "place">, path: string): readonly Buffer[] {
+  const parts = splitPath(pathBytes(path));
+  const target = [...place, ...parts];
+  requireUnreserved(target);
+  return target;
+}
+
+async function makeHardLinks(closing: Closing): Promise<void> {
+  const { descent, storage, task } = closing;
+  if (!task.work.preserve.includes("hardlinks")) return;
+  for await (const entries of planned(closing, "forth")) {
+    const links = entries.filter(({ type }) => type === "hardlink");
+    if (links.length === 0) continue;
+    const staging = openStaging(storage.root, task.assignment.request_id);
+    try {
+      for (const entry of links) {
+        try {
+          const existing = descent.place(targetOf(closing, entry.target ?? ""));
+          const to = descent.target(targetOf(closing, entry.path));
+          const facts = lookAt(existing);
+          if (facts === undefined || !facts.isFile())
+            throw fault("not-found", "the file that it is a name of is not there");
+          if (lookAt(to)?.ino === facts.ino) continue;
+          const temporary = { directory: staging.directory, name: Buffer.from("hardlink") };
+          if (lookAt(temporary) !== undefined) unlinkAt(temporary);
+          linkAt(existing, temporary);
+          renameAt(temporary, to);
+        } catch (thrown) {
+          closing.failed(failureAt(entry.path, thrown));
+        }
+      }
+    } finally {
+      staging.close();
+    }
+  }
+}
+
+/** Holds some bytes for each entry of the plan. Says what it did. */
+async function removeExtraneous(closing: Closing): Promise<string> {
+  const { place, storage, task, descent } = closing;
+  const wanted = new Set<string>();
+  let files = 0;
+  for await (const entries of planned(closing, "forth")) {
+    for (const { path, type } of entries) {
+      wanted.add(shortOf(path));
+      if (type !== "directory") files += 1;
+    }
+  }
+  const roots: string[] = [];
+  let there = 0;
+  let tooMuch = 0;
+  for (const found of walkTree({ root: storage.root, place, include: [], exclude: [], preserve: PRESERVED })) {
+    const path = "entry" in found ? found.entry.path : found.skipped.path;
+    there += 1;
+    if (there % 500 === 0) {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      task.signal.throwIfAborted();
+    }
+    if (wanted.has(shortOf(path))) continue;
+    tooMuch += 1;
+    const last = roots.at(-1);
+    if (last === undefined || !path.startsWith(`${last}/`)) roots.push(path);
+  }
+  const most = files === 0 ? 0 : Math.max(FREE_REMOVALS, Math.floor(there / 2));
+  if (tooMuch > most) {
+    const why = files === 0 ? "the source has no file at all: is it mounted?" : "that is more than half";
+    throw fault("denied", `delete_extraneous: would remove ${tooMuch} of ${there} entries; allowed: ${most}; ${why}`);
+  }
+  for (const path of roots) {
+    try {
+      const { directory, name } = descent.target(targetOf(closing, path));
+      removeTree(directory, name);
+    } catch (thrown) {
+      closing.failed(failureAt(path, thrown));
+    }
+  }
+  return `removed ${tooMuch} that the source does not have`;
+}
+
+async function finishDirectories(closing: Closing): Promise<void> {
+  const { descent, task } = closing;
+  for await (const entries of planned(closing, "back")) {
+    for (const entry of entries) {
+      if (entry.type !== "directory") continue;
+      const target = targetOf(closing, entry.path);
+      // The root of a storage is not a copy of anything.
+      if (target.length === 0) continue;
+      try {
+        applyMetadata(descent.directory(target), entry, task.work.preserve);
+      } catch (thrown) {
+        closing.failed(failureAt(entry.path, thrown));
+      }
+    }
+    task.signal.throwIfAborted();
+  }
+}
+
+function shortOf(path: string): string {
+  return createHash("sha256").update(path).digest("base64").slice(0, 20);
+}
+
+function failureAt(path: string, thrown: unknown): ResultFailure {
+  const { code, message } = toFault(thrown);
+  return { path, code: errnoOf(thrown) === "ENOENT" ? "not-found" : code, message: message.slice(0, 1000) };
+}

@@ -1,0 +1,114 @@
+import { AppError } from "../base/errors.ts";
+import type { TransferPeer } from "../contract/transfer/assignment.ts";
+import type { DialledLink } from "./data-dial.ts";
+import type { DataLink } from "./data-link.ts";
+import { fault, toFault } from "./fault.ts";
+import { copyInPlace } from "./local-copy.ts";
+import { createPace } from "./pace.ts";
+import { receiveItems } from "./receive-items.ts";
+import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
+
+/** Of a connection that breaks while bytes come, for as long as each attempt brings some. */
+const MAX_BARREN = 3;
+const RETRY_MS = 500;
+
+/** Brings the items of a lease here, from whichever source answers. */
+export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context: TaskContext): Promise<void> {
+  const { work, assignment, signal } = task;
+  const storage = requireStorage(context, work.destination.storage_id, "write");
+  if (work.local) {
+    await copyInPlace(task, outcome, { context, storage });
+    return;
+  }
+  const ownPace = createPace(() => task.rate() ?? work.rate_bytes_s, context.clock);
+  const pace = {
+    take: async (bytes: number, stop: AbortSignal) => {
+      await ownPace.take(bytes, stop);
+      await context.receivePace.take(bytes, stop);
+    },
+  };
+  let moved = 0;
+  for (let barren = 0, round = 0; ; round++) {
+    const done = new Set(outcome.items.map(({ path, offset }) => `${offset} ${path}`));
+    const failed = new Set(outcome.failures.map(({ path }) => path));
+    const skips = new Set(
+      work.items.filter(({ entry, offset }) => done.has(`${offset} ${entry.path}`) || failed.has(entry.path)),
+    );
+    const before = moved;
+    const place: { opened: OpenedLink | undefined } = { opened: undefined };
+    try {
+      await receiveItems(
+        {
+          requestId: assignment.request_id,
+          unit: work.unit,
+          attempt: assignment.attempt,
+          place: work.destination.path,
+          // The ticket opens all of them together.
+          items: work.items,
+          skips,
+          verify: work.verify,
+          preserve: work.preserve,
+        },
+        outcome,
+        {
+          runProgram: context.runProgram,
+          pid: context.pid,
+          root: storage.root,
+          open: async () => {
+            const opened = await openLink(task, context, outcome, round);
+            place.opened = opened;
+            return opened.link;
+          },
+          pace,
+          signal,
+          onBytes: (bytes) => {
+            moved += bytes;
+            task.onBytes(bytes);
+          },
+        },
+      );
+      place.opened?.keep();
+      return;
+    } catch (thrown) {
+      place.opened?.link.close();
+      signal.throwIfAborted();
+      const error = toFault(thrown);
+      barren = moved > before ? 0 : barren + 1;
+      // Who was sent to dial has gone.
+      const isOver = outcome.isDialFailed || work.dial === "source" || barren >= MAX_BARREN;
+      if (error.code !== "unreachable" || isOver) throw error;
+    }
+    await context.clock.delay(RETRY_MS, signal);
+  }
+}
+
+type OpenedLink = Pick<DialledLink, "link" | "keep">;
+
+async function openLink(
+  { work, assignment, signal }: Task<"copy">,
+  context: TaskContext,
+  outcome: TaskOutcome,
+  round: number,
+): Promise<OpenedLink> {
+  if (work.dial === "source") {
+    const link: DataLink = await context.awaitPushed(assignment.lease_id, assignment.attempt, signal);
+    return { link, keep: () => link.close() };
+  }
+  const problems: string[] = [];
+  for (const peer of inTurn(work.sources, round)) {
+    try {
+      return await context.dialler.dial(peer, "pull", signal);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      problems.push(thrown instanceof AppError ? thrown.message : toFault(thrown).message);
+    }
+  }
+  outcome.isDialFailed = true;
+  throw fault("unreachable", problems.length === 0 ? "no worker has the source" : problems.join("; "));
+}
+
+/** After a connection that broke the next one is asked. */
+function inTurn(peers: readonly TransferPeer[], round: number): readonly TransferPeer[] {
+  const from = peers.length === 0 ? 0 : round % peers.length;
+  return [...peers.slice(from), ...peers.slice(0, from)];
+}

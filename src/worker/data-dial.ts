@@ -1,0 +1,144 @@
+import { connect as connectTcp, type Socket } from "node:net";
+import { connect as connectTls, type TLSSocket } from "node:tls";
+import type { Clock } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
+import type { TransferPeer } from "../contract/transfer/assignment.ts";
+import { createDataLink, type DataLink } from "./data-link.ts";
+import { fingerprintOf } from "./data-server.ts";
+import { fault } from "./fault.ts";
+import { FRAME, jsonFrame } from "./frames.ts";
+import { DATA_PLANE_VERSION } from "./link-messages.ts";
+
+export interface DialDeps {
+  readonly clock: Clock;
+  readonly identity: () => { readonly cert: string; readonly key: string };
+}
+
+/** Connections to other workers. One that has served is kept a while for the next lease with the same peer. */
+export interface Dialler {
+  /** Says hello with the peer's ticket. Rejects with `unreachable` in one sentence that names every endpoint. */
+  dial(peer: TransferPeer, way: "pull" | "push", signal: AbortSignal): Promise<DialledLink>;
+  close(): void;
+}
+
+export interface DialledLink {
+  readonly link: DataLink;
+  /** Everything on it has been answered: it may serve again. */
+  keep(): void;
+}
+
+const CONNECT_MS = 5000;
+const KEPT_MS = 5000;
+const MAX_KEPT = 16;
+
+export function createDialler(deps: DialDeps): Dialler {
+  const kept: { readonly key: string; readonly link: DataLink; readonly untilMs: number }[] = [];
+  const sweep = () => {
+    const nowMs = deps.clock.monotonicMs();
+    for (let at = kept.length - 1; at >= 0; at--) {
+      const one = kept[at];
+      if (one === undefined || (one.untilMs > nowMs && one.link.isOpen())) continue;
+      one.link.close();
+      kept.splice(at, 1);
+    }
+  };
+  return {
+    dial: async (peer, way, signal) => {
+      const key = JSON.stringify([peer.worker_id, peer.certificate_sha256, peer.endpoints, way]);
+      const hello = jsonFrame(FRAME.hello, { version: DATA_PLANE_VERSION, way, ticket: peer.ticket });
+      sweep();
+      const index = kept.findIndex((one) => one.key === key);
+      const found = index === -1 ? undefined : kept.splice(index, 1)[0];
+      const link = found?.link ?? createDataLink(await connectAny(peer, deps, signal), deps.clock);
+      link.wake();
+      link.send(hello).catch(() => undefined);
+      return {
+        link,
+        keep: () => {
+          if (!link.isOpen() || kept.length >= MAX_KEPT || way === "push") return link.close();
+          link.rest();
+          kept.push({ key, link, untilMs: deps.clock.monotonicMs() + KEPT_MS });
+          deps.clock.timer(KEPT_MS + 100, sweep);
+        },
+      };
+    },
+    close: () => {
+      for (const { link } of kept.splice(0)) link.close();
+    },
+  };
+}
+
+async function connectAny(peer: TransferPeer, deps: DialDeps, signal: AbortSignal): Promise<Socket> {
+  const problems: string[] = [];
+  for (const endpoint of peer.endpoints) {
+    signal.throwIfAborted();
+    try {
+      return await connectOne(peer, endpoint, deps, signal);
+    } catch (thrown) {
+      problems.push(`${endpoint.address}: ${messageOf(thrown)}`);
+    }
+  }
+  signal.throwIfAborted();
+  const why = problems.length === 0 ? "it has no endpoint" : problems.join("; ");
+  throw fault("unreachable", `${peer.worker_id} cannot be reached: ${why}`);
+}
+
+function connectOne(
+  { certificate_sha256: pin, worker_id: worker }: TransferPeer,
+  { address, trusted }: TransferPeer["endpoints"][number],
+  { clock, identity }: DialDeps,
+  signal: AbortSignal,
+): Promise<Socket> {
+  const place = splitAddress(address);
+  if (!trusted && pin === undefined) {
+    throw fault("unreachable", `${worker} shows no certificate, and its endpoint is not trusted`);
+  }
+  return new Promise((resolve, reject) => {
+    const socket: Socket | TLSSocket = trusted
+      ? connectTcp({ ...place, noDelay: true })
+      : connectTls({
+          ...place,
+          ...identity(),
+          minVersion: "TLSv1.3",
+          // No authority vouches for it: its certificate is the one that the hub names, or it is nobody.
+          rejectUnauthorized: false,
+          checkServerIdentity: () => undefined,
+        });
+    const fail = (error: unknown) => {
+      end();
+      socket.destroy();
+      reject(error);
+    };
+    const onAbort = () => fail(signal.reason);
+    const timer = clock.timer(CONNECT_MS, () => fail(fault("unreachable", `no answer within ${CONNECT_MS / 1000} s`)));
+    const end = () => {
+      timer.clear();
+      signal.removeEventListener("abort", onAbort);
+      socket.removeListener("error", fail);
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    socket.once("error", fail);
+    socket.once(trusted ? "connect" : "secureConnect", () => {
+      if (!trusted && fingerprintOf(socket as TLSSocket) !== pin) {
+        return fail(
+          fault("denied", `another than ${worker} answers there: its certificate is not the one that the hub knows`),
+        );
+      }
+      end();
+      socket.on("error", () => undefined);
+      socket.setNoDelay(true);
+      resolve(socket);
+    });
+  });
+}
+
+/** `10.0.0.5:8470`, `[2001:db8::5]:8470`. Throws `unreachable` for what is none. */
+export function splitAddress(address: string): { readonly host: string; readonly port: number } {
+  const parts = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(address);
+  const host = parts?.[1] ?? parts?.[2];
+  const port = Number(parts?.[3]);
+  if (host === undefined || !(port > 0 && port <= 65_535)) {
+    throw fault("unreachable", `${address} is no address with a port`);
+  }
+  return { host, port };
+}

@@ -1,0 +1,189 @@
+import type { Duplex } from "node:stream";
+import type { Clock, Timer } from "../base/clock.ts";
+import { AppError } from "../base/errors.ts";
+import { fault } from "./fault.ts";
+import { DATA_HEAD_BYTES, FRAME_HEAD_BYTES, PIECE_BYTES, requireFrameHead } from "./frames.ts";
+
+export interface Frame {
+  readonly type: number;
+  readonly body: Buffer;
+  /** Its memory is used again: the body must not be looked at any more. */
+  release(): void;
+}
+
+/** One connection between two workers. Never more than a few frames of what comes are held: the peer waits. */
+export interface DataLink {
+  /** `undefined`: the peer has ended. Rejects when the connection broke, and with `corrupt` for what is no frame. */
+  next(): Promise<Frame | undefined>;
+  /** Resolves when the bytes have left this process, and the buffer may be used again. */
+  send(bytes: Buffer): Promise<void>;
+  /** Both ways. */
+  readonly moved: () => number;
+  /** While nobody is expected to say anything. */
+  rest(): void;
+  wake(): void;
+  close(reason?: Error): void;
+  readonly isOpen: () => boolean;
+}
+
+/** Nothing moves for this long: the peer is gone, or does not read. */
+export const IDLE_MS = 30_000;
+/** One frame takes longer: the peer sends by the drop. */
+const FRAME_MS = 120_000;
+const QUEUED_BYTES = 4 * 1024 * 1024;
+const SMALL_BYTES = 64 * 1024;
+/** Buffers that are kept for the next frame, over all connections. */
+const KEPT = 32;
+const WHOLE_BYTES = DATA_HEAD_BYTES + PIECE_BYTES;
+const kept: Buffer[] = [];
+
+export function createDataLink(socket: Duplex, clock: Clock): DataLink {
+  const queue: Frame[] = [];
+  let queuedBytes = 0;
+  let moved = 0;
+  let waiting: PromiseWithResolvers<Frame | undefined> | undefined;
+  let over: { readonly reason: Error | undefined } | undefined;
+  const head = Buffer.alloc(FRAME_HEAD_BYTES);
+  let headBytes = 0;
+  let body: Buffer | undefined;
+  let bodyBytes = 0;
+  let begunMs = 0;
+
+  const finish = (reason: Error | undefined) => {
+    if (over !== undefined) return;
+    over = { reason };
+    timer?.clear();
+    timer = undefined;
+    const waiter = waiting;
+    waiting = undefined;
+    if (waiter === undefined) return;
+    if (reason === undefined) waiter.resolve(undefined);
+    else waiter.reject(reason);
+  };
+  const fail = (reason: Error) => {
+    finish(reason);
+    socket.destroy();
+  };
+  const push = (type: number, bytes: Buffer) => {
+    let isReleased = false;
+    const frame: Frame = {
+      type,
+      body: bytes,
+      release: () => {
+        if (isReleased) return;
+        isReleased = true;
+        if (bytes.buffer.byteLength === WHOLE_BYTES && kept.length < KEPT) kept.push(bytes);
+      },
+    };
+    if (waiting !== undefined) {
+      const waiter = waiting;
+      waiting = undefined;
+      waiter.resolve(frame);
+      return;
+    }
+    queue.push(frame);
+    queuedBytes += bytes.length;
+    if (queuedBytes > QUEUED_BYTES) socket.pause();
+  };
+
+  const take = (chunk: Buffer) => {
+    moved += chunk.length;
+    for (let at = 0; at < chunk.length; ) {
+      if (body === undefined) {
+        const count = Math.min(FRAME_HEAD_BYTES - headBytes, chunk.length - at);
+        if (headBytes === 0) begunMs = clock.monotonicMs();
+        chunk.copy(head, headBytes, at, at + count);
+        headBytes += count;
+        at += count;
+        if (headBytes < FRAME_HEAD_BYTES) return;
+        const length = head.readUInt32BE(1);
+        requireFrameHead(head[0] ?? 0, length);
+        body = takeBuffer(length);
+        bodyBytes = 0;
+      }
+      const count = Math.min(body.length - bodyBytes, chunk.length - at);
+      chunk.copy(body, bodyBytes, at, at + count);
+      bodyBytes += count;
+      at += count;
+      if (bodyBytes < body.length) return;
+      const whole = body;
+      body = undefined;
+      headBytes = 0;
+      push(head[0] ?? 0, whole);
+    }
+  };
+
+  let seen = 0;
+  let timer: Timer | undefined;
+  const watch = () => {
+    timer = clock.timer(IDLE_MS, () => {
+      const isDripping = (body !== undefined || headBytes > 0) && clock.monotonicMs() - begunMs > FRAME_MS;
+      if (moved === seen || isDripping) {
+        return fail(fault("unreachable", `the peer did not get on for ${IDLE_MS / 1000} s`));
+      }
+      seen = moved;
+      watch();
+    });
+  };
+  watch();
+
+  socket.on("data", (chunk: Buffer) => {
+    try {
+      take(chunk);
+    } catch (thrown) {
+      fail(thrown instanceof Error ? thrown : new AppError("internal", String(thrown)));
+    }
+  });
+  socket.on("error", (error: Error) => finish(error));
+  socket.once("end", () => finish(body === undefined && headBytes === 0 ? undefined : broken()));
+  socket.once("close", () => finish(broken()));
+
+  return {
+    next: () => {
+      const frame = queue.shift();
+      if (frame !== undefined) {
+        queuedBytes -= frame.body.length;
+        if (queuedBytes <= QUEUED_BYTES / 2 && socket.isPaused()) socket.resume();
+        return Promise.resolve(frame);
+      }
+      if (over !== undefined) {
+        return over.reason === undefined ? Promise.resolve(undefined) : Promise.reject(over.reason);
+      }
+      waiting ??= Promise.withResolvers();
+      return waiting.promise;
+    },
+    send: (bytes) =>
+      new Promise((resolve, reject) => {
+        if (over !== undefined) return reject(over.reason ?? broken());
+        socket.write(bytes, (error) => {
+          moved += bytes.length;
+          if (error) reject(over?.reason ?? error);
+          else resolve();
+        });
+      }),
+    moved: () => moved,
+    rest: () => {
+      timer?.clear();
+      timer = undefined;
+    },
+    wake: () => {
+      if (timer === undefined && over === undefined) watch();
+    },
+    close: (reason) => {
+      finish(reason ?? broken());
+      socket.destroy();
+    },
+    isOpen: () => over === undefined,
+  };
+}
+
+function broken(): Error {
+  return fault("unreachable", "the connection to the peer broke");
+}
+
+/** New memory is slow the first time: that of whole pieces is used again. */
+function takeBuffer(length: number): Buffer {
+  if (length <= SMALL_BYTES || length > WHOLE_BYTES) return Buffer.allocUnsafe(length);
+  const whole = kept.pop() ?? Buffer.from(new ArrayBuffer(WHOLE_BYTES));
+  return Buffer.from(whole.buffer, 0, length);
+}

@@ -1,0 +1,147 @@
+import type { Clock } from "../base/clock.ts";
+import { AppError, messageOf } from "../base/errors.ts";
+import { createHttpFetch, type HttpFetch, type HttpResponse } from "../base/http-fetch.ts";
+import { type Assignment, assignmentSchema } from "../contract/transfer/assignment.ts";
+import { type PlanPageInput, planPageViewSchema } from "../contract/transfer/plan-page.ts";
+import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
+import {
+  type ResultAnswer,
+  resultAnswerSchema,
+  type TransferResultInput,
+} from "../contract/transfer/transfer-result.ts";
+import type { WorkerCredentials } from "../contract/transfer/worker-config.ts";
+import {
+  type HeartbeatAnswer,
+  heartbeatAnswerSchema,
+  type WorkerHeartbeatInput,
+} from "../contract/transfer/worker-heartbeat.ts";
+
+/** The worker's part of the hub's API. Rejects with the hub's status as `AppError`s, and `unavailable` where nobody answers. */
+export interface HubLink {
+  heartbeat(body: WorkerHeartbeatInput, signal: AbortSignal): Promise<HeartbeatAnswer>;
+  /** Waits at the hub. */
+  assignment(free: number, signal: AbortSignal): Promise<Assignment | undefined>;
+  result(body: TransferResultInput, signal: AbortSignal): Promise<ResultAnswer["status"] | "gone">;
+  /** `false`: the lease is not ours any more. */
+  plan(body: PlanPageInput, signal: AbortSignal): Promise<boolean>;
+  page(requestId: string, page: number, signal: AbortSignal): Promise<readonly TransferEntry[]>;
+  /** By the hub's own clock, as far as it has told it. */
+  nowSeconds(): number;
+}
+
+const ANSWER_MS = 15_000;
+const WAIT_SECONDS = 20;
+const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+
+export function createHubLink(
+  workerId: string,
+  deps: { readonly clock: Clock; readonly credentials: () => WorkerCredentials },
+): HubLink {
+  const { clock } = deps;
+  let offsetMs = 0;
+  let trust: { readonly of: WorkerCredentials; readonly fetch: HttpFetch } | undefined;
+
+  const fetchNow = () => {
+    const credentials = deps.credentials();
+    if (trust?.of !== credentials) {
+      const { ca, client } = credentials;
+      trust = { of: credentials, fetch: createHttpFetch({ ca, certificate: client && (() => client) }) };
+    }
+    return { fetch: trust.fetch, credentials };
+  };
+
+  const ask = async (
+    call: { readonly method: "GET" | "POST"; readonly path: string; readonly body?: unknown; readonly waitMs?: number },
+    signal: AbortSignal,
+  ): Promise<{ readonly status: number; readonly value: unknown }> => {
+    const { fetch, credentials } = fetchNow();
+    const limit = new AbortController();
+    const timer = clock.timer(ANSWER_MS + (call.waitMs ?? 0), () =>
+      limit.abort(new AppError("unavailable", "the hub does not answer")),
+    );
+    try {
+      const response = await fetch(new URL(`${credentials.hub.replace(/\/+$/, "")}${call.path}`), {
+        method: call.method,
+        headers: {
+          accept: "application/json",
+          ...(call.body === undefined ? {} : { "content-type": "application/json" }),
+          ...(credentials.key === undefined ? {} : { authorization: `Bearer ${credentials.key}` }),
+        },
+        ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+        redirect: "manual",
+        signal: AbortSignal.any([signal, limit.signal]),
+      });
+      const date = Date.parse(response.headers.get("date") ?? "");
+      if (!Number.isNaN(date)) offsetMs = date - clock.monotonicMs();
+      const text = await readText(response);
+      if (response.ok || response.status === 410) return { status: response.status, value: parse(text) };
+      const code = response.status >= 500 || response.status === 429 ? "unavailable" : "refused";
+      throw new AppError(code, `HTTP ${response.status} of ${call.path}: ${problemOf(text)}`);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      if (thrown instanceof AppError) throw thrown;
+      throw new AppError("unavailable", messageOf(thrown), { cause: thrown });
+    } finally {
+      timer.clear();
+    }
+  };
+
+  return {
+    heartbeat: async (body, signal) => {
+      const { value } = await ask({ method: "POST", path: "/workers/heartbeat", body }, signal);
+      return heartbeatAnswerSchema.parse(value);
+    },
+    assignment: async (free, signal) => {
+      const path = `/workers/${encodeURIComponent(workerId)}/assignment?wait=${WAIT_SECONDS}`;
+      const { value } = await ask({ method: "POST", path, body: { free }, waitMs: WAIT_SECONDS * 1000 }, signal);
+      return value === null || value === undefined ? undefined : assignmentSchema.parse(value);
+    },
+    result: async (body, signal) => {
+      const { status, value } = await ask({ method: "POST", path: "/workers/result", body }, signal);
+      return status === 410 ? "gone" : resultAnswerSchema.parse(value).status;
+    },
+    plan: async (body, signal) => {
+      const { status, value } = await ask({ method: "POST", path: "/workers/plan", body }, signal);
+      return status !== 410 && resultAnswerSchema.parse(value).status !== "stale";
+    },
+    page: async (requestId, page, signal) => {
+      const path = `/workers/plan/${encodeURIComponent(requestId)}?page=${page}`;
+      const { status, value } = await ask({ method: "GET", path }, signal);
+      if (status === 410) throw new AppError("cancelled", "the request is not there any more");
+      return planPageViewSchema.parse(value).entries;
+    },
+    nowSeconds: () => Math.floor((offsetMs === 0 ? clock.wallMs() : offsetMs + clock.monotonicMs()) / 1000),
+  };
+}
+
+async function readText(response: HttpResponse): Promise<string> {
+  if (response.body === null) return "";
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of response.body) {
+    bytes += part.length;
+    if (bytes > MAX_ANSWER_BYTES) throw new AppError("unavailable", "the hub's answer has no end");
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString("utf8");
+}
+
+function parse(text: string): unknown {
+  if (text === "") return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new AppError("unavailable", "the answer is no JSON: captive portal or wrong address?");
+  }
+}
+
+function problemOf(text: string): string {
+  try {
+    const body: unknown = JSON.parse(text);
+    const error = typeof body === "object" && body !== null && "error" in body ? body.error : undefined;
+    if (typeof error === "object" && error !== null && "message" in error) return String(error.message);
+  } catch {
+    // Not a hub's.
+  }
+  return text.slice(0, 200);
+}

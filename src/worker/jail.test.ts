@@ -1,0 +1,134 @@
+import { spawn } from "node:child_process";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { digestTree } from "./digest-tree.fake.ts";
+import {
+  createDescent,
+  createFileAt,
+  lookAt,
+  openFileAt,
+  openRootDirectory,
+  renameAt,
+  requireName,
+  setMode,
+  splitPath,
+  symlinkAt,
+  unlinkAt,
+} from "./jail.ts";
+import { removeTree } from "./staging.ts";
+
+let directory = "";
+let root = 0;
+beforeEach(() => {
+  directory = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "sluice-jail-"));
+  for (const name of ["root/a/b", "root/plain", "outside/b"]) mkdirSync(join(directory, name), { recursive: true });
+  writeFileSync(join(directory, "outside/secret"), "secret");
+  writeFileSync(join(directory, "outside/b/secret"), "secret");
+  root = openRootDirectory(join(directory, "root"));
+});
+afterEach(() => {
+  closeSync(root);
+  rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+});
+
+const path = (text: string) => splitPath(Buffer.from(text, "latin1"));
+
+describe("paths", () => {
+  it.each(["..", "a/../b", "a/./b", ".", "/a", "a//b", "a/", "a\0b", "x".repeat(256), "a/".repeat(2100)])(
+    "refuse %j",
+    (text) => {
+      expect(() => path(text)).toThrow(/allowed/);
+    },
+  );
+  it.each(["...", "..a", "a\nb", "\xff\xfe", "x".repeat(255), ".sluice-storage2"])("take %j", (text) => {
+    expect(path(text)).toEqual([Buffer.from(text, "latin1")]);
+  });
+  it("have no slash and no zero in a name, whoever made it", () => {
+    for (const name of ["", "a/b", "a\0", "..", "."]) expect(() => requireName(Buffer.from(name))).toThrow(/allowed/);
+  });
+});
+
+describe("links", () => {
+  it("in the way end it, wherever they lead, and whatever is to be done", () => {
+    symlinkSync(join(directory, "outside"), join(directory, "root/out"));
+    symlinkSync("a", join(directory, "root/in"));
+    symlinkSync(join(directory, "outside/secret"), join(directory, "root/a/leaf"));
+    const descent = createDescent(root);
+    for (const way of ["out/secret", "in/b/x", "out/b/x"]) {
+      expect(() => descent.place(path(way))).toThrow(/ENOTDIR|ELOOP/);
+      expect(() => descent.target(path(way))).toThrow(/ENOTDIR|ELOOP/);
+    }
+    expect(() => openFileAt(descent.place(path("a/leaf")))).toThrow(/ELOOP/);
+    expect(lookAt(descent.place(path("a/leaf")))?.isSymbolicLink()).toBe(true);
+    expect(() => createFileAt(descent.place(path("a/leaf")))).toThrow(/EEXIST/);
+    removeTree(root, Buffer.from("out"));
+    descent.close();
+    expect(readdirSync(join(directory, "outside"))).toEqual(["b", "secret"]);
+  });
+
+  const rounds = process.env["SLUICE_TEST_LONG"] === "1" ? 100_000 : 1500;
+  it(`that are exchanged with their directories all the time lead nothing outside, in ${rounds} writes`, {
+    timeout: 600_000,
+  }, async () => {
+    const before = digestTree(join(directory, "outside"));
+    const flipper = `
+      const fs = require("node:fs");
+      const way = ${JSON.stringify(join(directory, "root/a"))};
+      const hidden = ${JSON.stringify(join(directory, "root/hidden"))};
+      const outside = ${JSON.stringify(join(directory, "outside"))};
+      const link = ${JSON.stringify(join(directory, "root/link"))};
+      process.stdout.write("flipping");
+      for (;;) {
+        try { fs.renameSync(way, hidden); } catch {}
+        try { fs.symlinkSync(outside, link); fs.renameSync(link, way); } catch {}
+        try { fs.unlinkSync(way); } catch {}
+        try { fs.renameSync(hidden, way); } catch {}
+      }`;
+    const child = spawn(process.execPath, ["-e", flipper], { stdio: ["ignore", "pipe", "inherit"] });
+    const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+    let written = 0;
+    let refused = 0;
+    try {
+      await new Promise<void>((resolve) => child.stdout.once("data", () => resolve()));
+      for (let round = 0; round < rounds; round++) {
+        const descent = createDescent(root);
+        try {
+          const name = `f${round % 50}`;
+          const place = descent.target(path(round % 2 === 0 ? `a/b/${name}` : `a/new${round % 7}/${name}`));
+          if (lookAt(place) === undefined) closeSync(createFileAt(place));
+          const fd = openFileAt(place);
+          setMode(fd, 0o777);
+          closeSync(fd);
+          renameAt(place, { ...place, name: Buffer.from(`${name}-moved`) });
+          symlinkAt(Buffer.from("/etc/passwd"), place);
+          unlinkAt(place);
+          if (round % 5 === 0) removeTree(descent.directory(path("a")), Buffer.from(`new${round % 7}`));
+          written += 1;
+        } catch {
+          refused += 1;
+        } finally {
+          descent.close();
+        }
+        if (round % 100 === 0) await new Promise<void>((resolve) => setImmediate(resolve));
+      }
+    } finally {
+      child.kill("SIGKILL");
+      await gone;
+    }
+    expect(digestTree(join(directory, "outside"))).toEqual(before);
+    // Else nothing was tried.
+    expect(written).toBeGreaterThan(0);
+    expect(written + refused).toBe(rounds);
+  });
+});

@@ -1,0 +1,264 @@
+import type { BigIntStats } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fsyncSync,
+  lchownSync,
+  linkSync,
+  lstatSync,
+  lutimesSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmdirSync,
+  symlinkSync,
+  unlinkSync,
+} from "node:fs";
+import { AppError, errnoOf } from "../base/errors.ts";
+
+/**
+ * One name in a directory that is held open: what a path means is settled once, when the directory is opened, and no link that
+ * is put in its way later leads elsewhere. Node has no calls relative to a directory: `/proc/self/fd/<fd>/<name>` is the same.
+ */
+export interface Place {
+  readonly directory: number;
+  readonly name: Buffer;
+}
+
+const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
+const SLASH = 0x2f;
+const MAX_NAME_BYTES = 255;
+const MAX_PATH_BYTES = 4096;
+
+/** Components of a path relative to a root; none for the root itself. Throws `denied` for one that could mean another place. */
+export function splitPath(path: Buffer): Buffer[] {
+  if (path.length > MAX_PATH_BYTES) {
+    throw new AppError("denied", `path: given ${path.length} bytes; allowed: ${MAX_PATH_BYTES}`);
+  }
+  const parts: Buffer[] = [];
+  for (let at = 0; at <= path.length; ) {
+    const next = path.indexOf(SLASH, at);
+    const end = next === -1 ? path.length : next;
+    if (end > at) {
+      const part = path.subarray(at, end);
+      if (part.length === 1 && part[0] === 0x2e) throw notAllowed(".");
+      parts.push(requireName(part));
+    } else if (path.length > 0) {
+      throw notAllowed("an empty component");
+    }
+    at = end + 1;
+  }
+  return parts;
+}
+
+/** Throws `denied` for what is no plain name. The kernel itself would take `..` for the way up. */
+export function requireName(name: Buffer): Buffer {
+  if (name.length === 0) throw notAllowed("an empty name");
+  if (name.length > MAX_NAME_BYTES) throw notAllowed(`a name of ${name.length} bytes`);
+  if (name.includes(0)) throw notAllowed("a zero byte");
+  if (name.includes(SLASH)) throw notAllowed("a slash in a name");
+  if (name[0] === 0x2e && (name.length === 1 || (name.length === 2 && name[1] === 0x2e))) {
+    throw notAllowed(name.toString());
+  }
+  return name;
+}
+
+function notAllowed(what: string): AppError {
+  return new AppError("denied", `path: given ${what}; allowed: names below the storage's root`);
+}
+
+/** The configured root itself may be a link: whoever wrote the configuration meant where it leads. */
+export function openRootDirectory(path: string): number {
+  return openSync(path, O_RDONLY | O_DIRECTORY);
+}
+
+/** Throws the system's error: `ENOTDIR` or `ELOOP` where the name is a link. */
+export function openDirectoryAt({ directory, name }: Place): number {
+  return openSync(pathOf({ directory, name }), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+}
+
+/** Never waits for a pipe's other end; what was opened has still to be looked at with `fstat`. */
+export function openFileAt({ directory, name }: Place): number {
+  return openSync(pathOf({ directory, name }), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+}
+
+/** Throws `EEXIST` where anything has this name. */
+export function createFileAt({ directory, name }: Place): number {
+  return openSync(pathOf({ directory, name }), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+}
+
+/** For reading and writing; made where it is not there. */
+export function openStagedAt({ directory, name }: Place): number {
+  return openSync(pathOf({ directory, name }), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+}
+
+/** False: it was there, whatever it is. */
+export function makeDirectoryAt({ directory, name }: Place): boolean {
+  try {
+    mkdirSync(pathOf({ directory, name }), 0o700);
+    return true;
+  } catch (thrown) {
+    if (errnoOf(thrown) === "EEXIST") return false;
+    throw thrown;
+  }
+}
+
+export function renameAt(from: Place, to: Place): void {
+  renameSync(pathOf(from), pathOf(to));
+}
+
+export function unlinkAt({ directory, name }: Place): void {
+  unlinkSync(pathOf({ directory, name }));
+}
+
+export function removeDirectoryAt({ directory, name }: Place): void {
+  rmdirSync(pathOf({ directory, name }));
+}
+
+export function symlinkAt(target: Buffer, { directory, name }: Place): void {
+  symlinkSync(target, pathOf({ directory, name }));
+}
+
+/** A link to a link is one to the link, not to what it leads to. */
+export function linkAt(existing: Place, to: Place): void {
+  linkSync(pathOf(existing), pathOf(to));
+}
+
+export function readLinkAt({ directory, name }: Place): Buffer {
+  return readlinkSync(pathOf({ directory, name }), { encoding: "buffer" });
+}
+
+/** `undefined` where there is nothing. Of a link: the link itself. */
+export function lookAt({ directory, name }: Place): BigIntStats | undefined {
+  return lstatSync(pathOf({ directory, name }), { bigint: true, throwIfNoEntry: false });
+}
+
+/** In no order. */
+export function listNames(directory: number): Buffer[] {
+  return readdirSync(`/proc/self/fd/${directory}`, { encoding: "buffer" });
+}
+
+/** Of a link: the link's own. Others' are set through what holds them open, which cannot be exchanged. */
+export function setLinkTimes({ directory, name }: Place, time: number | Date): void {
+  lutimesSync(pathOf({ directory, name }), time, time);
+}
+
+export function setLinkOwner({ directory, name }: Place, uid: number, gid: number): void {
+  lchownSync(pathOf({ directory, name }), uid, gid);
+}
+
+export { closeSync as closeHeld, fchmodSync as setMode, fchownSync as setOwner };
+
+/** So that names that were made or removed in it outlive a loss of power. */
+export function syncHeldDirectory(directory: number): void {
+  try {
+    fsyncSync(directory);
+  } catch (thrown) {
+    // Some file systems have nothing to sync in a directory.
+    if (errnoOf(thrown) !== "EINVAL") throw thrown;
+  }
+}
+
+/** For the system's own calls that take two paths. */
+export function pathOf({ directory, name }: Place): Buffer {
+  return Buffer.concat([Buffer.from(`/proc/self/fd/${directory}/`, "latin1"), requireName(name)]);
+}
+
+/** Directories below one root, each opened component by component and held while work goes on in it. */
+export interface Descent {
+  /** Throws the system's error where it is not there, or where a link is in the way. */
+  directory(parts: readonly Buffer[]): number;
+  /** The same; what is missing on the way is made, with mode 0700. */
+  make(parts: readonly Buffer[]): number;
+  /** Where the last component is, or would be. Throws `denied` for the root itself. */
+  place(parts: readonly Buffer[]): Place;
+  /** The same; directories on the way are made, and the one that holds the name is synced by the next `sync`. */
+  target(parts: readonly Buffer[]): Place;
+  /** So that every name that was made since outlives a loss of power. */
+  sync(): void;
+  close(): void;
+}
+
+/** Held at a time by one piece of work. */
+const MAX_HELD = 64;
+
+export function createDescent(root: number): Descent {
+  const held = new Map<string, number>();
+  const changed = new Map<string, readonly Buffer[]>();
+
+  const makeRoom = () => {
+    if (held.size < MAX_HELD) return;
+    for (const [key, fd] of [...held].slice(0, MAX_HELD / 2)) {
+      closeSync(fd);
+      held.delete(key);
+    }
+  };
+  const step = (place: Place, makes: boolean, parent: readonly Buffer[]): number => {
+    try {
+      return openDirectoryAt(place);
+    } catch (thrown) {
+      if (!makes || errnoOf(thrown) !== "ENOENT") throw thrown;
+      if (makeDirectoryAt(place)) changed.set(keyOf(parent, parent.length), parent);
+      return openDirectoryAt(place);
+    }
+  };
+  const walk = (parts: readonly Buffer[], makes: boolean): number => {
+    if (parts.length === 0) return root;
+    const whole = keyOf(parts, parts.length);
+    const known = held.get(whole);
+    if (known !== undefined) return known;
+    makeRoom();
+    let depth = parts.length - 1;
+    while (depth > 0 && !held.has(keyOf(parts, depth))) depth--;
+    let directory = depth === 0 ? root : (held.get(keyOf(parts, depth)) ?? root);
+    let passing: number | undefined;
+    try {
+      for (const [index, name] of parts.entries()) {
+        if (index < depth) continue;
+        const next = step({ directory, name }, makes, parts.slice(0, index));
+        if (passing !== undefined) closeSync(passing);
+        passing = next;
+        directory = next;
+      }
+    } catch (thrown) {
+      if (passing !== undefined) closeSync(passing);
+      throw thrown;
+    }
+    held.set(whole, directory);
+    return directory;
+  };
+  const placeIn = (parts: readonly Buffer[], makes: boolean): Place => {
+    const name = parts.at(-1);
+    if (name === undefined) throw new AppError("denied", "path: given the storage's root; allowed: what lies below it");
+    const parent = parts.slice(0, -1);
+    const directory = walk(parent, makes);
+    if (makes) changed.set(keyOf(parent, parent.length), parent);
+    return { directory, name };
+  };
+
+  return {
+    directory: (parts) => walk(parts, false),
+    make: (parts) => walk(parts, true),
+    place: (parts) => placeIn(parts, false),
+    target: (parts) => placeIn(parts, true),
+    sync: () => {
+      for (const parts of changed.values()) syncHeldDirectory(walk(parts, false));
+      changed.clear();
+    },
+    close: () => {
+      for (const fd of held.values()) closeSync(fd);
+      held.clear();
+    },
+  };
+}
+
+/** `/` is in no name. */
+function keyOf(parts: readonly Buffer[], count: number): string {
+  let key = "";
+  for (let index = 0; index < count; index++) key += `/${parts[index]?.toString("latin1") ?? ""}`;
+  return key;
+}

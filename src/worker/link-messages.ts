@@ -1,0 +1,37 @@
+import { z } from "zod";
+import { copyItemSchema } from "../contract/transfer/assignment.ts";
+import { TRANSFER_FAILURES } from "../contract/transfer/failure-code.ts";
+import { fault } from "./fault.ts";
+
+export const DATA_PLANE_VERSION = 1;
+
+/** `pull`: who dialled receives; `push`: it sends. */
+export const helloSchema = z.object({
+  version: z.literal(DATA_PLANE_VERSION),
+  way: z.enum(["pull", "push"]),
+  ticket: z.string().max(8192),
+});
+export const itemsSchema = z.array(copyItemSchema).max(2000);
+export const wantSchema = z.object({
+  /** Index of the item, bytes of it that the receiver has, and the hash of what it has of the whole item, where it has all of it. */
+  wants: z.array(z.tuple([z.int().min(0), z.int().min(0), z.string().length(64).optional()])).max(2000),
+  /** The sender leaves out bytes that are zero. */
+  sparse: z.boolean(),
+});
+export type Want = z.output<typeof wantSchema>;
+export const sameSchema = z.object({ index: z.int().min(0) });
+export const failedSchema = z.object({
+  index: z.int().min(0),
+  code: z.enum(TRANSFER_FAILURES),
+  message: z.string().max(1000),
+});
+export const refusalSchema = z.object({ code: z.enum(TRANSFER_FAILURES), message: z.string().max(1000) });
+
+/** Throws `corrupt`. */
+export function parseBody<T>(schema: z.ZodType<T>, body: Buffer, what: string): T {
+  try {
+    return schema.parse(JSON.parse(body.toString("utf8")));
+  } catch (thrown) {
+    throw fault("corrupt", `the peer's ${what} cannot be read`, thrown);
+  }
+}

@@ -1,0 +1,90 @@
+import { AppError } from "../base/errors.ts";
+import { pathBytes } from "../contract/transfer/path-text.ts";
+import { MAX_PAGE_ENTRIES } from "../contract/transfer/plan-page.ts";
+import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
+import { fault } from "./fault.ts";
+import { createGlob } from "./glob.ts";
+import { splitPath } from "./jail.ts";
+import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
+import { comparePaths, walkTree } from "./walk-tree.ts";
+
+const RETRY_MS = 1000;
+/** A page may not become too large for one request, whatever the paths. */
+const PAGE_CHARACTERS = 512 * 1024;
+const MAX_TOLD = 1000;
+/** So that nothing else of this process waits long for a walk. */
+const TURN_ENTRIES = 200;
+
+/** Walks the source and tells the hub page by page. What cannot be copied is told and left out. */
+export async function listWork(task: Task<"list">, outcome: TaskOutcome, context: TaskContext): Promise<void> {
+  const { work, signal, assignment } = task;
+  if (work.preserve.includes("xattrs")) {
+    throw fault("unsupported", "preserve: given xattrs; Node cannot read extended attributes; allowed: the others");
+  }
+  const storage = requireStorage(context, work.source.storage_id, "read");
+  const resumeAfter = work.resume_after === undefined ? undefined : splitPath(pathBytes(work.resume_after));
+  let page = work.next_page;
+  let entries: TransferEntry[] = [];
+  let characters = 0;
+  let skipped = 0;
+  const send = async (isLast: boolean) => {
+    const body = {
+      worker_id: context.workerId,
+      request_id: assignment.request_id,
+      lease_id: assignment.lease_id,
+      attempt: assignment.attempt,
+      page,
+      entries,
+      is_last: isLast,
+    };
+    if (!(await untilAnswered(() => context.hub.plan(body, signal), context, signal))) {
+      throw fault("fenced", "another lists it");
+    }
+    page += 1;
+    entries = [];
+    characters = 0;
+  };
+  let walked = 0;
+  for (const found of walkTree({
+    root: storage.root,
+    place: splitPath(pathBytes(work.source.path)),
+    only: work.file_list?.map((path) => splitPath(pathBytes(path))),
+    include: work.include.map(createGlob),
+    exclude: work.exclude.map(createGlob),
+    preserve: work.preserve,
+  })) {
+    if (++walked % TURN_ENTRIES === 0) {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      signal.throwIfAborted();
+    }
+    if ("skipped" in found) {
+      skipped += 1;
+      if (outcome.failures.length < MAX_TOLD) outcome.failures.push(found.skipped);
+      continue;
+    }
+    const { entry } = found;
+    if (resumeAfter !== undefined && comparePaths(splitPath(pathBytes(entry.path)), resumeAfter) <= 0) continue;
+    entries.push(entry);
+    characters += entry.path.length + (entry.target?.length ?? 0) + 200;
+    if (entries.length >= MAX_PAGE_ENTRIES || characters > PAGE_CHARACTERS) await send(false);
+  }
+  await send(true);
+  if (skipped > 0) outcome.message = `${skipped} ${skipped === 1 ? "thing was" : "things were"} left out`;
+}
+
+/** Rejects with what no repetition mends, and with the signal's reason. */
+export async function untilAnswered<T>(
+  ask: () => Promise<T>,
+  { clock }: Pick<TaskContext, "clock">,
+  signal: AbortSignal,
+): Promise<T> {
+  for (;;) {
+    try {
+      return await ask();
+    } catch (thrown) {
+      signal.throwIfAborted();
+      if (!(thrown instanceof AppError) || thrown.code !== "unavailable") throw thrown;
+    }
+    await clock.delay(RETRY_MS, signal);
+  }
+}

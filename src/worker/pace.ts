@@ -1,0 +1,34 @@
+import type { Clock } from "../base/clock.ts";
+import { createTokenBucket, type TokenBucket } from "../base/token-bucket.ts";
+
+/** Holds bytes to a rate. Shared by all that shares the rate. */
+export interface Pace {
+  /** Resolves when these bytes may go; more than is left may, and the next wait for it. Rejects with the signal's reason. */
+  take(bytes: number, signal: AbortSignal): Promise<void>;
+}
+
+const TURN_MS = 20;
+/** Of a second: what may go at once after a quiet time. */
+const BURST = 0.1;
+
+/** The rate is asked for each time: it may change. `undefined`: as fast as it goes. */
+export function createPace(rate: () => number | undefined, clock: Clock): Pace {
+  let bucket: { readonly of: number; readonly tokens: TokenBucket } | undefined;
+  const now = () => {
+    const bytesPerSecond = rate();
+    if (bytesPerSecond === undefined) return undefined;
+    if (bucket?.of !== bytesPerSecond) {
+      const burst = Math.max(1, bytesPerSecond * BURST);
+      bucket = { of: bytesPerSecond, tokens: createTokenBucket({ perSecond: bytesPerSecond, burst }) };
+    }
+    return bucket.tokens;
+  };
+  return {
+    take: async (bytes, signal) => {
+      for (let tokens = now(); tokens !== undefined && tokens.left(clock.monotonicMs()) <= 0; tokens = now()) {
+        await clock.delay(TURN_MS, signal);
+      }
+      now()?.spend(bytes);
+    },
+  };
+}

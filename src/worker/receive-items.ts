@@ -1,0 +1,312 @@
+import { closeSync } from "node:fs";
+import type { CopyItem } from "../contract/transfer/assignment.ts";
+import { pathBytes } from "../contract/transfer/path-text.ts";
+import type { Preserved } from "../contract/transfer/sync-request.ts";
+import type { ResultFailure, ResultItem } from "../contract/transfer/transfer-result.ts";
+import { applyMetadata } from "./apply-metadata.ts";
+import type { DataLink } from "./data-link.ts";
+import { fault, toFault } from "./fault.ts";
+import { FRAME, jsonFrame, readDataHead } from "./frames.ts";
+import { createDescent, type Descent, lookAt, openFileAt, splitPath } from "./jail.ts";
+import { failedSchema, parseBody, refusalSchema, sameSchema, type Want } from "./link-messages.ts";
+import type { Pace } from "./pace.ts";
+import { placeNonFile } from "./place-non-file.ts";
+import { findPresent, type PresentFile } from "./present-file.ts";
+import { failureOf, publishFiles, type WholeItem } from "./publish-files.ts";
+import { openStagedFile, type StagedFile } from "./staged-file.ts";
+import { itemKey, openStaging, type Staging, stagedName, type UnitClaim } from "./staging.ts";
+import { requireUnreserved } from "./storage.ts";
+import type { VerifyDeps, VerifyLevel } from "./verify-file.ts";
+
+export interface ReceiveTask {
+  readonly requestId: string;
+  readonly unit: string;
+  readonly attempt: number;
+  /** Of the destination in its storage, as path text. */
+  readonly place: string;
+  readonly items: readonly CopyItem[];
+  /** Of them, those that are settled. */
+  readonly skips: ReadonlySet<CopyItem>;
+  readonly verify: VerifyLevel;
+  readonly preserve: readonly Preserved[];
+}
+
+export interface ReceiveDeps extends VerifyDeps {
+  /** Root of the destination's storage, held open. */
+  readonly root: number;
+  /** Opens what brings the bytes. Called only when there are some to bring. */
+  readonly open: () => Promise<DataLink>;
+  readonly pace: Pace;
+  readonly signal: AbortSignal;
+  /** That came over the network, or were proved to be there. */
+  readonly onBytes: (bytes: number) => void;
+}
+
+/** Filled while it goes on: what is done stays done, whatever ends it. */
+export interface ReceiveOutcome {
+  readonly items: ResultItem[];
+  readonly failures: ResultFailure[];
+}
+
+interface Incoming {
+  readonly item: CopyItem;
+  readonly target: readonly Buffer[];
+  staged: StagedFile | undefined;
+  present: PresentFile | undefined;
+}
+
+/** Files that get their names together: then one wait for the disk serves many. */
+const GROUP_FILES = 64;
+const GROUP_BYTES = 16 * 1024 * 1024;
+/** Between two entries of the journal: what a crash costs one connection at the most. */
+const JOURNAL_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Brings all items of one lease to the destination. Rejects with `fenced`, `unreachable` or the signal's reason when it cannot
+ * go on; what is wrong with one item is told in the outcome, and the others go on.
+ */
+export async function receiveItems(task: ReceiveTask, outcome: ReceiveOutcome, deps: ReceiveDeps): Promise<void> {
+  const staging = openStaging(deps.root, task.requestId);
+  try {
+    const claim = staging.claim(task.unit, task.attempt);
+    const descent = createDescent(deps.root);
+    try {
+      await receive(task, outcome, deps, { staging, claim, descent });
+    } finally {
+      descent.close();
+      claim.close();
+    }
+  } finally {
+    staging.close();
+  }
+}
+
+interface Held {
+  readonly staging: Staging;
+  readonly claim: UnitClaim;
+  readonly descent: Descent;
+}
+
+async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: ReceiveDeps, held: Held): Promise<void> {
+  const { staging, claim, descent } = held;
+  const { items, preserve } = task;
+  const { signal } = deps;
+  const place = splitPath(pathBytes(task.place));
+  const isSparse = preserve.includes("sparse");
+  const incoming = new Map<number, Incoming>();
+  let group: WholeItem[] = [];
+  let groupBytes = 0;
+  let committing: Promise<void> = Promise.resolve();
+  let commitFailure: { readonly reason: unknown } | undefined;
+
+  const fail = (item: CopyItem, thrown: unknown) => void outcome.failures.push(failureOf(item, thrown));
+  const commit = async () => {
+    await committing;
+    if (commitFailure !== undefined) throw commitFailure.reason;
+    const ready = group;
+    group = [];
+    groupBytes = 0;
+    if (ready.length === 0) return;
+    committing = publishFiles(ready, {
+      ...deps,
+      claim,
+      descent,
+      verify: task.verify,
+      preserve,
+      done: (item) => void outcome.items.push(item),
+      failed: (failure) => void outcome.failures.push(failure),
+    }).catch((reason: unknown) => {
+      commitFailure = { reason };
+    });
+  };
+  const complete = async ({ item, target }: Incoming, staged: StagedFile) => {
+    group.push({ item, staged, target: isWhole(item) ? target : undefined });
+    groupBytes += item.length;
+    if (group.length >= GROUP_FILES || groupBytes >= GROUP_BYTES) await commit();
+  };
+  const open = (one: Incoming) => {
+    const { item } = one;
+    const key = itemKey(item);
+    const whole = isWhole(item);
+    const proved = claim.journal.of(key);
+    return openStagedFile({
+      place: whole
+        ? { directory: claim.directory, name: stagedName(key) }
+        : { directory: staging.directory, name: staging.partialName(item) },
+      offset: whole ? 0 : item.offset,
+      length: item.length,
+      proved,
+      isSparse,
+      isWhole: whole,
+    });
+  };
+
+  /** What has to be asked for, if anything. */
+  const prepare = async (index: number, item: CopyItem): Promise<Want["wants"][number] | undefined> => {
+    const target = [...place, ...splitPath(pathBytes(item.entry.path))];
+    requireUnreserved(target);
+    if (item.entry.type !== "file") {
+      const sha256 = placeNonFile(item.entry, target, { claim, descent, preserve });
+      outcome.items.push({ path: item.entry.path, offset: 0, length: 0, sha256 });
+      return undefined;
+    }
+    const one: Incoming = { item, target, staged: undefined, present: undefined };
+    const record = claim.journal.of(itemKey(item));
+    if (record !== undefined && isWhole(item) && hasItsName(record.ino, target, descent)) {
+      // A crash came between its name and the answer.
+      finishNamed(item, target, { descent, preserve });
+      outcome.items.push({ path: item.entry.path, offset: 0, length: item.length, sha256: record.sha256 });
+      return undefined;
+    }
+    if (record !== undefined) {
+      one.staged = await open(one);
+      deps.onBytes(one.staged.bytes());
+      if (one.staged.bytes() === item.length) {
+        await complete(one, one.staged);
+        return undefined;
+      }
+    } else {
+      one.present = await findPresent(item, target, descent);
+    }
+    incoming.set(index, one);
+    const from = one.staged?.bytes() ?? 0;
+    return one.present === undefined ? [index, from] : [index, from, one.present.sha256];
+  };
+
+  const takeData = async (body: Buffer) => {
+    const head = readDataHead(body);
+    const one = incoming.get(head.index);
+    // Its failure has been told: the rest of it is of no use.
+    if (one === undefined) return;
+    try {
+      claim.requireHeld();
+      one.staged ??= await open(one);
+      await one.staged.add(head);
+      deps.onBytes(head.length);
+      if (head.isLast) {
+        incoming.delete(head.index);
+        if (one.staged.bytes() !== one.item.length) throw fault("corrupt", "the peer ended a file before its end");
+        await complete(one, one.staged);
+      } else if (Math.floor((head.at + head.length) / JOURNAL_BYTES) > Math.floor(head.at / JOURNAL_BYTES)) {
+        const { staged, item } = one;
+        const record = { key: itemKey(item), bytes: staged.bytes(), sha256: staged.digest(), ino: staged.ino };
+        claim.journal.append([record]);
+      }
+    } catch (thrown) {
+      await drop(head.index, one, thrown);
+    }
+  };
+  const drop = async (index: number, one: Incoming, thrown: unknown) => {
+    incoming.delete(index);
+    await one.staged?.close();
+    fail(one.item, thrown);
+    // Nothing else would fit either: it need not come.
+    if (["no-space", "read-only"].includes(toFault(thrown).code)) throw thrown;
+  };
+  const takeSame = async (index: number) => {
+    const one = incoming.get(index);
+    if (one?.present === undefined)
+      throw fault("corrupt", "the peer says that something is the same that was not asked");
+    const { item, present } = one;
+    incoming.delete(index);
+    try {
+      claim.requireHeld();
+      if (isWhole(item)) {
+        present.keep(preserve);
+        outcome.items.push({ path: item.entry.path, offset: 0, length: item.length, sha256: present.sha256 });
+      } else {
+        const staged = await open(one);
+        one.staged = staged;
+        await present.copyTo(staged);
+        if (staged.digest() !== present.sha256) throw fault("io", `${item.entry.path} changed while it was compared`);
+        await complete(one, staged);
+      }
+      deps.onBytes(item.length);
+    } catch (thrown) {
+      await drop(index, one, thrown);
+    }
+  };
+
+  try {
+    const wants: Want["wants"] = [];
+    for (const [index, item] of items.entries()) {
+      signal.throwIfAborted();
+      if (task.skips.has(item)) continue;
+      try {
+        const want = await prepare(index, item);
+        if (want !== undefined) wants.push(want);
+      } catch (thrown) {
+        fail(item, thrown);
+      }
+    }
+    if (wants.length > 0) {
+      const link = await deps.open();
+      const onAbort = () => link.close(signal.reason);
+      signal.addEventListener("abort", onAbort, { once: true });
+      try {
+        signal.throwIfAborted();
+        link.send(jsonFrame(FRAME.items, items)).catch(() => undefined);
+        link.send(jsonFrame(FRAME.want, { wants, sparse: isSparse })).catch(() => undefined);
+        for (;;) {
+          const frame = await link.next();
+          if (frame === undefined) throw fault("unreachable", "the peer ended before it had sent everything");
+          try {
+            if (frame.type === FRAME.end) break;
+            if (frame.type === FRAME.data) {
+              await deps.pace.take(frame.body.length, signal);
+              await takeData(frame.body);
+            } else if (frame.type === FRAME.same) {
+              await takeSame(parseBody(sameSchema, frame.body, "answer").index);
+            } else if (frame.type === FRAME.failed) {
+              const { index, code, message } = parseBody(failedSchema, frame.body, "answer");
+              const one = incoming.get(index);
+              if (one !== undefined) await drop(index, one, fault(code, message));
+            } else if (frame.type === FRAME.refused) {
+              const { code, message } = parseBody(refusalSchema, frame.body, "refusal");
+              throw fault(code, message);
+            } else throw fault("corrupt", `the peer sent a frame of type ${frame.type} where it should send data`);
+          } finally {
+            frame.release();
+          }
+        }
+        for (const [index, one] of incoming) await drop(index, one, fault("corrupt", "the peer left it out"));
+      } finally {
+        signal.removeEventListener("abort", onAbort);
+      }
+    }
+    await commit();
+  } finally {
+    await committing;
+    for (const { staged } of group) await staged.close();
+    for (const one of incoming.values()) await one.staged?.close();
+  }
+  if (commitFailure !== undefined) throw commitFailure.reason;
+  claim.requireHeld();
+  descent.sync();
+}
+
+export function isWhole({ entry, offset, length }: CopyItem): boolean {
+  return offset === 0 && length === entry.size;
+}
+
+function hasItsName(ino: string, target: readonly Buffer[], descent: Descent): boolean {
+  try {
+    const facts = lookAt(descent.place(target));
+    return facts?.isFile() === true && String(facts.ino) === ino;
+  } catch {
+    return false;
+  }
+}
+
+function finishNamed(
+  { entry }: CopyItem,
+  target: readonly Buffer[],
+  { descent, preserve }: { readonly descent: Descent; readonly preserve: readonly Preserved[] },
+): void {
+  const fd = openFileAt(descent.target(target));
+  try {
+    applyMetadata(fd, entry, preserve);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,224 @@
+import { createHash, hash } from "node:crypto";
+import { read, readSync } from "node:fs";
+import { promisify } from "node:util";
+import type { CopyItem } from "../contract/transfer/assignment.ts";
+import { pathBytes } from "../contract/transfer/path-text.ts";
+import { createBufferRing } from "./buffer-ring.ts";
+import type { DataLink } from "./data-link.ts";
+import { toFault } from "./fault.ts";
+import {
+  DATA_HEAD_BYTES,
+  emptyFrame,
+  FRAME,
+  FRAME_HEAD_BYTES,
+  jsonFrame,
+  PIECE_BYTES,
+  writeDataHeads,
+} from "./frames.ts";
+import { createDescent, splitPath } from "./jail.ts";
+import type { Want } from "./link-messages.ts";
+import type { Pace } from "./pace.ts";
+import { openSourceFile, type SourceFile } from "./source-file.ts";
+import { requireUnreserved } from "./storage.ts";
+import { isZero } from "./zeros.ts";
+
+export interface SendDeps {
+  /** Root of the storage, held open. */
+  readonly root: number;
+  /** Of the source within it, as path text. */
+  readonly place: string;
+  readonly link: DataLink;
+  readonly pace: Pace;
+  readonly signal: AbortSignal;
+  readonly onBytes: (bytes: number) => void;
+}
+
+interface ReadPiece {
+  readonly buffer: Buffer;
+  readonly bytes: Buffer;
+}
+
+const HEADS = FRAME_HEAD_BYTES + DATA_HEAD_BYTES;
+const BUFFERS = 4;
+/** Read at once, and sent together with others. */
+const SMALL_BYTES = 128 * 1024;
+/** So that nothing else of this process waits long for many small files. */
+const TURN_FILES = 64;
+
+/**
+ * Answers each want: `data` up to the last piece, `same`, or `failed`. Rejects when the connection breaks, or with the signal's
+ * reason. A file is looked at before it is read and after each piece: one that changes meanwhile ends as `source-changed`,
+ * and never as a mixed file, for its last piece is not sent.
+ */
+export async function sendItems(items: readonly CopyItem[], { wants, sparse }: Want, deps: SendDeps): Promise<void> {
+  const { link, signal } = deps;
+  const descent = createDescent(deps.root);
+  const ring = createBufferRing(BUFFERS, HEADS + PIECE_BYTES);
+  const place = splitPath(pathBytes(deps.place));
+  let packed: { readonly buffer: Buffer; bytes: number } | undefined;
+  let broken: unknown;
+
+  const flush = async (buffer: Buffer, bytes: number) => {
+    try {
+      await deps.pace.take(bytes, signal);
+    } catch (thrown) {
+      ring.release(buffer);
+      throw thrown;
+    }
+    deps.onBytes(bytes);
+    link.send(buffer.subarray(0, bytes)).then(
+      () => ring.release(buffer),
+      (error: unknown) => {
+        broken ??= error;
+        ring.release(buffer);
+      },
+    );
+  };
+  const flushPacked = async () => {
+    if (packed === undefined) return;
+    const { buffer, bytes } = packed;
+    packed = undefined;
+    await flush(buffer, bytes);
+  };
+  const takeBuffer = async () => {
+    const buffer = await ring.take();
+    if (!signal.aborted && broken === undefined) return buffer;
+    ring.release(buffer);
+    throw signal.aborted ? signal.reason : broken;
+  };
+
+  const sendSmall = async (index: number, { offset, length }: CopyItem, file: SourceFile) => {
+    if (packed !== undefined && packed.bytes + HEADS + length > packed.buffer.length) await flushPacked();
+    packed ??= { buffer: await takeBuffer(), bytes: 0 };
+    const from = packed.bytes + HEADS;
+    const bytes = packed.buffer.subarray(from, from + length);
+    readFully(file.fd, bytes, offset);
+    file.requireUnchanged();
+    const digest = hash("sha256", bytes, "buffer");
+    writeDataHeads(packed.buffer, packed.bytes, { index, at: 0, length, isZero: false, isLast: true, digest });
+    packed.bytes += HEADS + length;
+  };
+
+  const sendLarge = async (index: number, { offset, length }: CopyItem, file: SourceFile, from: number) => {
+    await flushPacked();
+    const running = createHash("sha256");
+    const readPiece = async (start: number): Promise<ReadPiece> => {
+      const end = Math.min(length, start < from ? from : Number.POSITIVE_INFINITY, start + PIECE_BYTES);
+      const buffer = await takeBuffer();
+      try {
+        const bytes = buffer.subarray(HEADS, HEADS + end - start);
+        await readAll(file.fd, bytes, offset + start);
+        return { buffer, bytes };
+      } catch (thrown) {
+        ring.release(buffer);
+        throw thrown;
+      }
+    };
+    let reading: ReturnType<typeof readPiece> | undefined = readPiece(0);
+    try {
+      for (let at = 0; at < length; ) {
+        const piece: ReadPiece = await (reading ?? readPiece(at));
+        const { buffer, bytes } = piece;
+        const end = at + bytes.length;
+        // The next is read while this one is hashed and sent.
+        reading = end < length ? readPiece(end) : undefined;
+        reading?.catch(() => undefined);
+        let isSent = false;
+        try {
+          file.requireUnchanged();
+          running.update(bytes);
+          if (end > from) {
+            const isEmpty = sparse && isZero(bytes);
+            const digest = running.copy().digest();
+            const head = { index, at, length: bytes.length, isZero: isEmpty, isLast: end === length, digest };
+            writeDataHeads(buffer, 0, head);
+            isSent = true;
+            await flush(buffer, HEADS + (isEmpty ? 0 : bytes.length));
+          }
+        } finally {
+          if (!isSent) ring.release(buffer);
+        }
+        at = end;
+      }
+    } finally {
+      // Nothing reads from the file once it is closed.
+      const late = await reading?.catch(() => undefined);
+      if (late !== undefined) ring.release(late.buffer);
+    }
+  };
+
+  const isSame = async ({ offset, length }: CopyItem, file: SourceFile, theirs: string) => {
+    const running = createHash("sha256");
+    const buffer = await takeBuffer();
+    try {
+      for (let at = 0; at < length; ) {
+        const bytes = buffer.subarray(0, Math.min(buffer.length, length - at));
+        await readAll(file.fd, bytes, offset + at);
+        signal.throwIfAborted();
+        running.update(bytes);
+        at += bytes.length;
+      }
+    } finally {
+      ring.release(buffer);
+    }
+    file.requireUnchanged();
+    return running.digest("hex") === theirs;
+  };
+
+  const answer = async ([index, from, theirs]: Want["wants"][number]) => {
+    const item = items[index];
+    if (item === undefined) return link.send(jsonFrame(FRAME.failed, { index, code: "denied", message: "no item" }));
+    let file: SourceFile | undefined;
+    try {
+      const parts = [...place, ...splitPath(pathBytes(item.entry.path))];
+      requireUnreserved(parts);
+      file = openSourceFile(descent, parts, item.entry);
+      if (theirs !== undefined && (await isSame(item, file, theirs))) {
+        await flushPacked();
+        await link.send(jsonFrame(FRAME.same, { index }));
+      } else if (from === 0 && item.length <= SMALL_BYTES) await sendSmall(index, item, file);
+      else await sendLarge(index, item, file, from);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      if (!link.isOpen() || broken !== undefined) throw broken ?? thrown;
+      const { code, message } = toFault(thrown);
+      await flushPacked();
+      await link.send(jsonFrame(FRAME.failed, { index, code, message: message.slice(0, 1000) }));
+    } finally {
+      file?.close();
+    }
+  };
+
+  try {
+    for (const [count, want] of wants.entries()) {
+      signal.throwIfAborted();
+      await answer(want);
+      if (count % TURN_FILES === TURN_FILES - 1) await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+    await flushPacked();
+    await ring.idle();
+    if (broken !== undefined) throw broken;
+    await link.send(emptyFrame(FRAME.end));
+  } finally {
+    descent.close();
+  }
+}
+
+const readOnce = promisify(read);
+
+async function readAll(fd: number, into: Buffer, position: number): Promise<void> {
+  for (let done = 0; done < into.length; ) {
+    const { bytesRead } = await readOnce(fd, into, done, into.length - done, position + done);
+    // It became shorter; the look after the read says so.
+    if (bytesRead === 0) return void into.fill(0, done);
+    done += bytesRead;
+  }
+}
+
+function readFully(fd: number, into: Buffer, position: number): void {
+  for (let done = 0; done < into.length; ) {
+    const count = readSync(fd, into, done, into.length - done, position + done);
+    if (count === 0) return void into.fill(0, done);
+    done += count;
+  }
+}

@@ -1,0 +1,158 @@
+import { createHash, type Hash } from "node:crypto";
+import { closeSync, fdatasync, fstatSync, ftruncateSync, read, write, writeSync } from "node:fs";
+import { promisify } from "node:util";
+import { fault } from "./fault.ts";
+import { PIECE_BYTES } from "./frames.ts";
+import { openStagedAt, type Place } from "./jail.ts";
+import { isZero } from "./zeros.ts";
+
+/** What of one item lies staged, and what comes to it: in order, each piece verified before it is written. */
+export interface StagedFile {
+  readonly fd: number;
+  /** Of the item, proved. */
+  readonly bytes: () => number;
+  readonly ino: string;
+  /**
+   * Throws `corrupt` for a piece that is not the next one, or not what the sender hashed. Resolves when it has been handed to the system; the
+   * bytes may then be used again.
+   */
+  add(piece: Piece): Promise<void>;
+  /** Over the item up to `bytes`. */
+  digest(): string;
+  /** Resolves when all that was added is on disk. */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Piece {
+  readonly at: number;
+  readonly length: number;
+  readonly isZero: boolean;
+  /** Absent: nobody has hashed it. */
+  readonly digest: Buffer | undefined;
+  readonly bytes: Buffer;
+}
+
+export interface StagedFileOptions {
+  readonly place: Place;
+  /** Where the item begins in this file. */
+  readonly offset: number;
+  readonly length: number;
+  /** What a journal says is there: it is read again, and counts only if it is so. */
+  readonly proved: { readonly bytes: number; readonly sha256: string } | undefined;
+  /** Bytes that are zero are left out. */
+  readonly isSparse: boolean;
+  /** Nobody else writes to this file: what lies behind the proved part is nothing. */
+  readonly isWhole: boolean;
+}
+
+/** Blocks of a file that is to have holes. */
+const BLOCK_BYTES = 64 * 1024;
+const writeOnce = promisify(write);
+const readOnce = promisify(read);
+const syncData = promisify(fdatasync);
+
+export async function openStagedFile(options: StagedFileOptions): Promise<StagedFile> {
+  const fd = openStagedAt(options.place);
+  try {
+    return await open(fd, options);
+  } catch (thrown) {
+    closeSync(fd);
+    throw thrown;
+  }
+}
+
+async function open(fd: number, { offset, length, proved, isSparse, isWhole }: StagedFileOptions): Promise<StagedFile> {
+  const facts = fstatSync(fd, { bigint: true });
+  if (!facts.isFile()) throw fault("denied", "what lies in the staging directory is no file");
+  let running = createHash("sha256");
+  let bytes = 0;
+  if (proved !== undefined && proved.bytes > 0) {
+    const isThere = await hashRange(fd, { offset, length: proved.bytes }, running);
+    if (isThere && running.copy().digest("hex") === proved.sha256) bytes = proved.bytes;
+    else running = createHash("sha256");
+  }
+  if (isWhole) ftruncateSync(fd, offset + bytes);
+  // From here on nothing lies in the file: what is left out is zero.
+  const emptyFrom = isWhole ? offset + bytes : Math.max(Number(facts.size), offset + bytes);
+  // What a crash left may not be on disk yet.
+  let isDirty = bytes > 0;
+
+  const writeAll = async (data: Buffer, position: number) => {
+    for (let done = 0; done < data.length; ) {
+      const { bytesWritten } = await writeOnce(fd, data, done, data.length - done, position + done);
+      done += bytesWritten;
+    }
+  };
+  const put = async (data: Buffer, position: number) => {
+    if (!isSparse) return writeAll(data, position);
+    // Runs of blocks that hold something.
+    let from = 0;
+    for (let at = 0; at <= data.length; at += BLOCK_BYTES) {
+      const block = data.subarray(at, at + BLOCK_BYTES);
+      const mayLeaveOut = at < data.length && position + at >= emptyFrom && isZero(block);
+      if (at < data.length && !mayLeaveOut) continue;
+      if (at > from) await writeAll(data.subarray(from, Math.min(at, data.length)), position + from);
+      from = at + BLOCK_BYTES;
+    }
+    if (from < data.length) await writeAll(data.subarray(from), position + from);
+  };
+
+  return {
+    fd,
+    bytes: () => bytes,
+    ino: String(facts.ino),
+    add: async (piece) => {
+      if (piece.at !== bytes || bytes + piece.length > length) {
+        throw fault(
+          "corrupt",
+          `the peer sent bytes from ${piece.at} on; expected: from ${bytes}, and ${length} in all`,
+        );
+      }
+      const zeros = piece.isZero ? Buffer.alloc(piece.length) : undefined;
+      const data = zeros ?? piece.bytes;
+      running.update(data);
+      const digest = piece.digest === undefined ? undefined : running.copy().digest();
+      if (digest !== undefined && !digest.equals(piece.digest ?? digest))
+        throw fault("corrupt", "bytes that came over the network differ from their hash");
+      const position = offset + bytes;
+      bytes += piece.length;
+      isDirty = true;
+      if (piece.isZero && isSparse && position >= emptyFrom) return;
+      if (data.length <= BLOCK_BYTES && length <= BLOCK_BYTES) writeWhole(fd, data, position);
+      else await put(data, position);
+    },
+    digest: () => running.copy().digest("hex"),
+    sync: async () => {
+      if (!isDirty) return;
+      // A hole at the end has to be there too.
+      const { size } = fstatSync(fd);
+      if (size < offset + bytes) ftruncateSync(fd, offset + bytes);
+      await syncData(fd);
+      isDirty = false;
+    },
+    close: async () => closeSync(fd),
+  };
+}
+
+function writeWhole(fd: number, data: Buffer, position: number): void {
+  for (let done = 0; done < data.length; ) done += writeSync(fd, data, done, data.length - done, position + done);
+}
+
+/** False where the file ends before the range does. */
+export async function hashRange(
+  fd: number,
+  { offset, length }: { readonly offset: number; readonly length: number },
+  into: Hash,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const buffer = Buffer.allocUnsafe(Math.max(1, Math.min(PIECE_BYTES, length)));
+  for (let at = 0; at < length; ) {
+    const { bytesRead } = await readOnce(fd, buffer, 0, Math.min(buffer.length, length - at), offset + at);
+    if (bytesRead === 0) return false;
+    into.update(buffer.subarray(0, bytesRead));
+    at += bytesRead;
+    signal?.throwIfAborted();
+  }
+  return true;
+}

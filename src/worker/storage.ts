@@ -1,0 +1,148 @@
+import { randomUUID } from "node:crypto";
+import { closeSync, fdatasyncSync, readFileSync, statfsSync, writeSync } from "node:fs";
+import { AppError, errnoOf, messageOf } from "../base/errors.ts";
+import { storageIdSchema, type WorkerStorage } from "../contract/transfer/worker-heartbeat.ts";
+import { fault } from "./fault.ts";
+import { createFileAt, linkAt, openFileAt, openRootDirectory, syncHeldDirectory, unlinkAt } from "./jail.ts";
+import { STAGING_NAME } from "./staging.ts";
+import { createStorageMark } from "./storage-mark.ts";
+
+/** In the root of each storage: the same storage has the same id wherever it is mounted. */
+export const IDENTITY_NAME = ".sluice-storage";
+
+export interface StorageOptions {
+  /** Absolute. */
+  readonly path: string;
+  readonly read: boolean;
+  readonly write: boolean;
+}
+
+/** One storage, with its root held open: what is mounted over it later is not it. */
+export interface Storage extends StorageOptions {
+  readonly id: string;
+  readonly root: number;
+  /** Leaves this worker's mark, or renews it. */
+  view(): WorkerStorage;
+  /** Takes the mark along. */
+  close(): void;
+}
+
+/**
+ * Throws `not-found`, `denied`, `read-only` (no identity, and none can be made) or `io`. An identity is made once, whoever
+ * is first.
+ */
+export function openStorage(options: StorageOptions): Storage {
+  const root = openRootDirectory(options.path);
+  try {
+    const id = readIdentity(root, options) ?? makeIdentity(root, options);
+    const marks = createStorageMark(root, options);
+    return {
+      ...options,
+      id,
+      root,
+      view: () => {
+        const { bsize, bavail, blocks } = statfsSync(`/proc/self/fd/${root}`);
+        return {
+          id,
+          path: options.path,
+          read: options.read,
+          write: options.write,
+          free_bytes: bsize * bavail,
+          total_bytes: bsize * blocks,
+          ...marks.renew(),
+        };
+      },
+      close: () => {
+        marks.remove();
+        closeSync(root);
+      },
+    };
+  } catch (thrown) {
+    closeSync(root);
+    throw thrown;
+  }
+}
+
+/** True for what is the storage's own, and no transfer may read or write. */
+export function isReserved(parts: readonly Buffer[]): boolean {
+  const first = parts[0]?.toString("latin1");
+  return first === STAGING_NAME || first === IDENTITY_NAME;
+}
+
+export function requireUnreserved(parts: readonly Buffer[]): void {
+  if (isReserved(parts)) throw fault("denied", `${parts[0]?.toString()} is the storage's own; allowed: another name`);
+}
+
+/** The same storage, still: its root is what is mounted there now, and says the id that it said. */
+export function requireMounted({ path, root, id }: Storage): void {
+  const now = openRootDirectory(path);
+  try {
+    if (readIdentity(now, { path }) !== id) {
+      throw fault("io", `${path}: what is mounted there is not storage ${id}`);
+    }
+  } finally {
+    closeSync(now);
+  }
+  if (readIdentity(root, { path }) !== id) throw fault("io", `${path}: the storage ${id} is not there any more`);
+}
+
+function readIdentity(root: number, { path }: Pick<StorageOptions, "path">): string | undefined {
+  let fd: number;
+  try {
+    fd = openFileAt({ directory: root, name: Buffer.from(IDENTITY_NAME) });
+  } catch (thrown) {
+    if (errnoOf(thrown) === "ENOENT") return undefined;
+    throw thrown;
+  }
+  try {
+    const parsed: unknown = JSON.parse(readFileSync(fd, "utf8"));
+    const id = typeof parsed === "object" && parsed !== null && "id" in parsed ? parsed.id : undefined;
+    const checked = storageIdSchema.safeParse(id);
+    if (checked.success) return checked.data;
+    throw new AppError("config", "no id");
+  } catch (thrown) {
+    throw fault(
+      "io",
+      `${path}/${IDENTITY_NAME} cannot be read (${messageOf(thrown)}): bring it back, or remove it and the storage gets another identity`,
+      thrown,
+    );
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function makeIdentity(root: number, options: StorageOptions): string {
+  const { path } = options;
+  const temporary = { directory: root, name: Buffer.from(`${IDENTITY_NAME}.${randomUUID()}`) };
+  try {
+    const fd = createFileAt(temporary);
+    try {
+      writeSync(fd, `${JSON.stringify({ version: 1, id: randomUUID() })}\n`);
+      fdatasyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    try {
+      // Whole, or not at all; and of several that are made at a time the first stays.
+      linkAt(temporary, { directory: root, name: Buffer.from(IDENTITY_NAME) });
+    } catch (thrown) {
+      if (errnoOf(thrown) !== "EEXIST") throw thrown;
+    } finally {
+      unlinkAt(temporary);
+    }
+    syncHeldDirectory(root);
+  } catch (thrown) {
+    const errno = errnoOf(thrown);
+    if (errno === "EROFS" || errno === "EACCES" || errno === "EPERM") {
+      throw fault(
+        "read-only",
+        `${path} has no identity, and none can be made (${errno}): put one there once, where it may be written (${IDENTITY_NAME}: {"version":1,"id":"…"})`,
+        thrown,
+      );
+    }
+    throw thrown;
+  }
+  const made = readIdentity(root, options);
+  if (made === undefined) throw fault("io", `${path}/${IDENTITY_NAME} was made and is not there`);
+  return made;
+}

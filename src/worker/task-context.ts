@@ -1,0 +1,59 @@
+import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import type { RunProgram } from "../base/spawn.ts";
+import type { Assignment, WorkKind, WorkOf } from "../contract/transfer/assignment.ts";
+import type { ResultFailure, ResultItem } from "../contract/transfer/transfer-result.ts";
+import type { Dialler } from "./data-dial.ts";
+import type { DataLink } from "./data-link.ts";
+import type { ServeDeps } from "./data-server.ts";
+import { fault } from "./fault.ts";
+import type { HubLink } from "./hub-link.ts";
+import type { Pace } from "./pace.ts";
+import { requireMounted, type Storage } from "./storage.ts";
+
+/** What every kind of work may use. */
+export interface TaskContext {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly pid: number;
+  readonly runProgram: RunProgram;
+  readonly workerId: string;
+  readonly hub: HubLink;
+  readonly dialler: Dialler;
+  readonly storageOf: (id: string) => Storage | undefined;
+  /** Resolves with the connection that the source of this lease opens. */
+  readonly awaitPushed: (lease: string, attempt: number, signal: AbortSignal) => Promise<DataLink>;
+  readonly receivePace: Pace;
+  readonly serveDeps: Omit<ServeDeps, "signal" | "onSent">;
+}
+
+/** One lease, while it is worked on. */
+export interface Task<Kind extends WorkKind> {
+  readonly assignment: Omit<Assignment, "work">;
+  readonly work: WorkOf<Kind>;
+  /** Ends when the lease does. */
+  readonly signal: AbortSignal;
+  readonly onBytes: (bytes: number) => void;
+  /** Bytes a second that the hub allows it by now; `undefined`: what it was given with. */
+  readonly rate: () => number | undefined;
+}
+
+/** What becomes the lease's result. Work adds to it as it goes on, so that what is done counts even where the rest fails. */
+export interface TaskOutcome {
+  readonly items: ResultItem[];
+  readonly failures: ResultFailure[];
+  bytesSent: number;
+  isDialFailed: boolean;
+  message: string;
+}
+
+/** Throws `not-found`, `denied`, or `io` where something else is mounted there now. */
+export function requireStorage({ storageOf }: TaskContext, id: string, access: "read" | "write"): Storage {
+  const storage = storageOf(id);
+  if (storage === undefined) throw fault("not-found", `the storage ${id} is not here`);
+  if (!storage[access]) {
+    throw fault("denied", `${storage.path} may not be ${access === "read" ? "read" : "written"} by transfers`);
+  }
+  requireMounted(storage);
+  return storage;
+}

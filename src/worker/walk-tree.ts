@@ -1,0 +1,211 @@
+import { type BigIntStats, closeSync, fstatSync } from "node:fs";
+import { pathText } from "../contract/transfer/path-text.ts";
+import type { Preserved } from "../contract/transfer/sync-request.ts";
+import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
+import type { ResultFailure } from "../contract/transfer/transfer-result.ts";
+import { fault, toFault } from "./fault.ts";
+import type { Glob } from "./glob.ts";
+import { createDescent, listNames, lookAt, openDirectoryAt, readLinkAt } from "./jail.ts";
+import { generationOf } from "./source-file.ts";
+import { isReserved } from "./storage.ts";
+
+export interface WalkOptions {
+  /** Root of the storage, held open. */
+  readonly root: number;
+  /** Of what is walked, within the storage. */
+  readonly place: readonly Buffer[];
+  /** Only these, below the place; a directory with all that is in it. */
+  readonly only?: readonly (readonly Buffer[])[] | undefined;
+  readonly include: readonly Glob[];
+  readonly exclude: readonly Glob[];
+  readonly preserve: readonly Preserved[];
+}
+
+export type Walked = { readonly entry: TransferEntry } | { readonly skipped: ResultFailure };
+
+interface Walk extends WalkOptions {
+  /** Of files with several names: the one that came first, as path text. */
+  readonly links: Map<string, string>;
+  /** Directories on the way of which nothing is told yet: where only some files are wanted, those without any are not. */
+  readonly pending: TransferEntry[];
+}
+
+/**
+ * Everything below a place, directories before what is in them, names in the order of their bytes: the same again for who walks
+ * it a second time. No link is followed. Of a whole tree it holds the names of the directories on the way, and one path for each
+ * file that has several names. Throws where the place itself is not there.
+ */
+export function* walkTree(options: WalkOptions): Generator<Walked> {
+  const descent = createDescent(options.root);
+  const walk: Walk = { ...options, links: new Map(), pending: [] };
+  const only = options.only === undefined ? undefined : toTree(options.only);
+  try {
+    if (options.place.length === 0) {
+      yield* walkDirectory(walk, options.root, [], only);
+      return;
+    }
+    const where = descent.place(options.place);
+    const facts = lookAt(where);
+    if (facts === undefined) throw fault("not-found", "there is nothing at the source path");
+    if (!facts.isDirectory()) {
+      yield* walkLeaf(walk, where, facts, []);
+      return;
+    }
+    const fd = openDirectoryAt(where);
+    try {
+      yield* walkDirectory(walk, fd, [], only);
+    } finally {
+      closeSync(fd);
+    }
+  } finally {
+    descent.close();
+  }
+}
+
+/** What is wanted of a directory: by name, in latin1; `undefined`: all of it. */
+type Only = Map<string, Only | undefined>;
+
+function toTree(paths: readonly (readonly Buffer[])[]): Only | undefined {
+  const root: Only = new Map();
+  for (const path of paths) {
+    if (path.length === 0) return undefined;
+    let at = root;
+    for (const [index, part] of path.entries()) {
+      const name = part.toString("latin1");
+      const isEnd = index === path.length - 1;
+      const known = at.get(name);
+      // A directory that is wanted as a whole stays so.
+      if (at.has(name) && known === undefined) break;
+      if (isEnd) at.set(name, undefined);
+      else {
+        const next: Only = known ?? new Map();
+        at.set(name, next);
+        at = next;
+      }
+    }
+  }
+  return root;
+}
+
+function* walkDirectory(walk: Walk, fd: number, path: readonly Buffer[], only: Only | undefined): Generator<Walked> {
+  const facts = fstatSync(fd, { bigint: true });
+  walk.pending.push(entryOf(facts, path, "directory"));
+  if (walk.include.length === 0) yield* tellPending(walk);
+  const names =
+    only === undefined
+      ? listNames(fd).sort(Buffer.compare)
+      : [...only.keys()].map((name) => Buffer.from(name, "latin1")).sort(Buffer.compare);
+  for (const name of names) {
+    const inner = [...path, name];
+    if (isReserved([...walk.place, ...inner])) continue;
+    const texts = inner.map((part) => pathText(part));
+    if (walk.exclude.some((glob) => glob.matches(texts))) continue;
+    try {
+      const place = { directory: fd, name };
+      const found = lookAt(place);
+      if (found === undefined) {
+        // Gone since it was listed, or named by somebody who was wrong.
+        if (only !== undefined) throw fault("not-found", "it is not there");
+        continue;
+      }
+      if (!found.isDirectory()) {
+        yield* walkLeaf(walk, place, found, inner);
+        continue;
+      }
+      const child = openDirectoryAt(place);
+      try {
+        yield* walkDirectory(walk, child, inner, only?.get(name.toString("latin1")));
+      } finally {
+        closeSync(child);
+      }
+    } catch (thrown) {
+      const { code, message } = toFault(thrown);
+      yield { skipped: { path: texts.join("/"), code, message: message.slice(0, 1000) } };
+    }
+  }
+  if (walk.pending.at(-1)?.path === pathOf(path)) walk.pending.pop();
+}
+
+function* walkLeaf(
+  walk: Walk,
+  place: Parameters<typeof lookAt>[0],
+  facts: BigIntStats,
+  path: readonly Buffer[],
+): Generator<Walked> {
+  const text = pathOf(path);
+  const texts = path.map((part) => pathText(part));
+  if (walk.include.length > 0 && !walk.include.some((glob) => isMatched(glob, texts))) return;
+  if (facts.isSymbolicLink()) {
+    if (!walk.preserve.includes("symlinks")) {
+      yield skipped(text, "a symlink, and symlinks are not asked for");
+      return;
+    }
+    yield* tellPending(walk);
+    yield { entry: { ...entryOf(facts, path, "symlink"), target: pathText(readLinkAt(place)) } };
+    return;
+  }
+  if (!facts.isFile()) {
+    yield skipped(text, `a ${kindOf(facts)}, which cannot be copied`);
+    return;
+  }
+  yield* tellPending(walk);
+  const entry = { ...entryOf(facts, path, "file"), size: Number(facts.size) };
+  if (facts.nlink < 2n || !walk.preserve.includes("hardlinks")) {
+    yield { entry };
+    return;
+  }
+  const group = `${facts.dev}:${facts.ino}`;
+  const first = walk.links.get(group);
+  if (first === undefined) {
+    walk.links.set(group, text);
+    yield { entry: { ...entry, link_group: group } };
+  } else {
+    yield { entry: { ...entry, type: "hardlink", size: 0, target: first, link_group: group } };
+  }
+}
+
+/** A pattern for a directory takes all below it along. */
+function isMatched(glob: Glob, path: readonly string[]): boolean {
+  return path.length === 0 || path.some((_, index) => glob.matches(path.slice(0, index + 1)));
+}
+
+function* tellPending({ pending }: Walk): Generator<Walked> {
+  for (const entry of pending.splice(0)) yield { entry };
+}
+
+function skipped(path: string, message: string): Walked {
+  return { skipped: { path, code: "unsupported", message } };
+}
+
+function entryOf(facts: BigIntStats, path: readonly Buffer[], type: TransferEntry["type"]): TransferEntry {
+  return {
+    path: pathOf(path),
+    type,
+    size: 0,
+    mtime_ns: String(facts.mtimeNs),
+    mode: Number(facts.mode & 0o7777n),
+    uid: Number(facts.uid),
+    gid: Number(facts.gid),
+    generation: generationOf(facts),
+  };
+}
+
+function pathOf(path: readonly Buffer[]): string {
+  return path.map((part) => pathText(part)).join("/");
+}
+
+function kindOf(facts: BigIntStats): string {
+  if (facts.isFIFO()) return "pipe";
+  if (facts.isSocket()) return "socket";
+  return "device";
+}
+
+/** Below zero: `one` comes first. Both as path text. */
+export function comparePaths(one: readonly Buffer[], other: readonly Buffer[]): number {
+  const count = Math.min(one.length, other.length);
+  for (let index = 0; index < count; index++) {
+    const order = Buffer.compare(one[index] ?? Buffer.alloc(0), other[index] ?? Buffer.alloc(0));
+    if (order !== 0) return order;
+  }
+  return one.length - other.length;
+}

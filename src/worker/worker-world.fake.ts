@@ -1,0 +1,284 @@
+import { generateKeyPairSync, randomBytes, X509Certificate } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import type { Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { systemClock } from "../base/clock.ts";
+import { createSpawner } from "../base/spawn.ts";
+import type { Assignment, CopyItem, TransferPeer, Work, WorkOf } from "../contract/transfer/assignment.ts";
+import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
+import { signTransferTicket, type TransferTicket, transferScope } from "../contract/transfer/transfer-ticket.ts";
+import { createTicketChecker } from "./check-ticket.ts";
+import { createDialler } from "./data-dial.ts";
+import { startDataServer } from "./data-server.ts";
+import { createPace } from "./pace.ts";
+import { createPushedLinks } from "./pushed-links.ts";
+import { runWork } from "./run-work.ts";
+import { openStorage, type Storage } from "./storage.ts";
+import type { TaskContext, TaskOutcome } from "./task-context.ts";
+
+const spawner = createSpawner({ ambient: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" } }, { clock: systemClock });
+const quiet = { error: () => undefined, warn: () => undefined, info: () => undefined, debug: () => undefined };
+const PRESERVE = ["mode", "times", "hardlinks", "symlinks", "sparse"] as const;
+
+export interface WorkerSide {
+  readonly context: TaskContext;
+  readonly storage: Storage;
+  readonly port: number;
+  readonly sha256: string;
+}
+
+interface RunOptions {
+  readonly attempt?: number;
+  readonly signal?: AbortSignal;
+  readonly onBytes?: (bytes: number) => void;
+}
+
+/** Two workers in this process, each with a storage, over real connections; what a hub would say is said by the test. */
+export interface WorkerWorld {
+  readonly directory: string;
+  readonly source: WorkerSide;
+  readonly destination: WorkerSide;
+  readonly pages: TransferEntry[][];
+  ticket(items: readonly CopyItem[], claims?: Partial<TransferTicket>): string;
+  peer(items: readonly CopyItem[], side?: "source" | "destination"): TransferPeer;
+  run(work: Work, at?: WorkerSide, options?: RunOptions): Promise<TaskOutcome>;
+  list(work?: Partial<WorkOf<"list">>): Promise<TransferEntry[]>;
+  copyWork(items: readonly CopyItem[], work?: Partial<WorkOf<"copy">>): WorkOf<"copy">;
+  /** As a hub plans it. Answers with all failures. */
+  move(options?: {
+    readonly chunkBytes?: number;
+    readonly work?: Partial<WorkOf<"copy">>;
+  }): Promise<TaskOutcome["failures"]>;
+  /** Sent by the source since the start. */
+  sentBytes(): number;
+  close(): void;
+}
+
+export async function openWorkerWorld(options: { readonly trusted?: boolean } = {}): Promise<WorkerWorld> {
+  const { trusted = true } = options;
+  // In memory where there is room: nothing here is about the disk, and each file is synced.
+  const directory = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "sluice-worker-"));
+  const stop = new AbortController();
+  const pair = generateKeyPairSync("ed25519");
+  const key = { id: "k1", privateKey: pair.privateKey };
+  const { x = "" } = pair.publicKey.export({ format: "jwk" });
+  const pages: TransferEntry[][] = [];
+  let sent = 0;
+
+  const openSide = async (workerId: string): Promise<WorkerSide & { readonly server: Server }> => {
+    const path = join(directory, workerId);
+    mkdirSync(path);
+    const storage = openStorage({ path, read: true, write: true });
+    const identity = await makeIdentity(directory, workerId);
+    const tickets = createTicketChecker({ workerId, nowSeconds: () => Math.floor(systemClock.wallMs() / 1000) });
+    tickets.keys([{ kty: "OKP", crv: "Ed25519", x, kid: key.id, use: "sig", alg: "EdDSA" }]);
+    const storageOf = (id: string) => (id === storage.id ? storage : undefined);
+    const pushed = createPushedLinks(systemClock);
+    const serveDeps = { clock: systemClock, tickets, storageOf, pace: createPace(() => undefined, systemClock) };
+    const server = await startDataServer(
+      { host: "127.0.0.1", port: 0, allowsPlain: trusted },
+      {
+        ...serveDeps,
+        log: quiet,
+        identity: () => identity,
+        takePushed: pushed.take,
+        onSent: (bytes) => {
+          sent += bytes;
+        },
+        signal: stop.signal,
+      },
+    );
+    const address = server.address();
+    return {
+      server,
+      storage,
+      port: typeof address === "object" && address !== null ? address.port : 0,
+      sha256: new X509Certificate(identity.cert).fingerprint256.replaceAll(":", "").toLowerCase(),
+      context: {
+        clock: systemClock,
+        log: quiet,
+        pid: process.pid,
+        runProgram: spawner.runProgram,
+        workerId,
+        dialler: createDialler({ clock: systemClock, identity: () => identity }),
+        storageOf,
+        awaitPushed: pushed.wait,
+        receivePace: createPace(() => undefined, systemClock),
+        serveDeps,
+        hub: {
+          heartbeat: () => Promise.reject(new TypeError("no hub")),
+          assignment: () => Promise.reject(new TypeError("no hub")),
+          result: () => Promise.reject(new TypeError("no hub")),
+          plan: async (body) => {
+            pages[body.page] = [...body.entries].map((entry) => ({ ...entry }));
+            return true;
+          },
+          page: async (_, page) => pages[page] ?? [],
+          nowSeconds: () => Math.floor(systemClock.wallMs() / 1000),
+        },
+      },
+    };
+  };
+  const source = await openSide("source");
+  const destination = await openSide("destination");
+
+  const world: WorkerWorld = {
+    directory,
+    source,
+    destination,
+    pages,
+    ticket: (items, claims = {}) => {
+      const nowSeconds = Math.floor(systemClock.wallMs() / 1000);
+      return signTransferTicket(
+        {
+          aud: "sluice-transfer",
+          rid: "r1",
+          lease: "lease",
+          att: 1,
+          src: "source",
+          dst: "destination",
+          storage: source.storage.id,
+          root: "tree",
+          scope: transferScope(items),
+          iat: nowSeconds,
+          exp: nowSeconds + 600,
+          ...claims,
+        },
+        key,
+      );
+    },
+    peer: (items, side = "source") => ({
+      worker_id: side,
+      endpoints: [{ address: `127.0.0.1:${world[side].port}`, trusted }],
+      certificate_sha256: world[side].sha256,
+      storage_id: world[side].storage.id,
+      ticket: world.ticket(items),
+    }),
+    run: async (
+      work,
+      at = destination,
+      { attempt = 1, signal = new AbortController().signal, onBytes = () => undefined } = {},
+    ) => {
+      const outcome: TaskOutcome = { items: [], failures: [], bytesSent: 0, isDialFailed: false, message: "" };
+      const assignment: Assignment = {
+        request_id: "r1",
+        worker_id: at.context.workerId,
+        source_path: "/",
+        destination_path: "/",
+        chunk_offset: 0,
+        chunk_size: 0,
+        source_worker_pool: [],
+        destination_worker_pool: [],
+        lease_id: "lease",
+        attempt,
+        ttl_seconds: 10,
+        work,
+      };
+      await runWork(assignment, outcome, {
+        context: at.context,
+        signal,
+        onBytes,
+        rate: () => undefined,
+      });
+      return outcome;
+    },
+    list: async (work = {}) => {
+      pages.length = 0;
+      const outcome = await world.run(
+        {
+          kind: "list",
+          source: { storage_id: source.storage.id, path: "tree" },
+          include: [],
+          exclude: [],
+          preserve: [...PRESERVE],
+          next_page: 0,
+          ...work,
+        },
+        source,
+      );
+      listFailures = outcome.failures;
+      return pages.flat();
+    },
+    copyWork: (items, work = {}) => ({
+      kind: "copy",
+      unit: `u${items[0]?.offset ?? 0}`,
+      source: { storage_id: source.storage.id, path: "tree" },
+      destination: { storage_id: destination.storage.id, path: "tree" },
+      items: [...items],
+      sources: [world.peer(items)],
+      dial: "destination",
+      local: false,
+      verify: "full",
+      preserve: [...PRESERVE],
+      ...work,
+    }),
+    move: async ({ chunkBytes = 1024 * 1024, work = {} } = {}) => {
+      const entries = await world.list({ preserve: work.preserve ?? [...PRESERVE] });
+      const failures = [...listFailures];
+      const small = entries.filter(({ size, type }) => size <= chunkBytes && type !== "hardlink");
+      const batch = small.map((entry) => ({ entry, offset: 0, length: entry.size }));
+      failures.push(...(await world.run(world.copyWork(batch, { unit: "batch", ...work }))).failures);
+      for (const entry of entries.filter(({ size }) => size > chunkBytes)) {
+        const ranges: WorkOf<"finish">["ranges"] = [];
+        for (let offset = 0; offset < entry.size; offset += chunkBytes) {
+          const item = { entry, offset, length: Math.min(chunkBytes, entry.size - offset) };
+          const unit = `${entry.path}.${offset}`;
+          const outcome = await world.run(world.copyWork([item], { unit, ...work }));
+          failures.push(...outcome.failures);
+          ranges.push(...outcome.items.map(({ path: _, ...range }) => range));
+        }
+        const finished = await world.run({
+          kind: "finish",
+          unit: `${entry.path}.end`,
+          destination: { storage_id: destination.storage.id, path: "tree" },
+          entry,
+          ranges,
+          verify: work.verify ?? "full",
+          preserve: work.preserve ?? [...PRESERVE],
+        });
+        failures.push(...finished.failures);
+      }
+      const closed = await world.run({
+        kind: "close",
+        unit: "close",
+        destination: { storage_id: destination.storage.id, path: "tree" },
+        pages: pages.length,
+        delete_extraneous: false,
+        preserve: work.preserve ?? [...PRESERVE],
+      });
+      failures.push(...closed.failures);
+      return failures;
+    },
+    sentBytes: () => sent,
+    close: () => {
+      stop.abort(new DOMException("the world ends", "AbortError"));
+      for (const side of [source, destination]) {
+        side.context.dialler.close();
+        side.server.close();
+        side.storage.close();
+      }
+      rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+  let listFailures: TaskOutcome["failures"] = [];
+  return world;
+}
+
+async function makeIdentity(directory: string, name: string) {
+  const [keyPath, certPath] = [join(directory, `${name}.key`), join(directory, `${name}.pem`)];
+  const { code, stderr } = await spawner.runProgram(
+    "openssl",
+    ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"].concat([
+      "-subj",
+      `/CN=${name}-${randomBytes(3).toString("hex")}`,
+      "-keyout",
+      keyPath,
+      "-out",
+      certPath,
+    ]),
+    { timeoutMs: 30_000, maxOutputBytes: 10_000 },
+  );
+  if (code !== 0) throw new TypeError(`openssl: ${stderr}`);
+  return { cert: readFileSync(certPath, "utf8"), key: readFileSync(keyPath, "utf8") };
+}

@@ -1,0 +1,254 @@
+import { fullJitterMs } from "../base/backoff.ts";
+import type { Clock } from "../base/clock.ts";
+import { AppError, messageOf } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
+import type { RunProgram } from "../base/spawn.ts";
+import type { Assignment } from "../contract/transfer/assignment.ts";
+import type { TransferResultInput } from "../contract/transfer/transfer-result.ts";
+import type { WorkerConfig, WorkerCredentials } from "../contract/transfer/worker-config.ts";
+import type { WorkerHeartbeatInput } from "../contract/transfer/worker-heartbeat.ts";
+import { createTicketChecker } from "./check-ticket.ts";
+import { createDialler } from "./data-dial.ts";
+import { startDataServer } from "./data-server.ts";
+import { fault, toFault } from "./fault.ts";
+import { createHubLink } from "./hub-link.ts";
+import { createPace } from "./pace.ts";
+import { createPushedLinks } from "./pushed-links.ts";
+import { runWork } from "./run-work.ts";
+import { createStorages } from "./storages.ts";
+import type { TaskContext, TaskOutcome } from "./task-context.ts";
+
+export interface WorkerDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly pid: number;
+  readonly bootId: string;
+  readonly runProgram: RunProgram;
+  readonly credentials: () => WorkerCredentials;
+  /** Of the certificate in the credentials. */
+  readonly certificateSha256: () => string;
+  readonly endpoints: (port: number) => WorkerHeartbeatInput["data_plane_endpoints"];
+}
+
+interface Running {
+  readonly assignment: Assignment;
+  readonly stop: AbortController;
+  readonly done: Promise<void>;
+  bytes: number;
+  /** For the rate: what it had at the last heartbeat. */
+  beatBytes: number;
+  /** Bytes a second, once the hub has changed it. */
+  rate: number | undefined;
+}
+
+const RETRY = { baseMs: 500, maxMs: 15_000 } as const;
+const FIRST_BEAT_MS = 3000;
+/** The hub gives out what is under way here: it has not heard of it yet. */
+const TOLD_AGAIN_MS = 500;
+
+/** Works for the hub until the signal; then what is under way ends, and its journals say how far it was. */
+export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: AbortSignal): Promise<void> {
+  const { clock, log, random } = deps;
+  const hub = createHubLink(config.workerId, deps);
+  const tickets = createTicketChecker({ workerId: config.workerId, nowSeconds: hub.nowSeconds });
+  const storages = createStorages(config.storages, log);
+  const identity = () => deps.credentials().identity;
+  const dialler = createDialler({ clock, identity });
+  const sendPace = createPace(() => config.maxBytesPerSecond, clock);
+  const pushed = createPushedLinks(clock);
+  const serveDeps = { clock, tickets, storageOf: storages.of, pace: sendPace };
+  const running = new Map<string, Running>();
+  const context: TaskContext = {
+    clock,
+    log,
+    pid: deps.pid,
+    runProgram: deps.runProgram,
+    workerId: config.workerId,
+    hub,
+    dialler,
+    storageOf: storages.of,
+    awaitPushed: pushed.wait,
+    receivePace: createPace(() => config.maxBytesPerSecond, clock),
+    serveDeps,
+  };
+  let port = config.listen?.port ?? 0;
+  if (config.listen !== undefined) {
+    const server = await startDataServer(
+      { ...config.listen, allowsPlain: config.endpoints.some(({ trusted }) => trusted === true) },
+      { ...serveDeps, log, identity, takePushed: pushed.take, onSent: () => undefined, signal },
+    );
+    const address = server.address();
+    if (typeof address === "object" && address !== null) port = address.port;
+    log.info(`The data plane listens on ${config.listen.host}:${port}`);
+  }
+
+  let sequence = 0;
+  let beatMs = clock.monotonicMs();
+  const heard = Promise.withResolvers<void>();
+  const beat = async (): Promise<number> => {
+    storages.reopen();
+    const nowMs = clock.monotonicMs();
+    const seconds = Math.max(0.001, (nowMs - beatMs) / 1000);
+    beatMs = nowMs;
+    const answer = await hub.heartbeat(
+      {
+        worker_id: config.workerId,
+        status: running.size > 0 ? "TRANSFERRING" : "IDLE",
+        timestamp: new Date(clock.wallMs()).toISOString(),
+        data_plane_endpoints: config.listen === undefined ? [] : deps.endpoints(port),
+        storages: [...storages.views()],
+        certificate_sha256: deps.certificateSha256(),
+        boot_id: deps.bootId,
+        sequence: sequence++,
+        version: config.version,
+        leases: [...running.values()].map((one) => {
+          const rate = (one.bytes - one.beatBytes) / seconds;
+          one.beatBytes = one.bytes;
+          const { lease_id, attempt } = one.assignment;
+          return { lease_id, attempt, transferred_bytes: one.bytes, rate };
+        }),
+      },
+      signal,
+    );
+    tickets.keys(answer.ticket_keys);
+    for (const { lease_id: lease, reason } of answer.revoked) {
+      running.get(lease)?.stop.abort(fault("fenced", `the hub has taken the lease back: ${reason}`));
+    }
+    for (const { lease_id: lease, rate_bytes_s: rate } of answer.rates) {
+      const one = running.get(lease);
+      if (one !== undefined) one.rate = rate;
+    }
+    heard.resolve();
+    return answer.heartbeat_seconds * 1000;
+  };
+
+  const beatOn = async () => {
+    let waitMs = FIRST_BEAT_MS;
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        waitMs = await beat();
+        if (failures > 0) log.info("The hub answers again");
+        failures = 0;
+      } catch (thrown) {
+        if (signal.aborted) return;
+        if (failures++ === 0) log.warn(`The hub does not take the heartbeat: ${messageOf(thrown)}. Attempts go on`);
+      }
+      await clock.delay(failures === 0 ? waitMs : Math.min(waitMs, FIRST_BEAT_MS), signal).catch(() => undefined);
+    }
+  };
+
+  const tell = async (result: TransferResultInput) => {
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      try {
+        await hub.result(result, signal);
+        return;
+      } catch (thrown) {
+        if (signal.aborted) return;
+        if (!(thrown instanceof AppError) || thrown.code !== "unavailable") {
+          log.error(`The hub does not take a result of ${result.request_id}: ${messageOf(thrown)}`);
+          return;
+        }
+      }
+      await clock.delay(fullJitterMs(attempt, RETRY, random), signal).catch(() => undefined);
+    }
+  };
+
+  const work = async (one: Running) => {
+    const { assignment } = one;
+    const outcome: TaskOutcome = { items: [], failures: [], bytesSent: 0, isDialFailed: false, message: "" };
+    let error: ReturnType<typeof toFault> | undefined;
+    const stop = AbortSignal.any([signal, one.stop.signal]);
+    const onBytes = (bytes: number) => {
+      one.bytes += bytes;
+    };
+    try {
+      await runWork(assignment, outcome, { context, signal: stop, onBytes, rate: () => one.rate });
+    } catch (thrown) {
+      error = toFault(one.stop.signal.aborted ? one.stop.signal.reason : thrown);
+    }
+    if (signal.aborted) return;
+    if (error !== undefined) {
+      log.warn(
+        `${assignment.work.kind} of ${assignment.request_id} (attempt ${assignment.attempt}): ${messageOf(error)}`,
+      );
+      failRest(assignment, outcome, error);
+    }
+    if (error?.code === "fenced" && one.stop.signal.aborted) return;
+    // A walk has done its work where it could; what it left out it tells.
+    const mayLeaveOut = assignment.work.kind === "list";
+    await tell({
+      request_id: assignment.request_id,
+      worker_id: config.workerId,
+      success: error === undefined && (mayLeaveOut || outcome.failures.length === 0),
+      message: (error === undefined ? outcome.message : messageOf(error)).slice(0, 4000),
+      completed_at: new Date(clock.wallMs()).toISOString(),
+      lease_id: assignment.lease_id,
+      attempt: assignment.attempt,
+      items: outcome.items,
+      failures: outcome.failures,
+      bytes_sent: outcome.bytesSent,
+      dial_failed: outcome.isDialFailed,
+    });
+  };
+
+  const begin = (assignment: Assignment) => {
+    const stop = new AbortController();
+    const done = Promise.withResolvers<void>();
+    const one: Running = { assignment, stop, done: done.promise, bytes: 0, beatBytes: 0, rate: undefined };
+    running.set(assignment.lease_id, one);
+    void work(one)
+      .catch((thrown: unknown) => log.error(`A lease ended in a fault of ours: ${messageOf(thrown)}`))
+      .finally(() => {
+        running.delete(assignment.lease_id);
+        done.resolve();
+        freed?.resolve();
+      });
+  };
+
+  let freed: PromiseWithResolvers<void> | undefined;
+  const takeOn = async () => {
+    await Promise.race([
+      heard.promise,
+      new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true })),
+    ]);
+    let failures = 0;
+    while (!signal.aborted) {
+      if (running.size >= config.maxStreams) {
+        freed = Promise.withResolvers();
+        await Promise.race([freed.promise, clock.delay(1000, signal).catch(() => undefined)]);
+        continue;
+      }
+      try {
+        const assignment = await hub.assignment(config.maxStreams - running.size, signal);
+        failures = 0;
+        if (assignment !== undefined && !running.has(assignment.lease_id)) begin(assignment);
+        else if (assignment !== undefined) await clock.delay(TOLD_AGAIN_MS, signal);
+      } catch (thrown) {
+        if (signal.aborted) break;
+        if (failures++ === 0) log.debug(`The hub gives no work: ${messageOf(thrown)}`);
+        await clock.delay(200 + fullJitterMs(failures, RETRY, random), signal).catch(() => undefined);
+      }
+    }
+  };
+
+  try {
+    await Promise.all([beatOn(), takeOn()]);
+    await Promise.all([...running.values()].map(({ done }) => done));
+  } finally {
+    dialler.close();
+    storages.close();
+  }
+}
+
+/** What is neither done nor told is told with the lease's own failure: it is not the fault of any one file. */
+function failRest({ work }: Assignment, outcome: TaskOutcome, { code, message }: ReturnType<typeof toFault>): void {
+  const told = new Set([...outcome.items, ...outcome.failures].map(({ path }) => path));
+  const paths =
+    work.kind === "copy" ? work.items.map(({ entry }) => entry.path) : work.kind === "finish" ? [work.entry.path] : [];
+  for (const path of paths) {
+    if (!told.has(path)) outcome.failures.push({ path, code, message: message.slice(0, 1000) });
+  }
+}

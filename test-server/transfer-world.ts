@@ -1,0 +1,158 @@
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { connect, createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { AppError } from "../src/base/errors.ts";
+import { sendSignal } from "../src/base/send-signal.ts";
+import { enrolmentCreatedSchema } from "../src/contract/fleet/token.ts";
+import { type SyncProgress, syncProgressSchema } from "../src/contract/transfer/sync-progress.ts";
+import { WORKER_COMMAND } from "../src/contract/transfer/worker-config.ts";
+import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
+import { type HubProcess, startHubProcess } from "./hub-process.ts";
+import { runSluice } from "./sluice-command.ts";
+
+/** A real hub and two real boxes, each with a storage and a transfer worker; what passes between them is metered. */
+export interface TransferWorld extends AsyncDisposable {
+  hub(): HubProcess;
+  /** SIGKILL, and another one in its place with the same store and port. */
+  killHub(): Promise<void>;
+  /** SIGKILL; its agent begins another. */
+  killWorker(box: "from" | "to"): Promise<void>;
+  /** Absolute: the storages' roots. */
+  readonly from: string;
+  readonly to: string;
+  /** Between the two data planes, so far. */
+  movedBytes(): number;
+  submit(request: Readonly<Record<string, unknown>>): Promise<string>;
+  progress(id: string): Promise<SyncProgress>;
+  until<Value>(predicate: () => Value | Promise<Value>, what: string): Promise<NonNullable<Value>>;
+}
+
+const WAIT_MS = 60_000;
+
+export async function createTransferWorld(
+  options: { readonly agentArguments?: readonly string[] } = {},
+): Promise<TransferWorld> {
+  await using stack = new AsyncDisposableStack();
+  const directory = await mkdtemp(join(tmpdir(), "sluice-transfer-"));
+  stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
+  const dataDir = join(directory, "hub");
+  let hub = await startHubProcess({ dataDir });
+  stack.defer(() => hub[Symbol.asyncDispose]());
+  const ports = { from: await freePort(), to: await freePort() };
+  const meters = { from: stack.use(await startMeter(ports.from)), to: stack.use(await startMeter(ports.to)) };
+  const boxes = { from: undefined as AgentWorld | undefined, to: undefined as AgentWorld | undefined };
+  for (const name of ["from", "to"] as const) {
+    mkdirSync(join(directory, name));
+    const box = stack.use(
+      await createAgentWorld({
+        agentArguments: [
+          ...["--transfer-storages", `${join(directory, name)}:rw`, "--transfer-listen", `127.0.0.1:${ports[name]}`],
+          ...["--transfer-endpoints", `127.0.0.1:${meters[name].port}`],
+          ...(options.agentArguments ?? []),
+        ],
+        goesToHub: true,
+        server: { rtmpPort: undefined },
+      }),
+    );
+    const { token = "" } = enrolmentCreatedSchema.parse(await hub.call("POST", "/v1/enrolments", {}));
+    const enrolled = await runSluice(box, ["enrol", token]);
+    if (enrolled.code !== 0) throw new AppError("internal", `the box did not enrol: ${enrolled.text}`);
+    await box.startAgent();
+    boxes[name] = box;
+  }
+  const until: TransferWorld["until"] = (predicate, what) => {
+    if (boxes.to === undefined) throw new AppError("internal", "there is no box");
+    return boxes.to.until(predicate, what, WAIT_MS);
+  };
+  const workerOf = (name: "from" | "to") => workerPid(join(directory, name));
+  await until(
+    async () => JSON.stringify(await hub.call("GET", "/workers")).split('"certificate_sha256"').length === 3,
+    "both workers at the hub",
+  );
+  const life = stack.move();
+  return {
+    hub: () => hub,
+    killHub: async () => {
+      const { port, adminToken } = hub;
+      await hub.kill();
+      hub = await startHubProcess({ dataDir, port, adminToken });
+    },
+    killWorker: async (name) => {
+      const pid = workerOf(name);
+      if (pid === undefined) throw new AppError("internal", `there is no worker of ${name}`);
+      sendSignal(pid, "SIGKILL");
+      await until(() => workerOf(name) !== undefined && workerOf(name) !== pid, `another worker of ${name}`);
+    },
+    from: join(directory, "from"),
+    to: join(directory, "to"),
+    movedBytes: () => meters.from.bytes() + meters.to.bytes(),
+    submit: async (request) => {
+      const answer = await hub.call("POST", "/sync", request);
+      return typeof answer === "object" && answer !== null && "request_id" in answer ? String(answer.request_id) : "";
+    },
+    progress: async (id) => syncProgressSchema.parse(await hub.call("GET", `/sync/${id}`)),
+    until,
+    [Symbol.asyncDispose]: () => life.disposeAsync(),
+  };
+}
+
+/** The storage is in its arguments. */
+function workerPid(storage: string): number | undefined {
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      const words = readFileSync(`/proc/${name}/cmdline`, "utf8");
+      if (words.includes(`\0${WORKER_COMMAND}\0`) && words.includes(`"${storage}"`)) return Number(name);
+    } catch {
+      // Gone meanwhile.
+    }
+  }
+  return undefined;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const address = server.address();
+  await new Promise<void>((done) => server.close(() => done()));
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+/** A relay that counts what passes, whoever dialled. */
+async function startMeter(target: number) {
+  let bytes = 0;
+  const sockets = new Set<Socket>();
+  const server = createServer((client) => {
+    const peer = connect({ host: "127.0.0.1", port: target });
+    for (const [one, other] of [
+      [client, peer],
+      [peer, client],
+    ] as const) {
+      sockets.add(one);
+      one.on("error", () => undefined);
+      one.once("close", () => {
+        sockets.delete(one);
+        other.destroy();
+      });
+      one.pipe(other);
+    }
+    for (const side of [peer, client]) {
+      side.on("data", (chunk: Buffer) => {
+        bytes += chunk.length;
+      });
+    }
+  });
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const address = server.address();
+  return {
+    port: typeof address === "object" && address !== null ? address.port : 0,
+    bytes: () => bytes,
+    [Symbol.asyncDispose]: () =>
+      new Promise<void>((done) => {
+        server.close(() => done());
+        for (const socket of sockets) socket.destroy();
+      }),
+  };
+}

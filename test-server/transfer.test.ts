@@ -1,0 +1,57 @@
+import { randomBytes } from "node:crypto";
+import { linkSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { digestTree } from "../src/worker/digest-tree.fake.ts";
+import { createTransferWorld } from "./transfer-world.ts";
+
+const MIB = 1024 * 1024;
+/** What a kill may cost one connection, and how many there are. */
+const STREAMS = 2;
+const KILL_BYTES = STREAMS * 8 * MIB;
+const isLong = process.env["SLUICE_TEST_LONG"] === "1";
+const BIG_BYTES = (isLong ? 200 : 24) * MIB + 5;
+/** Part of the bytes at which each is killed. What a dead receiver held is given out again after 10 s: only the long form waits for that. */
+const KILLED_AT = isLong ? { from: 0.25, to: 0.5, hub: 0.75 } : { from: 0.25, to: undefined, hub: 0.25 };
+
+it("a tree arrives identical though workers and the hub are killed on the way", { timeout: 300_000 }, async () => {
+  await using world = await createTransferWorld({ agentArguments: ["--transfer-max-streams", String(STREAMS)] });
+  const tree = join(world.from, "day 1");
+  mkdirSync(join(tree, "sub/empty"), { recursive: true });
+  writeFileSync(join(tree, "big"), randomBytes(BIG_BYTES));
+  writeFileSync(Buffer.concat([Buffer.from(`${tree}/odd `), Buffer.from([0xff, 0x0a])]), "odd");
+  for (let index = 0; index < 300; index++) writeFileSync(join(tree, `sub/f${index}`), randomBytes(index));
+  linkSync(join(tree, "sub/f9"), join(tree, "twin"));
+  symlinkSync("sub/f9", join(tree, "link"));
+
+  const id = await world.submit({
+    source_path: tree,
+    destination_path: join(world.to, "copy"),
+    chunk_size_mb: 8,
+    bandwidth_mbps: 80,
+  });
+  const past = (part: number) =>
+    world.until(
+      async () => {
+        // The hub may be the first to be killed.
+        const progress = await world.progress(id).catch(() => undefined);
+        return (progress?.transferred_bytes ?? 0) >= BIG_BYTES * part;
+      },
+      `${part * 100} %`,
+    );
+  await Promise.all([
+    past(KILLED_AT.from).then(() => world.killWorker("from")),
+    KILLED_AT.to === undefined ? undefined : past(KILLED_AT.to).then(() => world.killWorker("to")),
+    past(KILLED_AT.hub).then(() => world.killHub()),
+  ]);
+  const end = await world.until(async () => {
+    const progress = await world.progress(id).catch(() => undefined);
+    return progress?.state === "COMPLETED" || progress?.state === "FAILED" ? progress : undefined;
+  }, "its end");
+  expect(end).toMatchObject({ state: "COMPLETED", failures: [] });
+  expect(digestTree(join(world.to, "copy"))).toEqual(digestTree(tree));
+  // Marks of workers may be there; of the request nothing is.
+  expect(readdirSync(join(world.to, ".sluice-transfer")).filter((name) => !name.startsWith("m-"))).toEqual([]);
+  expect(world.movedBytes()).toBeGreaterThan(BIG_BYTES);
+  expect(world.movedBytes()).toBeLessThan(BIG_BYTES + 2 * KILL_BYTES + 2 * MIB);
+});
