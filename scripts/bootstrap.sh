@@ -87,6 +87,8 @@ debian_purpose() {
     ffmpeg) echo "runs the streams" ;;
     procps) echo "ps, for looking at processes in tests" ;;
     supervisor) echo "a process supervisor to measure beside ours" ;;
+    openssh-server | openssh-client) echo "ssh, to measure remote sessions beside it" ;;
+    python3) echo "stands in for a slow link in measurements" ;;
     nginx-light | libnginx-mod-rtmp) echo "an RTMP server that tests break on purpose" ;;
     iproute2 | nftables) echo "networks of their own that tests cut" ;;
     systemd-container) echo "boots a throw-away machine with a real systemd, for tests that root runs" ;;
@@ -110,6 +112,8 @@ debian_has() {
     nftables) [ -x /usr/sbin/nft ] && return 0 ;;
     systemd-container) command -v systemd-nspawn >/dev/null && return 0 ;;
     procps) command -v ps >/dev/null && return 0 ;;
+    openssh-server) [ -x /usr/sbin/sshd ] && return 0 ;;
+    openssh-client) command -v ssh >/dev/null && return 0 ;;
     supervisor) command -v supervisord >/dev/null && return 0 ;;
     docker.io) [ -x /usr/sbin/dockerd ] || command -v dockerd >/dev/null && return 0 ;;
     runc) [ -x /usr/sbin/runc ] && return 0 ;;

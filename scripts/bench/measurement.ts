@@ -4,7 +4,7 @@ import type { Peer } from "./peers/peer.ts";
 /** One line of the table. */
 export interface Row {
   readonly what: string;
-  readonly unit: "ms" | "MB" | "%" | "/s" | "";
+  readonly unit: "ms" | "MB" | "%" | "/s" | "MB/s" | "s/GiB" | "×" | "";
   /** One value for a figure that has no distribution. */
   readonly samples: readonly number[];
   readonly bar?: Bar;
@@ -13,8 +13,10 @@ export interface Row {
 
 export interface Bar {
   /** What is compared with `limit`. */
-  readonly of: "p50" | "p99" | "max";
+  readonly of: "p50" | "p95" | "p99" | "max";
   readonly limit: number;
+  /** The figure must not be below it; else it must not be above. */
+  readonly isFloor?: boolean;
 }
 
 /** The peer's figure of the same kind; the ratio is of medians. */

@@ -14,11 +14,13 @@ export function renderTable(rows: readonly Row[]): string {
 
 /** Whether the row clears its bar; `undefined` without one. */
 export function isMet({ samples, bar }: Row): boolean | undefined {
-  return bar === undefined ? undefined : summarize(samples)[bar.of] <= bar.limit;
+  if (bar === undefined) return undefined;
+  const value = summarize(samples)[bar.of];
+  return bar.isFloor === true ? value >= bar.limit : value <= bar.limit;
 }
 
 function toCells(row: Row): string[] {
-  const { what, samples, unit, bar, peers = [] } = row;
+  const { what, samples, unit, peers = [] } = row;
   const { n, p50, p99, max } = summarize(samples);
   const met = isMet(row);
   return [
@@ -27,10 +29,16 @@ function toCells(row: Row): string[] {
     n > 1 ? withUnit(p99, unit) : "",
     n > 1 ? withUnit(max, unit) : "",
     String(n),
-    bar === undefined ? "" : `${bar.of === "max" && n === 1 ? "" : `${bar.of} `}≤ ${bar.limit} ${unit}`.trim(),
+    barText(row),
     met === undefined ? "" : met ? "ok" : "MISSED",
     peers.map((peer) => peerText(row, peer)).join("; "),
   ];
+}
+
+function barText({ bar, samples, unit }: Row): string {
+  if (bar === undefined) return "";
+  const of = bar.of === "max" && samples.length === 1 ? "" : `${bar.of} `;
+  return `${of}${bar.isFloor === true ? "≥" : "≤"} ${bar.limit} ${unit}`.trim();
 }
 
 function peerText(

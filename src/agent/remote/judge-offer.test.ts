@@ -239,6 +239,23 @@ describe("targets", () => {
 });
 
 describe("rsync", () => {
+  test("another user of the box runs it where that user is allowed, and paths begin at that user's home", async () => {
+    const operation = { kind: "rsync", argv: ["rsync", "--server", "--sender", "-re.", ".", "sub"], user: "bob" };
+    const users = { rsync: ["$/data:ro"], users: ["bob"] };
+    const box = {
+      disk: { ...systemProgramDisk, isProgram: (path: string) => path === "/usr/bin/rsync" },
+      userOf: async (name: string) => ({
+        ...{ name, uid: 5, gid: 5, home: join(root, "data"), shell: "/bin/sh", isOther: true },
+      }),
+    };
+    expect(await judge(operation, users, "ann", box)).toMatchObject({
+      asked: { user: "bob" },
+      user: { name: "bob", isOther: true },
+      launch: { args: ["--server", "--sender", "-re.", ".", join(root, "data/sub")] },
+    });
+    expect(await judge(operation, { ...users, users: [] }, "ann", box)).toBe("refused policy.remote.users");
+    expect(await judge(operation, users, "ann", { ...box, isRoot: false })).toBe("unsupported user");
+  });
   const policy = { rsync: ["$/data:ro", "$/inbox:rw"] };
   const rsync = (...rest: string[]) => ({ kind: "rsync", argv: ["rsync", "--server", ...rest] });
   const withRsync = { disk: { ...systemProgramDisk, isProgram: (path: string) => path === "/usr/bin/rsync" } };

@@ -52,7 +52,7 @@ async function judgeOperation(operation: RemoteOperation, policy: RemotePolicy, 
     case "session":
       return judgeSession(operation, policy);
     case "rsync":
-      return judgeRsync(operation.argv, policy.rsync, box);
+      return judgeRsync(operation, { rules: policy.rsync, user: await judgeUser(operation.user, policy, box) }, box);
   }
 }
 

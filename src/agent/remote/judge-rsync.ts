@@ -1,6 +1,7 @@
 import { join, resolve } from "node:path/posix";
 import { AppError } from "../../base/errors.ts";
-import type { CommandGrant } from "../../contract/remote/remote-grant.ts";
+import type { RemoteOperation } from "../../contract/remote/operation.ts";
+import type { BoxUser, CommandGrant } from "../../contract/remote/remote-grant.ts";
 import { parseRsyncRoot, type RsyncRoot } from "../../contract/remote/remote-policy.ts";
 import { isInsideRoots } from "../workload/stream/file-root.ts";
 import type { BoxFacts } from "./box-facts.ts";
@@ -35,8 +36,12 @@ const LONG: Readonly<Record<string, "none" | "value" | "file">> = Object.fromEnt
 const SHORT = /^-[ACDEHIJNORSUWXbcdglmnopqrtuvxyz]*(?:e\d*\.\w*)?$/;
 const SHORT_WITH_NUMBER = /^-[@B]-?\d+$/;
 
-/** Throws `refused` with the argument that is not allowed. */
-export function judgeRsync(argv: readonly string[], rules: readonly string[], box: BoxFacts): CommandGrant {
+/** Throws `refused` with the argument that is not allowed. `user`: who is to run it, and was judged. */
+export function judgeRsync(
+  { argv, user: name }: Pick<Extract<RemoteOperation, { kind: "rsync" }>, "argv" | "user">,
+  { rules, user }: { readonly rules: readonly string[]; readonly user: BoxUser },
+  { disk }: Pick<BoxFacts, "disk">,
+): CommandGrant {
   const roots = rules.flatMap((rule) => parseRsyncRoot(rule) ?? []);
   if (roots.length === 0) throw new AppError("refused", "policy.remote.rsync: given rsync; allowed: none");
   const [program, server, ...rest] = argv;
@@ -49,19 +54,19 @@ export function judgeRsync(argv: readonly string[], rules: readonly string[], bo
   const paths = rest.slice(dot + 1);
   const isSender = options[0] === "--sender";
   const removes = options.some((option) => /^--remove-(?:source|sent)-files$/.test(option));
-  const judge = createPathJudge(roots, box);
+  const judge = createPathJudge(roots, { disk, home: user.home });
   const judged = options.slice(isSender ? 1 : 0).map((option) => judgeOption(option, judge, !isSender));
   if (paths.length === 0) throw notAllowed("no path", "at least one");
   const args = ["--server", ...(isSender ? ["--sender"] : []), ...judged, "."];
   args.push(...paths.map((path) => judge(path, !isSender || removes)));
 
-  const file = lookUpProgram("rsync", "/", box.disk);
+  const file = lookUpProgram("rsync", "/", disk);
   if (file === undefined) throw new AppError("unsupported", "rsync is not installed on this box");
   return {
     kind: "command",
-    asked: { argv: [...argv], pty: false },
+    asked: { argv: [...argv], ...(name === undefined ? {} : { user: name }), pty: false },
     launch: { file, argv0: "rsync", args },
-    user: box.self,
+    user,
     cwd: "/",
     environment: [],
     detach: false,
@@ -90,10 +95,13 @@ function judgeOption(option: string, judge: JudgePath, isReceiver: boolean): str
 }
 
 /** Absolute paths whose place, after all links, lies in a root: for writing in one that may be written. */
-function createPathJudge(roots: readonly RsyncRoot[], { disk, self }: BoxFacts): JudgePath {
+function createPathJudge(
+  roots: readonly RsyncRoot[],
+  { disk, home }: Pick<BoxFacts, "disk"> & { readonly home: string },
+): JudgePath {
   return (path, isWritten) => {
     const usable = roots.filter(({ mayWrite }) => mayWrite || !isWritten).map((root) => root.path);
-    const whole = path.startsWith("/") ? path : join(self.home, path);
+    const whole = path.startsWith("/") ? path : join(home, path);
     const isPlain = path !== "" && !path.split("/").includes("..") && !path.includes("\0");
     if (isPlain && isInsideRoots(resolve("/", whole), usable, disk)) return whole;
     const allowed = usable.length === 0 ? "none" : `${usable.join(", ")} and what lies below, without ..`;

@@ -44,11 +44,12 @@ async function runRsh(words: readonly string[], flags: SealFlags, context: Comma
   try {
     const signal = AbortSignal.any([context.signal, stop.signal]);
     const { id } = await findBox(reach.hub, call.box, signal);
-    const create = { operation: { kind: "rsync" as const, argv: [...call.argv] } };
-    const wish = { box: id, create, lane: "bulk", ...sealed } as const;
+    const { argv, user } = call;
+    const operation = { kind: "rsync" as const, argv: [...argv], ...(user === undefined ? {} : { user }) };
+    const wish = { box: id, create: { operation }, lane: "bulk", ...sealed } as const;
     const link = await reach.open(wish, createVoice(context, false), signal);
     running = runExec(
-      { kind: "exec", argv: call.argv, env: {}, cwd: undefined, user: undefined, pty: undefined, stdin: true },
+      { kind: "exec", argv, env: {}, cwd: undefined, user, pty: undefined, stdin: true },
       { stdin: console.stdin, stdout: console.stdout, stderr: console.stderr, terminal: undefined },
       { link, clock },
     );

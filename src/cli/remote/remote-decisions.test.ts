@@ -111,12 +111,13 @@ test("peers have flows; the one that was quiet for longest makes room, and no nu
   expect(flows.size).toBe(1);
 });
 
-test("rsync's call is taken apart; users and shells are refused in words", () => {
+test("rsync's call is taken apart; shells are refused in words", () => {
   const argv = ["rsync", "--server", "-vlogDtpre.iLsfxCIvu", ".", "/srv"];
-  expect(parseRshCall(["north-1", ...argv])).toEqual({ box: "north-1", argv });
-  expect(() => parseRshCall(["-l", "root", "north-1", ...argv])).toThrow(
-    "root@: rsync on a box runs as its agent's own user",
-  );
+  expect(parseRshCall(["north-1", ...argv])).toEqual({ box: "north-1", argv, user: undefined });
+  for (const user of [["-l", "bob"], ["-lbob"]]) {
+    expect(parseRshCall([...user, "--", "north-1", ...argv])).toEqual({ box: "north-1", argv, user: "bob" });
+  }
+  expect(() => parseRshCall(["-l"])).toThrow("-l: name a user");
   expect(() => parseRshCall(["north-1"])).toThrow("sluice exec north-1");
   expect(() => parseRshCall([])).toThrow("name a box");
 });

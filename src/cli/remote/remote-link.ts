@@ -50,6 +50,8 @@ const SILENT_MS = 2000;
 /** A box that refuses tells the hub, and the router need not know of it. */
 const ASK_HUB_MS = 1000;
 const CLOSE_MS = 3000;
+/** A box that comes sooner is not worth a line. */
+const WAIT_UNTOLD_MS = 1000;
 
 /**
  * Opens a session and resolves when the box is there. Rejects with `RemoteFailure`. Afterwards it comes back by itself as often as it
@@ -221,8 +223,18 @@ async function join(
   const watched = watchForEnd({ id, hub, clock }, both).then((ended) => {
     if (ended !== undefined) stop.abort(ended);
   });
+  let waiting: string | undefined;
+  let isTold = false;
+  const late = clock.timer(WAIT_UNTOLD_MS, () => {
+    isTold = true;
+    if (waiting !== undefined) hint(waiting);
+  });
+  const onWaiting = (text: string) => {
+    waiting = text;
+    if (isTold) hint(text);
+  };
   try {
-    return await proveToBox(await dialler.join({ router, ticket, lane }, { onWaiting: hint }, both), task, { clock });
+    return await proveToBox(await dialler.join({ router, ticket, lane }, { onWaiting }, both), task, { clock });
   } catch (thrown) {
     if (both.aborted) throw both.reason;
     // The router only says that it was told to end it; the hub knows why.
@@ -230,6 +242,7 @@ async function join(
     if (view?.state === "ended") throw new AppError("refused", view.reason, { cause: thrown });
     throw thrown;
   } finally {
+    late.clear();
     stop.abort();
     await watched;
   }

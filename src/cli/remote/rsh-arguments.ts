@@ -3,17 +3,19 @@ import { AppError } from "../../base/errors.ts";
 export interface RshCall {
   readonly box: string;
   readonly argv: readonly string[];
+  /** On the box; absent: its agent's own. */
+  readonly user: string | undefined;
 }
 
 /** As rsync calls its remote shell: `[-l USER] HOST PROGRAM ARGUMENT…`. Throws `invalid`. Pure. */
 export function parseRshCall(words: readonly string[]): RshCall {
   let rest = words;
-  if (rest[0] === "-l" || rest[0]?.startsWith("-l") === true) {
-    const user = rest[0] === "-l" ? rest[1] : rest[0].slice(2);
-    throw new AppError(
-      "invalid",
-      `${user}@: rsync on a box runs as its agent's own user; leave out USER@, and name the box alone`,
-    );
+  let user: string | undefined;
+  if (rest[0]?.startsWith("-l") === true) {
+    const isApart = rest[0] === "-l";
+    user = isApart ? rest[1] : rest[0].slice(2);
+    rest = rest.slice(isApart ? 2 : 1);
+    if (user === undefined || user === "") throw new AppError("invalid", "-l: name a user of the box: [-l USER] BOX");
   }
   if (rest[0] === "--") rest = rest.slice(1);
   const [box, ...argv] = rest;
@@ -23,5 +25,5 @@ export function parseRshCall(words: readonly string[]): RshCall {
   if (argv.length === 0) {
     throw new AppError("invalid", `rsh serves rsync alone; for a shell: sluice exec ${box}`);
   }
-  return { box, argv };
+  return { box, argv, user };
 }

@@ -8,6 +8,8 @@ import { formatPlace } from "./forward-spec.ts";
 export interface UdpCounts {
   toBox: number;
   fromBox: number;
+  /** Had no room on their way to the box, or no link. */
+  droppedToBox: number;
   /** Had no room on their way from the box. */
   droppedFromBox: number;
   /** Came while there was no session. */
@@ -28,7 +30,7 @@ export interface UdpForwardDeps {
 }
 
 export function createUdpCounts(): UdpCounts {
-  return { toBox: 0, fromBox: 0, droppedFromBox: 0, droppedHere: 0, unclaimed: 0 };
+  return { toBox: 0, fromBox: 0, droppedToBox: 0, droppedFromBox: 0, droppedHere: 0, unclaimed: 0 };
 }
 
 /** Joins a local socket with one association on the box; a flow for each peer. Another association takes the place of one that is lost. */
@@ -79,16 +81,16 @@ export function joinUdp(
       if (!isOpening) void connect();
       return;
     }
-    counts.toBox += 1;
-    channel.sendDatagram(flows.flowOf(peer, clock.monotonicMs()), bytes);
+    if (channel.sendDatagram(flows.flowOf(peer, clock.monotonicMs()), bytes)) counts.toBox += 1;
+    else counts.droppedToBox += 1;
   });
   void connect();
 }
 
 /** One line; undefined when no datagram went either way. */
 export function describeCounts(counts: UdpCounts): string | undefined {
-  const { toBox, fromBox, droppedFromBox, droppedHere, unclaimed } = counts;
-  if (toBox + fromBox + droppedFromBox + droppedHere === 0) return undefined;
-  const drops = `dropped: ${droppedFromBox} for want of room, ${droppedHere} without a session, ${unclaimed} to nobody`;
+  const { toBox, fromBox, droppedToBox, droppedFromBox, droppedHere, unclaimed } = counts;
+  if (toBox + fromBox + droppedToBox + droppedFromBox + droppedHere === 0) return undefined;
+  const drops = `dropped: ${droppedToBox} to the box and ${droppedFromBox} from it for want of room, ${droppedHere} without a session, ${unclaimed} to nobody`;
   return `datagrams: ${toBox} to the box, ${fromBox} from it; ${drops}`;
 }

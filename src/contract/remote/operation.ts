@@ -79,6 +79,8 @@ export const remoteOperationSchema = z.discriminatedUnion("kind", [
     /** What the user's own rsync asks for: `rsync --server …`. */
     kind: z.literal("rsync"),
     argv,
+    /** Absent: the agent's own user. */
+    user: userName.optional(),
   }),
 ]);
 export type RemoteOperation = z.output<typeof remoteOperationSchema>;
@@ -97,7 +99,7 @@ export function describeOperation(operation: RemoteOperation): string {
     case "session":
       return `session ${operation.session}, ${operation.ports.map(({ port, protocol }) => `${port}/${protocol}`).join(", ")}`;
     case "rsync":
-      return operation.argv.map(quote).join(" ");
+      return `${operation.argv.map(quote).join(" ")}${operation.user === undefined ? "" : ` as ${operation.user}`}`;
   }
 }
 

@@ -1,0 +1,84 @@
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import { AppError } from "../../../src/base/errors.ts";
+import type { Lab } from "../lab.ts";
+
+/** Where a process runs: `undefined` is this machine's own network. */
+export interface Site {
+  readonly namespace: string | undefined;
+  readonly address: string;
+}
+
+/** Two machines, as far as the network is concerned. */
+export interface SitePair extends AsyncDisposable {
+  /** Hub, router and operator. */
+  readonly near: Site;
+  readonly box: Site;
+}
+
+export interface LinkWish {
+  readonly roundTripMs: number;
+  /** Each way; 0: as fast as this machine can. */
+  readonly bitsPerSecond: number;
+  /** What waits for the rate before it is lost. */
+  readonly queueBytes: number;
+  readonly mtuBytes: number;
+}
+
+const EMULATOR = resolve(import.meta.dirname, "emulate-link.py");
+const ADDRESSES = { near: "192.0.2.1", box: "192.0.2.2" } as const;
+/** As much of a connection as may be under way: what is measured are the ends, not this kernel's first guess. */
+const SOCKET_BYTES = "4096 131072 67108864";
+
+export const LOOPBACK: Site = { namespace: undefined, address: "127.0.0.1" };
+
+/** The words before a program's own that make it run there. */
+export function wordsInside({ namespace }: Site): readonly string[] {
+  return namespace === undefined ? [] : ["ip", "netns", "exec", namespace];
+}
+
+/** Why there can be no such link on this machine; undefined where there can. */
+export function siteLinkProblem(): string | undefined {
+  if (process.getuid?.() !== 0) return "links with a delay or a rate need root";
+  return existsSync("/dev/net/tun") ? undefined : "links with a delay or a rate need /dev/net/tun";
+}
+
+/** Rejects with `unavailable` where the kernel has no namespaces or no tun devices to give. */
+export async function linkSites(name: string, wish: LinkWish, lab: Lab): Promise<SitePair> {
+  await using stack = new AsyncDisposableStack();
+  const site = async (end: keyof typeof ADDRESSES): Promise<Site> => {
+    const namespace = `sluice-bench-${process.pid}-${name}-${end}`;
+    await lab.run("ip", ["netns", "add", namespace]);
+    // After an interruption the lab starts nothing any more.
+    stack.defer(() => deleteNamespace(namespace));
+    await lab.run("ip", ["-n", namespace, "link", "set", "lo", "up"]);
+    const settings = [`net.ipv4.tcp_rmem=${SOCKET_BYTES}`, `net.ipv4.tcp_wmem=${SOCKET_BYTES}`];
+    await lab.run("ip", ["netns", "exec", namespace, "sysctl", "-qw", ...settings]);
+    return { namespace, address: ADDRESSES[end] };
+  };
+  const [near, box] = [await site("near"), await site("box")];
+  const child = spawn(
+    "python3",
+    [
+      EMULATOR,
+      ...[near.namespace ?? "", `${near.address}/24`, box.namespace ?? "", `${box.address}/24`],
+      ...[wish.roundTripMs / 2, wish.bitsPerSecond, wish.queueBytes, wish.mtuBytes].map(String),
+    ],
+    { stdio: ["pipe", "pipe", "inherit"] },
+  );
+  const exited = once(child, "exit");
+  stack.defer(async () => {
+    child.kill("SIGKILL");
+    await exited;
+  });
+  const said = await Promise.race([once(child.stdout, "data"), exited]);
+  if (!String(said[0]).startsWith("ready")) throw new AppError("unavailable", "the emulated link did not begin");
+  const life = stack.move();
+  return { near, box, [Symbol.asyncDispose]: () => life.disposeAsync() };
+}
+
+function deleteNamespace(namespace: string): void {
+  execFileSync("ip", ["netns", "del", namespace], { stdio: "ignore" });
+}
