@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { type RawData, type WebSocket, WebSocketServer } from "ws";
+import { type WebSocket, WebSocketServer } from "ws";
 import type { z } from "zod";
 import { AppError, messageOf } from "../../../base/errors.ts";
 import { ERROR_POLICY, toAppError } from "../../../contract/error-code.ts";
@@ -117,8 +117,11 @@ interface Asked {
   readonly early: readonly SocketMessage[];
 }
 
+/** As the socket hands it over. */
+type RawMessage = Buffer | ArrayBuffer | Buffer[];
+
 interface SocketMessage {
-  readonly data: RawData;
+  readonly data: RawMessage;
   readonly isBinary: boolean;
 }
 
@@ -215,7 +218,7 @@ function take(
   given: { readonly terminal: Terminal; readonly viewer: TerminalViewer; readonly early: readonly SocketMessage[] },
 ): void {
   const { terminal, viewer, early } = given;
-  const onMessage = (data: RawData, isBinary: boolean) => {
+  const onMessage = (data: RawMessage, isBinary: boolean) => {
     try {
       if (isBinary) {
         socket.pause();
@@ -296,7 +299,7 @@ function keepAlive(
   return () => timer.clear();
 }
 
-function bytesOf(data: RawData): Uint8Array {
+function bytesOf(data: RawMessage): Uint8Array {
   if (Array.isArray(data)) return Buffer.concat(data);
   return data instanceof ArrayBuffer ? new Uint8Array(data) : data;
 }
