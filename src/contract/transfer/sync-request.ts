@@ -21,30 +21,45 @@ export type Preserved = (typeof PRESERVED)[number];
 const globSchema = z.string().min(1).max(1000);
 
 /** `POST /sync`. */
-export const syncRequestSchema = z.strictObject({
-  request_id: requestIdSchema
-    .optional()
-    .describe("Made when left out. The same id with the same body is the same request."),
-  source_path: absolutePathSchema.describe(
-    "Absolute, inside a storage: a file, or a directory with all that is in it.",
-  ),
-  destination_path: absolutePathSchema.describe("What the copy is called: not the directory that it is put into."),
-  source_box: boxIdSchema.optional().describe("Needed where storages of several boxes have this path."),
-  destination_box: boxIdSchema.optional(),
-  file_list: z.array(relativePathSchema).min(1).max(10_000).optional().describe("Only these, below source_path."),
-  include: z.array(globSchema).max(100).optional().describe("Only files that one of these patterns matches."),
-  exclude: z.array(globSchema).max(100).optional(),
-  chunk_size_mb: z.int().min(1).max(1024).default(64).describe("MiB that are leased at a time."),
-  verify: z.enum(VERIFY_LEVELS).default("full"),
-  priority: z.enum(PRIORITIES).default("normal"),
-  deadline: z.iso.datetime({ offset: true }).optional().describe("It fails when it is not done by then."),
-  bandwidth_mbps: z.number().positive().max(1_000_000).optional().describe("Megabits a second, all workers together."),
-  delete_extraneous: z.boolean().default(false).describe("Removes what the source does not have."),
-  preserve: z
-    .array(z.enum(PRESERVED))
-    .max(PRESERVED.length)
-    .default(["mode", "times", "hardlinks", "symlinks", "sparse"]),
-});
+export const syncRequestSchema = z
+  .strictObject({
+    request_id: requestIdSchema
+      .optional()
+      .describe("Made when left out. The same id with the same body is the same request."),
+    source_path: absolutePathSchema.describe(
+      "Absolute, inside a storage: a file, or a directory with all that is in it.",
+    ),
+    destination_path: absolutePathSchema.describe("What the copy is called: not the directory that it is put into."),
+    source_box: boxIdSchema.optional().describe("Needed where storages of several boxes have this path."),
+    destination_box: boxIdSchema.optional(),
+    file_list: z.array(relativePathSchema).min(1).max(10_000).optional().describe("Only these, below source_path."),
+    include: z.array(globSchema).max(100).optional().describe("Only files that one of these patterns matches."),
+    exclude: z.array(globSchema).max(100).optional(),
+    chunk_size_mb: z.int().min(1).max(1024).default(64).describe("MiB that are leased at a time."),
+    verify: z.enum(VERIFY_LEVELS).default("full"),
+    priority: z.enum(PRIORITIES).default("normal"),
+    deadline: z.iso.datetime({ offset: true }).optional().describe("It fails when it is not done by then."),
+    bandwidth_mbps: z
+      .number()
+      .positive()
+      .max(1_000_000)
+      .optional()
+      .describe("Megabits a second, all workers together."),
+    delete_extraneous: z.boolean().default(false).describe("Removes what the source does not have."),
+    preserve: z
+      .array(z.enum(PRESERVED))
+      .max(PRESERVED.length)
+      .default(["mode", "times", "hardlinks", "symlinks", "sparse"]),
+  })
+  // What was left out on purpose would count as not there, and be removed.
+  .refine(
+    ({ delete_extraneous, file_list, include, exclude }) =>
+      !delete_extraneous || [file_list, include, exclude].every((part) => part === undefined),
+    {
+      path: ["delete_extraneous"],
+      message: "cannot be given with file_list, include or exclude: what they leave out would be removed",
+    },
+  );
 export type SyncRequestInput = z.input<typeof syncRequestSchema>;
 export type SyncRequest = z.output<typeof syncRequestSchema>;
 
