@@ -118,6 +118,7 @@ test.skipIf(!hasBrowser).concurrent("a viewer sees everything and is offered not
     "Workloads",
     "Tunnels",
     "Sessions",
+    "Transfers",
     "Rollouts",
     "Events",
     "Alerts",

@@ -11,9 +11,12 @@ import { loadDocument } from "../src/base/atomic-file.ts";
 import { createFakeClock } from "../src/base/clock.fake.ts";
 import { systemClock } from "../src/base/clock.ts";
 import { createMemoryLog } from "../src/base/log.ts";
+import { parseRemoteKey, publicTextOf } from "../src/contract/remote/remote-key.ts";
 import { TUNNEL_ROLES, type TunnelRole } from "../src/contract/tunnel-spec.ts";
 import type { Workload } from "../src/contract/workload.ts";
 import { outcomeOf } from "../src/holder/remote-world.fake.ts";
+import { createProofHub, newKeyPair } from "../src/remote/proof-hub.fake.ts";
+import { proveToBox } from "../src/remote/proven-carrier.ts";
 import { createWindowLedger } from "../src/remote/receive-window.ts";
 import { createRemoteSession } from "../src/remote/remote-session.ts";
 import { createRouterDialler } from "../src/remote/router-dialler.ts";
@@ -164,23 +167,39 @@ describe.skipIf(problem !== undefined)(title, () => {
     );
     try {
       const argv = ["/bin/cat"];
+      const offered = {
+        session: id,
+        router: place,
+        attempt: 1,
+        operator: "ada",
+        operation: { kind: "exec" as const, argv, pty: false, detach: false },
+      };
+      const hub = createProofHub();
+      const { privateKey, key } = newKeyPair();
+      const keyPath = join(box.root, "var/lib/sluice/remote_key.pem");
+      const proof = {
+        session: id,
+        box: BOX_ID,
+        attempt: 1,
+        isSealed: false,
+        ticket: hub.ticketFor(offered, { box: BOX_ID, key }),
+        privateKey,
+        boxKey: publicTextOf(parseRemoteKey(readFileSync(keyPath, "utf8"), keyPath)),
+      };
       server.commands.send({
         id: `c-${id}`,
         name: "remote",
         deadlineMs: Date.now() + 60_000,
         args: {
-          session: id,
+          ...offered,
           ticket: ticketFor({ sid: id, side: "box" }),
-          router: place,
-          attempt: 1,
-          operator: "ada",
-          operation: { kind: "exec", argv, pty: false, detach: false },
+          proof: hub.proof(),
           limits: { idleSeconds: 600, maxSeconds: 600, resumeSeconds: 120 },
         },
       });
       const target = { router: place, ticket: ticketFor({ sid: id }), lane: "bulk" } as const;
       const carrier = await dialler.join(target, {}, AbortSignal.timeout(60_000));
-      session.carry(carrier).catch(() => undefined);
+      session.carry(await proveToBox(carrier, proof, { clock: systemClock })).catch(() => undefined);
       const channel = session.open({
         kind: "exec",
         argv,

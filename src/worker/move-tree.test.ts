@@ -174,8 +174,8 @@ describe("a tree that is moved", () => {
         failures: [],
         items: [{ path: "file", offset, sha256: sha256Of(data.subarray(offset)) }],
       });
-      // The journal says how far it was every 4 MiB.
-      expect(world.sentBytes() - before).toBeLessThan(17 * 1024 * 1024);
+      // The journal says how far it was every 4 MiB, and as much may have been on its way.
+      expect(world.sentBytes() - before).toBeLessThan(bytes - received + 8 * 1024 * 1024);
       if (form === "whole") expect(readFileSync(join(to, "file")).equals(data)).toBe(true);
     },
   );
