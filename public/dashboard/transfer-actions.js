@@ -3,7 +3,7 @@ import { pathOf } from "./api.js";
 import { confirmAction } from "./confirm.js";
 import { isOver, placeText } from "./transfer-text.js";
 
-/** Ends a transfer, or forgets one that has ended. Viewers get nothing. */
+/** Ends a transfer, has a failed one go on, or forgets one that is over. Viewers get nothing. */
 export function drawTransferActions(transfer, { api, session, attempt }, onGone) {
   const { request_id: id, state, destination_box, destination_path } = transfer;
   if (!session.may("operator") || state === "CANCELLED") return nothing;
@@ -16,12 +16,14 @@ export function drawTransferActions(transfer, { api, session, attempt }, onGone)
     });
     if (agreed) await remove(`${id}: asked to end`);
   };
+  const retry = () => attempt(`${id}: it goes on`, () => api.post(pathOf("sync", id, "retry")));
   const forget = async () => {
     if (await remove(`${id}: forgotten`)) onGone?.();
   };
   return html`<div class="actions row-actions">${
     isOver(transfer)
-      ? html`<button type="button" aria-label=${`Forget ${id}`} @click=${forget}>Forget</button>`
+      ? html`${state === "FAILED" ? html`<button type="button" aria-label=${`Retry ${id}`} @click=${retry}>Retry</button>` : nothing}
+          <button type="button" aria-label=${`Forget ${id}`} @click=${forget}>Forget</button>`
       : html`<button type="button" class="danger" aria-label=${`Cancel ${id}`} @click=${cancel}>Cancel</button>`
   }</div>`;
 }

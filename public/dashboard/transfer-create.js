@@ -70,7 +70,7 @@ export function createTransferForm({ api, redraw, onMade }) {
           ${field({ name: "destination_path", label: "Path there", required: true, placeholder: "/archive/day-1", hint: "What the copy is called" })}
         </div>
         <div class="fields">
-          ${drawSelect(problem, { name: "verify", label: "Proved by", options: VERIFY, value: "full" })}
+          ${drawSelect(problem, { name: "verify", label: "Proved by", options: VERIFY, value: "full", hint: "Before a file gets its name" })}
           ${drawSelect(problem, { name: "priority", label: "Priority", options: PRIORITIES, value: "normal" })}
           ${field({ name: "bandwidth_mbps", label: "At most (Mbit/s)", inputmode: "decimal", placeholder: "no limit" })}
         </div>

@@ -1,22 +1,21 @@
 import { AppError } from "../base/errors.ts";
 import { pathBytes } from "../contract/transfer/path-text.ts";
-import { MAX_PAGE_ENTRIES } from "../contract/transfer/plan-page.ts";
+import { MAX_PAGE_ENTRIES, type PlanPageInput } from "../contract/transfer/plan-page.ts";
 import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
 import { fault } from "./fault.ts";
 import { createGlob } from "./glob.ts";
 import { splitPath } from "./jail.ts";
-import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
+import { requireStorage, type Task, type TaskContext } from "./task-context.ts";
 import { comparePaths, walkTree } from "./walk-tree.ts";
 
 const RETRY_MS = 1000;
 /** A page may not become too large for one request, whatever the paths. */
 const PAGE_CHARACTERS = 512 * 1024;
-const MAX_TOLD = 1000;
 /** So that nothing else of this process waits long for a walk. */
 const TURN_ENTRIES = 200;
 
-/** Walks the source and tells the hub page by page. What cannot be copied is told and left out. */
-export async function listWork(task: Task<"list">, outcome: TaskOutcome, context: TaskContext): Promise<void> {
+/** Walks the source and tells the hub page by page, with what cannot be listed. */
+export async function listWork(task: Task<"list">, context: TaskContext): Promise<void> {
   const { work, signal, assignment } = task;
   if (work.preserve.includes("xattrs")) {
     throw fault("unsupported", "preserve: given xattrs; Node cannot read extended attributes; allowed: the others");
@@ -26,7 +25,7 @@ export async function listWork(task: Task<"list">, outcome: TaskOutcome, context
   let page = work.next_page;
   let entries: TransferEntry[] = [];
   let characters = 0;
-  let skipped = 0;
+  let skipped: NonNullable<PlanPageInput["skipped"]> = [];
   const send = async (isLast: boolean) => {
     const body = {
       worker_id: context.workerId,
@@ -35,6 +34,7 @@ export async function listWork(task: Task<"list">, outcome: TaskOutcome, context
       attempt: assignment.attempt,
       page,
       entries,
+      skipped,
       is_last: isLast,
     };
     if (!(await untilAnswered(() => context.hub.plan(body, signal), context, signal))) {
@@ -42,8 +42,11 @@ export async function listWork(task: Task<"list">, outcome: TaskOutcome, context
     }
     page += 1;
     entries = [];
+    skipped = [];
     characters = 0;
   };
+  const isKnown = (path: string) =>
+    resumeAfter !== undefined && comparePaths(splitPath(pathBytes(path)), resumeAfter) <= 0;
   let walked = 0;
   for (const found of walkTree({
     root: storage.root,
@@ -58,18 +61,18 @@ export async function listWork(task: Task<"list">, outcome: TaskOutcome, context
       signal.throwIfAborted();
     }
     if ("skipped" in found) {
-      skipped += 1;
-      if (outcome.failures.length < MAX_TOLD) outcome.failures.push(found.skipped);
-      continue;
+      if (isKnown(found.skipped.path)) continue;
+      skipped.push(found.skipped);
+      characters += found.skipped.path.length + found.skipped.message.length + 100;
+    } else {
+      const { entry } = found;
+      if (isKnown(entry.path)) continue;
+      entries.push(entry);
+      characters += entry.path.length + (entry.target?.length ?? 0) + 200;
     }
-    const { entry } = found;
-    if (resumeAfter !== undefined && comparePaths(splitPath(pathBytes(entry.path)), resumeAfter) <= 0) continue;
-    entries.push(entry);
-    characters += entry.path.length + (entry.target?.length ?? 0) + 200;
-    if (entries.length >= MAX_PAGE_ENTRIES || characters > PAGE_CHARACTERS) await send(false);
+    if (Math.max(entries.length, skipped.length) >= MAX_PAGE_ENTRIES || characters > PAGE_CHARACTERS) await send(false);
   }
   await send(true);
-  if (skipped > 0) outcome.message = `${skipped} ${skipped === 1 ? "thing was" : "things were"} left out`;
 }
 
 /** Rejects with what no repetition mends, and with the signal's reason. */

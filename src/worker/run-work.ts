@@ -21,7 +21,7 @@ export async function runWork(
   const { context, ...life } = given;
   switch (work.kind) {
     case "list":
-      return listWork({ assignment, work, ...life }, outcome, context);
+      return listWork({ assignment, work, ...life }, context);
     case "copy":
       return copyWork({ assignment, work, ...life }, outcome, context);
     case "serve":

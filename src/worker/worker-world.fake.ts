@@ -7,6 +7,7 @@ import { systemClock } from "../base/clock.ts";
 import { createSpawner } from "../base/spawn.ts";
 import type { Assignment, CopyItem, TransferPeer, Work, WorkOf } from "../contract/transfer/assignment.ts";
 import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
+import type { ResultFailure } from "../contract/transfer/transfer-result.ts";
 import { signTransferTicket, type TransferTicket, transferScope } from "../contract/transfer/transfer-ticket.ts";
 import { createTicketChecker } from "./check-ticket.ts";
 import { createDialler } from "./data-dial.ts";
@@ -63,6 +64,7 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
   const pair = generateKeyPairSync("ed25519");
   const key = { id: "k1", privateKey: pair.privateKey };
   const { x = "" } = pair.publicKey.export({ format: "jwk" });
+  const skipped: ResultFailure[] = [];
   const pages: TransferEntry[][] = [];
   let sent = 0;
 
@@ -112,6 +114,7 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
           result: () => Promise.reject(new TypeError("no hub")),
           plan: async (body) => {
             pages[body.page] = [...body.entries].map((entry) => ({ ...entry }));
+            skipped.push(...(body.skipped ?? []));
             return true;
           },
           page: async (_, page) => pages[page] ?? [],
@@ -185,7 +188,8 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
     },
     list: async (work = {}) => {
       pages.length = 0;
-      const outcome = await world.run(
+      skipped.length = 0;
+      await world.run(
         {
           kind: "list",
           source: { storage_id: source.storage.id, path: "tree" },
@@ -197,7 +201,6 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
         },
         source,
       );
-      listFailures = outcome.failures;
       return pages.flat();
     },
     copyWork: (items, work = {}) => ({
@@ -215,7 +218,7 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
     }),
     move: async ({ chunkBytes = 1024 * 1024, work = {} } = {}) => {
       const entries = await world.list({ preserve: work.preserve ?? [...PRESERVE] });
-      const failures = [...listFailures];
+      const failures = [...skipped];
       const small = entries.filter(({ size, type }) => size <= chunkBytes && type !== "hardlink");
       const batch = small.map((entry) => ({ entry, offset: 0, length: entry.size }));
       failures.push(...(await world.run(world.copyWork(batch, { unit: "batch", ...work }))).failures);
@@ -261,7 +264,6 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
       rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
     },
   };
-  let listFailures: TaskOutcome["failures"] = [];
   return world;
 }
 

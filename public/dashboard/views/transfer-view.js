@@ -7,7 +7,7 @@ import { drawProgress } from "../progress-bar.js";
 import { drawAgo, drawTime } from "../time.js";
 import { drawState } from "../tone.js";
 import { drawTransferActions } from "../transfer-actions.js";
-import { amountText, filesText, isOver, leftText, placeText, rateText, shareOf, stateText } from "../transfer-text.js";
+import { amountText, filesText, leftText, placeText, rateText, shareOf, stateText } from "../transfer-text.js";
 import { sayTransfer } from "./transfers-view.js";
 
 /** One transfer: how far it is and why, who works on it, and what could not be done. */
@@ -55,7 +55,7 @@ function drawTransfer(transfer, context) {
       </div>
       <p class="route"><span class="way">${placeText(transfer.source_box, transfer.source_path)} → ${placeText(transfer.destination_box, transfer.destination_path)}</span></p>
       ${state === "COMPLETED" ? nothing : html`<p class="cause" data-tone=${state === "FAILED" ? "bad" : "neutral"}>${reason}</p>`}
-      ${isOver(transfer) ? nothing : drawProgress({ label: `Progress of ${id}`, share: shareOf(transfer), text: amountText(transfer) })}
+      ${state === "PROGRESS" ? drawProgress({ label: `Progress of ${id}`, share: shareOf(transfer), text: amountText(transfer) }) : nothing}
       ${drawFacts([
         ["bytes", amountText(transfer)],
         ["files", filesText(transfer)],

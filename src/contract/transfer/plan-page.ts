@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { requestIdSchema } from "./sync-request.ts";
 import { transferEntrySchema } from "./transfer-entry.ts";
+import { resultFailureSchema } from "./transfer-result.ts";
 import { workerIdSchema } from "./worker-heartbeat.ts";
 
 export const MAX_PAGE_ENTRIES = 1000;
@@ -14,6 +15,11 @@ export const planPageSchema = z.object({
   /** 0, 1, 2, … of the whole request, over all attempts. */
   page: z.int().min(0),
   entries: z.array(transferEntrySchema).max(MAX_PAGE_ENTRIES),
+  /** What the walk could not list since the page before: it is not copied. `unsupported`: pipes, devices and the like. */
+  skipped: z
+    .array(resultFailureSchema.omit({ blocks: true }))
+    .max(MAX_PAGE_ENTRIES)
+    .default([]),
   is_last: z.boolean(),
 });
 export type PlanPage = z.output<typeof planPageSchema>;

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { IDENTIFIER_PATTERN } from "../identifier.ts";
+import { ticketKeySchema } from "../remote/ticket-key.ts";
 import { absolutePathSchema } from "./transfer-path.ts";
 
 /** A box's id, or `BOX.name` of one of several workers of a box. */
@@ -73,15 +74,6 @@ export const workerHeartbeatSchema = z.object({
 });
 export type WorkerHeartbeatInput = z.input<typeof workerHeartbeatSchema>;
 export type WorkerHeartbeat = z.output<typeof workerHeartbeatSchema>;
-
-export const ticketKeySchema = z.object({
-  kty: z.literal("OKP"),
-  crv: z.literal("Ed25519"),
-  x: z.string(),
-  kid: z.string(),
-  use: z.literal("sig"),
-  alg: z.literal("EdDSA"),
-});
 
 export const heartbeatAnswerSchema = z.object({
   status: z.literal("ok"),

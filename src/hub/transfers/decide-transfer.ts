@@ -43,11 +43,12 @@ export function decideTransfer(
       }
       const [unlisted] = transfer.failures;
       if (list.isDone && unlisted !== undefined) return { kind: "fail", reason: unlisted.message };
+      const failed = totals.failuresTotal - totals.leftOutTotal;
       if (!list.isDone || totals.open > 0) return undefined;
       const mayRelist = list.round + 1 < MAX_ROUNDS && totals.changed.length <= MAX_RELISTED;
       if (totals.changed.length > 0 && mayRelist) return { kind: "relist", paths: totals.changed };
       // A tree that is not whole is not closed: nothing is deleted for the sake of it.
-      return totals.failuresTotal > 0 ? { kind: "fail", reason: failureReason(totals) } : { kind: "close" };
+      return failed > 0 ? { kind: "fail", reason: failureReason(totals) } : { kind: "close" };
     }
     case "closing":
       if (!close.isDone) return undefined;
@@ -61,8 +62,9 @@ function tooLate(deadline: string | undefined): TransferDecision {
   return { kind: "fail", reason: `it was not done by its deadline, ${deadline ?? ""}` };
 }
 
-function failureReason({ failuresTotal, failures: [first] }: Totals): string {
+function failureReason({ failuresTotal, leftOutTotal, failures: [first] }: Totals): string {
+  const count = failuresTotal - leftOutTotal;
   const where = first === undefined || first.path === "" ? "" : `${first.path}: `;
   const which = first === undefined ? "" : `, the first: ${where}${first.code}: ${first.message}`;
-  return `${failuresTotal} ${failuresTotal === 1 ? "thing" : "things"} could not be copied${which}`;
+  return `${count} ${count === 1 ? "thing" : "things"} could not be copied${which}`;
 }

@@ -3,6 +3,7 @@ import type { PlanPage } from "../../contract/transfer/plan-page.ts";
 import type { ResultAnswer } from "../../contract/transfer/transfer-result.ts";
 import { requireTransfer } from "./find-transfer.ts";
 import { cutPage, isCounted, MIB } from "./plan-units.ts";
+import { skipThings } from "./skip-things.ts";
 import type { TransferHall } from "./transfer-hall.ts";
 import { leaseIdOf, type Transfer } from "./transfer-record.ts";
 
@@ -45,6 +46,7 @@ export function createPlanIntake(hall: TransferHall): (page: PlanPage) => Promis
             bytes: list.bytes + (list.round > 0 ? 0 : sumOf(page)),
             files: list.files + (list.round > 0 ? 0 : counted.length),
             isDone: page.is_last,
+            ...skipThings(list, page.skipped),
             ...(last === undefined ? {} : { last }),
           },
         };

@@ -4,6 +4,7 @@ import type { SyncRequest } from "../../contract/transfer/sync-request.ts";
 import { actorOf, writeOf } from "../fleet/write-of.ts";
 import type { Call } from "../http/route.ts";
 import { notFound } from "../store/store-error.ts";
+import { relistUnread } from "./skip-things.ts";
 import type { TransferHall } from "./transfer-hall.ts";
 import { isOver, NO_STEP, recordOf, type Transfer, type TransferRecord } from "./transfer-record.ts";
 import { retryFailed } from "./unit-states.ts";
@@ -60,7 +61,7 @@ export function createTransferDesk(hall: TransferHall): TransferDesk {
           phase: fresh.source === undefined || fresh.destination === undefined ? "queued" : "active",
           reason: "",
           failures: [],
-          list: { ...fresh.list, failed: 0, isDone: fresh.list.isDone && hadListed },
+          list: listAgain({ ...fresh.list, failed: 0, isDone: fresh.list.isDone && hadListed }),
           close: { ...fresh.close, isDone: false, failed: 0 },
           ...(how.prefer === undefined ? {} : { prefer: how.prefer }),
         };
@@ -183,4 +184,14 @@ function changedMeanwhile(id: string): AppError {
 
 function notRetryable({ id, phase }: Transfer, allowed: string): AppError {
   return new AppError("conflict", `request ${id} is ${phase}; allowed: ${allowed}`);
+}
+
+/** Pure. What could not be listed is looked for once more. */
+function listAgain(list: TransferRecord["list"]): TransferRecord["list"] {
+  const { unread, last: _, ...others } = list;
+  if (unread === undefined || !list.isDone) return list;
+  const { paths, rest } = relistUnread(unread);
+  if (paths.length === 0) return list;
+  const next = { ...others, isDone: false, round: list.round + 1, changed: paths };
+  return rest === undefined ? next : { ...next, unread: rest };
 }

@@ -262,7 +262,7 @@ export function createTransferKeeper(
   };
 }
 
-const NOTHING: Totals = { bytes: 0, files: 0, open: 0, failures: [], failuresTotal: 0, changed: [] };
+const NOTHING: Totals = { bytes: 0, files: 0, open: 0, failures: [], failuresTotal: 0, leftOutTotal: 0, changed: [] };
 
 function auditOf({ id }: Transfer, action: string, detail: string) {
   return { actor: "hub", action, subject: `transfer/${id}`, outcome: "done" as const, detail };

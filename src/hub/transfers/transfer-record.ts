@@ -32,6 +32,10 @@ export type Side = z.output<typeof sideSchema>;
 
 const failureSchema = z.object({ path: z.string(), code: z.enum(TRANSFER_FAILURES), message: z.string() });
 
+/** Things that a walk could not list. Of `first` no more are kept than can be listed again in one walk. */
+const skippedSchema = z.object({ total: z.int(), first: z.array(failureSchema) });
+export type Skipped = z.output<typeof skippedSchema>;
+
 const recordSchema = z.object({
   /** Of this one; another with the same request id may have been before it. No part of it is ever used again. */
   uid: z.string(),
@@ -56,6 +60,10 @@ const recordSchema = z.object({
     changed: z.array(z.string()).optional(),
     bytes: z.int(),
     files: z.int(),
+    /** What should have been copied: the tree is not whole without it. */
+    unread: skippedSchema.optional(),
+    /** What no transfer copies: pipes, sockets, devices. */
+    leftOut: skippedSchema.optional(),
   }),
   close: stepSchema,
   discard: stepSchema,

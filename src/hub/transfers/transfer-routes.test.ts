@@ -251,6 +251,39 @@ describe("workers that know the protocol", () => {
     expect(target.isClosed).toBe(true);
   });
 
+  test("what its walk could not read fails it, and is looked for again by a retry; a pipe is told, and is no fault", async () => {
+    const { source, destination } = workers("unread");
+    await source.heartbeat();
+    await destination.heartbeat();
+    await submit("unread");
+    const tell = async (skipped: readonly object[], entries: readonly object[] = []) => {
+      const { lease_id, attempt, work } = await next(source);
+      expect(work.kind).toBe("list");
+      const page = { worker_id: source.id, request_id: "unread", lease_id, attempt, page: work.next_page };
+      expect((await post("/workers/plan", { ...page, entries, skipped, is_last: true })).body.status).toBe("ack");
+      source.held.delete(lease_id);
+      return work;
+    };
+    const pipe = { path: "pipe", code: "unsupported", message: "a pipe, which cannot be copied" };
+    const closed = { path: "closed", code: "denied", message: "not for this user" };
+    const state = async () => (await get("/sync/unread")).body;
+    await tell([pipe, closed], [fileEntry("", 0, { type: "directory" })]);
+    expect(await perform(destination, await next(destination))).toBe("ack");
+    await expect.poll(async () => (await state()).state, { timeout: 20_000 }).toBe("FAILED");
+    expect(await state()).toMatchObject({
+      reason: "1 thing could not be copied, the first: closed: denied: not for this user",
+      failures: [closed, pipe],
+      failures_total: 2,
+    });
+    expect((await post("/sync/unread/retry")).status).toBe(200);
+    expect((await tell([])).file_list).toEqual(["closed"]);
+    const close = await next(destination);
+    expect(close.work.kind).toBe("close");
+    expect(await perform(destination, close)).toBe("ack");
+    await expect.poll(async () => (await state()).state, { timeout: 20_000 }).toBe("COMPLETED");
+    expect(await state()).toMatchObject({ failures: [pipe], failures_total: 1 });
+  });
+
   test("success without a hash is not believed", async () => {
     const { source, destination } = workers("lies");
     await source.heartbeat();

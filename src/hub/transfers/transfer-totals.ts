@@ -9,18 +9,20 @@ export interface Totals {
   /** At most as many as are shown. */
   readonly failures: Transfer["failures"];
   readonly failuresTotal: number;
+  /** Of those: what no transfer copies, so that it is whole without them. */
+  readonly leftOutTotal: number;
   /** What changed while it was copied, since the last walk. */
   readonly changed: readonly string[];
 }
 
 /** Pure. */
 export function totalsOf(transfer: Transfer, summaries: readonly PieceSummary[]): Totals {
-  const { round } = transfer.list;
+  const { round, unread, leftOut } = transfer.list;
   let bytes = 0;
   let files = 0;
   let open = 0;
-  let failuresTotal = transfer.failures.length;
-  const failures = transfer.failures.slice(0, MAX_SHOWN_FAILURES);
+  let failuresTotal = transfer.failures.length + (unread?.total ?? 0);
+  const failures = [...transfer.failures, ...(unread?.first ?? [])].slice(0, MAX_SHOWN_FAILURES);
   const changed: string[] = [];
   for (const summary of summaries) {
     bytes += summary.bytesDone;
@@ -39,5 +41,8 @@ export function totalsOf(transfer: Transfer, summaries: readonly PieceSummary[])
     files = steps.filter(({ isDone, failed }) => isDone && failed === 0).length;
     open = steps.filter(({ isDone }) => !isDone).length;
   }
-  return { bytes, files, open, failures, failuresTotal, changed };
+  // After all that is wrong: they are told, and are no fault.
+  const leftOutTotal = leftOut?.total ?? 0;
+  failures.push(...(leftOut?.first ?? []).slice(0, MAX_SHOWN_FAILURES - failures.length));
+  return { bytes, files, open, failures, failuresTotal: failuresTotal + leftOutTotal, leftOutTotal, changed };
 }

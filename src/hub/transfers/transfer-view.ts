@@ -46,7 +46,7 @@ export function viewOf(
     transferred_bytes: transferred,
     total_bytes: total,
     files_done: outcome?.files ?? now.totals?.files ?? 0,
-    files_total: files,
+    files_total: Math.max(files, outcome?.files ?? now.totals?.files ?? 0),
     is_listed: isListed,
     rate_bytes_s: rate,
     ...(isListed && rate > 0 && phase === "active" ? { seconds_left: Math.ceil((total - transferred) / rate) } : {}),
@@ -89,7 +89,8 @@ function reasonOf(
   if (leases.length === 0) return note === undefined ? "it waits for a worker" : `it waits: ${note}`;
   const trouble = note === undefined ? "" : `; ${note}`;
   if (phase === "closing") return `directories and links are finished${trouble}`;
-  const failed = totals === undefined || totals.failuresTotal === 0 ? "" : `; ${totals.failuresTotal} failed`;
+  const count = totals === undefined ? 0 : totals.failuresTotal - totals.leftOutTotal;
+  const failed = count === 0 ? "" : `; ${count} failed`;
   return `${list.isDone || transfer.mode === "plain" ? "it is copied" : "it is listed and copied"}${failed}${trouble}`;
 }
 
