@@ -99,10 +99,18 @@ describe("links", () => {
     const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
     let written = 0;
     let refused = 0;
+    let readOutside = 0;
     try {
       await new Promise<void>((resolve) => child.stdout.once("data", () => resolve()));
       for (let round = 0; round < rounds; round++) {
         const descent = createDescent(root);
+        try {
+          // Only behind the link there is a file of this name.
+          closeSync(openFileAt(descent.place(path("a/b/secret"))));
+          readOutside += 1;
+        } catch {
+          // As it should.
+        }
         try {
           const name = `f${round % 50}`;
           const place = descent.target(path(round % 2 === 0 ? `a/b/${name}` : `a/new${round % 7}/${name}`));
@@ -130,5 +138,8 @@ describe("links", () => {
     // Else nothing was tried.
     expect(written).toBeGreaterThan(0);
     expect(written + refused).toBe(rounds);
+    expect(readOutside).toBe(0);
+    // biome-ignore lint/suspicious/noConsole: the figures of a long run are wanted.
+    if (rounds > 10_000) console.log(`${written} written, ${refused} refused`);
   });
 });

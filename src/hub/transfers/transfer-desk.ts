@@ -4,6 +4,7 @@ import type { SyncRequest } from "../../contract/transfer/sync-request.ts";
 import { actorOf, writeOf } from "../fleet/write-of.ts";
 import type { Call } from "../http/route.ts";
 import { notFound } from "../store/store-error.ts";
+import { writerOf } from "./same-target.ts";
 import { relistUnread } from "./skip-things.ts";
 import type { TransferHall } from "./transfer-hall.ts";
 import { isOver, NO_STEP, recordOf, type Transfer, type TransferRecord } from "./transfer-record.ts";
@@ -42,6 +43,13 @@ export function createTransferDesk(hall: TransferHall): TransferDesk {
   };
 
   const again = async (transfer: Transfer, by: Asker, how: { readonly action: string; readonly prefer?: string }) => {
+    const writer = transfer.destination && writerOf(transfer.destination, transfer, book.all());
+    if (writer !== undefined) {
+      throw new AppError(
+        "conflict",
+        `request ${transfer.id} writes where ${writer} does now; allowed: when that is over`,
+      );
+    }
     // Before it goes on: while it has failed, nobody leases anything of it.
     for (let index = 0; index < transfer.list.pieces; index++) {
       await pieces.change(transfer, index, ({ piece, states }) => {
