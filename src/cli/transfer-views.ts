@@ -21,7 +21,6 @@ export function renderTransfers(transfers: readonly SyncProgress[], view: View):
     transfers,
     [
       { head: "ID", text: ({ request_id }) => request_id, rank: 9, least: 8 },
-      { head: "DOES", text: ({ mode }) => mode, rank: 4 },
       { head: "STATE", text: ({ state }) => state.toLowerCase(), tone: ({ state }) => TONES[state], rank: 9 },
       { head: "DONE", text: percentOf, align: "right", rank: 8 },
       { head: "BYTES", text: amountOf, align: "right", rank: 6 },
@@ -29,6 +28,7 @@ export function renderTransfers(transfers: readonly SyncProgress[], view: View):
       { head: "RATE", text: rateOf, align: "right", rank: 6 },
       { head: "LEFT", text: leftOf, align: "right", rank: 4 },
       { head: "CHANGED", text: ({ updated_at }) => formatAge(updated_at, view.nowMs), align: "right", rank: 3 },
+      { head: "DOES", text: ({ mode }) => mode, rank: 4 },
       { head: "FROM", text: sourceOf, rank: 7, least: 14 },
       { head: "TO", text: destinationOf, rank: 7, least: 14 },
       { head: "REASON", text: ({ reason }) => reason, rank: 2, least: 16 },

@@ -25,7 +25,7 @@ async function begin() {
   const run = (
     entries: readonly TransferEntry[] = files,
     verify: "full" | "readback" = "full",
-    onBytes = (_: number) => undefined as void,
+    onBytes: (bytes: number) => void = () => undefined,
   ) =>
     opened.run(
       {

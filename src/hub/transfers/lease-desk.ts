@@ -30,7 +30,7 @@ const LOOKED_AT = 64;
 const STRAGGLER_MS = 30_000;
 
 export function createLeaseDesk(hall: TransferHall): LeaseDesk {
-  const { book, pieces, watch, clock, rests, inTurn, notes, serves, workers } = hall;
+  const { book, pieces, watch, clock, rests, inTurn, notes, serves, workers, mark } = hall;
 
   const isOut = (
     transfer: Transfer,
@@ -186,6 +186,12 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
       if (summary.open === 0 || !mayTake(piece)) continue;
       if (++looked > LOOKED_AT) return undefined;
       const loaded = await pieces.load(transfer, piece);
+      if (loaded.piece.units.length === 0) {
+        // Hard links alone, or directories that are compared: there is nothing to wait for.
+        await pieces.change(transfer, piece, ({ states }) => ({ states: { ...states }, answer: undefined }));
+        mark(transfer.id);
+        continue;
+      }
       for (const index of loaded.piece.units.keys()) {
         const found = stateOf(transfer, worker, { piece, index, loaded });
         if (found === "straggler") stragglers.push({ piece, index });
