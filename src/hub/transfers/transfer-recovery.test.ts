@@ -118,7 +118,7 @@ test.each(KINDS)(
     let writesOfWholeRun = 0;
     const roots = new Set<string | undefined>();
     // Each run is as long as all that it writes: of the second form every third write is enough every day.
-  for (let diesAt = 1; diesAt < 500; diesAt += request === REQUEST || isLong ? 1 : 3) {
+    for (let diesAt = 1; diesAt < 500; diesAt += request === REQUEST || isLong ? 1 : 3) {
       const clock = createFakeClock(NOW);
       const shared = newStore();
       const mortal = createMortalStore(shared, diesAt);
