@@ -9,11 +9,12 @@ export function isOverlapping(one: Side, other: Side): boolean {
 export function writerOf(
   destination: Side,
   transfer: Pick<Transfer, "id">,
-  all: readonly Pick<Transfer, "id" | "phase" | "destination">[],
+  all: readonly Pick<Transfer, "id" | "phase" | "destination" | "request">[],
 ): string | undefined {
   return all.find(
     (other) =>
       other.id !== transfer.id &&
+      other.request.mode !== "verify" &&
       (other.phase === "active" || other.phase === "closing" || other.phase === "cancelling") &&
       other.destination !== undefined &&
       isOverlapping(destination, other.destination),
