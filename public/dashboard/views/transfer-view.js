@@ -11,6 +11,7 @@ import {
   amountText,
   comparisonText,
   filesText,
+  isMoving,
   leftText,
   placeText,
   rateText,
@@ -64,7 +65,7 @@ function drawTransfer(transfer, context) {
       </div>
       <p class="route"><span class="way">${placeText(transfer.source_box, transfer.source_path)} → ${placeText(transfer.destination_box, transfer.destination_path)}</span></p>
       ${state === "COMPLETED" ? nothing : html`<p class="cause" data-tone=${state === "FAILED" ? "bad" : "neutral"}>${reason}</p>`}
-      ${state === "PROGRESS" ? drawProgress({ label: `Progress of ${id}`, share: shareOf(transfer), text: amountText(transfer) }) : nothing}
+      ${isMoving(transfer) ? drawProgress({ label: `Progress of ${id}`, share: shareOf(transfer), text: amountText(transfer) }) : nothing}
       ${drawFacts([
         ["bytes", amountText(transfer)],
         ["files", filesText(transfer)],
