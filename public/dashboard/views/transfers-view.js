@@ -6,7 +6,16 @@ import { drawAgo } from "../time.js";
 import { drawState } from "../tone.js";
 import { drawTransferActions } from "../transfer-actions.js";
 import { createTransferForm } from "../transfer-create.js";
-import { amountText, filesText, isMoving, leftText, placeText, rateText, shareOf, stateText } from "../transfer-text.js";
+import {
+  amountText,
+  filesText,
+  isMoving,
+  leftText,
+  placeText,
+  rateText,
+  shareOf,
+  stateText,
+} from "../transfer-text.js";
 
 const RANK = ["PROGRESS", "QUEUED", "CANCELLED", "FAILED", "COMPLETED"];
 
