@@ -147,7 +147,7 @@ test
       await onAll("page-failed", async (page) => {
         await page.locator(at("FAILED")).waitFor();
         await page
-          .getByRole("table", { name: /Failures/ })
+          .getByRole("group", { name: /Failures/ })
           .getByText("not-found")
           .first()
           .waitFor();

@@ -55,6 +55,8 @@ export function createTransferView(context) {
 function drawTransfer(transfer, context) {
   const { request_id: id, state, reason, failures, failures_total, workers, detail } = transfer;
   const nowMs = context.api.nowMs();
+  // That somebody works is in the table of workers.
+  const said = Object.entries(detail).filter(([, text]) => text !== "PROGRESS");
   return html`
     <section class="card" aria-label="State" data-transfer=${id} data-state=${state}>
       <div class="section-head">
@@ -101,13 +103,13 @@ function drawTransfer(transfer, context) {
       shown: 100,
     })}
     ${
-      Object.keys(detail).length === 0
+      said.length === 0
         ? nothing
         : drawTable({
             title: "What was said last",
             none: "",
             heads: ["who", "what"],
-            rows: Object.entries(detail),
+            rows: said,
             shown: 50,
           })
     }

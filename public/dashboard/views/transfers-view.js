@@ -77,7 +77,8 @@ export function sayTransfer(transfer) {
 
 function drawRow(transfer, context) {
   const { request_id: id, state, reason, source_box, source_path, destination_box, destination_path } = transfer;
-  const facts = [filesText(transfer), rateText(transfer), leftText(transfer)].filter(Boolean);
+  // Of one that has not begun nothing is known yet.
+  const facts = state === "QUEUED" ? [] : [filesText(transfer), rateText(transfer), leftText(transfer)].filter(Boolean);
   return html`<li class="card row-card" data-transfer=${id} data-state=${state}>
     <div class="row-name"><a href=${hashOf("transfers", id)}><b>${id}</b></a></div>
     <div class="row-states">${transfer.mode === "verify" ? html`<span class="soft">comparison</span> ` : nothing}${drawState(stateText(transfer))}</div>
