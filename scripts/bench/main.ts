@@ -16,11 +16,14 @@ import type { Peer } from "./peers/peer.ts";
 import { createPm2, installPm2 } from "./peers/pm2.ts";
 import { createSupervisord } from "./peers/supervisord.ts";
 import { createSystemd } from "./peers/systemd.ts";
+import { placeSessions } from "./place-sessions.ts";
 import { planTime } from "./plan-time.ts";
 import { remoteExec } from "./remote-exec.ts";
 import { remoteForward } from "./remote-forward.ts";
 import { remoteLinks } from "./remote-links.ts";
 import { isMet, renderTable } from "./render-table.ts";
+import { sessionLog } from "./session-log.ts";
+import { sessionWake } from "./session-wake.ts";
 import { startUp } from "./start-up.ts";
 import { summarize } from "./statistics.ts";
 import { supervision } from "./supervision.ts";
@@ -39,6 +42,9 @@ const MEASUREMENTS: readonly Measurement[] = [
   remoteExec,
   remoteForward,
   remoteLinks,
+  placeSessions,
+  sessionWake,
+  sessionLog,
 ];
 const EXIT = { ok: 0, incomplete: 1, usage: 64, interrupted: 130 } as const;
 

@@ -118,6 +118,7 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
         ways: [...config.ways],
         storages: [...storages.views()],
         certificate_sha256: deps.certificateSha256(),
+        abilities: ["verify"],
         boot_id: deps.bootId,
         sequence: sequence++,
         version: config.version,
