@@ -13,12 +13,18 @@ import { type HubProcess, startHubProcess } from "./hub-process.ts";
 import { runSluice } from "./sluice-command.ts";
 
 /** A real hub and two real boxes, each with a storage and a transfer worker; what passes between them is metered. */
+/** `twin`: a second box that has the storage of `to`. */
+export type BoxName = "from" | "to" | "twin";
+
 export interface TransferWorld extends AsyncDisposable {
   hub(): HubProcess;
   /** SIGKILL, and another one in its place with the same store and port; with other flags where they are given. */
   killHub(flags?: readonly string[]): Promise<void>;
   /** SIGKILL; its agent begins another. */
-  killWorker(box: "from" | "to"): Promise<void>;
+  killWorker(box: BoxName): Promise<void>;
+  signalWorker(box: BoxName, signal: NodeJS.Signals): void;
+  /** As the hub knows it. */
+  workerId(box: BoxName): string;
   /** Absolute: the storages' roots. */
   readonly from: string;
   readonly to: string;
@@ -37,9 +43,10 @@ export async function createTransferWorld(
     readonly hubFlags?: readonly string[];
     /** False: no box listens. */
     readonly isReachable?: boolean;
+    readonly hasTwin?: boolean;
   } = {},
 ): Promise<TransferWorld> {
-  const { isReachable = true } = options;
+  const { isReachable = true, hasTwin = false } = options;
   let hubFlags = options.hubFlags ?? [];
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), "sluice-transfer-"));
@@ -47,15 +54,21 @@ export async function createTransferWorld(
   const dataDir = join(directory, "hub");
   let hub = await startHubProcess({ dataDir, flags: hubFlags });
   stack.defer(() => hub[Symbol.asyncDispose]());
-  const ports = { from: await freePort(), to: await freePort() };
-  const meters = { from: stack.use(await startMeter(ports.from)), to: stack.use(await startMeter(ports.to)) };
-  const boxes = { from: undefined as AgentWorld | undefined, to: undefined as AgentWorld | undefined };
-  for (const name of ["from", "to"] as const) {
-    mkdirSync(join(directory, name));
+  const names: readonly BoxName[] = ["from", "to", ...(hasTwin ? (["twin"] as const) : [])];
+  const storageOf = (name: BoxName) => join(directory, name === "twin" ? "to" : name);
+  const ports = { from: await freePort(), to: await freePort(), twin: await freePort() };
+  const meters = {
+    from: stack.use(await startMeter(ports.from)),
+    to: stack.use(await startMeter(ports.to)),
+    twin: stack.use(await startMeter(ports.twin)),
+  };
+  const boxes: Partial<Record<BoxName, AgentWorld>> = {};
+  for (const name of names) {
+    mkdirSync(storageOf(name), { recursive: true });
     const box = stack.use(
       await createAgentWorld({
         agentArguments: [
-          ...["--transfer-storages", `${join(directory, name)}:rw`],
+          ...["--transfer-storages", `${storageOf(name)}:rw`],
           ...(isReachable ? ["--transfer-listen", `127.0.0.1:${ports[name]}`] : []),
           ...(isReachable ? ["--transfer-endpoints", `127.0.0.1:${meters[name].port}`] : []),
           ...(options.agentArguments ?? []),
@@ -74,10 +87,10 @@ export async function createTransferWorld(
     if (boxes.to === undefined) throw new AppError("internal", "there is no box");
     return boxes.to.until(predicate, what, WAIT_MS);
   };
-  const workerOf = (name: "from" | "to") => workerPid(join(directory, name));
+  const workerOf = (name: BoxName) => findWorker(storageOf(name), isReachable ? ports[name] : undefined)?.pid;
   await until(
-    async () => JSON.stringify(await hub.call("GET", "/workers")).split('"certificate_sha256"').length === 3,
-    "both workers at the hub",
+    async () => JSON.stringify(await hub.call("GET", "/workers")).split('"certificate_sha256"').length > names.length,
+    "all workers at the hub",
   );
   const life = stack.move();
   return {
@@ -94,9 +107,15 @@ export async function createTransferWorld(
       sendSignal(pid, "SIGKILL");
       await until(() => workerOf(name) !== undefined && workerOf(name) !== pid, `another worker of ${name}`);
     },
+    signalWorker: (name, signal) => {
+      const pid = workerOf(name);
+      if (pid === undefined) throw new AppError("internal", `there is no worker of ${name}`);
+      sendSignal(pid, signal);
+    },
+    workerId: (name) => findWorker(storageOf(name), isReachable ? ports[name] : undefined)?.id ?? "",
     from: join(directory, "from"),
     to: join(directory, "to"),
-    movedBytes: () => meters.from.bytes() + meters.to.bytes(),
+    movedBytes: () => meters.from.bytes() + meters.to.bytes() + meters.twin.bytes(),
     submit: async (request) => {
       const answer = await hub.call("POST", "/sync", request);
       return typeof answer === "object" && answer !== null && "request_id" in answer ? String(answer.request_id) : "";
@@ -107,13 +126,18 @@ export async function createTransferWorld(
   };
 }
 
-/** The storage is in its arguments. */
-function workerPid(storage: string): number | undefined {
+/** What it is started with is in its arguments. */
+function findWorker(
+  storage: string,
+  port: number | undefined,
+): { readonly pid: number; readonly id: string } | undefined {
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     try {
       const words = readFileSync(`/proc/${name}/cmdline`, "utf8");
-      if (words.includes(`\0${WORKER_COMMAND}\0`) && words.includes(`"${storage}"`)) return Number(name);
+      if (!words.includes(`\0${WORKER_COMMAND}\0`) || !words.includes(`"${storage}"`)) continue;
+      if (port !== undefined && !words.includes(`"port":${port}`)) continue;
+      return { pid: Number(name), id: /"workerId":"([^"]+)"/.exec(words)?.[1] ?? "" };
     } catch {
       // Gone meanwhile.
     }

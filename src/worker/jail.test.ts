@@ -133,5 +133,6 @@ describe("links", () => {
     expect(refused).toBeGreaterThan(rounds / 100);
     expect(written + refused).toBe(rounds);
     expect(readOutside).toBe(0);
+    if (rounds > 10_000) process.stderr.write(`${written} written, ${refused} refused\n`);
   });
 });

@@ -132,7 +132,7 @@ function drawTransfer(transfer, context) {
       title: failures_total > failures.length ? `Failures, ${failures.length} of ${failures_total}` : "Failures",
       none: "None.",
       heads: ["path", "why", "message"],
-      rows: failures.map(({ path, code, message }) => [html`<code>${path}</code>`, code, message]),
+      rows: failures.map(({ path, code, message }) => [html`<code>${path === "" ? "." : path}</code>`, code, message]),
       shown: 100,
     })}
     ${

@@ -1,0 +1,82 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { systemClock } from "../src/base/clock.ts";
+import { digestTree } from "../src/worker/digest-tree.fake.ts";
+import { createTransferWorld } from "./transfer-world.ts";
+
+const MIB = 1024 * 1024;
+const BYTES = 48 * MIB + 5;
+/** It waits for a lease to run out. What decides is shown with simulated time in the normal run. */
+const isLong = process.env["SLUICE_TEST_LONG"] === "1";
+
+it.skipIf(!isLong)(
+  "a worker that is stopped past its lease and wakes harms nothing, and a transfer that is cancelled leaves nothing",
+  { timeout: 300_000 },
+  async () => {
+    await using world = await createTransferWorld({ hasTwin: true, agentArguments: ["--transfer-max-streams", "2"] });
+    const tree = join(world.from, "tree");
+    mkdirSync(tree);
+    for (const name of ["one", "two"]) writeFileSync(join(tree, name), randomBytes(BYTES / 2));
+    const request = { source_path: tree, chunk_size_mb: 4, bandwidth_mbps: 40 };
+    const staged = () => {
+      const all = join(world.to, ".sluice-transfer");
+      return existsSync(all) ? readdirSync(all).filter((name) => !name.startsWith("m-")) : [];
+    };
+    const zombie = world.workerId("to");
+
+    const id = await world.submit({ ...request, destination_path: join(world.to, "copy") });
+    await world.until(async () => {
+      const { workers, transferred_bytes } = await world.progress(id);
+      return (
+        transferred_bytes > BYTES / 8 && workers.some(({ worker_id, work }) => worker_id === zombie && /cop/.test(work))
+      );
+    }, "both work on it");
+    world.signalWorker("to", "SIGSTOP");
+    const stoppedMs = systemClock.monotonicMs();
+    await world.until(
+      async () => !(await world.progress(id)).workers.some(({ worker_id }) => worker_id === zombie),
+      "the end of its leases",
+    );
+    const overMs = systemClock.monotonicMs() - stoppedMs;
+    await world.until(async () => (await world.progress(id)).state === "COMPLETED", "its end, by the other");
+    const doneMs = systemClock.monotonicMs() - stoppedMs;
+    const whole = digestTree(tree);
+    expect(digestTree(join(world.to, "copy"))).toEqual(whole);
+    world.signalWorker("to", "SIGCONT");
+    await world.until(async () => {
+      const workers = (await world.hub().call("GET", "/workers")) as {
+        active: { worker_id: string; leases?: unknown[] }[];
+      };
+      return JSON.stringify(workers).includes(zombie) && staged().length === 0;
+    }, "it wakes");
+    await systemClock.delay(3000);
+    expect(await world.progress(id)).toMatchObject({ state: "COMPLETED", failures: [] });
+    expect(digestTree(join(world.to, "copy"))).toEqual(whole);
+    expect(staged()).toEqual([]);
+
+    const second = await world.submit({ ...request, destination_path: join(world.to, "cancelled") });
+    await world.until(async () => (await world.progress(second)).transferred_bytes > BYTES / 8, "an eighth of it");
+    const askedMs = systemClock.monotonicMs();
+    await world.hub().call("DELETE", `/sync/${second}`);
+    await world.until(
+      () =>
+        world.progress(second).then(
+          () => false,
+          () => true,
+        ),
+      "that it is gone",
+    );
+    const goneMs = systemClock.monotonicMs() - askedMs;
+    expect(staged()).toEqual([]);
+    const moved = world.movedBytes();
+    await systemClock.delay(2000);
+    expect(world.movedBytes() - moved).toBeLessThan(MIB / 8);
+    expect(overMs).toBeLessThan(20_000);
+    expect(goneMs).toBeLessThan(10_000);
+    process.stderr.write(
+      `stopped: leases over after ${overMs} ms, whole after ${doneMs} ms; cancelled: gone after ${goneMs} ms\n`,
+    );
+  },
+);
