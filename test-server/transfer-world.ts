@@ -19,7 +19,8 @@ export interface TransferWorld extends AsyncDisposable {
   killHub(): Promise<void>;
   /** SIGKILL; its agent begins another. */
   killWorker(box: "from" | "to"): Promise<void>;
-  /** Absolute: the storages' roots. */
+  box(name: "from" | "to"): AgentWorld;
+  /** Absolute: the storages' roots; streams of the boxes may write there too. */
   readonly from: string;
   readonly to: string;
   /** Between the two data planes, so far. */
@@ -49,6 +50,7 @@ export async function createTransferWorld(
       await createAgentWorld({
         agentArguments: [
           ...["--transfer-storages", `${join(directory, name)}:rw`, "--transfer-listen", `127.0.0.1:${ports[name]}`],
+          ...["--policy-file-roots", join(directory, name)],
           ...["--transfer-endpoints", `127.0.0.1:${meters[name].port}`],
           ...(options.agentArguments ?? []),
         ],
@@ -84,6 +86,11 @@ export async function createTransferWorld(
       if (pid === undefined) throw new AppError("internal", `there is no worker of ${name}`);
       sendSignal(pid, "SIGKILL");
       await until(() => workerOf(name) !== undefined && workerOf(name) !== pid, `another worker of ${name}`);
+    },
+    box: (name) => {
+      const box = boxes[name];
+      if (box === undefined) throw new AppError("internal", "there is no box");
+      return box;
     },
     from: join(directory, "from"),
     to: join(directory, "to"),

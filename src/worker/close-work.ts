@@ -4,11 +4,11 @@ import { pathBytes } from "../contract/transfer/path-text.ts";
 import { PRESERVED } from "../contract/transfer/sync-request.ts";
 import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
 import type { ResultFailure } from "../contract/transfer/transfer-result.ts";
-import { applyMetadata } from "./apply-metadata.ts";
+import { applyAllMetadata } from "./apply-metadata.ts";
 import { fault, toFault } from "./fault.ts";
-import { createDescent, type Descent, linkAt, lookAt, renameAt, splitPath, unlinkAt } from "./jail.ts";
+import { createDescent, type Descent, linkAt, lookAt, type Place, renameAt, splitPath, unlinkAt } from "./jail.ts";
 import { untilAnswered } from "./list-work.ts";
-import { openStaging, removeStaging, removeTree } from "./staging.ts";
+import { openStaging, removeStaging, removeTree, scratchOf } from "./staging.ts";
 import { requireUnreserved, type Storage } from "./storage.ts";
 import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
 import { walkTree } from "./walk-tree.ts";
@@ -149,17 +149,26 @@ async function removeExtraneous(closing: Closing): Promise<string> {
 }
 
 async function finishDirectories(closing: Closing): Promise<void> {
-  const { descent, task } = closing;
-  for await (const entries of planned(closing, "back")) {
+  const staging = openStaging(closing.storage.root, closing.task.assignment.request_id);
+  try {
+    await finishEach(closing, scratchOf(staging));
+  } finally {
+    staging.close();
+  }
+}
+
+async function finishEach({ task, descent, failed, ...closing }: Closing, scratch: Place): Promise<void> {
+  for await (const entries of planned({ ...closing, task, descent, failed }, "back")) {
     for (const entry of entries) {
       if (entry.type !== "directory") continue;
       const target = targetOf(closing, entry.path);
       // The root of a storage is not a copy of anything.
       if (target.length === 0) continue;
       try {
-        applyMetadata(descent.directory(target), entry, task.work.preserve);
+        const { runProgram, pid } = closing.context;
+        await applyAllMetadata(descent.directory(target), entry, task.work.preserve, { runProgram, pid, scratch });
       } catch (thrown) {
-        closing.failed(failureAt(entry.path, thrown));
+        failed(failureAt(entry.path, thrown));
       }
     }
     task.signal.throwIfAborted();

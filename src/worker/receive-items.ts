@@ -14,7 +14,7 @@ import { placeNonFile } from "./place-non-file.ts";
 import { findPresent, type PresentFile } from "./present-file.ts";
 import { failureOf, publishFiles, type WholeItem } from "./publish-files.ts";
 import { openStagedFile, type StagedFile } from "./staged-file.ts";
-import { itemKey, openStaging, type Staging, stagedName, type UnitClaim } from "./staging.ts";
+import { itemKey, openStaging, type Staging, scratchOf, stagedName, type UnitClaim } from "./staging.ts";
 import { requireUnreserved } from "./storage.ts";
 import type { VerifyDeps, VerifyLevel } from "./verify-file.ts";
 
@@ -212,7 +212,9 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     try {
       claim.requireHeld();
       if (isWhole(item)) {
-        present.keep(preserve);
+        const { runProgram, pid } = deps;
+        // Others of the lease are published meanwhile.
+        await present.keep(preserve, { runProgram, pid, scratch: scratchOf(claim, "kept") });
         outcome.items.push({ path: item.entry.path, offset: 0, length: item.length, sha256: present.sha256 });
       } else {
         const staged = await open(one);
