@@ -21,6 +21,8 @@ export interface RouterBook {
   heard(router: HeardRouter, by: { readonly tokenId: string; readonly isAdmin: boolean }): Promise<void>;
   /** Answers whether there was one. */
   forget(id: string, context: WriteContext): Promise<boolean>;
+  /** The others that are there, as routers reach them. */
+  peersOf(id: string): RouterAddress[];
   list(): readonly RouterView[];
   refresh(): Promise<void>;
   /** This hub ends: what its router has carried is broken from now on. */
@@ -28,6 +30,7 @@ export interface RouterBook {
 }
 
 export interface HeardRouter extends RouterAddress {
+  readonly peerUrl?: string | undefined;
   readonly version: string;
   readonly draining: boolean;
   readonly sessions: number;
@@ -54,6 +57,7 @@ const WRITE_MS = 3000;
 const recordSchema = z.object({
   url: z.string(),
   ca: z.string().optional(),
+  peerUrl: z.string().optional(),
   version: z.string(),
   draining: z.boolean(),
   sessions: z.int(),
@@ -121,7 +125,7 @@ export function createRouterBook(
       const held = routers.get(id);
       return held !== undefined && isHeard(held);
     },
-    heard: async ({ id, url, ca, version: program, draining, sessions }, { tokenId, isAdmin }) => {
+    heard: async ({ id, url, ca, peerUrl, version: program, draining, sessions }, { tokenId, isAdmin }) => {
       const held = routers.get(id) ?? toRouter(await store.objects.get(ROUTER_KIND, id));
       const isFree = held === undefined || held.tokenId === tokenId || (held.tokenId !== undefined && isAdmin);
       if (!isFree || id === own?.id) {
@@ -132,6 +136,7 @@ export function createRouterBook(
       const next: RouterRecord = {
         url,
         ...(ca === undefined ? {} : { ca }),
+        ...(peerUrl === undefined ? {} : { peerUrl }),
         version: program,
         draining,
         sessions,
@@ -139,7 +144,8 @@ export function createRouterBook(
         tokenId: held?.tokenId ?? tokenId,
       };
       const isOld = held === undefined || next.heardMs - held.heardMs >= WRITE_MS;
-      const isOther = held?.draining !== draining || held.url !== url || held.ca !== ca || held.version !== program;
+      const isMoved = held?.url !== url || held.ca !== ca || held.peerUrl !== peerUrl;
+      const isOther = isMoved || held.draining !== draining || held.version !== program;
       if (isOld || isOther) await put(id, next);
       else held.sessions = sessions;
     },
@@ -147,6 +153,11 @@ export function createRouterBook(
       routers.delete(id);
       return store.objects.delete(ROUTER_KIND, id, context);
     },
+    peersOf: (id) =>
+      [...routers].flatMap(([other, one]) => {
+        if (other === id || one.peerUrl === undefined || !isHeard(one)) return [];
+        return [{ id: other, url: one.peerUrl, ...(one.ca === undefined ? {} : { ca: one.ca }) }];
+      }),
     list: () => {
       const nowMs = clock.wallMs();
       const mine: RouterView[] =
