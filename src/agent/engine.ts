@@ -9,7 +9,6 @@ import { openGuard } from "./guard/open-guard.ts";
 import { createHealthWatch, type HealthWatch } from "./health/health-watch.ts";
 import { openExpected } from "./open-expected.ts";
 import { openRuntime } from "./open-runtime.ts";
-import { openSegmentMover } from "./open-segment-mover.ts";
 import type { CommandedStore } from "./reconcile/commanded-store.ts";
 import type { ExpectedStore } from "./reconcile/expected-store.ts";
 import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
@@ -220,14 +219,6 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       workloads: () => [...store.state().workloads.values()].filter(({ id }) => units().get(id)?.handle),
     },
   );
-  const mover = openSegmentMover(context, {
-    streams: () =>
-      [...store.state().workloads.values()].flatMap((workload) => {
-        const unit = units().get(workload.id);
-        if (workload.kind !== "stream" || unit?.handle === undefined) return [];
-        return [{ workload, pids: unitsOf(unit).flatMap(({ handle }) => handle?.identity?.pid ?? []) }];
-      }),
-  });
   const usage = createUsageSampler(
     { periodMs: USAGE_PERIOD_MS },
     { clock, pids: () => [...units().values()].flatMap(unitsOf).flatMap(({ handle }) => handle?.identity?.pid ?? []) },
@@ -261,7 +252,6 @@ export function createEngine(context: AgentContext, parts: EngineParts, notices:
       { name: "usage", run: usage.run },
       { name: "node", run: node.run },
       pruner,
-      mover,
       secrets,
       { name: "reconciler", run: runReconciler },
     ],

@@ -4,9 +4,11 @@ import type { Service } from "../base/service.ts";
 import { boxAddress, hubOfEvents } from "../contract/hub-address.ts";
 import { type SegmentAnswer, type SegmentAsk, segmentAnswerSchema } from "../contract/transfer/segment-ask.ts";
 import type { AgentContext } from "./agent-context.ts";
+import type { Engine } from "./engine.ts";
 import { parseJson, problemOf, readBoundedText } from "./link/problem-body.ts";
+import { unitsOf } from "./reconcile/unit.ts";
+import { openSegmentBook } from "./registry/segment-book.ts";
 import { readToken } from "./uplink.ts";
-import { openSegmentBook } from "./workload/stream/segment-book.ts";
 import { systemSegmentDisk } from "./workload/stream/segment-disk.ts";
 import { createSegmentMover, type RunningStream } from "./workload/stream/segment-mover.ts";
 
@@ -17,10 +19,18 @@ const MAX_ANSWER_BYTES = 256 * 1024;
 /** Finished recordings go where their streams' rules say. */
 export function openSegmentMover(
   context: AgentContext,
-  { streams }: { readonly streams: () => readonly RunningStream[] },
+  { store, reconciler }: Pick<Engine, "store" | "reconciler">,
 ): Service {
   const { options, clock, logFor } = context;
   const log = logFor("STREAM");
+  const streams = (): readonly RunningStream[] => {
+    const units = reconciler.units();
+    return [...store.state().workloads.values()].flatMap((workload) => {
+      const unit = units.get(workload.id);
+      if (workload.kind !== "stream" || unit?.handle === undefined) return [];
+      return [{ workload, pids: unitsOf(unit).flatMap(({ handle }) => handle?.identity?.pid ?? []) }];
+    });
+  };
   return createSegmentMover(
     { intervalMs: PERIOD_MS },
     {

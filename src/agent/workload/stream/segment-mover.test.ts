@@ -7,7 +7,7 @@ import { createFakeClock, type FakeClock } from "../../../base/clock.fake.ts";
 import { signToken } from "../../../contract/signed-token.ts";
 import type { SegmentAnswer, SegmentAsk } from "../../../contract/transfer/segment-ask.ts";
 import type { TransferReceipt } from "../../../contract/transfer/transfer-receipt.ts";
-import { openSegmentBook } from "./segment-book.ts";
+import { openSegmentBook } from "../../registry/segment-book.ts";
 import { systemSegmentDisk } from "./segment-disk.ts";
 import { createSegmentMover, finishedSegments, mayGo } from "./segment-mover.ts";
 import { streamWorkload } from "./stream-world.fake.ts";

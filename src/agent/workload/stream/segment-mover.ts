@@ -11,7 +11,7 @@ import { pathText } from "../../../contract/transfer/path-text.ts";
 import { MAX_ASKED_SEGMENTS, type SegmentAnswer, type SegmentAsk } from "../../../contract/transfer/segment-ask.ts";
 import { transferReceiptSchema } from "../../../contract/transfer/transfer-receipt.ts";
 import type { StreamWorkload } from "../../../contract/workload.ts";
-import type { SegmentBook } from "./segment-book.ts";
+import type { SegmentBook } from "../../registry/segment-book.ts";
 import type { Segment, SegmentDisk } from "./segment-disk.ts";
 
 /** A stream that runs, and every process of it. */

@@ -1,8 +1,8 @@
 import { z } from "zod";
-import type { DocumentFormat } from "../../../base/document.ts";
-import { firstProblem } from "../../registry/first-problem.ts";
-import { parseEntries } from "../../registry/parse-entries.ts";
-import { openStateDocument, type StateDocumentDeps, type Understood } from "../../registry/state-document.ts";
+import type { DocumentFormat } from "../../base/document.ts";
+import { firstProblem } from "./first-problem.ts";
+import { parseEntries } from "./parse-entries.ts";
+import { openStateDocument, type StateDocumentDeps, type Understood } from "./state-document.ts";
 
 const FORMAT: DocumentFormat = { format: "sluice.moved-segments", version: 1, minReader: 1 };
 const movedSchema = z.object({ path: z.string(), identity: z.string(), requestId: z.string() });
