@@ -71,8 +71,9 @@ export function createSegmentRoute({ hall, desk, store }: SegmentRouteDeps): Rou
         destination_path: joinPath(target.path, text),
         ...(target.box === undefined ? {} : { destination_box: target.box }),
       });
-      const { id } = await desk.submit(request, call);
-      const transfer = book.known(id) ?? (await book.get(id));
+      const known = book.known(request.request_id ?? "");
+      const { id } = known ?? (await desk.submit(request, call));
+      const transfer = known ?? (await book.get(id));
       if (transfer?.phase === "failed" && clock.wallMs() - (transfer.endedMs ?? 0) >= RETRY_MS)
         await desk.retry(id, call);
       answers.push({ name, request_id: id, ...stateOf(transfer) });

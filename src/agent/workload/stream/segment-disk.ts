@@ -38,7 +38,7 @@ export const systemSegmentDisk: SegmentDisk = {
   openFiles: (pids) => {
     const open = new Set<string>();
     for (const pid of pids) {
-      for (const fd of readdirSync(`/proc/${pid}/fd`)) {
+      for (const fd of descriptorsOf(pid)) {
         try {
           const { dev, ino } = statSync(`/proc/${pid}/fd/${fd}`, { bigint: true });
           open.add(`${dev}:${ino}`);
@@ -52,6 +52,16 @@ export const systemSegmentDisk: SegmentDisk = {
   },
   remove: (path) => rmSync(path, { force: true }),
 };
+
+/** A process that has ended holds nothing. */
+function descriptorsOf(pid: number): readonly string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`);
+  } catch (thrown) {
+    if (errnoOf(thrown) === "ENOENT") return [];
+    throw thrown;
+  }
+}
 
 function look(path: string): Segment | undefined {
   const facts = lstatSync(path, { bigint: true, throwIfNoEntry: false });
