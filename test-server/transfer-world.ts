@@ -25,7 +25,8 @@ export interface TransferWorld extends AsyncDisposable {
   signalWorker(box: BoxName, signal: NodeJS.Signals): void;
   /** As the hub knows it. */
   workerId(box: BoxName): string;
-  /** Absolute: the storages' roots. */
+  box(name: BoxName): AgentWorld;
+  /** Absolute: the storages' roots; streams of the boxes may write there too. */
   readonly from: string;
   readonly to: string;
   /** Between the two data planes, so far. */
@@ -71,6 +72,7 @@ export async function createTransferWorld(
           ...["--transfer-storages", `${storageOf(name)}:rw`],
           ...(isReachable ? ["--transfer-listen", `127.0.0.1:${ports[name]}`] : []),
           ...(isReachable ? ["--transfer-endpoints", `127.0.0.1:${meters[name].port}`] : []),
+          ...["--policy-file-roots", storageOf(name)],
           ...(options.agentArguments ?? []),
         ],
         goesToHub: true,
@@ -113,6 +115,11 @@ export async function createTransferWorld(
       sendSignal(pid, signal);
     },
     workerId: (name) => findWorker(storageOf(name), isReachable ? ports[name] : undefined)?.id ?? "",
+    box: (name) => {
+      const box = boxes[name];
+      if (box === undefined) throw new AppError("internal", "there is no box");
+      return box;
+    },
     from: join(directory, "from"),
     to: join(directory, "to"),
     movedBytes: () => meters.from.bytes() + meters.to.bytes() + meters.twin.bytes(),
