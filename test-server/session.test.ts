@@ -114,6 +114,7 @@ test.concurrent("a session that nothing uses falls asleep, while a connection, a
     sessionOf({ id: "held", ...idle }),
     sessionOf({ id: "batch", ...idle, does: "busy", hasPort: false, activity: { cpuPercent: 5 } }),
     sessionOf({ id: "called", ...idle }),
+    sessionOf({ id: "counted", ...idle, idleTimeout: "60s" }),
     sessionOf({ id: "timed", maxDuration: "10s", hasPort: false }),
   );
   await world.untilState("held", "running");
@@ -136,8 +137,15 @@ test.concurrent("a session that nothing uses falls asleep, while a connection, a
 
   calling.abort();
   await calls;
+  const untilOf = async (id: string) =>
+    Date.parse((await world.untilState(id, "running")).session?.idle?.hibernatesAt ?? "");
+  const countedTo = await untilOf("counted");
   await world.killAgent("SIGKILL");
   await world.startAgent();
+  // More than ten of its sixty seconds were over; of its use no more than a tenth of them is forgotten.
+  const countsTo = await untilOf("counted");
+  expect(countsTo).toBeGreaterThanOrEqual(countedTo - 500);
+  expect(countsTo).toBeLessThan(countedTo + 7000);
   world.server.putStreams(sessionOf(unused));
   expect((await world.untilState("unused", "hibernated")).session?.sleep?.because).toBe("idle");
   socket.destroy();
