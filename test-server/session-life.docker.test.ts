@@ -25,7 +25,8 @@ test.concurrent("a full disk under agent and engine is told, stops nothing that 
   const sessionOf = (id: string) =>
     smallSession(id, { image: daemon.image, script: LISTENER, ports: [{ port: 8080 }] });
   const asleep = { state: "hibernated", turn: 1 } as const;
-  const isOpen = async () => (await world.status()).incidents.some(({ kind }) => kind === "disk-full");
+  const isOpen = async () =>
+    (await world.status()).incidents.some(({ kind, end }) => kind === "disk-full" && end === undefined);
   const [stays, sleeps, goes, comes] = ["stays", "sleeps", "goes", "comes"].map(sessionOf);
   if (stays === undefined || sleeps === undefined || goes === undefined || comes === undefined) return;
   world.server.putStreams(stays, sleeps, goes);
@@ -35,31 +36,30 @@ test.concurrent("a full disk under agent and engine is told, stops nothing that 
   const ballast = join(daemon.dataDirectory, "ballast");
   fill(ballast);
   world.server.putStreams({ ...sleeps, power: asleep });
-  await world.untilState("sleeps", "hibernated");
+  expect((await world.untilState("sleeps", "hibernated")).session?.sleep?.depth).toBe("stopped");
   await world.until(isOpen, "the incident is told");
   world.server.set.remove(["goes"]);
   await world.until(async () => (await world.workload("goes")) === undefined, "it is stopped");
-  world.server.putStreams(comes);
-  const waiting = await world.until(async () => {
-    const found = await world.workload("comes");
-    return found?.cause?.includes("no space left on device") ? found : undefined;
-  }, "the disk is named");
-  expect(waiting.state).toBe("waiting");
+  // What was removed has made room.
+  fill(ballast);
+  await world.killAgent("SIGKILL");
+  await world.startAgent();
   const now = await world.untilState("stays", "running");
   expect([now.restarts, now.session?.instance]).toEqual([0, before.session?.instance]);
   expect(await readPort(now.session?.endpoints?.[0]?.hostPort ?? 0)).toBe("here");
+  await world.untilState("sleeps", "hibernated");
 
   rmSync(ballast);
+  world.server.putStreams(comes, { ...sleeps, power: { state: "running", turn: 2 } });
   await world.untilState("comes", "running");
-  await world.until(async () => !(await isOpen()), "the incident is over");
-  world.server.putStreams({ ...sleeps, power: { state: "running", turn: 2 } });
   await world.untilState("sleeps", "running");
+  await world.until(async () => !(await isOpen()), "the incident is over");
   expect((await world.untilState("stays", "running")).session?.instance).toBe(before.session?.instance);
 }, 180_000);
 
 /** To the last byte. */
 function fill(path: string): void {
-  const file = openSync(path, "w");
+  const file = openSync(path, "a");
   try {
     for (let size = 2 ** 20; size >= 1; size = size === 1 ? 0 : size / 4) {
       try {
