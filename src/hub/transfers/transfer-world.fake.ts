@@ -4,7 +4,7 @@ import { AppError } from "../../base/errors.ts";
 import type { Assignment } from "../../contract/transfer/assignment.ts";
 import type { TransferEntry } from "../../contract/transfer/transfer-entry.ts";
 import { parseInput } from "../http/parse-input.ts";
-import type { Call, Caller, Route } from "../http/route.ts";
+import type { Call, Caller, Route, Wire } from "../http/route.ts";
 import { testHubContext } from "../hub-context.fake.ts";
 import type { Store } from "../store/store.ts";
 import { createTransferParts } from "./transfer-parts.ts";
@@ -23,13 +23,16 @@ const { privateKey } = generateKeyPairSync("ed25519");
 export function startTransferHub(
   store: Store,
   clock: Clock,
-  wish: { readonly hubId?: string; readonly manyHubs?: boolean } = {},
+  wish: { readonly hubId?: string; readonly manyHubs?: boolean; readonly hasRouter?: boolean } = {},
 ): TransferHub {
   const life = new AbortController();
   const hubId = wish.hubId ?? "hub-1";
   const context = testHubContext({ store, clock, life: life.signal, hubId });
   const keys = { signing: async () => ({ id: "k", privateKey }), list: async () => [] };
-  const { routes, service } = createTransferParts({ manyHubs: wish.manyHubs ?? false }, { context, keys });
+  const router = { id: "router-1", url: "https://router.example" };
+  const problem = wish.hasRouter === true ? undefined : "there is no router";
+  const routers = { choose: () => ({ operator: router, box: router }), problem: () => problem };
+  const { routes, service } = createTransferParts({ manyHubs: wish.manyHubs ?? false }, { context, keys, routers });
   const running = service.run(life.signal).catch(() => undefined);
   return {
     ask: askOf(routes, life.signal),
@@ -52,7 +55,7 @@ function askOf(routes: readonly Route[], signal: AbortSignal): Ask {
         return "([^/]+)";
       });
       const match = route.method === method ? new RegExp(`^${pattern}$`).exec(path) : null;
-      if (match === null || route.handle === undefined) continue;
+      if (match === null) continue;
       const params = Object.fromEntries(names.map((name, at) => [name, match[at + 1]]));
       const call = {
         params: route.params === undefined ? undefined : parseInput(route.params, params, "path"),
@@ -65,7 +68,12 @@ function askOf(routes: readonly Route[], signal: AbortSignal): Ask {
         address: "127.0.0.1",
         signal,
       };
-      return route.answer?.parse(await route.handle(call as unknown as Call));
+      if (route.handle !== undefined) return route.answer?.parse(await route.handle(call as unknown as Call));
+      const parts: unknown[] = [];
+      const write = (part?: unknown) => void parts.push(part ?? "");
+      const response = { writeHead: () => response, setHeader: () => response, write, end: write };
+      await route.stream?.(call as unknown as Call, { request: { headers: {} }, response } as unknown as Wire);
+      return route.answer?.parse(JSON.parse(parts.join("")));
     }
     throw new AppError("not-found", `${method} ${target}`);
   };
@@ -117,10 +125,13 @@ export function createFakeWorker(
   id: string,
   world: {
     readonly ask: () => Ask;
-    readonly storages: readonly { readonly id: string; readonly path: string }[];
+    readonly storages: readonly { readonly id: string; readonly path: string; readonly seen_marks?: string[] }[];
     readonly source: readonly TransferEntry[];
     readonly target: FakeStorage;
     readonly pageEntries?: number;
+    /** What it finds in a file, for a comparison. */
+    readonly hashOf?: (entry: TransferEntry) => string;
+    readonly abilities?: readonly string[];
   },
 ): FakeWorker {
   const held = new Map<string, Assignment>();
@@ -170,6 +181,16 @@ export function createFakeWorker(
         target.named.add(path);
         return { ...base, success: true, items: [{ path, offset: 0, length: size, sha256: hashFor(path) }] };
       }
+      case "hash": {
+        const hashOf = world.hashOf ?? (({ path, size }: TransferEntry) => hashFor(`${path}@0+${size}`));
+        const items = work.items.map(({ entry, length }) => ({
+          path: entry.path,
+          offset: 0,
+          length,
+          sha256: hashOf(entry),
+        }));
+        return { ...base, success: true, items };
+      }
       case "close":
         target.isClosed = true;
         return { ...base, success: true };
@@ -195,6 +216,7 @@ export function createFakeWorker(
         worker_id: id,
         status: held.size > 0 ? "TRANSFERRING" : "IDLE",
         data_plane_endpoints: [`${id}:8470`],
+        abilities: world.abilities ?? ["verify"],
         storages: world.storages.map((storage) => ({ ...storage, read: true, write: true, mark: `mark-${id}` })),
         boot_id: "b",
         sequence: ++sequence,
