@@ -48,6 +48,7 @@ export async function openRemote(
     boxId: options.box.id,
     key,
     log,
+    clock,
     ca: () => {
       const { caFile } = options.link;
       const given = [enrolment?.ca(), caFile === undefined ? undefined : readFileSync(caFile, "utf8")];
