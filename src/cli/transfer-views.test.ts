@@ -9,6 +9,7 @@ const NOW_MS = Date.parse("2026-01-15T10:00:00.000Z");
 const VIEW = { paint: createPaint(false), columns: undefined, nowMs: NOW_MS };
 const TRANSFER: SyncProgress = {
   request_id: "day-1",
+  mode: "copy",
   state: "PROGRESS",
   reason: "2 workers copy",
   source_path: "/srv/day-1",

@@ -100,6 +100,7 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
         data_plane_endpoints: config.listen === undefined ? [] : deps.endpoints(port),
         storages: [...storages.views()],
         certificate_sha256: deps.certificateSha256(),
+        abilities: ["verify"],
         boot_id: deps.bootId,
         sequence: sequence++,
         version: config.version,

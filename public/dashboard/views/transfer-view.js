@@ -7,7 +7,16 @@ import { drawProgress } from "../progress-bar.js";
 import { drawAgo, drawTime } from "../time.js";
 import { drawState } from "../tone.js";
 import { drawTransferActions } from "../transfer-actions.js";
-import { amountText, filesText, leftText, placeText, rateText, shareOf, stateText } from "../transfer-text.js";
+import {
+  amountText,
+  comparisonText,
+  filesText,
+  leftText,
+  placeText,
+  rateText,
+  shareOf,
+  stateText,
+} from "../transfer-text.js";
 import { sayTransfer } from "./transfers-view.js";
 
 /** One transfer: how far it is and why, who works on it, and what could not be done. */
@@ -64,6 +73,10 @@ function drawTransfer(transfer, context) {
         ["priority", transfer.priority],
         ["begun", transfer.started_at === undefined ? "not yet" : drawTime(transfer.started_at)],
         ["changed", drawAgo(transfer.updated_at, nowMs)],
+        [
+          "does",
+          transfer.mode === "verify" ? "compares, and writes nothing; bytes and files are of both sides" : undefined,
+        ],
         ["root hash", transfer.root_hash === undefined ? undefined : html`<code>${transfer.root_hash}</code>`],
       ])}
       ${
@@ -72,6 +85,7 @@ function drawTransfer(transfer, context) {
           : html`<details><summary>Receipt, signed by the hub</summary><p><code>${transfer.receipt}</code></p></details>`
       }
     </section>
+    ${transfer.comparison === undefined ? nothing : drawComparison(transfer.comparison)}
     ${drawTable({
       title: "Workers",
       none: "Nobody works on it now.",
@@ -96,5 +110,29 @@ function drawTransfer(transfer, context) {
             shown: 50,
           })
     }
+  `;
+}
+
+function drawComparison(comparison) {
+  const { differences = [], source_root_hash, destination_root_hash } = comparison;
+  return html`
+    <section class="card" aria-label="Comparison">
+      <p>${comparisonText(comparison)}</p>
+      ${drawFacts([
+        ["root hash of the source", html`<code>${source_root_hash}</code>`],
+        ["root hash of the destination", html`<code>${destination_root_hash}</code>`],
+      ])}
+    </section>
+    ${drawTable({
+      title: "Differences",
+      none: "None.",
+      heads: ["path", "in what", "source, destination"],
+      rows: differences.map(({ path, differs, message }) => [
+        html`<code>${path === "" ? "." : path}</code>`,
+        differs.join(", ").replaceAll("-", " "),
+        message,
+      ]),
+      shown: 100,
+    })}
   `;
 }

@@ -87,6 +87,16 @@ const finishWorkSchema = z.object({
   preserve: preserveSchema,
 });
 
+/** Whole files are hashed where they lie, for a comparison: nothing is written, and none of their bytes leave the box. */
+const hashWorkSchema = z.object({
+  kind: z.literal("hash"),
+  unit: z.string(),
+  place: placeSchema,
+  items: z.array(copyItemSchema),
+  /** `readback`: from the disk, and not from memory. */
+  verify: z.enum(VERIFY_LEVELS),
+});
+
 /**
  * All files are there. `pages` pages of the plan, from `GET /workers/plan/{request_id}?page=N`, say what the tree is: hard links
  * are made, what the source does not have is removed where that is asked for, directories get modes and times, and the staging
@@ -112,6 +122,7 @@ export const workSchema = z.discriminatedUnion("kind", [
   copyWorkSchema,
   serveWorkSchema,
   finishWorkSchema,
+  hashWorkSchema,
   closeWorkSchema,
   discardWorkSchema,
   plainWorkSchema,

@@ -66,6 +66,8 @@ export const workerHeartbeatSchema = z.object({
   storages: z.array(workerStorageSchema).max(64).optional(),
   /** SHA-256 over the DER of the certificate that its data plane shows. */
   certificate_sha256: sha256Schema.optional(),
+  /** Of `worker-ability.ts`, and of later versions: what it can that not every worker can. */
+  abilities: z.array(z.string().max(64)).max(64).default([]),
   boot_id: z.string().max(64).optional(),
   /** Grows with each heartbeat of a boot: an older one that comes late is passed over. */
   sequence: z.int().min(0).optional(),

@@ -45,6 +45,7 @@ export async function copyWork(
   const holders = poolOf(source, hall.workers.all(), {
     access: "read",
     box: undefined,
+    needs: [],
     isActive: hall.workers.mayWork,
   });
   const isLocal = source.storage === destination.storage && holders.some((member) => member.worker.id === worker.id);

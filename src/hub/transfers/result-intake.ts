@@ -59,7 +59,9 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
         lease.piece,
         ({ piece, states }): { states: typeof states; answer: ResultOutcome } => {
           const { attempt, index } = lease;
-          const told = applyResult(piece, states, { unit: index, attempt, round: transfer.list.round, result });
+          const { list, request } = transfer;
+          const isVerify = request.mode === "verify";
+          const told = applyResult(piece, states, { unit: index, attempt, round: list.round, isVerify, result });
           return { states: told.states, answer: told };
         },
         { isFresh },

@@ -2,7 +2,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import { createTurns, type InTurn } from "../../base/turns.ts";
 import type { TicketKeys } from "../remote/ticket-keys.ts";
-import { type Access, type PoolMember, poolOf, wishesOf } from "./choose-workers.ts";
+import { type PoolMember, poolOf, type SideWish, wishesOf } from "./choose-workers.ts";
 import type { LeaseWatch } from "./lease-watch.ts";
 import type { PieceBook } from "./piece-book.ts";
 import type { ServeBook } from "./serve-book.ts";
@@ -84,12 +84,9 @@ export interface Pools {
 export function poolsOf(transfer: Transfer, { workers }: Pick<TransferHall, "workers">): Pools {
   const { source, destination } = wishesOf(transfer.request);
   const all = workers.all();
-  const pool = (side: Transfer["source"], access: Access, box: string | undefined) =>
-    side === undefined ? [] : poolOf(side, all, { access, box, isActive: workers.mayWork });
-  return {
-    sources: pool(transfer.source, source.access, source.box),
-    destinations: pool(transfer.destination, destination.access, destination.box),
-  };
+  const pool = (side: Transfer["source"], { access, box, needs }: SideWish) =>
+    side === undefined ? [] : poolOf(side, all, { access, box, needs, isActive: workers.mayWork });
+  return { sources: pool(transfer.source, source), destinations: pool(transfer.destination, destination) };
 }
 
 export function createHall(parts: Omit<TransferHall, "rests" | "notes" | "dials" | "inTurn">): TransferHall {

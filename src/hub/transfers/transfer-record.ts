@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { TRANSFER_FAILURES } from "../../contract/transfer/failure-code.ts";
 import { syncRequestSchema } from "../../contract/transfer/sync-request.ts";
+import { treeComparisonSchema } from "../../contract/transfer/tree-comparison.ts";
 import type { StoredObject } from "../store/objects.ts";
 
 /** What was asked for, how far it is, and what it came to. Changed by conditional writes only. */
@@ -53,11 +54,17 @@ const recordSchema = z.object({
     /** Pages that were taken, and the pieces that they were cut into. */
     pages: z.int(),
     pieces: z.int(),
+    /** Of a comparison: those before are the source's, the others the destination's. Absent: the source is still listed. */
+    sourcePieces: z.int().optional(),
+    /** Of a comparison: names of its `file_list` that the source has not. */
+    absent: z.array(z.string()).optional(),
     /** The last path of the last page. */
     last: z.string().optional(),
     /** 0: the first walk; later ones list again what has changed while it was copied. */
     round: z.int(),
     changed: z.array(z.string()).optional(),
+    /** The first piece of each later walk. */
+    walks: z.array(z.int()).optional(),
     bytes: z.int(),
     files: z.int(),
     /** What should have been copied: the tree is not whole without it. */
@@ -84,6 +91,7 @@ const recordSchema = z.object({
       failuresTotal: z.int(),
       rootHash: z.string().optional(),
       receipt: z.string().optional(),
+      comparison: treeComparisonSchema.optional(),
     })
     .optional(),
   /** Nothing is kept of its plan any more. */
@@ -146,4 +154,16 @@ function unitOf(name: string): LeasedUnit | undefined {
   if (plain !== undefined) return { kind: "plain", index: Number(plain) };
   if (piece !== undefined) return { kind: "unit", piece: Number(piece), index: Number(index) };
   return serve === undefined ? undefined : { kind: "serve" };
+}
+
+export type SideName = "source" | "destination";
+
+/** Pure. Whose tree a piece of the plan is of: a copy lists its source alone. */
+export function sideOfPiece({ list: { sourcePieces } }: Pick<TransferRecord, "list">, piece: number): SideName {
+  return sourcePieces === undefined || piece < sourcePieces ? "source" : "destination";
+}
+
+/** Pure. Whose tree is listed now. */
+export function listedSide(transfer: Pick<TransferRecord, "list" | "request">): SideName {
+  return transfer.request.mode === "verify" && transfer.list.sourcePieces !== undefined ? "destination" : "source";
 }

@@ -1,4 +1,5 @@
 import type { SyncProgress, SyncState } from "../../contract/transfer/sync-progress.ts";
+import type { SyncMode } from "../../contract/transfer/sync-request.ts";
 import { isoOf } from "../fleet/write-of.ts";
 import type { SeenLease } from "./lease-watch.ts";
 import type { TransferHall } from "./transfer-hall.ts";
@@ -36,6 +37,7 @@ export function viewOf(
   const files = transfer.mode === "plain" ? (transfer.plain?.length ?? 0) : list.files;
   return {
     request_id: id,
+    mode: request.mode,
     state: stateOf(transfer),
     reason: reasonOf(transfer, now),
     source_path: request.source_path,
@@ -53,11 +55,12 @@ export function viewOf(
     ...(startedMs === undefined ? {} : { started_at: isoOf(startedMs) }),
     updated_at: isoOf(transfer.updatedMs),
     detail: detailOf(transfer, leases, failures),
-    workers: workersOf(leases),
+    workers: workersOf(leases, request.mode),
     failures: [...failures],
     failures_total: outcome?.failuresTotal ?? now.totals?.failuresTotal ?? 0,
     ...(outcome?.rootHash === undefined ? {} : { root_hash: outcome.rootHash }),
     ...(outcome?.receipt === undefined ? {} : { receipt: outcome.receipt }),
+    ...(outcome?.comparison === undefined ? {} : { comparison: outcome.comparison }),
   };
 }
 
@@ -91,7 +94,8 @@ function reasonOf(
   if (phase === "closing") return `directories and links are finished${trouble}`;
   const count = totals === undefined ? 0 : totals.failuresTotal - totals.leftOutTotal;
   const failed = count === 0 ? "" : `; ${count} failed`;
-  return `${list.isDone || transfer.mode === "plain" ? "it is copied" : "it is listed and copied"}${failed}${trouble}`;
+  const verb = transfer.request.mode === "verify" ? "compared" : "copied";
+  return `${list.isDone || transfer.mode === "plain" ? `it is ${verb}` : `it is listed and ${verb}`}${failed}${trouble}`;
 }
 
 function detailOf(
@@ -122,12 +126,12 @@ const WORDS = {
   unit: "copies",
 } as const;
 
-function workersOf(leases: readonly SeenLease[]): SyncProgress["workers"] {
+function workersOf(leases: readonly SeenLease[], mode: SyncMode): SyncProgress["workers"] {
   const workers = new Map<string, { work: Set<string>; bytes: number; rate: number }>();
   for (const { id, worker, bytes, rate } of leases) {
     const held = workers.get(worker) ?? { work: new Set<string>(), bytes: 0, rate: 0 };
     const kind = parseLeaseId(id)?.unit.kind;
-    if (kind !== undefined) held.work.add(WORDS[kind]);
+    if (kind !== undefined) held.work.add(kind === "unit" && mode === "verify" ? "hashes" : WORDS[kind]);
     workers.set(worker, { work: held.work, bytes: held.bytes + bytes, rate: held.rate + rate });
   }
   return [...workers].map(([worker_id, { work, bytes, rate }]) => ({

@@ -121,6 +121,9 @@ export function createFakeWorker(
     readonly source: readonly TransferEntry[];
     readonly target: FakeStorage;
     readonly pageEntries?: number;
+    /** What it finds in a file, for a comparison. */
+    readonly hashOf?: (entry: TransferEntry) => string;
+    readonly abilities?: readonly string[];
   },
 ): FakeWorker {
   const held = new Map<string, Assignment>();
@@ -170,6 +173,16 @@ export function createFakeWorker(
         target.named.add(path);
         return { ...base, success: true, items: [{ path, offset: 0, length: size, sha256: hashFor(path) }] };
       }
+      case "hash": {
+        const hashOf = world.hashOf ?? (({ path, size }: TransferEntry) => hashFor(`${path}@0+${size}`));
+        const items = work.items.map(({ entry, length }) => ({
+          path: entry.path,
+          offset: 0,
+          length,
+          sha256: hashOf(entry),
+        }));
+        return { ...base, success: true, items };
+      }
       case "close":
         target.isClosed = true;
         return { ...base, success: true };
@@ -195,6 +208,7 @@ export function createFakeWorker(
         worker_id: id,
         status: held.size > 0 ? "TRANSFERRING" : "IDLE",
         data_plane_endpoints: [`${id}:8470`],
+        abilities: world.abilities ?? ["verify"],
         storages: world.storages.map((storage) => ({ ...storage, read: true, write: true, mark: `mark-${id}` })),
         boot_id: "b",
         sequence: ++sequence,
