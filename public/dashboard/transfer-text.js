@@ -18,6 +18,11 @@ export function isOver({ state }) {
   return state === "COMPLETED" || state === "FAILED" || state === "CANCELLED";
 }
 
+/** Somebody works on it, or how far it is stands still and can be told: a bar that runs would say of one that waits that it does not. */
+export function isMoving(transfer) {
+  return transfer.state === "PROGRESS" && (transfer.workers.length > 0 || shareOf(transfer) !== undefined);
+}
+
 /** What it is, for labels and sentences. */
 export function nounOf({ mode }) {
   return mode === "verify" ? "comparison" : "transfer";
@@ -63,4 +68,21 @@ export function rateText({ rate_bytes_s }) {
 
 export function leftText({ seconds_left }) {
   return seconds_left === undefined ? undefined : `${secondsText(seconds_left)} left`;
+}
+
+const WAYS = {
+  local: "within one storage",
+  destination: "direct, the destination dials",
+  source: "direct, the source dials",
+  router: "through a router",
+};
+
+/** By which bytes come: `through a router`. Empty while nobody knows. */
+export function wayText(way) {
+  return WAYS[way] ?? way ?? "";
+}
+
+/** All that were used so far; `undefined`: none yet. */
+export function waysText({ ways = [] }) {
+  return ways.length === 0 ? undefined : ways.map(wayText).join("; ");
 }

@@ -5,15 +5,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import { createSpawner } from "../base/spawn.ts";
-import type { Assignment, CopyItem, TransferPeer, Work, WorkOf } from "../contract/transfer/assignment.ts";
+import type { Assignment, CopyItem, Meeting, TransferPeer, Work, WorkOf } from "../contract/transfer/assignment.ts";
 import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
 import type { ResultFailure } from "../contract/transfer/transfer-result.ts";
 import { signTransferTicket, type TransferTicket, transferScope } from "../contract/transfer/transfer-ticket.ts";
+import type { Carrier } from "../remote/carrier.ts";
+import { type CarrierPair, createCarrierPair } from "../remote/carrier-pair.fake.ts";
+import type { RouterDialler } from "../remote/router-dialler.ts";
 import { createTicketChecker } from "./check-ticket.ts";
 import { createDialler } from "./data-dial.ts";
 import { startDataServer } from "./data-server.ts";
+import { createEndpointTurns } from "./endpoint-turns.ts";
 import { createPace } from "./pace.ts";
 import { createPushedLinks } from "./pushed-links.ts";
+import { createRoutedLinks } from "./routed-link.ts";
 import { runWork } from "./run-work.ts";
 import { openStorage, type Storage } from "./storage.ts";
 import type { TaskContext, TaskOutcome } from "./task-context.ts";
@@ -33,6 +38,20 @@ interface RunOptions {
   readonly attempt?: number;
   readonly signal?: AbortSignal;
   readonly onBytes?: (bytes: number) => void;
+  /** Filled, also where the work rejects. */
+  readonly outcome?: TaskOutcome;
+}
+
+export function freshOutcome(): TaskOutcome {
+  return { items: [], failures: [], bytesSent: 0, isDialFailed: false, way: undefined, message: "" };
+}
+
+/** The router of the world: who comes with the same ticket meets. */
+interface Meetings {
+  pairs: CarrierPair[];
+  /** Of what an end sends. */
+  bend: ((frame: Buffer) => Buffer) | undefined;
+  waiting: { readonly pair: CarrierPair; readonly both: PromiseWithResolvers<void> } | undefined;
 }
 
 /** Two workers in this process, each with a storage, over real connections; what a hub would say is said by the test. */
@@ -42,6 +61,9 @@ export interface WorkerWorld {
   readonly destination: WorkerSide;
   readonly pages: TransferEntry[][];
   ticket(items: readonly CopyItem[], claims?: Partial<TransferTicket>): string;
+  /** Where both sides meet; what their router does to each pair is `bend`'s. */
+  meeting(side: "source" | "destination"): Meeting;
+  readonly meetings: Meetings;
   peer(items: readonly CopyItem[], side?: "source" | "destination"): TransferPeer;
   run(work: Work, at?: WorkerSide, options?: RunOptions): Promise<TaskOutcome>;
   list(work?: Partial<WorkOf<"list">>): Promise<TransferEntry[]>;
@@ -56,8 +78,14 @@ export interface WorkerWorld {
   close(): void;
 }
 
-export async function openWorkerWorld(options: { readonly trusted?: boolean } = {}): Promise<WorkerWorld> {
-  const { trusted = true } = options;
+export interface WorldOptions {
+  readonly trusted?: boolean;
+  /** Is given each storage's root before it is opened: to mount something there. What it did is undone by the answer. */
+  readonly prepare?: (path: string, workerId: string) => undefined | (() => void);
+}
+
+export async function openWorkerWorld(options: WorldOptions = {}): Promise<WorkerWorld> {
+  const { trusted = true, prepare } = options;
   // In memory where there is room: nothing here is about the disk, and each file is synced.
   const directory = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "sluice-worker-"));
   const stop = new AbortController();
@@ -66,11 +94,15 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
   const { x = "" } = pair.publicKey.export({ format: "jwk" });
   const skipped: ResultFailure[] = [];
   const pages: TransferEntry[][] = [];
+  const undone: (() => void)[] = [];
+  const meetings: Meetings = { pairs: [], bend: undefined, waiting: undefined };
   let sent = 0;
 
   const openSide = async (workerId: string): Promise<WorkerSide & { readonly server: Server }> => {
     const path = join(directory, workerId);
     mkdirSync(path);
+    const undo = prepare?.(path, workerId);
+    if (undo !== undefined) undone.push(undo);
     const storage = openStorage({ path, read: true, write: true });
     const identity = await makeIdentity(directory, workerId);
     const tickets = createTicketChecker({ workerId, nowSeconds: () => Math.floor(systemClock.wallMs() / 1000) });
@@ -103,7 +135,16 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
         pid: process.pid,
         runProgram: spawner.runProgram,
         workerId,
-        dialler: createDialler({ clock: systemClock, identity: () => identity }),
+        dialler: createDialler({
+          clock: systemClock,
+          identity: () => identity,
+          endpoints: createEndpointTurns(systemClock),
+        }),
+        routed: createRoutedLinks({
+          clock: systemClock,
+          identity: () => identity,
+          openDialler: async () => diallerOf(meetings),
+        }),
         storageOf,
         awaitPushed: pushed.wait,
         receivePace: createPace(() => undefined, systemClock),
@@ -131,6 +172,13 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
     source,
     destination,
     pages,
+    meetings,
+    meeting: (side) => ({
+      router: { id: "router", url: "http://router.example" },
+      ticket: side,
+      worker_id: side === "source" ? "destination" : "source",
+      certificate_sha256: (side === "source" ? destination : source).sha256,
+    }),
     ticket: (items, claims = {}) => {
       const nowSeconds = Math.floor(systemClock.wallMs() / 1000);
       return signTransferTicket(
@@ -161,9 +209,13 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
     run: async (
       work,
       at = destination,
-      { attempt = 1, signal = new AbortController().signal, onBytes = () => undefined } = {},
+      {
+        attempt = 1,
+        signal = new AbortController().signal,
+        onBytes = () => undefined,
+        outcome = freshOutcome(),
+      }: RunOptions = {},
     ) => {
-      const outcome: TaskOutcome = { items: [], failures: [], bytesSent: 0, isDialFailed: false, message: "" };
       const assignment: Assignment = {
         request_id: "r1",
         worker_id: at.context.workerId,
@@ -258,13 +310,39 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
       stop.abort(new DOMException("the world ends", "AbortError"));
       for (const side of [source, destination]) {
         side.context.dialler.close();
+        side.context.routed.close();
         side.server.close();
         side.storage.close();
       }
+      for (const undo of undone) undo();
       rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
     },
   };
   return world;
+}
+
+/** The source's side comes with the ticket `source`, the other with `destination`. */
+function diallerOf(meetings: Meetings): RouterDialler {
+  const bent = (carrier: Carrier): Carrier => ({
+    ...carrier,
+    send: (pieces) => carrier.send(meetings.bend === undefined ? pieces : [meetings.bend(Buffer.concat(pieces))]),
+  });
+  return {
+    join: async ({ ticket }) => {
+      const { waiting } = meetings;
+      meetings.waiting = undefined;
+      const pair = waiting?.pair ?? createCarrierPair();
+      // Nobody is told before the other is there: what is said to nobody is lost.
+      const both = waiting?.both ?? Promise.withResolvers<void>();
+      if (waiting === undefined) {
+        meetings.waiting = { pair, both };
+        meetings.pairs.push(pair);
+        await both.promise;
+      } else both.resolve();
+      return bent(ticket === "source" ? pair.box : pair.operator);
+    },
+    close: () => undefined,
+  };
 }
 
 async function makeIdentity(directory: string, name: string) {

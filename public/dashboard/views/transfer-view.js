@@ -11,11 +11,14 @@ import {
   amountText,
   comparisonText,
   filesText,
+  isMoving,
   leftText,
   placeText,
   rateText,
   shareOf,
   stateText,
+  waysText,
+  wayText,
 } from "../transfer-text.js";
 import { sayTransfer } from "./transfers-view.js";
 
@@ -52,8 +55,19 @@ export function createTransferView(context) {
 }
 
 function drawTransfer(transfer, context) {
-  const { request_id: id, state, reason, failures, failures_total, workers, detail } = transfer;
+  const {
+    request_id: id,
+    state,
+    reason,
+    failures,
+    failures_total,
+    workers,
+    detail,
+    ways_given_up: givenUp = [],
+  } = transfer;
   const nowMs = context.api.nowMs();
+  // That somebody works is in the table of workers.
+  const said = Object.entries(detail).filter(([, text]) => text !== "PROGRESS");
   return html`
     <section class="card" aria-label="State" data-transfer=${id} data-state=${state}>
       <div class="section-head">
@@ -64,12 +78,13 @@ function drawTransfer(transfer, context) {
       </div>
       <p class="route"><span class="way">${placeText(transfer.source_box, transfer.source_path)} → ${placeText(transfer.destination_box, transfer.destination_path)}</span></p>
       ${state === "COMPLETED" ? nothing : html`<p class="cause" data-tone=${state === "FAILED" ? "bad" : "neutral"}>${reason}</p>`}
-      ${state === "PROGRESS" ? drawProgress({ label: `Progress of ${id}`, share: shareOf(transfer), text: amountText(transfer) }) : nothing}
+      ${isMoving(transfer) ? drawProgress({ label: `Progress of ${id}`, share: shareOf(transfer), text: amountText(transfer) }) : nothing}
       ${drawFacts([
         ["bytes", amountText(transfer)],
         ["files", filesText(transfer)],
         ["rate", rateText(transfer)],
         ["time", leftText(transfer)],
+        ["way", waysText(transfer)],
         ["priority", transfer.priority],
         ["begun", transfer.started_at === undefined ? "not yet" : drawTime(transfer.started_at)],
         ["changed", drawAgo(transfer.updated_at, nowMs)],
@@ -89,9 +104,30 @@ function drawTransfer(transfer, context) {
     ${drawTable({
       title: "Workers",
       none: "Nobody works on it now.",
-      heads: ["worker", "does", "so far", "rate"],
-      rows: workers.map((worker) => [worker.worker_id, worker.work, bytesText(worker.bytes), rateText(worker) ?? ""]),
+      heads: ["worker", "does", "so far", "rate", "way"],
+      rows: workers.map((worker) => [
+        worker.worker_id,
+        worker.work,
+        bytesText(worker.bytes),
+        rateText(worker) ?? "",
+        wayText(worker.way),
+      ]),
     })}
+    ${
+      givenUp.length === 0
+        ? nothing
+        : drawTable({
+            title: "Ways that did not lead there, tried again later",
+            none: "",
+            heads: ["to", "way", "why", "when"],
+            rows: givenUp.map(({ worker_id, way, reason: why, at }) => [
+              worker_id,
+              wayText(way),
+              why,
+              drawAgo(at, nowMs),
+            ]),
+          })
+    }
     ${drawTable({
       title: failures_total > failures.length ? `Failures, ${failures.length} of ${failures_total}` : "Failures",
       none: "None.",
@@ -100,13 +136,13 @@ function drawTransfer(transfer, context) {
       shown: 100,
     })}
     ${
-      Object.keys(detail).length === 0
+      said.length === 0
         ? nothing
         : drawTable({
             title: "What was said last",
             none: "",
             heads: ["who", "what"],
-            rows: Object.entries(detail),
+            rows: said,
             shown: 50,
           })
     }

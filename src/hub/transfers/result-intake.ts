@@ -1,19 +1,20 @@
+import type { TransferFailureCode } from "../../contract/transfer/failure-code.ts";
 import type { ResultAnswer, TransferResult } from "../../contract/transfer/transfer-result.ts";
-import { dialKey } from "./copy-work.ts";
 import { requireTransfer } from "./find-transfer.ts";
 import type { TransferHall } from "./transfer-hall.ts";
 import { leaseIdOf, parseLeaseId, type Step, type Transfer, type TransferRecord } from "./transfer-record.ts";
-import { applyResult, MAX_FAILED, type ResultOutcome } from "./unit-states.ts";
+import { applyResult, MAX_FAILED, PASSING, type ResultOutcome } from "./unit-states.ts";
 
 /** What fails sooner than this after it was given out has not been tried: its worker's storage is gone, or the like. */
 const FAST_MS = 2000;
 const BLOCKED_REST_MS = 5000;
 const REST_MS = { first: 500, most: 30_000 } as const;
 const STEP_FAILURES = 3;
+const BLOCKED: readonly TransferFailureCode[] = ["no-space", "read-only", "no-storage"];
 
 /** Takes what workers tell of their leases. Each is applied once: by one conditional write, of the present attempt only. */
 export function createResultIntake(hall: TransferHall): (result: TransferResult) => Promise<ResultAnswer> {
-  const { book, pieces, watch, wake, mark, workers, rests, notes, dials, clock, inTurn } = hall;
+  const { book, pieces, watch, wake, mark, workers, rests, notes, ways, clock, inTurn } = hall;
 
   const take = async (result: TransferResult): Promise<ResultAnswer["status"]> => {
     const leaseId = result.lease_id;
@@ -23,6 +24,8 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     } catch (thrown) {
       // It has heard that it was cancelled, and has let go.
       if (leaseId !== undefined) watch.over(leaseId);
+      // Its staging can be removed.
+      wake.ring();
       throw thrown;
     }
     if (leaseId === undefined) return takePlain(transfer, result);
@@ -31,7 +34,7 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     const { unit, attempt } = lease;
     switch (unit.kind) {
       case "serve":
-        if (result.dial_failed) flip(transfer, result.worker_id);
+        if (result.dial_failed) await serveFailed(transfer, { ...unit, attempt }, result);
         return "ack";
       case "unit":
         return takeUnit(transfer, { ...unit, attempt, leaseId }, result);
@@ -72,6 +75,7 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     if (outcome.answer !== "ack") return outcome.answer;
     watch.over(lease.leaseId);
     const name = `${transfer.uid}:${lease.piece}.${lease.index}`;
+    await noteWay(transfer, result);
     if (outcome.problem === undefined) await workers.succeeded(result.worker_id);
     else
       await afterProblem(
@@ -80,6 +84,18 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
         result,
       );
     return "ack";
+  };
+
+  /** What came, and by which way: for people, and for the next choice. */
+  const noteWay = async (transfer: Transfer, { way, worker_id: worker, items }: TransferResult): Promise<void> => {
+    if (way === undefined || items.length === 0) return;
+    if (way !== "local" && transfer.source !== undefined) ways.worked(worker, transfer.source.storage, way);
+    if (transfer.ways?.includes(way) === true) return;
+    await book.change(transfer.id, (fresh) =>
+      fresh.uid !== transfer.uid || fresh.ways?.includes(way) === true
+        ? undefined
+        : { ...fresh, ways: [...(fresh.ways ?? []), way] },
+    );
   };
 
   const afterProblem = async (
@@ -93,12 +109,7 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     result: TransferResult,
   ): Promise<void> => {
     const { code, message } = what.problem;
-    if (result.dial_failed) {
-      for (const source of transfer.source === undefined ? [] : [transfer.source.storage]) {
-        const key = dialKey(result.worker_id, source);
-        dials.set(key, dials.get(key) === "source" ? "destination" : "source");
-      }
-    }
+    if (result.dial_failed) giveUp(transfer, result.worker_id, result);
     if (code === "cancelled") return;
     notes.say(transfer.id, `${result.worker_id}: ${code}${message === "" ? "" : `: ${message}`}`);
     if (code === "no-space" || code === "read-only") {
@@ -107,17 +118,46 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
       return;
     }
     rests.rest(what.name, Math.min(REST_MS.most, REST_MS.first * 2 ** Math.min(10, what.attempt - 1)));
-    if (result.dial_failed || code === "fenced" || code === "source-changed") return;
+    // Of two that do not hear each other nobody knows whose fault it is.
+    if (result.dial_failed || ["fenced", "source-changed", "unreachable"].includes(code)) return;
     const isFast = what.grantedMs !== undefined && clock.monotonicMs() - what.grantedMs < FAST_MS;
     await workers.failed(result.worker_id, { text: `${code}: ${message}`, isFast });
   };
 
-  /** The destination waits in vain for who was to dial it. */
-  const flip = (transfer: Transfer, source: string) => {
-    for (const key of dials.keys()) {
-      if (transfer.source !== undefined && key.endsWith(`|${transfer.source.storage}`)) dials.set(key, "destination");
-    }
-    notes.say(transfer.id, `${source} could not reach the other side`);
+  const giveUp = (transfer: Transfer, destination: string, { way = "destination", message }: TransferResult) => {
+    if (transfer.source === undefined || way === "local") return;
+    ways.giveUp(destination, transfer.source.storage, { way, reason: message.slice(0, 300) });
+  };
+
+  /** The destination would wait in vain for who was to come to it: it is given the unit again, by another way. */
+  const serveFailed = async (
+    transfer: Transfer,
+    unit: { readonly piece: number; readonly index: number; readonly attempt: number },
+    result: TransferResult,
+  ): Promise<void> => {
+    if (unit.piece >= transfer.list.pieces) return;
+    const { piece, states } = await pieces.load(transfer, unit.piece, { isFresh: true });
+    const state = states.units[unit.index];
+    const copied = piece.units[unit.index];
+    if (copied === undefined || state?.worker === undefined || state.attempt !== unit.attempt) return;
+    const name = `${unit.piece}.${unit.index}`;
+    const message = result.message === "" ? `${result.worker_id} could not reach it` : result.message;
+    const paths = copied.items.flatMap(({ entry }) => piece.entries[entry]?.path ?? []);
+    const leaseId = leaseIdOf(transfer.uid, name, unit.attempt);
+    await takeUnit(
+      transfer,
+      { ...unit, leaseId },
+      {
+        ...result,
+        worker_id: state.worker,
+        success: false,
+        lease_id: leaseId,
+        way: result.way ?? "source",
+        message,
+        items: [],
+        failures: paths.map((path) => ({ path, code: "unreachable" as const, message: message.slice(0, 1000) })),
+      },
+    );
   };
 
   const takeStep = async (
@@ -144,7 +184,9 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     watch.over(lease.leaseId);
     const step = after?.[name];
     if (step !== undefined && !step.isDone) {
-      rests.rest(`${transfer.uid}:${name}`, REST_MS.first * 2 ** Math.min(6, step.failed));
+      const isBlocked = result.failures.some(({ code }) => BLOCKED.includes(code));
+      const restMs = isBlocked ? BLOCKED_REST_MS : REST_MS.first * 2 ** Math.min(6, step.failed);
+      rests.rest(`${transfer.uid}:${name}`, restMs);
       notes.say(transfer.id, `${result.worker_id} could not ${name} it: ${whyOf(result)}`);
     }
     return "ack";
@@ -215,7 +257,8 @@ function stepAfter(
   const [failure] = result.failures;
   const isDone = result.success && name !== "list";
   if (isDone) return { [name]: { ...step, isDone: true } };
-  const isLetGo = failure?.code === "cancelled" || result.success;
+  const isLetGo =
+    result.success || (failure !== undefined && result.failures.every(({ code }) => PASSING.includes(code)));
   const { worker: _, ...free } = step;
   const failed = isLetGo ? step.failed : step.failed + 1;
   const next: Step = { ...free, failed };
