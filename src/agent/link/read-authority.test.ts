@@ -7,7 +7,9 @@ test("an authority that cannot be read is told with its option, and none is none
     expect.objectContaining({
       code: "config",
       field: "link.caFile",
-      message: expect.stringMatching(/^link\.caFile: \/no\/such\/ca\.pem cannot be used: .*; allowed: PEM certificates$/),
+      message: expect.stringMatching(
+        /^link\.caFile: \/no\/such\/ca\.pem cannot be used: .*; allowed: PEM certificates$/,
+      ),
     }),
   );
 });
