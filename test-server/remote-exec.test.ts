@@ -46,6 +46,32 @@ test(
 );
 
 test(
+  "the end of a detached command is told to the hub, also one that comes while the agent is away",
+  async () => {
+    const detach = async (text: string) => {
+      const argv = ["exec", "--detach", world.boxId, "--", "/bin/sh", "-c", text];
+      const { code, out, err } = await world.start(argv).ended;
+      expect({ code, err }).toEqual({ code: 0, err: "" });
+      return out.toString().trim();
+    };
+    const [three, killed] = await Promise.all([detach("exit 3"), detach("sleep 2; kill -9 $$")]);
+    await world.box.killAgent("SIGKILL");
+    await systemClock.delay(2500);
+    await world.box.startAgent();
+    const reasonOf = async (id: string) =>
+      ((await world.hub().call("GET", `/v1/remote/${id}`)) as { state: string; reason: string }).reason;
+    const reasons = () => Promise.all([three, killed].map(reasonOf));
+    await until(
+      async () => (await reasons()).every((reason) => reason.startsWith("its command")),
+      "its box has told the ends",
+      30_000,
+    );
+    expect(await reasons()).toEqual(["its command has ended with exit status 3", "its command was ended by SIGKILL"]);
+  },
+  LIMIT_MS,
+);
+
+test(
   "deaths by signal, outputs that are held on, programs that are not there",
   async () => {
     const script = (text: string) =>

@@ -21,6 +21,7 @@ import { planTime } from "./plan-time.ts";
 import { remoteExec } from "./remote-exec.ts";
 import { remoteForward } from "./remote-forward.ts";
 import { remoteLinks } from "./remote-links.ts";
+import { remoteMemory } from "./remote-memory.ts";
 import { isMet, renderTable } from "./render-table.ts";
 import { sessionLog } from "./session-log.ts";
 import { sessionWake } from "./session-wake.ts";
@@ -43,6 +44,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   remoteExec,
   remoteForward,
   remoteLinks,
+  remoteMemory,
   placeSessions,
   sessionWake,
   sessionLog,

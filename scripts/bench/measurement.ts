@@ -4,7 +4,7 @@ import type { Peer } from "./peers/peer.ts";
 /** One line of the table. */
 export interface Row {
   readonly what: string;
-  readonly unit: "ms" | "MB" | "%" | "/s" | "MB/s" | "s/GiB" | "s/GB" | "×" | "";
+  readonly unit: "ms" | "MB" | "KB" | "%" | "/s" | "MB/s" | "s/GiB" | "s/GB" | "×" | "";
   /** One value for a figure that has no distribution. */
   readonly samples: readonly number[];
   readonly bar?: Bar;

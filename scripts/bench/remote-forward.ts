@@ -24,15 +24,15 @@ interface Measured {
 /** A port forwarded by us, through hub-made sessions and a router, and by OpenSSH, turn by turn on one machine. */
 export const remoteForward: Measurement = {
   name: "remote-forward",
-  limitMs: 12 * 60_000,
+  limitMs: 15 * 60_000,
   measure: async (context) => {
     const { say, isLong } = context;
     const sites = { near: LOOPBACK, box: LOOPBACK };
     await using target = await startByteServer(LOOPBACK);
     await using driver = startByteDriver(LOOPBACK);
     await using ways = await openForwardWays(target.place, sites, context);
-    const { plain, tls, ssh, sshJump } = ways;
-    const all = [plain, tls, ssh, sshJump].filter((way) => way !== undefined).map(toMeasured);
+    const { plain, sealed, tls, ssh, sshJump } = ways;
+    const all = [plain, sealed, tls, ssh, sshJump].filter((way) => way !== undefined).map(toMeasured);
     for (const { way } of all) {
       for (const { what } of DIRECTIONS) await driver.drive({ what, at: way.at, bytes: WARM_BYTES });
     }
@@ -45,10 +45,28 @@ export const remoteForward: Measurement = {
     const find = (way: ForwardWay | undefined) => all.find((each) => each.way === way);
     return [
       ...toRows(find(plain), find(ssh), 1.2, [find(sshJump)]),
+      ...toRows(find(sealed), find(ssh), 1.2, []),
+      ...DIRECTIONS.map(({ what, text }) =>
+        ratioRow(`256 MiB ${text}: sealed by plain, turn by turn`, what, find(sealed), find(plain)),
+      ),
       ...toRows(find(tls), find(sshJump), 1.5, [find(ssh)]),
     ];
   },
 };
+
+function ratioRow(
+  text: string,
+  what: "receive" | "send",
+  ours: Measured | undefined,
+  other: Measured | undefined,
+): Row {
+  const rates = other?.rates[what] ?? [];
+  return {
+    what: text,
+    unit: "×",
+    samples: (ours?.rates[what] ?? []).map((rate, at) => rate / (rates[at] ?? Number.NaN)),
+  };
+}
 
 function toMeasured(way: ForwardWay): Measured {
   return {

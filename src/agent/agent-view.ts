@@ -46,6 +46,7 @@ export interface AgentViewDeps {
   readonly node: () => NodeTelemetry | undefined;
   readonly capabilities: readonly string[];
   readonly remoteKey: string | undefined;
+  readonly remoteEnds: () => ReportPicture["remoteEnds"];
   readonly remote: NonNullable<AgentStatus["remote"]>;
   readonly tunnelOf: (id: string) => WorkloadStatus["tunnel"];
   readonly tunnelFacts: () => ReportPicture["tunnels"];
@@ -106,6 +107,7 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
       startedAt: toIso(facts.startedWallMs),
       capabilities: [...deps.capabilities],
       remoteKey: deps.remoteKey,
+      remoteEnds: deps.remoteEnds(),
       // A server takes what it reads here for done: a power cut must not take it back.
       applied: positionOf(deps.stored()),
       link: deps.link(),

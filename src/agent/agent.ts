@@ -166,6 +166,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   );
   const { store, reconciler } = engine;
   const remote = await openRemote(context, { runDirectory, bootId, fileDeps });
+  remote.onEnd(reporter.changed);
   const link = createUplinkLink(context, engine, {
     reporter,
     badInputs,
@@ -207,6 +208,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       node: engine.node.latest,
       capabilities: link.capabilities,
       remoteKey: remote.key,
+      remoteEnds: () => [...remote.ends()],
       remote: remote.status(),
       tunnelOf: engine.tunnels.statusOf,
       tunnelFacts: tunnelFacts.read,

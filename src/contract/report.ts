@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { linkStatusSchema, workloadStatusSchema } from "./local-status.ts";
+import { detachedEndSchema, MAX_DETACHED_ENDS } from "./remote/detached-end.ts";
 import { remoteKeySchema } from "./remote/remote-key.ts";
 import { sessionFactsSchema } from "./session-status.ts";
 import { tunnelFactsSchema } from "./tunnel-status.ts";
@@ -51,6 +52,8 @@ export const reportSchema = z.object({
   capabilities: z.array(z.string()).optional(),
   /** X25519 key by which operators of remote sessions know this box. */
   remoteKey: remoteKeySchema.optional(),
+  /** Commands of remote sessions that went on without their operators, and have ended: the last of them. */
+  remoteEnds: z.array(detachedEndSchema).max(MAX_DETACHED_ENDS).optional(),
   applied: z.object({ epoch: z.string().optional(), revision: z.int().optional() }),
   link: linkStatusSchema,
   /** `durable: false`: what the agent knows would not survive it, as on a full disk. */

@@ -1,5 +1,6 @@
 import { AppError } from "../base/errors.ts";
 import type { BoxWhy } from "../contract/remote/box-why.ts";
+import { type DetachedEnd, MAX_DETACHED_ENDS } from "../contract/remote/detached-end.ts";
 import type { HolderAnswer } from "../contract/remote/holder-call.ts";
 import { describeMasked } from "../contract/remote/mask-operation.ts";
 import type { RemoteOffer } from "../contract/remote/offer.ts";
@@ -49,6 +50,7 @@ const MAX_SESSIONS = 256;
 const MAX_DETACHED = 32;
 /** How a detached command ended is kept for whoever comes to see. */
 const KEEP_END_MS = 3_600_000;
+const BEGIN_MS = 10_000;
 
 interface Detached {
   readonly operator: string;
@@ -73,7 +75,17 @@ export function createHolderSessions(deps: HolderSessionsDeps): HolderSessions {
   let isDraining = false;
   let tell = () => {};
 
+  const ended: DetachedEnd[] = [];
+  const noteEnd = (end: DetachedEnd) => {
+    ended.push(end);
+    if (ended.length > MAX_DETACHED_ENDS) ended.shift();
+  };
+
+  /** Detached commands of sessions that are not long over. */
+  const begun = new Set<string>();
+
   const keepDetached = (id: string, operator: string, command: HeldCommand) => {
+    begun.add(id);
     detached.set(id, {
       operator,
       command,
@@ -85,6 +97,9 @@ export function createHolderSessions(deps: HolderSessionsDeps): HolderSessions {
       command.forget();
       tell();
     };
+    void command.over.then(({ status: { code, signal } }) =>
+      noteEnd({ session: id, ...(signal === null ? { code: code ?? 0 } : { signal }) }),
+    );
     // Whoever has seen its end needs it no more; whoever has not finds it for a while.
     void command.over.then(() => {
       const timer = clock.timer(KEEP_END_MS, forget);
@@ -130,6 +145,12 @@ export function createHolderSessions(deps: HolderSessionsDeps): HolderSessions {
     void session.over.then(() => {
       sessions.delete(id);
       tell();
+      if (grant.kind !== "command" || !grant.detach) return;
+      // What was asked for last may be about to begin.
+      clock.timer(BEGIN_MS, () => {
+        if (!begun.has(id)) noteEnd({ session: id, isUnbegun: true });
+        begun.delete(id);
+      });
     });
     session.join(offer);
     tell();
@@ -194,6 +215,7 @@ export function createHolderSessions(deps: HolderSessionsDeps): HolderSessions {
             pid: command.pid,
           })),
       ],
+      ended: [...ended],
     }),
     get size() {
       return sessions.size + detached.size;

@@ -137,6 +137,7 @@ describe("a detached command", () => {
       isWhole: true,
     });
     await expect.poll(() => world.holder.status().sessions.some(({ session: one }) => one === id)).toBe(false);
+    expect(world.holder.status().ended).toEqual([{ session: id, code: 4 }]);
   });
 
   test("keeps what it wrote last, and counts what it had to drop", async () => {

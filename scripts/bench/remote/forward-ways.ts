@@ -18,6 +18,8 @@ export interface ForwardWay {
 export interface ForwardWays extends AsyncDisposable {
   readonly plain: ForwardWay;
   readonly tls: ForwardWay;
+  /** Through the same router as `plain`, sealed from end to end. */
+  readonly sealed: ForwardWay;
   /** `undefined`: there is no sshd, which is said. */
   readonly ssh: ForwardWay | undefined;
   readonly sshJump: ForwardWay | undefined;
@@ -30,18 +32,23 @@ export async function openForwardWays(
   { lab, note, say }: MeasureContext,
 ): Promise<ForwardWays> {
   await using stack = new AsyncDisposableStack();
-  const ours = async (name: string, isTls: boolean): Promise<ForwardWay> => {
+  const siteOf = async (name: string, isTls: boolean): Promise<SluiceSite> => {
     say(`starting hub, router and agent (${name})`);
-    const site: SluiceSite = stack.use(await startSluiceSite({ name, isTls, sites }, lab));
-    const forward = await site.forward(target);
+    return stack.use(await startSluiceSite({ name, isTls, sites }, lab));
+  };
+  const ours = async (site: SluiceSite, name: string, flags: readonly string[] = []): Promise<ForwardWay> => {
+    const forward = await site.forward(target, flags);
     stack.defer(forward.stop);
     return {
-      name: `ours, ${isTls ? "TLS to the router on both legs" : "plain"}`,
+      name: `ours, ${name}`,
       at: forward.at,
       cpuMs: () => readTreeCpuMs([site.routerPid, site.holderPid(), forward.pid]),
     };
   };
-  const [plain, tls] = [await ours("plain", false), await ours("tls", true)];
+  const [open, encrypted] = [await siteOf("plain", false), await siteOf("tls", true)];
+  const plain = await ours(open, "plain");
+  const sealed = await ours(open, "sealed end to end", ["--seal"]);
+  const tls = await ours(encrypted, "TLS to the router on both legs");
   const ssh: SshSite | undefined = await startSshSite("ssh", sites, lab).catch((thrown: unknown) => {
     note(`ssh could not be measured: ${messageOf(thrown)}`);
     return undefined;
@@ -55,7 +62,7 @@ export async function openForwardWays(
   };
   const [direct, jump] = [await theirs("ssh -L", false), await theirs("ssh -J -L", true)];
   const life = stack.move();
-  return { plain, tls, ssh: direct, sshJump: jump, [Symbol.asyncDispose]: () => life.disposeAsync() };
+  return { plain, sealed, tls, ssh: direct, sshJump: jump, [Symbol.asyncDispose]: () => life.disposeAsync() };
 }
 
 export interface Passage {

@@ -34,8 +34,11 @@ export interface SluiceSite extends AsyncDisposable {
   start(args: readonly string[]): ChildProcess;
   /** The same to its end; rejects with its output when it fails. */
   run(args: readonly string[]): Promise<string>;
-  /** Resolves with where it listens. */
-  forward(to: Place): Promise<{ readonly pid: number; readonly at: Place; stop(): Promise<void> }>;
+  /** Resolves with where it listens. `flags`: further ones. */
+  forward(
+    to: Place,
+    flags?: readonly string[],
+  ): Promise<{ readonly pid: number; readonly at: Place; stop(): Promise<void> }>;
 }
 
 export async function startSluiceSite(wish: SluiceWish, lab: Lab): Promise<SluiceSite> {
@@ -131,8 +134,8 @@ export async function startSluiceSite(wish: SluiceWish, lab: Lab): Promise<Sluic
     operatorEnv,
     start,
     run: operate,
-    forward: async ({ host, port: to }) => {
-      const run = watch(start(["forward", boxId, "--json", `${near.address}:0:${host}:${to}`]));
+    forward: async ({ host, port: to }, flags = []) => {
+      const run = watch(start(["forward", ...flags, boxId, "--json", `${near.address}:0:${host}:${to}`]));
       const [line = ""] = await run.says(/^\{.*\}$/m, lab);
       const { forwards } = JSON.parse(line);
       const local = String(forwards[0].local[0]);

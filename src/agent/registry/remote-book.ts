@@ -7,14 +7,21 @@ const FORMAT: DocumentFormat = { format: "sluice.remote", version: 1, minReader:
 /** More than can live at a time on one box, by far: older ones are over. */
 const KEPT = 2000;
 
-const entrySchema = z.object({ session: z.string(), bootId: z.string() });
+const entrySchema = z.object({
+  session: z.string(),
+  bootId: z.string(),
+  /** A command that goes on without its operator. */
+  isDetached: z.boolean().optional(),
+});
 export type RemoteBookEntry = z.output<typeof entrySchema>;
 
 /** `remote_sessions.json`: every remote session that was begun here, so that none is begun twice. */
 export interface RemoteBook {
   get(session: string): RemoteBookEntry | undefined;
   /** Resolves when it is durable that this session was begun, or when the disk has been given up on for now. Never rejects. */
-  begin(session: string, bootId: string): Promise<void>;
+  begin(entry: RemoteBookEntry): Promise<void>;
+  /** Those that were detached, oldest first. */
+  detached(): readonly RemoteBookEntry[];
   /** It was not begun after all. */
   forget(session: string): void;
 }
@@ -28,8 +35,8 @@ export function openRemoteBook(file: string, deps: StateDocumentDeps): RemoteBoo
   const entries = new Map(loaded.map((entry) => [entry.session, entry]));
   return {
     get: (session) => entries.get(session),
-    begin: (session, bootId) => {
-      entries.set(session, { session, bootId });
+    begin: (entry) => {
+      entries.set(entry.session, entry);
       for (const oldest of entries.keys()) {
         if (entries.size <= KEPT) break;
         entries.delete(oldest);
@@ -37,6 +44,7 @@ export function openRemoteBook(file: string, deps: StateDocumentDeps): RemoteBoo
       changed();
       return commit();
     },
+    detached: () => [...entries.values()].filter(({ isDetached }) => isDetached === true),
     forget: (session) => {
       if (entries.delete(session)) changed();
     },

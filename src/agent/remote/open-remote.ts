@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { messageOf } from "../../base/errors.ts";
 import type { RunDirectory } from "../../base/run-directory.ts";
 import type { AgentContext } from "../agent-context.ts";
+import { readAuthority } from "../link/read-authority.ts";
 import { openRemoteBook } from "../registry/remote-book.ts";
 import type { StateDocumentDeps } from "../registry/state-document.ts";
 import { systemBoxFacts } from "./box-facts.ts";
@@ -48,9 +48,9 @@ export async function openRemote(
     boxId: options.box.id,
     key,
     log,
+    clock,
     ca: () => {
-      const { caFile } = options.link;
-      const given = [enrolment?.ca(), caFile === undefined ? undefined : readFileSync(caFile, "utf8")];
+      const given = [enrolment?.ca(), readAuthority(options.link.caFile)];
       const known = given.filter((one) => one !== undefined);
       return known.length === 0 ? undefined : known.join("\n");
     },

@@ -1,15 +1,18 @@
+import type { Clock } from "../../base/clock.ts";
 import { AppError, messageOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
-import { type Service, untilAborted } from "../../base/service.ts";
+import type { Service } from "../../base/service.ts";
 import { createTurns } from "../../base/turns.ts";
 import type { AgentStatus } from "../../contract/local-status.ts";
 import { remoteWhyArgsSchema } from "../../contract/remote/box-why.ts";
+import type { DetachedEnd } from "../../contract/remote/detached-end.ts";
 import { describeMasked } from "../../contract/remote/mask-operation.ts";
 import { type RemoteOffer, remoteOfferSchema } from "../../contract/remote/offer.ts";
 import { fingerprintOf } from "../../contract/remote/remote-key.ts";
 import { type RemoteAbility, type RemotePolicy, remoteAbilities } from "../../contract/remote/remote-policy.ts";
 import type { RemoteBook } from "../registry/remote-book.ts";
 import type { BoxFacts } from "./box-facts.ts";
+import { createDetachedEnds } from "./detached-ends.ts";
 import type { Holder, Holders } from "./holders.ts";
 import { isOperatorAllowed, judgeOffer } from "./judge-offer.ts";
 
@@ -23,6 +26,7 @@ export interface RemoteAccessDeps {
   /** Public part of the key by which operators know this box; absent: it could not be had. */
   readonly key: string | undefined;
   readonly log: Log;
+  readonly clock: Clock;
   /** PEM of what this box trusts beside the system's. */
   readonly ca: () => string | undefined;
 }
@@ -39,14 +43,23 @@ export interface RemoteAccess extends Service {
    * `not-found`, `unavailable`, `timeout`.
    */
   why(args: Readonly<Record<string, unknown>>): Promise<string>;
+  /** How commands ended that go on without their operators, as far as it is known; for the hub. */
+  ends(): readonly DetachedEnd[];
+  /** Called where `ends` has grown. */
+  onEnd(listener: () => void): void;
   readonly abilities: readonly RemoteAbility[];
   readonly key: string | undefined;
   status(): NonNullable<AgentStatus["remote"]>;
 }
 
+/** So long may the hub believe that a command goes on which has ended. */
+const LOOK_MS = 2000;
+
 export function createRemoteAccess(deps: RemoteAccessDeps): RemoteAccess {
-  const { policy, holders, book, bootId, boxId, log } = deps;
+  const { policy, holders, book, bootId, boxId, log, clock } = deps;
   const abilities = remoteAbilities(policy);
+  const detachedEnds = createDetachedEnds({ book, holders, bootId });
+  let tellEnd = () => {};
 
   const holderOf = async (session: string): Promise<Holder | undefined> =>
     (await holders.living()).find(({ status }) => status.sessions.some((held) => held.session === session));
@@ -73,7 +86,8 @@ export function createRemoteAccess(deps: RemoteAccessDeps): RemoteAccess {
 
   const begin = async (offer: RemoteOffer, grant: Awaited<ReturnType<typeof judgeOffer>>) => {
     // Before anything is begun: an agent that is killed in between must not begin it again.
-    await book.begin(offer.session, bootId);
+    const isDetached = grant.kind === "command" && grant.detach;
+    await book.begin({ session: offer.session, bootId, ...(isDetached ? { isDetached } : {}) });
     try {
       const call = { call: "offer", offer, grant, box: boxId, isKnown: false, ...withCa(deps.ca()) } as const;
       if (grant.kind !== "attach") return (await holders.callOwn(call)).text ?? "";
@@ -98,6 +112,10 @@ export function createRemoteAccess(deps: RemoteAccessDeps): RemoteAccess {
     name: "remote access",
     abilities,
     key: deps.key,
+    ends: detachedEnds.list,
+    onEnd: (listener) => {
+      tellEnd = listener;
+    },
     status: () => ({
       allows: [...abilities],
       ...(deps.key === undefined ? {} : { fingerprint: fingerprintOf(deps.key) }),
@@ -142,7 +160,10 @@ export function createRemoteAccess(deps: RemoteAccessDeps): RemoteAccess {
             .catch((thrown: unknown) => log.warn(`Remote session ${session} does not end: ${messageOf(thrown)}`));
         }
       }
-      await untilAborted(signal);
+      while (!signal.aborted) {
+        if (await detachedEnds.look()) tellEnd();
+        await clock.delay(LOOK_MS, signal).catch(() => undefined);
+      }
     },
   };
 }

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { AppError } from "../../base/errors.ts";
@@ -10,6 +9,7 @@ import { hubOfEvents } from "../../contract/hub-address.ts";
 import type { WorkerConfig, WorkerCredentials } from "../../contract/transfer/worker-config.ts";
 import type { AgentContext } from "../agent-context.ts";
 import { readsClientCertificate } from "../enrol/client-certificate.ts";
+import { readAuthority } from "../link/read-authority.ts";
 import { readToken } from "../uplink.ts";
 import { tunnelFiles } from "../workload/tunnel/tunnel-files.ts";
 import { loadTunnelKey } from "../workload/tunnel/tunnel-keys.ts";
@@ -47,7 +47,7 @@ export function openTransfer(
       { runProgram: context.spawner.runProgram, signal },
     );
     const text = await readFile(identity.path, "utf8");
-    const authorities = [enrolment?.ca(), link.caFile === undefined ? undefined : readFileSync(link.caFile, "utf8")];
+    const authorities = [enrolment?.ca(), readAuthority(link.caFile)];
     const ca = authorities.filter((one) => one !== undefined).join("\n");
     const key = enrolment === undefined ? await readToken(context) : enrolment.key();
     return {

@@ -8,21 +8,20 @@ import { type ChosenPort, chooseSessionPorts } from "../remote/choose-session-po
 import { createVoice, openReach } from "../remote/reach-box.ts";
 import type { RemoteLink } from "../remote/remote-link.ts";
 import { withRemoteExits } from "../remote/report-outcome.ts";
-import { addSealFlag, parseSealFlags } from "../remote/seal-flags.ts";
+import { addSealFlags, parseSealFlags, type SealFlags } from "../remote/seal-flags.ts";
 import { type ForwardPort, type MadePort, serveForward } from "../remote/serve-forward.ts";
 import { createSessionReach } from "../remote/session-reach.ts";
 import { stateText } from "../wait-for-session.ts";
 
-interface Flags extends HubFlags {
+interface Flags extends HubFlags, SealFlags {
   readonly wake?: boolean;
-  readonly seal?: boolean;
   readonly verbose?: boolean;
 }
 
 type SessionForwardPort = ForwardPort & Pick<ChosenPort, "name" | "scheme">;
 
 export function addSessionForward(command: Command, context: CommandContext, finish: Finish): void {
-  addSealFlag(addHubFlags(command.command("forward")))
+  addSealFlags(addHubFlags(command.command("forward")))
     .description("reach ports of a session from here, wherever it runs, though its box listens to nobody")
     .argument("<session>")
     .argument("[port...]")
@@ -33,7 +32,8 @@ export function addSessionForward(command: Command, context: CommandContext, fin
       `
 PORT is [[ADDRESS:]LOCAL:]PORT[/udp]: a port that the session declares, by number or name. Without any it is all of them; without
 LOCAL a free one here, which is printed. Without ADDRESS it listens on 127.0.0.1 and ::1 alone. The box must allow it
-(policy.remote.sessions). It goes on until Ctrl-C, through breaks, restarts, hibernation and a move to another box.
+(policy.remote.sessions). It goes on until Ctrl-C, through breaks, restarts, hibernation and a move to another box; with
+--box-key not through a move, for the other box has another key.
 
 Examples:
   sluice session forward browser                       all its ports, each on a free one
@@ -53,7 +53,7 @@ export async function runSessionForward(
   context: CommandContext,
 ): Promise<number> {
   const { clock, signal, remote } = context;
-  const sealed = parseSealFlags({ seal: flags.seal === true });
+  const sealed = parseSealFlags(flags);
   using reach = await openReach(flags, context);
   const { sessions } = reach.hub;
   const found = await findSession(reach.hub, given, signal);

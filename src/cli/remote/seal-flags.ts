@@ -17,17 +17,15 @@ export interface SealFlags {
 
 const FINGERPRINT = /^SHA256:[A-Za-z0-9+/]{43}$/;
 
-export function addSealFlag(command: Command): Command {
-  return command.option("--seal", "seal all bytes between here and the box: the router sees sizes only");
-}
-
 export function addSealFlags(command: Command): Command {
-  return addSealFlag(command).addOption(
-    new Option(
-      "--box-key <fingerprint>",
-      "with --seal: only for the box with this key, as sluice status there shows it",
-    ),
-  );
+  return command
+    .option("--seal", "seal all bytes between here and the box: the router sees sizes only")
+    .addOption(
+      new Option(
+        "--box-key <fingerprint>",
+        "with --seal: only for the box with this key, as sluice status there shows it",
+      ),
+    );
 }
 
 /** Throws `invalid`. Pure. */

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { boxWhySchema } from "./box-why.ts";
+import { detachedEndSchema } from "./detached-end.ts";
 import { remoteOfferSchema } from "./offer.ts";
 import { remoteGrantSchema } from "./remote-grant.ts";
 
@@ -40,7 +41,15 @@ export const holderAnswerSchema = z.object({
   error: z.object({ code: z.string(), message: z.string() }).optional(),
   text: z.string().optional(),
   why: boxWhySchema.optional(),
-  status: z.object({ version: z.string(), pid: z.int(), sessions: z.array(heldSessionSchema) }).optional(),
+  status: z
+    .object({
+      version: z.string(),
+      pid: z.int(),
+      sessions: z.array(heldSessionSchema),
+      /** Commands that were detached, the last of them. Absent: a holder of an earlier release. */
+      ended: z.array(detachedEndSchema).default([]),
+    })
+    .optional(),
 });
 export type HolderAnswer = z.output<typeof holderAnswerSchema>;
 

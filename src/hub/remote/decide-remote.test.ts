@@ -55,6 +55,14 @@ test("a broken session waits for its operator, and a detached command needs none
   expect(after(1001, { state: "broken", operation: DETACHED })?.kind).toBe("end");
 });
 
+test("a detached command is over when its box says so, unless its operator is there and hears it", () => {
+  const endOnBox = "its command has ended with exit status 3";
+  const ended = { kind: "end", reason: endOnBox, isBoxs: true };
+  expect(after(1, { state: "broken", operation: DETACHED }, { endOnBox })).toEqual(ended);
+  expect(after(1, { state: "open", operation: DETACHED }, { endOnBox })).toBeUndefined();
+  expect(after(1, { state: "broken" }, { endOnBox })).toBeUndefined();
+});
+
 test("an open session ends at its age, its router first, and breaks with its router", () => {
   expect(after(1010, { state: "open" })).toBeUndefined();
   expect(after(1011, { state: "open" })?.reason).toBe("it has lasted as long as it may (1000 s)");
@@ -79,7 +87,9 @@ const parted = (given: Pick<Parted, "reason"> & Partial<Parted>, remote: Partial
 test("what a router tells of a parting ends a session, breaks it, or neither", () => {
   expect(parted({ reason: "peer-done" })).toEqual({ kind: "end", reason: "so it was" });
   expect(parted({ reason: "peer-done", by: "box" })?.reason).toBe("the box has closed it");
-  expect(parted({ reason: "peer-done", by: "operator" }, { operation: DETACHED })?.kind).toBe("break");
+  for (const by of ["operator", "box"] as const) {
+    expect(parted({ reason: "peer-done", by }, { operation: DETACHED })?.kind).toBe("break");
+  }
   expect(parted({ reason: "peer-lost", by: "box" })).toEqual({
     kind: "break",
     reason: "the connection of the box is lost",

@@ -3,7 +3,8 @@ import { isDetached, type Remote } from "./remote-record.ts";
 
 /** What becomes of a session. */
 export type RemoteDecision =
-  | { readonly kind: "end"; readonly reason: string }
+  /** `isBoxs`: the box itself has said so, and need not be told. */
+  | { readonly kind: "end"; readonly reason: string; readonly isBoxs?: true }
   | { readonly kind: "break"; readonly reason: string };
 
 /** Both ends have this long to meet. */
@@ -20,8 +21,8 @@ export function decideParted(remote: Remote, change: Parted): RemoteDecision | u
     case "replaced":
       return undefined;
     case "peer-done":
-      if (by === "operator" && isDetached(remote))
-        return { kind: "break", reason: "its operator has let go of it, and it goes on" };
+      // Either end's close may be heard first. How the command ends is told by the box itself.
+      if (isDetached(remote)) return { kind: "break", reason: "its operator has let go of it, and it goes on" };
       return {
         kind: "end",
         reason: by === undefined ? message : `the ${by === "box" ? "box" : "operator"} has closed it`,
@@ -47,6 +48,8 @@ export interface RemoteFacts {
   readonly operatorProblem: string | undefined;
   readonly boxProblem: string | undefined;
   readonly isRouterLive: boolean;
+  /** What the box says of the end of its command, which went on alone. */
+  readonly endOnBox?: string | undefined;
 }
 
 /** Pure. What time and rights make of a session. */
@@ -55,6 +58,10 @@ export function decideRemote(remote: Remote, facts: RemoteFacts): RemoteDecision
   const { limits, state, createdMs, sinceMs, askedMs } = remote;
   if (operatorProblem !== undefined) return { kind: "end", reason: operatorProblem };
   if (boxProblem !== undefined) return { kind: "end", reason: boxProblem };
+  // While its operator is there, the operator hears it from the box.
+  if (facts.endOnBox !== undefined && state === "broken" && isDetached(remote)) {
+    return { kind: "end", reason: facts.endOnBox, isBoxs: true };
+  }
   if (nowMs - createdMs > limits.maxSeconds * 1000 + (state === "open" ? MARGIN_MS : 0)) {
     return { kind: "end", reason: `it has lasted as long as it may (${limits.maxSeconds} s)` };
   }

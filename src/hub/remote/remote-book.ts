@@ -69,6 +69,8 @@ export interface Ending {
   readonly bytes?: { readonly toBox: number; readonly fromBox: number } | undefined;
   /** The router has ended it and need not be told. */
   readonly isRouters?: boolean;
+  /** The box has ended it and need not be told. */
+  readonly isBoxs?: boolean;
 }
 
 export interface EndedRemote {
@@ -76,6 +78,7 @@ export interface EndedRemote {
   /** As it was when it ended; absent where another hub has ended it. */
   readonly before?: Remote | undefined;
   readonly isRouters: boolean;
+  readonly isBoxs: boolean;
 }
 
 /** Those that are over are shown for so long, and never more of them. */
@@ -197,7 +200,10 @@ export function createRemoteBook(
         }
         known.delete(id);
         await store.objects.delete(REMOTE_KIND, id, { nowMs });
-        if (ended !== undefined) tell({ remote: ended, before: held, isRouters: ending.isRouters === true });
+        if (ended !== undefined) {
+          const { isRouters = false, isBoxs = false } = ending;
+          tell({ remote: ended, before: held, isRouters, isBoxs });
+        }
         return ended;
       }),
     list: async (after, limit) => {
@@ -227,7 +233,7 @@ export function createRemoteBook(
         if (found.has(id) || !known.has(id)) continue;
         const ended = await past(id);
         known.delete(id);
-        if (ended !== undefined) tell({ remote: ended, isRouters: false });
+        if (ended !== undefined) tell({ remote: ended, isRouters: false, isBoxs: false });
       }
     },
     trim: async () => {

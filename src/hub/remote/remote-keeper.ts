@@ -18,6 +18,8 @@ export interface RemoteKeeperDeps {
   readonly book: RemoteBook;
   readonly keys: TicketKeys;
   readonly routers: RouterBook;
+  /** What its box says of the end of a session's command; `undefined`: nothing. */
+  readonly endOnBox: (remote: Remote) => string | undefined;
 }
 
 const LAP_MS = 1000;
@@ -35,7 +37,8 @@ const TRIM_MS = 5 * 60_000;
  * Ends what has lasted too long, what nobody came to, and what nobody has a right to any more. Every hub does, for all sessions:
  * each end is one conditional write, so that it is written once.
  */
-export function createRemoteKeeper({ context, manyHubs, book, keys, routers }: RemoteKeeperDeps): Service {
+export function createRemoteKeeper(deps: RemoteKeeperDeps): Service {
+  const { context, manyHubs, book, keys, routers } = deps;
   const { store, clock, secrets } = context;
   const bell = createLapBell();
   const dueAtMs = { list: 0, routers: 0, keys: 0, rights: 0, trim: 0 };
@@ -89,6 +92,7 @@ export function createRemoteKeeper({ context, manyHubs, book, keys, routers }: R
       operatorProblem: problems.operators.get(one.id),
       boxProblem: problems.boxes.get(one.box),
       isRouterLive: routers.isLive(one.router),
+      endOnBox: deps.endOnBox(one),
     });
     const decision = decideRemote(remote, factsOf(remote));
     if (decision?.kind === "break") {
@@ -100,9 +104,10 @@ export function createRemoteKeeper({ context, manyHubs, book, keys, routers }: R
     if (decision?.kind !== "end") return;
     await book.end(remote.id, (held) => {
       const again = decideRemote(held, factsOf(held));
-      return again?.kind === "end"
-        ? { reason: again.reason, audit: { actor: "hub", action: "remote.end" } }
-        : undefined;
+      if (again?.kind !== "end") return undefined;
+      const isBoxs = again.isBoxs === true;
+      const actor = isBoxs ? `box:${held.box}` : "hub";
+      return { reason: again.reason, audit: { actor, action: "remote.end" }, isBoxs };
     });
   };
 

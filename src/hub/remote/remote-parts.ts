@@ -1,5 +1,6 @@
 import { type Service, untilAborted } from "../../base/service.ts";
 import type { RemoteState } from "../../contract/fleet/remote.ts";
+import { type DetachedEnd, describeDetachedEnd } from "../../contract/remote/detached-end.ts";
 import type { Report } from "../../contract/report.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { Route } from "../http/route.ts";
@@ -98,12 +99,12 @@ export function createRemoteParts(options: RemotePartsOptions, deps: RemoteParts
   const recordings = directory === undefined ? undefined : createRecordings(directory, { clock });
   const terminals = createTerminals({ context, admissions, book, router, mode, recordings });
 
-  book.onEnded(({ remote, before, isRouters }) => {
+  book.onEnded(({ remote, before, isRouters, isBoxs }) => {
     if (isRouters) return;
     ends.note(remote);
     const wasHere = router()?.terminate(remote.id, remote.reason) === true;
     // The box may hold what it began and wait for its operator; where it is at a router, that router tells it.
-    if (!wasHere && before !== undefined && mayBeHeld(before)) void admissions.recall(before);
+    if (!wasHere && !isBoxs && before !== undefined && mayBeHeld(before)) void admissions.recall(before);
   });
 
   const liveBytes = (remote: Remote) => {
@@ -118,6 +119,8 @@ export function createRemoteParts(options: RemotePartsOptions, deps: RemoteParts
     return live === undefined ? remote : { ...remote, pairToBox: live.toBox, pairFromBox: live.fromBox };
   };
 
+  /** As each box last said, here. */
+  const endsOnBoxes = new Map<string, readonly DetachedEnd[]>();
   const refuse = async (boxId: string, offered: { readonly id: string; readonly attempt: number }, text: string) => {
     await book.end(offered.id, (remote) =>
       remote.box === boxId && remote.attempt === offered.attempt
@@ -134,7 +137,17 @@ export function createRemoteParts(options: RemotePartsOptions, deps: RemoteParts
       ...createRecordingRoutes(context, { mode, directory }),
     ],
     services: [
-      createRemoteKeeper({ context, manyHubs: options.manyHubs, book, keys, routers }),
+      createRemoteKeeper({
+        context,
+        manyHubs: options.manyHubs,
+        book,
+        keys,
+        routers,
+        endOnBox: ({ id, box }) => {
+          const end = endsOnBoxes.get(box)?.find(({ session }) => session === id);
+          return end === undefined ? undefined : describeDetachedEnd(end);
+        },
+      }),
       {
         name: "own router",
         run: async (signal) => {
@@ -144,7 +157,9 @@ export function createRemoteParts(options: RemotePartsOptions, deps: RemoteParts
       },
       terminals,
     ],
-    onReport: (boxId, { commandResults }) => {
+    onReport: (boxId, { commandResults, remoteEnds = [] }) => {
+      if (remoteEnds.length === 0) endsOnBoxes.delete(boxId);
+      else endsOnBoxes.set(boxId, remoteEnds);
       for (const { id, ok, text } of commandResults) {
         const offered = ok ? undefined : parseOfferId(id);
         if (offered === undefined) continue;

@@ -206,6 +206,21 @@ test("another operator sees and ends a session, and joins neither it nor what it
   expect((await audit("remote.terminate")).length).toBe(1);
 });
 
+test("a detached command is over when its box says so, and the box is not told what it knows", async () => {
+  const { id } = (await create(DETACHED)).body;
+  router.opened(id);
+  router.parted(id, "peer-lost", "the operator's connection broke");
+  await until(id, "broken");
+  const remoteEnds = [
+    { session: "another", code: 0 },
+    { session: id, signal: "SIGKILL" },
+  ];
+  await report({ remoteEnds });
+  await expect.poll(async () => (await view(id)).reason, { timeout: 10_000 }).toBe("its command was ended by SIGKILL");
+  expect((await audit("remote.end"))[0]).toMatchObject({ actor: "box:north-1" });
+  expect((await commands())[0].id).toBe(`remote-${id}-1`);
+});
+
 test("a box that holds a session without a router hears that it is over", async () => {
   const { id } = (await create(DETACHED)).body;
   router.opened(id);
