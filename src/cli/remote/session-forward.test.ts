@@ -246,7 +246,9 @@ test("a session without a box has nothing to be reached at, and says why", async
 
 test("the command ends when its session was stopped and the box closes it", async () => {
   const run = start(["app", "web", "--json"], answer);
-  await listening(run);
+  const port = portOf(await listening(run));
+  // Both ends remember the session only once something has passed between them.
+  expect(await say(port, "hello")).toContain("heard hello");
   run.state.view = undefined;
   run.world.forget();
   run.world.carrier().break();
