@@ -6,7 +6,7 @@ import { LISTENER, smallSession } from "./container-engine-world.ts";
 import { expectWholeLife } from "./container-session-suite.ts";
 import { createSessionWorld, readPort } from "./container-session-world.ts";
 
-test.concurrent("Docker through a hub: a session's whole life, with agent and engine killed in each state, and each fault told", async ({
+test("Docker through a hub: a session's whole life, with agent and engine killed in each state, and each fault told", async ({
   skip,
 }) => {
   skip(dockerRefusal !== undefined, dockerRefusal);
@@ -14,7 +14,7 @@ test.concurrent("Docker through a hub: a session's whole life, with agent and en
   await expectWholeLife("docker", daemon);
 }, 180_000);
 
-test.concurrent("a full disk under agent and engine is told, stops nothing that runs, keeps nobody from being stopped, and is over once there is room", async ({
+test("a full disk under agent and engine is told, stops nothing that runs, keeps nobody from being stopped, and is over once there is room", async ({
   skip,
 }) => {
   skip(dockerRefusal !== undefined, dockerRefusal);
