@@ -68,16 +68,12 @@ function askOf(routes: readonly Route[], signal: AbortSignal): Ask {
         address: "127.0.0.1",
         signal,
       };
-      const given = call as unknown as Call;
-      if (route.handle !== undefined) return route.answer?.parse(await route.handle(given));
-      if (route.stream === undefined) continue;
-      let text = "";
-      const end = (written: string) => {
-        text = written;
-      };
-      const wire = { request: { headers: {} }, response: { writeHead: () => undefined, end } };
-      await route.stream(given, wire as unknown as Wire);
-      return route.answer?.parse(JSON.parse(text));
+      if (route.handle !== undefined) return route.answer?.parse(await route.handle(call as unknown as Call));
+      const parts: unknown[] = [];
+      const write = (part?: unknown) => void parts.push(part ?? "");
+      const response = { writeHead: () => response, setHeader: () => response, write, end: write };
+      await route.stream?.(call as unknown as Call, { request: { headers: {} }, response } as unknown as Wire);
+      return route.answer?.parse(JSON.parse(parts.join("")));
     }
     throw new AppError("not-found", `${method} ${target}`);
   };
