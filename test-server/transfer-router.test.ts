@@ -14,7 +14,7 @@ const ELSEWHERE = ["--remote-own-router", "false"];
 const filesOf = (root: string) => digestTree(root, { times: false }).filter((line) => !/^[^ ]*\/ /.test(line));
 
 it("two boxes that nobody can reach meet in a router, which sees nothing, changes nothing and may die", {
-  timeout: 180_000,
+  timeout: 300_000,
 }, async () => {
   await using world = await createTransferWorld({
     isReachable: false,
