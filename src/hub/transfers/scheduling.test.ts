@@ -18,6 +18,8 @@ const BARRED = { data_plane_endpoints: [] };
 const ROUTED = { ...BARRED, ways: ["direct", "router"], certificate_sha256: "0".repeat(64) };
 
 let hub: TransferHub | undefined;
+/** No two to one place: they would wait for each other. */
+let submitted = 0;
 afterEach(async () => {
   await hub?.stop();
   hub = undefined;
@@ -71,7 +73,7 @@ async function begin(
       }
     },
     submit: async (request = {}) => {
-      const body = { source_path: "/in/x", destination_path: "/out/x", chunk_size_mb: 1, ...request };
+      const body = { source_path: "/in/x", destination_path: `/out/${++submitted}`, chunk_size_mb: 1, ...request };
       const answer = (await running.ask("POST", "/sync", body)) as { readonly request_id: string };
       await clock.advance(100);
       return answer.request_id;
