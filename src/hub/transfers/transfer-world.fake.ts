@@ -125,7 +125,13 @@ export function createFakeWorker(
   id: string,
   world: {
     readonly ask: () => Ask;
-    readonly storages: readonly { readonly id: string; readonly path: string; readonly seen_marks?: string[] }[];
+    readonly storages: readonly {
+      readonly id: string;
+      readonly path: string;
+      readonly seen_marks?: readonly string[];
+    }[];
+    /** Beside what it tells anyway, or instead of it. */
+    readonly tells?: object;
     readonly source: readonly TransferEntry[];
     readonly target: FakeStorage;
     readonly pageEntries?: number;
@@ -219,6 +225,7 @@ export function createFakeWorker(
         abilities: world.abilities ?? ["verify"],
         storages: world.storages.map((storage) => ({ ...storage, read: true, write: true, mark: `mark-${id}` })),
         boot_id: "b",
+        ...world.tells,
         sequence: ++sequence,
         leases,
       });
