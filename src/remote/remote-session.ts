@@ -316,6 +316,12 @@ export function createRemoteSession(
       lap = mine;
       isFull = false;
       linkFrames.restart();
+      watch.start();
+      // Before anything is heard: the other end's hello may be here already, and what answers it must not go first.
+      link(helloBody({ version: SESSION_VERSION, incarnation, received, program }));
+      // A box that was never heard has nothing to tell before it is asked; what it had all the same it knows by `seq`.
+      isAhead = side === "operator" && peer === undefined;
+      if (isAhead) queue.open(post, 0);
       carrier.listen({
         onFrame: (pieces) => {
           if (lap !== mine) return;
@@ -336,11 +342,6 @@ export function createRemoteSession(
           if (lap === mine) endLap(end);
         },
       });
-      watch.start();
-      link(helloBody({ version: SESSION_VERSION, incarnation, received, program }));
-      // A box that was never heard has nothing to tell before it is asked; what it had all the same it knows by `seq`.
-      isAhead = side === "operator" && peer === undefined;
-      if (isAhead) queue.open(post, 0);
       return done.promise;
     },
     open: (what) => {
