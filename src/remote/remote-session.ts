@@ -290,9 +290,8 @@ export function createRemoteSession(
     if (!("body" in frame) || frame.body.case !== "hello") throw new AppError("invalid", "the first frame is no hello");
     const hello = frame.body.value;
     if (hello.version !== SESSION_VERSION) return lose(wrongVersion(hello.version));
-    if (peer !== undefined && peer !== hello.incarnation) {
+    if (peer !== undefined && peer !== hello.incarnation)
       return lose(new AppError("conflict", "the other end has lost its memory of this session"));
-    }
     peer = hello.incarnation;
     isGreeted = true;
     watch.greeted();
