@@ -208,22 +208,14 @@ function isUnderJournal(): boolean {
   }
 }
 
-/**
- * How this very program is started again. What it is started for moves bytes: so not with the allocator's threshold of an agent, by
- * which each buffer of a read would be mapped and unmapped, nor with its slow compiler, and with one thread for garbage, as all
- * that moves bytes (`write_launcher` in `scripts/bootstrap.sh`).
- */
+/** How this very program is started again: with Node's defaults, because what it is started for moves bytes. */
 function ownProgram() {
-  const names = ["NODE_COMPILE_CACHE", "MALLOC_ARENA_MAX"];
+  const names = ["NODE_COMPILE_CACHE", "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_"];
   const env = names.flatMap((name) => {
     const value = process.env[name];
     return value === undefined ? [] : [[name, value] as const];
   });
-  return {
-    file: process.execPath,
-    args: ["--single-threaded-gc", process.argv[1] ?? ""],
-    env: Object.fromEntries(env),
-  };
+  return { file: process.execPath, args: [process.argv[1] ?? ""], env: Object.fromEntries(env) };
 }
 
 /** For commands that are not for people: an agent starts them. */
