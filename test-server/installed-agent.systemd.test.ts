@@ -35,7 +35,7 @@ import { freePorts, openEcho, startEcho } from "./tunnel-pair.ts";
 
 const problem = systemdBoxProblem();
 const isLong = process.env["SLUICE_TEST_LONG"] === "1";
-const POWER_CUTS = isLong ? 50 : 10;
+const POWER_CUTS = isLong ? 50 : 4;
 const SETUP_MS = 180_000;
 const title = `the package in a booted systemd${problem === undefined ? "" : ` (skipped: ${problem})`}`;
 

@@ -11,11 +11,12 @@ import { buffer } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { AppError } from "../src/base/errors.ts";
+import { startBalancer } from "./balancer.ts";
 import { pty, sluiceOnTerminal } from "./on-terminal.ts";
-import { createRemoteWorld, type RemoteWorld, type Running, until } from "./remote-world.ts";
+import { createRemoteWorld, type RemoteWorld, type Running, startRemoteRouter, until } from "./remote-world.ts";
 import { freePorts } from "./tunnel-pair.ts";
 
-/** Real programs through remote sessions that meet at two routers of their own. The last test kills one of them. */
+/** Real programs through remote sessions that meet at two routers of their own. The last two tests kill them. */
 
 const LIMIT_MS = 120_000;
 const IDS = ["router-1", "router-2"] as const;
@@ -32,7 +33,9 @@ let routers: Record<RouterId, Running>;
 beforeAll(async () => {
   world = await createRemoteWorld({ hubFlags: ["--remote-own-router", "false"] });
   const ports = await freePorts(2);
-  const [one, other] = await Promise.all(IDS.map((id, index) => startRouter(id, ports[index] ?? 0)));
+  const [one, other] = await Promise.all(
+    IDS.map((id, index) => startRemoteRouter(world, { id, port: ports[index] ?? 0 })),
+  );
   if (one !== undefined && other !== undefined) routers = { "router-1": one, "router-2": other };
   await until(async () => (await live()).length === 2, "both routers are at the hub");
 }, LIMIT_MS);
@@ -40,17 +43,6 @@ afterAll(async () => {
   for (const { child } of Object.values(routers ?? {})) child.kill("SIGKILL");
   await world?.[Symbol.asyncDispose]();
 }, LIMIT_MS);
-
-async function startRouter(id: RouterId, port: number): Promise<Running> {
-  const made = await world.hub().call("POST", "/v1/tokens", { name: id, role: "router" });
-  const tokenFile = join(world.directory, `${id}.token`);
-  await writeFile(tokenFile, (made as { token: string }).token);
-  const flags = { listen: `127.0.0.1:${port}`, "public-url": `http://127.0.0.1:${port}` };
-  return world.start([
-    ...["router", "--id", id, "--hub-url", world.hub().origin, "--hub-token-file", tokenFile],
-    ...Object.entries(flags).flatMap(([name, value]) => [`--server-${name}`, value]),
-  ]);
-}
 
 async function untilSome<Value>(find: () => Promise<Value | undefined>, what: string): Promise<Value> {
   let found: Value | undefined;
@@ -314,6 +306,18 @@ test.skipIf(findProgram("rsync") === undefined)(
 );
 
 const LINES = Array.from({ length: 40 }, (_none, index) => `line ${index + 1}\n`).join("");
+/** Two that print lines for a while, one at each of the two routers. */
+async function countAtBoth(): Promise<readonly Running[]> {
+  const runs: Running[] = [];
+  // The hub hears of the first, and sends the second to the other router.
+  for (const isOpen of [1, 2]) {
+    const run = count();
+    runs.push(run);
+    await once(run.child.stdout, "data");
+    await until(async () => (await open()).length === isOpen, `${isOpen} are open`);
+  }
+  return runs;
+}
 const count = () =>
   world.start([
     ...["exec", world.boxId, "-v", "--no-stdin", "--"],
@@ -323,22 +327,59 @@ const count = () =>
 test(
   "of two routers one is killed: sessions at the other go on, those of the first move there, and new ones begin at once",
   async () => {
-    const runs = [count(), count()];
-    await Promise.all(runs.map(({ child }) => once(child.stdout, "data")));
-    await until(async () => (await open()).length === 2, "both are open");
+    const runs = await countAtBoth();
     const at = await Promise.all((await open()).map(({ id }) => routerOf(id)));
     expect(at.toSorted()).toEqual(IDS);
-    const dead = routers["router-1"];
-    dead.child.kill("SIGKILL");
-    await dead.ended;
-    const fresh = await Promise.all(
-      Array.from({ length: 4 }, () => world.start(["exec", world.boxId, "-v", "--", "/bin/true"]).ended),
-    );
-    expect(fresh.map(({ code }) => code)).toEqual([0, 0, 0, 0]);
-    const ends = await Promise.all(runs.map(({ ended }) => ended));
-    expect(ends.map(({ code, out }) => ({ code, out: out.toString() }))).toEqual(
-      ends.map(() => ({ code: 7, out: LINES })),
-    );
+    await kill(routers["router-1"]);
+    await expectAllGoOn(runs);
   },
   LIMIT_MS,
 );
+
+test(
+  "behind a balancer both ends meet whichever router each comes to; one is killed, and all goes on as with addresses of their own",
+  async () => {
+    const [one = 0, other = 0, oneMetrics, otherMetrics] = await freePorts(4);
+    await using balancer = await startBalancer({ servers: () => [one, other] });
+    const start = (id: string, port: number, metrics: string) =>
+      startRemoteRouter(world, { id, port, publicUrl: `http://127.0.0.1:${balancer.port}` }, [
+        ...["--server-peer-url", `http://127.0.0.1:${port}`, "--metrics-listen", metrics],
+      ]);
+    const metrics = [oneMetrics, otherMetrics].map((port) => `127.0.0.1:${port}`);
+    const [third, fourth] = await Promise.all([
+      start("router-3", one, metrics[0] ?? ""),
+      start("router-4", other, metrics[1] ?? ""),
+    ]);
+    try {
+      await kill(routers["router-2"]);
+      for (const id of IDS) await world.hub().call("DELETE", `/v1/routers/${id}`);
+      await until(async () => (await live()).length === 2, "both routers are at the hub");
+      const runs = await countAtBoth();
+      const texts = await Promise.all(metrics.map(async (at) => (await fetch(`http://${at}/metrics`)).text()));
+      const handedOn = texts.map((text) => Number(/^router_grpc_calls_handed_on (\d+)$/m.exec(text)?.[1]));
+      // The box keeps one connection, which leads to one of them: one of its two calls belongs to the other.
+      expect(Math.max(...handedOn)).toBeGreaterThan(0);
+      await kill(third);
+      await expectAllGoOn(runs);
+    } finally {
+      for (const { child } of [third, fourth]) child.kill("SIGKILL");
+    }
+  },
+  LIMIT_MS,
+);
+
+async function kill({ child, ended }: Running): Promise<void> {
+  child.kill("SIGKILL");
+  await ended;
+}
+
+async function expectAllGoOn(runs: readonly Running[]): Promise<void> {
+  const fresh = await Promise.all(
+    Array.from({ length: 4 }, () => world.start(["exec", world.boxId, "-v", "--", "/bin/true"]).ended),
+  );
+  expect(fresh.map(({ code, err }) => (code === 0 ? 0 : err))).toEqual([0, 0, 0, 0]);
+  const ends = await Promise.all(runs.map(({ ended }) => ended));
+  expect(ends.map(({ code, out, err }) => ({ code, out: out.toString(), err: code === 7 ? "" : err }))).toEqual(
+    ends.map(() => ({ code: 7, out: LINES, err: "" })),
+  );
+}

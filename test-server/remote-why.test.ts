@@ -38,12 +38,15 @@ async function sessionOf(does: string): Promise<string> {
   return id;
 }
 
+async function whyOf(id: string): Promise<RemoteWhyView> {
+  return remoteWhyViewSchema.parse(await (await world.promise).hub().call("GET", `/v1/remote/${id}/why`));
+}
+
 /** Asks until it is so: what is to be found out needs its time to begin. */
 async function hears(id: string, verdict: Verdict, sentence: RegExp): Promise<RemoteWhyView> {
-  const hub = (await world.promise).hub();
   const endMs = systemClock.monotonicMs() + 60_000;
   for (;;) {
-    const view = remoteWhyViewSchema.parse(await hub.call("GET", `/v1/remote/${id}/why`));
+    const view = await whyOf(id);
     if (view.verdict === verdict && sentence.test(view.sentence)) return view;
     if (systemClock.monotonicMs() > endMs)
       throw new AppError("timeout", `${verdict} was expected: ${JSON.stringify(view)}`);
@@ -102,6 +105,8 @@ test(
         sessionOf("head -c"),
         sessionOf("forward to"),
       ]);
+      // What is open at the hub may still be on its way to the box.
+      await until(async () => (await whyOf(dead)).onBox?.command !== undefined, "the command has been started", 60_000);
       thin.setRate(500_000);
       cut.setRate(0);
       const [reader, input, process, link, full, target5] = await Promise.all([

@@ -1,5 +1,5 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../src/base/clock.ts";
@@ -152,6 +152,22 @@ function holdersOf(stateDir: string): readonly number[] {
       const line = readProcText(`/proc/${pid}/cmdline`) ?? "";
       return line.includes("remote-holder") && line.includes(stateDir);
     });
+}
+
+/** A router of its own for the world's hub. `flags`: further ones. */
+export async function startRemoteRouter(
+  world: RemoteWorld,
+  { id, port, publicUrl }: { readonly id: string; readonly port: number; readonly publicUrl?: string },
+  flags: readonly string[] = [],
+): Promise<Running> {
+  const made = await world.hub().call("POST", "/v1/tokens", { name: id, role: "router" });
+  const tokenFile = join(world.directory, `${id}.token`);
+  await writeFile(tokenFile, (made as { token: string }).token);
+  return world.start([
+    ...["router", "--id", id, "--hub-url", world.hub().origin, "--hub-token-file", tokenFile],
+    ...["--server-listen", `127.0.0.1:${port}`, "--server-public-url", publicUrl ?? `http://127.0.0.1:${port}`],
+    ...flags,
+  ]);
 }
 
 /** Looks until it is so. Rejects with `timeout`. */

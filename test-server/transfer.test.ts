@@ -1,9 +1,20 @@
 import { randomBytes } from "node:crypto";
-import { linkSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { digestTree } from "../src/worker/digest-tree.fake.ts";
-import { createTransferWorld } from "./transfer-world.ts";
+import { createTransferWorld, type TransferWorld } from "./transfer-world.ts";
 
 const MIB = 1024 * 1024;
 /** What a kill may cost one connection, and how many there are. */
@@ -52,6 +63,37 @@ it("a tree arrives identical though workers and the hub are killed on the way", 
   expect(digestTree(join(world.to, "copy"))).toEqual(digestTree(tree));
   // Marks of workers may be there; of the request nothing is.
   expect(readdirSync(join(world.to, ".sluice-transfer")).filter((name) => !name.startsWith("m-"))).toEqual([]);
+  await compare(world, tree, end.root_hash);
   expect(world.movedBytes()).toBeGreaterThan(BIG_BYTES);
   expect(world.movedBytes()).toBeLessThan(BIG_BYTES + 2 * KILL_BYTES + 2 * MIB);
 });
+
+/** Nothing goes between the boxes for it; of both trees it says what the receipt says, and then the one byte that differs. */
+async function compare(world: TransferWorld, tree: string, root: string | undefined): Promise<void> {
+  const copy = join(world.to, "copy");
+  const before = world.movedBytes();
+  const over = async () => {
+    const id = await world.submit({ mode: "verify", source_path: tree, destination_path: copy });
+    return world.until(async () => {
+      const progress = await world.progress(id);
+      return progress.state === "COMPLETED" || progress.state === "FAILED" ? progress : undefined;
+    }, "the comparison");
+  };
+  const same = await over();
+  expect(same).toMatchObject({ state: "COMPLETED", failures: [], comparison: { differences: [] } });
+  expect(same.comparison?.source_root_hash).toBe(root);
+  expect(same.comparison?.destination_root_hash).toBe(root);
+  const { atime, mtime } = statSync(join(copy, "big"));
+  const fd = openSync(join(copy, "big"), "r+");
+  writeSync(fd, "x", BIG_BYTES - 1);
+  writeSync(fd, "y", BIG_BYTES - 2);
+  closeSync(fd);
+  utimesSync(join(copy, "big"), atime, mtime);
+  const other = await over();
+  expect(other).toMatchObject({ state: "COMPLETED", comparison: { differing: 1, only_in_source: 0 } });
+  expect(other.comparison?.differences?.[0]).toMatchObject({
+    path: "big",
+    differs: expect.arrayContaining(["content"]),
+  });
+  expect(world.movedBytes()).toBe(before);
+}

@@ -1,7 +1,7 @@
 import { html, nothing } from "/vendor/lit-html/lit-html.js";
 import { pathOf } from "./api.js";
 import { confirmAction } from "./confirm.js";
-import { isOver, placeText } from "./transfer-text.js";
+import { isOver, nounOf, placeText } from "./transfer-text.js";
 
 /** Ends a transfer, has a failed one go on, or forgets one that is over. Viewers get nothing. */
 export function drawTransferActions(transfer, { api, session, attempt }, onGone) {
@@ -10,8 +10,11 @@ export function drawTransferActions(transfer, { api, session, attempt }, onGone)
   const remove = (what) => attempt(what, () => api.remove(pathOf("sync", id)));
   const cancel = async () => {
     const agreed = await confirmAction({
-      title: `Cancel the transfer ${id}?`,
-      text: `Files that have arrived whole stay at ${placeText(destination_box, destination_path)}; what is half there is removed.`,
+      title: `Cancel the ${nounOf(transfer)} ${id}?`,
+      text:
+        transfer.mode === "verify"
+          ? "It has written nothing, and leaves nothing."
+          : `Files that have arrived whole stay at ${placeText(destination_box, destination_path)}; what is half there is removed.`,
       action: "Cancel it",
     });
     if (agreed) await remove(`${id}: asked to end`);

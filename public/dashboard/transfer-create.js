@@ -3,6 +3,10 @@ import { drawField, drawSelect } from "./field.js";
 import { createFormProblem } from "./form-problem.js";
 import { toTransfer } from "./transfer-form.js";
 
+const MODES = [
+  ["copy", "copy it"],
+  ["verify", "compare only"],
+];
 const VERIFY = [
   ["full", "each piece and the whole file"],
   ["transit", "each piece as it moves"],
@@ -70,6 +74,7 @@ export function createTransferForm({ api, redraw, onMade }) {
           ${field({ name: "destination_path", label: "Path there", required: true, placeholder: "/archive/day-1", hint: "What the copy is called" })}
         </div>
         <div class="fields">
+          ${drawSelect(problem, { name: "mode", label: "What to do", options: MODES, value: "copy", hint: "To compare writes nothing: each side is hashed where it is" })}
           ${drawSelect(problem, { name: "verify", label: "Proved by", options: VERIFY, value: "full", hint: "Before a file gets its name" })}
           ${drawSelect(problem, { name: "priority", label: "Priority", options: PRIORITIES, value: "normal" })}
           ${field({ name: "bandwidth_mbps", label: "At most (Mbit/s)", inputmode: "decimal", placeholder: "no limit" })}

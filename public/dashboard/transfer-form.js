@@ -10,6 +10,7 @@ export function toTransfer(form) {
   };
   const number = (name) => numberOf(text(name));
   return compact({
+    mode: text("mode"),
     source_path: text("source_path") ?? "",
     destination_path: text("destination_path") ?? "",
     source_box: text("source_box"),

@@ -18,6 +18,22 @@ export function isOver({ state }) {
   return state === "COMPLETED" || state === "FAILED" || state === "CANCELLED";
 }
 
+/** What it is, for labels and sentences. */
+export function nounOf({ mode }) {
+  return mode === "verify" ? "comparison" : "transfer";
+}
+
+/** `3 differ, 1 only in the source; 12 entries are equal`. */
+export function comparisonText({ equal, differing, only_in_source, only_in_destination }) {
+  const told = [
+    [differing, "differ"],
+    [only_in_source, "only in the source"],
+    [only_in_destination, "only in the destination"],
+  ].flatMap(([count, what]) => (count === 0 ? [] : [`${count} ${what}`]));
+  const same = `${equal} ${equal === 1 ? "entry is" : "entries are"} equal`;
+  return told.length === 0 ? `no difference: ${same}` : `${told.join(", ")}; ${same}`;
+}
+
 /** `north-1:/srv/a`, or the path alone where the hub finds the box. */
 export function placeText(box, path) {
   return box === undefined ? path : `${box}:${path}`;
@@ -47,4 +63,21 @@ export function rateText({ rate_bytes_s }) {
 
 export function leftText({ seconds_left }) {
   return seconds_left === undefined ? undefined : `${secondsText(seconds_left)} left`;
+}
+
+const WAYS = {
+  local: "within one storage",
+  destination: "direct, the destination dials",
+  source: "direct, the source dials",
+  router: "through a router",
+};
+
+/** By which bytes come: `through a router`. Empty while nobody knows. */
+export function wayText(way) {
+  return WAYS[way] ?? way ?? "";
+}
+
+/** All that were used so far; `undefined`: none yet. */
+export function waysText({ ways = [] }) {
+  return ways.length === 0 ? undefined : ways.map(wayText).join("; ");
 }

@@ -21,6 +21,8 @@ export interface Lab extends AsyncDisposable {
   run(file: string, args: readonly string[], options?: LabSpawnOptions): Promise<string>;
   /** Polls until the predicate holds; `timeout` names `what`. */
   until(predicate: () => boolean | Promise<boolean>, what: string, limits?: UntilLimits): Promise<void>;
+  /** Throws when the measurement is given up. */
+  throwIfOver(): void;
   /** Rejects when the measurement is given up. */
   delay(ms: number): Promise<void>;
   /** Live processes of this lab. */
@@ -93,6 +95,7 @@ export function createLab(signal: AbortSignal): Lab {
     run: (file, args, options) =>
       collect(start(file, args, { ...options, stdio: "pipe" }), `${file} ${args.join(" ")}`),
     until,
+    throwIfOver: () => signal.throwIfAborted(),
     delay: (ms) => systemClock.delay(ms, signal),
     pids,
     sweep,

@@ -11,19 +11,23 @@ import { exitToRestart } from "./exit-to-restart.ts";
 import { footprint } from "./footprint.ts";
 import { createLab, type Lab } from "./lab.ts";
 import { linkFaults } from "./link-faults.ts";
-import type { Measurement, Row } from "./measurement.ts";
+import type { MeasureContext, Measurement, Row } from "./measurement.ts";
 import type { Peer } from "./peers/peer.ts";
 import { createPm2, installPm2 } from "./peers/pm2.ts";
 import { createSupervisord } from "./peers/supervisord.ts";
 import { createSystemd } from "./peers/systemd.ts";
+import { placeSessions } from "./place-sessions.ts";
 import { planTime } from "./plan-time.ts";
 import { remoteExec } from "./remote-exec.ts";
 import { remoteForward } from "./remote-forward.ts";
 import { remoteLinks } from "./remote-links.ts";
 import { isMet, renderTable } from "./render-table.ts";
+import { sessionLog } from "./session-log.ts";
+import { sessionWake } from "./session-wake.ts";
 import { startUp } from "./start-up.ts";
 import { summarize } from "./statistics.ts";
 import { supervision } from "./supervision.ts";
+import { transfer } from "./transfer.ts";
 import { tunnelThroughput } from "./tunnel-throughput.ts";
 
 const MEASUREMENTS: readonly Measurement[] = [
@@ -39,6 +43,10 @@ const MEASUREMENTS: readonly Measurement[] = [
   remoteExec,
   remoteForward,
   remoteLinks,
+  placeSessions,
+  sessionWake,
+  sessionLog,
+  transfer,
 ];
 const EXIT = { ok: 0, incomplete: 1, usage: 64, interrupted: 130 } as const;
 
@@ -59,6 +67,14 @@ interface Run {
   pm2: Promise<string> | undefined;
 }
 
+type Wish = Pick<MeasureContext, "isLong" | "sizeMiB" | "count" | "only">;
+
+function positive(flag: string, text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new AppError("invalid", `${flag}: given ${text}; allowed: a whole number above 0`);
+}
+
 function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
@@ -67,14 +83,28 @@ async function main(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
-    options: { json: { type: "string" }, long: { type: "boolean" } },
+    options: {
+      json: { type: "string" },
+      long: { type: "boolean" },
+      only: { type: "string" },
+      size: { type: "string" },
+      count: { type: "string" },
+    },
   });
   const unknown = positionals.filter((name) => !MEASUREMENTS.some((measurement) => measurement.name === name));
   if (unknown.length > 0) {
     say(`no such measurement: ${unknown.join(", ")}; there are ${MEASUREMENTS.map(({ name }) => name).join(", ")}`);
     return EXIT.usage;
   }
-  const chosen = MEASUREMENTS.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+  const chosen = MEASUREMENTS.filter(({ name, isOnlyNamed }) =>
+    positionals.length === 0 ? isOnlyNamed !== true : positionals.includes(name),
+  );
+  const wish: Wish = {
+    isLong: values.long === true,
+    ...(values.size === undefined ? {} : { sizeMiB: positive("--size", values.size) }),
+    ...(values.only === undefined ? {} : { only: values.only }),
+    ...(values.count === undefined ? {} : { count: positive("--count", values.count) }),
+  };
 
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
@@ -97,16 +127,16 @@ async function main(args: readonly string[]): Promise<number> {
   const outcomes: Outcome[] = [];
   for (const measurement of chosen) {
     if (stop.signal.aborted) break;
-    outcomes.push(await measureOne(measurement, run, values.long === true));
+    outcomes.push(await measureOne(measurement, run, wish));
   }
   print(outcomes, run);
   if (values.json !== undefined) writeJson(values.json, outcomes, run);
   return stop.signal.aborted ? EXIT.interrupted : run.faults.length > 0 ? EXIT.incomplete : EXIT.ok;
 }
 
-async function measureOne(measurement: Measurement, run: Run, isLong: boolean): Promise<Outcome> {
+async function measureOne(measurement: Measurement, run: Run, wish: Wish): Promise<Outcome> {
   const { name, measure } = measurement;
-  const limit = AbortSignal.timeout(measurement.limitMs * (isLong ? 5 : 1));
+  const limit = AbortSignal.timeout(measurement.limitMs * (wish.isLong ? 5 : 1));
   const signal = AbortSignal.any([run.stop.signal, limit]);
   const before = loadText();
   let rows: readonly Row[] = [];
@@ -115,7 +145,7 @@ async function measureOne(measurement: Measurement, run: Run, isLong: boolean): 
     rows = await measure({
       lab,
       signal,
-      isLong,
+      ...wish,
       say: (text) => say(`${name}: ${text}`),
       note: (text) => run.notes.push(text),
       peers: (home) => peersIn(home, run),

@@ -4,7 +4,7 @@ import type { Peer } from "./peers/peer.ts";
 /** One line of the table. */
 export interface Row {
   readonly what: string;
-  readonly unit: "ms" | "MB" | "%" | "/s" | "MB/s" | "s/GiB" | "×" | "";
+  readonly unit: "ms" | "MB" | "%" | "/s" | "MB/s" | "s/GiB" | "s/GB" | "×" | "";
   /** One value for a figure that has no distribution. */
   readonly samples: readonly number[];
   readonly bar?: Bar;
@@ -29,6 +29,12 @@ export interface MeasureContext {
   readonly lab: Lab;
   readonly signal: AbortSignal;
   readonly isLong: boolean;
+  /** `--size`: of a large file; what the measurement finds right unless given. */
+  readonly sizeMiB?: number;
+  /** `--only`: what is named differently is left out. */
+  readonly only?: string;
+  /** `--count`: of small files; likewise. */
+  readonly count?: number;
   /** Progress, for the person who waits. */
   readonly say: (text: string) => void;
   /** A line under the table. */
@@ -43,5 +49,7 @@ export interface Measurement {
   readonly name: string;
   /** The whole of it, at most. */
   readonly limitMs: number;
+  /** Takes long, or much room: a run of all leaves it out. */
+  readonly isOnlyNamed?: boolean;
   readonly measure: (context: MeasureContext) => Promise<readonly Row[]>;
 }

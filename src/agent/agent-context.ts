@@ -13,6 +13,7 @@ import type { AgentOptions } from "../config/agent-options.ts";
 import type { Occurrence } from "../contract/report.ts";
 import type { Enrolment } from "./enrol/enrolment.ts";
 import type { OwnProgram } from "./remote/holders.ts";
+import type { LogLedger } from "./runtime/output/log-ledger.ts";
 
 /** What the agent is given of the world. */
 export interface AgentDeps {
@@ -48,6 +49,7 @@ export interface AgentContext extends AgentDeps {
   readonly table: ProcessTable;
   readonly progress: ProgressWatch;
   readonly logFor: (component: LogComponent) => Log;
+  readonly logLedger: LogLedger;
   /** Ends after everything else of this agent. */
   readonly life: AbortSignal;
 }

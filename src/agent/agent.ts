@@ -28,6 +28,7 @@ import { createExpectedFile } from "./registry/expected-file.ts";
 import { createRegistry } from "./registry/registry.ts";
 import { openVolumeRules } from "./registry/volume-rules.ts";
 import { openRemote } from "./remote/open-remote.ts";
+import { createLogLedger } from "./runtime/output/log-ledger.ts";
 import { UNKNOWN_BOOT_ID } from "./runtime/process/linux-process-runtime.ts";
 import { createServiceManager } from "./service-manager/service-manager.ts";
 import { statusLine } from "./service-manager/status-line.ts";
@@ -77,7 +78,10 @@ export async function runAgent(options: AgentOptions, given: AgentDeps, signal: 
     try {
       const progress = createProgressWatch({ graceMs: LOOP_GRACE_MS }, { clock });
       const uplink = await openUplink(options, { ...deps, log: logFor("INIT") });
-      await runLocked({ ...deps, ...uplink, table, progress, logFor, life: life.signal }, signal);
+      await runLocked(
+        { ...deps, ...uplink, table, progress, logFor, logLedger: createLogLedger(), life: life.signal },
+        signal,
+      );
     } finally {
       life.abort(new AppError("cancelled", "the agent has ended"));
       await lock.release();
@@ -232,7 +236,15 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   const serving = Promise.withResolvers<void>();
   const localApi = createLocalApi(
     { socketPath: join(stateDir, LOCAL_API_SOCKET) },
-    { source, redactor, clock, random: context.random, log: logFor("INIT"), onListening: () => serving.resolve() },
+    {
+      source,
+      redactor,
+      ledger: context.logLedger,
+      clock,
+      random: context.random,
+      log: logFor("INIT"),
+      onListening: () => serving.resolve(),
+    },
   );
   const metricsServer = createMetricsServer(options.metrics, {
     render: async () => redactor.redact(await metrics()),

@@ -69,6 +69,7 @@ export function openRuntime(context: AgentContext, parts: RuntimeParts): OpenedR
       redact: context.redactor.redact,
       progress: context.progress.loop("output pump"),
       journal: workloadJournal(context),
+      ledger: context.logLedger,
       freeStart: createFileStartFreer(spawner.runProgram),
     },
   );

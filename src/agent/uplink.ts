@@ -170,6 +170,7 @@ function createUplinkLogs(context: AgentContext, logFile: UplinkParts["logFile"]
     clock,
     log: context.logFor("REMOTE"),
     redact: redactor.redact,
+    ledger: context.logLedger,
     logFile,
     token: () => readToken(context),
     trust: () => ({ ca: enrolment?.ca(), certificate: context.clientCertificate }),

@@ -81,3 +81,64 @@ test("what is no place, no box and another request under the same id is told bef
   expect(other.exitCode).toBe(75);
   expect(JSON.parse((await world.run("sync", "ls", "--json")).out).items).toHaveLength(1);
 });
+
+/** A worker that knows the whole protocol, on `box`, with one storage. */
+const appearWith = (box: string, path: string, more: object = {}) =>
+  ask("/workers/heartbeat", {
+    worker_id: box,
+    status: "IDLE",
+    storages: [{ id: `storage-of-${box}`, path, read: true, write: false }],
+    abilities: ["verify"],
+    ...more,
+  });
+
+/** Everything that the worker of a box is given, until the comparison is over: one file, of this content. */
+async function serveComparison(box: string, content: string, until: Promise<unknown>): Promise<void> {
+  let isOver = false;
+  void until.finally(() => {
+    isOver = true;
+  });
+  while (!isOver) {
+    const { body } = await ask(`/workers/${box}/assignment?wait=1`);
+    if (body === null) continue;
+    const lease = { request_id: body.request_id, worker_id: box, lease_id: body.lease_id, attempt: body.attempt };
+    if (body.work.kind === "list") {
+      const facts = {
+        path: "",
+        type: "file",
+        size: 3,
+        mtime_ns: "1",
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        generation: "1:1:3:1:1",
+      };
+      await ask("/workers/plan", { ...lease, page: body.work.next_page, entries: [facts], is_last: true });
+    } else {
+      const items = [{ path: "", offset: 0, length: 3, sha256: content.repeat(64) }];
+      await ask("/workers/result", { ...lease, success: true, items });
+    }
+  }
+}
+
+test.each([
+  ["a", 0, /^no difference: 1 entry is equal\n$/],
+  ["b", 1, /^differs: \.: content: 3 bytes, of another content\n1 differ; 0 entries are equal\n$/],
+] as const)("a comparison ends like diff, and says the difference: %s", async (content, exitCode, out) => {
+  await appearWith("north-1", "/srv");
+  await appearWith("archive", "/archive");
+  const run = world.run("sync", "verify", "north:/srv/a", "arch:/archive/a", "--id", `v-${content}`);
+  await Promise.all([serveComparison("north-1", "a", run), serveComparison("archive", content, run)]);
+  expect(await run).toMatchObject({ exitCode, out: expect.stringMatching(out) });
+  expect((await world.run("sync", "show", `v-${content}`)).out).toMatch(/root hash [0-9a-f]{64}/);
+  expect((await world.run("sync", "ls")).out).toMatch(/verify/);
+});
+
+test("a comparison that cannot be asked for is trouble, and says why", async () => {
+  const wrong = await world.run("sync", "verify", "srv", "/archive");
+  expect(wrong).toMatchObject({ exitCode: 2, err: expect.stringContaining("SOURCE: given") });
+  const receipt = await world.run("sync", "verify", "/srv/a", "/archive/a", "--receipt", "/nowhere/receipt");
+  expect(receipt).toMatchObject({ exitCode: 2, err: expect.stringContaining("--receipt: /nowhere/receipt") });
+  const queued = await world.run("sync", "verify", "/srv/a", "/archive/a", "--id", "later", "--no-wait");
+  expect(queued).toMatchObject({ exitCode: 0, out: expect.stringContaining("comparison later is queued") });
+});

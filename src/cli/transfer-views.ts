@@ -1,5 +1,6 @@
 import { oneLine } from "../base/log.ts";
 import type { SyncProgress } from "../contract/transfer/sync-progress.ts";
+import { comparisonText, type TreeComparison } from "../contract/transfer/tree-comparison.ts";
 import { formatAge, formatBytes, formatDuration } from "./duration.ts";
 import { countOf, type View } from "./output.ts";
 import type { Tone } from "./paint.ts";
@@ -11,6 +12,12 @@ const TONES: Readonly<Record<SyncProgress["state"], Tone>> = {
   COMPLETED: "good",
   FAILED: "bad",
   CANCELLED: "quiet",
+};
+const WAYS: Readonly<Record<SyncProgress["ways"][number], string>> = {
+  local: "within one storage",
+  destination: "direct, the destination dials",
+  source: "direct, the source dials",
+  router: "through a router",
 };
 const BAR_CHARACTERS = 24;
 
@@ -27,6 +34,7 @@ export function renderTransfers(transfers: readonly SyncProgress[], view: View):
       { head: "RATE", text: rateOf, align: "right", rank: 6 },
       { head: "LEFT", text: leftOf, align: "right", rank: 4 },
       { head: "CHANGED", text: ({ updated_at }) => formatAge(updated_at, view.nowMs), align: "right", rank: 3 },
+      { head: "DOES", text: ({ mode }) => mode, rank: 4 },
       { head: "FROM", text: sourceOf, rank: 7, least: 14 },
       { head: "TO", text: destinationOf, rank: 7, least: 14 },
       { head: "REASON", text: ({ reason }) => reason, rank: 2, least: 16 },
@@ -47,23 +55,50 @@ export function renderTransfer(transfer: SyncProgress, view: View): string {
     ["files", filesOf(transfer)],
     ["rate", rateOf(transfer)],
     ["left", leftOf(transfer)],
+    ["way", transfer.ways.length === 0 ? undefined : transfer.ways.map((way) => WAYS[way]).join("; ")],
     ["priority", transfer.priority],
     ["begun", transfer.started_at],
     ["changed", transfer.updated_at],
     ["root hash", transfer.root_hash],
+    ["source", rootText(transfer.comparison?.source_root_hash)],
+    ["target", rootText(transfer.comparison?.destination_root_hash)],
     ["receipt", transfer.receipt],
   ];
   const lines = [
     `${paint("strong", id)}  ${paint(TONES[state], state.toLowerCase())}  ${percentOf(transfer) ?? ""}`.trimEnd(),
     ...facts.flatMap(([name, value]) => (value === undefined ? [] : [`  ${name.padEnd(10)} ${oneLine(value)}`])),
     ...workers.map((worker) => `  ${"worker".padEnd(10)} ${workerLine(worker)}`),
+    ...transfer.ways_given_up.map(
+      ({ worker_id, way, reason: why }) =>
+        `  ${"given up".padEnd(10)} ${oneLine(`${worker_id}: ${WAYS[way]}: ${why}`)}`,
+    ),
     ...Object.entries(detail).map(([who, text]) => `  ${"said".padEnd(10)} ${oneLine(`${who}: ${text}`)}`),
     ...failures.map(
       ({ path, code, message }) => `  ${"failure".padEnd(10)} ${oneLine(`${path}: ${code}: ${message}`)}`,
     ),
     ...(failures_total > failures.length ? [`  ${countOf(failures_total - failures.length, "more failure")}`] : []),
   ];
-  return `${lines.join("\n")}\n`;
+  return `${lines.join("\n")}\n${transfer.comparison === undefined ? "" : renderComparison(transfer.comparison)}`;
+}
+
+/** The differences, and how many there are. */
+export function renderComparison(comparison: TreeComparison): string {
+  const { differences = [], differing, only_in_source, only_in_destination } = comparison;
+  const lines = differences.map(({ path, differs, message }) => {
+    const [first] = differs;
+    const name = path === "" ? "." : path;
+    if (first === "only-in-source") return `only in source: ${oneLine(name)}, ${message}`;
+    if (first === "only-in-destination") return `only in destination: ${oneLine(name)}, ${message}`;
+    return `differs: ${oneLine(name)}: ${differs.join(", ")}: ${oneLine(message)}`;
+  });
+  const all = differing + only_in_source + only_in_destination;
+  // What is in a directory that one side alone has is counted, and not named.
+  const rest = all > differences.length ? [`(${differences.length} told of ${all})`] : [];
+  return [...lines, ...rest, comparisonText(comparison)].map((line) => `${line}\n`).join("");
+}
+
+function rootText(hash: string | undefined): string | undefined {
+  return hash === undefined ? undefined : `root hash ${hash}`;
 }
 
 /** A bar with its figures, and a line for each worker: what a person watches. */
@@ -81,9 +116,9 @@ export function renderTransferProgress(transfer: SyncProgress): readonly string[
   ];
 }
 
-function workerLine({ worker_id, work, bytes, rate_bytes_s }: SyncProgress["workers"][number]): string {
+function workerLine({ worker_id, work, bytes, rate_bytes_s, way }: SyncProgress["workers"][number]): string {
   const rate = rate_bytes_s > 0 ? `, ${formatBytes(Math.round(rate_bytes_s))}/s` : "";
-  return oneLine(`${worker_id}: ${work}, ${formatBytes(bytes)}${rate}`);
+  return oneLine(`${worker_id}: ${work}, ${formatBytes(bytes)}${rate}${way === undefined ? "" : `, ${WAYS[way]}`}`);
 }
 
 /** 0 to 1; `undefined` until the end of the listing. */

@@ -23,11 +23,22 @@ const CODES: Readonly<Record<TransferFailureCode, ErrorCode>> = {
   unsupported: "unsupported",
 };
 
+/** As `watchToEnd`. Rejects also for one that failed. */
+export async function watchTransfer(id: string, hub: HubClient, context: CommandContext): Promise<SyncProgress> {
+  const transfer = await watchToEnd(id, hub, context);
+  if (transfer.state === "COMPLETED") return transfer;
+  const code = transfer.failures[0]?.code;
+  throw new AppError(
+    code === undefined ? "unavailable" : CODES[code],
+    `transfer ${id} failed: ${transfer.reason}; sluice sync show ${id} says more, sluice sync retry ${id} goes on`,
+  );
+}
+
 /**
  * Shows how far it is until it is over: bars for who sits at a terminal, else a line at each change of its reason. Rejects for one that
- * failed or was taken away. Ctrl-C ends the watching alone.
+ * was taken away. Ctrl-C ends the watching alone.
  */
-export async function watchTransfer(id: string, hub: HubClient, context: CommandContext): Promise<SyncProgress> {
+export async function watchToEnd(id: string, hub: HubClient, context: CommandContext): Promise<SyncProgress> {
   const { clock, signal, io } = context;
   const board = createBoard(context);
   try {
@@ -36,14 +47,7 @@ export async function watchTransfer(id: string, hub: HubClient, context: Command
       if (transfer === undefined)
         throw new AppError("cancelled", `transfer ${id} was cancelled or forgotten meanwhile`);
       board.show(transfer);
-      if (transfer.state === "COMPLETED") return transfer;
-      if (transfer.state === "FAILED") {
-        const code = transfer.failures[0]?.code;
-        throw new AppError(
-          code === undefined ? "unavailable" : CODES[code],
-          `transfer ${id} failed: ${transfer.reason}; sluice sync show ${id} says more, sluice sync retry ${id} goes on`,
-        );
-      }
+      if (transfer.state === "COMPLETED" || transfer.state === "FAILED") return transfer;
       await clock.delay(LOOK_MS, signal);
     }
   } catch (thrown) {

@@ -23,6 +23,7 @@ import { MAX_PAGE_LIMIT, pageSchema } from "../contract/fleet/page.ts";
 import { type RemoteCreate, remoteAdmissionSchema, remoteViewSchema } from "../contract/fleet/remote.ts";
 import { remoteWhyViewSchema } from "../contract/fleet/remote-why.ts";
 import { type RolloutPut, rolloutViewSchema } from "../contract/fleet/rollout.ts";
+import { ticketKeysSchema } from "../contract/fleet/router.ts";
 import { placementSchema, type SessionWish, sessionViewSchema } from "../contract/fleet/session.ts";
 import { telemetryViewSchema } from "../contract/fleet/telemetry-view.ts";
 import {
@@ -243,6 +244,8 @@ function transferCalls(transport: HubTransport) {
       ask({ method: "POST", path: "/sync", body }, syncAcceptedSchema, signal),
     retry: (id: string, signal: AbortSignal) =>
       ask({ method: "POST", path: pathOf(id, "retry") }, requeuedSchema, signal),
+    /** What receipts are signed with now. */
+    keys: (signal: AbortSignal) => ask({ path: hubPath("routers", "keys") }, ticketKeysSchema, signal),
     remove: (id: string, signal: AbortSignal) => tell({ method: "DELETE", path: pathOf(id) }, signal),
   };
 }

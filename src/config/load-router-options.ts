@@ -169,6 +169,7 @@ function toOptions(values: ReadonlyMap<RouterOptionKey, unknown>): RouterProgram
     server: {
       ...listen,
       publicUrl: (text("server.publicUrl") ?? "").replace(/\/+$/, ""),
+      peerUrl: text("server.peerUrl")?.replace(/\/+$/, ""),
       drainMs: number("server.drainSeconds") * 1000,
     },
     tls:

@@ -48,8 +48,12 @@ export const ROUTER_OPTIONS = {
   },
   "server.publicUrl": {
     value: httpAddressValue(),
-    help: "Where boxes and operators reach this very router: the hub tells them.",
+    help: "Where boxes and operators reach this router: the hub tells them. Where it is a balancer's address that several routers share, each needs `server.peerUrl` too.",
     isNeeded: true,
+  },
+  "server.peerUrl": {
+    value: httpAddressValue(),
+    help: "Where other routers reach this very one: who comes to the wrong one through a balancer is handed on by it. Left out: nobody is.",
   },
   "server.drainSeconds": {
     value: secondsValue({ min: 0, max: 3600 }),

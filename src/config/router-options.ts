@@ -7,6 +7,8 @@ export interface RouterProgramOptions {
   readonly server: HostPort & {
     /** Where boxes and operators reach it. */
     readonly publicUrl: string;
+    /** Where the other routers behind the same `publicUrl` reach this one. */
+    readonly peerUrl: string | undefined;
     readonly drainMs: number;
   };
   /** Absent: without encryption. */

@@ -13,28 +13,19 @@ export function signToken(claims: object, key: { readonly id: string; readonly p
   return `${body}.${sign(null, Buffer.from(body), key.privateKey).toString("base64url")}`;
 }
 
+interface TokenReader {
+  readonly keyOf: (id: string) => KeyObject | undefined;
+  /** What reads it, for its words: `router`. */
+  readonly reader: string;
+}
+
 /** Throws `unauthorized` with the one sentence that says what is wrong with it. Never tells a part of the ticket. */
 export function readSignedToken<Claims extends { readonly iat: number; readonly exp: number }>(
   ticket: string,
   schema: z.ZodType<Claims>,
-  deps: {
-    readonly keyOf: (id: string) => KeyObject | undefined;
-    readonly nowSeconds: number;
-    /** What reads it, for its words: `router`. */
-    readonly reader: string;
-  },
+  deps: TokenReader & { readonly nowSeconds: number },
 ): Claims {
-  const [head = "", body = "", signature = "", ...rest] = ticket.length > MAX_TOKEN_CHARACTERS ? [] : ticket.split(".");
-  if (signature === "" || rest.length > 0)
-    throw new AppError("unauthorized", "the ticket is none: three parts are expected");
-  const header = parse(head, z.object({ alg: z.literal(HEADER.alg), kid: z.string() }), "header");
-  const key = deps.keyOf(header.kid);
-  if (key === undefined)
-    throw new AppError("unauthorized", `the ticket is signed with a key that this ${deps.reader} does not know`);
-  if (!verify(null, Buffer.from(`${head}.${body}`), key, Buffer.from(signature, "base64url"))) {
-    throw new AppError("unauthorized", "the ticket's signature is wrong");
-  }
-  const claims = parse(body, schema, "claims");
+  const claims = readTimelessToken(ticket, schema, { ...deps, what: "ticket" });
   if (claims.exp + TICKET_LEEWAY_SECONDS < deps.nowSeconds) {
     throw new AppError(
       "unauthorized",
@@ -50,11 +41,32 @@ export function readSignedToken<Claims extends { readonly iat: number; readonly 
   return claims;
 }
 
+/** The same for what is true for ever: a receipt. `what` is its word. */
+export function readTimelessToken<Claims>(
+  token: string,
+  schema: z.ZodType<Claims>,
+  { keyOf, reader, what }: TokenReader & { readonly what: string },
+): Claims {
+  const [head = "", body = "", signature = "", ...rest] = token.length > MAX_TOKEN_CHARACTERS ? [] : token.split(".");
+  if (signature === "" || rest.length > 0) {
+    throw new AppError("unauthorized", `the ${what} is none: three parts are expected`);
+  }
+  const header = parse(head, z.object({ alg: z.literal(HEADER.alg), kid: z.string() }), `${what}'s header`);
+  const key = keyOf(header.kid);
+  if (key === undefined) {
+    throw new AppError("unauthorized", `the ${what} is signed with a key that this ${reader} does not know`);
+  }
+  if (!verify(null, Buffer.from(`${head}.${body}`), key, Buffer.from(signature, "base64url"))) {
+    throw new AppError("unauthorized", `the ${what}'s signature is wrong`);
+  }
+  return parse(body, schema, `${what}'s claims`);
+}
+
 function parse<Shape>(part: string, schema: z.ZodType<Shape>, what: string): Shape {
   try {
     return schema.parse(JSON.parse(Buffer.from(part, "base64url").toString("utf8")));
   } catch (thrown) {
-    throw new AppError("unauthorized", `the ticket's ${what} cannot be read`, {
+    throw new AppError("unauthorized", `the ${what} cannot be read`, {
       cause: messageOf(thrown).slice(0, 200),
     });
   }

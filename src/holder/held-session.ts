@@ -164,13 +164,14 @@ export function createHeldSession(
     const { kind } = offer.operation;
     const isInteractive = kind === "shell" || kind === "attach" || (kind === "exec" && offer.operation.pty);
     const untilMs = clock.monotonicMs() + JOIN_MS;
-    for (;;) {
+    for (let isFirst = true; ; isFirst = false) {
       try {
         const lane = isInteractive ? "interactive" : "bulk";
         return await deps.dialler.join({ router: offer.router, ticket: offer.ticket, lane }, {}, signal);
       } catch (thrown) {
-        // One that cannot be reached has not seen the ticket.
-        const isAway = thrown instanceof AppError && thrown.code === "unavailable";
+        const code = thrown instanceof AppError ? thrown.code : undefined;
+        // A call that broke off may have spent the ticket: its operator then asks for another.
+        const isAway = code === "unavailable" || (code === "unauthorized" && !isFirst);
         if (!isAway || signal.aborted || clock.monotonicMs() + RETRY_MS >= untilMs) throw thrown;
         await clock.delay(RETRY_MS, signal);
       }

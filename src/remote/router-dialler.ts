@@ -10,8 +10,8 @@ import type { RouterAddress } from "../contract/remote/offer.ts";
 import type { Carrier } from "./carrier.ts";
 import { callJoin } from "./join-call.ts";
 
-/** Bulk goes over a connection of its own: what is typed must not wait behind it. */
-export type Lane = "interactive" | "bulk";
+/** Bulk goes over a connection of its own: what is typed must not wait behind it. With a number: each over one of its own. */
+export type Lane = "interactive" | "bulk" | `bulk-${number}`;
 
 export interface JoinTarget {
   readonly router: RouterAddress;
@@ -116,6 +116,12 @@ export function createRouterDialler(
     if (line.calls === 0 && !line.session.destroyed) line.rest = clock.timer(WARM_MS, () => line.session.close());
   };
 
+  /** No new calls; those that are open go on. */
+  const retire = (key: string, line: Line) => {
+    if (lines.get(key) === line) lines.delete(key);
+    if (!line.session.destroyed) line.session.close();
+  };
+
   return {
     join: async ({ router, ticket, lane }, { onWaiting }, signal) => {
       signal.throwIfAborted();
@@ -136,11 +142,17 @@ export function createRouterDialler(
           message: { case: "join", value: { $typeName: "sluice.router.v1.Join", ticket, client } },
         }),
       );
-      return callJoin(
-        { session: line.session, url: router.url, first: prefixMessage(join) },
-        { onWaiting: onWaiting ?? (() => undefined), onOver: () => release(line) },
-        signal,
-      );
+      try {
+        return await callJoin(
+          { session: line.session, url: router.url, first: prefixMessage(join) },
+          { onWaiting: onWaiting ?? (() => undefined), onOver: () => release(line) },
+          signal,
+        );
+      } catch (thrown) {
+        // It is about to end, or has lost its way: another connection may lead to another router behind the same address.
+        if (thrown instanceof AppError && thrown.code === "unavailable") retire(key, line);
+        throw thrown;
+      }
     },
     close: () => {
       for (const { session } of [...lines.values()]) session.destroy();

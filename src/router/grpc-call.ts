@@ -16,6 +16,10 @@ export interface GrpcCall {
   finish(): void;
   /** Fails with the status of the error's code, after what was sent. */
   fail(error: AppError): void;
+  /** Begins the answer, for whoever writes it to the stream as it is. */
+  begin(): void;
+  /** Ends with this status, after what was written. */
+  conclude(trailers: OutgoingHttpHeaders): void;
   /** Breaks it off, here and now: what was sent may be lost. */
   reset(): void;
   /** To be called about every second: an ended call whose client does not take its end is broken off. */
@@ -56,6 +60,18 @@ export function createGrpcCall(
     endedAtMs = clock.monotonicMs();
     stream.resume();
   };
+  const conclude = (given: OutgoingHttpHeaders) => {
+    if (endedAtMs !== undefined) return;
+    end();
+    if (isGone()) return;
+    trailers = given;
+    if (isBegun) {
+      stream.end();
+      return;
+    }
+    stream.respond({ ":status": 200, "content-type": CONTENT_TYPE, ...trailers }, { endStream: true });
+    release();
+  };
 
   return {
     stream,
@@ -73,21 +89,13 @@ export function createGrpcCall(
       end();
       if (!isGone()) stream.end();
     },
-    fail: (error) => {
-      if (endedAtMs !== undefined) return;
-      end();
-      if (isGone()) return;
-      trailers = {
+    fail: (error) =>
+      conclude({
         "grpc-status": String(ERROR_POLICY[toAppError(error).code].grpc),
         "grpc-message": encodeGrpcMessage(error.message),
-      };
-      if (isBegun) {
-        stream.end();
-        return;
-      }
-      stream.respond({ ":status": 200, "content-type": CONTENT_TYPE, ...trailers }, { endStream: true });
-      release();
-    },
+      }),
+    begin,
+    conclude,
     reset: () => {
       end();
       if (!stream.destroyed) stream.close(constants.NGHTTP2_INTERNAL_ERROR);

@@ -14,7 +14,13 @@ function start() {
   const clock = createFakeClock();
   const beats: RouterBeat[] = [];
   const terminated: string[] = [];
-  const hub = { isAway: false, ended: [] as { id: string; message: string }[], keys: [KEY], asked: 0 };
+  const hub = {
+    isAway: false,
+    ended: [] as { id: string; message: string }[],
+    keys: [KEY],
+    peers: [{ id: "router-2", url: "https://r:2" }],
+    asked: 0,
+  };
   const router = {
     isDraining: false,
     list: () => [],
@@ -22,7 +28,7 @@ function start() {
   };
   const log = createMemoryLog();
   const beat = createHubBeat(
-    { id: "router-1", url: "https://r:1", ca: undefined, version: "sluice/0" },
+    { id: "router-1", url: "https://r:1", peerUrl: undefined, ca: undefined, version: "sluice/0" },
     {
       clock,
       log,
@@ -33,7 +39,7 @@ function start() {
           hub.asked += 1;
           if (hub.isAway) throw new AppError("unavailable", "nothing answers");
           if (call.method === "POST") beats.push(call.body as RouterBeat);
-          const parsed = schema.safeParse({ beatSeconds: 2, keys: hub.keys, ended: hub.ended });
+          const parsed = schema.safeParse({ beatSeconds: 2, keys: hub.keys, ended: hub.ended, peers: hub.peers });
           if (!parsed.success) throw new AppError("version", "not understood");
           return parsed.data;
         },
@@ -83,6 +89,25 @@ test("a change is told at once, and again until the hub has taken it, once", asy
   const told = beats.slice(2).flatMap(({ changes }) => changes);
   expect(told).toEqual([{ id: "s-1", what: "parted", ...end, bytesToBox: 1, bytesFromBox: 2 }]);
   expect(log.lines.filter((line) => line.includes("does not take this router"))).toHaveLength(1);
+  stop.abort();
+  await done;
+});
+
+test("the other routers are those of the last answer, and are asked for at once where one is not known", async () => {
+  const { clock, hub, beat, stop, done } = start();
+  await clock.advance(0);
+  expect(beat.peers.get("router-2")).toEqual({ id: "router-2", url: "https://r:2" });
+  hub.peers = [{ id: "router-3", url: "https://r:3" }];
+  const before = hub.asked;
+  await Promise.all([beat.peers.refresh(), beat.peers.refresh()]);
+  expect([beat.peers.get("router-2"), beat.peers.get("router-3")?.url, hub.asked - before]).toEqual([
+    undefined,
+    "https://r:3",
+    1,
+  ]);
+  hub.isAway = true;
+  await beat.peers.refresh();
+  expect(beat.peers.get("router-3")).toBeDefined();
   stop.abort();
   await done;
 });

@@ -15,12 +15,14 @@ import {
   routerBeatAnswerSchema,
   ticketKeysSchema,
 } from "../contract/fleet/router.ts";
+import type { RouterAddress } from "../contract/remote/offer.ts";
 import { type TicketKey, toVerifyKey } from "../contract/remote/ticket-key.ts";
-import type { Router, RouterEvent, RouterSession, TicketKeys } from "./router.ts";
+import type { Router, RouterEvent, RouterPeers, RouterSession, TicketKeys } from "./router.ts";
 
 /** What a router of its own and its hub tell each other: who is here, what becomes of sessions, keys of tickets. */
 export interface HubBeat extends Service {
   readonly ticketKeys: TicketKeys;
+  readonly peers: RouterPeers;
   onEvent(event: RouterEvent): void;
   /** Tells the hub now, beside what `run` does. Rejects as a request does. */
   tell(signal: AbortSignal): Promise<void>;
@@ -29,6 +31,7 @@ export interface HubBeat extends Service {
 export interface HubBeatOptions {
   readonly id: string;
   readonly url: string;
+  readonly peerUrl: string | undefined;
   /** PEM. */
   readonly ca: string | undefined;
   readonly version: string;
@@ -39,6 +42,7 @@ const RETRY = { baseMs: 500, maxMs: 10_000 } as const;
 const MAX_CHANGES = 1000;
 const MAX_KEPT_CHANGES = 10_000;
 const REFRESH_EVERY_MS = 5000;
+const PEERS_WITHIN_MS = 1000;
 
 export function createHubBeat(
   options: HubBeatOptions,
@@ -57,6 +61,8 @@ export function createHubBeat(
   let ended = new Map<string, string>();
   let ring = Promise.withResolvers<void>();
   let refreshedAtMs = Number.NEGATIVE_INFINITY;
+  let peers = new Map<string, RouterAddress>();
+  let askingForPeers: Promise<unknown> | undefined;
 
   const note = (change: RouterChange) => {
     changes.push(change);
@@ -73,6 +79,7 @@ export function createHubBeat(
   };
   const take = (answer: RouterBeatAnswer) => {
     takeKeys(answer.keys);
+    peers = new Map(answer.peers.map((peer) => [peer.id, peer]));
     ended = new Map(answer.ended.map(({ id, message }) => [id, message]));
     for (const [id, message] of ended) router().terminate(id, message);
   };
@@ -88,6 +95,7 @@ export function createHubBeat(
     const sent = changes.slice(0, MAX_CHANGES);
     const body: RouterBeat = {
       ...{ id: options.id, url: options.url, version: options.version },
+      ...(options.peerUrl === undefined ? {} : { peerUrl: options.peerUrl }),
       ...(options.ca === undefined ? {} : { ca: options.ca }),
       draining: router().isDraining,
       sessions: router()
@@ -116,6 +124,16 @@ export function createHubBeat(
           .ask(call, ticketKeysSchema, AbortSignal.timeout(REFRESH_EVERY_MS))
           .catch(() => undefined);
         if (found !== undefined) takeKeys(found.keys);
+      },
+    },
+    peers: {
+      get: (id) => peers.get(id),
+      // One that has just begun is known to the hub before it is to us. Those who ask meanwhile wait for one answer.
+      refresh: async () => {
+        askingForPeers ??= beat(AbortSignal.timeout(PEERS_WITHIN_MS)).finally(() => {
+          askingForPeers = undefined;
+        });
+        await askingForPeers.catch(() => undefined);
       },
     },
     onEvent: (event) => {

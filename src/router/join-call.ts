@@ -20,11 +20,18 @@ export interface JoinCall extends SidePort<JoinCall> {
   heldMs(): number;
 }
 
+/** A call that was let in, here or at the router that it was handed on to. */
+export interface Admitted extends Membership {
+  /** Of one that was handed on, as `JoinCall` says them. */
+  heldMs?(): number;
+  stalledMs?(): number;
+}
+
 export interface JoinCallDeps {
   readonly routerId: string;
   readonly clock: Pick<Clock, "monotonicMs">;
-  /** Rejects where the call cannot begin. */
-  readonly admit: (join: Join, side: JoinCall) => Promise<Membership>;
+  /** `message`: its first one as it came, with its prefix. Rejects where the call cannot begin. */
+  readonly admit: (join: Join, side: JoinCall, message: Uint8Array) => Promise<Admitted>;
   readonly onRefused: (error: AppError) => void;
 }
 
@@ -34,7 +41,7 @@ export function startJoinCall(call: GrpcCall, deps: JoinCallDeps): JoinCall {
   const { stream } = call;
   let head: Buffer = Buffer.alloc(0);
   let isWaitingForJoin = true;
-  let member: Membership | undefined;
+  let member: Admitted | undefined;
   let outbound: Relay | undefined;
   let hasSaidEnd = false;
   let isLost = false;
@@ -86,8 +93,8 @@ export function startJoinCall(call: GrpcCall, deps: JoinCallDeps): JoinCall {
       if (!hasSaidEnd) sayEnded(end);
       call.finish();
     },
-    stalledMs: () => side.inbound?.stalledMs() ?? 0,
-    heldMs: () => outbound?.stalledMs() ?? 0,
+    stalledMs: () => side.inbound?.stalledMs() ?? member?.stalledMs?.() ?? 0,
+    heldMs: () => outbound?.stalledMs() ?? member?.heldMs?.() ?? 0,
   };
 
   const onData = (chunk: Buffer) => {
@@ -101,9 +108,10 @@ export function startJoinCall(call: GrpcCall, deps: JoinCallDeps): JoinCall {
       stream.off("end", onEarlyEnd);
       stream.pause();
       const join = readJoin(head.subarray(MESSAGE_PREFIX_BYTES, whole));
+      const message = Uint8Array.from(head.subarray(0, whole));
       if (head.length > whole) stream.unshift(head.subarray(whole));
       head = Buffer.alloc(0);
-      deps.admit(join, side).then((admitted) => {
+      deps.admit(join, side, message).then((admitted) => {
         member = admitted;
         if (isLost) member.lost("its connection broke");
       }, refuse);

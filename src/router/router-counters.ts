@@ -17,6 +17,7 @@ export interface RouterCounters {
 export interface RouterGauges {
   readonly open: number;
   readonly waiting: number;
+  readonly handedOn: number;
   readonly stalled: number;
   readonly connections: number;
   readonly isDraining: boolean;
@@ -65,6 +66,9 @@ export function createRouterCounters(): RouterCounters {
         ...family("sessions_active", "gauge", "Sessions with both sides", [["", gauges.open]]),
         ...family("sessions_waiting", "gauge", "Sessions with one side, which waits for the other", [
           ["", gauges.waiting],
+        ]),
+        ...family("calls_handed_on", "gauge", "Calls that pass to another router, which their tickets are for", [
+          ["", gauges.handedOn],
         ]),
         ...family("streams_stalled", "gauge", "Sides that have not read for 30 s while something waits for them", [
           ["", gauges.stalled],

@@ -11,13 +11,14 @@ import { type GrpcCall, readMessages } from "./grpc-call.ts";
 import { createHealthService } from "./health-service.ts";
 import { type JoinCall, startJoinCall } from "./join-call.ts";
 import { createPairing } from "./pairing.ts";
+import { HANDED_ON_HEADER, type HandedOn, handOn } from "./peer-call.ts";
 import { answerReflection } from "./reflection-service.ts";
 import type { Router, RouterDeps, RouterOptions } from "./router.ts";
 import { openConnection, type RouterConnection } from "./router-connection.ts";
 import { createRouterCounters } from "./router-counters.ts";
 import type { SessionEnd } from "./session-end.ts";
 import { createSessionService } from "./session-service.ts";
-import { createTicketGate } from "./ticket-gate.ts";
+import { createTicketGate, MisroutedTicket } from "./ticket-gate.ts";
 import { createWindowGrants } from "./window-grants.ts";
 
 export const ROUTER_DEFAULTS: Pick<RouterOptions, "rendezvousMs" | "windowBudgetBytes"> = {
@@ -31,6 +32,7 @@ const STALLED_AFTER_MS = 30_000;
 /** What is held for a reader this slow must not grow. */
 const SHRINK_AFTER_MS = 1000;
 const CONNECTIONS_PER_SESSION = 4;
+const SIDES = 2;
 const SPARE_CONNECTIONS = 64;
 const MAX_SMALL_MESSAGE_BYTES = 64 * 1024;
 const DRAINING: SessionEnd = {
@@ -57,7 +59,8 @@ export function createRouter(options: RouterOptions, deps: RouterDeps): Router {
   let lapTimer: Timer | undefined;
   let draining: { done: Promise<void>; settle: () => void; cutAtMs: number; isDone: boolean } | undefined;
   /** Who is told next that the router drains, and when. */
-  let leaving: { readonly sessionId: string; readonly atMs: number }[] = [];
+  let leaving: { readonly leave: () => void; readonly atMs: number }[] = [];
+  const handedOn = new Set<HandedOn>();
 
   const pairing = createPairing<JoinCall>(options, {
     clock,
@@ -83,12 +86,50 @@ export function createRouter(options: RouterOptions, deps: RouterDeps): Router {
   const refused = (error: AppError) =>
     counters.refused(GRPC_STATUS_NAMES[ERROR_POLICY[toAppError(error).code].grpc] ?? "UNKNOWN");
 
+  /** To the router that the ticket is for, where a balancer led to this one. One step and no more. */
+  const handOver = async (call: GrpcCall, refusal: MisroutedTicket, message: Uint8Array): Promise<HandedOn> => {
+    const { peers } = deps;
+    if (peers === undefined) throw refusal;
+    const { routerId } = refusal;
+    if (call.headers[HANDED_ON_HEADER] !== undefined) {
+      throw new AppError("unavailable", `${refusal.message}, and where it was handed on to: join again`);
+    }
+    if (pairing.isDraining) throw new AppError("unavailable", DRAINING.message);
+    if (handedOn.size >= options.limits.sessions * SIDES) {
+      throw new AppError("exhausted", `${handedOn.size} calls are handed on by this router, as many as may be`);
+    }
+    if (peers.get(routerId) === undefined) await peers.refresh();
+    const peer = peers.get(routerId);
+    if (peer === undefined) {
+      throw new AppError(
+        "unavailable",
+        `the ticket is for the router ${routerId}, of which ${options.id} has not heard`,
+      );
+    }
+    const what = { call, path: pathOf(RouterService, "Join"), message };
+    const handed: HandedOn = await handOn(what, peer, {
+      clock,
+      windows,
+      routerId: options.id,
+      onOver: () => handedOn.delete(handed),
+    });
+    handedOn.add(handed);
+    return handed;
+  };
+
   const join = (call: GrpcCall, connection: RouterConnection) => {
     const side = startJoinCall(call, {
       routerId: options.id,
       clock,
-      admit: async ({ ticket, client }, port) => {
-        const member = pairing.join(await tickets.admit(ticket), client.slice(0, 200), port);
+      admit: async ({ ticket, client }, port, message) => {
+        const claims = await tickets.admit(ticket).catch((thrown: unknown) => {
+          if (thrown instanceof MisroutedTicket) return thrown;
+          throw thrown;
+        });
+        const member =
+          claims instanceof MisroutedTicket
+            ? await handOver(call, claims, message)
+            : pairing.join(claims, client.slice(0, 200), port);
         connection.welcome();
         return member;
       },
@@ -188,7 +229,7 @@ export function createRouter(options: RouterOptions, deps: RouterDeps): Router {
     for (const connection of connections) connection.lap();
     const due = leaving.filter(({ atMs }) => atMs <= nowMs);
     leaving = leaving.filter(({ atMs }) => atMs > nowMs);
-    for (const { sessionId } of due) pairing.end(sessionId, DRAINING);
+    for (const { leave } of due) leave();
     settleDrain();
     keepLapping();
   };
@@ -240,8 +281,16 @@ export function createRouter(options: RouterOptions, deps: RouterDeps): Router {
       draining = { done: promise, settle: resolve, cutAtMs: nowMs + withinMs, isDone: false };
       pairing.drain();
       health.changed();
-      const open = pairing.list();
-      leaving = open.map(({ id }, index) => ({ sessionId: id, atMs: nowMs + (withinMs / 2) * (index / open.length) }));
+      // Those who are cut off by the one in the middle join again as well.
+      const open = [
+        ...pairing.list().map(
+          ({ id }) =>
+            () =>
+              void pairing.end(id, DRAINING),
+        ),
+        ...[...handedOn].map(({ cut }) => cut),
+      ];
+      leaving = open.map((leave, index) => ({ leave, atMs: nowMs + (withinMs / 2) * (index / open.length) }));
       settleDrain();
       return promise;
     },
@@ -251,6 +300,7 @@ export function createRouter(options: RouterOptions, deps: RouterDeps): Router {
       return counters.render({
         open,
         waiting: all.length - open,
+        handedOn: handedOn.size,
         stalled: [...joins].filter(({ isCountedStalled }) => isCountedStalled).length,
         connections: connections.size,
         isDraining: pairing.isDraining,

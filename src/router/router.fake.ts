@@ -133,9 +133,14 @@ export function openCall(session: ClientHttp2Session, path: string, headers: Rec
 
 export function joinRouter(session: ClientHttp2Session, ticket: string, client = "test/1"): TestSide {
   const side = followJoin(openCall(session, "/sluice.router.v1.RouterService/Join"));
-  const join = create(JoinRequestSchema, { message: { case: "join", value: { ticket, client } } });
-  side.sendRaw(prefixMessage(toBinary(JoinRequestSchema, join)));
+  side.sendRaw(joinMessage(ticket, client));
   return side;
+}
+
+/** With its prefix. */
+export function joinMessage(ticket: string, client = "test/1"): Buffer {
+  const join = create(JoinRequestSchema, { message: { case: "join", value: { ticket, client } } });
+  return prefixMessage(toBinary(JoinRequestSchema, join));
 }
 
 export function followJoin(stream: ClientHttp2Stream): TestSide {

@@ -2,6 +2,7 @@ import type { KeyObject } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
+import type { RouterAddress } from "../contract/remote/offer.ts";
 import type { SessionEnd } from "./session-end.ts";
 
 export interface RouterOptions {
@@ -19,6 +20,8 @@ export interface RouterDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly ticketKeys: TicketKeys;
+  /** Where calls go whose tickets are for other routers. Absent: they are refused. */
+  readonly peers?: RouterPeers;
   /** What becomes of sessions, in order. Must not throw. */
   readonly onEvent?: (event: RouterEvent) => void;
 }
@@ -28,6 +31,13 @@ export interface TicketKeys {
   get(id: string): KeyObject | undefined;
   /** Called where a ticket names a key that is not there; `get` is asked once more after it. Absent: what is there is all. */
   refresh?(): Promise<void>;
+}
+
+/** The other routers behind the same address. */
+export interface RouterPeers {
+  get(id: string): RouterAddress | undefined;
+  /** Called where one is not there; `get` is asked once more after it. */
+  refresh(): Promise<void>;
 }
 
 /** A session as this router sees it, which is: two streams, or one that waits. */

@@ -39,7 +39,7 @@ async function startProgram(id: string) {
   writeFileSync(tokenFile, made.body.secret ?? made.body.token);
   const options: RouterProgramOptions = {
     id,
-    server: { host: "127.0.0.1", port: 0, publicUrl: `http://127.0.0.1:9/${id}`, drainMs: 2000 },
+    server: { host: "127.0.0.1", port: 0, publicUrl: `http://127.0.0.1:9/${id}`, peerUrl: undefined, drainMs: 2000 },
     tls: undefined,
     hub: { url: hub.origin, tokenFile, caFile: undefined },
     limits: { sessions: 10, sessionsPerOperator: 10, windowBytes: 64 * 1024 ** 2 },

@@ -42,13 +42,25 @@ export async function runRouter(options: RouterProgramOptions, deps: RunRouterDe
     { fetch: createHttpFetch({ ca: hubCa }), clock, random },
   );
   const beat = createHubBeat(
-    { id: options.id, url: options.server.publicUrl, ca, version: `sluice/${deps.version}` },
+    {
+      id: options.id,
+      url: options.server.publicUrl,
+      peerUrl: options.server.peerUrl,
+      ca,
+      version: `sluice/${deps.version}`,
+    },
     { hub, router: () => router, clock, random, log },
   );
   const { sessions, sessionsPerOperator, windowBytes } = options.limits;
   const router: Router = createRouter(
     { ...ROUTER_DEFAULTS, id: options.id, limits: { sessions, sessionsPerOperator }, windowBudgetBytes: windowBytes },
-    { clock, log, ticketKeys: beat.ticketKeys, onEvent: beat.onEvent },
+    {
+      clock,
+      log,
+      ticketKeys: beat.ticketKeys,
+      onEvent: beat.onEvent,
+      ...(options.server.peerUrl === undefined ? {} : { peers: beat.peers }),
+    },
   );
 
   const server = await createServer(options, router);
@@ -70,6 +82,8 @@ export async function runRouter(options: RouterProgramOptions, deps: RunRouterDe
   const drainAndEnd = async () => {
     log.info(`The router drains: no new sessions, and ${router.list().length} go elsewhere.`);
     const drained = router.drain(options.server.drainMs);
+    // Who joins anew from now on is to come to another one behind the same address.
+    if (options.server.peerUrl !== undefined) server.close();
     const tell = () => beat.tell(AbortSignal.timeout(FAREWELL_MS)).catch(() => undefined);
     await Promise.all([drained, tell()]);
     await tell();

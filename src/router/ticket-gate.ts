@@ -6,8 +6,18 @@ import { TICKET_LEEWAY_SECONDS } from "../contract/signed-token.ts";
 import type { TicketKeys } from "./router.ts";
 
 export interface TicketGate {
-  /** Spends the ticket. Rejects with `unauthorized` or `refused` and one sentence. */
+  /** Spends the ticket. Rejects with `unauthorized` and one sentence, or with `MisroutedTicket`. */
   admit(ticket: string): Promise<TicketClaims>;
+}
+
+/** A good ticket at another router than it is for. It is not spent. */
+export class MisroutedTicket extends AppError<"refused"> {
+  readonly routerId: string;
+
+  constructor(routerId: string, ownId: string) {
+    super("refused", `the ticket is for the router ${routerId}; this is ${ownId}`);
+    this.routerId = routerId;
+  }
 }
 
 const FORGET_EVERY_SECONDS = 10;
@@ -44,9 +54,7 @@ export function createTicketGate(
       }
       if (result.claims === undefined) throw result.thrown;
       const { claims } = result;
-      if (claims.aud !== routerId) {
-        throw new AppError("refused", `the ticket is for the router ${claims.aud}; this is ${routerId}`);
-      }
+      if (claims.aud !== routerId) throw new MisroutedTicket(claims.aud, routerId);
       if (nowSeconds - forgottenAt >= FORGET_EVERY_SECONDS) {
         forgottenAt = nowSeconds;
         for (const [jti, until] of spentUntil) if (until < nowSeconds) spentUntil.delete(jti);

@@ -37,7 +37,12 @@ const KEPT = 32;
 const WHOLE_BYTES = DATA_HEAD_BYTES + PIECE_BYTES;
 const kept: Buffer[] = [];
 
-export function createDataLink(socket: Duplex, clock: Clock): DataLink {
+/** `explain` says in words of ours what broke the connection. */
+export function createDataLink(
+  socket: Duplex,
+  clock: Clock,
+  explain: (error: Error) => Error = (error) => error,
+): DataLink {
   const queue: Frame[] = [];
   let queuedBytes = 0;
   let moved = 0;
@@ -134,7 +139,7 @@ export function createDataLink(socket: Duplex, clock: Clock): DataLink {
       fail(thrown instanceof Error ? thrown : new AppError("internal", String(thrown)));
     }
   });
-  socket.on("error", (error: Error) => finish(error));
+  socket.on("error", (error: Error) => finish(explain(error)));
   socket.once("end", () => finish(body === undefined && headBytes === 0 ? undefined : broken()));
   socket.once("close", () => finish(broken()));
 

@@ -3,6 +3,7 @@ import { closeWork, discardWork } from "./close-work.ts";
 import { copyWork } from "./copy-work.ts";
 import { fault } from "./fault.ts";
 import { finishWork } from "./finish-work.ts";
+import { hashWork } from "./hash-work.ts";
 import { listWork } from "./list-work.ts";
 import { serveWork } from "./serve-work.ts";
 import type { TaskContext, TaskOutcome } from "./task-context.ts";
@@ -28,6 +29,8 @@ export async function runWork(
       return serveWork({ assignment, work, ...life }, outcome, context);
     case "finish":
       return finishWork({ assignment, work, ...life }, outcome, context);
+    case "hash":
+      return hashWork({ assignment, work, ...life }, outcome, context);
     case "close":
       return closeWork({ assignment, work, ...life }, outcome, context);
     case "discard":

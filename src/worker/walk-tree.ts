@@ -46,7 +46,7 @@ export function* walkTree(options: WalkOptions): Generator<Walked> {
     }
     const where = descent.place(options.place);
     const facts = lookAt(where);
-    if (facts === undefined) throw fault("not-found", "there is nothing at the source path");
+    if (facts === undefined) throw fault("not-found", "there is nothing at this path");
     if (!facts.isDirectory()) {
       yield* walkLeaf(walk, where, facts, []);
       return;

@@ -7,7 +7,18 @@ import { drawProgress } from "../progress-bar.js";
 import { drawAgo, drawTime } from "../time.js";
 import { drawState } from "../tone.js";
 import { drawTransferActions } from "../transfer-actions.js";
-import { amountText, filesText, leftText, placeText, rateText, shareOf, stateText } from "../transfer-text.js";
+import {
+  amountText,
+  comparisonText,
+  filesText,
+  leftText,
+  placeText,
+  rateText,
+  shareOf,
+  stateText,
+  waysText,
+  wayText,
+} from "../transfer-text.js";
 import { sayTransfer } from "./transfers-view.js";
 
 /** One transfer: how far it is and why, who works on it, and what could not be done. */
@@ -43,7 +54,16 @@ export function createTransferView(context) {
 }
 
 function drawTransfer(transfer, context) {
-  const { request_id: id, state, reason, failures, failures_total, workers, detail } = transfer;
+  const {
+    request_id: id,
+    state,
+    reason,
+    failures,
+    failures_total,
+    workers,
+    detail,
+    ways_given_up: givenUp = [],
+  } = transfer;
   const nowMs = context.api.nowMs();
   return html`
     <section class="card" aria-label="State" data-transfer=${id} data-state=${state}>
@@ -61,9 +81,14 @@ function drawTransfer(transfer, context) {
         ["files", filesText(transfer)],
         ["rate", rateText(transfer)],
         ["time", leftText(transfer)],
+        ["way", waysText(transfer)],
         ["priority", transfer.priority],
         ["begun", transfer.started_at === undefined ? "not yet" : drawTime(transfer.started_at)],
         ["changed", drawAgo(transfer.updated_at, nowMs)],
+        [
+          "does",
+          transfer.mode === "verify" ? "compares, and writes nothing; bytes and files are of both sides" : undefined,
+        ],
         ["root hash", transfer.root_hash === undefined ? undefined : html`<code>${transfer.root_hash}</code>`],
       ])}
       ${
@@ -72,12 +97,34 @@ function drawTransfer(transfer, context) {
           : html`<details><summary>Receipt, signed by the hub</summary><p><code>${transfer.receipt}</code></p></details>`
       }
     </section>
+    ${transfer.comparison === undefined ? nothing : drawComparison(transfer.comparison)}
     ${drawTable({
       title: "Workers",
       none: "Nobody works on it now.",
-      heads: ["worker", "does", "so far", "rate"],
-      rows: workers.map((worker) => [worker.worker_id, worker.work, bytesText(worker.bytes), rateText(worker) ?? ""]),
+      heads: ["worker", "does", "so far", "rate", "way"],
+      rows: workers.map((worker) => [
+        worker.worker_id,
+        worker.work,
+        bytesText(worker.bytes),
+        rateText(worker) ?? "",
+        wayText(worker.way),
+      ]),
     })}
+    ${
+      givenUp.length === 0
+        ? nothing
+        : drawTable({
+            title: "Ways that did not lead there, tried again later",
+            none: "",
+            heads: ["to", "way", "why", "when"],
+            rows: givenUp.map(({ worker_id, way, reason: why, at }) => [
+              worker_id,
+              wayText(way),
+              why,
+              drawAgo(at, nowMs),
+            ]),
+          })
+    }
     ${drawTable({
       title: failures_total > failures.length ? `Failures, ${failures.length} of ${failures_total}` : "Failures",
       none: "None.",
@@ -96,5 +143,29 @@ function drawTransfer(transfer, context) {
             shown: 50,
           })
     }
+  `;
+}
+
+function drawComparison(comparison) {
+  const { differences = [], source_root_hash, destination_root_hash } = comparison;
+  return html`
+    <section class="card" aria-label="Comparison">
+      <p>${comparisonText(comparison)}</p>
+      ${drawFacts([
+        ["root hash of the source", html`<code>${source_root_hash}</code>`],
+        ["root hash of the destination", html`<code>${destination_root_hash}</code>`],
+      ])}
+    </section>
+    ${drawTable({
+      title: "Differences",
+      none: "None.",
+      heads: ["path", "in what", "source, destination"],
+      rows: differences.map(({ path, differs, message }) => [
+        html`<code>${path === "" ? "." : path}</code>`,
+        differs.join(", ").replaceAll("-", " "),
+        message,
+      ]),
+      shown: 100,
+    })}
   `;
 }

@@ -62,8 +62,8 @@ export function createTransfersView(context) {
 
 /** A change of state, as it is said aloud; progress is not. */
 export function sayTransfer(transfer) {
-  const why = transfer.state === "FAILED" ? `: ${transfer.reason}` : "";
-  return `Transfer ${transfer.request_id} is ${stateText(transfer)}${why}`;
+  const why = transfer.state === "FAILED" || transfer.comparison !== undefined ? `: ${transfer.reason}` : "";
+  return `${transfer.mode === "verify" ? "Comparison" : "Transfer"} ${transfer.request_id} is ${stateText(transfer)}${why}`;
 }
 
 function drawRow(transfer, context) {
@@ -71,11 +71,11 @@ function drawRow(transfer, context) {
   const facts = [filesText(transfer), rateText(transfer), leftText(transfer)].filter(Boolean);
   return html`<li class="card row-card" data-transfer=${id} data-state=${state}>
     <div class="row-name"><a href=${hashOf("transfers", id)}><b>${id}</b></a></div>
-    <div class="row-states">${drawState(stateText(transfer))}</div>
+    <div class="row-states">${transfer.mode === "verify" ? html`<span class="soft">comparison</span> ` : nothing}${drawState(stateText(transfer))}</div>
     <div class="row-facts"><span>changed ${drawAgo(transfer.updated_at, context.api.nowMs())}</span>${facts.map((fact) => html`<span>${fact}</span>`)}</div>
     ${drawTransferActions(transfer, context)}
     ${state === "PROGRESS" ? drawProgress({ label: `Progress of ${id}`, share: shareOf(transfer), text: amountText(transfer) }) : nothing}
-    ${state === "COMPLETED" ? nothing : html`<p class="cause" data-tone=${state === "FAILED" ? "bad" : "neutral"}>${reason}</p>`}
+    ${state === "COMPLETED" && transfer.comparison === undefined ? nothing : html`<p class="cause" data-tone=${state === "FAILED" ? "bad" : "neutral"}>${reason}</p>`}
     <p class="route"><span class="way">${placeText(source_box, source_path)} → ${placeText(destination_box, destination_path)}</span></p>
   </li>`;
 }

@@ -25,6 +25,8 @@ export interface LinkWish {
   /** What waits for the rate before it is lost. */
   readonly queueBytes: number;
   readonly mtuBytes: number;
+  /** The buffers of connections are what the system gives, and not as large as the link would take. */
+  readonly hasOwnBuffers?: boolean;
 }
 
 const EMULATOR = resolve(import.meta.dirname, "emulate-link.py");
@@ -55,7 +57,7 @@ export async function linkSites(name: string, wish: LinkWish, lab: Lab): Promise
     stack.defer(() => deleteNamespace(namespace));
     await lab.run("ip", ["-n", namespace, "link", "set", "lo", "up"]);
     const settings = [`net.ipv4.tcp_rmem=${SOCKET_BYTES}`, `net.ipv4.tcp_wmem=${SOCKET_BYTES}`];
-    await lab.run("ip", ["netns", "exec", namespace, "sysctl", "-qw", ...settings]);
+    if (wish.hasOwnBuffers !== true) await lab.run("ip", ["netns", "exec", namespace, "sysctl", "-qw", ...settings]);
     return { namespace, address: ADDRESSES[end] };
   };
   const [near, box] = [await site("near"), await site("box")];

@@ -12,6 +12,7 @@ import { type Service, untilAborted } from "../../base/service.ts";
 import { openSocketAddress } from "../../base/socket-address.ts";
 import { ERROR_POLICY, toAppError, toErrorBody } from "../../contract/error-code.ts";
 import { readRecords, toNdjson } from "../log-stream/read-records.ts";
+import type { LogLedger } from "../runtime/output/log-ledger.ts";
 import type { LocalApiSource } from "./local-api-source.ts";
 import { type LocalRequest, parseLocalRequest } from "./local-request.ts";
 import { readLog } from "./read-log.ts";
@@ -26,6 +27,8 @@ export interface LocalApiOptions {
 export interface LocalApiDeps {
   readonly source: LocalApiSource;
   readonly redactor: Redactor;
+  /** What writers of logs tell their readers in this process. */
+  readonly ledger?: LogLedger | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -187,7 +190,7 @@ interface LogDeps extends LocalApiDeps {
 async function sendLog(
   wanted: Extract<LocalRequest, { kind: "logs" }>,
   response: ServerResponse,
-  { source, redactor, clock, signal }: LogDeps,
+  { source, redactor, ledger, clock, signal }: LogDeps,
 ): Promise<void> {
   const { id } = wanted;
   const path = source.logFile(id);
@@ -195,7 +198,7 @@ async function sendLog(
   const type = wanted.asRecords ? "application/x-ndjson" : "text/plain; charset=utf-8";
   response.writeHead(200, { "content-type": type });
   response.flushHeaders();
-  for await (const text of textOf(path, wanted, { redactor, clock, signal })) {
+  for await (const text of textOf(path, wanted, { redactor, ledger, clock, signal })) {
     if (!response.write(text)) await once(response, "drain", { signal }).catch(() => undefined);
   }
   response.end();
@@ -204,14 +207,14 @@ async function sendLog(
 async function* textOf(
   path: string,
   { id, asRecords, ...wanted }: Extract<LocalRequest, { kind: "logs" }>,
-  { redactor, clock, signal }: Pick<LogDeps, "redactor" | "clock" | "signal">,
+  { redactor, ledger, clock, signal }: Pick<LogDeps, "redactor" | "ledger" | "clock" | "signal">,
 ): AsyncGenerator<string> {
   const { redact } = redactor;
   if (asRecords) {
-    for await (const records of readRecords({ ...wanted, path, source: id }, { clock, redact }, signal)) {
+    for await (const records of readRecords({ ...wanted, path, source: id }, { clock, redact, ledger }, signal)) {
       yield toNdjson(records);
     }
     return;
   }
-  for await (const text of readLog({ path, ...wanted }, clock, signal)) yield redact(text);
+  for await (const text of readLog({ path, ...wanted, ledger }, clock, signal)) yield redact(text);
 }

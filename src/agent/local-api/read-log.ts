@@ -1,7 +1,8 @@
-import { type FileHandle, open, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import type { Clock } from "../../base/clock.ts";
-import { errnoOf } from "../../base/errors.ts";
 import type { OutputName } from "../../contract/fleet/log-line.ts";
+import { amountOf, type LogAmounts, type LogLedger, type LogPage } from "../runtime/output/log-ledger.ts";
+import { type HeldLogFile, holdLogFile, holdNextLogFile, type LogPosition, rotatedIndexOf } from "./held-log-file.ts";
 import { createLineBuffer } from "./line-buffer.ts";
 
 export interface ReadLogOptions {
@@ -12,15 +13,16 @@ export interface ReadLogOptions {
   readonly output?: OutputName | undefined;
   /** Goes on with what is written later, across truncation and rotation, until the signal aborts. */
   readonly follow: boolean;
-  /** Told when lines may be missing, and why. */
-  readonly onGap?: (reason: string) => void;
+  /** Told when lines are missing, and why. `lost` is what they stand for, and absent where that is not known: then they only may be. */
+  readonly onGap?: (reason: string, lost?: LogAmounts) => void;
+  /** What the log's writer tells, where it writes in this process. */
+  readonly ledger?: LogLedger | undefined;
 }
 
 const POLL_MS = 250;
 const BLOCK_BYTES = 65_536;
 /** More than any log keeps (`log.keepFiles`). */
 const MAX_ROTATED_FILES = 100;
-const ROTATION_ATTEMPTS = 5;
 /** How far back the last lines are searched for. */
 const MAX_TAIL_BYTES = 8 * 1024 * 1024;
 
@@ -29,20 +31,34 @@ const MAX_TAIL_BYTES = 8 * 1024 * 1024;
  * takes the next piece only when it is asked for: a slow reader costs no memory. A file that is not there is empty.
  */
 export async function* readLog(options: ReadLogOptions, clock: Clock, signal: AbortSignal): AsyncGenerator<string> {
+  const page = options.ledger?.open(options.path);
+  try {
+    yield* readPage(options, page, { clock, signal });
+  } finally {
+    page?.close();
+  }
+}
+
+async function* readPage(
+  options: ReadLogOptions,
+  page: LogPage | undefined,
+  { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
+): AsyncGenerator<string> {
   const { path, lines, follow } = options;
   const block = Buffer.alloc(BLOCK_BYTES);
   const buffer = createLineBuffer();
-  let file = await openIfThere(path);
+  const begun = page?.now();
+  let held = await holdLogFile(path, page);
   let position = 0;
   try {
-    if (file !== undefined) {
+    if (held !== undefined) {
       const isCounted = countedBy(options.output);
-      const start = await startOfLastLines(file, lines, isCounted);
+      const start = await startOfLastLines(held, lines, isCounted);
       position = start.position;
-      if (start.missing > 0) yield* lastLinesOfRotated({ path, current: file, lines: start.missing }, isCounted);
+      if (start.missing > 0) yield* lastLinesOfRotated({ path, current: held, lines: start.missing }, isCounted);
     }
     while (!signal.aborted) {
-      const bytes = file === undefined ? 0 : (await file.read(block, 0, BLOCK_BYTES, position)).bytesRead;
+      const bytes = (await held?.read(block, position)) ?? 0;
       if (bytes > 0) {
         position += bytes;
         const text = buffer.push(block.subarray(0, bytes));
@@ -50,83 +66,72 @@ export async function* readLog(options: ReadLogOptions, clock: Clock, signal: Ab
         continue;
       }
       if (!follow) break;
-      const change = await changeOf(file, path, position);
+      const change = await changeOf(held, path, position);
       if (change === "truncated") {
         options.onGap?.("the log was cut off while it was read");
+        await held?.file.close();
+        held = await holdLogFile(path, page);
         position = 0;
-      } else if (change === "replaced") {
+        continue;
+      }
+      if (change === "replaced") {
         // The writer may have added to the old file between our last read and its rotation.
-        const last = file === undefined ? 0 : (await file.read(block, 0, BLOCK_BYTES, position)).bytesRead;
-        if (last > 0) {
-          position += last;
-          const text = buffer.push(block.subarray(0, last));
-          if (text !== "") yield text;
+        if (held !== undefined && (await held.sizeBytes()) > position) continue;
+        const at = positionAfter(held, begun, page);
+        const next = await holdNextLogFile(path, held, page && at && { page, position: at });
+        if (next !== undefined) {
+          if (next.lost === "unknown") options.onGap?.(TOO_SLOW);
+          else if (next.lost !== "nothing" && isSome(next.lost)) options.onGap?.(TOO_SLOW, next.lost);
+          await held?.file.close();
+          held = next.held;
+          position = 0;
           continue;
         }
-        const next = await openNext(file, path);
-        if (file !== undefined && !next.isAdjacent) {
-          options.onGap?.("the log was rotated away faster than it was read");
-        }
-        await file?.close();
-        file = next.file;
-        position = 0;
-      } else {
-        await clock.delay(POLL_MS, signal).catch(() => undefined);
       }
+      await clock.delay(POLL_MS, signal).catch(() => undefined);
     }
     const rest = buffer.rest();
     if (rest !== "" && !signal.aborted) yield `${rest}\n`;
   } finally {
-    await file?.close();
+    await held?.file.close();
   }
 }
 
+const TOO_SLOW = "the log was rotated away faster than it was read";
+
+function isSome(lost: LogAmounts): boolean {
+  const { lines, bytes } = amountOf(lost);
+  return lines > 0 || bytes > 0;
+}
+
+/** Behind the whole file that is held, or where the log was when there was none. */
+function positionAfter(
+  held: HeldLogFile | undefined,
+  begun: LogPosition | undefined,
+  page: LogPage | undefined,
+): LogPosition | undefined {
+  if (held === undefined) return begun;
+  const noted = held.noted();
+  return noted && page && { number: noted.number, amounts: noted.ends ?? page.now().amounts };
+}
+
 async function changeOf(
-  file: FileHandle | undefined,
+  held: HeldLogFile | undefined,
   path: string,
   position: number,
 ): Promise<"none" | "truncated" | "replaced"> {
   const current = await stat(path).catch(() => undefined);
   if (current === undefined) return "none";
-  if (file === undefined) return "replaced";
-  const held = await file.stat();
-  if (held.ino !== current.ino || held.dev !== current.dev) return "replaced";
-  return held.size < position ? "truncated" : "none";
-}
-
-/**
- * The file that was begun when `held` was full: a reader who falls behind finds it under a number of its own. Rotation may go
- * on meanwhile, so what was opened counts only if `held` still stands beside it.
- */
-async function openNext(
-  held: FileHandle | undefined,
-  path: string,
-): Promise<{ readonly file: FileHandle | undefined; readonly isAdjacent: boolean }> {
-  for (let attempt = 0; held !== undefined && attempt < ROTATION_ATTEMPTS; attempt++) {
-    const index = await rotatedIndexOf(held, path);
-    if (index === undefined) break;
-    const next = await openIfThere(index === 1 ? path : `${path}.${index - 1}`);
-    if ((await rotatedIndexOf(held, path)) === index) return { file: next, isAdjacent: true };
-    await next?.close();
-  }
-  return { file: await openIfThere(path), isAdjacent: false };
-}
-
-/** `undefined` when it has been removed, or never had a number. */
-async function rotatedIndexOf(held: FileHandle, path: string): Promise<number | undefined> {
-  const { ino, dev } = await held.stat();
-  for (let index = 1; index < MAX_ROTATED_FILES; index++) {
-    const found = await stat(`${path}.${index}`).catch(() => undefined);
-    if (found === undefined) return undefined;
-    if (found.ino === ino && found.dev === dev) return index;
-  }
-  return undefined;
+  if (held === undefined) return "replaced";
+  const { ino, dev, size } = await held.file.stat();
+  if (ino !== current.ino || dev !== current.dev) return "replaced";
+  return size < position ? "truncated" : "none";
 }
 
 interface RotatedWish {
   readonly path: string;
   /** The file that has them not. */
-  readonly current: FileHandle;
+  readonly current: HeldLogFile;
   readonly lines: number;
 }
 
@@ -135,27 +140,28 @@ async function* lastLinesOfRotated(
   { path, current, lines }: RotatedWish,
   isCounted: IsCounted,
 ): AsyncGenerator<string> {
-  const found: { readonly file: FileHandle; readonly position: number }[] = [];
-  const seen = new Set([(await current.stat()).ino]);
+  const found: { readonly held: HeldLogFile; readonly position: number }[] = [];
+  const seen = new Set([current.inode]);
   try {
     let missing = lines;
-    for (let index = 1; missing > 0 && index < MAX_ROTATED_FILES; index++) {
-      const file = await openIfThere(`${path}.${index}`);
-      if (file === undefined) break;
-      const { ino } = await file.stat();
+    // It may have got a number itself meanwhile; what is newer is read after it.
+    const first = ((await rotatedIndexOf(current, path)) ?? 0) + 1;
+    for (let index = first; missing > 0 && index < MAX_ROTATED_FILES; index++) {
+      const held = await holdLogFile(`${path}.${index}`, undefined);
+      if (held === undefined) break;
       // A rotation since the last one was opened moves it on by one.
-      if (seen.has(ino)) {
-        await file.close();
+      if (seen.has(held.inode)) {
+        await held.file.close();
         continue;
       }
-      seen.add(ino);
-      const start = await startOfLastLines(file, missing, isCounted);
-      found.push({ file, position: start.position });
+      seen.add(held.inode);
+      const start = await startOfLastLines(held, missing, isCounted);
+      found.push({ held, position: start.position });
       missing = start.missing;
     }
-    for (const { file, position } of found.reverse()) {
+    for (const { held, position } of found.reverse()) {
       const buffer = createLineBuffer();
-      for await (const chunk of file.createReadStream({ start: position, autoClose: false })) {
+      for await (const chunk of held.file.createReadStream({ start: position, autoClose: false })) {
         const text = buffer.push(Buffer.from(chunk));
         if (text !== "") yield text;
       }
@@ -163,7 +169,7 @@ async function* lastLinesOfRotated(
       if (rest !== "") yield `${rest}\n`;
     }
   } finally {
-    for (const { file } of found) await file.close();
+    for (const { held } of found) await held.file.close();
   }
 }
 
@@ -181,11 +187,12 @@ function countedBy(output: OutputName | undefined): IsCounted {
 
 /** Where the last `lines` lines begin, and how many fewer the file holds. */
 async function startOfLastLines(
-  file: FileHandle,
+  held: HeldLogFile,
   lines: number,
   isCounted: IsCounted,
 ): Promise<{ readonly position: number; readonly missing: number }> {
-  const { size } = await file.stat();
+  const { file } = held;
+  const size = await held.sizeBytes();
   if (lines === 0) return { position: size, missing: 0 };
   const oldest = Math.max(0, size - MAX_TAIL_BYTES);
   // Behind the block stands the beginning of the one after it: a line may begin at the end of one.
@@ -206,13 +213,4 @@ async function startOfLastLines(
   }
   // Beyond the bound there are lines, but nobody needs that many.
   return { position: oldest, missing: oldest > 0 ? 0 : missing };
-}
-
-async function openIfThere(path: string): Promise<FileHandle | undefined> {
-  try {
-    return await open(path, "r");
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return undefined;
-    throw error;
-  }
 }

@@ -6,6 +6,7 @@ import type { Log } from "../../base/log.ts";
 import type { Service } from "../../base/service.ts";
 import { type LogCommandArgs, type LogRecord, logCommandArgsSchema } from "../../contract/fleet/log-line.ts";
 import { boxAddress } from "../../contract/hub-address.ts";
+import type { LogLedger } from "../runtime/output/log-ledger.ts";
 import { readRecords, toNdjson } from "./read-records.ts";
 
 export interface LogStreamsOptions {
@@ -18,6 +19,7 @@ export interface LogStreamsDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly redact: (text: string) => string;
+  readonly ledger?: LogLedger | undefined;
   /** `agent` or the id of a workload; `undefined`: there is no such log. */
   readonly logFile: (source: string) => string | undefined;
   /** What opens the hub. */
@@ -143,7 +145,7 @@ function uploadUrl({ hub, boxId }: LogStreamsOptions, { stream, url }: LogComman
 async function* ndjson(
   args: LogCommandArgs,
   path: string,
-  { clock, redact }: LogStreamsDeps,
+  { clock, redact, ledger }: LogStreamsDeps,
   signal: AbortSignal,
 ): AsyncGenerator<string> {
   const wish = {
@@ -154,7 +156,7 @@ async function* ndjson(
     sinceMs: args.since === undefined ? undefined : Date.parse(args.since),
     output: args.output,
   };
-  for await (const records of withIdleTurns(readRecords(wish, { clock, redact }, signal), clock, signal)) {
+  for await (const records of withIdleTurns(readRecords(wish, { clock, redact, ledger }, signal), clock, signal)) {
     const piece = toNdjson(records);
     yield piece === "" ? "\n" : piece;
     const pauseMs = (Buffer.byteLength(piece) * 1000) / BYTES_PER_SECOND;

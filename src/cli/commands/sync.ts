@@ -3,20 +3,17 @@ import type { HubClient } from "../../client/hub-client.ts";
 import { SYNC_STATES, type SyncProgress } from "../../contract/transfer/sync-progress.ts";
 import { PRESERVED, PRIORITIES, requestIdSchema, VERIFY_LEVELS } from "../../contract/transfer/sync-request.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
-import { findBox, notOne, orNothing } from "../find-box.ts";
+import { notOne, orNothing } from "../find-box.ts";
 import { addHubFlags, type HubFlags, openHub } from "../hub-session.ts";
 import { collect, printJson, viewOf } from "../output.ts";
 import { gather } from "../parse-values.ts";
 import { resolveName } from "../resolve-name.ts";
 import { show, type WatchFlags } from "../show.ts";
-import {
-  parseTransferPlace,
-  type TransferFlags,
-  type TransferPlace,
-  transferFromFlags,
-} from "../transfer-from-flags.ts";
+import { parseTransferPlace, type TransferFlags, transferFromFlags } from "../transfer-from-flags.ts";
+import { withBoxId } from "../transfer-place.ts";
 import { renderTransfer, renderTransfers } from "../transfer-views.ts";
 import { watchTransfer } from "../watch-transfer.ts";
+import { addVerify } from "./sync-verify.ts";
 
 interface StartFlags extends HubFlags, TransferFlags {
   readonly watch?: boolean;
@@ -30,8 +27,11 @@ const GONE_LOOK_MS = 200;
 const GONE_LIMIT_MS = 30_000;
 
 export function syncCommand(context: CommandContext, finish: Finish): Command {
-  const command = new Command("sync").description("files and trees from box to box: start, look, cancel, retry");
+  const command = new Command("sync").description(
+    "files and trees from box to box: copy, compare, look, cancel, retry",
+  );
   addStart(command, context, finish);
+  addVerify(command, context, finish);
   addHubFlags(command.command("ls"))
     .description("list transfers with how far they are")
     .addOption(new Option("--state <state>", "only those in this state").choices(SYNC_STATES.map(lower)))
@@ -112,10 +112,6 @@ export async function runSyncStart(
   }
   if (flags.json !== true) io.write(`transfer ${id}\n`);
   return follow(id, flags, { hub, context });
-}
-
-async function withBoxId(place: TransferPlace, hub: HubClient, signal: AbortSignal): Promise<TransferPlace> {
-  return place.box === undefined ? place : { ...place, box: (await findBox(hub, place.box, signal)).id };
 }
 
 async function follow(

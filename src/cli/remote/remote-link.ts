@@ -52,6 +52,8 @@ const ASK_HUB_MS = 1000;
 const CLOSE_MS = 3000;
 /** A box that comes sooner is not worth a line. */
 const WAIT_UNTOLD_MS = 1000;
+/** Before each further attempt at a router that was not reached. */
+const TRY_AGAIN_MS = [50, 150, 400];
 
 /**
  * Opens a session and resolves when the box is there. Rejects with `RemoteFailure`. Afterwards it comes back by itself as often as it
@@ -186,7 +188,7 @@ async function rejoin(
   throw new AppError("conflict", `${first.box} has another key than when the session began`);
 }
 
-/** Nothing was begun yet: where one router cannot be reached another may do, each once. */
+/** Nothing was begun yet: where one router cannot be reached another may do, or the same one on another way through a balancer. */
 async function joinAnywhere(
   first: OwnAdmission,
   wish: RemoteWish,
@@ -195,6 +197,7 @@ async function joinAnywhere(
 ): Promise<Carrier> {
   const tried = new Set<string>();
   let own = first;
+  let again = 0;
   for (;;) {
     try {
       return await join(own, wish, deps, signal);
@@ -202,8 +205,11 @@ async function joinAnywhere(
       if (signal.aborted || !(thrown instanceof AppError) || thrown.code !== "unavailable") throw thrown;
       tried.add(own.admission.router.id);
       const next = await rejoin(first.admission, deps, signal).catch(() => undefined);
-      if (next === undefined || tried.has(next.admission.router.id)) throw thrown;
-      deps.hint(`${thrown.message}; trying router ${next.admission.router.id}`);
+      if (next === undefined) throw thrown;
+      const isAgain = tried.has(next.admission.router.id);
+      if (isAgain && again === TRY_AGAIN_MS.length) throw thrown;
+      deps.hint(`${thrown.message}; trying router ${next.admission.router.id}${isAgain ? " again" : ""}`);
+      if (isAgain) await deps.clock.delay(TRY_AGAIN_MS[again++] ?? 0, signal);
       own = next;
     }
   }

@@ -54,6 +54,8 @@ export type RouterFigure = z.output<typeof routerFigureSchema>;
 export const routerBeatSchema = z.strictObject({
   ...routerAddressSchema.shape,
   id: routerIdSchema,
+  /** Where other routers reach this very one. Absent: calls for it are not handed on. */
+  peerUrl: z.url({ protocol: /^https?$/ }).optional(),
   /** Program and version, for people. */
   version: z.string().min(1).max(100),
   /** It is about to end and takes no session. */
@@ -77,6 +79,8 @@ export const routerBeatAnswerSchema = z.object({
    * message.
    */
   ended: z.array(z.object({ id: z.string(), message: z.string() })),
+  /** The other routers that are there and have a `peerUrl`: calls with their tickets are handed on to them. */
+  peers: z.array(routerAddressSchema).default([]),
 });
 export type RouterBeatAnswer = z.output<typeof routerBeatAnswerSchema>;
 

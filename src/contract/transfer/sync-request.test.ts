@@ -17,3 +17,13 @@ test.each([{ include: ["*.mp4"] }, { exclude: ["*.tmp"] }, { file_list: ["a"] }]
     expect(refused).toMatchObject([{ path: ["delete_extraneous"] }]);
   },
 );
+
+test.each([{ delete_extraneous: true }, { bandwidth_mbps: 5 }, { verify: "transit" }])(
+  "%j means nothing where two places are only compared",
+  (more) => {
+    const request = { source_path: "/srv/a", destination_path: "/archive/a", mode: "verify" };
+    expect(syncRequestSchema.safeParse(request).success).toBe(true);
+    const refused = syncRequestSchema.safeParse({ ...request, ...more }).error?.issues;
+    expect(refused).toMatchObject([{ path: Object.keys(more) }]);
+  },
+);

@@ -14,6 +14,9 @@ export const requestIdSchema = z
  * destination before it gets its name, `readback` also that read from the disk and not from memory.
  */
 export const VERIFY_LEVELS = ["transit", "full", "readback"] as const;
+/** `verify`: both sides are hashed where they are, and the difference is told; nothing is written. */
+export const SYNC_MODES = ["copy", "verify"] as const;
+export type SyncMode = (typeof SYNC_MODES)[number];
 export const PRIORITIES = ["low", "normal", "high"] as const;
 export const PRESERVED = ["mode", "times", "owner", "xattrs", "hardlinks", "symlinks", "sparse"] as const;
 export type Preserved = (typeof PRESERVED)[number];
@@ -23,6 +26,10 @@ const globSchema = z.string().min(1).max(1000);
 /** `POST /sync`. */
 export const syncRequestSchema = z
   .strictObject({
+    mode: z
+      .enum(SYNC_MODES)
+      .default("copy")
+      .describe("verify: compares both sides by hash, and writes nothing; preserve then says what is compared."),
     request_id: requestIdSchema
       .optional()
       .describe("Made when left out. The same id with the same body is the same request."),
@@ -59,7 +66,17 @@ export const syncRequestSchema = z
       path: ["delete_extraneous"],
       message: "cannot be given with file_list, include or exclude: what they leave out would be removed",
     },
-  );
+  )
+  .superRefine((request, context) => {
+    if (request.mode !== "verify") return;
+    const refuse = (field: keyof typeof request, message: string) =>
+      context.addIssue({ code: "custom", path: [field], message });
+    if (request.delete_extraneous) refuse("delete_extraneous", "cannot be given with mode verify: it writes nothing");
+    if (request.bandwidth_mbps !== undefined)
+      refuse("bandwidth_mbps", "cannot be given with mode verify: no byte of a file leaves its box");
+    if (request.verify === "transit")
+      refuse("verify", "must be full or readback with mode verify: nothing is in transit");
+  });
 export type SyncRequestInput = z.input<typeof syncRequestSchema>;
 export type SyncRequest = z.output<typeof syncRequestSchema>;
 

@@ -15,12 +15,16 @@ export interface RouterBook {
    * was not heard for a while. `unavailable`: there is none.
    */
   choose(origin: string, avoid?: string): { readonly operator: RouterAddress; readonly box: RouterAddress };
+  /** Why there is none to choose; nothing: there is one. */
+  problem(): string | undefined;
   /** Whether sessions at this router may still be together there. */
   isLive(id: string): boolean;
   /** A router of its own has said that it is there. `conflict`: the id is another's. */
   heard(router: HeardRouter, by: { readonly tokenId: string; readonly isAdmin: boolean }): Promise<void>;
   /** Answers whether there was one. */
   forget(id: string, context: WriteContext): Promise<boolean>;
+  /** The others that are there, as routers reach them. */
+  peersOf(id: string): RouterAddress[];
   list(): readonly RouterView[];
   refresh(): Promise<void>;
   /** This hub ends: what its router has carried is broken from now on. */
@@ -28,6 +32,7 @@ export interface RouterBook {
 }
 
 export interface HeardRouter extends RouterAddress {
+  readonly peerUrl?: string | undefined;
   readonly version: string;
   readonly draining: boolean;
   readonly sessions: number;
@@ -54,6 +59,7 @@ const WRITE_MS = 3000;
 const recordSchema = z.object({
   url: z.string(),
   ca: z.string().optional(),
+  peerUrl: z.string().optional(),
   version: z.string(),
   draining: z.boolean(),
   sessions: z.int(),
@@ -70,6 +76,12 @@ export function createRouterBook(
   const routers = new Map<string, RouterRecord>();
 
   const isHeard = ({ heardMs }: RouterRecord) => clock.wallMs() - heardMs < LOST_MS;
+
+  const registered = () => [...routers].filter(([, one]) => one.tokenId !== undefined && !one.draining && isHeard(one));
+  const whyNone =
+    own === undefined
+      ? "there is no router: this hub has none of its own (remote.ownRouter), and none has registered"
+      : "this hub is about to end: ask again";
 
   const put = async (id: string, body: RouterRecord) => {
     await store.objects.put({ kind: ROUTER_KIND, id, body }, { nowMs: clock.wallMs() });
@@ -94,20 +106,12 @@ export function createRouterBook(
         const box = { id: own.id, url: own.url() };
         return { operator: own.isOnly ? { id: own.id, url: origin } : box, box };
       }
-      const [best] = [...routers]
-        .filter(([, one]) => one.tokenId !== undefined && !one.draining && isHeard(one))
-        .sort(
-          ([id, one], [otherId, other]) =>
-            Number(id === avoid) - Number(otherId === avoid) || one.sessions - other.sessions,
-        );
+      const [best] = registered().sort(
+        ([id, one], [otherId, other]) =>
+          Number(id === avoid) - Number(otherId === avoid) || one.sessions - other.sessions,
+      );
       if (best === undefined) {
-        throw new AppError(
-          "unavailable",
-          own === undefined
-            ? "there is no router: this hub has none of its own (remote.ownRouter), and none has registered"
-            : "this hub is about to end: ask again",
-          { retryAfterMs: 1000 },
-        );
+        throw new AppError("unavailable", whyNone, { retryAfterMs: 1000 });
       }
       const [id, record] = best;
       const { url, ca } = record;
@@ -116,12 +120,13 @@ export function createRouterBook(
       const address = { id, url, ...(ca === undefined ? {} : { ca }) };
       return { operator: address, box: address };
     },
+    problem: () => ((own === undefined || own.isDraining()) && registered().length === 0 ? whyNone : undefined),
     isLive: (id) => {
       if (id === own?.id) return true;
       const held = routers.get(id);
       return held !== undefined && isHeard(held);
     },
-    heard: async ({ id, url, ca, version: program, draining, sessions }, { tokenId, isAdmin }) => {
+    heard: async ({ id, url, ca, peerUrl, version: program, draining, sessions }, { tokenId, isAdmin }) => {
       const held = routers.get(id) ?? toRouter(await store.objects.get(ROUTER_KIND, id));
       const isFree = held === undefined || held.tokenId === tokenId || (held.tokenId !== undefined && isAdmin);
       if (!isFree || id === own?.id) {
@@ -132,6 +137,7 @@ export function createRouterBook(
       const next: RouterRecord = {
         url,
         ...(ca === undefined ? {} : { ca }),
+        ...(peerUrl === undefined ? {} : { peerUrl }),
         version: program,
         draining,
         sessions,
@@ -139,7 +145,8 @@ export function createRouterBook(
         tokenId: held?.tokenId ?? tokenId,
       };
       const isOld = held === undefined || next.heardMs - held.heardMs >= WRITE_MS;
-      const isOther = held?.draining !== draining || held.url !== url || held.ca !== ca || held.version !== program;
+      const isMoved = held?.url !== url || held.ca !== ca || held.peerUrl !== peerUrl;
+      const isOther = isMoved || held.draining !== draining || held.version !== program;
       if (isOld || isOther) await put(id, next);
       else held.sessions = sessions;
     },
@@ -147,6 +154,11 @@ export function createRouterBook(
       routers.delete(id);
       return store.objects.delete(ROUTER_KIND, id, context);
     },
+    peersOf: (id) =>
+      [...routers].flatMap(([other, one]) => {
+        if (other === id || one.peerUrl === undefined || !isHeard(one)) return [];
+        return [{ id: other, url: one.peerUrl, ...(one.ca === undefined ? {} : { ca: one.ca }) }];
+      }),
     list: () => {
       const nowMs = clock.wallMs();
       const mine: RouterView[] =

@@ -49,7 +49,12 @@ export function createRouterRoutes(
         await routers.heard({ ...router, sessions: sessions.length }, by);
         why.heard(body.id, sessions);
         await news.take(body.id, { changes, sessions });
-        return { beatSeconds: ROUTER_BEAT_SECONDS, keys: [...(await keys.list())], ended: [...ends.of(body.id)] };
+        return {
+          beatSeconds: ROUTER_BEAT_SECONDS,
+          keys: [...(await keys.list())],
+          ended: [...ends.of(body.id)],
+          peers: routers.peersOf(body.id),
+        };
       },
     }),
     route({

@@ -33,6 +33,7 @@ const wish = (more: Partial<SideWish> = {}): SideWish => ({
   path: "/data/x",
   box: undefined,
   access: "read",
+  needs: [],
   ...more,
 });
 const choose = (
@@ -90,7 +91,7 @@ describe("the storage that a path means", () => {
     expect(choose(chain)).toEqual({ side: { storage: "storage-1", path: "x", anchor: "a" } });
     const side = { storage: "storage-1", path: "x", anchor: "a" };
     const pool = (workers: readonly Worker[], box?: string) =>
-      poolOf(side, workers, { access: "read", box, isActive: () => true }).map((member) => member.worker.id);
+      poolOf(side, workers, { access: "read", box, needs: [], isActive: () => true }).map((member) => member.worker.id);
     expect(pool(chain)).toEqual(["a", "b", "c"]);
     expect(pool(chain, "c")).toEqual(["c"]);
     // The clone of the disk is never taken for it.

@@ -1,4 +1,5 @@
 import type { SyncRequest } from "../../contract/transfer/sync-request.ts";
+import type { WorkerAbility } from "../../contract/transfer/worker-ability.ts";
 import type { WorkerStorage } from "../../contract/transfer/worker-heartbeat.ts";
 import type { Side } from "./transfer-record.ts";
 import { isOfBox, isPlain, isSameStorage, storagesOf, storageWith, type Worker } from "./worker-record.ts";
@@ -11,13 +12,33 @@ export interface SideWish {
   readonly path: string;
   readonly box: string | undefined;
   readonly access: Access;
+  readonly needs: readonly WorkerAbility[];
 }
 
 export function wishesOf(request: SyncRequest): { readonly source: SideWish; readonly destination: SideWish } {
+  const isVerify = request.mode === "verify";
+  const needs: readonly WorkerAbility[] = isVerify ? ["verify"] : [];
   return {
-    source: { name: "source", path: request.source_path, box: request.source_box, access: "read" },
-    destination: { name: "destination", path: request.destination_path, box: request.destination_box, access: "write" },
+    source: { name: "source", path: request.source_path, box: request.source_box, access: "read", needs },
+    destination: {
+      name: "destination",
+      path: request.destination_path,
+      box: request.destination_box,
+      access: isVerify ? "read" : "write",
+      needs,
+    },
   };
+}
+
+/** Why a worker without the ability has none of the work. */
+const LACKING: Readonly<Record<WorkerAbility, string>> = {
+  verify: "its version cannot compare",
+};
+
+/** Pure. The first that it lacks. */
+function lackOf({ heartbeat }: Worker, needs: readonly WorkerAbility[]): string | undefined {
+  const lacking = needs.find((need) => !heartbeat.abilities.includes(need));
+  return lacking === undefined ? undefined : LACKING[lacking];
 }
 
 export type SideChoice = { readonly side: Side } | { readonly problem: string };
@@ -35,7 +56,9 @@ export function chooseSide(
     const found = storageWith(worker, wish.path);
     return found === undefined ? [] : [{ worker, ...found }];
   });
-  const usable = holders.filter(({ worker, storage }) => storage[wish.access] && isActive(worker));
+  const usable = holders.filter(
+    ({ worker, storage }) => storage[wish.access] && isActive(worker) && lackOf(worker, wish.needs) === undefined,
+  );
   const [first] = usable;
   if (first === undefined) return { problem: whyNone(wish, fitting, holders) };
   const others = usable.filter(
@@ -81,6 +104,8 @@ function whyNone(wish: SideWish, fitting: readonly Worker[], holders: readonly H
   const { quarantine } = allowed.worker;
   if (quarantine !== undefined)
     return `${allowed.worker.id}, which has ${wish.path}, failed too often: ${quarantine.cause}`;
+  const lack = lackOf(allowed.worker, wish.needs);
+  if (lack !== undefined) return `${allowed.worker.id} has ${wish.path}, and ${lack}`;
   return `${allowed.worker.id}, which has ${wish.path}, is not heard`;
 }
 
@@ -93,7 +118,12 @@ export interface PoolMember {
 export function poolOf(
   side: Side,
   workers: readonly Worker[],
-  want: { readonly access: Access; readonly box: string | undefined; readonly isActive: (worker: Worker) => boolean },
+  want: {
+    readonly access: Access;
+    readonly box: string | undefined;
+    readonly needs: readonly WorkerAbility[];
+    readonly isActive: (worker: Worker) => boolean;
+  },
 ): readonly PoolMember[] {
   const holders = workers.flatMap((worker): PoolMember[] =>
     storagesOf(worker.heartbeat).flatMap((storage) => (storage.id === side.storage ? [{ worker, storage }] : [])),
@@ -103,6 +133,7 @@ export function poolOf(
     (holder) =>
       holder.storage[want.access] &&
       want.isActive(holder.worker) &&
+      lackOf(holder.worker, want.needs) === undefined &&
       (want.box === undefined || isOfBox(holder.worker.id, want.box)) &&
       (holder.worker.id === side.anchor || (anchor !== undefined && isReachedFrom(anchor, holder, holders))),
   );

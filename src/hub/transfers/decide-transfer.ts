@@ -12,6 +12,8 @@ export type TransferDecision =
   | { readonly kind: "relist"; readonly paths: readonly string[] }
   | { readonly kind: "close" }
   | { readonly kind: "complete" }
+  /** Both sides of a comparison are hashed. */
+  | { readonly kind: "compare" }
   | { readonly kind: "fail"; readonly reason: string }
   /** What was cancelled is confirmed: it is removed. */
   | { readonly kind: "remove" }
@@ -30,9 +32,7 @@ export function decideTransfer(
     case "failed":
       return undefined;
     case "cancelling":
-      return discard.isDone || transfer.destination === undefined || transfer.mode === "plain"
-        ? { kind: "remove" }
-        : undefined;
+      return discard.isDone || leavesNothing(transfer) ? { kind: "remove" } : undefined;
     case "queued":
       return isLate ? tooLate(request.deadline) : { kind: "begin" };
     case "active": {
@@ -45,6 +45,7 @@ export function decideTransfer(
       if (list.isDone && unlisted !== undefined) return { kind: "fail", reason: unlisted.message };
       const failed = totals.failuresTotal - totals.leftOutTotal;
       if (!list.isDone || totals.open > 0) return undefined;
+      if (request.mode === "verify") return { kind: "compare" };
       const mayRelist = list.round + 1 < MAX_ROUNDS && totals.changed.length <= MAX_RELISTED;
       if (totals.changed.length > 0 && mayRelist) return { kind: "relist", paths: totals.changed };
       // A tree that is not whole is not closed: nothing is deleted for the sake of it.
@@ -58,13 +59,25 @@ export function decideTransfer(
   }
 }
 
+/** Pure. Whether no worker stages anything for it that would have to be removed. */
+export function leavesNothing({
+  destination,
+  mode,
+  request,
+}: Pick<Transfer, "destination" | "mode" | "request">): boolean {
+  return destination === undefined || mode === "plain" || request.mode === "verify";
+}
+
 function tooLate(deadline: string | undefined): TransferDecision {
   return { kind: "fail", reason: `it was not done by its deadline, ${deadline ?? ""}` };
 }
 
-function failureReason({ failuresTotal, leftOutTotal, failures: [first] }: Totals): string {
+export function failureReason(
+  { failuresTotal, leftOutTotal, failures: [first] }: Totals,
+  what: "copied" | "compared" = "copied",
+): string {
   const count = failuresTotal - leftOutTotal;
   const where = first === undefined || first.path === "" ? "" : `${first.path}: `;
   const which = first === undefined ? "" : `, the first: ${where}${first.code}: ${first.message}`;
-  return `${count} ${count === 1 ? "thing" : "things"} could not be copied${which}`;
+  return `${count} ${count === 1 ? "thing" : "things"} could not be ${what}${which}`;
 }

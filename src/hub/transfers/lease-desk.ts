@@ -1,18 +1,27 @@
-import type { Assignment, Work, WorkKind } from "../../contract/transfer/assignment.ts";
+import type { Assignment, CopyItem, Place, Work } from "../../contract/transfer/assignment.ts";
 import { joinPath } from "../../contract/transfer/transfer-path.ts";
 import { inOrder } from "./choose-workers.ts";
 import { copyWork, NoWay } from "./copy-work.ts";
 import { LEASE_TTL_MS } from "./lease-watch.ts";
 import type { LoadedPiece } from "./piece-book.ts";
 import { type Pools, poolsOf, type TransferHall } from "./transfer-hall.ts";
-import { leaseIdOf, type Step, type Transfer, type TransferRecord } from "./transfer-record.ts";
+import {
+  leaseIdOf,
+  listedSide,
+  type Side,
+  type SideName,
+  type Step,
+  sideOfPiece,
+  type Transfer,
+  type TransferRecord,
+} from "./transfer-record.ts";
 import { isReady, leaseUnit, openItems, rangesOf, type UnitStates } from "./unit-states.ts";
 import { isPlain, type Worker } from "./worker-record.ts";
 
 /** Gives work to who asks. Every lease is in the store before anybody hears of it. */
 export interface LeaseDesk {
-  /** The next piece of work for a worker, or nothing. */
-  pick(worker: Worker): Promise<Assignment | undefined>;
+  /** The next piece of work for a worker, or nothing. `serves`: only what others wait for. */
+  pick(worker: Worker, only?: "serves"): Promise<Assignment | undefined>;
 }
 
 /** Pieces with open units that are looked at for one answer. */
@@ -21,7 +30,7 @@ const LOOKED_AT = 64;
 const STRAGGLER_MS = 30_000;
 
 export function createLeaseDesk(hall: TransferHall): LeaseDesk {
-  const { book, pieces, watch, clock, rests, inTurn, notes, serves, workers } = hall;
+  const { book, pieces, watch, clock, rests, inTurn, notes, serves, workers, mark } = hall;
 
   const isOut = (
     transfer: Transfer,
@@ -109,9 +118,9 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
   const list = (transfer: Transfer, worker: Worker, pools: Pools) =>
     simpleStep(transfer, worker, "list", {
       pools,
-      work: ({ request, source, list: { pages, last, round, changed } }) => ({
+      work: ({ request, list: { pages, last, round, changed }, ...leased }) => ({
         kind: "list",
-        source: { storage_id: source?.storage ?? "", path: source?.path ?? "" },
+        source: placeOf(leased[listedSide(transfer)]),
         ...(round > 0
           ? { file_list: changed ?? [] }
           : request.file_list === undefined
@@ -125,10 +134,7 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
       }),
     });
 
-  const destinationOf = ({ destination }: Transfer) => ({
-    storage_id: destination?.storage ?? "",
-    path: destination?.path ?? "",
-  });
+  const destinationOf = ({ destination }: Transfer) => placeOf(destination);
 
   const plain = async (transfer: Transfer, worker: Worker, pools: Pools): Promise<Assignment | undefined> => {
     const steps = transfer.plain ?? [];
@@ -166,15 +172,26 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
     return undefined;
   };
 
-  const unitOf = async (transfer: Transfer, worker: Worker, pools: Pools): Promise<Assignment | undefined> => {
+  const unitOf = async (
+    transfer: Transfer,
+    worker: Worker,
+    pools: Pools,
+    mayTake: (piece: number) => boolean = () => true,
+  ): Promise<Assignment | undefined> => {
     if (!rests.isOver(`${transfer.uid}:copy`)) return undefined;
     const summaries = await pieces.summaries(transfer);
     let looked = 0;
     const stragglers: { readonly piece: number; readonly index: number }[] = [];
     for (const [piece, summary] of summaries.entries()) {
-      if (summary.open === 0) continue;
+      if (summary.open === 0 || !mayTake(piece)) continue;
       if (++looked > LOOKED_AT) return undefined;
       const loaded = await pieces.load(transfer, piece);
+      if (loaded.piece.units.length === 0) {
+        // Hard links alone, or directories that are compared: there is nothing to wait for.
+        await pieces.change(transfer, piece, ({ states }) => ({ states: { ...states }, answer: undefined }));
+        mark(transfer.id);
+        continue;
+      }
       for (const index of loaded.piece.units.keys()) {
         const found = stateOf(transfer, worker, { piece, index, loaded });
         if (found === "straggler") stragglers.push({ piece, index });
@@ -218,9 +235,11 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
     const unit = `${piece}.${index}`;
     // Whether there is a way is known before the lease is given.
     const way =
-      at.loaded.piece.units[index]?.kind === "copy"
-        ? await copyWork(hall, { transfer, worker, pools, unit })
-        : undefined;
+      at.loaded.piece.units[index]?.kind !== "copy"
+        ? undefined
+        : transfer.request.mode === "verify"
+          ? hashing(transfer, { piece, unit })
+          : await copyWork(hall, { transfer, worker, pools, unit });
     const leased = await pieces.change(transfer, piece, ({ piece: whole, states }) => {
       const now = states.units[index];
       const isFree = now?.attempt === seen?.attempt && now?.state === seen?.state && isReady(whole, states, index);
@@ -247,6 +266,16 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
     return assignmentOf(transfer, worker, { pools, unit, attempt, work, path: first.entry.path, range: first });
   };
 
+  const hashing = (transfer: Transfer, { piece, unit }: { readonly piece: number; readonly unit: string }) => ({
+    build: async ({ items }: { readonly items: readonly CopyItem[] }): Promise<Work> => ({
+      kind: "hash",
+      unit,
+      place: placeOf(transfer[sideOfPiece(transfer, piece)]),
+      items: [...items],
+      verify: transfer.request.verify,
+    }),
+  });
+
   const finishWork = (
     transfer: Transfer,
     given: Pick<Extract<Work, { kind: "finish" }>, "unit" | "entry" | "ranges">,
@@ -270,13 +299,13 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
         work: () => ({ kind: "discard", unit: "discard", destination: destinationOf(transfer) }),
       });
     }
-    const isPreferred = (kind: WorkKind) => {
-      const pool = kind === "list" || kind === "plain" ? pools.sources : pools.destinations;
+    const isPreferred = (side: SideName) => {
+      const pool = side === "source" ? pools.sources : pools.destinations;
       const preferred = pool.find((member) => member.worker.id === transfer.prefer);
       return preferred === undefined || preferred.worker.id === worker.id;
     };
     if (transfer.mode === "plain") {
-      const may = isSource && isPlain(worker) && pools.destinations.length > 0 && isPreferred("plain");
+      const may = isSource && isPlain(worker) && pools.destinations.length > 0 && isPreferred("source");
       return may ? plain(transfer, worker, pools) : undefined;
     }
     if (transfer.phase === "closing") {
@@ -293,16 +322,21 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
         }),
       });
     }
-    const listed = isSource && isPreferred("list") ? await list(transfer, worker, pools) : undefined;
+    const may = { source: isSource && isPreferred("source"), destination: isDestination && isPreferred("destination") };
+    const listed = may[listedSide(transfer)] ? await list(transfer, worker, pools) : undefined;
     if (listed !== undefined) return listed;
-    return isDestination && isPreferred("copy") ? unitOf(transfer, worker, pools) : undefined;
+    if (transfer.request.mode === "verify") {
+      const mayTake = (piece: number) => may[sideOfPiece(transfer, piece)];
+      return may.source || may.destination ? unitOf(transfer, worker, pools, mayTake) : undefined;
+    }
+    return may.destination ? unitOf(transfer, worker, pools) : undefined;
   };
 
   return {
-    pick: async (worker) => {
+    pick: async (worker, only) => {
       if (!workers.mayWork(worker)) return undefined;
       const served = await serves.take(worker.id);
-      if (served !== undefined) return served;
+      if (served !== undefined || only === "serves") return served;
       const turns = book
         .all()
         .filter(({ phase }) => phase === "active" || phase === "closing" || phase === "cancelling")
@@ -329,6 +363,10 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
       return undefined;
     },
   };
+}
+
+function placeOf(side: Side | undefined): Place {
+  return { storage_id: side?.storage ?? "", path: side?.path ?? "" };
 }
 
 /** What was hashed while it moved, in the order of the file. */

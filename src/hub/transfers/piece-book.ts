@@ -4,7 +4,7 @@ import { createTurns } from "../../base/turns.ts";
 import { TRANSFER_FAILURES } from "../../contract/transfer/failure-code.ts";
 import { type TransferEntry, transferEntrySchema } from "../../contract/transfer/transfer-entry.ts";
 import type { HubContext } from "../hub-context.ts";
-import { MIB, planUnits } from "./plan-units.ts";
+import { MIB, planHashing, planUnits } from "./plan-units.ts";
 import { isRace } from "./transfer-book.ts";
 import type { Transfer } from "./transfer-record.ts";
 import {
@@ -110,7 +110,8 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
     const object = await store.objects.get(PIECE_KIND, keyOf(transfer.uid, index));
     if (object === undefined) throw new AppError("not-found", `piece ${index} of transfer ${transfer.id} is gone`);
     const { entries } = pieceSchema.parse(object.body);
-    return { entries, units: planUnits(entries, transfer.request.chunk_size_mb * MIB) };
+    const plan = transfer.request.mode === "verify" ? planHashing : planUnits;
+    return { entries, units: plan(entries, transfer.request.chunk_size_mb * MIB) };
   };
 
   const ledgerOf = async (transfer: Transfer): Promise<Ledger> => {

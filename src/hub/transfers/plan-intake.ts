@@ -36,7 +36,13 @@ export function createPlanIntake(hall: TransferHall): (page: PlanPage) => Promis
         if (!isTaken) return undefined;
         const { list } = fresh;
         const last = page.entries.at(-1)?.path ?? list.last;
-        const counted = page.entries.filter(isCounted);
+        const isVerify = fresh.request.mode === "verify";
+        const counted = page.entries.filter((entry) => (isVerify ? entry.type === "file" : isCounted(entry)));
+        if (isVerify)
+          return {
+            ...fresh,
+            list: listedForComparison(fresh, page, { cut: cut.length, last, counted: counted.length }),
+          };
         return {
           ...fresh,
           list: {
@@ -56,6 +62,47 @@ export function createPlanIntake(hall: TransferHall): (page: PlanPage) => Promis
       wake.ring();
       return { status: isTaken ? "ack" : "stale" };
     });
+}
+
+/** Pure. The destination is listed when the source is: by somebody else, and in pages that go on. */
+function listedForComparison(
+  { list, request }: Transfer,
+  page: PlanPage,
+  { cut, last, counted }: { readonly cut: number; readonly last: string | undefined; readonly counted: number },
+): Transfer["list"] {
+  const isOfSource = list.sourcePieces === undefined;
+  const { last: _, worker: _worker, ...rest } = list;
+  const side = isOfSource ? "source" : "destination";
+  const absent = [...(list.absent ?? [])];
+  // A name of the request that one side has not is a difference, and trouble only where neither has it.
+  const isDifference = ({ code, path }: PlanPage["skipped"][number]) => {
+    if (code !== "not-found" || request.file_list === undefined) return false;
+    if (isOfSource) absent.push(path);
+    return isOfSource || !absent.some((one) => isWithin(one, path) || isWithin(path, one));
+  };
+  const skipped = page.skipped
+    .filter((one) => !isDifference(one))
+    .map((one) => ({ ...one, message: `at the ${side}: ${one.message}` }));
+  const next = {
+    ...rest,
+    pages: list.pages + 1,
+    pieces: list.pieces + cut,
+    bytes: list.bytes + sumOf(page),
+    files: list.files + counted,
+    ...skipThings(list, skipped),
+    ...(absent.length === 0 ? {} : { absent }),
+  };
+  if (page.is_last && isOfSource) return { ...next, sourcePieces: next.pieces, failed: 0 };
+  return {
+    ...next,
+    ...(list.worker === undefined ? {} : { worker: list.worker }),
+    ...(last === undefined ? {} : { last }),
+    isDone: page.is_last,
+  };
+}
+
+function isWithin(directory: string, path: string): boolean {
+  return path === directory || path.startsWith(`${directory}/`);
 }
 
 function isLister({ uid, phase, list }: Transfer, page: PlanPage): boolean {

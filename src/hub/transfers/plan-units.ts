@@ -24,6 +24,26 @@ const MAX_ITEMS_A_BATCH = 1000;
 /** Of one piece of the plan, but for a single long file. */
 const MAX_UNITS_A_PIECE = 1024;
 
+/** Pure. For a comparison: whole files alone, because only the hash of all of a file can be held against another. */
+export function planHashing(entries: readonly TransferEntry[], chunkBytes: number): readonly Unit[] {
+  const units: Unit[] = [];
+  let batch: UnitItem[] = [];
+  let bytes = 0;
+  const flush = () => {
+    if (batch.length > 0) units.push({ kind: "copy", items: batch, bytes });
+    batch = [];
+    bytes = 0;
+  };
+  for (const [entry, { type, size }] of entries.entries()) {
+    if (type !== "file") continue;
+    if (bytes + size > chunkBytes || batch.length >= MAX_ITEMS_A_BATCH) flush();
+    batch.push({ entry, offset: 0, length: size });
+    bytes += size;
+  }
+  flush();
+  return units;
+}
+
 /** Pure. The same entries give the same units on every hub, so that only what became of them is kept. */
 export function planUnits(entries: readonly TransferEntry[], chunkBytes: number): readonly Unit[] {
   const units: Unit[] = [];

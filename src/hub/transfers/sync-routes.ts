@@ -122,7 +122,7 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
         const shown: SyncProgress[] = [];
         for (const transfer of all) {
           const one = await view(transfer);
-          if (state === undefined || one.state === state) shown.push(one);
+          if (state === undefined || one.state === state) shown.push(withoutDifferences(one));
           if (shown.length > limit) break;
         }
         const page = shown.slice(0, limit);
@@ -189,6 +189,13 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
       },
     }),
   ];
+}
+
+/** They may be many; of a list only the counts are wanted. */
+function withoutDifferences({ comparison, ...rest }: SyncProgress): SyncProgress {
+  if (comparison === undefined) return rest;
+  const { differences: _, ...counts } = comparison;
+  return { ...rest, comparison: counts };
 }
 
 function sendJson({ request, response }: Wire, body: unknown, headers: Readonly<Record<string, string>>): void {

@@ -4,6 +4,7 @@ import type { SyncRequest } from "../../contract/transfer/sync-request.ts";
 import { actorOf, writeOf } from "../fleet/write-of.ts";
 import type { Call } from "../http/route.ts";
 import { notFound } from "../store/store-error.ts";
+import { leavesNothing } from "./decide-transfer.ts";
 import { relistUnread } from "./skip-things.ts";
 import type { TransferHall } from "./transfer-hall.ts";
 import { isOver, NO_STEP, recordOf, type Transfer, type TransferRecord } from "./transfer-record.ts";
@@ -36,12 +37,45 @@ export function createTransferDesk(hall: TransferHall): TransferDesk {
   const audited = (id: string, by: Asker, action: string, detail?: string) =>
     writeOf(by, clock, { action, subject: `transfer/${id}`, ...(detail === undefined ? {} : { detail }) });
 
+  const newUid = () =>
+    newSecret()
+      .replaceAll(/[^A-Za-z0-9]/g, "")
+      .slice(0, 16);
+
   const changed = (id: string) => {
     mark(id);
     wake.ring();
   };
 
-  const again = async (transfer: Transfer, by: Asker, how: { readonly action: string; readonly prefer?: string }) => {
+  type Again = { readonly action: string; readonly prefer?: string };
+
+  /** Both trees may be others by now: all of it is listed and hashed anew, and under a uid with which nothing late agrees. */
+  const compareAgain = async (transfer: Transfer, by: Asker, how: Again) => {
+    await pieces.sweep(transfer.uid);
+    await book.change(
+      transfer.id,
+      (fresh) => {
+        if (fresh.revision !== transfer.revision) throw changedMeanwhile(transfer.id);
+        const { outcome: _o, endedMs: _e, prefer: _p, source: _s, destination: _d, ...rest } = fresh;
+        return recordOf({
+          ...rest,
+          uid: newUid(),
+          phase: "queued",
+          reason: "",
+          failures: [],
+          list: UNLISTED,
+          isSwept: false,
+          ...(how.prefer === undefined ? {} : { prefer: how.prefer }),
+        });
+      },
+      audited(transfer.id, by, how.action, how.prefer),
+    );
+    pieces.forget(transfer.uid);
+    changed(transfer.id);
+  };
+
+  const again = async (transfer: Transfer, by: Asker, how: Again) => {
+    if (transfer.request.mode === "verify") return compareAgain(transfer, by, how);
     // Before it goes on: while it has failed, nobody leases anything of it.
     for (let index = 0; index < transfer.list.pieces; index++) {
       await pieces.change(transfer, index, ({ piece, states }) => {
@@ -78,18 +112,18 @@ export function createTransferDesk(hall: TransferHall): TransferDesk {
   return {
     submit: async (request, by) => {
       const id = request.request_id ?? `sync-${newSecret().slice(0, 16)}`;
-      const { request_id: _, ...asked } = request;
+      const { request_id: _, mode, ...rest } = request;
+      // What was asked for before there were modes is the same request still.
+      const asked = mode === "copy" ? rest : { ...rest, mode };
       const bodyHash = createHash("sha256").update(JSON.stringify(asked)).digest("hex");
       const record: TransferRecord = {
-        uid: newSecret()
-          .replaceAll(/[^A-Za-z0-9]/g, "")
-          .slice(0, 16),
+        uid: newUid(),
         request: { ...request, request_id: id },
         bodyHash,
         by: actorOf(by.caller),
         phase: "queued",
         reason: "it was just asked for",
-        list: { ...NO_STEP, pages: 0, pieces: 0, round: 0, bytes: 0, files: 0 },
+        list: UNLISTED,
         close: NO_STEP,
         discard: NO_STEP,
         failures: [],
@@ -115,8 +149,7 @@ export function createTransferDesk(hall: TransferHall): TransferDesk {
     cancel: async (id, by) => {
       for (;;) {
         const transfer = await require(id);
-        const isIdle =
-          transfer.phase === "completed" || transfer.destination === undefined || transfer.mode === "plain";
+        const isIdle = transfer.phase === "completed" || leavesNothing(transfer);
         if (isIdle) {
           await pieces.sweep(transfer.uid);
           await book.remove(transfer, audited(id, by, "transfer.cancel"));
@@ -186,12 +219,15 @@ function notRetryable({ id, phase }: Transfer, allowed: string): AppError {
   return new AppError("conflict", `request ${id} is ${phase}; allowed: ${allowed}`);
 }
 
+const UNLISTED = { ...NO_STEP, pages: 0, pieces: 0, round: 0, bytes: 0, files: 0 };
+
 /** Pure. What could not be listed is looked for once more. */
 function listAgain(list: TransferRecord["list"]): TransferRecord["list"] {
   const { unread, last: _, ...others } = list;
   if (unread === undefined || !list.isDone) return list;
   const { paths, rest } = relistUnread(unread);
   if (paths.length === 0) return list;
-  const next = { ...others, isDone: false, round: list.round + 1, changed: paths };
+  const walks = [...(list.walks ?? []), list.pieces];
+  const next = { ...others, isDone: false, round: list.round + 1, changed: paths, walks };
   return rest === undefined ? next : { ...next, unread: rest };
 }

@@ -1,14 +1,16 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import { createTurns, type InTurn } from "../../base/turns.ts";
+import type { RouterBook } from "../remote/router-book.ts";
 import type { TicketKeys } from "../remote/ticket-keys.ts";
-import { type Access, type PoolMember, poolOf, wishesOf } from "./choose-workers.ts";
+import { type PoolMember, poolOf, type SideWish, wishesOf } from "./choose-workers.ts";
 import type { LeaseWatch } from "./lease-watch.ts";
 import type { PieceBook } from "./piece-book.ts";
 import type { ServeBook } from "./serve-book.ts";
 import type { TransferBook } from "./transfer-book.ts";
 import type { Transfer } from "./transfer-record.ts";
 import type { Wake } from "./wake.ts";
+import { createWayBook, type WayBook } from "./way-book.ts";
 import type { WorkerBook } from "./worker-book.ts";
 
 /** What all that is done with transfers shares. */
@@ -25,7 +27,8 @@ export interface TransferHall {
   readonly keys: Pick<TicketKeys, "signing" | "list">;
   readonly rests: Rests;
   readonly notes: Notes;
-  readonly dials: Map<string, "destination" | "source">;
+  readonly ways: WayBook;
+  readonly routers: Pick<RouterBook, "choose" | "problem">;
   readonly inTurn: InTurn;
   /** Looks at it soon. */
   readonly mark: (id: string) => void;
@@ -84,14 +87,17 @@ export interface Pools {
 export function poolsOf(transfer: Transfer, { workers }: Pick<TransferHall, "workers">): Pools {
   const { source, destination } = wishesOf(transfer.request);
   const all = workers.all();
-  const pool = (side: Transfer["source"], access: Access, box: string | undefined) =>
-    side === undefined ? [] : poolOf(side, all, { access, box, isActive: workers.mayWork });
-  return {
-    sources: pool(transfer.source, source.access, source.box),
-    destinations: pool(transfer.destination, destination.access, destination.box),
-  };
+  const pool = (side: Transfer["source"], { access, box, needs }: SideWish) =>
+    side === undefined ? [] : poolOf(side, all, { access, box, needs, isActive: workers.mayWork });
+  return { sources: pool(transfer.source, source), destinations: pool(transfer.destination, destination) };
 }
 
-export function createHall(parts: Omit<TransferHall, "rests" | "notes" | "dials" | "inTurn">): TransferHall {
-  return { ...parts, rests: createRests(parts), notes: createNotes(parts), dials: new Map(), inTurn: createTurns() };
+export function createHall(parts: Omit<TransferHall, "rests" | "notes" | "ways" | "inTurn">): TransferHall {
+  return {
+    ...parts,
+    rests: createRests(parts),
+    notes: createNotes(parts),
+    ways: createWayBook(parts),
+    inTurn: createTurns(),
+  };
 }

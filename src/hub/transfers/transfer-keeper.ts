@@ -1,16 +1,19 @@
-import { createHash } from "node:crypto";
 import type { Service } from "../../base/service.ts";
 import { signToken } from "../../contract/signed-token.ts";
+import type { TransferReceipt } from "../../contract/transfer/transfer-receipt.ts";
+import { comparisonText, type TreeComparison } from "../../contract/transfer/tree-comparison.ts";
 import type { HubContext } from "../hub-context.ts";
 import { createSettledObjects, type SettledObjects, type SettledStep } from "../settled-objects.ts";
 import { chooseSide, wishesOf } from "./choose-workers.ts";
-import { decideTransfer, type TransferDecision } from "./decide-transfer.ts";
+import { compareTrees } from "./compare-trees.ts";
+import { decideTransfer, failureReason, type TransferDecision } from "./decide-transfer.ts";
+import { hashedEntries } from "./hashed-entries.ts";
 import { UNITS_KIND } from "./piece-book.ts";
+import { rootHashOf } from "./root-hash.ts";
 import { SERVE_KIND } from "./serve-book.ts";
 import type { TransferHall } from "./transfer-hall.ts";
 import { isOver, NO_STEP, recordOf, TRANSFER_KIND, type Transfer, type TransferRecord } from "./transfer-record.ts";
 import { type Totals, totalsOf } from "./transfer-totals.ts";
-import { hashesOf } from "./unit-states.ts";
 import { WORKER_KIND } from "./worker-record.ts";
 
 /** Ended transfers are shown for so long, and never more of them. */
@@ -89,7 +92,14 @@ export function createTransferKeeper(
         return begin(transfer);
       case "relist": {
         const { last: _, ...list } = transfer.list;
-        const next = { ...list, isDone: false, failed: 0, round: list.round + 1, changed: [...decision.paths] };
+        const next = {
+          ...list,
+          isDone: false,
+          failed: 0,
+          round: list.round + 1,
+          changed: [...decision.paths],
+          walks: [...(list.walks ?? []), list.pieces],
+        };
         return put(transfer, { ...transfer, list: next });
       }
       case "close":
@@ -97,6 +107,8 @@ export function createTransferKeeper(
       case "complete":
       case "fail":
         return end(transfer, decision, totals);
+      case "compare":
+        return compare(transfer, totals);
       case "remove":
         await pieces.sweep(transfer.uid);
         await book.remove(transfer, { audit: auditOf(transfer, "transfer.deleted", "its workers left nothing of it") });
@@ -134,7 +146,9 @@ export function createTransferKeeper(
     const wishes = wishesOf(transfer.request);
     const all = workers.all();
     let reason = "";
-    for (const mode of ["full", "plain"] as const) {
+    // Whoever only knows the plain forms cannot compare.
+    const modes = transfer.request.mode === "verify" ? (["full"] as const) : (["full", "plain"] as const);
+    for (const mode of modes) {
       const facts = { isActive: workers.mayWork, mode };
       const source = chooseSide(wishes.source, all, facts);
       const destination = chooseSide(wishes.destination, all, facts);
@@ -154,16 +168,38 @@ export function createTransferKeeper(
     return false;
   };
 
+  /** What is told of it may be all the same where something could not be read: then it has failed with what it came to. */
+  const compare = async (transfer: Transfer, totals: Totals): Promise<boolean> => {
+    const { list, request, source, destination } = transfer;
+    const { pieces } = hallOf();
+    const middle = list.sourcePieces ?? list.pieces;
+    const comparison = await compareTrees(
+      {
+        source: hashedEntries(pieces, transfer, { from: 0, to: middle }),
+        destination: hashedEntries(pieces, transfer, { from: middle, to: list.pieces }),
+      },
+      { preserve: request.preserve, isOfRoot: source?.path === "" || destination?.path === "" },
+    );
+    const isWhole = totals.failuresTotal === totals.leftOutTotal;
+    const decision = isWhole
+      ? ({ kind: "complete" } as const)
+      : ({ kind: "fail", reason: failureReason(totals, "compared") } as const);
+    return end(transfer, decision, totals, comparison);
+  };
+
   const end = async (
     transfer: Transfer,
     decision: Extract<TransferDecision, { kind: "complete" | "fail" }>,
     totals: Totals,
+    comparison?: TreeComparison,
   ): Promise<boolean> => {
     const { bytes, files, failures, failuresTotal } = totals;
     const isDone = decision.kind === "complete";
-    const root = isDone && transfer.mode === "full" ? await rootHashOf(transfer) : undefined;
+    const isCopy = transfer.request.mode === "copy";
+    const root = isDone && isCopy && transfer.mode === "full" ? await rootHashOf(hallOf().pieces, transfer) : undefined;
     const receipt = root === undefined ? undefined : await receiptOf(transfer, { root, bytes, files });
-    const reason = decision.kind === "fail" ? decision.reason : "";
+    const told = comparison === undefined ? "" : comparisonText(comparison);
+    const reason = decision.kind === "fail" ? decision.reason : told;
     const outcome = {
       bytes,
       files,
@@ -171,6 +207,7 @@ export function createTransferKeeper(
       failuresTotal,
       ...(root === undefined ? {} : { rootHash: root }),
       ...(receipt === undefined ? {} : { receipt }),
+      ...(comparison === undefined ? {} : { comparison }),
     };
     const next: TransferRecord = {
       ...transfer,
@@ -179,30 +216,15 @@ export function createTransferKeeper(
       endedMs: clock.wallMs(),
       outcome,
     };
-    const detail = isDone ? `${files} files, ${bytes} bytes` : reason;
+    const detail = isDone && isCopy ? `${files} files, ${bytes} bytes` : reason;
     return put(transfer, next, {
       audit: auditOf(transfer, isDone ? "transfer.completed" : "transfer.failed", detail),
       event: {
         kind: isDone ? "transfer.completed" : "transfer.failed",
-        text: `Transfer ${transfer.id} ${isDone ? "is complete" : "has failed"}: ${detail}`,
+        text: `${isCopy ? "Transfer" : "Comparison"} ${transfer.id} ${isDone ? "is complete" : "has failed"}: ${detail}`,
         data: { id: transfer.id, bytes, files },
       },
     });
-  };
-
-  /** Over what was copied, in the order of the listing, piece by piece. */
-  const rootHashOf = async (transfer: Transfer): Promise<string> => {
-    const hash = createHash("sha256");
-    for (let index = 0; index < transfer.list.pieces; index++) {
-      const { piece, states } = await hallOf().pieces.load(transfer, index);
-      const hashes = hashesOf(piece, states);
-      for (const [at, { path, type, size, target }] of piece.entries.entries()) {
-        const own = type === "hardlink" ? (target ?? "") : hashes.get(at);
-        // What was listed again stands where it was listed last.
-        if (own !== undefined) hash.update(`${JSON.stringify([path, type, size, own])}\n`);
-      }
-    }
-    return hash.digest("hex");
   };
 
   /** Absent where this hub has no key to sign with: it is complete all the same. */
@@ -215,12 +237,14 @@ export function createTransferKeeper(
     const { source_path, destination_path, source_box, destination_box, verify } = request;
     const places = { source_path, destination_path, source_box, destination_box, verify };
     const iat = Math.floor(clock.wallMs() / 1000);
-    return signToken({ aud: "sluice-receipt", rid: id, ...places, ...what, iat }, key);
+    const receipt: TransferReceipt = { aud: "sluice-receipt", rid: id, ...places, ...what, iat };
+    return signToken(receipt, key);
   };
 
   const trim = async () => {
-    const { book, pieces, watch, workers, serves } = hallOf();
+    const { book, pieces, watch, workers, serves, ways } = hallOf();
     watch.prune();
+    ways.prune();
     await workers.trim();
     await serves.trim();
     await book.trimGraves();

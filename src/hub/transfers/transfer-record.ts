@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { TRANSFER_FAILURES } from "../../contract/transfer/failure-code.ts";
 import { syncRequestSchema } from "../../contract/transfer/sync-request.ts";
+import { treeComparisonSchema } from "../../contract/transfer/tree-comparison.ts";
+import { TRANSFER_WAYS } from "../../contract/transfer/worker-heartbeat.ts";
 import type { StoredObject } from "../store/objects.ts";
 
 /** What was asked for, how far it is, and what it came to. Changed by conditional writes only. */
@@ -53,11 +55,17 @@ const recordSchema = z.object({
     /** Pages that were taken, and the pieces that they were cut into. */
     pages: z.int(),
     pieces: z.int(),
+    /** Of a comparison: those before are the source's, the others the destination's. Absent: the source is still listed. */
+    sourcePieces: z.int().optional(),
+    /** Of a comparison: names of its `file_list` that the source has not. */
+    absent: z.array(z.string()).optional(),
     /** The last path of the last page. */
     last: z.string().optional(),
     /** 0: the first walk; later ones list again what has changed while it was copied. */
     round: z.int(),
     changed: z.array(z.string()).optional(),
+    /** The first piece of each later walk. */
+    walks: z.array(z.int()).optional(),
     bytes: z.int(),
     files: z.int(),
     /** What should have been copied: the tree is not whole without it. */
@@ -71,6 +79,8 @@ const recordSchema = z.object({
   plain: z.array(stepSchema.extend({ path: z.string(), message: z.string().optional() })).optional(),
   /** Of steps; those of files are kept beside them. */
   failures: z.array(failureSchema),
+  /** By which bytes have come. */
+  ways: z.array(z.enum(TRANSFER_WAYS)).optional(),
   /** Only this worker begins it, for as long as it is heard. */
   prefer: z.string().optional(),
   startedMs: z.number().optional(),
@@ -84,6 +94,7 @@ const recordSchema = z.object({
       failuresTotal: z.int(),
       rootHash: z.string().optional(),
       receipt: z.string().optional(),
+      comparison: treeComparisonSchema.optional(),
     })
     .optional(),
   /** Nothing is kept of its plan any more. */
@@ -127,7 +138,8 @@ export type LeasedUnit =
   | { readonly kind: "list" | "close" | "discard" }
   | { readonly kind: "plain"; readonly index: number }
   | { readonly kind: "unit"; readonly piece: number; readonly index: number }
-  | { readonly kind: "serve" };
+  /** Of the copy of this unit, at the source. */
+  | { readonly kind: "serve"; readonly piece: number; readonly index: number };
 
 /** Pure. `undefined`: it is no lease of ours. */
 export function parseLeaseId(
@@ -141,9 +153,20 @@ export function parseLeaseId(
 
 function unitOf(name: string): LeasedUnit | undefined {
   if (name === "list" || name === "close" || name === "discard") return { kind: name };
-  const [, plain, piece, index, serve] =
-    /^(?:plain-(\d{1,6})|(\d{1,9})\.(\d{1,6})|(serve-\d{1,9}\.\d{1,6}))$/.exec(name) ?? [];
+  const [, plain, serve, piece, index] = /^(?:plain-(\d{1,6})|(serve-)?(\d{1,9})\.(\d{1,6}))$/.exec(name) ?? [];
   if (plain !== undefined) return { kind: "plain", index: Number(plain) };
-  if (piece !== undefined) return { kind: "unit", piece: Number(piece), index: Number(index) };
-  return serve === undefined ? undefined : { kind: "serve" };
+  if (piece === undefined) return undefined;
+  return { kind: serve === undefined ? "unit" : "serve", piece: Number(piece), index: Number(index) };
+}
+
+export type SideName = "source" | "destination";
+
+/** Pure. Whose tree a piece of the plan is of: a copy lists its source alone. */
+export function sideOfPiece({ list: { sourcePieces } }: Pick<TransferRecord, "list">, piece: number): SideName {
+  return sourcePieces === undefined || piece < sourcePieces ? "source" : "destination";
+}
+
+/** Pure. Whose tree is listed now. */
+export function listedSide(transfer: Pick<TransferRecord, "list" | "request">): SideName {
+  return transfer.request.mode === "verify" && transfer.list.sourcePieces !== undefined ? "destination" : "source";
 }

@@ -284,6 +284,33 @@ describe("workers that know the protocol", () => {
     expect(await state()).toMatchObject({ failures: [pipe], failures_total: 1 });
   });
 
+  test("what has nothing but names of other files in a page of its own is done all the same", async () => {
+    const target = createFakeStorage();
+    const group = [
+      fileEntry("a", 1),
+      ...["b", "c"].map((path) => fileEntry(path, 0, { type: "hardlink", target: "a" })),
+    ];
+    const side = (id: string) => ({
+      ask: () => ask,
+      storages: [{ id: `names-storage-${id}`, path: `/names/${id}` }],
+      source: group,
+      target,
+      pageEntries: 1,
+    });
+    const [source, destination] = [createFakeWorker("names-a", side("a")), createFakeWorker("names-b", side("b"))];
+    await source.heartbeat();
+    await destination.heartbeat();
+    await submit("names");
+    await perform(source, await next(source));
+    const kinds: string[] = [];
+    while (!kinds.includes("close")) {
+      const work = await next(destination);
+      kinds.push(work.work.kind);
+      await perform(destination, work);
+    }
+    expect(kinds).toEqual(["copy", "close"]);
+  });
+
   test("success without a hash is not believed", async () => {
     const { source, destination } = workers("lies");
     await source.heartbeat();

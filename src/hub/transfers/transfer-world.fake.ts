@@ -23,13 +23,16 @@ const { privateKey } = generateKeyPairSync("ed25519");
 export function startTransferHub(
   store: Store,
   clock: Clock,
-  wish: { readonly hubId?: string; readonly manyHubs?: boolean } = {},
+  wish: { readonly hubId?: string; readonly manyHubs?: boolean; readonly hasRouter?: boolean } = {},
 ): TransferHub {
   const life = new AbortController();
   const hubId = wish.hubId ?? "hub-1";
   const context = testHubContext({ store, clock, life: life.signal, hubId });
   const keys = { signing: async () => ({ id: "k", privateKey }), list: async () => [] };
-  const { routes, service } = createTransferParts({ manyHubs: wish.manyHubs ?? false }, { context, keys });
+  const router = { id: "router-1", url: "https://router.example" };
+  const problem = wish.hasRouter === true ? undefined : "there is no router";
+  const routers = { choose: () => ({ operator: router, box: router }), problem: () => problem };
+  const { routes, service } = createTransferParts({ manyHubs: wish.manyHubs ?? false }, { context, keys, routers });
   const running = service.run(life.signal).catch(() => undefined);
   return {
     ask: askOf(routes, life.signal),
@@ -121,6 +124,9 @@ export function createFakeWorker(
     readonly source: readonly TransferEntry[];
     readonly target: FakeStorage;
     readonly pageEntries?: number;
+    /** What it finds in a file, for a comparison. */
+    readonly hashOf?: (entry: TransferEntry) => string;
+    readonly abilities?: readonly string[];
   },
 ): FakeWorker {
   const held = new Map<string, Assignment>();
@@ -170,6 +176,16 @@ export function createFakeWorker(
         target.named.add(path);
         return { ...base, success: true, items: [{ path, offset: 0, length: size, sha256: hashFor(path) }] };
       }
+      case "hash": {
+        const hashOf = world.hashOf ?? (({ path, size }: TransferEntry) => hashFor(`${path}@0+${size}`));
+        const items = work.items.map(({ entry, length }) => ({
+          path: entry.path,
+          offset: 0,
+          length,
+          sha256: hashOf(entry),
+        }));
+        return { ...base, success: true, items };
+      }
       case "close":
         target.isClosed = true;
         return { ...base, success: true };
@@ -195,6 +211,7 @@ export function createFakeWorker(
         worker_id: id,
         status: held.size > 0 ? "TRANSFERRING" : "IDLE",
         data_plane_endpoints: [`${id}:8470`],
+        abilities: world.abilities ?? ["verify"],
         storages: world.storages.map((storage) => ({ ...storage, read: true, write: true, mark: `mark-${id}` })),
         boot_id: "b",
         sequence: ++sequence,

@@ -93,6 +93,8 @@ export function applyResult(
     readonly unit: number;
     readonly attempt: number;
     readonly round: number;
+    /** A comparison: what cannot be read is told, and not waited for. */
+    readonly isVerify?: boolean;
     readonly result: Pick<TransferResult, "worker_id" | "success" | "items" | "failures" | "message" | "dial_failed">;
   },
 ): ResultOutcome {
@@ -118,7 +120,8 @@ export function applyResult(
     if (failure !== undefined) {
       problem = { code: failure.code, message: failure.message };
       if (failure.code === "corrupt") blocks = failure.blocks ?? [];
-      if (FINAL.includes(failure.code)) failures.push(itemFailure(item, failure, told.round));
+      const isFinal = FINAL.includes(failure.code) || (told.isVerify === true && failure.code === "denied");
+      if (isFinal) failures.push(itemFailure(item, failure, told.round));
     } else if (hash !== undefined) hashes[item] = hash;
     else if (entry.type !== "file" && result.success) hashes[item] = "";
     else if (problem === undefined) problem = withoutWord(entry, result);

@@ -10,6 +10,7 @@ import type { EngineEntry, EngineOutput } from "../engine-output.ts";
 import { parseEngineTime } from "../engine-output.ts";
 import { createEntryTrack } from "./entry-track.ts";
 import { createEngineFollower } from "./follow-engine.ts";
+import { createLogLedger } from "./log-ledger.ts";
 import { createSessionLog } from "./session-log.ts";
 import { createSessionWriter } from "./session-writer.ts";
 
@@ -50,12 +51,15 @@ function createEngine(instance = "c1") {
 
 function open(engine: ReturnType<typeof createEngine>, given: { burstBytes?: number; maxFileBytes?: number } = {}) {
   const clock = createFakeClock();
-  const log = createSessionLog({
-    path: logPath(),
-    maxFileBytes: () => given.maxFileBytes ?? 1_000_000,
-    keepFiles: 9,
-    onRotate: () => undefined,
-  });
+  const log = createSessionLog(
+    {
+      path: logPath(),
+      maxFileBytes: () => given.maxFileBytes ?? 1_000_000,
+      keepFiles: 9,
+      onRotate: () => undefined,
+    },
+    createLogLedger(),
+  );
   const writer = createSessionWriter(
     {
       workloadId: "app",

@@ -116,10 +116,12 @@ export function createEngineFollower(
       await end(FINISH_LIMIT_MS);
       writer.endLines();
       await commit().catch(() => undefined);
+      writer.close();
     },
     close: async () => {
       await end(0);
       await commit().catch(() => undefined);
+      writer.close();
     },
     tail: writer.tail,
     lostBytes: writer.lostBytes,

@@ -152,6 +152,7 @@ export function createFilesFollower(options: FollowFilesOptions, deps: FollowFil
     await free();
   };
   const letGo = () => {
+    writer.close();
     for (const { file } of followed) file.close();
   };
 

@@ -17,6 +17,7 @@ import { systemClock } from "../../../base/clock.ts";
 import { createSpawner } from "../../../base/spawn.ts";
 import { rawCursorPath, rawStdoutPath } from "../process/workload-files.ts";
 import { createFileStartFreer } from "./free-file-start.ts";
+import { createLogLedger } from "./log-ledger.ts";
 import type { OutputOwner } from "./output-owner.ts";
 import { createSessionOutputs, SESSION_LOG_OPTIONS, type SessionOutputsOptions } from "./session-outputs.ts";
 
@@ -50,6 +51,7 @@ const open = (
       journal: undefined,
       freeStart,
       onRotate: () => undefined,
+      ledger: createLogLedger(),
     },
   );
   return { outputs, clock };

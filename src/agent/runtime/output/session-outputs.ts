@@ -7,6 +7,7 @@ import { rawCursorPath, rawStdoutPath } from "../process/workload-files.ts";
 import { createEngineFollower } from "./follow-engine.ts";
 import { createFilesFollower } from "./follow-files.ts";
 import type { FollowedOutput } from "./followed-output.ts";
+import type { LogLedger } from "./log-ledger.ts";
 import type { OutputJournal, OutputOwner } from "./output-owner.ts";
 import { createSessionLog } from "./session-log.ts";
 import { createSessionWriter } from "./session-writer.ts";
@@ -43,6 +44,8 @@ export interface SessionOutputsDeps {
   readonly journal: OutputJournal | undefined;
   readonly freeStart: (path: string, bytes: number) => Promise<boolean>;
   readonly onRotate: () => void;
+  /** Where readers of the logs in this process learn what rotation has removed. */
+  readonly ledger: LogLedger;
 }
 
 /** A log that holds a line of 10 MB whole, and is still small beside what a session may write in a day. */
@@ -71,7 +74,7 @@ export function createSessionOutputs(options: SessionOutputsOptions, deps: Sessi
   const open = (files: WorkloadFiles, { workloadId, output }: OutputOwner): FollowedOutput => {
     const { logPath } = files;
     const { tailLines, maxLineBytes, maxFileBytes, keepFiles } = options;
-    const log = createSessionLog({ path: logPath, maxFileBytes, keepFiles, onRotate: deps.onRotate });
+    const log = createSessionLog({ path: logPath, maxFileBytes, keepFiles, onRotate: deps.onRotate }, deps.ledger);
     const cursorPath = output === undefined ? rawCursorPath(files) : join(files.directory, "output.json");
     const source = output?.instance ?? "files";
     const writer = createSessionWriter({ workloadId, source, cursorPath, maxLineBytes, tailLines }, { ...deps, log });

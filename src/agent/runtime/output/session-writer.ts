@@ -3,6 +3,7 @@ import { formatWallTime } from "../../../base/log.ts";
 import { OUTPUT_NAMES, type OutputName } from "../../../contract/fleet/log-line.ts";
 import { type ByteLine, type ByteLines, createByteLines } from "./byte-lines.ts";
 import { cutOfLine, LONGEST_SECRET_BYTES, toLineText } from "./line-text.ts";
+import { amountOf, type LogAmounts, NO_AMOUNTS, sumOf } from "./log-ledger.ts";
 import { loadOutputCursor, type OutputCursor, type OutputPositions, saveOutputCursor } from "./output-cursor.ts";
 import type { OutputJournal } from "./output-owner.ts";
 import { formatSessionGap, formatSessionLine, type SessionGap } from "./session-line.ts";
@@ -28,6 +29,8 @@ export interface SessionWriter {
   tail(): readonly string[];
   lostBytes(): number;
   failure(): string | undefined;
+  /** Nothing more comes. */
+  close(): void;
 }
 
 export interface SessionWriterOptions {
@@ -54,8 +57,22 @@ export function createSessionWriter(options: SessionWriterOptions, deps: Session
   let tail: readonly string[] = [];
   const reasons = new Map<OutputName, string>();
   let lostBytes = 0;
-  /** Lines that the disk did not take, and that are told once it does. */
-  let refusedLines = 0;
+  const counts = { stdout: { lines: 0, given: 0, told: 0 }, stderr: { lines: 0, given: 0, told: 0 } };
+  /** What the disk did not take, which is told once it does. */
+  let refused: LogAmounts | undefined;
+
+  /** What the lines and gaps stand for that were made since the last time. */
+  const takeAmounts = (): LogAmounts => {
+    const of = (output: OutputName) => {
+      const count = counts[output];
+      const upTo = count.given - outputs[output].heldBytes();
+      const amount = { lines: count.lines, bytes: upTo - count.told };
+      count.lines = 0;
+      count.told = upTo;
+      return amount;
+    };
+    return { stdout: of("stdout"), stderr: of("stderr") };
+  };
 
   const tell = (gap: SessionGap, wallMs = clock.wallMs()) => {
     batch.push(formatSessionGap(gap, wallMs));
@@ -68,6 +85,7 @@ export function createSessionWriter(options: SessionWriterOptions, deps: Session
   const add = (output: OutputName, lines: readonly ByteLine[], wallMs: number) => {
     tellLost(output, wallMs);
     if (lines.length === 0) return;
+    counts[output].lines += lines.length;
     const time = formatWallTime(wallMs);
     const texts = lines.map(({ bytes }) => toLineText(bytes, redact));
     lines.forEach(({ continues }, index) => {
@@ -86,8 +104,12 @@ export function createSessionWriter(options: SessionWriterOptions, deps: Session
       outputs = newOutputs(options, redact, cursor.positions);
       return cursor;
     },
-    take: (output, bytes, wallMs) => add(output, outputs[output].push(bytes), wallMs),
+    take: (output, bytes, wallMs) => {
+      counts[output].given += bytes.length;
+      add(output, outputs[output].push(bytes), wallMs);
+    },
     lose: (output, bytes, reason) => {
+      counts[output].given += bytes;
       reasons.set(output, reason);
       outputs[output].skip(bytes);
     },
@@ -101,6 +123,7 @@ export function createSessionWriter(options: SessionWriterOptions, deps: Session
     tail: () => tail,
     lostBytes: () => lostBytes,
     failure: log.failure,
+    close: log.close,
     commit: async (positions) => {
       // What belongs to these positions is taken before anything is waited for.
       const lines = batch;
@@ -108,9 +131,13 @@ export function createSessionWriter(options: SessionWriterOptions, deps: Session
       if (spoken.length > 0) deps.journal?.write(options.workloadId, spoken);
       spoken = [];
       if (lines.length > 0) {
-        const refused = { lines: refusedLines, reason: "the disk did not take them" };
-        const head = refusedLines === 0 ? "" : formatSessionGap(refused, clock.wallMs());
-        refusedLines = (await log.append(`${head}${lines.join("")}`)) ? 0 : refusedLines + lines.length;
+        const before = refused ?? NO_AMOUNTS;
+        const gap = { ...amountOf(before), reason: "the disk did not take them" };
+        const head = refused === undefined ? "" : formatSessionGap(gap, clock.wallMs());
+        const amounts = sumOf(before, takeAmounts());
+        // Told or not, they are part of what a reader of this place has missed.
+        refused = amounts;
+        if (await log.append(`${head}${lines.join("")}`, amounts)) refused = undefined;
       }
       // Where this cannot be noted, the next agent reads from an older place, and takes back what is beyond it.
       const place = await log.place().catch(() => undefined);

@@ -17,6 +17,7 @@ import { systemClock } from "../../../base/clock.ts";
 import { createMemoryLog } from "../../../base/log.ts";
 import { createRedactor } from "../../../base/redact.ts";
 import { createSpawner } from "../../../base/spawn.ts";
+import { createLogLedger } from "../output/log-ledger.ts";
 import { createFloodGate } from "./flood-gate.ts";
 import { createLineSplitter } from "./line-splitter.ts";
 import { fileShareBytes, planRemovals } from "./log-budget.ts";
@@ -127,7 +128,10 @@ describe("the output pump", () => {
       write: (id: string, lines: readonly string[]) => void spoken.push([id, ...lines]),
       release: (id: string) => void spoken.push([id, "(released)"]),
     };
-    const pump = createOutputPump({ ...options, ...overrides }, { clock, log, redact: redactor.redact, journal });
+    const pump = createOutputPump(
+      { ...options, ...overrides },
+      { clock, log, redact: redactor.redact, ledger: createLogLedger(), journal },
+    );
     const stop = new AbortController();
     const running = pump.run(stop.signal);
     const end = async () => {
@@ -313,7 +317,7 @@ describe("the output pump", () => {
     const stop = new AbortController();
     const pump = createOutputPump(
       { ...DEFAULT_PUMP_OPTIONS, logDirectory: join(world.stateDir, "logs"), agentLogName: "x", intervalMs: 20 },
-      { clock: systemClock, log: world.log, redact: (text) => text },
+      { clock: systemClock, log: world.log, redact: (text) => text, ledger: createLogLedger() },
     );
     const running = pump.run(stop.signal);
     const cam = world.files("cam");

@@ -7,6 +7,7 @@ import { formatWallTime, type Log, oneLine } from "../../../base/log.ts";
 import type { LoopProgress } from "../../../base/progress-watch.ts";
 import { createRotatingFile, type RotatingFile } from "../../../base/rotating-file.ts";
 import type { Service } from "../../../base/service.ts";
+import type { LogLedger } from "../output/log-ledger.ts";
 import type { OutputJournal, OutputOwner } from "../output/output-owner.ts";
 import { createSessionOutputs, SESSION_LOG_OPTIONS } from "../output/session-outputs.ts";
 import { createFloodGate, type FloodGate } from "./flood-gate.ts";
@@ -78,6 +79,8 @@ export interface OutputPumpDeps {
   readonly progress?: LoopProgress | undefined;
   /** Where lines go beside the workload's log; they have passed the redactor. */
   readonly journal?: OutputJournal | undefined;
+  /** Where readers of sessions' logs in this process learn what rotation has removed. */
+  readonly ledger: LogLedger;
   /** Gives the first `bytes` of a file back to the file system. False, or absent: that cannot be done here. */
   readonly freeStart?: ((path: string, bytes: number) => Promise<boolean>) | undefined;
 }
@@ -142,6 +145,7 @@ export function createOutputPump(options: OutputPumpOptions, deps: OutputPumpDep
       journal: deps.journal,
       freeStart: deps.freeStart ?? (async () => false),
       onRotate: enforceBudget,
+      ledger: deps.ledger,
     },
   );
 

@@ -1,0 +1,40 @@
+import { existsSync } from "node:fs";
+import { AppError } from "../../../src/base/errors.ts";
+import { freePort } from "../free-port.ts";
+import type { Lab } from "../lab.ts";
+import { wordsInside } from "../remote/site-link.ts";
+import type { Mover, MoveSites } from "./mover.ts";
+import { watchProgram } from "./watched.ts";
+
+const RCLONE = "/usr/bin/rclone";
+const STREAMS = "4";
+
+/** `rclone serve webdav` beside the source, and a client that fetches by four streams. Rejects with `not-found` where it is not there. */
+export async function startRclone(
+  { sites, root }: { readonly sites: MoveSites; readonly root: string },
+  lab: Lab,
+): Promise<Mover & { readonly words: (source: string, destination: string) => readonly string[] }> {
+  if (!existsSync(RCLONE)) throw new AppError("not-found", `there is no ${RCLONE} here`);
+  const where = `${sites.box.address}:${await freePort()}`;
+  const serve = [RCLONE, "serve", "webdav", root, "--addr", where, "--read-only", "--vfs-cache-mode", "off"];
+  const begin = [...wordsInside(sites.box), ...serve];
+  // Directories are looked at anew: the trees here change from round to round.
+  const fresh = ["--dir-cache-time", "1s", "--poll-interval", "0"];
+  const server = watchProgram(lab.spawn(begin[0] ?? "", [...begin.slice(1), ...fresh], { stdio: "pipe" }));
+  await server.says(/listening|started/i, lab);
+  const words = (source: string, destination: string) => [
+    ...wordsInside(sites.near),
+    ...[RCLONE, "copy", "--webdav-url", `http://${where}`, `:webdav:${source.slice(root.length)}`, destination],
+    ...["--transfers", STREAMS, "--multi-thread-streams", STREAMS, "--multi-thread-cutoff", "64M"],
+  ];
+  return {
+    name: "rclone",
+    words,
+    move: async (source, destination) => {
+      const [file = "", ...args] = words(source, destination);
+      await lab.run(file, args);
+    },
+    pids: () => [server.pid],
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+}
