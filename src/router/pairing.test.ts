@@ -174,13 +174,13 @@ describe("pairing", () => {
   });
 
   it.each([
-    { first: "box", then: "operator", reason: "peer-done", by: "box" },
-    { first: "operator", then: "box", reason: "peer-lost", by: "box" },
-  ] as const)("the $first closes in order and the $then is lost: $reason", ({ first, then, reason, by }) => {
+    { first: "box", next: "operator", reason: "peer-done", by: "box" },
+    { first: "operator", next: "box", reason: "peer-lost", by: "box" },
+  ] as const)("the $first closes in order and the $next is lost: $reason", ({ first, next, reason, by }) => {
     const { join, events } = start();
     const sides = { operator: join({}), box: join({ side: "box" }) };
     sides[first].member.done();
-    sides[then].member.lost("gone");
+    sides[next].member.lost("gone");
     expect(events.at(-1)).toMatchObject({ kind: "ended", end: { reason, by } });
     expect(sides[first].heard.at(-1)).toBe("end peer-lost");
   });
