@@ -6,6 +6,7 @@ import { applyMetadata } from "./apply-metadata.ts";
 import { fault } from "./fault.ts";
 import { PIECE_BYTES } from "./frames.ts";
 import { createDescent, type Descent, lookAt, openFileAt, openStagedAt, renameAt, splitPath } from "./jail.ts";
+import { isPublished, syncNames } from "./published.ts";
 import { itemKey, openStaging, type Staging, type UnitClaim } from "./staging.ts";
 import { requireUnreserved } from "./storage.ts";
 import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
@@ -27,7 +28,7 @@ export async function finishWork(task: Task<"finish">, outcome: TaskOutcome, con
   try {
     claim = staging.claim(work.unit, assignment.attempt);
     await finish(task, outcome, { context, staging, claim, descent, target });
-    descent.sync();
+    syncNames(descent, outcome, 0);
   } finally {
     claim?.close();
     descent.close();
@@ -51,7 +52,7 @@ async function finish(task: Task<"finish">, outcome: TaskOutcome, parts: Parts):
   const told = (sha256: string) => void outcome.items.push({ path: entry.path, offset: 0, length: entry.size, sha256 });
   if (lookAt(place) === undefined) {
     const record = claim.journal.of(itemKey(item));
-    if (record !== undefined && isNamed(record.ino, target, parts)) {
+    if (record !== undefined && (await isPublished(record, entry, target, descent))) {
       // A crash came between its name and the answer.
       const fd = openFileAt(descent.target(target));
       try {
@@ -91,11 +92,6 @@ async function finish(task: Task<"finish">, outcome: TaskOutcome, parts: Parts):
   } finally {
     closeSync(fd);
   }
-}
-
-function isNamed(ino: string, target: readonly Buffer[], { descent }: Parts): boolean {
-  const facts = lookAt(descent.target(target));
-  return facts?.isFile() === true && String(facts.ino) === ino;
 }
 
 /** In one pass: the hash of the file, and the ranges whose bytes are not those that were hashed on their way. */
