@@ -3,11 +3,12 @@ import { closeSync, fstatSync, read } from "node:fs";
 import { promisify } from "node:util";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
 import type { Preserved } from "../contract/transfer/sync-request.ts";
-import { applyMetadata } from "./apply-metadata.ts";
+import { applyAllMetadata } from "./apply-metadata.ts";
 import { fault } from "./fault.ts";
 import { PIECE_BYTES } from "./frames.ts";
-import { type Descent, lookAt, openFileAt } from "./jail.ts";
+import { type Descent, lookAt, openFileAt, type Place } from "./jail.ts";
 import { hashRange, type StagedFile } from "./staged-file.ts";
+import type { XattrDeps } from "./xattrs.ts";
 
 /** What stands at the destination already, under the name of the item and as long as it. */
 export interface PresentFile {
@@ -16,7 +17,7 @@ export interface PresentFile {
   /** Its range goes where the item is staged. */
   copyTo(staged: StagedFile): Promise<void>;
   /** It is the item: it only gets its metadata. Throws `source-changed` where it is not what was hashed any more. */
-  keep(preserve: readonly Preserved[]): void;
+  keep(preserve: readonly Preserved[], deps: XattrDeps & { readonly scratch: Place }): Promise<void>;
 }
 
 const readOnce = promisify(read);
@@ -74,10 +75,10 @@ export async function findPresent(
         closeSync(fd);
       }
     },
-    keep: (preserve) => {
+    keep: async (preserve, deps) => {
       const fd = open();
       try {
-        applyMetadata(fd, entry, preserve);
+        await applyAllMetadata(fd, entry, preserve, deps);
       } finally {
         closeSync(fd);
       }

@@ -4,7 +4,7 @@ import type { CopyItem } from "../contract/transfer/assignment.ts";
 import { pathBytes } from "../contract/transfer/path-text.ts";
 import type { Preserved } from "../contract/transfer/sync-request.ts";
 import type { ResultFailure, ResultItem } from "../contract/transfer/transfer-result.ts";
-import { applyMetadata } from "./apply-metadata.ts";
+import { applyAllMetadata } from "./apply-metadata.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
 import { FRAME, jsonFrame, readDataHead } from "./frames.ts";
@@ -16,7 +16,7 @@ import { findPresent, type PresentFile } from "./present-file.ts";
 import { failureOf, publishFiles, type WholeItem } from "./publish-files.ts";
 import { isPublished, syncNames } from "./published.ts";
 import { openStagedFile, type StagedFile } from "./staged-file.ts";
-import { itemKey, openStaging, type Staging, stagedName, type UnitClaim } from "./staging.ts";
+import { itemKey, openStaging, type Staging, scratchOf, stagedName, type UnitClaim } from "./staging.ts";
 import { requireUnreserved } from "./storage.ts";
 import type { VerifyDeps, VerifyLevel } from "./verify-file.ts";
 
@@ -162,7 +162,8 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     const record = claim.journal.of(itemKey(item));
     if (record !== undefined && isWhole(item) && (await isPublished(record, item.entry, target, descent))) {
       // A crash came between its name and the answer.
-      finishNamed(item, target, { descent, preserve });
+      const { runProgram, pid } = deps;
+      await finishNamed(item, target, { descent, preserve, runProgram, pid, scratch: scratchOf(claim, "named") });
       outcome.items.push({ path: item.entry.path, offset: 0, length: item.length, sha256: record.sha256 });
       return undefined;
     }
@@ -221,7 +222,9 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     try {
       claim.requireHeld();
       if (isWhole(item)) {
-        present.keep(preserve);
+        const { runProgram, pid } = deps;
+        // Others of the lease are published meanwhile.
+        await present.keep(preserve, { runProgram, pid, scratch: scratchOf(claim, "kept") });
         outcome.items.push({ path: item.entry.path, offset: 0, length: item.length, sha256: present.sha256 });
       } else {
         const staged = await open(one);
@@ -297,14 +300,14 @@ export function isWhole({ entry, offset, length }: CopyItem): boolean {
   return offset === 0 && length === entry.size;
 }
 
-function finishNamed(
+async function finishNamed(
   { entry }: CopyItem,
   target: readonly Buffer[],
-  { descent, preserve }: { readonly descent: Descent; readonly preserve: readonly Preserved[] },
-): void {
-  const fd = openFileAt(descent.target(target));
+  deps: { readonly descent: Descent; readonly preserve: readonly Preserved[] } & Parameters<typeof applyAllMetadata>[3],
+): Promise<void> {
+  const fd = openFileAt(deps.descent.target(target));
   try {
-    applyMetadata(fd, entry, preserve);
+    await applyAllMetadata(fd, entry, deps.preserve, deps);
   } finally {
     closeSync(fd);
   }
