@@ -135,11 +135,13 @@ async function startDaemon(kind: Kind, dataMebibytes?: number): Promise<Containe
   const call: ContainerDaemon["call"] = (method, path, body) =>
     ask(socketPath, { method, path, body: body === undefined ? undefined : Buffer.from(JSON.stringify(body)) });
   const end = async (signal: NodeJS.Signals) => {
-    if (daemon === undefined || daemon.exitCode !== null || daemon.signalCode !== null) return;
-    const exited = once(daemon, "exit");
-    daemon.kill("SIGCONT");
-    daemon.kill(signal);
-    const late = systemClock.delay(10_000).then(() => void daemon?.kill("SIGKILL"));
+    const ending = daemon;
+    if (ending === undefined || ending.exitCode !== null || ending.signalCode !== null) return;
+    const exited = once(ending, "exit");
+    ending.kill("SIGCONT");
+    ending.kill(signal);
+    // Only the one that ends here: by then there may be another.
+    const late = systemClock.delay(10_000).then(() => void ending.kill("SIGKILL"));
     await Promise.race([exited, late]);
     await exited;
   };

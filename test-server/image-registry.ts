@@ -11,8 +11,16 @@ export interface ImageRegistry extends Disposable {
   readonly asked: readonly string[];
 }
 
+export interface RegistryPace {
+  /** Layers come once this has resolved. */
+  readonly until?: Promise<void>;
+}
+
 /** `layer`: a tar archive. Holds what the OCI distribution and image specifications ask of a server that is only read from. */
-export async function openImageRegistry(layer: Buffer): Promise<ImageRegistry> {
+export async function openImageRegistry(
+  layer: Buffer,
+  { until = Promise.resolve() }: RegistryPace = {},
+): Promise<ImageRegistry> {
   const packed = gzipSync(layer);
   const config = Buffer.from(
     JSON.stringify({
@@ -48,7 +56,8 @@ export async function openImageRegistry(layer: Buffer): Promise<ImageRegistry> {
       "content-length": body.length,
       "docker-content-digest": digestOf(body),
     });
-    response.end(method === "HEAD" ? undefined : body);
+    if (body === packed && method !== "HEAD") void until.then(() => response.end(body));
+    else response.end(method === "HEAD" ? undefined : body);
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

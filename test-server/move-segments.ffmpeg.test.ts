@@ -72,8 +72,7 @@ it("finished recordings move to another box, whatever is killed meanwhile, and t
     ]);
     expect(`${name} ${Number(answer) > 0}`).toBe(`${name} true`);
   }
+  // A name is there a little before its transfer is over; what has gone from here was shown a receipt.
   const listed = await world.hub().call("GET", "/sync?state=COMPLETED");
-  expect(listed).toEqual(
-    expect.arrayContaining([expect.objectContaining({ source_path: join(here, moved.at(-1) ?? "") })]),
-  );
+  expect(listed).toEqual(expect.arrayContaining([expect.objectContaining({ source_path: join(here, kept[0] ?? "") })]));
 });

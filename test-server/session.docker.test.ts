@@ -1,17 +1,29 @@
-import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { createSocket } from "node:dgram";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { systemClock } from "../src/base/clock.ts";
 import { sessionViewSchema } from "../src/contract/fleet/session.ts";
 import { type ContainerDaemon, dockerRefusal, startDocker } from "./container-daemon.ts";
 import { LISTENER, smallSession } from "./container-engine-world.ts";
 import { createSessionWorld } from "./container-session-world.ts";
+import { openImageRegistry } from "./image-registry.ts";
 import { createRemoteWorld, until } from "./remote-world.ts";
 import { freePorts } from "./tunnel-pair.ts";
 
 const title =
   dockerRefusal === undefined ? "sessions on a real Docker Engine" : `sessions on Docker (skipped: ${dockerRefusal})`;
+/** Takes datagrams on port 5353. */
+const SINK = [
+  "/usr/bin/perl",
+  "-e",
+  `use IO::Socket::INET; $SIG{TERM} = sub { exit 0 };
+$s = IO::Socket::INET->new(LocalPort => 5353, Proto => "udp") or die $!;
+while (defined $s->recv($m, 100)) {}`,
+];
 const SLEEPER = ["/usr/bin/perl", "-e", "$SIG{TERM} = sub { exit 0 }; sleep 1 while 1"];
 
 describe.skipIf(dockerRefusal !== undefined).concurrent(title, { timeout: 120_000 }, () => {
@@ -96,6 +108,64 @@ describe.skipIf(dockerRefusal !== undefined).concurrent(title, { timeout: 120_00
       expect(world.agent()?.output()).toContain("Adopted late (container ");
     } finally {
       rmSync(directory, { recursive: true, force: true });
+    }
+  });
+
+  test("an agent that is killed while it fetches an image begins again, and there is one container", async () => {
+    if (daemon === undefined) return expect.unreachable();
+    const directory = mkdtempSync(join(tmpdir(), "sluice-slow-"));
+    const { promise: until, resolve: goOn } = Promise.withResolvers<void>();
+    try {
+      for (const name of ["usr", "etc", "tmp", "proc", "sys", "dev"]) mkdirSync(join(directory, name));
+      for (const name of ["bin", "lib", "lib64"]) symlinkSync(`usr/${name}`, join(directory, name));
+      const layer = execFileSync("tar", ["-C", directory, "-c", "."]);
+      using registry = await openImageRegistry(layer, { until });
+      await using world = await createSessionWorld("docker", daemon);
+      await world.startAgent();
+      world.server.putStreams(sessionOf("slow", { image: `${registry.host}/team/slow:1` }));
+      const isFetching = () => registry.asked.some((line) => line.startsWith("GET ") && line.includes("/blobs/"));
+      await world.until(isFetching, "the image is being fetched");
+      expect((await world.untilState("slow", "starting")).restarts).toBe(0);
+      await world.killAgent("SIGKILL");
+      await world.startAgent();
+      await world.untilState("slow", "starting");
+      goOn();
+      await world.untilState("slow", "running");
+      const filters = encodeURIComponent(JSON.stringify({ label: ["sluice.workload=slow"] }));
+      expect(await daemon.call("GET", `/v1.41/containers/json?all=true&filters=${filters}`)).toHaveLength(1);
+    } finally {
+      goOn();
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
+
+  test("datagrams to a container keep it awake, while one that nobody talks to falls asleep", async () => {
+    if (daemon === undefined) return expect.unreachable();
+    await using world = await createSessionWorld("docker", daemon);
+    await world.startAgent();
+    const deaf = (id: string) => {
+      const session = sessionOf(id, { script: SINK, ports: [{ port: 5353, protocol: "udp" }] });
+      return { ...session, spec: { ...session.spec, idleTimeout: "10s" } };
+    };
+    world.server.putStreams(deaf("used"), deaf("unused"));
+    const { hostPort = 0 } = (await world.untilState("used", "running")).session?.endpoints?.[0] ?? {};
+    const socket = createSocket("udp4");
+    const talking = new AbortController();
+    const talk = (async () => {
+      while (!talking.signal.aborted) {
+        socket.send("word", hostPort, "127.0.0.1");
+        await systemClock.delay(500, talking.signal).catch(() => undefined);
+      }
+    })();
+    try {
+      const slept = await world.untilState("unused", "hibernated");
+      expect(slept.session?.sleep?.because).toBe("idle");
+      const used = await world.workload("used");
+      expect([used?.state, used?.session?.idle?.lastActivity.source]).toEqual(["running", "datagram"]);
+    } finally {
+      talking.abort();
+      await talk;
+      socket.close();
     }
   });
 

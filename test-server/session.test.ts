@@ -114,6 +114,7 @@ test.concurrent("a session that nothing uses falls asleep, while a connection, a
     sessionOf({ id: "held", ...idle }),
     sessionOf({ id: "batch", ...idle, does: "busy", hasPort: false, activity: { cpuPercent: 5 } }),
     sessionOf({ id: "called", ...idle }),
+    sessionOf({ id: "counted", ...idle, idleTimeout: "60s" }),
     sessionOf({ id: "timed", maxDuration: "10s", hasPort: false }),
   );
   await world.untilState("held", "running");
@@ -136,8 +137,16 @@ test.concurrent("a session that nothing uses falls asleep, while a connection, a
 
   calling.abort();
   await calls;
+  const idleOf = async (id: string) => (await world.untilState(id, "running")).session?.idle;
+  const counted = await idleOf("counted");
   await world.killAgent("SIGKILL");
   await world.startAgent();
+  const counts = await idleOf("counted");
+  expect(counts?.lastActivity.source).toBe(counted?.lastActivity.source);
+  // Of its use no more than ten seconds are forgotten, though more than that have passed since.
+  const laterMs = Date.parse(counts?.hibernatesAt ?? "") - Date.parse(counted?.hibernatesAt ?? "");
+  expect(laterMs).toBeGreaterThanOrEqual(-500);
+  expect(laterMs).toBeLessThan(11_000);
   world.server.putStreams(sessionOf(unused));
   expect((await world.untilState("unused", "hibernated")).session?.sleep?.because).toBe("idle");
   socket.destroy();

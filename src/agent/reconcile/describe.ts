@@ -40,10 +40,13 @@ export interface WorkloadView {
 export type StateView = Pick<WorkloadView, "unit" | "refusal" | "blocked" | "rest" | "session">;
 
 export function stateOf({ unit, refusal, blocked, rest, session }: StateView): WorkloadState {
-  if (unit === undefined) return refusal === undefined ? (rest ?? "waiting") : "refused";
+  // Before its keeper has noted how deep it sleeps, it is on its way.
+  const isFallingAsleep = rest === "hibernated" && session !== undefined && session.sleep === undefined;
+  if (unit === undefined)
+    return refusal === undefined ? ((isFallingAsleep ? undefined : rest) ?? "waiting") : "refused";
   switch (unit.phase) {
     case "waiting":
-      return rest ?? "waiting";
+      return isFallingAsleep ? "stopping" : (rest ?? "waiting");
     case "stopping":
     case "unkillable":
       return unit.phase;

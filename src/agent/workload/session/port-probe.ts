@@ -14,13 +14,18 @@ export async function accepts(
   return new Promise((resolve) => {
     const socket = connect({ host: reachableFromHere(address), port });
     let timer = clock.timer(LIMIT_MS, () => finish(false));
-    const finish = (isAccepted: boolean) => {
+    let isAccepted = false;
+    const finish = (accepted: boolean) => {
       timer.clear();
+      isAccepted = accepted;
       socket.destroy();
-      resolve(isAccepted);
     };
     socket.once("error", () => finish(false));
-    socket.once("close", () => finish(false));
+    // Not before: a connection that still stands could be taken for use.
+    socket.once("close", () => {
+      timer.clear();
+      resolve(isAccepted);
+    });
     socket.once("data", () => finish(true));
     socket.once("connect", () => {
       timer.clear();

@@ -45,6 +45,7 @@ export interface RunWatch {
 
 /** Nothing accepts for this long after a start: it is said, and nothing else is done about it. */
 const START_WARNING_MS = 60_000;
+const TRY_FADES_MS = 1000;
 const PROBE_AGAIN_MS = 10_000;
 /** One that has accepted and does not listen at so many looks in a row. */
 const MISSES = 3;
@@ -58,6 +59,7 @@ export function createRunWatch(deps: RunWatchDeps): RunWatch {
   let sinceMs = 0;
   let probedAtMs = 0;
   let misses = 0;
+  let triedAtMs = Number.NEGATIVE_INFINITY;
   let connections: number | undefined;
   let datagrams: number | undefined;
   let last: { readonly atMs: number; readonly usage: RunUsage } | undefined;
@@ -157,6 +159,7 @@ export function createRunWatch(deps: RunWatchDeps): RunWatch {
       const answers = await Promise.all(
         tcp().map(({ address, hostPort }) => deps.accepts({ address, port: hostPort })),
       );
+      triedAtMs = clock.monotonicMs();
       // An engine accepts in the application's place, and on a busy box hangs up late: what counts is who listens behind it.
       const isOwn = run?.networkPid() === undefined;
       if (run === asked) ready = answers.every(Boolean) && (isOwn || isListening());
@@ -179,6 +182,8 @@ export function createRunWatch(deps: RunWatchDeps): RunWatch {
     countConnections: () => {
       const wanted = ports();
       const found = wanted.size === 0 ? undefined : sockets();
+      // What a shared reading shows so soon after a try of ours may be ours: it is no use, and whoever uses it is seen at the next look.
+      if (found !== undefined && clock.monotonicMs() - triedAtMs < TRY_FADES_MS) return 0;
       connections = found?.filter(({ port, isEstablished }) => isEstablished && wanted.has(port)).length;
       return connections;
     },

@@ -286,6 +286,21 @@ test("the countdown goes on where the agent before left it, and its use is writt
   expect(next.tender.rests(next.workload())).toBe("hibernated");
 });
 
+test("a try of its own to reach the ports is no use", async () => {
+  const box = createWorld({ idleTimeout: "10m" });
+  const socket = { inode: 1, address: "127.0.0.1", port: 21_000, isListening: true, isEstablished: false };
+  const atMs = box.clock.wallMs() - 400_000;
+  box.state.memory = { ...box.state.memory, used: { atMs, source: "call" } };
+  box.state.isIdle = false;
+  box.state.run = { ...box.run, isAdopted: true };
+  // A reading of the sockets that was made while it tried.
+  box.state.sockets = [socket, { ...socket, inode: 2, isListening: false, isEstablished: true }];
+  await box.settle(100);
+  box.state.sockets = [socket];
+  await box.settle(5000);
+  expect(box.status().idle?.lastActivity.source).toBe("call");
+});
+
 test("a connection from outside keeps it awake, and ports that no longer listen are named", async () => {
   const box = createWorld({ idleTimeout: "10s" });
   const socket = { inode: 1, address: "127.0.0.1", port: 21_000, isListening: false, isEstablished: true };
