@@ -2,6 +2,7 @@ import { connect, type Socket } from "node:net";
 import type { Clock, Timer } from "../base/clock.ts";
 import { AppError, errnoOf, messageOf } from "../base/errors.ts";
 import type { Channel } from "../remote/channel.ts";
+import { pour } from "../remote/pour.ts";
 import type { Place } from "./resolve-target.ts";
 import type { KeptChannel } from "./session-why.ts";
 
@@ -12,6 +13,17 @@ const ONE_OF_MANY_MS = 1500;
 /** One direction has ended and nothing moves in the other. */
 export const HALF_OPEN_MS = 3_600_000;
 
+const READ_BYTES = 256 * 1024;
+/** Of all sockets: what is read is copied out before the next one reads, so a connection that is silent holds none. */
+let readBuffer: Buffer | undefined;
+
+/** A connection to a target, read in large pieces. */
+export interface DialledSocket {
+  readonly socket: Socket;
+  /** Once. False: no more until the socket is resumed. */
+  onBytes(take: (bytes: Buffer) => boolean): void;
+}
+
 /**
  * Connects to the first address that answers. Rejects with `unavailable` (refused, unreachable) or `timeout`; `not-found` and
  * `refused` are of whoever resolved the name.
@@ -20,7 +32,7 @@ export async function dial(
   { host, port }: Place,
   addresses: readonly string[],
   { clock, untilMs }: { readonly clock: Clock; readonly untilMs: number },
-): Promise<Socket> {
+): Promise<DialledSocket> {
   let failure: AppError | undefined;
   for (const [index, address] of addresses.entries()) {
     const leftMs = untilMs - clock.monotonicMs();
@@ -43,8 +55,19 @@ function dialOne(
   { address, port }: { readonly address: string; readonly port: number },
   limitMs: number,
   clock: Clock,
-): Promise<Socket> {
+): Promise<DialledSocket> {
   return new Promise((resolve, reject) => {
+    readBuffer ??= Buffer.allocUnsafeSlow(READ_BYTES);
+    const buffer = readBuffer;
+    const early: Buffer[] = [];
+    let take = (bytes: Buffer): boolean => {
+      early.push(bytes);
+      return false;
+    };
+    const onBytes: DialledSocket["onBytes"] = (given) => {
+      take = given;
+      if (early.splice(0).every((bytes) => given(bytes))) socket.resume();
+    };
     const socket = connect({
       host: address,
       port,
@@ -52,6 +75,7 @@ function dialOne(
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: 30_000,
+      onread: { buffer, callback: (count) => take(Buffer.from(buffer.subarray(0, count))) },
     });
     const timer = clock.timer(limitMs, () => {
       socket.destroy(Object.assign(new AppError("timeout", "no answer"), { code: "ETIMEDOUT" }));
@@ -59,7 +83,7 @@ function dialOne(
     socket.once("connect", () => {
       timer.clear();
       socket.removeAllListeners("error");
-      resolve(socket);
+      resolve({ socket, onBytes });
     });
     socket.once("error", (error) => {
       timer.clear();
@@ -86,7 +110,11 @@ function whyOf(errno: string | undefined, thrown: unknown): string {
  * Brings both directions together, each with its own end, until both have ended or one has failed. Gives how the target stands, for
  * whoever looks for what holds it up.
  */
-export function joinSocket(channel: Channel, socket: Socket, clock: Clock): () => NonNullable<KeptChannel["target"]> {
+export function joinSocket(
+  channel: Channel,
+  { socket, onBytes }: DialledSocket,
+  clock: Clock,
+): () => NonNullable<KeptChannel["target"]> {
   const [toSocket, fromSocket] = [channel.readable("in"), channel.writable("out")];
   let ended = 0;
   let movedMs = clock.monotonicMs();
@@ -114,10 +142,10 @@ export function joinSocket(channel: Channel, socket: Socket, clock: Clock): () =
     socket.destroy();
   };
 
-  socket.on("data", (bytes: Buffer) => {
+  onBytes((bytes) => {
     movedMs = clock.monotonicMs();
     saidMs = movedMs;
-    if (!fromSocket.write(bytes)) socket.pause();
+    return fromSocket.write(bytes);
   });
   fromSocket.on("drain", () => socket.resume());
   socket.once("end", () => {
@@ -126,15 +154,10 @@ export function joinSocket(channel: Channel, socket: Socket, clock: Clock): () =
   });
   // What nobody reads is thrown away, and the target may still be told the rest.
   fromSocket.once("stopped", () => socket.resume());
-  toSocket.on("data", (bytes: Buffer) => {
+  pour(toSocket, socket, () => {
     movedMs = clock.monotonicMs();
-    if (!socket.write(bytes)) toSocket.pause();
   });
-  socket.on("drain", () => toSocket.resume());
-  toSocket.once("end", () => {
-    socket.end();
-    half();
-  });
+  toSocket.once("end", half);
   socket.on("error", (error) =>
     fail(new AppError("unavailable", `the target has broken the connection (${errnoOf(error) ?? messageOf(error)})`)),
   );

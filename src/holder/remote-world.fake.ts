@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { mkdtempSync, readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
@@ -184,8 +184,7 @@ export async function outcomeOf(channel: Channel, options: { readonly isSlow?: b
     return Buffer.concat(parts);
   };
   const [facts, out, err] = await Promise.all([exit.promise, read("out"), read("err")]);
-  const isWhole =
-    Buffer.compare(facts.out.sha256, channel.digest("out").sha256) === 0 && facts.err.total === err.length;
+  const isWhole = createHash("sha256").update(out).digest().equals(facts.out.sha256) && facts.err.total === err.length;
   channel.exitSeen();
   return { ...facts, out, err, isWhole, text: out.toString("utf8") };
 }

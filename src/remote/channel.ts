@@ -37,7 +37,10 @@ export interface Channel {
   readable(pipe: PipeName): Readable;
   /** What goes to the other end; `end()` is a half-close. Emits `stopped` when nobody reads there any more. */
   writable(pipe: PipeName): Writable;
-  /** What has passed through a pipe: only of channels that were opened for a command. */
+  /**
+   * What has gone into a pipe that this side writes: only of channels that were opened for a command. Who reads hashes what it
+   * has handed on, which is what its user has got.
+   */
   digest(pipe: PipeName): { readonly total: number; readonly sha256: Uint8Array };
   /** Of the operator's side. */
   resize(size: { readonly cols: number; readonly rows: number }): void;
@@ -111,7 +114,7 @@ export interface SessionChannel extends Channel {
 
 export interface ChannelOptions {
   readonly id: number;
-  /** A command's output is hashed at both ends. */
+  /** A command's output is hashed as it goes. */
   readonly hasDigest: boolean;
   /** Pipes that this side reads and those that it writes. */
   readonly reads: readonly PipeName[];
@@ -168,15 +171,12 @@ export function createChannel(options: ChannelOptions, link: ChannelLink): Sessi
     options.reads.map((name) => [
       name,
       {
-        pipe: createPipeReader(
-          { hasDigest },
-          {
-            ledger: link.ledger,
-            now: link.now,
-            onGrant: (upTo) => say(creditBody(name, upTo)),
-            onAbandoned: () => say(stopBody(name)),
-          },
-        ),
+        pipe: createPipeReader({
+          ledger: link.ledger,
+          now: link.now,
+          onGrant: (upTo) => say(creditBody(name, upTo)),
+          onAbandoned: () => say(stopBody(name)),
+        }),
       },
     ]),
   );
@@ -215,7 +215,7 @@ export function createChannel(options: ChannelOptions, link: ChannelLink): Sessi
     readable: (pipe) => reader(pipe).stream,
     writable: (pipe) => writer(pipe).stream,
     digest: (name) => {
-      const digest = (readers.get(name) ?? writers.get(name))?.pipe.digest;
+      const { digest } = writer(name);
       if (digest === undefined) throw new AppError("invalid", `pipe: ${name} is not hashed on this channel`);
       return digest.read();
     },

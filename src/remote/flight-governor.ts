@@ -16,6 +16,8 @@ export interface FlightGovernor {
 export const FLIGHT_LIMITS = { minBytes: 64 * 1024, firstBytes: 256 * 1024, maxBytes: 16 * 1024 * 1024 } as const;
 /** What may wait in the link's queue, as time. Keeps an echo beside bulk within 60 ms on a link of 20 Mbit/s. */
 const QUEUE_MS = 30;
+/** The same as bytes: on a fast link a queue of that time would be megabytes, which fill no pipe and only lie in memory. */
+const QUEUE_MAX_BYTES = 1024 * 1024;
 /** Room to find out that the link has become faster. */
 const GAIN = 1.25;
 const RTT_WINDOW_MS = 10_000;
@@ -73,7 +75,8 @@ export function createFlightGovernor(): FlightGovernor {
     const isForeign = smoothMs > FOREIGN.from * ownMs;
     // It keeps what there was; only what our own queue explains lets it grow.
     const kept = isForeign ? Math.min(rate() * Math.min(smoothMs, FOREIGN.upTo * ownMs), capBytes) : 0;
-    const wanted = probe === undefined ? Math.max(rate() * ownMs, kept) : 0;
+    const queueBytes = Math.min(rate() * QUEUE_MS, QUEUE_MAX_BYTES);
+    const wanted = probe === undefined ? Math.max(rate() * rtt.ms * GAIN + queueBytes, kept) : 0;
     capBytes = Math.min(Math.max(wanted, FLIGHT_LIMITS.minBytes), FLIGHT_LIMITS.maxBytes);
   };
 

@@ -1,8 +1,9 @@
 import { type ClientHttp2Session, constants, type IncomingHttpHeaders } from "node:http2";
 import { fromBinary } from "@bufbuild/protobuf";
 import { AppError, messageOf } from "../base/errors.ts";
-import { createPieceReader, MESSAGE_PREFIX_BYTES, messagePrefix } from "../base/grpc/grpc-messages.ts";
+import { createPieceReader, MESSAGE_PREFIX_BYTES, writePrefix } from "../base/grpc/grpc-messages.ts";
 import { decodeGrpcMessage } from "../base/grpc/grpc-status.ts";
+import { createTurnBatch } from "../base/turn-batch.ts";
 import { type Ended, JoinResponseSchema } from "../contract/proto/sluice/router/v1/router_pb.js";
 import { endReasonOf } from "../contract/remote/end-reason-number.ts";
 import type { Carrier, CarrierEnd, CarrierEndReason, CarrierHandlers } from "./carrier.ts";
@@ -27,6 +28,9 @@ const FRAME_TAG = 0x12;
 const EMPTY = Buffer.alloc(0);
 /** Below this a copy is cheaper than another piece. */
 const COPY_BYTES = 2048;
+/** What may wait here for the connection, so that it always has something to send. */
+const HOLD_ABOVE_BYTES = 256 * 1024;
+const RELEASE_BELOW_BYTES = 64 * 1024;
 
 /** What an end before the beginning means for who wanted to join. */
 const REFUSALS: Readonly<Partial<Record<CarrierEndReason, string>>> = {
@@ -68,6 +72,13 @@ export function callJoin(
     let isJoined = false;
     let isOver = false;
     let trailers: IncomingHttpHeaders = {};
+    let isFull = false;
+    const onTaken = () => {
+      if (!isFull || stream.writableLength > RELEASE_BELOW_BYTES) return;
+      isFull = false;
+      handlers?.onDrain();
+    };
+    const write = createTurnBatch(stream, onTaken);
 
     /** False: it was over before. */
     const leave = (): boolean => {
@@ -135,7 +146,9 @@ export function callJoin(
       },
       send: (pieces) => {
         if (isOver || stream.writableEnded || stream.destroyed) return true;
-        return writeFrame(stream, pieces);
+        writeFrame(write, pieces);
+        if (stream.writableLength >= HOLD_ABOVE_BYTES) isFull = true;
+        return !isFull;
       },
       finish: () => {
         if (!stream.writableEnded) stream.end();
@@ -158,7 +171,6 @@ export function callJoin(
         stream.close(constants.NGHTTP2_CANCEL);
       }
     });
-    stream.on("drain", () => handlers?.onDrain());
     stream.on("response", (headers) => {
       if (headers["grpc-status"] !== undefined) trailers = headers;
       else if (headers[":status"] !== 200)
@@ -210,24 +222,26 @@ function frameOfWhole(pieces: readonly Uint8Array[]): readonly Uint8Array[] | un
   return pieces.length === 1 ? undefined : frameOf([Buffer.concat(pieces)]);
 }
 
-function writeFrame(
-  stream: { write(chunk: Uint8Array): boolean; cork(): void; uncork(): void },
-  pieces: readonly Uint8Array[],
-): boolean {
+function writeFrame(write: (bytes: Uint8Array) => void, pieces: readonly Uint8Array[]): void {
   let bytes = 0;
   for (const piece of pieces) bytes += piece.length;
+  const [first = EMPTY, ...more] = pieces;
+  // What is short goes with the head: a frame is then one piece, and one of data two.
+  const along = bytes <= COPY_BYTES ? bytes : first.length <= COPY_BYTES ? first.length : 0;
   const lengthBytes = bytes < 0x80 ? 1 : bytes < 0x4000 ? 2 : bytes < 0x20_0000 ? 3 : 4;
-  const head = Buffer.allocUnsafe(MESSAGE_PREFIX_BYTES + 1 + lengthBytes);
-  messagePrefix(1 + lengthBytes + bytes).copy(head);
+  const head = Buffer.allocUnsafe(MESSAGE_PREFIX_BYTES + 1 + lengthBytes + along);
+  writePrefix(head, 1 + lengthBytes + bytes);
   head[MESSAGE_PREFIX_BYTES] = FRAME_TAG;
   let at = MESSAGE_PREFIX_BYTES + 1;
   let rest = bytes;
   for (; rest >= 0x80; rest >>= 7) head[at++] = (rest & 0x7f) | 0x80;
-  head[at] = rest;
-  if (bytes <= COPY_BYTES) return stream.write(Buffer.concat([head, ...pieces]));
-  stream.cork();
-  let hasRoom = stream.write(head);
-  for (const piece of pieces) hasRoom = stream.write(piece);
-  stream.uncork();
-  return hasRoom;
+  head[at++] = rest;
+  for (const piece of along === bytes ? pieces : along > 0 ? [first] : []) {
+    head.set(piece, at);
+    at += piece.length;
+  }
+  write(head);
+  if (along === bytes) return;
+  if (along === 0) write(first);
+  for (const piece of more) write(piece);
 }

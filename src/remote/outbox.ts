@@ -22,7 +22,7 @@ interface Sent {
 const TRIM_AT = 1024;
 
 export function createOutbox(): Outbox {
-  let sent: Sent[] = [];
+  let sent: (Sent | undefined)[] = [];
   let first = 0;
   let acknowledged = 0;
   let unackedBytes = 0;
@@ -47,13 +47,16 @@ export function createOutbox(): Outbox {
       const frames = seq - acknowledged;
       if (frames > sent.length - first) return undefined;
       let bytes = 0;
-      for (let index = 0; index < frames; index++) bytes += sent[first + index]?.bytes ?? 0;
+      for (let index = first; index < first + frames; index++) {
+        bytes += sent[index]?.bytes ?? 0;
+        // It holds the bytes of its pipe, which must not live until the list is cut.
+        sent[index] = undefined;
+      }
       if (frames > 0) {
         first += frames;
         acknowledged = seq;
         unackedBytes -= bytes;
       }
-      // Its frames hold the bytes of their pipes: what is behind must go.
       if (first === sent.length || first >= TRIM_AT) {
         sent = sent.slice(first);
         first = 0;

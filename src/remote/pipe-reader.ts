@@ -1,13 +1,11 @@
 import { Readable } from "node:stream";
 import { AppError } from "../base/errors.ts";
-import { createPipeDigest, type PipeDigest } from "./pipe-digest.ts";
 import { createReceiveWindow, type WindowLedger } from "./receive-window.ts";
 
 /** The receiving end of a pipe. It holds at most what it has granted. */
 export interface PipeReader {
   readonly stream: Readable;
   readonly total: number;
-  readonly digest: PipeDigest | undefined;
   readonly isEnded: boolean;
   /** Received, and not taken by whoever reads. */
   readonly heldBytes: number;
@@ -33,8 +31,7 @@ export interface PipeReaderDeps {
 
 const HIGH_WATER_BYTES = 128 * 1024;
 
-export function createPipeReader({ hasDigest }: { readonly hasDigest: boolean }, deps: PipeReaderDeps): PipeReader {
-  const digest = hasDigest ? createPipeDigest() : undefined;
+export function createPipeReader(deps: PipeReaderDeps): PipeReader {
   const window = createReceiveWindow(deps.ledger);
   let held: Uint8Array[] = [];
   let total = 0;
@@ -88,7 +85,6 @@ export function createPipeReader({ hasDigest }: { readonly hasDigest: boolean },
     get total() {
       return total;
     },
-    digest,
     get isEnded() {
       return isEnded;
     },
@@ -101,7 +97,6 @@ export function createPipeReader({ hasDigest }: { readonly hasDigest: boolean },
       receivedMs = nowMs;
       if (heldBytes() === 0) progressMs = nowMs;
       total += length;
-      if (digest !== undefined) for (const piece of pieces) digest.add(piece);
       // Whoever has gone needs no more; what was on its way is let through, so that the sender can say its end.
       if (stream.destroyed) {
         consumed(length);

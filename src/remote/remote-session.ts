@@ -290,9 +290,8 @@ export function createRemoteSession(
     if (!("body" in frame) || frame.body.case !== "hello") throw new AppError("invalid", "the first frame is no hello");
     const hello = frame.body.value;
     if (hello.version !== SESSION_VERSION) return lose(wrongVersion(hello.version));
-    if (peer !== undefined && peer !== hello.incarnation) {
+    if (peer !== undefined && peer !== hello.incarnation)
       return lose(new AppError("conflict", "the other end has lost its memory of this session"));
-    }
     peer = hello.incarnation;
     isGreeted = true;
     watch.greeted();
@@ -316,6 +315,12 @@ export function createRemoteSession(
       lap = mine;
       isFull = false;
       linkFrames.restart();
+      watch.start();
+      // Before anything is heard: the other end's hello may be here already, and what answers it must not go first.
+      link(helloBody({ version: SESSION_VERSION, incarnation, received, program }));
+      // A box that was never heard has nothing to tell before it is asked; what it had all the same it knows by `seq`.
+      isAhead = side === "operator" && peer === undefined;
+      if (isAhead) queue.open(post, 0);
       carrier.listen({
         onFrame: (pieces) => {
           if (lap !== mine) return;
@@ -336,11 +341,6 @@ export function createRemoteSession(
           if (lap === mine) endLap(end);
         },
       });
-      watch.start();
-      link(helloBody({ version: SESSION_VERSION, incarnation, received, program }));
-      // A box that was never heard has nothing to tell before it is asked; what it had all the same it knows by `seq`.
-      isAhead = side === "operator" && peer === undefined;
-      if (isAhead) queue.open(post, 0);
       return done.promise;
     },
     open: (what) => {

@@ -172,4 +172,16 @@ describe("pairing", () => {
     expect(box.heard.at(-1)).toBe("end terminated");
     expect(events.at(-1)).toMatchObject({ kind: "ended", end: { reason: "terminated", message: "by bob" } });
   });
+
+  it.each([
+    { first: "box", next: "operator", reason: "peer-done", by: "box" },
+    { first: "operator", next: "box", reason: "peer-lost", by: "box" },
+  ] as const)("the $first closes in order and the $next is lost: $reason", ({ first, next, reason, by }) => {
+    const { join, events } = start();
+    const sides = { operator: join({}), box: join({ side: "box" }) };
+    sides[first].member.done();
+    sides[next].member.lost("gone");
+    expect(events.at(-1)).toMatchObject({ kind: "ended", end: { reason, by } });
+    expect(sides[first].heard.at(-1)).toBe("end peer-lost");
+  });
 });

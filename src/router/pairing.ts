@@ -221,7 +221,15 @@ export function createPairing<Port extends SidePort<Port>>(
           endSession(session, { reason: "peer-done", message: "both sides have closed", by: session.firstDone });
         } else peer?.port.peerDone(end);
       },
-      lost: (message) => leave("peer-lost", message, `${NAMES[side.name]} is gone: ${message}`),
+      lost: (message) => {
+        const gone = `${NAMES[side.name]} is gone: ${message}`;
+        // A box closes when a session is over for it: an operator that left after that, without a last word, has broken nothing.
+        if (!isMember() || side.name === "box" || session.sides.box?.isDone !== true) {
+          return leave("peer-lost", message, gone);
+        }
+        const end: SessionEnd = { reason: "peer-done", message: `${NAMES.box} has closed its side`, by: "box" };
+        endSession(session, end, { box: { reason: "peer-lost", message: gone } });
+      },
       broke: (message) => leave("protocol", message, `${NAMES[side.name]} broke the protocol: ${message}`),
     };
   };

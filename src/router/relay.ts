@@ -1,6 +1,7 @@
 import type { ServerHttp2Stream } from "node:http2";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
+import { createTurnBatch } from "../base/turn-batch.ts";
 import { createFrameGate } from "./frame-gate.ts";
 
 /** What waits in the router for a reader, before its sender is held. */
@@ -41,8 +42,9 @@ export function startRelay(
     isHeld = false;
     if (!isStopped) from.resume();
   };
+  const write = createTurnBatch(to, onTaken);
   const forward = (piece: Uint8Array) => {
-    if (!to.destroyed && !to.writableEnded) to.write(piece, onTaken);
+    if (!to.destroyed && !to.writableEnded) write(piece);
   };
   const stop = () => {
     isStopped = true;

@@ -57,6 +57,13 @@ export interface Holder {
 
 const START_MS = 10_000;
 const POLL_MS = 50;
+/**
+ * As launchers run what moves bytes (`write_launcher` in `scripts/bootstrap.sh`): what is read is garbage soon, and a small young
+ * generation is looked through before so many buffers have gathered that V8 looks through everything.
+ */
+export const HOLDER_NODE_OPTIONS = ["--single-threaded-gc", "--max-semi-space-size=1"] as const;
+/** Of an agent's environment: by it the C library would ask the kernel for each buffer of a read. */
+const AGENTS_OWN = "MALLOC_MMAP_THRESHOLD_";
 /** In its environment, so that whoever looks at the box sees whose it is. No mark of a workload: no sweep takes it for one. */
 const HOLDER_VARIABLE = "SLUICE_HOLDER";
 
@@ -86,14 +93,15 @@ export function createHolders(options: HoldersOptions, deps: HoldersDeps): Holde
       version,
     };
     const { program } = options;
+    const { [AGENTS_OWN]: _threshold, ...env } = program.env;
     mkdirSync(logDirectory, { recursive: true, mode: 0o700 });
     const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
     const log = openSync(join(logDirectory, "holder.log"), flags, 0o600);
     try {
       const { pid, exited } = await deps.spawner.spawnDetached({
         file: program.file,
-        args: [...program.args, HOLDER_COMMAND, JSON.stringify(config)],
-        env: { ...program.env, [HOLDER_VARIABLE]: stateDir },
+        args: [...HOLDER_NODE_OPTIONS, ...program.args, HOLDER_COMMAND, JSON.stringify(config)],
+        env: { ...env, [HOLDER_VARIABLE]: stateDir },
         cwd: "/",
         stdoutFd: log,
         stderrFd: log,

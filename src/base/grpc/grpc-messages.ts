@@ -8,9 +8,14 @@ export const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 /** The prefix of a message of this many bytes. */
 export function messagePrefix(bytes: number): Buffer {
   const prefix = Buffer.allocUnsafe(MESSAGE_PREFIX_BYTES);
-  prefix[0] = 0;
-  prefix.writeUInt32BE(bytes, 1);
+  writePrefix(prefix, bytes);
   return prefix;
+}
+
+/** The same at the beginning of a buffer. */
+export function writePrefix(target: Buffer, bytes: number): void {
+  target[0] = 0;
+  target.writeUInt32BE(bytes, 1);
 }
 
 /** One message as it goes onto the wire. Copies it: for small ones. */

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { AppError, errnoOf, messageOf } from "../../base/errors.ts";
 import type { Channel } from "../../remote/channel.ts";
+import { pour } from "../../remote/pour.ts";
 import { formatPlace } from "./forward-spec.ts";
 
 /** One connection, joined with one channel: each direction ends by itself, and a reset is a reset. */
@@ -28,7 +29,7 @@ export async function joinTcp(
   socket.once("close", () => {
     if (lost !== undefined) channel.reset(connectionLost(lost));
   });
-  fromBox.pipe(socket);
+  pour(fromBox, socket);
   socket.pipe(toBox);
   const { error } = await channel.closed;
   if (error === undefined) return;

@@ -4,6 +4,7 @@ import { toAppError } from "../../../contract/error-code.ts";
 import { TERMINAL_RETURN_SECONDS, type TerminalTold } from "../../../contract/fleet/remote-terminal.ts";
 import type { Channel } from "../../../remote/channel.ts";
 import type { ExitFacts } from "../../../remote/exit-facts.ts";
+import { createPipeDigest } from "../../../remote/pipe-digest.ts";
 import type { RemoteSession } from "../../../remote/remote-session.ts";
 import { createOutputWindow } from "./output-window.ts";
 import type { Recorder } from "./recorder.ts";
@@ -61,6 +62,7 @@ export function createTerminal(
   const over = Promise.withResolvers<AppError | undefined>();
   const input = channel.writable("in");
   const shown = channel.readable("out");
+  const digest = createPipeDigest();
   let viewer: TerminalViewer | undefined;
   let typed = 0;
   let exit: ExitFacts | undefined;
@@ -93,7 +95,7 @@ export function createTerminal(
   };
 
   const isVerified = ({ out }: ExitFacts) => {
-    const { total, sha256 } = channel.digest("out");
+    const { total, sha256 } = digest.read();
     return total === out.total && Buffer.compare(sha256, out.sha256) === 0;
   };
 
@@ -119,6 +121,7 @@ export function createTerminal(
   };
 
   shown.on("data", (bytes: Uint8Array) => {
+    digest.add(bytes);
     output.push(bytes);
     if (recorder?.output(bytes) === false) {
       shown.pause();

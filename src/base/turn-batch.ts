@@ -1,0 +1,23 @@
+import type { Writable } from "node:stream";
+
+/**
+ * Writes to a stream that leave together at the end of the event loop's turn: what comes in pieces of 16 KiB costs one call to the
+ * kernel instead of one for each. `onTaken` is called for the first write of a turn, when all of that turn have been taken.
+ */
+export function createTurnBatch(target: Writable, onTaken?: () => void): (bytes: Uint8Array) => void {
+  let isHeld = false;
+  const release = () => {
+    isHeld = false;
+    target.uncork();
+  };
+  return (bytes) => {
+    if (isHeld) {
+      target.write(bytes);
+      return;
+    }
+    isHeld = true;
+    target.cork();
+    target.write(bytes, onTaken);
+    setImmediate(release);
+  };
+}
