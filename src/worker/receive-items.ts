@@ -16,7 +16,7 @@ import { failureOf, publishFiles, type WholeItem } from "./publish-files.ts";
 import { openStagedFile, type StagedFile } from "./staged-file.ts";
 import { itemKey, openStaging, type Staging, stagedName, type UnitClaim } from "./staging.ts";
 import { requireUnreserved } from "./storage.ts";
-import type { VerifyDeps, VerifyLevel } from "./verify-file.ts";
+import { proveFile, type VerifyDeps, type VerifyLevel } from "./verify-file.ts";
 
 export interface ReceiveTask {
   readonly requestId: string;
@@ -28,6 +28,8 @@ export interface ReceiveTask {
   /** Of them, those that are settled. */
   readonly skips: ReadonlySet<CopyItem>;
   readonly verify: VerifyLevel;
+  /** Of the transfer's marks. */
+  readonly key: string;
   readonly preserve: readonly Preserved[];
 }
 
@@ -112,6 +114,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       claim,
       descent,
       verify: task.verify,
+      key: task.key,
       preserve,
       done: (item) => void outcome.items.push(item),
       failed: (failure) => void outcome.failures.push(failure),
@@ -135,6 +138,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
         : { directory: staging.directory, name: staging.partialName(item) },
       offset: whole ? 0 : item.offset,
       length: item.length,
+      key: task.key,
       proved,
       isSparse,
       isWhole: whole,
@@ -154,8 +158,8 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     const record = claim.journal.of(itemKey(item));
     if (record !== undefined && isWhole(item) && hasItsName(record.ino, target, descent)) {
       // A crash came between its name and the answer.
-      finishNamed(item, target, { descent, preserve });
-      outcome.items.push({ path: item.entry.path, offset: 0, length: item.length, sha256: record.sha256 });
+      const sha256 = await finishNamed(item, target, { descent, task, deps });
+      outcome.items.push({ path: item.entry.path, offset: 0, length: item.length, sha256 });
       return undefined;
     }
     if (record !== undefined) {
@@ -166,11 +170,11 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
         return undefined;
       }
     } else {
-      one.present = await findPresent(item, target, descent);
+      one.present = await findPresent(item, target, { descent, key: task.key });
     }
     incoming.set(index, one);
     const from = one.staged?.bytes() ?? 0;
-    return one.present === undefined ? [index, from] : [index, from, one.present.sha256];
+    return one.present === undefined ? [index, from] : [index, from, one.present.digest];
   };
 
   const takeData = async (body: Buffer) => {
@@ -218,7 +222,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
         const staged = await open(one);
         one.staged = staged;
         await present.copyTo(staged);
-        if (staged.digest() !== present.sha256) throw fault("io", `${item.entry.path} changed while it was compared`);
+        if (staged.digest() !== present.digest) throw fault("io", `${item.entry.path} changed while it was compared`);
         await complete(one, staged);
       }
       deps.onBytes(item.length);
@@ -246,7 +250,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       try {
         signal.throwIfAborted();
         link.send(jsonFrame(FRAME.items, items)).catch(() => undefined);
-        link.send(jsonFrame(FRAME.want, { wants, sparse: isSparse })).catch(() => undefined);
+        link.send(jsonFrame(FRAME.want, { wants, sparse: isSparse, key: task.key })).catch(() => undefined);
         for (;;) {
           const frame = await link.next();
           if (frame === undefined) throw fault("unreachable", "the peer ended before it had sent everything");
@@ -298,14 +302,16 @@ function hasItsName(ino: string, target: readonly Buffer[], descent: Descent): b
   }
 }
 
-function finishNamed(
-  { entry }: CopyItem,
+/** Answers with the hash that is told of it. */
+async function finishNamed(
+  { entry, length }: CopyItem,
   target: readonly Buffer[],
-  { descent, preserve }: { readonly descent: Descent; readonly preserve: readonly Preserved[] },
-): void {
+  { descent, task, deps }: { readonly descent: Descent; readonly task: ReceiveTask; readonly deps: ReceiveDeps },
+): Promise<string> {
   const fd = openFileAt(descent.target(target));
   try {
-    applyMetadata(fd, entry, preserve);
+    applyMetadata(fd, entry, task.preserve);
+    return (await proveFile(fd, { length, key: task.key }, task.verify, deps)).sha256;
   } finally {
     closeSync(fd);
   }
