@@ -39,7 +39,7 @@ export const FOLDERS: readonly FolderRule[] = [
   { folder: "src/remote", mayImport: ["src/base", "src/contract"] },
   { folder: "src/router", mayImport: ["src/base", "src/contract", "src/client"], mayImportTypesOf: ["src/config"] },
   { folder: "src/holder", mayImport: ["src/base", "src/contract", "src/remote"] },
-  { folder: "src/worker", mayImport: ["src/base", "src/contract"] },
+  { folder: "src/worker", mayImport: ["src/base", "src/contract", "src/remote"] },
   {
     folder: "src/cli",
     mayImport: ["src/base", "src/contract", "src/client", "src/config", "src/translate", "src/remote"],

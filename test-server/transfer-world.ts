@@ -15,8 +15,8 @@ import { runSluice } from "./sluice-command.ts";
 /** A real hub and two real boxes, each with a storage and a transfer worker; what passes between them is metered. */
 export interface TransferWorld extends AsyncDisposable {
   hub(): HubProcess;
-  /** SIGKILL, and another one in its place with the same store and port. */
-  killHub(): Promise<void>;
+  /** SIGKILL, and another one in its place with the same store and port; with other flags where they are given. */
+  killHub(flags?: readonly string[]): Promise<void>;
   /** SIGKILL; its agent begins another. */
   killWorker(box: "from" | "to"): Promise<void>;
   /** Absolute: the storages' roots. */
@@ -32,13 +32,20 @@ export interface TransferWorld extends AsyncDisposable {
 const WAIT_MS = 60_000;
 
 export async function createTransferWorld(
-  options: { readonly agentArguments?: readonly string[] } = {},
+  options: {
+    readonly agentArguments?: readonly string[];
+    readonly hubFlags?: readonly string[];
+    /** False: no box listens. */
+    readonly isReachable?: boolean;
+  } = {},
 ): Promise<TransferWorld> {
+  const { isReachable = true } = options;
+  let hubFlags = options.hubFlags ?? [];
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), "sluice-transfer-"));
   stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
   const dataDir = join(directory, "hub");
-  let hub = await startHubProcess({ dataDir });
+  let hub = await startHubProcess({ dataDir, flags: hubFlags });
   stack.defer(() => hub[Symbol.asyncDispose]());
   const ports = { from: await freePort(), to: await freePort() };
   const meters = { from: stack.use(await startMeter(ports.from)), to: stack.use(await startMeter(ports.to)) };
@@ -48,8 +55,9 @@ export async function createTransferWorld(
     const box = stack.use(
       await createAgentWorld({
         agentArguments: [
-          ...["--transfer-storages", `${join(directory, name)}:rw`, "--transfer-listen", `127.0.0.1:${ports[name]}`],
-          ...["--transfer-endpoints", `127.0.0.1:${meters[name].port}`],
+          ...["--transfer-storages", `${join(directory, name)}:rw`],
+          ...(isReachable ? ["--transfer-listen", `127.0.0.1:${ports[name]}`] : []),
+          ...(isReachable ? ["--transfer-endpoints", `127.0.0.1:${meters[name].port}`] : []),
           ...(options.agentArguments ?? []),
         ],
         goesToHub: true,
@@ -74,10 +82,11 @@ export async function createTransferWorld(
   const life = stack.move();
   return {
     hub: () => hub,
-    killHub: async () => {
+    killHub: async (flags) => {
+      hubFlags = flags ?? hubFlags;
       const { port, adminToken } = hub;
       await hub.kill();
-      hub = await startHubProcess({ dataDir, port, adminToken });
+      hub = await startHubProcess({ dataDir, port, adminToken, flags: hubFlags });
     },
     killWorker: async (name) => {
       const pid = workerOf(name);

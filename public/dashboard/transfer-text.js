@@ -64,3 +64,20 @@ export function rateText({ rate_bytes_s }) {
 export function leftText({ seconds_left }) {
   return seconds_left === undefined ? undefined : `${secondsText(seconds_left)} left`;
 }
+
+const WAYS = {
+  local: "within one storage",
+  destination: "direct, the destination dials",
+  source: "direct, the source dials",
+  router: "through a router",
+};
+
+/** By which bytes come: `through a router`. Empty while nobody knows. */
+export function wayText(way) {
+  return WAYS[way] ?? way ?? "";
+}
+
+/** All that were used so far; `undefined`: none yet. */
+export function waysText({ ways = [] }) {
+  return ways.length === 0 ? undefined : ways.map(wayText).join("; ");
+}

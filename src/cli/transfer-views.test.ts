@@ -26,7 +26,16 @@ const TRANSFER: SyncProgress = {
   seconds_left: 9,
   updated_at: "2026-01-15T09:59:50.000Z",
   detail: { "north-1": "PROGRESS" },
-  workers: [{ worker_id: "archive", work: "copies 1 file", bytes: 2 ** 20, rate_bytes_s: 2 ** 19 }],
+  workers: [{ worker_id: "archive", work: "copies 1 file", bytes: 2 ** 20, rate_bytes_s: 2 ** 19, way: "router" }],
+  ways: ["destination", "router"],
+  ways_given_up: [
+    {
+      worker_id: "archive",
+      way: "source",
+      reason: "10.0.0.5:8470: no answer within 5 s",
+      at: "2026-01-15T09:59:00.000Z",
+    },
+  ],
   failures: [],
   failures_total: 0,
 };
@@ -34,7 +43,7 @@ const TRANSFER: SyncProgress = {
 test("a transfer is a bar with its figures, and a line for each worker", () => {
   expect(renderTransferProgress(TRANSFER)).toEqual([
     "[######------------------] 25 %  3 MiB of 12 MiB  3 of 9 files  1 MiB/s  9 s left",
-    "  archive: copies 1 file, 1 MiB, 512 KiB/s",
+    "  archive: copies 1 file, 1 MiB, 512 KiB/s, through a router",
   ]);
 });
 
@@ -64,6 +73,8 @@ test("all of one transfer is told, and nothing of it drives the terminal", () =>
   expect(text).not.toContain("\u001b");
   expect(text).toContain("denied: not for this user");
   expect(text).toContain("100 more failures");
+  expect(text).toContain("way        direct, the destination dials; through a router\n");
+  expect(text).toContain("given up   archive: direct, the source dials: 10.0.0.5:8470: no answer within 5 s\n");
   expect(text).toContain("north-1:/srv/day-1");
   expect(renderTransfers([], VIEW)).toBe("no transfer\n");
   expect(renderTransfers([failed], VIEW)).toMatch(/day-1 +failed +25 %/);

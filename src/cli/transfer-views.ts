@@ -13,6 +13,12 @@ const TONES: Readonly<Record<SyncProgress["state"], Tone>> = {
   FAILED: "bad",
   CANCELLED: "quiet",
 };
+const WAYS: Readonly<Record<SyncProgress["ways"][number], string>> = {
+  local: "within one storage",
+  destination: "direct, the destination dials",
+  source: "direct, the source dials",
+  router: "through a router",
+};
 const BAR_CHARACTERS = 24;
 
 export function renderTransfers(transfers: readonly SyncProgress[], view: View): string {
@@ -49,6 +55,7 @@ export function renderTransfer(transfer: SyncProgress, view: View): string {
     ["files", filesOf(transfer)],
     ["rate", rateOf(transfer)],
     ["left", leftOf(transfer)],
+    ["way", transfer.ways.length === 0 ? undefined : transfer.ways.map((way) => WAYS[way]).join("; ")],
     ["priority", transfer.priority],
     ["begun", transfer.started_at],
     ["changed", transfer.updated_at],
@@ -61,6 +68,10 @@ export function renderTransfer(transfer: SyncProgress, view: View): string {
     `${paint("strong", id)}  ${paint(TONES[state], state.toLowerCase())}  ${percentOf(transfer) ?? ""}`.trimEnd(),
     ...facts.flatMap(([name, value]) => (value === undefined ? [] : [`  ${name.padEnd(10)} ${oneLine(value)}`])),
     ...workers.map((worker) => `  ${"worker".padEnd(10)} ${workerLine(worker)}`),
+    ...transfer.ways_given_up.map(
+      ({ worker_id, way, reason: why }) =>
+        `  ${"given up".padEnd(10)} ${oneLine(`${worker_id}: ${WAYS[way]}: ${why}`)}`,
+    ),
     ...Object.entries(detail).map(([who, text]) => `  ${"said".padEnd(10)} ${oneLine(`${who}: ${text}`)}`),
     ...failures.map(
       ({ path, code, message }) => `  ${"failure".padEnd(10)} ${oneLine(`${path}: ${code}: ${message}`)}`,
@@ -105,9 +116,9 @@ export function renderTransferProgress(transfer: SyncProgress): readonly string[
   ];
 }
 
-function workerLine({ worker_id, work, bytes, rate_bytes_s }: SyncProgress["workers"][number]): string {
+function workerLine({ worker_id, work, bytes, rate_bytes_s, way }: SyncProgress["workers"][number]): string {
   const rate = rate_bytes_s > 0 ? `, ${formatBytes(Math.round(rate_bytes_s))}/s` : "";
-  return oneLine(`${worker_id}: ${work}, ${formatBytes(bytes)}${rate}`);
+  return oneLine(`${worker_id}: ${work}, ${formatBytes(bytes)}${rate}${way === undefined ? "" : `, ${WAYS[way]}`}`);
 }
 
 /** 0 to 1; `undefined` until the end of the listing. */

@@ -1,7 +1,7 @@
 import type { RemotePolicy } from "../contract/remote/remote-policy.ts";
 import type { SessionPlatformName } from "../contract/session-spec.ts";
 import type { StorageRule } from "../contract/transfer/storage-rule.ts";
-import type { Endpoint } from "../contract/transfer/worker-heartbeat.ts";
+import type { AllowedWay, Endpoint } from "../contract/transfer/worker-heartbeat.ts";
 
 /** The agent's options after parsing. Keys, defaults, environment names and flags: `agent-options-table.ts`. */
 export interface AgentOptions {
@@ -95,6 +95,7 @@ export interface AgentOptions {
     readonly listen: { readonly host: string; readonly port: number } | undefined;
     /** How others reach it; empty: where it listens. */
     readonly endpoints: readonly Endpoint[];
+    readonly ways: readonly AllowedWay[];
     /** Leases at a time. */
     readonly maxStreams: number;
     /** Each way. */

@@ -74,6 +74,7 @@ export function toAgentOptions(
       storages: values["transfer.storages"].flatMap((text) => parseStorageRule(text) ?? []),
       listen: toListen(values["transfer.listen"]),
       endpoints: values["transfer.endpoints"].flatMap((text) => parseEndpointRule(text) ?? []),
+      ways: values["transfer.ways"],
       maxStreams: values["transfer.maxStreams"],
       maxBytesPerSecond: toBytesPerSecond(values["transfer.maxRateMbit"]),
     },

@@ -1,4 +1,6 @@
+import { z } from "zod";
 import { endpointRuleSchema, parseEndpointRule, storageRuleSchema } from "../contract/transfer/storage-rule.ts";
+import { ALLOWED_WAYS } from "../contract/transfer/worker-heartbeat.ts";
 import { option, unsetOption } from "./agent-option.ts";
 import { countValue, listValue, schemaValue } from "./option-value.ts";
 
@@ -12,7 +14,7 @@ export const TRANSFER_OPTIONS = {
   "transfer.listen": unsetOption(
     schemaValue(listenSchema, "an address with a port, for example 0.0.0.0:8470", "address:port"),
     {
-      help: "Where other boxes bring and fetch the bytes of transfers. Without it this box dials, and two boxes of which neither listens cannot reach each other.",
+      help: "Where other boxes bring and fetch the bytes of transfers. Without it this box dials, and two boxes of which neither listens meet in a router.",
     },
   ),
   "transfer.endpoints": option(
@@ -22,6 +24,9 @@ export const TRANSFER_OPTIONS = {
       help: "How others reach transfer.listen, the best first: 10.0.0.5:8470, [fd00::5]:8470/trusted. Over a trusted one bytes go without TLS. Empty: transfer.listen itself, or each address of this box.",
     },
   ),
+  "transfer.ways": option(listValue(z.enum(ALLOWED_WAYS), ALLOWED_WAYS.join(", ")), [...ALLOWED_WAYS], {
+    help: "How bytes may come and go: `direct`, over connections between boxes, whoever dials; `router`, sealed through a router where no connection is to be had, which takes its bandwidth. Empty: within this box alone.",
+  }),
   "transfer.maxStreams": option(countValue({ min: 1, max: 64 }), 4, {
     help: "Pieces of work of transfers at a time; each has a connection of its own.",
   }),

@@ -145,7 +145,7 @@ export function createLive(options: LiveOptions, context: HubContext, deps: Live
     { context, presence, ...deps },
   );
   intake.onReport(remote.onReport);
-  const transfers = createTransferParts(options, { context, keys: remote.ticketKeys });
+  const transfers = createTransferParts(options, { context, keys: remote.ticketKeys, routers: remote.routers });
   const metrics = createHubMetrics({
     connections: presence.counts,
     openStreams: room.count,

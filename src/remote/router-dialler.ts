@@ -10,8 +10,8 @@ import type { RouterAddress } from "../contract/remote/offer.ts";
 import type { Carrier } from "./carrier.ts";
 import { callJoin } from "./join-call.ts";
 
-/** Bulk goes over a connection of its own: what is typed must not wait behind it. */
-export type Lane = "interactive" | "bulk";
+/** Bulk goes over a connection of its own: what is typed must not wait behind it. With a number: each over one of its own. */
+export type Lane = "interactive" | "bulk" | `bulk-${number}`;
 
 export interface JoinTarget {
   readonly router: RouterAddress;

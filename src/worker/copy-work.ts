@@ -1,12 +1,13 @@
 import { AppError } from "../base/errors.ts";
 import type { TransferPeer } from "../contract/transfer/assignment.ts";
-import type { DialledLink } from "./data-dial.ts";
+import { type DialledLink, helloFrame } from "./data-dial.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
 import { itemKeyOf } from "./item-hash.ts";
 import { copyInPlace } from "./local-copy.ts";
 import { createPace } from "./pace.ts";
 import { receiveItems } from "./receive-items.ts";
+import { NobodyCame } from "./routed-link.ts";
 import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
 
 /** Of a connection that breaks while bytes come, for as long as each attempt brings some. */
@@ -18,6 +19,7 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
   const { work, assignment, signal } = task;
   const storage = requireStorage(context, work.destination.storage_id, "write");
   if (work.local) {
+    outcome.way = "local";
     await copyInPlace(task, outcome, { context, storage });
     return;
   }
@@ -75,16 +77,25 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
       place.opened?.link.close();
       signal.throwIfAborted();
       const error = toFault(thrown);
+      if (error.code === "unreachable") place.opened?.broke();
       barren = moved > before ? 0 : barren + 1;
-      // Who was sent to dial has gone.
-      const isOver = outcome.isDialFailed || work.dial === "source" || barren >= MAX_BARREN;
+      // Nothing comes this way, or who was sent to dial has gone.
+      const isUseless =
+        barren >= MAX_BARREN || (work.dial === "router" && barren > 0 && !(thrown instanceof NobodyCame));
+      if (error.code === "unreachable" && isUseless) outcome.isDialFailed = true;
+      const isOver = outcome.isDialFailed || work.dial !== "destination" || barren >= MAX_BARREN;
       if (error.code !== "unreachable" || isOver) throw error;
     }
     await context.clock.delay(RETRY_MS, signal);
   }
 }
 
-type OpenedLink = Pick<DialledLink, "link" | "keep">;
+type OpenedLink = Pick<DialledLink, "link" | "keep" | "broke">;
+
+/** Of what serves once. */
+function onceOnly(link: DataLink): OpenedLink {
+  return { link, keep: () => link.close(), broke: () => undefined };
+}
 
 async function openLink(
   { work, assignment, signal }: Task<"copy">,
@@ -92,9 +103,22 @@ async function openLink(
   outcome: TaskOutcome,
   round: number,
 ): Promise<OpenedLink> {
+  outcome.way = work.dial;
+  if (work.dial === "router") {
+    if (work.meeting === undefined) throw fault("denied", "the hub names no router");
+    const [source] = work.sources;
+    try {
+      const link = await context.routed.meet(work.meeting, "receiver", signal);
+      link.send(helloFrame("pull", source?.ticket ?? "")).catch(() => undefined);
+      return onceOnly(link);
+    } catch (thrown) {
+      outcome.isDialFailed = !(thrown instanceof NobodyCame) && !signal.aborted;
+      throw thrown;
+    }
+  }
   if (work.dial === "source") {
     const link: DataLink = await context.awaitPushed(assignment.lease_id, assignment.attempt, signal);
-    return { link, keep: () => link.close() };
+    return onceOnly(link);
   }
   const problems: string[] = [];
   for (const peer of inTurn(work.sources, round)) {

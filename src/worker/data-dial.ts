@@ -5,14 +5,16 @@ import { messageOf } from "../base/errors.ts";
 import type { TransferPeer } from "../contract/transfer/assignment.ts";
 import { connectForBulk } from "./big-reads.ts";
 import { createDataLink, type DataLink } from "./data-link.ts";
-import { fingerprintOf } from "./data-server.ts";
+import { fingerprintOf, type Identity } from "./data-server.ts";
+import type { EndpointTurns, EndpointUse } from "./endpoint-turns.ts";
 import { fault } from "./fault.ts";
 import { FRAME, jsonFrame } from "./frames.ts";
 import { DATA_PLANE_VERSION } from "./link-messages.ts";
 
 export interface DialDeps {
   readonly clock: Clock;
-  readonly identity: () => { readonly cert: string; readonly key: string };
+  readonly identity: () => Identity;
+  readonly endpoints: EndpointTurns;
 }
 
 /** Connections to other workers. One that has served is kept a while for the next lease with the same peer. */
@@ -26,6 +28,8 @@ export interface DialledLink {
   readonly link: DataLink;
   /** Everything on it has been answered: it may serve again. */
   keep(): void;
+  /** It did not get on: its network is the last that is tried for a while. */
+  broke(): void;
 }
 
 const CONNECT_MS = 5000;
@@ -33,7 +37,13 @@ const KEPT_MS = 5000;
 const MAX_KEPT = 16;
 
 export function createDialler(deps: DialDeps): Dialler {
-  const kept: { readonly key: string; readonly link: DataLink; readonly untilMs: number }[] = [];
+  const kept: { readonly key: string; readonly link: DataLink; readonly use: EndpointUse; readonly untilMs: number }[] =
+    [];
+  const open = async (peer: TransferPeer, signal: AbortSignal) => {
+    const { socket, use } = await connectAny(peer, deps, signal);
+    socket.once("close", () => use.over(false));
+    return { link: createDataLink(socket, deps.clock), use };
+  };
   const sweep = () => {
     const nowMs = deps.clock.monotonicMs();
     for (let at = kept.length - 1; at >= 0; at--) {
@@ -46,19 +56,20 @@ export function createDialler(deps: DialDeps): Dialler {
   return {
     dial: async (peer, way, signal) => {
       const key = JSON.stringify([peer.worker_id, peer.certificate_sha256, peer.endpoints, way]);
-      const hello = jsonFrame(FRAME.hello, { version: DATA_PLANE_VERSION, way, ticket: peer.ticket });
+      const hello = helloFrame(way, peer.ticket);
       sweep();
       const index = kept.findIndex((one) => one.key === key);
       const found = index === -1 ? undefined : kept.splice(index, 1)[0];
-      const link = found?.link ?? createDataLink(await connectAny(peer, deps, signal), deps.clock);
+      const { link, use } = found ?? (await open(peer, signal));
       link.wake();
       link.send(hello).catch(() => undefined);
       return {
         link,
+        broke: () => use.over(true),
         keep: () => {
           if (!link.isOpen() || kept.length >= MAX_KEPT || way === "push") return link.close();
           link.rest();
-          kept.push({ key, link, untilMs: deps.clock.monotonicMs() + KEPT_MS });
+          kept.push({ key, link, use, untilMs: deps.clock.monotonicMs() + KEPT_MS });
           deps.clock.timer(KEPT_MS + 100, sweep);
         },
       };
@@ -69,13 +80,24 @@ export function createDialler(deps: DialDeps): Dialler {
   };
 }
 
-async function connectAny(peer: TransferPeer, deps: DialDeps, signal: AbortSignal): Promise<Socket> {
+export function helloFrame(way: "pull" | "push", ticket: string): Buffer {
+  return jsonFrame(FRAME.hello, { version: DATA_PLANE_VERSION, way, ticket });
+}
+
+interface Opened {
+  readonly socket: Socket;
+  readonly use: EndpointUse;
+}
+
+async function connectAny(peer: TransferPeer, deps: DialDeps, signal: AbortSignal): Promise<Opened> {
   const problems: string[] = [];
-  for (const endpoint of peer.endpoints) {
+  for (const endpoint of deps.endpoints.inTurn(peer.worker_id, peer.endpoints)) {
     signal.throwIfAborted();
+    const use = deps.endpoints.use(peer.worker_id, endpoint.address);
     try {
-      return await connectOne(peer, endpoint, deps, signal);
+      return { socket: await connectOne(peer, endpoint, deps, signal), use };
     } catch (thrown) {
+      use.over(!signal.aborted);
       problems.push(`${endpoint.address}: ${messageOf(thrown)}`);
     }
   }

@@ -38,7 +38,12 @@ const KEPT = 32;
 const WHOLE_BYTES = DATA_HEAD_BYTES + PIECE_BYTES;
 const kept: Buffer[] = [];
 
-export function createDataLink(socket: Duplex, clock: Clock): DataLink {
+/** `explain` says in words of ours what broke the connection. */
+export function createDataLink(
+  socket: Duplex,
+  clock: Clock,
+  explain: (error: Error) => Error = (error) => error,
+): DataLink {
   const queue: Frame[] = [];
   let queuedBytes = 0;
   let moved = 0;
@@ -156,7 +161,7 @@ export function createDataLink(socket: Duplex, clock: Clock): DataLink {
   };
   if (readInto(socket, reader)) socket.resume();
   else socket.on("data", takeSafely);
-  socket.on("error", (error: Error) => finish(error));
+  socket.on("error", (error: Error) => finish(explain(error)));
   socket.once("end", () => finish(body === undefined && headBytes === 0 ? undefined : broken()));
   socket.once("close", () => finish(broken()));
 

@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { createSecureContext, TLSSocket } from "node:tls";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
@@ -29,9 +30,18 @@ export interface ServeDeps {
   readonly signal: AbortSignal;
 }
 
-export interface DataServerDeps extends ServeDeps {
+/** What a worker shows to others, PEM. */
+export interface Identity {
+  readonly cert: string;
+  readonly key: string;
+}
+
+export interface DataServerDeps extends LinkDeps {
   readonly log: Log;
-  readonly identity: () => { readonly cert: string; readonly key: string };
+  readonly identity: () => Identity;
+}
+
+export interface LinkDeps extends ServeDeps {
   /** A source has come with the ticket of this lease. False: nobody waits for it. Whoever takes it closes it. */
   readonly takePushed: (lease: string, attempt: number, link: DataLink) => boolean;
 }
@@ -39,6 +49,8 @@ export interface DataServerDeps extends ServeDeps {
 const HELLO_MS = 10_000;
 const MAX_CONNECTIONS = 128;
 const TLS_HANDSHAKE_BYTE = 0x16;
+/** Of who speaks TLS and shows none: it is that of no ticket. */
+const NO_CERTIFICATE = "none";
 
 /** Resolves when it listens; it does until the signal. */
 export async function startDataServer(options: DataServerOptions, deps: DataServerDeps): Promise<Server> {
@@ -73,20 +85,9 @@ async function accept(socket: Socket, { allowsPlain }: DataServerOptions, deps: 
     let certificate: string | undefined;
     let link: DataLink;
     if (first === TLS_HANDSHAKE_BYTE) {
-      const secureContext = createSecureContext({ ...deps.identity(), minVersion: "TLSv1.3" });
-      const secure = new TLSSocket(socket, {
-        isServer: true,
-        secureContext,
-        requestCert: true,
-        rejectUnauthorized: false,
-      });
+      const secure = await startTlsServer(socket, deps.identity());
       secure.on("error", () => socket.destroy());
-      await new Promise<void>((resolve, reject) => {
-        secure.once("secure", resolve);
-        secure.once("error", reject);
-        socket.once("close", () => reject(fault("unreachable", "the peer left")));
-      });
-      certificate = fingerprintOf(secure);
+      certificate = fingerprintOf(secure) ?? NO_CERTIFICATE;
       link = createDataLink(secure, clock);
     } else {
       link = createDataLink(socket, clock);
@@ -100,11 +101,12 @@ async function accept(socket: Socket, { allowsPlain }: DataServerOptions, deps: 
   }
 }
 
-async function serveLink(
+/** Rejects when the peer breaks the protocol or the connection breaks; it is told why. Ends with the peer's end. */
+export async function serveLink(
   link: DataLink,
   certificate: string | undefined,
   onHello: () => void,
-  deps: DataServerDeps,
+  deps: LinkDeps,
 ): Promise<void> {
   try {
     for (;;) {
@@ -179,6 +181,23 @@ function firstByte(socket: Socket): Promise<number> {
       socket.unshift(chunk);
       resolve(chunk[0] ?? 0);
     });
+  });
+}
+
+/** The dialled end of TLS. Any certificate is taken: what it may do is for tickets to say. */
+export function startTlsServer(socket: Duplex, identity: Identity): Promise<TLSSocket> {
+  return new Promise((resolve, reject) => {
+    const secureContext = createSecureContext({ ...identity, minVersion: "TLSv1.3" });
+    const secure = new TLSSocket(socket, {
+      isServer: true,
+      secureContext,
+      requestCert: true,
+      rejectUnauthorized: false,
+    });
+    // It stays: what goes wrong after that is heard by whoever listens then.
+    secure.on("error", reject);
+    socket.once("close", () => reject(fault("unreachable", "the peer left")));
+    secure.once("secure", () => resolve(secure));
   });
 }
 

@@ -1,10 +1,14 @@
-import { serveItems } from "./data-server.ts";
+import type { Meeting } from "../contract/transfer/assignment.ts";
+import { serveItems, serveLink } from "./data-server.ts";
 import { fault, toFault } from "./fault.ts";
+import { NobodyCame } from "./routed-link.ts";
 import type { Task, TaskContext, TaskOutcome } from "./task-context.ts";
 
 /** Goes to the destination, which cannot come here, and sends what it asks for. */
 export async function serveWork(task: Task<"serve">, outcome: TaskOutcome, context: TaskContext): Promise<void> {
   const { work, signal } = task;
+  outcome.way = work.meeting === undefined ? "source" : "router";
+  if (work.meeting !== undefined) return serveThroughRouter(task, work.meeting, outcome, context);
   const problems: string[] = [];
   for (const peer of work.destinations) {
     let dialled: Awaited<ReturnType<TaskContext["dialler"]["dial"]>>;
@@ -37,4 +41,33 @@ export async function serveWork(task: Task<"serve">, outcome: TaskOutcome, conte
   }
   outcome.isDialFailed = true;
   throw fault("unreachable", problems.length === 0 ? "no worker is the destination" : problems.join("; "));
+}
+
+/** As one who is dialled: the destination says hello with its ticket, which is checked as any other. */
+async function serveThroughRouter(
+  { signal, onBytes }: Task<"serve">,
+  meeting: Meeting,
+  outcome: TaskOutcome,
+  context: TaskContext,
+): Promise<void> {
+  const link = await context.routed.meet(meeting, "sender", signal).catch((thrown: unknown) => {
+    outcome.isDialFailed = !(thrown instanceof NobodyCame) && !signal.aborted;
+    throw thrown;
+  });
+  const onAbort = () => link.close(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await serveLink(link, meeting.certificate_sha256, () => undefined, {
+      ...context.serveDeps,
+      signal,
+      takePushed: () => false,
+      onSent: (bytes) => {
+        outcome.bytesSent += bytes;
+        onBytes(bytes);
+      },
+    });
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    link.close();
+  }
 }

@@ -3,12 +3,14 @@ import type { Log } from "../base/log.ts";
 import type { RunProgram } from "../base/spawn.ts";
 import type { Assignment, WorkKind, WorkOf } from "../contract/transfer/assignment.ts";
 import type { ResultFailure, ResultItem } from "../contract/transfer/transfer-result.ts";
+import type { TransferWay } from "../contract/transfer/worker-heartbeat.ts";
 import type { Dialler } from "./data-dial.ts";
 import type { DataLink } from "./data-link.ts";
 import type { ServeDeps } from "./data-server.ts";
 import { fault } from "./fault.ts";
 import type { HubLink } from "./hub-link.ts";
 import type { Pace } from "./pace.ts";
+import type { RoutedLinks } from "./routed-link.ts";
 import { requireMounted, type Storage } from "./storage.ts";
 
 /** What every kind of work may use. */
@@ -20,6 +22,7 @@ export interface TaskContext {
   readonly workerId: string;
   readonly hub: HubLink;
   readonly dialler: Dialler;
+  readonly routed: RoutedLinks;
   readonly storageOf: (id: string) => Storage | undefined;
   /** Resolves with the connection that the source of this lease opens. */
   readonly awaitPushed: (lease: string, attempt: number, signal: AbortSignal) => Promise<DataLink>;
@@ -44,6 +47,8 @@ export interface TaskOutcome {
   readonly failures: ResultFailure[];
   bytesSent: number;
   isDialFailed: boolean;
+  /** By which bytes come, once that is known. */
+  way: TransferWay | undefined;
   message: string;
 }
 

@@ -5,15 +5,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import { createSpawner } from "../base/spawn.ts";
-import type { Assignment, CopyItem, TransferPeer, Work, WorkOf } from "../contract/transfer/assignment.ts";
+import type { Assignment, CopyItem, Meeting, TransferPeer, Work, WorkOf } from "../contract/transfer/assignment.ts";
 import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
 import type { ResultFailure } from "../contract/transfer/transfer-result.ts";
 import { signTransferTicket, type TransferTicket, transferScope } from "../contract/transfer/transfer-ticket.ts";
+import type { Carrier } from "../remote/carrier.ts";
+import { type CarrierPair, createCarrierPair } from "../remote/carrier-pair.fake.ts";
+import type { RouterDialler } from "../remote/router-dialler.ts";
 import { createTicketChecker } from "./check-ticket.ts";
 import { createDialler } from "./data-dial.ts";
 import { startDataServer } from "./data-server.ts";
+import { createEndpointTurns } from "./endpoint-turns.ts";
 import { createPace } from "./pace.ts";
 import { createPushedLinks } from "./pushed-links.ts";
+import { createRoutedLinks } from "./routed-link.ts";
 import { runWork } from "./run-work.ts";
 import { openStorage, type Storage } from "./storage.ts";
 import type { TaskContext, TaskOutcome } from "./task-context.ts";
@@ -35,6 +40,14 @@ interface RunOptions {
   readonly onBytes?: (bytes: number) => void;
 }
 
+/** The router of the world: who comes with the same ticket meets. */
+interface Meetings {
+  pairs: CarrierPair[];
+  /** Of what an end sends. */
+  bend: ((frame: Buffer) => Buffer) | undefined;
+  waiting: { readonly pair: CarrierPair; readonly both: PromiseWithResolvers<void> } | undefined;
+}
+
 /** Two workers in this process, each with a storage, over real connections; what a hub would say is said by the test. */
 export interface WorkerWorld {
   readonly directory: string;
@@ -42,6 +55,9 @@ export interface WorkerWorld {
   readonly destination: WorkerSide;
   readonly pages: TransferEntry[][];
   ticket(items: readonly CopyItem[], claims?: Partial<TransferTicket>): string;
+  /** Where both sides meet; what their router does to each pair is `bend`'s. */
+  meeting(side: "source" | "destination"): Meeting;
+  readonly meetings: Meetings;
   peer(items: readonly CopyItem[], side?: "source" | "destination"): TransferPeer;
   run(work: Work, at?: WorkerSide, options?: RunOptions): Promise<TaskOutcome>;
   list(work?: Partial<WorkOf<"list">>): Promise<TransferEntry[]>;
@@ -66,6 +82,7 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
   const { x = "" } = pair.publicKey.export({ format: "jwk" });
   const skipped: ResultFailure[] = [];
   const pages: TransferEntry[][] = [];
+  const meetings: Meetings = { pairs: [], bend: undefined, waiting: undefined };
   let sent = 0;
 
   const openSide = async (workerId: string): Promise<WorkerSide & { readonly server: Server }> => {
@@ -103,7 +120,16 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
         pid: process.pid,
         runProgram: spawner.runProgram,
         workerId,
-        dialler: createDialler({ clock: systemClock, identity: () => identity }),
+        dialler: createDialler({
+          clock: systemClock,
+          identity: () => identity,
+          endpoints: createEndpointTurns(systemClock),
+        }),
+        routed: createRoutedLinks({
+          clock: systemClock,
+          identity: () => identity,
+          openDialler: async () => diallerOf(meetings),
+        }),
         storageOf,
         awaitPushed: pushed.wait,
         receivePace: createPace(() => undefined, systemClock),
@@ -131,6 +157,13 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
     source,
     destination,
     pages,
+    meetings,
+    meeting: (side) => ({
+      router: { id: "router", url: "http://router.example" },
+      ticket: side,
+      worker_id: side === "source" ? "destination" : "source",
+      certificate_sha256: (side === "source" ? destination : source).sha256,
+    }),
     ticket: (items, claims = {}) => {
       const nowSeconds = Math.floor(systemClock.wallMs() / 1000);
       return signTransferTicket(
@@ -163,7 +196,14 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
       at = destination,
       { attempt = 1, signal = new AbortController().signal, onBytes = () => undefined } = {},
     ) => {
-      const outcome: TaskOutcome = { items: [], failures: [], bytesSent: 0, isDialFailed: false, message: "" };
+      const outcome: TaskOutcome = {
+        items: [],
+        failures: [],
+        bytesSent: 0,
+        isDialFailed: false,
+        way: undefined,
+        message: "",
+      };
       const assignment: Assignment = {
         request_id: "r1",
         worker_id: at.context.workerId,
@@ -258,6 +298,7 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
       stop.abort(new DOMException("the world ends", "AbortError"));
       for (const side of [source, destination]) {
         side.context.dialler.close();
+        side.context.routed.close();
         side.server.close();
         side.storage.close();
       }
@@ -265,6 +306,30 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
     },
   };
   return world;
+}
+
+/** The source's side comes with the ticket `source`, the other with `destination`. */
+function diallerOf(meetings: Meetings): RouterDialler {
+  const bent = (carrier: Carrier): Carrier => ({
+    ...carrier,
+    send: (pieces) => carrier.send(meetings.bend === undefined ? pieces : [meetings.bend(Buffer.concat(pieces))]),
+  });
+  return {
+    join: async ({ ticket }) => {
+      const { waiting } = meetings;
+      meetings.waiting = undefined;
+      const pair = waiting?.pair ?? createCarrierPair();
+      // Nobody is told before the other is there: what is said to nobody is lost.
+      const both = waiting?.both ?? Promise.withResolvers<void>();
+      if (waiting === undefined) {
+        meetings.waiting = { pair, both };
+        meetings.pairs.push(pair);
+        await both.promise;
+      } else both.resolve();
+      return bent(ticket === "source" ? pair.box : pair.operator);
+    },
+    close: () => undefined,
+  };
 }
 
 async function makeIdentity(directory: string, name: string) {

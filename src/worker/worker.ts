@@ -11,10 +11,12 @@ import type { WorkerHeartbeatInput } from "../contract/transfer/worker-heartbeat
 import { createTicketChecker } from "./check-ticket.ts";
 import { createDialler } from "./data-dial.ts";
 import { startDataServer } from "./data-server.ts";
+import { createEndpointTurns } from "./endpoint-turns.ts";
 import { fault, toFault } from "./fault.ts";
 import { createHubLink } from "./hub-link.ts";
 import { createPace } from "./pace.ts";
 import { createPushedLinks } from "./pushed-links.ts";
+import { createRoutedLinks } from "./routed-link.ts";
 import { runWork } from "./run-work.ts";
 import { createStorages } from "./storages.ts";
 import type { TaskContext, TaskOutcome } from "./task-context.ts";
@@ -34,6 +36,7 @@ export interface WorkerDeps {
 
 interface Running {
   readonly assignment: Assignment;
+  readonly outcome: TaskOutcome;
   readonly stop: AbortController;
   readonly done: Promise<void>;
   bytes: number;
@@ -47,6 +50,9 @@ const RETRY = { baseMs: 500, maxMs: 15_000 } as const;
 const FIRST_BEAT_MS = 3000;
 /** The hub gives out what is under way here: it has not heard of it yet. */
 const TOLD_AGAIN_MS = 500;
+const LOOK_MS = 1000;
+/** At a time, beside the streams. */
+const MAX_SERVES = 64;
 
 /** Works for the hub until the signal; then what is under way ends, and its journals say how far it was. */
 export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: AbortSignal): Promise<void> {
@@ -55,7 +61,17 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
   const tickets = createTicketChecker({ workerId: config.workerId, nowSeconds: hub.nowSeconds });
   const storages = createStorages(config.storages, log);
   const identity = () => deps.credentials().identity;
-  const dialler = createDialler({ clock, identity });
+  const dialler = createDialler({ clock, identity, endpoints: createEndpointTurns(clock) });
+  const routed = createRoutedLinks({
+    clock,
+    identity,
+    // Most workers never need it, and it takes memory.
+    openDialler: async () => {
+      const { createRouterDialler } = await import("../remote/router-dialler.ts");
+      const authorities = () => [deps.credentials().ca].filter((ca) => ca !== undefined);
+      return createRouterDialler({ client: `sluice/${config.version}` }, { clock, authorities });
+    },
+  });
   const sendPace = createPace(() => config.maxBytesPerSecond, clock);
   const pushed = createPushedLinks(clock);
   const serveDeps = { clock, tickets, storageOf: storages.of, pace: sendPace };
@@ -68,6 +84,7 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
     workerId: config.workerId,
     hub,
     dialler,
+    routed,
     storageOf: storages.of,
     awaitPushed: pushed.wait,
     receivePace: createPace(() => config.maxBytesPerSecond, clock),
@@ -98,6 +115,7 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
         status: running.size > 0 ? "TRANSFERRING" : "IDLE",
         timestamp: new Date(clock.wallMs()).toISOString(),
         data_plane_endpoints: config.listen === undefined ? [] : deps.endpoints(port),
+        ways: [...config.ways],
         storages: [...storages.views()],
         certificate_sha256: deps.certificateSha256(),
         abilities: ["verify"],
@@ -108,7 +126,8 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
           const rate = (one.bytes - one.beatBytes) / seconds;
           one.beatBytes = one.bytes;
           const { lease_id, attempt } = one.assignment;
-          return { lease_id, attempt, transferred_bytes: one.bytes, rate };
+          const { way } = one.outcome;
+          return { lease_id, attempt, transferred_bytes: one.bytes, rate, ...(way === undefined ? {} : { way }) };
         }),
       },
       signal,
@@ -158,8 +177,7 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
   };
 
   const work = async (one: Running) => {
-    const { assignment } = one;
-    const outcome: TaskOutcome = { items: [], failures: [], bytesSent: 0, isDialFailed: false, message: "" };
+    const { assignment, outcome } = one;
     let error: ReturnType<typeof toFault> | undefined;
     const stop = AbortSignal.any([signal, one.stop.signal]);
     const onBytes = (bytes: number) => {
@@ -192,41 +210,59 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
       failures: outcome.failures,
       bytes_sent: outcome.bytesSent,
       dial_failed: outcome.isDialFailed,
+      ...(outcome.way === undefined ? {} : { way: outcome.way }),
     });
   };
 
   const begin = (assignment: Assignment) => {
     const stop = new AbortController();
     const done = Promise.withResolvers<void>();
-    const one: Running = { assignment, stop, done: done.promise, bytes: 0, beatBytes: 0, rate: undefined };
+    const one: Running = {
+      assignment,
+      outcome: { items: [], failures: [], bytesSent: 0, isDialFailed: false, way: undefined, message: "" },
+      stop,
+      done: done.promise,
+      bytes: 0,
+      beatBytes: 0,
+      rate: undefined,
+    };
     running.set(assignment.lease_id, one);
+    change();
     void work(one)
       .catch((thrown: unknown) => log.error(`A lease ended in a fault of ours: ${messageOf(thrown)}`))
       .finally(() => {
         running.delete(assignment.lease_id);
         done.resolve();
-        freed?.resolve();
+        change();
       });
   };
 
-  let freed: PromiseWithResolvers<void> | undefined;
-  const takeOn = async () => {
+  let changed = Promise.withResolvers<void>();
+  const change = () => {
+    changed.resolve();
+    changed = Promise.withResolvers();
+  };
+  /** Those that serve are not counted: a worker waits elsewhere for each, and two full ones would wait for each other. */
+  const freeStreams = () =>
+    config.maxStreams - [...running.values()].filter(({ assignment }) => assignment.work.kind !== "serve").length;
+  /** Of `what`: work while there is a stream free for it, or, while there is none, what others wait for. */
+  const takeOn = async (what: "work" | "serves") => {
     await Promise.race([
       heard.promise,
       new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true })),
     ]);
     let failures = 0;
     while (!signal.aborted) {
-      if (running.size >= config.maxStreams) {
-        freed = Promise.withResolvers();
-        await Promise.race([freed.promise, clock.delay(1000, signal).catch(() => undefined)]);
+      const free = freeStreams();
+      if ((what === "work") !== free > 0 || running.size >= config.maxStreams + MAX_SERVES) {
+        await Promise.race([changed.promise, clock.delay(LOOK_MS, signal).catch(() => undefined)]);
         continue;
       }
       try {
-        const assignment = await hub.assignment(config.maxStreams - running.size, signal);
+        const assignment = await hub.assignment(what === "work" ? free : 0, signal);
         failures = 0;
         if (assignment !== undefined && !running.has(assignment.lease_id)) begin(assignment);
-        else if (assignment !== undefined) await clock.delay(TOLD_AGAIN_MS, signal);
+        else if (assignment !== undefined || what === "serves") await clock.delay(TOLD_AGAIN_MS, signal);
       } catch (thrown) {
         if (signal.aborted) break;
         if (failures++ === 0) log.debug(`The hub gives no work: ${messageOf(thrown)}`);
@@ -236,10 +272,11 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
   };
 
   try {
-    await Promise.all([beatOn(), takeOn()]);
+    await Promise.all([beatOn(), takeOn("work"), takeOn("serves")]);
     await Promise.all([...running.values()].map(({ done }) => done));
   } finally {
     dialler.close();
+    routed.close();
     storages.close();
   }
 }

@@ -16,6 +16,8 @@ import {
   rateText,
   shareOf,
   stateText,
+  waysText,
+  wayText,
 } from "../transfer-text.js";
 import { sayTransfer } from "./transfers-view.js";
 
@@ -52,7 +54,16 @@ export function createTransferView(context) {
 }
 
 function drawTransfer(transfer, context) {
-  const { request_id: id, state, reason, failures, failures_total, workers, detail } = transfer;
+  const {
+    request_id: id,
+    state,
+    reason,
+    failures,
+    failures_total,
+    workers,
+    detail,
+    ways_given_up: givenUp = [],
+  } = transfer;
   const nowMs = context.api.nowMs();
   return html`
     <section class="card" aria-label="State" data-transfer=${id} data-state=${state}>
@@ -70,6 +81,7 @@ function drawTransfer(transfer, context) {
         ["files", filesText(transfer)],
         ["rate", rateText(transfer)],
         ["time", leftText(transfer)],
+        ["way", waysText(transfer)],
         ["priority", transfer.priority],
         ["begun", transfer.started_at === undefined ? "not yet" : drawTime(transfer.started_at)],
         ["changed", drawAgo(transfer.updated_at, nowMs)],
@@ -89,9 +101,30 @@ function drawTransfer(transfer, context) {
     ${drawTable({
       title: "Workers",
       none: "Nobody works on it now.",
-      heads: ["worker", "does", "so far", "rate"],
-      rows: workers.map((worker) => [worker.worker_id, worker.work, bytesText(worker.bytes), rateText(worker) ?? ""]),
+      heads: ["worker", "does", "so far", "rate", "way"],
+      rows: workers.map((worker) => [
+        worker.worker_id,
+        worker.work,
+        bytesText(worker.bytes),
+        rateText(worker) ?? "",
+        wayText(worker.way),
+      ]),
     })}
+    ${
+      givenUp.length === 0
+        ? nothing
+        : drawTable({
+            title: "Ways that did not lead there, tried again later",
+            none: "",
+            heads: ["to", "way", "why", "when"],
+            rows: givenUp.map(({ worker_id, way, reason: why, at }) => [
+              worker_id,
+              wayText(way),
+              why,
+              drawAgo(at, nowMs),
+            ]),
+          })
+    }
     ${drawTable({
       title: failures_total > failures.length ? `Failures, ${failures.length} of ${failures_total}` : "Failures",
       none: "None.",

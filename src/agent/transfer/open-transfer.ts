@@ -30,8 +30,9 @@ export function openTransfer(
     version,
     logDirectory,
     storages: [...transfer.storages],
-    ...(transfer.listen === undefined ? {} : { listen: transfer.listen }),
+    ...(transfer.listen === undefined || !transfer.ways.includes("direct") ? {} : { listen: transfer.listen }),
     endpoints: [...transfer.endpoints],
+    ways: [...transfer.ways],
     maxStreams: transfer.maxStreams,
     ...(transfer.maxBytesPerSecond === undefined ? {} : { maxBytesPerSecond: transfer.maxBytesPerSecond }),
   };

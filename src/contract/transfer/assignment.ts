@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { routerAddressSchema } from "../remote/offer.ts";
 import { PRESERVED, requestIdSchema, VERIFY_LEVELS } from "./sync-request.ts";
 import { transferEntrySchema } from "./transfer-entry.ts";
 import { relativePathSchema } from "./transfer-path.ts";
@@ -43,10 +44,26 @@ export const peerSchema = z.object({
 });
 export type TransferPeer = z.output<typeof peerSchema>;
 
+/** How bytes get to a worker: it dials the source, the source dials it, or both dial a router. */
+export const DIALS = ["destination", "source", "router"] as const;
+export type Dial = (typeof DIALS)[number];
+
+/** Where two workers meet of which neither reaches the other: one call of `Join` each, for one attempt of one unit. */
+export const meetingSchema = z.object({
+  router: routerAddressSchema,
+  /** Secret, single-use: of `contract/remote/ticket.ts`. */
+  ticket: z.string().min(1),
+  /** Who is met, and the certificate that proves it through the router. */
+  worker_id: workerIdSchema,
+  certificate_sha256: sha256Schema,
+});
+export type Meeting = z.output<typeof meetingSchema>;
+
 /**
  * The destination worker has the lease, because the bytes land there. A whole file (its range is all of it) is verified and gets
  * its name within this work; of a longer one only this range is staged. `dial` says who opens the connection: of `source`, a
- * `serve` has been given to one of `sources`, which will come with the ticket of this lease.
+ * `serve` has been given to one of `sources`, which will come with the ticket of this lease; of `router`, the same `serve` has it join
+ * the session of `meeting`, and this side begins the conversation as if it had dialled.
  */
 const copyWorkSchema = z.object({
   kind: z.literal("copy"),
@@ -56,7 +73,8 @@ const copyWorkSchema = z.object({
   destination: placeSchema,
   items: z.array(copyItemSchema),
   sources: z.array(peerSchema),
-  dial: z.enum(["destination", "source"]),
+  dial: z.enum(DIALS),
+  meeting: meetingSchema.optional(),
   /** Both are one storage that this worker has: copied in place, without any source. */
   local: z.boolean(),
   verify: z.enum(VERIFY_LEVELS),
@@ -65,7 +83,10 @@ const copyWorkSchema = z.object({
   rate_bytes_s: z.number().positive().optional(),
 });
 
-/** The source worker dials one of `destinations` and serves the items that the ticket opens. Its end is told like any other result. */
+/**
+ * The source worker dials one of `destinations` and serves the items that the ticket opens; with `meeting` it joins that session, and
+ * serves who comes there with a ticket. Its end is told like any other result.
+ */
 const serveWorkSchema = z.object({
   kind: z.literal("serve"),
   /** Lease and attempt of the copy that it is for. */
@@ -73,6 +94,7 @@ const serveWorkSchema = z.object({
   copy_attempt: z.int().min(1),
   source: placeSchema,
   destinations: z.array(peerSchema),
+  meeting: meetingSchema.optional(),
 });
 
 /** A file that came in several ranges: all are staged. Verified as asked for, then metadata, then its name. */
@@ -133,7 +155,7 @@ export type WorkOf<Kind extends WorkKind> = Extract<Work, { kind: Kind }>;
 
 /** Body of `POST /workers/{id}/assignment?wait=S`; may be left out. */
 export const assignmentAskSchema = z.object({
-  /** How many leases more it can take now. */
+  /** How many leases more it can take now. 0: none but `serve`, for which somebody waits. */
   free: z.int().min(0).max(1000).default(1),
 });
 

@@ -3,6 +3,7 @@ import { instantSchema, MAX_PAGE_LIMIT } from "../fleet/page.ts";
 import { TRANSFER_FAILURES } from "./failure-code.ts";
 import { requestIdSchema, SYNC_MODES } from "./sync-request.ts";
 import { treeComparisonSchema } from "./tree-comparison.ts";
+import { TRANSFER_WAYS } from "./worker-heartbeat.ts";
 
 /** `CANCELLED` only until every worker has confirmed that it left nothing; then the request is not there any more. */
 export const SYNC_STATES = ["QUEUED", "PROGRESS", "COMPLETED", "FAILED", "CANCELLED"] as const;
@@ -24,6 +25,15 @@ export const syncWorkerSchema = z.object({
   /** Of what it holds now, so far. */
   bytes: z.int(),
   rate_bytes_s: z.number(),
+  way: z.enum(TRANSFER_WAYS).optional().describe("By which its bytes come."),
+});
+
+/** A way that could not be used, and is not tried again for a while. */
+export const syncGivenUpSchema = z.object({
+  worker_id: z.string().describe("The destination's."),
+  way: z.enum(TRANSFER_WAYS),
+  reason: z.string(),
+  at: instantSchema,
 });
 
 /** `GET /sync/{id}`. */
@@ -48,6 +58,8 @@ export const syncProgressSchema = z.object({
   updated_at: instantSchema,
   detail: z.record(z.string(), z.string()),
   workers: z.array(syncWorkerSchema),
+  ways: z.array(z.enum(TRANSFER_WAYS)).default([]).describe("By which bytes have come so far."),
+  ways_given_up: z.array(syncGivenUpSchema).default([]),
   failures: z.array(syncFailureSchema),
   failures_total: z.int(),
   root_hash: z.string().optional().describe("SHA-256 over the path, type, size and hash of all that was copied."),

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { TRANSFER_FAILURES } from "./failure-code.ts";
 import { requestIdSchema } from "./sync-request.ts";
 import { relativePathSchema } from "./transfer-path.ts";
-import { sha256Schema, workerIdSchema } from "./worker-heartbeat.ts";
+import { sha256Schema, TRANSFER_WAYS, workerIdSchema } from "./worker-heartbeat.ts";
 
 export const resultItemSchema = z.object({
   path: relativePathSchema,
@@ -40,7 +40,11 @@ export const transferResultSchema = z.object({
   items: z.array(resultItemSchema).max(2000).default([]),
   failures: z.array(resultFailureSchema).max(2000).default([]),
   bytes_sent: z.int().min(0).default(0).describe("Over the network, for figures."),
-  dial_failed: z.boolean().default(false).describe("No endpoint could be reached: the other side should dial."),
+  dial_failed: z
+    .boolean()
+    .default(false)
+    .describe("The other side could not be reached by this way: another is tried."),
+  way: z.enum(TRANSFER_WAYS).optional().describe("By which bytes came, or were to come."),
 });
 export type TransferResult = z.output<typeof transferResultSchema>;
 export type TransferResultInput = z.input<typeof transferResultSchema>;

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { endpointSchema, workerIdSchema } from "./worker-heartbeat.ts";
+import { ALLOWED_WAYS, endpointSchema, workerIdSchema } from "./worker-heartbeat.ts";
 
 /** How a transfer worker is begun: the argument of `transfer-worker`, as JSON. Never a secret. */
 export const workerConfigSchema = z.object({
@@ -11,6 +11,7 @@ export const workerConfigSchema = z.object({
   /** Absent: nobody can dial this worker. */
   listen: z.object({ host: z.string(), port: z.int() }).optional(),
   endpoints: z.array(endpointSchema),
+  ways: z.array(z.enum(ALLOWED_WAYS)),
   /** Leases at a time. */
   maxStreams: z.int().min(1),
   /** Bytes a second, for all transfers of this worker, each way. */

@@ -41,6 +41,14 @@ export const workerStorageSchema = z.object({
 });
 export type WorkerStorage = z.output<typeof workerStorageSchema>;
 
+/** How bytes of a lease come: within one storage, over a connection that this end or the other has opened, or through a router. */
+export const TRANSFER_WAYS = ["local", "destination", "source", "router"] as const;
+export type TransferWay = (typeof TRANSFER_WAYS)[number];
+
+/** What a box lets its transfers use. `direct`: connections between boxes, whoever dials. */
+export const ALLOWED_WAYS = ["direct", "router"] as const;
+export type AllowedWay = (typeof ALLOWED_WAYS)[number];
+
 export const leaseProgressSchema = z.object({
   lease_id: z.string().max(200),
   attempt: z.int().min(1),
@@ -48,6 +56,8 @@ export const leaseProgressSchema = z.object({
   transferred_bytes: z.int().min(0).default(0),
   /** Bytes a second, lately. */
   rate: z.number().min(0).default(0),
+  /** Of a copy, once it has begun. */
+  way: z.enum(TRANSFER_WAYS).optional(),
 });
 export type LeaseProgress = z.output<typeof leaseProgressSchema>;
 
@@ -61,6 +71,8 @@ export const workerHeartbeatSchema = z.object({
     .array(z.union([endpointAddressSchema.transform((address) => ({ address, trusted: false })), endpointSchema]))
     .max(32)
     .default([]),
+  /** Left out: an earlier worker, which knows no router. */
+  ways: z.array(z.enum(ALLOWED_WAYS)).default(["direct"]),
   storage_paths: z.array(absolutePathSchema).max(64).default([]),
   /** Instead of `storage_paths`, of a worker that knows the whole protocol. */
   storages: z.array(workerStorageSchema).max(64).optional(),

@@ -15,7 +15,7 @@ import type { RemoteOptions } from "./remote-options.ts";
 import type { Remote } from "./remote-record.ts";
 import { createRemoteRoutes } from "./remote-routes.ts";
 import { createRemoteWhy } from "./remote-why.ts";
-import { createRouterBook } from "./router-book.ts";
+import { createRouterBook, type RouterBook } from "./router-book.ts";
 import { createRouterNews } from "./router-news.ts";
 import { createRouterRoutes } from "./router-routes.ts";
 import { createRecordingRoutes } from "./terminal/recording-routes.ts";
@@ -34,6 +34,8 @@ export interface RemoteParts {
   onRouterEvent(event: MountedEvent): void;
   /** What tickets are signed with, and what the own router verifies them with. */
   readonly ticketKeys: TicketKeys;
+  /** Where else workers of transfers meet. */
+  readonly routers: Pick<RouterBook, "choose" | "problem">;
   readonly figures: RemoteFigures;
 }
 
@@ -152,6 +154,7 @@ export function createRemoteParts(options: RemotePartsOptions, deps: RemoteParts
     },
     onRouterEvent: feed.onEvent,
     ticketKeys: keys,
+    routers,
     figures: {
       states: () => {
         const counts = { waiting: 0, open: 0, broken: 0 };

@@ -15,6 +15,8 @@ export interface RouterBook {
    * was not heard for a while. `unavailable`: there is none.
    */
   choose(origin: string, avoid?: string): { readonly operator: RouterAddress; readonly box: RouterAddress };
+  /** Why there is none to choose; nothing: there is one. */
+  problem(): string | undefined;
   /** Whether sessions at this router may still be together there. */
   isLive(id: string): boolean;
   /** A router of its own has said that it is there. `conflict`: the id is another's. */
@@ -75,6 +77,12 @@ export function createRouterBook(
 
   const isHeard = ({ heardMs }: RouterRecord) => clock.wallMs() - heardMs < LOST_MS;
 
+  const registered = () => [...routers].filter(([, one]) => one.tokenId !== undefined && !one.draining && isHeard(one));
+  const whyNone =
+    own === undefined
+      ? "there is no router: this hub has none of its own (remote.ownRouter), and none has registered"
+      : "this hub is about to end: ask again";
+
   const put = async (id: string, body: RouterRecord) => {
     await store.objects.put({ kind: ROUTER_KIND, id, body }, { nowMs: clock.wallMs() });
     routers.set(id, body);
@@ -98,20 +106,12 @@ export function createRouterBook(
         const box = { id: own.id, url: own.url() };
         return { operator: own.isOnly ? { id: own.id, url: origin } : box, box };
       }
-      const [best] = [...routers]
-        .filter(([, one]) => one.tokenId !== undefined && !one.draining && isHeard(one))
-        .sort(
-          ([id, one], [otherId, other]) =>
-            Number(id === avoid) - Number(otherId === avoid) || one.sessions - other.sessions,
-        );
+      const [best] = registered().sort(
+        ([id, one], [otherId, other]) =>
+          Number(id === avoid) - Number(otherId === avoid) || one.sessions - other.sessions,
+      );
       if (best === undefined) {
-        throw new AppError(
-          "unavailable",
-          own === undefined
-            ? "there is no router: this hub has none of its own (remote.ownRouter), and none has registered"
-            : "this hub is about to end: ask again",
-          { retryAfterMs: 1000 },
-        );
+        throw new AppError("unavailable", whyNone, { retryAfterMs: 1000 });
       }
       const [id, record] = best;
       const { url, ca } = record;
@@ -120,6 +120,7 @@ export function createRouterBook(
       const address = { id, url, ...(ca === undefined ? {} : { ca }) };
       return { operator: address, box: address };
     },
+    problem: () => ((own === undefined || own.isDraining()) && registered().length === 0 ? whyNone : undefined),
     isLive: (id) => {
       if (id === own?.id) return true;
       const held = routers.get(id);

@@ -1,6 +1,8 @@
 import { AppError } from "../../base/errors.ts";
-import type { CopyItem, TransferPeer, WorkOf } from "../../contract/transfer/assignment.ts";
+import { signTicket } from "../../contract/remote/ticket.ts";
+import type { CopyItem, Meeting, TransferPeer, WorkOf } from "../../contract/transfer/assignment.ts";
 import { signTransferTicket, transferScope } from "../../contract/transfer/transfer-ticket.ts";
+import { chooseWay } from "./choose-way.ts";
 import { type PoolMember, poolOf, shareOf } from "./choose-workers.ts";
 import type { Pools, TransferHall } from "./transfer-hall.ts";
 import { leaseIdOf, type Transfer } from "./transfer-record.ts";
@@ -15,8 +17,14 @@ export class NoWay extends AppError {
 
 /** Tickets must outlast the slowest lease; what they open ends with it, because its later attempt has another. */
 const TICKET_SECONDS = 6 * 3600;
+/** To join a router with; the source hears of it within seconds. */
+const MEETING_SECONDS = 60;
+/** Workers end it themselves long before. */
+const MEETING_IDLE_SECONDS = 120;
 /** Sources that a worker may turn to for one lease. */
 const MAX_SOURCES = 8;
+
+type SigningKey = Awaited<ReturnType<TransferHall["keys"]["signing"]>>;
 
 export interface CopyWay {
   build(leased: { readonly attempt: number; readonly items: readonly CopyItem[] }): Promise<WorkOf<"copy">>;
@@ -30,7 +38,7 @@ export async function copyWork(
   const { transfer, worker, pools, unit } = asked;
   const { request, source, destination, uid } = transfer;
   if (source === undefined || destination === undefined) throw new NoWay("its storages are not chosen yet");
-  const { watch, dials, clock, keys } = hall;
+  const { watch, ways, clock, keys, routers } = hall;
   const share = shareOf(request.bandwidth_mbps, watch.of(uid).filter(isCopy).length + 1);
   const base = {
     kind: "copy" as const,
@@ -55,8 +63,16 @@ export async function copyWork(
     };
   }
   if (pools.sources.length === 0) throw new NoWay(`no worker that has the source ${request.source_path} is heard`);
-  const dial = dialOf(worker, pools.sources, dials.get(dialKey(worker.id, source.storage)));
-  const members = leastBusyFirst(pools.sources, hall).slice(0, dial === "source" ? 1 : MAX_SOURCES);
+  const choice = chooseWay({
+    destination: worker,
+    sources: pools.sources,
+    routerProblem: routers.problem(),
+    givenUp: ways.of(worker.id, source.storage),
+    nowMs: clock.monotonicMs(),
+  });
+  if ("problem" in choice) throw new NoWay(choice.problem);
+  const { way: dial } = choice;
+  const members = leastBusyFirst(choice.sources, hall).slice(0, dial === "destination" ? MAX_SOURCES : 1);
   const key = await keys.signing().catch((thrown: unknown) => {
     if (thrown instanceof AppError && thrown.code === "unsupported") {
       throw new NoWay("this hub has no key that encrypts what signs tickets: set secrets.keyFile");
@@ -68,7 +84,8 @@ export async function copyWork(
     member: PoolMember,
     { attempt, items }: { readonly attempt: number; readonly items: readonly CopyItem[] },
   ) => {
-    const dialler = dial === "destination" ? worker : member.worker;
+    // In a router the destination speaks first, as if it had dialled.
+    const dialler = dial === "source" ? member.worker : worker;
     const cert = dialler.heartbeat.certificate_sha256;
     return signTransferTicket(
       {
@@ -92,34 +109,25 @@ export async function copyWork(
     build: async (leased) => {
       const sources = members.map((member) => peerOf(member.worker, member.storage.id, sign(member, leased)));
       const [first] = members;
-      if (dial === "source" && first !== undefined) await askToServe(hall, { ...asked, member: first, leased, sign });
-      return { ...base, items: [...leased.items], sources, dial, local: false };
+      const work = { ...base, items: [...leased.items], sources, dial, local: false };
+      if (dial === "destination" || first === undefined) return work;
+      if (dial === "source") {
+        await askToServe(
+          hall,
+          { ...asked, member: first, leased },
+          { destinations: [peerOf(worker, destination.storage, sign(first, leased))] },
+        );
+        return work;
+      }
+      const meetings = meetingsOf(hall, { ...asked, member: first, leased, key });
+      await askToServe(hall, { ...asked, member: first, leased }, { destinations: [], meeting: meetings.source });
+      return { ...work, meeting: meetings.destination };
     },
   };
 }
 
-export function dialKey(worker: string, storage: string): string {
-  return `${worker}|${storage}`;
-}
-
 function isCopy({ id }: { readonly id: string }): boolean {
   return /:\d+\.\d+:\d+$/.test(id);
-}
-
-function dialOf(
-  worker: Worker,
-  sources: readonly PoolMember[],
-  wanted: "destination" | "source" | undefined,
-): "destination" | "source" {
-  const canReachSource = sources.some((member) => member.worker.heartbeat.data_plane_endpoints.length > 0);
-  const canBeReached = worker.heartbeat.data_plane_endpoints.length > 0;
-  if (!canReachSource && !canBeReached) {
-    const names = sources.map((member) => member.worker.id).join(", ");
-    throw new NoWay(`neither ${worker.id} nor ${names} has an address for data (transfer.listen)`);
-  }
-  if (!canReachSource) return "source";
-  if (!canBeReached) return "destination";
-  return wanted ?? "destination";
 }
 
 function leastBusyFirst(sources: readonly PoolMember[], { workers }: TransferHall): readonly PoolMember[] {
@@ -143,20 +151,20 @@ interface Leased {
   readonly items: readonly CopyItem[];
 }
 
+interface Served {
+  readonly transfer: Transfer;
+  readonly worker: Worker;
+  readonly pools: Pools;
+  readonly unit: string;
+  readonly member: PoolMember;
+  readonly leased: Leased;
+}
+
 async function askToServe(
   { serves, wake }: TransferHall,
-  given: {
-    readonly transfer: Transfer;
-    readonly worker: Worker;
-    readonly pools: Pools;
-    readonly unit: string;
-    readonly member: PoolMember;
-    readonly leased: Leased;
-    readonly sign: (member: PoolMember, leased: Leased) => string;
-  },
+  { transfer, pools, unit, member, leased: { attempt, items } }: Served,
+  how: Pick<WorkOf<"serve">, "destinations" | "meeting">,
 ): Promise<void> {
-  const { transfer, worker, pools, unit, member, leased } = given;
-  const { attempt, items } = leased;
   const [first] = items;
   await serves.put(member.worker.id, {
     request_id: transfer.id,
@@ -175,8 +183,44 @@ async function askToServe(
       copy_lease_id: leaseIdOf(transfer.uid, unit, attempt),
       copy_attempt: attempt,
       source: { storage_id: transfer.source?.storage ?? "", path: transfer.source?.path ?? "" },
-      destinations: [peerOf(worker, transfer.destination?.storage ?? "", given.sign(member, leased))],
+      ...how,
     },
   });
   wake.ring();
+}
+
+/** One session at a router, for one attempt of one unit and these two workers; to the router it is one of any kind. */
+function meetingsOf(
+  { routers, ways, clock, newSecret }: TransferHall,
+  { transfer, worker, unit, member, leased: { attempt }, key }: Served & { readonly key: SigningKey },
+): { readonly source: Meeting; readonly destination: Meeting } {
+  const storage = transfer.source?.storage ?? "";
+  const { box: router } = routers.choose("http://localhost", ways.badRouter(worker.id, storage));
+  ways.sent(worker.id, storage, router.id);
+  const iat = Math.floor(clock.wallMs() / 1000);
+  const ticket = (side: "operator" | "box") =>
+    signTicket(
+      {
+        sid: leaseIdOf(transfer.uid, unit, attempt).replaceAll(":", "."),
+        side,
+        box: member.worker.id,
+        sub: `transfer:${worker.id}`,
+        op: "transfer",
+        aud: router.id,
+        iat,
+        exp: iat + MEETING_SECONDS,
+        att: attempt,
+        jti: newSecret().slice(0, 32),
+        idle: MEETING_IDLE_SECONDS,
+        max: TICKET_SECONDS,
+      },
+      key,
+    );
+  const meeting = (side: "operator" | "box", other: Worker): Meeting => ({
+    router,
+    ticket: ticket(side),
+    worker_id: other.id,
+    certificate_sha256: other.heartbeat.certificate_sha256 ?? "",
+  });
+  return { source: meeting("box", worker), destination: meeting("operator", member.worker) };
 }

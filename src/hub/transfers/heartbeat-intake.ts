@@ -21,7 +21,6 @@ export function createHeartbeatIntake(hall: TransferHall): (heartbeat: WorkerHea
     if (transfer.phase === "completed" || transfer.phase === "failed") return `its request has ${transfer.phase}`;
     switch (unit.kind) {
       case "serve":
-        return undefined;
       case "unit": {
         if (unit.piece >= transfer.list.pieces) return "it is no lease of this hub";
         let { states } = await pieces.load(transfer, unit.piece);
@@ -29,7 +28,9 @@ export function createHeartbeatIntake(hall: TransferHall): (heartbeat: WorkerHea
         if ((states.units[unit.index]?.attempt ?? 0) < attempt) {
           ({ states } = await pieces.load(transfer, unit.piece, { isFresh: true }));
         }
-        return stepProblem(worker, attempt, states.units[unit.index]);
+        const state = states.units[unit.index];
+        if (unit.kind === "unit") return stepProblem(worker, attempt, state);
+        return state?.state === "leased" && state.attempt === attempt ? undefined : "nobody waits for it any more";
       }
       case "plain":
         return stepProblem(worker, attempt, transfer.plain?.[unit.index]);
@@ -43,7 +44,7 @@ export function createHeartbeatIntake(hall: TransferHall): (heartbeat: WorkerHea
   /** What another hub has written may not be known here yet. */
   const freshTransfer = async (uid: string, unit: LeasedUnit): Promise<Transfer | undefined> => {
     const isKnown = (transfer: Transfer | undefined) =>
-      transfer !== undefined && (unit.kind !== "unit" || unit.piece < transfer.list.pieces);
+      transfer !== undefined && ((unit.kind !== "unit" && unit.kind !== "serve") || unit.piece < transfer.list.pieces);
     if (!isKnown(book.ofUid(uid))) await book.refresh();
     return book.ofUid(uid);
   };

@@ -20,8 +20,8 @@ import { isPlain, type Worker } from "./worker-record.ts";
 
 /** Gives work to who asks. Every lease is in the store before anybody hears of it. */
 export interface LeaseDesk {
-  /** The next piece of work for a worker, or nothing. */
-  pick(worker: Worker): Promise<Assignment | undefined>;
+  /** The next piece of work for a worker, or nothing. `serves`: only what others wait for. */
+  pick(worker: Worker, only?: "serves"): Promise<Assignment | undefined>;
 }
 
 /** Pieces with open units that are looked at for one answer. */
@@ -333,10 +333,10 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
   };
 
   return {
-    pick: async (worker) => {
+    pick: async (worker, only) => {
       if (!workers.mayWork(worker)) return undefined;
       const served = await serves.take(worker.id);
-      if (served !== undefined) return served;
+      if (served !== undefined || only === "serves") return served;
       const turns = book
         .all()
         .filter(({ phase }) => phase === "active" || phase === "closing" || phase === "cancelling")

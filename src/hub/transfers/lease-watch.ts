@@ -1,5 +1,5 @@
 import type { Clock } from "../../base/clock.ts";
-import type { LeaseProgress } from "../../contract/transfer/worker-heartbeat.ts";
+import type { LeaseProgress, TransferWay } from "../../contract/transfer/worker-heartbeat.ts";
 
 /** After the last word of who has it. Hand-written workers may send theirs between two files only. */
 export const LEASE_TTL_MS = { full: 10_000, plain: 60_000 } as const;
@@ -13,6 +13,8 @@ export interface SeenLease {
   readonly ttlMs: number;
   readonly bytes: number;
   readonly rate: number;
+  /** Of a copy, once its worker has told. */
+  readonly way?: TransferWay | undefined;
 }
 
 /**
@@ -44,9 +46,9 @@ export function createLeaseWatch({ clock }: { readonly clock: Clock }): LeaseWat
 
   return {
     granted: (id, worker, ttlMs) => void begin(id, worker, ttlMs),
-    heard: (worker, { lease_id, transferred_bytes, rate }) => {
+    heard: (worker, { lease_id, transferred_bytes, rate, way }) => {
       const lease = seen.get(lease_id) ?? begin(lease_id, worker, LEASE_TTL_MS.full);
-      seen.set(lease_id, { ...lease, seenMs: clock.monotonicMs(), bytes: transferred_bytes, rate });
+      seen.set(lease_id, { ...lease, seenMs: clock.monotonicMs(), bytes: transferred_bytes, rate, way });
     },
     heardPlain: (worker) => {
       for (const lease of seen.values()) {

@@ -1,5 +1,4 @@
 import type { ResultAnswer, TransferResult } from "../../contract/transfer/transfer-result.ts";
-import { dialKey } from "./copy-work.ts";
 import { requireTransfer } from "./find-transfer.ts";
 import type { TransferHall } from "./transfer-hall.ts";
 import { leaseIdOf, parseLeaseId, type Step, type Transfer, type TransferRecord } from "./transfer-record.ts";
@@ -13,7 +12,7 @@ const STEP_FAILURES = 3;
 
 /** Takes what workers tell of their leases. Each is applied once: by one conditional write, of the present attempt only. */
 export function createResultIntake(hall: TransferHall): (result: TransferResult) => Promise<ResultAnswer> {
-  const { book, pieces, watch, wake, mark, workers, rests, notes, dials, clock, inTurn } = hall;
+  const { book, pieces, watch, wake, mark, workers, rests, notes, ways, clock, inTurn } = hall;
 
   const take = async (result: TransferResult): Promise<ResultAnswer["status"]> => {
     const leaseId = result.lease_id;
@@ -31,7 +30,7 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     const { unit, attempt } = lease;
     switch (unit.kind) {
       case "serve":
-        if (result.dial_failed) flip(transfer, result.worker_id);
+        if (result.dial_failed) await serveFailed(transfer, { ...unit, attempt }, result);
         return "ack";
       case "unit":
         return takeUnit(transfer, { ...unit, attempt, leaseId }, result);
@@ -72,6 +71,7 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     if (outcome.answer !== "ack") return outcome.answer;
     watch.over(lease.leaseId);
     const name = `${transfer.uid}:${lease.piece}.${lease.index}`;
+    await noteWay(transfer, result);
     if (outcome.problem === undefined) await workers.succeeded(result.worker_id);
     else
       await afterProblem(
@@ -80,6 +80,18 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
         result,
       );
     return "ack";
+  };
+
+  /** What came, and by which way: for people, and for the next choice. */
+  const noteWay = async (transfer: Transfer, { way, worker_id: worker, items }: TransferResult): Promise<void> => {
+    if (way === undefined || items.length === 0) return;
+    if (way !== "local" && transfer.source !== undefined) ways.worked(worker, transfer.source.storage, way);
+    if (transfer.ways?.includes(way) === true) return;
+    await book.change(transfer.id, (fresh) =>
+      fresh.uid !== transfer.uid || fresh.ways?.includes(way) === true
+        ? undefined
+        : { ...fresh, ways: [...(fresh.ways ?? []), way] },
+    );
   };
 
   const afterProblem = async (
@@ -93,12 +105,7 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     result: TransferResult,
   ): Promise<void> => {
     const { code, message } = what.problem;
-    if (result.dial_failed) {
-      for (const source of transfer.source === undefined ? [] : [transfer.source.storage]) {
-        const key = dialKey(result.worker_id, source);
-        dials.set(key, dials.get(key) === "source" ? "destination" : "source");
-      }
-    }
+    if (result.dial_failed) giveUp(transfer, result.worker_id, result);
     if (code === "cancelled") return;
     notes.say(transfer.id, `${result.worker_id}: ${code}${message === "" ? "" : `: ${message}`}`);
     if (code === "no-space" || code === "read-only") {
@@ -112,12 +119,40 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     await workers.failed(result.worker_id, { text: `${code}: ${message}`, isFast });
   };
 
-  /** The destination waits in vain for who was to dial it. */
-  const flip = (transfer: Transfer, source: string) => {
-    for (const key of dials.keys()) {
-      if (transfer.source !== undefined && key.endsWith(`|${transfer.source.storage}`)) dials.set(key, "destination");
-    }
-    notes.say(transfer.id, `${source} could not reach the other side`);
+  const giveUp = (transfer: Transfer, destination: string, { way = "destination", message }: TransferResult) => {
+    if (transfer.source === undefined || way === "local") return;
+    ways.giveUp(destination, transfer.source.storage, { way, reason: message.slice(0, 300) });
+  };
+
+  /** The destination would wait in vain for who was to come to it: it is given the unit again, by another way. */
+  const serveFailed = async (
+    transfer: Transfer,
+    unit: { readonly piece: number; readonly index: number; readonly attempt: number },
+    result: TransferResult,
+  ): Promise<void> => {
+    if (unit.piece >= transfer.list.pieces) return;
+    const { piece, states } = await pieces.load(transfer, unit.piece, { isFresh: true });
+    const state = states.units[unit.index];
+    const copied = piece.units[unit.index];
+    if (copied === undefined || state?.worker === undefined || state.attempt !== unit.attempt) return;
+    const name = `${unit.piece}.${unit.index}`;
+    const message = result.message === "" ? `${result.worker_id} could not reach it` : result.message;
+    const paths = copied.items.flatMap(({ entry }) => piece.entries[entry]?.path ?? []);
+    const leaseId = leaseIdOf(transfer.uid, name, unit.attempt);
+    await takeUnit(
+      transfer,
+      { ...unit, leaseId },
+      {
+        ...result,
+        worker_id: state.worker,
+        success: false,
+        lease_id: leaseId,
+        way: result.way ?? "source",
+        message,
+        items: [],
+        failures: paths.map((path) => ({ path, code: "unreachable" as const, message: message.slice(0, 1000) })),
+      },
+    );
   };
 
   const takeStep = async (

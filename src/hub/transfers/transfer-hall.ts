@@ -1,6 +1,7 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import { createTurns, type InTurn } from "../../base/turns.ts";
+import type { RouterBook } from "../remote/router-book.ts";
 import type { TicketKeys } from "../remote/ticket-keys.ts";
 import { type PoolMember, poolOf, type SideWish, wishesOf } from "./choose-workers.ts";
 import type { LeaseWatch } from "./lease-watch.ts";
@@ -9,6 +10,7 @@ import type { ServeBook } from "./serve-book.ts";
 import type { TransferBook } from "./transfer-book.ts";
 import type { Transfer } from "./transfer-record.ts";
 import type { Wake } from "./wake.ts";
+import { createWayBook, type WayBook } from "./way-book.ts";
 import type { WorkerBook } from "./worker-book.ts";
 
 /** What all that is done with transfers shares. */
@@ -25,7 +27,8 @@ export interface TransferHall {
   readonly keys: Pick<TicketKeys, "signing" | "list">;
   readonly rests: Rests;
   readonly notes: Notes;
-  readonly dials: Map<string, "destination" | "source">;
+  readonly ways: WayBook;
+  readonly routers: Pick<RouterBook, "choose" | "problem">;
   readonly inTurn: InTurn;
   /** Looks at it soon. */
   readonly mark: (id: string) => void;
@@ -89,6 +92,12 @@ export function poolsOf(transfer: Transfer, { workers }: Pick<TransferHall, "wor
   return { sources: pool(transfer.source, source), destinations: pool(transfer.destination, destination) };
 }
 
-export function createHall(parts: Omit<TransferHall, "rests" | "notes" | "dials" | "inTurn">): TransferHall {
-  return { ...parts, rests: createRests(parts), notes: createNotes(parts), dials: new Map(), inTurn: createTurns() };
+export function createHall(parts: Omit<TransferHall, "rests" | "notes" | "ways" | "inTurn">): TransferHall {
+  return {
+    ...parts,
+    rests: createRests(parts),
+    notes: createNotes(parts),
+    ways: createWayBook(parts),
+    inTurn: createTurns(),
+  };
 }

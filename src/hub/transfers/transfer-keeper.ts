@@ -244,8 +244,9 @@ export function createTransferKeeper(
   };
 
   const trim = async () => {
-    const { book, pieces, watch, workers, serves } = hallOf();
+    const { book, pieces, watch, workers, serves, ways } = hallOf();
     watch.prune();
+    ways.prune();
     await workers.trim();
     await serves.trim();
     await book.trimGraves();

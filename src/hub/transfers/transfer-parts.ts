@@ -2,7 +2,6 @@ import type { Service } from "../../base/service.ts";
 import { SYNC_STATES, type SyncState } from "../../contract/transfer/sync-progress.ts";
 import type { Route } from "../http/route.ts";
 import type { HubContext } from "../hub-context.ts";
-import type { TicketKeys } from "../remote/ticket-keys.ts";
 import { createLeaseDesk } from "./lease-desk.ts";
 import { createLeaseWatch } from "./lease-watch.ts";
 import { createPieceBook } from "./piece-book.ts";
@@ -31,9 +30,9 @@ export interface TransferFigures {
 
 export function createTransferParts(
   options: { readonly manyHubs: boolean },
-  deps: { readonly context: HubContext; readonly keys: Pick<TicketKeys, "signing" | "list"> },
+  deps: { readonly context: HubContext } & Pick<TransferHall, "keys" | "routers">,
 ): TransferParts {
-  const { context, keys } = deps;
+  const { context, keys, routers } = deps;
   const { clock, log, newSecret } = context;
   const keeper = createTransferKeeper(options, context, () => hall);
   const hall: TransferHall = createHall({
@@ -41,6 +40,7 @@ export function createTransferParts(
     log,
     newSecret,
     keys,
+    routers,
     book: createTransferBook(context),
     pieces: createPieceBook(context),
     workers: createWorkerBook(context),

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { TRANSFER_FAILURES } from "../../contract/transfer/failure-code.ts";
 import { syncRequestSchema } from "../../contract/transfer/sync-request.ts";
 import { treeComparisonSchema } from "../../contract/transfer/tree-comparison.ts";
+import { TRANSFER_WAYS } from "../../contract/transfer/worker-heartbeat.ts";
 import type { StoredObject } from "../store/objects.ts";
 
 /** What was asked for, how far it is, and what it came to. Changed by conditional writes only. */
@@ -78,6 +79,8 @@ const recordSchema = z.object({
   plain: z.array(stepSchema.extend({ path: z.string(), message: z.string().optional() })).optional(),
   /** Of steps; those of files are kept beside them. */
   failures: z.array(failureSchema),
+  /** By which bytes have come. */
+  ways: z.array(z.enum(TRANSFER_WAYS)).optional(),
   /** Only this worker begins it, for as long as it is heard. */
   prefer: z.string().optional(),
   startedMs: z.number().optional(),
@@ -135,7 +138,8 @@ export type LeasedUnit =
   | { readonly kind: "list" | "close" | "discard" }
   | { readonly kind: "plain"; readonly index: number }
   | { readonly kind: "unit"; readonly piece: number; readonly index: number }
-  | { readonly kind: "serve" };
+  /** Of the copy of this unit, at the source. */
+  | { readonly kind: "serve"; readonly piece: number; readonly index: number };
 
 /** Pure. `undefined`: it is no lease of ours. */
 export function parseLeaseId(
@@ -149,11 +153,10 @@ export function parseLeaseId(
 
 function unitOf(name: string): LeasedUnit | undefined {
   if (name === "list" || name === "close" || name === "discard") return { kind: name };
-  const [, plain, piece, index, serve] =
-    /^(?:plain-(\d{1,6})|(\d{1,9})\.(\d{1,6})|(serve-\d{1,9}\.\d{1,6}))$/.exec(name) ?? [];
+  const [, plain, serve, piece, index] = /^(?:plain-(\d{1,6})|(serve-)?(\d{1,9})\.(\d{1,6}))$/.exec(name) ?? [];
   if (plain !== undefined) return { kind: "plain", index: Number(plain) };
-  if (piece !== undefined) return { kind: "unit", piece: Number(piece), index: Number(index) };
-  return serve === undefined ? undefined : { kind: "serve" };
+  if (piece === undefined) return undefined;
+  return { kind: serve === undefined ? "unit" : "serve", piece: Number(piece), index: Number(index) };
 }
 
 export type SideName = "source" | "destination";

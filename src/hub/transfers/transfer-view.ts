@@ -1,17 +1,24 @@
 import type { SyncProgress, SyncState } from "../../contract/transfer/sync-progress.ts";
 import type { SyncMode } from "../../contract/transfer/sync-request.ts";
+import type { TransferWay } from "../../contract/transfer/worker-heartbeat.ts";
 import { isoOf } from "../fleet/write-of.ts";
 import type { SeenLease } from "./lease-watch.ts";
-import type { TransferHall } from "./transfer-hall.ts";
+import { poolsOf, type TransferHall } from "./transfer-hall.ts";
 import { isOver, parseLeaseId, type Transfer, type TransferPhase } from "./transfer-record.ts";
 import { type Totals, totalsOf } from "./transfer-totals.ts";
 
 export type ViewTransfer = (transfer: Transfer) => Promise<SyncProgress>;
 
-export function createTransferView({ pieces, watch, notes }: TransferHall): ViewTransfer {
+export function createTransferView(hall: TransferHall): ViewTransfer {
+  const { pieces, watch, notes } = hall;
   return async (transfer) => {
     const totals = transfer.outcome === undefined ? totalsOf(transfer, await pieces.summaries(transfer)) : undefined;
-    return viewOf(transfer, { totals, leases: watch.of(transfer.uid), note: notes.of(transfer.id) });
+    return viewOf(transfer, {
+      totals,
+      leases: watch.of(transfer.uid),
+      note: notes.of(transfer.id),
+      givenUp: isOver(transfer) ? [] : givenUpOf(transfer, hall),
+    });
   };
 }
 
@@ -22,6 +29,7 @@ export function viewOf(
     readonly totals: Totals | undefined;
     readonly leases: readonly SeenLease[];
     readonly note: string | undefined;
+    readonly givenUp: SyncProgress["ways_given_up"];
   },
 ): SyncProgress {
   const { id, request, list, outcome, startedMs, phase } = transfer;
@@ -56,12 +64,32 @@ export function viewOf(
     updated_at: isoOf(transfer.updatedMs),
     detail: detailOf(transfer, leases, failures),
     workers: workersOf(leases, request.mode),
+    ways: [...(transfer.ways ?? [])],
+    ways_given_up: now.givenUp,
     failures: [...failures],
     failures_total: outcome?.failuresTotal ?? now.totals?.failuresTotal ?? 0,
     ...(outcome?.rootHash === undefined ? {} : { root_hash: outcome.rootHash }),
     ...(outcome?.receipt === undefined ? {} : { receipt: outcome.receipt }),
     ...(outcome?.comparison === undefined ? {} : { comparison: outcome.comparison }),
   };
+}
+
+/** Between its storages, at present. */
+function givenUpOf(transfer: Transfer, { ways, workers, clock }: TransferHall): SyncProgress["ways_given_up"] {
+  const { source } = transfer;
+  if (source === undefined) return [];
+  const nowMs = clock.monotonicMs();
+  return poolsOf(transfer, { workers }).destinations.flatMap(({ worker }) =>
+    ways
+      .of(worker.id, source.storage)
+      .filter(({ untilMs }) => untilMs > nowMs)
+      .map(({ way, reason, atMs }) => ({
+        worker_id: worker.id,
+        way,
+        reason,
+        at: isoOf(clock.wallMs() - (nowMs - atMs)),
+      })),
+  );
 }
 
 const STATES: Readonly<Record<TransferPhase, SyncState>> = {
@@ -127,17 +155,18 @@ const WORDS = {
 } as const;
 
 function workersOf(leases: readonly SeenLease[], mode: SyncMode): SyncProgress["workers"] {
-  const workers = new Map<string, { work: Set<string>; bytes: number; rate: number }>();
-  for (const { id, worker, bytes, rate } of leases) {
-    const held = workers.get(worker) ?? { work: new Set<string>(), bytes: 0, rate: 0 };
+  const workers = new Map<string, { work: Set<string>; bytes: number; rate: number; way: TransferWay | undefined }>();
+  for (const { id, worker, bytes, rate, way } of leases) {
+    const held = workers.get(worker) ?? { work: new Set<string>(), bytes: 0, rate: 0, way: undefined };
     const kind = parseLeaseId(id)?.unit.kind;
     if (kind !== undefined) held.work.add(kind === "unit" && mode === "verify" ? "hashes" : WORDS[kind]);
-    workers.set(worker, { work: held.work, bytes: held.bytes + bytes, rate: held.rate + rate });
+    workers.set(worker, { work: held.work, bytes: held.bytes + bytes, rate: held.rate + rate, way: way ?? held.way });
   }
-  return [...workers].map(([worker_id, { work, bytes, rate }]) => ({
+  return [...workers].map(([worker_id, { work, bytes, rate, way }]) => ({
     worker_id,
     work: [...work].join(" and "),
     bytes,
     rate_bytes_s: rate,
+    ...(way === undefined ? {} : { way }),
   }));
 }

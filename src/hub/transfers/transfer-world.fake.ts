@@ -23,13 +23,16 @@ const { privateKey } = generateKeyPairSync("ed25519");
 export function startTransferHub(
   store: Store,
   clock: Clock,
-  wish: { readonly hubId?: string; readonly manyHubs?: boolean } = {},
+  wish: { readonly hubId?: string; readonly manyHubs?: boolean; readonly hasRouter?: boolean } = {},
 ): TransferHub {
   const life = new AbortController();
   const hubId = wish.hubId ?? "hub-1";
   const context = testHubContext({ store, clock, life: life.signal, hubId });
   const keys = { signing: async () => ({ id: "k", privateKey }), list: async () => [] };
-  const { routes, service } = createTransferParts({ manyHubs: wish.manyHubs ?? false }, { context, keys });
+  const router = { id: "router-1", url: "https://router.example" };
+  const problem = wish.hasRouter === true ? undefined : "there is no router";
+  const routers = { choose: () => ({ operator: router, box: router }), problem: () => problem };
+  const { routes, service } = createTransferParts({ manyHubs: wish.manyHubs ?? false }, { context, keys, routers });
   const running = service.run(life.signal).catch(() => undefined);
   return {
     ask: askOf(routes, life.signal),

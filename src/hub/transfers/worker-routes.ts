@@ -110,10 +110,9 @@ export function createWorkerRoutes({ hall, desk, view }: WorkerRoutesDeps): read
         requireOneself(caller, id);
         await ready();
         requireWorker(id);
-        if (body.free === 0) return null;
         const untilMs = clock.monotonicMs() + wait * 1000;
         for (;;) {
-          const assignment = await desk.pick(requireWorker(id));
+          const assignment = await desk.pick(requireWorker(id), body.free === 0 ? "serves" : undefined);
           const leftMs = untilMs - clock.monotonicMs();
           if (assignment !== undefined || leftMs <= 0 || signal.aborted) return assignment ?? null;
           await wake.wait(Math.min(leftMs, LOOK_AGAIN_MS), signal).catch(() => undefined);
