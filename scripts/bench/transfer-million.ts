@@ -55,12 +55,16 @@ export const transferMillion: Measurement = {
       if (!isKilled && !last.is_listed && last.files_total >= count * KILLED_AT && pid !== undefined) {
         isKilled = true;
         killQuietly(pid, "SIGKILL");
-        note(`the worker that lists was killed at ${last.files_total} of ${count} files listed, ${last.files_done} copied`);
+        note(
+          `the worker that lists was killed at ${last.files_total} of ${count} files listed, ${last.files_done} copied`,
+        );
       }
       if (last.is_listed) listedMs ??= performance.now() - begunMs;
       if (performance.now() - saidMs > 10_000) {
         saidMs = performance.now();
-        say(`${last.files_done} of ${last.files_total}; RSS hub ${most.hub.toFixed(0)}, workers ${most.from.toFixed(0)} and ${most.to.toFixed(0)} MB`);
+        say(
+          `${last.files_done} of ${last.files_total}; RSS hub ${most.hub.toFixed(0)}, workers ${most.from.toFixed(0)} and ${most.to.toFixed(0)} MB`,
+        );
       }
       await lab.delay(LOOK_MS);
     }
