@@ -18,6 +18,11 @@ export function isOver({ state }) {
   return state === "COMPLETED" || state === "FAILED" || state === "CANCELLED";
 }
 
+/** Somebody works on it, or how far it is stands still and can be told: a bar that runs would say of one that waits that it does not. */
+export function isMoving(transfer) {
+  return transfer.state === "PROGRESS" && (transfer.workers.length > 0 || shareOf(transfer) !== undefined);
+}
+
 /** What it is, for labels and sentences. */
 export function nounOf({ mode }) {
   return mode === "verify" ? "comparison" : "transfer";

@@ -11,6 +11,7 @@ const LOOK_MS = 500;
 /** What a script is told of a transfer that failed, by what failed first. */
 const CODES: Readonly<Record<TransferFailureCode, ErrorCode>> = {
   "no-space": "storage",
+  "no-storage": "storage",
   "read-only": "storage",
   io: "storage",
   corrupt: "storage",

@@ -8,7 +8,7 @@ import { applyMetadata } from "./apply-metadata.ts";
 import { fault, toFault } from "./fault.ts";
 import { createDescent, type Descent, linkAt, lookAt, renameAt, splitPath, unlinkAt } from "./jail.ts";
 import { untilAnswered } from "./list-work.ts";
-import { openStaging, removeStaging, removeTree } from "./staging.ts";
+import { openStaging, removeStaging, removeTree, type UnitClaim } from "./staging.ts";
 import { requireUnreserved, type Storage } from "./storage.ts";
 import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
 import { walkTree } from "./walk-tree.ts";
@@ -23,6 +23,8 @@ interface Closing {
   readonly storage: Storage;
   readonly place: readonly Buffer[];
   readonly descent: Descent;
+  /** A later attempt ends it: two that close a tree at a time would undo each other. */
+  readonly claim: UnitClaim;
   readonly failed: (failure: ResultFailure) => void;
 }
 
@@ -30,25 +32,26 @@ interface Closing {
 export async function closeWork(task: Task<"close">, outcome: TaskOutcome, context: TaskContext): Promise<void> {
   const { work, assignment } = task;
   const storage = requireStorage(context, work.destination.storage_id, "write");
+  const place = splitPath(pathBytes(work.destination.path));
+  requireUnreserved(place);
+  const staging = openStaging(storage.root, assignment.request_id);
   const descent = createDescent(storage.root);
-  const closing: Closing = {
-    task,
-    context,
-    storage,
-    place: splitPath(pathBytes(work.destination.path)),
-    descent,
-    failed: (failure) => {
-      if (outcome.failures.length < MAX_TOLD) outcome.failures.push(failure);
-    },
-  };
+  let claim: UnitClaim | undefined;
   try {
-    requireUnreserved(closing.place);
+    claim = staging.claim(work.unit, assignment.attempt);
+    const failed = (failure: ResultFailure) => {
+      if (outcome.failures.length < MAX_TOLD) outcome.failures.push(failure);
+    };
+    const closing: Closing = { task, context, storage, place, descent, claim, failed };
     await makeHardLinks(closing);
     if (work.delete_extraneous) outcome.message = await removeExtraneous(closing);
     await finishDirectories(closing);
+    claim.requireHeld();
     descent.sync();
   } finally {
+    claim?.close();
     descent.close();
+    staging.close();
   }
   if (outcome.failures.length === 0) removeStaging(storage.root, assignment.request_id);
 }
@@ -77,31 +80,27 @@ function targetOf({ place }: Pick<Closing, "place">, path: string): readonly Buf
 }
 
 async function makeHardLinks(closing: Closing): Promise<void> {
-  const { descent, storage, task } = closing;
+  const { descent, claim, task } = closing;
   if (!task.work.preserve.includes("hardlinks")) return;
+  const temporary = { directory: claim.directory, name: Buffer.from("hardlink") };
   for await (const entries of planned(closing, "forth")) {
-    const links = entries.filter(({ type }) => type === "hardlink");
-    if (links.length === 0) continue;
-    const staging = openStaging(storage.root, task.assignment.request_id);
-    try {
-      for (const entry of links) {
-        try {
-          const existing = descent.place(targetOf(closing, entry.target ?? ""));
-          const to = descent.target(targetOf(closing, entry.path));
-          const facts = lookAt(existing);
-          if (facts === undefined || !facts.isFile())
-            throw fault("not-found", "the file that it is a name of is not there");
-          if (lookAt(to)?.ino === facts.ino) continue;
-          const temporary = { directory: staging.directory, name: Buffer.from("hardlink") };
-          if (lookAt(temporary) !== undefined) unlinkAt(temporary);
-          linkAt(existing, temporary);
-          renameAt(temporary, to);
-        } catch (thrown) {
-          closing.failed(failureAt(entry.path, thrown));
-        }
+    for (const entry of entries) {
+      if (entry.type !== "hardlink") continue;
+      claim.requireHeld();
+      try {
+        const existing = descent.place(targetOf(closing, entry.target ?? ""));
+        const to = descent.target(targetOf(closing, entry.path));
+        const facts = lookAt(existing);
+        if (facts === undefined || !facts.isFile())
+          throw fault("not-found", "the file that it is a name of is not there");
+        if (lookAt(to)?.ino === facts.ino) continue;
+        if (lookAt(temporary) !== undefined) unlinkAt(temporary);
+        linkAt(existing, temporary);
+        renameAt(temporary, to);
+      } catch (thrown) {
+        claim.requireHeld();
+        closing.failed(failureAt(entry.path, thrown));
       }
-    } finally {
-      staging.close();
     }
   }
 }
@@ -138,6 +137,7 @@ async function removeExtraneous(closing: Closing): Promise<string> {
     throw fault("denied", `delete_extraneous: would remove ${tooMuch} of ${there} entries; allowed: ${most}; ${why}`);
   }
   for (const path of roots) {
+    closing.claim.requireHeld();
     try {
       const { directory, name } = descent.target(targetOf(closing, path));
       removeTree(directory, name);
@@ -149,8 +149,9 @@ async function removeExtraneous(closing: Closing): Promise<string> {
 }
 
 async function finishDirectories(closing: Closing): Promise<void> {
-  const { descent, task } = closing;
+  const { descent, task, claim } = closing;
   for await (const entries of planned(closing, "back")) {
+    claim.requireHeld();
     for (const entry of entries) {
       if (entry.type !== "directory") continue;
       const target = targetOf(closing, entry.path);

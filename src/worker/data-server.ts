@@ -12,7 +12,7 @@ import { FRAME, jsonFrame } from "./frames.ts";
 import { helloSchema, itemsSchema, parseBody, wantSchema } from "./link-messages.ts";
 import type { Pace } from "./pace.ts";
 import { sendItems } from "./send-items.ts";
-import type { Storage } from "./storage.ts";
+import { requireMounted, type Storage } from "./storage.ts";
 
 export interface DataServerOptions {
   readonly host: string;
@@ -143,8 +143,14 @@ export async function serveItems(
   if (transferScope(items) !== claims.scope) throw fault("denied", "the ticket does not open these items");
   const want = parseBody(wantSchema, await bodyOf(link, FRAME.want), "wants");
   const storage = deps.storageOf(claims.storage);
-  if (storage === undefined) throw fault("not-found", "the storage of the ticket is not here");
+  if (storage === undefined) throw fault("unreachable", "the storage of the ticket is not here");
   if (!storage.read) throw fault("denied", `${storage.path} may not be read by transfers`);
+  try {
+    requireMounted(storage);
+  } catch (thrown) {
+    // Nothing is wrong with the files, nor with who asks for them: it waits.
+    throw fault("unreachable", `at the source, ${messageOf(thrown)}`, thrown);
+  }
   await sendItems(items, want, {
     root: storage.root,
     place: claims.root,

@@ -28,10 +28,11 @@ export function digestTree(root: string, options: { readonly times?: boolean } =
   return lines;
 }
 
+const buffer = Buffer.alloc(1024 * 1024);
+
 function hashOf(path: Buffer): string {
   const hash = createHash("sha256");
   const fd = openSync(path, "r");
-  const buffer = Buffer.alloc(1024 * 1024);
   for (let read = readSync(fd, buffer); read > 0; read = readSync(fd, buffer)) hash.update(buffer.subarray(0, read));
   closeSync(fd);
   return hash.digest("hex").slice(0, 16);

@@ -7,6 +7,7 @@ import { fault } from "./fault.ts";
 import { PIECE_BYTES } from "./frames.ts";
 import { createItemHash, itemKeyOf } from "./item-hash.ts";
 import { createDescent, type Descent, lookAt, openFileAt, openStagedAt, renameAt, splitPath } from "./jail.ts";
+import { isPublished, syncNames } from "./published.ts";
 import { readPiece } from "./staged-file.ts";
 import { itemKey, openStaging, type Staging, type UnitClaim } from "./staging.ts";
 import { requireUnreserved } from "./storage.ts";
@@ -28,7 +29,7 @@ export async function finishWork(task: Task<"finish">, outcome: TaskOutcome, con
   try {
     claim = staging.claim(work.unit, assignment.attempt);
     await finish(task, outcome, { context, staging, claim, descent, target });
-    descent.sync();
+    syncNames(descent, outcome, 0);
   } finally {
     claim?.close();
     descent.close();
@@ -52,7 +53,8 @@ async function finish(task: Task<"finish">, outcome: TaskOutcome, parts: Parts):
   const told = (sha256: string) => void outcome.items.push({ path: entry.path, offset: 0, length: entry.size, sha256 });
   if (lookAt(place) === undefined) {
     const record = claim.journal.of(itemKey(item));
-    if (record !== undefined && isNamed(record.ino, target, parts)) {
+    const isWhole = async (held: number) => (await hashRanges(held, task)).wrong.length === 0;
+    if (record?.bytes === entry.size && (await isPublished(record, target, descent, isWhole))) {
       // A crash came between its name and the answer.
       const fd = openFileAt(descent.target(target));
       try {
@@ -92,11 +94,6 @@ async function finish(task: Task<"finish">, outcome: TaskOutcome, parts: Parts):
   } finally {
     closeSync(fd);
   }
-}
-
-function isNamed(ino: string, target: readonly Buffer[], { descent }: Parts): boolean {
-  const facts = lookAt(descent.target(target));
-  return facts?.isFile() === true && String(facts.ino) === ino;
 }
 
 /** Nobody has read the file as a whole: what stands for it is what its ranges were held against. */

@@ -21,7 +21,8 @@ export const wantSchema = z.object({
   key: z.string().regex(/^[0-9a-f]{32}$/),
 });
 export type Want = z.output<typeof wantSchema>;
-export const sameSchema = z.object({ index: z.int().min(0) });
+/** With the hash that was asked about. */
+export const sameSchema = z.object({ index: z.int().min(0), sha256: z.string().length(64) });
 export const failedSchema = z.object({
   index: z.int().min(0),
   code: z.enum(TRANSFER_FAILURES),

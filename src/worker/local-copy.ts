@@ -8,6 +8,7 @@ import { createItemHash, itemKeyOf } from "./item-hash.ts";
 import { createDescent, type Descent, lookAt, pathOf, splitPath, unlinkAt } from "./jail.ts";
 import { placeNonFile } from "./place-non-file.ts";
 import { failureOf, publishFiles } from "./publish-files.ts";
+import { syncNames } from "./published.ts";
 import { isWhole } from "./receive-items.ts";
 import { openSourceFile, type SourceFile } from "./source-file.ts";
 import { hashRange, openStagedFile, readPiece, type StagedFile } from "./staged-file.ts";
@@ -54,7 +55,7 @@ export async function copyInPlace(
       }
     }
     claim.requireHeld();
-    descent.sync();
+    syncNames(descent, outcome, 0);
   } finally {
     claim?.close();
     from.close();

@@ -23,12 +23,22 @@ export function createPace(rate: () => number | undefined, clock: Clock): Pace {
     }
     return bucket.tokens;
   };
+  // Else who comes back first takes everything, and the others are cut off for their silence.
+  const line: object[] = [];
   return {
     take: async (bytes, signal) => {
-      for (let tokens = now(); tokens !== undefined && tokens.left(clock.monotonicMs()) <= 0; tokens = now()) {
-        await clock.delay(TURN_MS, signal);
+      if (now() === undefined) return;
+      const turn = {};
+      line.push(turn);
+      try {
+        for (let tokens = now(); tokens !== undefined; tokens = now()) {
+          if (line[0] === turn && tokens.left(clock.monotonicMs()) > 0) break;
+          await clock.delay(TURN_MS, signal);
+        }
+        now()?.spend(bytes);
+      } finally {
+        line.splice(line.indexOf(turn), 1);
       }
-      now()?.spend(bytes);
     },
   };
 }

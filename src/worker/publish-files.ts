@@ -35,12 +35,13 @@ export interface PublishDeps extends VerifyDeps {
 export async function publishFiles(group: readonly WholeItem[], deps: PublishDeps): Promise<void> {
   const { claim } = deps;
   const good: { readonly whole: WholeItem; readonly sha256: string }[] = [];
-  await Promise.all(group.map(({ staged }) => staged.sync().catch(() => undefined)));
+  // The system tells of a failed write once: asked again it says that all is well, and the bytes are on no disk.
+  const synced = await Promise.allSettled(group.map(({ staged }) => staged.sync()));
   try {
-    for (const whole of group) {
+    for (const [index, whole] of group.entries()) {
       try {
-        // The first try has told nothing of why it failed.
-        await whole.staged.sync();
+        const outcome = synced[index];
+        if (outcome?.status === "rejected") throw outcome.reason;
         good.push({ whole, sha256: await proveStored(whole, deps) });
       } catch (thrown) {
         deps.failed(failureOf(whole.item, thrown));

@@ -1,4 +1,5 @@
 import { closeSync } from "node:fs";
+import type { z } from "zod";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
 import { pathBytes } from "../contract/transfer/path-text.ts";
 import type { Preserved } from "../contract/transfer/sync-request.ts";
@@ -7,15 +8,18 @@ import { applyMetadata } from "./apply-metadata.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
 import { FRAME, jsonFrame, readDataHead } from "./frames.ts";
-import { createDescent, type Descent, lookAt, openFileAt, splitPath } from "./jail.ts";
+import { createItemHash } from "./item-hash.ts";
+import { createDescent, type Descent, openFileAt, splitPath } from "./jail.ts";
 import { failedSchema, parseBody, refusalSchema, sameSchema, type Want } from "./link-messages.ts";
 import type { Pace } from "./pace.ts";
 import { placeNonFile } from "./place-non-file.ts";
 import { findPresent, type PresentFile } from "./present-file.ts";
 import { failureOf, publishFiles, type WholeItem } from "./publish-files.ts";
-import { openStagedFile, type StagedFile } from "./staged-file.ts";
+import { isPublished, syncNames } from "./published.ts";
+import { hashRange, openStagedFile, type StagedFile } from "./staged-file.ts";
 import { itemKey, openStaging, type Staging, stagedName, type UnitClaim } from "./staging.ts";
 import { requireUnreserved } from "./storage.ts";
+import type { JournalRecord } from "./unit-journal.ts";
 import { proveFile, type VerifyDeps, type VerifyLevel } from "./verify-file.ts";
 
 export interface ReceiveTask {
@@ -72,8 +76,14 @@ export async function receiveItems(task: ReceiveTask, outcome: ReceiveOutcome, d
   try {
     const claim = staging.claim(task.unit, task.attempt);
     const descent = createDescent(deps.root);
+    const told = outcome.items.length;
     try {
-      await receive(task, outcome, deps, { staging, claim, descent });
+      try {
+        await receive(task, outcome, deps, { staging, claim, descent });
+      } finally {
+        // Whatever ended it: what was done by then is told.
+        syncNames(descent, outcome, told);
+      }
     } finally {
       descent.close();
       claim.close();
@@ -145,6 +155,11 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     });
   };
 
+  const isStagedFile = ({ bytes, ino, sha256 }: JournalRecord, target: readonly Buffer[]) =>
+    isPublished({ bytes, ino }, target, descent, async (fd) => {
+      const running = createItemHash({ length: bytes, key: task.key });
+      return (await hashRange(fd, { offset: 0, length: bytes }, running)) && running.digest() === sha256;
+    });
   /** What has to be asked for, if anything. */
   const prepare = async (index: number, item: CopyItem): Promise<Want["wants"][number] | undefined> => {
     const target = [...place, ...splitPath(pathBytes(item.entry.path))];
@@ -156,7 +171,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     }
     const one: Incoming = { item, target, staged: undefined, present: undefined };
     const record = claim.journal.of(itemKey(item));
-    if (record !== undefined && isWhole(item) && hasItsName(record.ino, target, descent)) {
+    if (record?.bytes === item.length && isWhole(item) && (await isStagedFile(record, target))) {
       // A crash came between its name and the answer.
       const sha256 = await finishNamed(item, target, { descent, task, deps });
       outcome.items.push({ path: item.entry.path, offset: 0, length: item.length, sha256 });
@@ -207,9 +222,10 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     // Nothing else would fit either: it need not come.
     if (["no-space", "read-only"].includes(toFault(thrown).code)) throw thrown;
   };
-  const takeSame = async (index: number) => {
+  const takeSame = async ({ index, sha256 }: z.output<typeof sameSchema>) => {
     const one = incoming.get(index);
-    if (one?.present === undefined)
+    // A number alone could become another on its way.
+    if (one?.present === undefined || one.present.digest !== sha256)
       throw fault("corrupt", "the peer says that something is the same that was not asked");
     const { item, present } = one;
     incoming.delete(index);
@@ -260,7 +276,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
               await deps.pace.take(frame.body.length, signal);
               await takeData(frame.body);
             } else if (frame.type === FRAME.same) {
-              await takeSame(parseBody(sameSchema, frame.body, "answer").index);
+              await takeSame(parseBody(sameSchema, frame.body, "answer"));
             } else if (frame.type === FRAME.failed) {
               const { index, code, message } = parseBody(failedSchema, frame.body, "answer");
               const one = incoming.get(index);
@@ -286,20 +302,10 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
   }
   if (commitFailure !== undefined) throw commitFailure.reason;
   claim.requireHeld();
-  descent.sync();
 }
 
 export function isWhole({ entry, offset, length }: CopyItem): boolean {
   return offset === 0 && length === entry.size;
-}
-
-function hasItsName(ino: string, target: readonly Buffer[], descent: Descent): boolean {
-  try {
-    const facts = lookAt(descent.place(target));
-    return facts?.isFile() === true && String(facts.ino) === ino;
-  } catch {
-    return false;
-  }
 }
 
 /** Answers with the hash that is told of it. */

@@ -180,7 +180,7 @@ export async function sendItems(
       file = openSourceFile(descent, parts, item.entry);
       if (theirs !== undefined && (await isSame(item, file, theirs))) {
         await flushPacked();
-        await link.send(jsonFrame(FRAME.same, { index }));
+        await link.send(jsonFrame(FRAME.same, { index, sha256: theirs }));
       } else if (from === 0 && item.length <= SMALL_BYTES) await sendSmall(index, item, file);
       else await sendLarge(index, item, file, from);
     } catch (thrown) {

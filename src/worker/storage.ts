@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { closeSync, fdatasyncSync, readFileSync, statfsSync, writeSync } from "node:fs";
 import { AppError, errnoOf, messageOf } from "../base/errors.ts";
 import { storageIdSchema, type WorkerStorage } from "../contract/transfer/worker-heartbeat.ts";
-import { fault } from "./fault.ts";
+import { fault, toFault } from "./fault.ts";
 import { createFileAt, linkAt, openFileAt, openRootDirectory, syncHeldDirectory, unlinkAt } from "./jail.ts";
 import { STAGING_NAME } from "./staging.ts";
 import { createStorageMark } from "./storage-mark.ts";
@@ -73,17 +73,22 @@ export function requireUnreserved(parts: readonly Buffer[]): void {
   if (isReserved(parts)) throw fault("denied", `${parts[0]?.toString()} is the storage's own; allowed: another name`);
 }
 
-/** The same storage, still: its root is what is mounted there now, and says the id that it said. */
+/** The same storage, still: its root is what is mounted there now, and says the id that it said. Throws `no-storage`. */
 export function requireMounted({ path, root, id }: Storage): void {
-  const now = openRootDirectory(path);
+  let found: string | undefined;
   try {
-    if (readIdentity(now, { path }) !== id) {
-      throw fault("io", `${path}: what is mounted there is not storage ${id}`);
+    const now = openRootDirectory(path);
+    try {
+      found = readIdentity(now, { path });
+    } finally {
+      closeSync(now);
     }
-  } finally {
-    closeSync(now);
+    if (found === id && readIdentity(root, { path }) === id) return;
+  } catch (thrown) {
+    throw fault("no-storage", `${path}: the storage ${id} cannot be read (${toFault(thrown).message})`, thrown);
   }
-  if (readIdentity(root, { path }) !== id) throw fault("io", `${path}: the storage ${id} is not there any more`);
+  const what = found === id ? "is not there any more" : "is not what is mounted there now";
+  throw fault("no-storage", `${path}: the storage ${id} ${what}`);
 }
 
 function readIdentity(root: number, { path }: Pick<StorageOptions, "path">): string | undefined {

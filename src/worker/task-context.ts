@@ -52,10 +52,10 @@ export interface TaskOutcome {
   message: string;
 }
 
-/** Throws `not-found`, `denied`, or `io` where something else is mounted there now. */
+/** Throws `denied`, or `no-storage` where it is not there now. */
 export function requireStorage({ storageOf }: TaskContext, id: string, access: "read" | "write"): Storage {
   const storage = storageOf(id);
-  if (storage === undefined) throw fault("not-found", `the storage ${id} is not here`);
+  if (storage === undefined) throw fault("no-storage", `the storage ${id} is not here`);
   if (!storage[access]) {
     throw fault("denied", `${storage.path} may not be ${access === "read" ? "read" : "written"} by transfers`);
   }

@@ -2,6 +2,7 @@ import { type BigIntStats, closeSync, fstatSync } from "node:fs";
 import { pathText } from "../contract/transfer/path-text.ts";
 import type { Preserved } from "../contract/transfer/sync-request.ts";
 import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
+import { MAX_PATH_BYTES } from "../contract/transfer/transfer-path.ts";
 import type { ResultFailure } from "../contract/transfer/transfer-result.ts";
 import { fault, toFault } from "./fault.ts";
 import type { Glob } from "./glob.ts";
@@ -91,12 +92,20 @@ function* walkDirectory(walk: Walk, fd: number, path: readonly Buffer[], only: O
   const facts = fstatSync(fd, { bigint: true });
   walk.pending.push(entryOf(facts, path, "directory"));
   if (walk.include.length === 0) yield* tellPending(walk);
+  let isTooLong = false;
   const names =
     only === undefined
       ? listNames(fd).sort(Buffer.compare)
       : [...only.keys()].map((name) => Buffer.from(name, "latin1")).sort(Buffer.compare);
   for (const name of names) {
     const inner = [...path, name];
+    if (bytesOf(inner) > MAX_PATH_BYTES) {
+      // No text of it would be taken anywhere: its directory is named, once.
+      const message = `what is in it has paths of more than ${MAX_PATH_BYTES} bytes, which cannot be copied`;
+      if (!isTooLong) yield { skipped: { path: pathOf(path), code: "denied", message } };
+      isTooLong = true;
+      continue;
+    }
     if (isReserved([...walk.place, ...inner])) continue;
     const texts = inner.map((part) => pathText(part));
     if (walk.exclude.some((glob) => glob.matches(texts))) continue;
@@ -188,6 +197,10 @@ function entryOf(facts: BigIntStats, path: readonly Buffer[], type: TransferEntr
     gid: Number(facts.gid),
     generation: generationOf(facts),
   };
+}
+
+function bytesOf(path: readonly Buffer[]): number {
+  return path.reduce((sum, name) => sum + name.length + 1, -1);
 }
 
 function pathOf(path: readonly Buffer[]): string {

@@ -38,6 +38,12 @@ interface RunOptions {
   readonly attempt?: number;
   readonly signal?: AbortSignal;
   readonly onBytes?: (bytes: number) => void;
+  /** Filled, also where the work rejects. */
+  readonly outcome?: TaskOutcome;
+}
+
+export function freshOutcome(): TaskOutcome {
+  return { items: [], failures: [], bytesSent: 0, isDialFailed: false, way: undefined, message: "" };
 }
 
 /** The router of the world: who comes with the same ticket meets. */
@@ -72,8 +78,14 @@ export interface WorkerWorld {
   close(): void;
 }
 
-export async function openWorkerWorld(options: { readonly trusted?: boolean } = {}): Promise<WorkerWorld> {
-  const { trusted = true } = options;
+export interface WorldOptions {
+  readonly trusted?: boolean;
+  /** Is given each storage's root before it is opened: to mount something there. What it did is undone by the answer. */
+  readonly prepare?: (path: string, workerId: string) => undefined | (() => void);
+}
+
+export async function openWorkerWorld(options: WorldOptions = {}): Promise<WorkerWorld> {
+  const { trusted = true, prepare } = options;
   // In memory where there is room: nothing here is about the disk, and each file is synced.
   const directory = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "sluice-worker-"));
   const stop = new AbortController();
@@ -82,12 +94,15 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
   const { x = "" } = pair.publicKey.export({ format: "jwk" });
   const skipped: ResultFailure[] = [];
   const pages: TransferEntry[][] = [];
+  const undone: (() => void)[] = [];
   const meetings: Meetings = { pairs: [], bend: undefined, waiting: undefined };
   let sent = 0;
 
   const openSide = async (workerId: string): Promise<WorkerSide & { readonly server: Server }> => {
     const path = join(directory, workerId);
     mkdirSync(path);
+    const undo = prepare?.(path, workerId);
+    if (undo !== undefined) undone.push(undo);
     const storage = openStorage({ path, read: true, write: true });
     const identity = await makeIdentity(directory, workerId);
     const tickets = createTicketChecker({ workerId, nowSeconds: () => Math.floor(systemClock.wallMs() / 1000) });
@@ -194,16 +209,13 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
     run: async (
       work,
       at = destination,
-      { attempt = 1, signal = new AbortController().signal, onBytes = () => undefined } = {},
+      {
+        attempt = 1,
+        signal = new AbortController().signal,
+        onBytes = () => undefined,
+        outcome = freshOutcome(),
+      }: RunOptions = {},
     ) => {
-      const outcome: TaskOutcome = {
-        items: [],
-        failures: [],
-        bytesSent: 0,
-        isDialFailed: false,
-        way: undefined,
-        message: "",
-      };
       const assignment: Assignment = {
         request_id: "r1",
         worker_id: at.context.workerId,
@@ -302,6 +314,7 @@ export async function openWorkerWorld(options: { readonly trusted?: boolean } = 
         side.server.close();
         side.storage.close();
       }
+      for (const undo of undone) undo();
       rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
     },
   };

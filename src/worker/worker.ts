@@ -195,7 +195,6 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
       );
       failRest(assignment, outcome, error);
     }
-    if (error?.code === "fenced" && one.stop.signal.aborted) return;
     // A walk has done its work where it could; what it left out it tells.
     const mayLeaveOut = assignment.work.kind === "list";
     await tell({
@@ -285,7 +284,11 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
 function failRest({ work }: Assignment, outcome: TaskOutcome, { code, message }: ReturnType<typeof toFault>): void {
   const told = new Set([...outcome.items, ...outcome.failures].map(({ path }) => path));
   const paths =
-    work.kind === "copy" ? work.items.map(({ entry }) => entry.path) : work.kind === "finish" ? [work.entry.path] : [];
+    work.kind === "copy"
+      ? work.items.map(({ entry }) => entry.path)
+      : work.kind === "finish"
+        ? [work.entry.path]
+        : [""];
   for (const path of paths) {
     if (!told.has(path)) outcome.failures.push({ path, code, message: message.slice(0, 1000) });
   }

@@ -11,6 +11,7 @@ import {
   amountText,
   comparisonText,
   filesText,
+  isMoving,
   leftText,
   placeText,
   rateText,
@@ -65,6 +66,8 @@ function drawTransfer(transfer, context) {
     ways_given_up: givenUp = [],
   } = transfer;
   const nowMs = context.api.nowMs();
+  // That somebody works is in the table of workers.
+  const said = Object.entries(detail).filter(([, text]) => text !== "PROGRESS");
   return html`
     <section class="card" aria-label="State" data-transfer=${id} data-state=${state}>
       <div class="section-head">
@@ -75,7 +78,7 @@ function drawTransfer(transfer, context) {
       </div>
       <p class="route"><span class="way">${placeText(transfer.source_box, transfer.source_path)} → ${placeText(transfer.destination_box, transfer.destination_path)}</span></p>
       ${state === "COMPLETED" ? nothing : html`<p class="cause" data-tone=${state === "FAILED" ? "bad" : "neutral"}>${reason}</p>`}
-      ${state === "PROGRESS" ? drawProgress({ label: `Progress of ${id}`, share: shareOf(transfer), text: amountText(transfer) }) : nothing}
+      ${isMoving(transfer) ? drawProgress({ label: `Progress of ${id}`, share: shareOf(transfer), text: amountText(transfer) }) : nothing}
       ${drawFacts([
         ["bytes", amountText(transfer)],
         ["files", filesText(transfer)],
@@ -133,13 +136,13 @@ function drawTransfer(transfer, context) {
       shown: 100,
     })}
     ${
-      Object.keys(detail).length === 0
+      said.length === 0
         ? nothing
         : drawTable({
             title: "What was said last",
             none: "",
             heads: ["who", "what"],
-            rows: Object.entries(detail),
+            rows: said,
             shown: 50,
           })
     }

@@ -6,7 +6,16 @@ import { drawAgo } from "../time.js";
 import { drawState } from "../tone.js";
 import { drawTransferActions } from "../transfer-actions.js";
 import { createTransferForm } from "../transfer-create.js";
-import { amountText, filesText, leftText, placeText, rateText, shareOf, stateText } from "../transfer-text.js";
+import {
+  amountText,
+  filesText,
+  isMoving,
+  leftText,
+  placeText,
+  rateText,
+  shareOf,
+  stateText,
+} from "../transfer-text.js";
 
 const RANK = ["PROGRESS", "QUEUED", "CANCELLED", "FAILED", "COMPLETED"];
 
@@ -68,13 +77,14 @@ export function sayTransfer(transfer) {
 
 function drawRow(transfer, context) {
   const { request_id: id, state, reason, source_box, source_path, destination_box, destination_path } = transfer;
-  const facts = [filesText(transfer), rateText(transfer), leftText(transfer)].filter(Boolean);
+  // Of one that has not begun nothing is known yet.
+  const facts = state === "QUEUED" ? [] : [filesText(transfer), rateText(transfer), leftText(transfer)].filter(Boolean);
   return html`<li class="card row-card" data-transfer=${id} data-state=${state}>
     <div class="row-name"><a href=${hashOf("transfers", id)}><b>${id}</b></a></div>
     <div class="row-states">${transfer.mode === "verify" ? html`<span class="soft">comparison</span> ` : nothing}${drawState(stateText(transfer))}</div>
     <div class="row-facts"><span>changed ${drawAgo(transfer.updated_at, context.api.nowMs())}</span>${facts.map((fact) => html`<span>${fact}</span>`)}</div>
     ${drawTransferActions(transfer, context)}
-    ${state === "PROGRESS" ? drawProgress({ label: `Progress of ${id}`, share: shareOf(transfer), text: amountText(transfer) }) : nothing}
+    ${isMoving(transfer) ? drawProgress({ label: `Progress of ${id}`, share: shareOf(transfer), text: amountText(transfer) }) : nothing}
     ${state === "COMPLETED" && transfer.comparison === undefined ? nothing : html`<p class="cause" data-tone=${state === "FAILED" ? "bad" : "neutral"}>${reason}</p>`}
     <p class="route"><span class="way">${placeText(source_box, source_path)} → ${placeText(destination_box, destination_path)}</span></p>
   </li>`;

@@ -1,9 +1,10 @@
 /**
  * Why something of a transfer could not be done. `unreachable`: no endpoint of the other side answered; `fenced`: a later attempt
- * has it; `corrupt`: bytes and hash differ; `source-changed`: it is not what was listed.
+ * has it; `no-storage`: it is not mounted, or something else is; `corrupt`: bytes and hash differ; `source-changed`: it is not what was listed.
  */
 export const TRANSFER_FAILURES = [
   "no-space",
+  "no-storage",
   "read-only",
   "io",
   "denied",

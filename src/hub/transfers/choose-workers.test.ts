@@ -1,4 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { seededRandom } from "../../base/random.ts";
+import { absolutePathSchema } from "../../contract/transfer/transfer-path.ts";
 import { workerHeartbeatSchema } from "../../contract/transfer/worker-heartbeat.ts";
 import { chooseSide, inOrder, poolOf, type SideWish, shareOf } from "./choose-workers.ts";
 import type { Worker } from "./worker-record.ts";
@@ -111,6 +113,34 @@ describe("the storage that a path means", () => {
     expect(choose(workers, {}, [], "plain")).toEqual({ side: { storage: "path:/data", path: "x", anchor: "a" } });
     expect(choose(workers)).toEqual({ side: { storage: "storage-1", path: "x", anchor: "c" } });
   });
+});
+
+test("a path is of a storage only where its names are, whatever is made of them", () => {
+  const random = seededRandom(30);
+  const names = ["data", "data2", "dat", "source", "source2", "x", "..x", "a b", "%41"];
+  const some = (most: number) =>
+    Array.from({ length: 1 + Math.floor(random() * most) }, () => names[Math.floor(random() * names.length)] ?? "");
+  let inside = 0;
+  for (let round = 0; round < 3000; round++) {
+    const root = some(3);
+    const asked = random() < 0.5 ? [...root, ...some(3)] : some(5);
+    // Written in any of the ways that mean the same, and in some that are refused.
+    const text = `/${asked.join(random() < 0.3 ? "//" : "/")}${random() < 0.3 ? "/" : ""}`;
+    const path = absolutePathSchema.safeParse(
+      random() < 0.1 ? text.replace("/x", "/../x") : text.replace("/x", "/./x"),
+    );
+    if (!path.success) continue;
+    const parts = path.data.split("/").slice(1);
+    const isInside = root.every((name, at) => parts[at] === name.replace("%41", "A"));
+    const chosen = choose([worker("a", { path: absolutePathSchema.parse(`/${root.join("/")}`) })], { path: path.data });
+    if (isInside) inside += 1;
+    expect([root, path.data, "side" in chosen ? chosen.side.path : undefined]).toEqual([
+      root,
+      path.data,
+      isInside ? parts.slice(root.length).join("/") : undefined,
+    ]);
+  }
+  expect(inside).toBeGreaterThan(500);
 });
 
 test("priority comes first, then who has least, then who came first", () => {

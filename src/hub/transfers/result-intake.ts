@@ -1,14 +1,16 @@
+import type { TransferFailureCode } from "../../contract/transfer/failure-code.ts";
 import type { ResultAnswer, TransferResult } from "../../contract/transfer/transfer-result.ts";
 import { requireTransfer } from "./find-transfer.ts";
 import type { TransferHall } from "./transfer-hall.ts";
 import { leaseIdOf, parseLeaseId, type Step, type Transfer, type TransferRecord } from "./transfer-record.ts";
-import { applyResult, MAX_FAILED, type ResultOutcome } from "./unit-states.ts";
+import { applyResult, MAX_FAILED, PASSING, type ResultOutcome } from "./unit-states.ts";
 
 /** What fails sooner than this after it was given out has not been tried: its worker's storage is gone, or the like. */
 const FAST_MS = 2000;
 const BLOCKED_REST_MS = 5000;
 const REST_MS = { first: 500, most: 30_000 } as const;
 const STEP_FAILURES = 3;
+const BLOCKED: readonly TransferFailureCode[] = ["no-space", "read-only", "no-storage"];
 
 /** Takes what workers tell of their leases. Each is applied once: by one conditional write, of the present attempt only. */
 export function createResultIntake(hall: TransferHall): (result: TransferResult) => Promise<ResultAnswer> {
@@ -22,6 +24,8 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     } catch (thrown) {
       // It has heard that it was cancelled, and has let go.
       if (leaseId !== undefined) watch.over(leaseId);
+      // Its staging can be removed.
+      wake.ring();
       throw thrown;
     }
     if (leaseId === undefined) return takePlain(transfer, result);
@@ -114,7 +118,8 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
       return;
     }
     rests.rest(what.name, Math.min(REST_MS.most, REST_MS.first * 2 ** Math.min(10, what.attempt - 1)));
-    if (result.dial_failed || code === "fenced" || code === "source-changed") return;
+    // Of two that do not hear each other nobody knows whose fault it is.
+    if (result.dial_failed || ["fenced", "source-changed", "unreachable"].includes(code)) return;
     const isFast = what.grantedMs !== undefined && clock.monotonicMs() - what.grantedMs < FAST_MS;
     await workers.failed(result.worker_id, { text: `${code}: ${message}`, isFast });
   };
@@ -179,7 +184,9 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     watch.over(lease.leaseId);
     const step = after?.[name];
     if (step !== undefined && !step.isDone) {
-      rests.rest(`${transfer.uid}:${name}`, REST_MS.first * 2 ** Math.min(6, step.failed));
+      const isBlocked = result.failures.some(({ code }) => BLOCKED.includes(code));
+      const restMs = isBlocked ? BLOCKED_REST_MS : REST_MS.first * 2 ** Math.min(6, step.failed);
+      rests.rest(`${transfer.uid}:${name}`, restMs);
       notes.say(transfer.id, `${result.worker_id} could not ${name} it: ${whyOf(result)}`);
     }
     return "ack";
@@ -250,7 +257,8 @@ function stepAfter(
   const [failure] = result.failures;
   const isDone = result.success && name !== "list";
   if (isDone) return { [name]: { ...step, isDone: true } };
-  const isLetGo = failure?.code === "cancelled" || result.success;
+  const isLetGo =
+    result.success || (failure !== undefined && result.failures.every(({ code }) => PASSING.includes(code)));
   const { worker: _, ...free } = step;
   const failed = isLetGo ? step.failed : step.failed + 1;
   const next: Step = { ...free, failed };

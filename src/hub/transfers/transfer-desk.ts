@@ -5,6 +5,7 @@ import { actorOf, writeOf } from "../fleet/write-of.ts";
 import type { Call } from "../http/route.ts";
 import { notFound } from "../store/store-error.ts";
 import { leavesNothing } from "./decide-transfer.ts";
+import { writerOf } from "./same-target.ts";
 import { relistUnread } from "./skip-things.ts";
 import type { TransferHall } from "./transfer-hall.ts";
 import { isOver, NO_STEP, recordOf, type Transfer, type TransferRecord } from "./transfer-record.ts";
@@ -76,6 +77,13 @@ export function createTransferDesk(hall: TransferHall): TransferDesk {
 
   const again = async (transfer: Transfer, by: Asker, how: Again) => {
     if (transfer.request.mode === "verify") return compareAgain(transfer, by, how);
+    const writer = transfer.destination && writerOf(transfer.destination, transfer, book.all());
+    if (writer !== undefined) {
+      throw new AppError(
+        "conflict",
+        `request ${transfer.id} writes where ${writer} does now; allowed: when that is over`,
+      );
+    }
     // Before it goes on: while it has failed, nobody leases anything of it.
     for (let index = 0; index < transfer.list.pieces; index++) {
       await pieces.change(transfer, index, ({ piece, states }) => {

@@ -4,15 +4,24 @@ import type { TransferReceipt } from "../../contract/transfer/transfer-receipt.t
 import { comparisonText, type TreeComparison } from "../../contract/transfer/tree-comparison.ts";
 import type { HubContext } from "../hub-context.ts";
 import { createSettledObjects, type SettledObjects, type SettledStep } from "../settled-objects.ts";
-import { chooseSide, wishesOf } from "./choose-workers.ts";
+import { chooseSide, poolOf, wishesOf } from "./choose-workers.ts";
 import { compareTrees } from "./compare-trees.ts";
 import { decideTransfer, failureReason, type TransferDecision } from "./decide-transfer.ts";
 import { hashedEntries } from "./hashed-entries.ts";
 import { UNITS_KIND } from "./piece-book.ts";
 import { rootHashOf } from "./root-hash.ts";
+import { isOverlapping, writerOf } from "./same-target.ts";
 import { SERVE_KIND } from "./serve-book.ts";
 import type { TransferHall } from "./transfer-hall.ts";
-import { isOver, NO_STEP, recordOf, TRANSFER_KIND, type Transfer, type TransferRecord } from "./transfer-record.ts";
+import {
+  isOver,
+  NO_STEP,
+  recordOf,
+  type Side,
+  TRANSFER_KIND,
+  type Transfer,
+  type TransferRecord,
+} from "./transfer-record.ts";
 import { type Totals, totalsOf } from "./transfer-totals.ts";
 import { WORKER_KIND } from "./worker-record.ts";
 
@@ -113,6 +122,7 @@ export function createTransferKeeper(
         await pieces.sweep(transfer.uid);
         await book.remove(transfer, { audit: auditOf(transfer, "transfer.deleted", "its workers left nothing of it") });
         pieces.forget(transfer.uid);
+        markQueued();
         return false;
       case "sweep":
         await pieces.sweep(transfer.uid);
@@ -142,7 +152,7 @@ export function createTransferKeeper(
   };
 
   const begin = async (transfer: Transfer): Promise<boolean> => {
-    const { workers } = hallOf();
+    const { workers, book } = hallOf();
     const wishes = wishesOf(transfer.request);
     const all = workers.all();
     let reason = "";
@@ -153,6 +163,16 @@ export function createTransferKeeper(
       const source = chooseSide(wishes.source, all, facts);
       const destination = chooseSide(wishes.destination, all, facts);
       if ("side" in source && "side" in destination) {
+        const writes = transfer.request.mode !== "verify";
+        if (writes && isOverlapping(source.side, destination.side) && isOne(source.side, destination.side)) {
+          const why = "source and destination are one, or one lies in the other: it would copy its own copy";
+          return end(transfer, { kind: "fail", reason: why }, NOTHING);
+        }
+        const writer = writes ? writerOf(destination.side, transfer, book.all()) : undefined;
+        if (writer !== undefined) {
+          reason = `${writer} writes there; this begins when that is over`;
+          break;
+        }
         const paths = transfer.request.file_list ?? [""];
         const steps = mode === "plain" ? { plain: paths.map((path) => ({ ...NO_STEP, path })) } : {};
         const startedMs = clock.wallMs();
@@ -166,6 +186,17 @@ export function createTransferKeeper(
     if (reason === transfer.reason) return false;
     await put(transfer, { ...transfer, reason });
     return false;
+  };
+
+  /** A disk that was cloned has the same id, and is another. */
+  const isOne = (source: Side, destination: Side) =>
+    poolOf(source, hallOf().workers.all(), { access: "read", box: undefined, needs: [], isActive: () => true }).some(
+      ({ worker }) => worker.id === destination.anchor,
+    );
+
+  /** Who waits for room at a destination may have it now. */
+  const markQueued = () => {
+    for (const { id, phase } of hallOf().book.all()) if (phase === "queued") settled.mark(id);
   };
 
   /** What is told of it may be all the same where something could not be read: then it has failed with what it came to. */
@@ -219,6 +250,7 @@ export function createTransferKeeper(
       outcome,
     };
     const detail = isDone && isCopy ? `${files} files, ${bytes} bytes` : reason;
+    markQueued();
     return put(transfer, next, {
       audit: auditOf(transfer, isDone ? "transfer.completed" : "transfer.failed", detail),
       event: {

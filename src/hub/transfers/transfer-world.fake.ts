@@ -4,7 +4,7 @@ import { AppError } from "../../base/errors.ts";
 import type { Assignment } from "../../contract/transfer/assignment.ts";
 import type { TransferEntry } from "../../contract/transfer/transfer-entry.ts";
 import { parseInput } from "../http/parse-input.ts";
-import type { Call, Caller, Route } from "../http/route.ts";
+import type { Call, Caller, Route, Wire } from "../http/route.ts";
 import { testHubContext } from "../hub-context.fake.ts";
 import type { Store } from "../store/store.ts";
 import { createTransferParts } from "./transfer-parts.ts";
@@ -55,7 +55,7 @@ function askOf(routes: readonly Route[], signal: AbortSignal): Ask {
         return "([^/]+)";
       });
       const match = route.method === method ? new RegExp(`^${pattern}$`).exec(path) : null;
-      if (match === null || route.handle === undefined) continue;
+      if (match === null) continue;
       const params = Object.fromEntries(names.map((name, at) => [name, match[at + 1]]));
       const call = {
         params: route.params === undefined ? undefined : parseInput(route.params, params, "path"),
@@ -68,7 +68,12 @@ function askOf(routes: readonly Route[], signal: AbortSignal): Ask {
         address: "127.0.0.1",
         signal,
       };
-      return route.answer?.parse(await route.handle(call as unknown as Call));
+      if (route.handle !== undefined) return route.answer?.parse(await route.handle(call as unknown as Call));
+      const parts: unknown[] = [];
+      const write = (part?: unknown) => void parts.push(part ?? "");
+      const response = { writeHead: () => response, setHeader: () => response, write, end: write };
+      await route.stream?.(call as unknown as Call, { request: { headers: {} }, response } as unknown as Wire);
+      return route.answer?.parse(JSON.parse(parts.join("")));
     }
     throw new AppError("not-found", `${method} ${target}`);
   };
@@ -120,7 +125,7 @@ export function createFakeWorker(
   id: string,
   world: {
     readonly ask: () => Ask;
-    readonly storages: readonly { readonly id: string; readonly path: string }[];
+    readonly storages: readonly { readonly id: string; readonly path: string; readonly seen_marks?: string[] }[];
     readonly source: readonly TransferEntry[];
     readonly target: FakeStorage;
     readonly pageEntries?: number;

@@ -79,7 +79,14 @@ export interface ResultOutcome {
 }
 
 /** The destination has no room, or the way is barred: nothing is wrong with the file, and it goes on by itself when that ends. */
-const PASSING: readonly TransferFailureCode[] = ["no-space", "read-only", "unreachable", "cancelled", "fenced"];
+export const PASSING: readonly TransferFailureCode[] = [
+  "no-space",
+  "no-storage",
+  "read-only",
+  "unreachable",
+  "cancelled",
+  "fenced",
+];
 const FINAL: readonly TransferFailureCode[] = ["not-found", "unsupported", "source-changed"];
 
 /**

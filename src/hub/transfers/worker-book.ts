@@ -97,7 +97,7 @@ export function createWorkerBook({ store, clock }: Pick<HubContext, "store" | "c
     get: (id) => known.get(id),
     isActive,
     mayWork: (worker) =>
-      isActive(worker) && (worker.quarantine === undefined || worker.quarantine.untilMs <= clock.wallMs()),
+      isActive(worker) && (worker.quarantine === undefined || isServed(worker.quarantine.untilMs - clock.wallMs())),
     heard: async (heartbeat) => {
       const id = heartbeat.worker_id;
       const before = known.get(id);
@@ -145,6 +145,11 @@ export function createWorkerBook({ store, clock }: Pick<HubContext, "store" | "c
       }
     },
   };
+}
+
+/** A clock that was set back keeps nobody apart for longer than was meant. */
+function isServed(leftMs: number): boolean {
+  return leftMs <= 0 || leftMs > QUARANTINE_MS.most;
 }
 
 function isOlder(one: WorkerHeartbeat, other: WorkerHeartbeat): boolean {

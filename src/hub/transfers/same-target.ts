@@ -1,0 +1,26 @@
+import type { Side, Transfer } from "./transfer-record.ts";
+
+/** Pure. Whether one of both is the other, or lies in it. Storages that lie in each other are two: nobody can know. */
+export function isOverlapping(one: Side, other: Side): boolean {
+  return one.storage === other.storage && (isIn(one.path, other.path) || isIn(other.path, one.path));
+}
+
+/** Pure. Who writes where this one would: two that write one tree at a time would leave a mixture of both. */
+export function writerOf(
+  destination: Side,
+  transfer: Pick<Transfer, "id">,
+  all: readonly Pick<Transfer, "id" | "phase" | "destination" | "request">[],
+): string | undefined {
+  return all.find(
+    (other) =>
+      other.id !== transfer.id &&
+      other.request.mode !== "verify" &&
+      (other.phase === "active" || other.phase === "closing" || other.phase === "cancelling") &&
+      other.destination !== undefined &&
+      isOverlapping(destination, other.destination),
+  )?.id;
+}
+
+function isIn(path: string, of: string): boolean {
+  return of === "" || path === of || path.startsWith(`${of}/`);
+}

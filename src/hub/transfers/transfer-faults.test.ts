@@ -1,0 +1,380 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { createFakeClock, type FakeClock } from "../../base/clock.fake.ts";
+import { AppError } from "../../base/errors.ts";
+import type { Assignment } from "../../contract/transfer/assignment.ts";
+import type { SyncProgress } from "../../contract/transfer/sync-progress.ts";
+import type { TransferEntry } from "../../contract/transfer/transfer-entry.ts";
+import { createMemoryStore } from "../store/memory/memory-store.ts";
+import { NOW } from "../store/store.fake.ts";
+import {
+  createFakeStorage,
+  createFakeWorker,
+  type FakeStorage,
+  type FakeWorker,
+  fileEntry,
+  startTransferHub,
+  type TransferHub,
+} from "./transfer-world.fake.ts";
+
+const MIB = 1024 * 1024;
+const DAY_MS = 86_400_000;
+let ids = 0;
+let hub: TransferHub;
+let clock: FakeClock;
+afterEach(() => hub.stop());
+
+const begin = () => {
+  clock = createFakeClock(NOW);
+  hub = startTransferHub(createMemoryStore({ newId: () => `id-${++ids}` }), clock);
+};
+const files = (count: number, bytes = 10): TransferEntry[] => [
+  fileEntry("", 0, { type: "directory" }),
+  ...Array.from({ length: count }, (_, at) => fileEntry(`f${String(at).padStart(3, "0")}`, bytes)),
+];
+const submit = (id: string, more: object = {}) =>
+  hub.ask("POST", "/sync", {
+    request_id: id,
+    source_path: `/in/${id}`,
+    destination_path: `/out/${id}`,
+    chunk_size_mb: 1,
+    ...more,
+  });
+const look = async (id: string): Promise<SyncProgress> => {
+  const all = (await hub.ask("GET", "/sync")) as readonly SyncProgress[];
+  const found = all.find(({ request_id }) => request_id === id);
+  if (found === undefined) throw new AppError("not-found", id);
+  return found;
+};
+
+interface Made {
+  readonly source: FakeWorker;
+  readonly target: FakeStorage;
+  worker(id: string, others?: readonly string[]): FakeWorker;
+}
+
+/** One worker with the source; those of the destination share its storage. */
+async function makeWorkers(entries: readonly TransferEntry[]): Promise<Made> {
+  const target = createFakeStorage();
+  const shared = { ask: () => hub.ask, source: entries, target };
+  const source = createFakeWorker("src-1", { ...shared, storages: [{ id: "storage-in", path: "/in" }] });
+  await source.heartbeat();
+  return {
+    source,
+    target,
+    worker: (id, others = []) =>
+      createFakeWorker(id, {
+        ...shared,
+        storages: [{ id: "storage-out", path: "/out", seen_marks: others.map((other) => `mark-${other}`) }],
+      }),
+  };
+}
+
+/** Everything that is given out is done, until nothing is. What was given, in order. */
+async function work(...workers: readonly FakeWorker[]): Promise<Assignment[]> {
+  const given: Assignment[] = [];
+  for (let idle = 0; idle < 3; idle++) {
+    for (const worker of workers) {
+      await worker.heartbeat();
+      for (let assignment = await worker.poll(); assignment !== null; assignment = await worker.poll()) {
+        idle = 0;
+        given.push(assignment);
+        const result = await worker.carryOut(assignment);
+        if (result !== undefined) await worker.tell(result);
+        await clock.advance(0);
+      }
+    }
+    await clock.advance(1000);
+  }
+  return given;
+}
+const listIt = async (source: FakeWorker) => {
+  await clock.advance(3000);
+  const assignment = await source.poll();
+  expect(assignment?.work.kind).toBe("list");
+  if (assignment !== null) await source.carryOut(assignment);
+  source.held.clear();
+  await clock.advance(0);
+};
+const need = (assignment: Assignment | null): Assignment => {
+  expect(assignment).not.toBeNull();
+  if (assignment === null) throw new TypeError("nothing was given");
+  return assignment;
+};
+const failing = ({ work: given, ...lease }: Assignment, code: string, message = "") => ({
+  request_id: lease.request_id,
+  worker_id: lease.worker_id,
+  lease_id: lease.lease_id,
+  attempt: lease.attempt,
+  success: false,
+  message,
+  failures: given.kind === "copy" ? given.items.map(({ entry }) => ({ path: entry.path, code, message })) : [],
+});
+
+describe("what is told more than once", () => {
+  test("because its answer was lost counts once: the others are duplicates, and nothing changes with them", async () => {
+    begin();
+    const { source, worker } = await makeWorkers(files(3));
+    const to = worker("dst-1");
+    await to.heartbeat();
+    await submit("r");
+    await listIt(source);
+    const result = (await to.carryOut(need(await to.poll()))) ?? {};
+    expect(await to.tell(result)).toBe("ack");
+    const { updated_at: _, ...after } = await look("r");
+    for (let again = 0; again < 5; again++) expect(await to.tell(result)).toBe("duplicate");
+    const { updated_at: __, ...now } = await look("r");
+    expect(now).toEqual(after);
+    expect(now).toMatchObject({ transferred_bytes: 30 });
+  });
+});
+
+describe("a destination", () => {
+  test.each(["no-space", "read-only", "no-storage"])(
+    "that says %s is waited for with the reason, however long, and it goes on by itself",
+    async (code) => {
+      begin();
+      const { source, worker } = await makeWorkers(files(2));
+      const to = worker("dst-1");
+      await to.heartbeat();
+      await submit("r");
+      await listIt(source);
+      let tries = 0;
+      for (let second = 0; second < 300; second++) {
+        const assignment = await to.poll();
+        if (assignment !== null) {
+          tries += 1;
+          await to.tell(failing(assignment, code, "of the disk"));
+          expect(await look("r")).toMatchObject({ state: "PROGRESS", reason: `it waits: dst-1: ${code}: of the disk` });
+        }
+        await clock.advance(1000);
+        await to.heartbeat();
+        await source.heartbeat();
+      }
+      // Every 5 s, or as a worker that fails at once is let try.
+      expect(tries).toBeGreaterThan(4);
+      expect(tries).toBeLessThan(61);
+      for (let wait = 0; wait < 700 && (await look("r")).state !== "COMPLETED"; wait++) await work(source, to);
+      expect(await look("r")).toMatchObject({ state: "COMPLETED", failures: [] });
+    },
+  );
+
+  test("that another transfer writes to is waited for, and what lies beside it is not", async () => {
+    begin();
+    const { source, worker } = await makeWorkers(files(2));
+    const to = worker("dst-1");
+    await to.heartbeat();
+    await submit("first", { destination_path: "/out/tree" });
+    await clock.advance(3000);
+    for (const [id, path] of [
+      ["same", "/out/tree"],
+      ["inside", "/out/tree/sub"],
+      ["around", "/out"],
+      ["beside", "/out/tree2"],
+    ]) {
+      await submit(String(id), { destination_path: path });
+    }
+    await clock.advance(3000);
+    for (const id of ["same", "inside", "around"]) {
+      expect(await look(id)).toMatchObject({
+        state: "QUEUED",
+        reason: "first writes there; this begins when that is over",
+      });
+    }
+    expect((await look("beside")).reason).not.toMatch(/writes there/);
+    for (let round = 0; round < 12; round++) {
+      await work(source, to);
+      await clock.advance(10_000);
+      await source.heartbeat();
+      await to.heartbeat();
+    }
+    for (const id of ["first", "same", "inside", "around", "beside"]) {
+      expect(`${id} ${(await look(id)).state}`).toBe(`${id} COMPLETED`);
+    }
+  });
+
+  test("within its own source is refused: it would copy its own copy", async () => {
+    begin();
+    const { worker } = await makeWorkers(files(2));
+    await worker("dst-1").heartbeat();
+    await submit("r", { source_path: "/out/tree", destination_path: "/out/tree/copy" });
+    await clock.advance(3000);
+    expect(await look("r")).toMatchObject({
+      state: "FAILED",
+      reason: expect.stringMatching(/would copy its own copy/),
+    });
+  });
+});
+
+describe("a worker", () => {
+  test("that fails at once with everything is kept apart with the cause, and the other does all of it", async () => {
+    begin();
+    const { source, worker, target } = await makeWorkers(files(20, MIB));
+    const [hole, good] = [worker("dst-1", ["dst-2"]), worker("dst-2", ["dst-1"])];
+    await hole.heartbeat();
+    await good.heartbeat();
+    await submit("r");
+    await listIt(source);
+    let swallowed = 0;
+    for (let turn = 0; turn < 20; turn++) {
+      await hole.heartbeat();
+      for (let given = await hole.poll(); given !== null; given = await hole.poll()) {
+        swallowed += 1;
+        await hole.tell(failing(given, "io", "no such device"));
+      }
+      await good.heartbeat();
+      const given = await good.poll();
+      if (given !== null) await good.tell((await good.carryOut(given)) ?? {});
+      await clock.advance(200);
+    }
+    expect(swallowed).toBe(3);
+    const workers = (await hub.ask("GET", "/workers")) as { worker_id: string }[];
+    expect(JSON.stringify(workers)).toContain("io: no such device");
+    await work(source, good);
+    expect(await look("r")).toMatchObject({ state: "COMPLETED", failures: [] });
+    expect(target.named.size).toBe(21);
+    // Its time is over, whatever a clock that was set back says.
+    clock.stepWall(-DAY_MS);
+    await clock.advance(31_000);
+    await hole.heartbeat();
+    await submit("next");
+    await clock.advance(3000);
+    await work(source);
+    await hole.heartbeat();
+    expect((await hole.poll())?.request_id).toBe("next");
+  });
+
+  test("that does not get on with the last of it is helped by a second one, and what it tells late is not taken", async () => {
+    begin();
+    const { source, worker } = await makeWorkers(files(1, MIB));
+    const [slow, quick] = [worker("dst-1", ["dst-2"]), worker("dst-2", ["dst-1"])];
+    await slow.heartbeat();
+    await quick.heartbeat();
+    await submit("r");
+    await listIt(source);
+    const first = need(await slow.poll());
+    const late = (await slow.carryOut(first)) ?? {};
+    for (let second = 0; second < 30; second++) {
+      expect(await quick.poll()).toBeNull();
+      await clock.advance(1000);
+      expect((await slow.heartbeat()).revoked).toEqual([]);
+      await quick.heartbeat();
+      await source.heartbeat();
+    }
+    await clock.advance(1000);
+    const second = need(await quick.poll());
+    expect(second.work).toMatchObject({ kind: "copy", unit: first.work.kind === "copy" ? first.work.unit : "" });
+    expect(second.attempt).toBe(first.attempt + 1);
+    expect((await slow.heartbeat()).revoked).toMatchObject([{ lease_id: first.lease_id }]);
+    expect(await slow.tell(late)).toBe("stale");
+    expect(await quick.tell((await quick.carryOut(second)) ?? {})).toBe("ack");
+    await work(source, quick);
+    expect(await look("r")).toMatchObject({ state: "COMPLETED", transferred_bytes: MIB });
+  });
+
+  test("keeps its lease whatever clocks on the wall do, and loses it ten seconds after its last word", async () => {
+    begin();
+    const { source, worker } = await makeWorkers(files(1, MIB));
+    const [holder, other] = [worker("dst-1", ["dst-2"]), worker("dst-2", ["dst-1"])];
+    await holder.heartbeat();
+    await other.heartbeat();
+    await submit("r");
+    await listIt(source);
+    const first = need(await holder.poll());
+    for (const step of [DAY_MS, -2 * DAY_MS, DAY_MS]) {
+      clock.stepWall(step);
+      for (let second = 0; second < 6; second++) {
+        await clock.advance(1000);
+        await other.heartbeat();
+        await source.heartbeat();
+        expect(await other.poll()).toBeNull();
+      }
+      expect((await holder.heartbeat()).revoked).toEqual([]);
+    }
+    await clock.advance(9900);
+    await other.heartbeat();
+    await source.heartbeat();
+    expect(await other.poll()).toBeNull();
+    await clock.advance(200);
+    await other.heartbeat();
+    const second = need(await other.poll());
+    expect(second.attempt).toBe(first.attempt + 1);
+    // It wakes.
+    expect((await holder.heartbeat()).revoked).toMatchObject([{ lease_id: first.lease_id }]);
+  });
+});
+
+describe("a transfer", () => {
+  test("that is cancelled is left with the next heartbeat; late results are gone, then its staging, then itself", async () => {
+    begin();
+    const { source, worker, target } = await makeWorkers(files(2, MIB));
+    const to = worker("dst-1");
+    await to.heartbeat();
+    await submit("r");
+    await listIt(source);
+    const given = need(await to.poll());
+    const late = (await to.carryOut(given)) ?? {};
+    await hub.ask("DELETE", "/sync/r");
+    expect(await look("r")).toMatchObject({ state: "CANCELLED" });
+    // Nothing is removed beneath a worker that still writes.
+    expect(await to.poll()).toBeNull();
+    expect((await to.heartbeat()).revoked).toMatchObject([
+      { lease_id: given.lease_id, reason: "its request was cancelled" },
+    ]);
+    await expect(to.tell(late)).rejects.toMatchObject({ code: "gone" });
+    // It has said that it let go: at once, and not when its lease would have run out.
+    const discard = need(await to.poll());
+    expect(discard.work.kind).toBe("discard");
+    await to.tell((await to.carryOut(discard)) ?? {});
+    await clock.advance(0);
+    expect(target.isDiscarded).toBe(true);
+    await expect(look("r")).rejects.toMatchObject({ code: "not-found" });
+    await expect(to.tell(late)).rejects.toMatchObject({ code: "gone" });
+  });
+
+  test("of high priority is next, however much of a low one is left, and a normal one comes between", async () => {
+    begin();
+    const { source, worker } = await makeWorkers(files(200, MIB));
+    const to = worker("dst-1");
+    await to.heartbeat();
+    for (const [id, priority] of [
+      ["bulk", "low"],
+      ["plain", "normal"],
+      ["urgent", "high"],
+    ] as const) {
+      await submit(id, { priority });
+      await clock.advance(3000);
+      for (let given = await source.poll(); given !== null; given = await source.poll()) await source.carryOut(given);
+      await source.heartbeat();
+      await to.heartbeat();
+      expect((await to.poll())?.request_id).toBe(id);
+    }
+    for (let turn = 0; turn < 5; turn++) expect((await to.poll())?.request_id).toBe("urgent");
+  });
+
+  test("of a source that comes without its listing page, or with a page too many, is refused", async () => {
+    begin();
+    const { source, worker } = await makeWorkers(files(2));
+    await worker("dst-1").heartbeat();
+    await submit("r");
+    await clock.advance(3000);
+    const { lease_id, attempt } = need(await source.poll());
+    const page = { worker_id: "src-1", request_id: "r", lease_id, attempt, is_last: true };
+    const ask = (entries: readonly unknown[], more: object = {}) =>
+      hub.ask("POST", "/workers/plan", { ...page, page: 0, entries, ...more });
+    await expect(ask([], { page: 1 })).rejects.toMatchObject({ code: "conflict" });
+    for (const path of ["../x", "/etc/passwd", "a//b", "a%00b", ".", "n".repeat(256), "a/".repeat(2100)]) {
+      await expect(ask([fileEntry(path, 1)])).rejects.toMatchObject({ code: "invalid" });
+    }
+    for (const size of [-1, 0.5, Number.MAX_SAFE_INTEGER + 2]) {
+      await expect(ask([fileEntry("a", size)])).rejects.toMatchObject({ code: "invalid" });
+    }
+    await expect(ask(Array.from({ length: 1001 }, (_, at) => fileEntry(`f${at}`, 1)))).rejects.toMatchObject({
+      code: "invalid",
+    });
+    // As large as a number may be: few units all the same.
+    expect(await ask([fileEntry("huge", Number.MAX_SAFE_INTEGER)])).toEqual({ status: "ack" });
+    const to = worker("dst-1");
+    await to.heartbeat();
+    expect(need(await to.poll()).chunk_size).toBeGreaterThan(MIB);
+  });
+});

@@ -1,0 +1,54 @@
+import { expect, it } from "vitest";
+import { createFakeClock } from "../base/clock.fake.ts";
+import { createPace } from "./pace.ts";
+
+const MIB = 1024 * 1024;
+const PIECE = 512 * 1024;
+
+/** What so many who share a pace take in these seconds, piece by piece. */
+async function takenIn(seconds: number, takers: number, rate: () => number | undefined): Promise<readonly number[]> {
+  const clock = createFakeClock();
+  const pace = createPace(rate, clock);
+  const stop = new AbortController();
+  const taken = Array.from({ length: takers }, () => 0);
+  const running = taken.map(async (_, index) => {
+    for (;;) {
+      await pace.take(PIECE, stop.signal);
+      taken[index] = (taken[index] ?? 0) + PIECE;
+    }
+  });
+  // What may go at once after a quiet time is not what is measured.
+  await clock.advance(1000);
+  const before = [...taken];
+  for (let second = 0; second < seconds; second++) await clock.advance(1000);
+  const after = [...taken];
+  stop.abort(new DOMException("enough", "AbortError"));
+  await Promise.allSettled(running);
+  return after.map((bytes, index) => bytes - (before[index] ?? 0));
+}
+const sum = (numbers: readonly number[]) => numbers.reduce((all, one) => all + one, 0);
+
+it.each([
+  [1, 1],
+  [10, 1],
+  [100, 1],
+  [10, 2],
+  [10, 8],
+])("%i MiB/s, shared by %i, are that within a twentieth over 10 s", async (mib, takers) => {
+  const taken = await takenIn(10, takers, () => mib * MIB);
+  expect(Math.abs(sum(taken) / (10 * mib * MIB) - 1)).toBeLessThan(0.05);
+  // Each has the same.
+  expect(Math.max(...taken) - Math.min(...taken)).toBeLessThanOrEqual(PIECE);
+});
+
+it("a rate that changes on the way is the rate from then on", async () => {
+  let rate = 1;
+  const first = await takenIn(10, 1, () => rate * MIB);
+  rate = 20;
+  const second = await takenIn(10, 1, () => rate * MIB);
+  let asked = 0;
+  // From 1 to 20 in the middle of it.
+  const third = await takenIn(20, 1, () => (asked++ < 300 ? 1 : 20) * MIB);
+  expect(sum(second) / sum(first)).toBeCloseTo(20, -1);
+  expect(sum(third)).toBeGreaterThan(sum(second));
+});
