@@ -19,7 +19,8 @@ export interface TransferWorld extends AsyncDisposable {
   killHub(flags?: readonly string[]): Promise<void>;
   /** SIGKILL; its agent begins another. */
   killWorker(box: "from" | "to"): Promise<void>;
-  /** Absolute: the storages' roots. */
+  box(name: "from" | "to"): AgentWorld;
+  /** Absolute: the storages' roots; streams of the boxes may write there too. */
   readonly from: string;
   readonly to: string;
   /** Between the two data planes, so far. */
@@ -58,6 +59,7 @@ export async function createTransferWorld(
           ...["--transfer-storages", `${join(directory, name)}:rw`],
           ...(isReachable ? ["--transfer-listen", `127.0.0.1:${ports[name]}`] : []),
           ...(isReachable ? ["--transfer-endpoints", `127.0.0.1:${meters[name].port}`] : []),
+          ...["--policy-file-roots", join(directory, name)],
           ...(options.agentArguments ?? []),
         ],
         goesToHub: true,
@@ -93,6 +95,11 @@ export async function createTransferWorld(
       if (pid === undefined) throw new AppError("internal", `there is no worker of ${name}`);
       sendSignal(pid, "SIGKILL");
       await until(() => workerOf(name) !== undefined && workerOf(name) !== pid, `another worker of ${name}`);
+    },
+    box: (name) => {
+      const box = boxes[name];
+      if (box === undefined) throw new AppError("internal", "there is no box");
+      return box;
     },
     from: join(directory, "from"),
     to: join(directory, "to"),

@@ -22,6 +22,7 @@ import { readsClientCertificate } from "./enrol/client-certificate.ts";
 import { openUplink } from "./enrol/open-uplink.ts";
 import { createLocalApi, LOCAL_API_SOCKET } from "./local-api/local-api.ts";
 import { createLocalSource } from "./local-source.ts";
+import { openSegmentMover } from "./open-segment-mover.ts";
 import { openCommandJournal } from "./registry/command-journal.ts";
 import { createCommandedFile } from "./registry/commanded-file.ts";
 import { createExpectedFile } from "./registry/expected-file.ts";
@@ -274,7 +275,18 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   const uplink = [...enrolment, reporter, ...link.services, remote, link];
   const transfer = openTransfer(context, { runDirectory });
   const beside = transfer === undefined ? [] : [transfer];
-  await runServices([...engine.services, localApi, metricsServer, ...uplink, ...beside, serviceManager], signal);
+  await runServices(
+    [
+      ...engine.services,
+      openSegmentMover(context, engine),
+      localApi,
+      metricsServer,
+      ...uplink,
+      ...beside,
+      serviceManager,
+    ],
+    signal,
+  );
   await engine.commit();
   leaveRunDirectory(runDirectory);
   const { size } = reconciler.units();

@@ -35,6 +35,8 @@ export interface ProgramOptions {
   readonly signal?: AbortSignal;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** `latin1`: each byte is one character. */
+  readonly encoding?: "utf8" | "latin1";
 }
 
 export interface ProgramResult extends ExitStatus {
@@ -169,12 +171,12 @@ async function runProgram(program: Program, clock: Clock): Promise<ProgramResult
 
   await drain([stdout, stderr], clock);
   program.signal?.throwIfAborted();
-  return { ...status, stdout: stdout.text(), stderr: stderr.text(), timedOut };
+  return { ...status, stdout: stdout.text(program.encoding), stderr: stderr.text(program.encoding), timedOut };
 }
 
 interface Collected {
   readonly ended: Promise<void>;
-  text(): string;
+  text(encoding?: "utf8" | "latin1"): string;
   destroy(): void;
 }
 
@@ -190,13 +192,18 @@ function collect(stream: NodeJS.ReadableStream & { destroy(): void }, maxBytes: 
     stream.once("close", resolve);
     stream.once("error", () => resolve());
   });
-  return { ended, text: () => Buffer.concat(chunks).toString("utf8"), destroy: () => stream.destroy() };
+  return {
+    ended,
+    text: (encoding = "utf8") => Buffer.concat(chunks).toString(encoding),
+    destroy: () => stream.destroy(),
+  };
 }
 
 async function drain(outputs: readonly Collected[], clock: Clock): Promise<void> {
   let timer: { clear(): void } | undefined;
   const limit = new Promise<void>((resolve) => {
-    timer = clock.timer(DRAIN_MS, resolve);
+    // A loop that was held up comes to the timer before it comes to what lies in the pipes.
+    timer = clock.timer(DRAIN_MS, () => setImmediate(() => setImmediate(resolve)));
   });
   await Promise.race([Promise.all(outputs.map(({ ended }) => ended)), limit]);
   timer?.clear();

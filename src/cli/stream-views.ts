@@ -2,6 +2,7 @@ import { oneLine } from "../base/log.ts";
 import { describeWorkload } from "../contract/describe-spec.ts";
 import type { FleetWorkloadView } from "../contract/fleet/expected-view.ts";
 import { maskWorkload } from "../contract/mask-workload.ts";
+import type { SegmentMove } from "../contract/stream-spec.ts";
 import type { Workload, WorkloadState } from "../contract/workload.ts";
 import { formatAge, formatDuration } from "./duration.ts";
 import type { View } from "./output.ts";
@@ -76,11 +77,19 @@ function specOf(workload: Workload): readonly (readonly [string, string | undefi
   const asText = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));
   return [
     ["input", spec.input.url],
-    ...spec.outputs.map(({ url }) => ["output", url] as const),
+    ...spec.outputs.flatMap(({ url, move }) => [
+      ["output", url] as const,
+      ...(move === undefined ? [] : [["moves", movesText(move, workload.id)] as const]),
+    ]),
     ["video", spec.video === undefined ? undefined : asText(spec.video)],
     ["audio", spec.audio === undefined ? undefined : asText(spec.audio)],
     ["via", spec.via === undefined ? undefined : `tunnel ${spec.via}`],
   ];
+}
+
+function movesText({ to, keepHere }: SegmentMove, id: string): string {
+  const stay = keepHere === undefined ? "at once" : `after ${keepHere}`;
+  return `finished files to ${to}, gone from here ${stay}; sluice sync ls shows them as rec-${id}-…`;
 }
 
 function nameOf(name: string | undefined): string {

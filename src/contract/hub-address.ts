@@ -1,5 +1,5 @@
 /** What a hub answers about one box, below its base address. */
-export type BoxPath = "events" | "report" | "key" | `log-streams/${string}`;
+export type BoxPath = "events" | "report" | "key" | "segments" | `log-streams/${string}`;
 
 /** Where a machine becomes a box. */
 export const ENROL_PATH = "/v1/enrol";

@@ -1,4 +1,7 @@
 import { z } from "zod";
+import { durationTextSchema } from "./duration-text.ts";
+import { boxIdSchema } from "./identifier.ts";
+import { absolutePathSchema } from "./transfer/transfer-path.ts";
 import { tunnelUidSchema } from "./tunnel-spec.ts";
 
 /**
@@ -48,6 +51,26 @@ export const streamInputSchema = z.object({
   exclusive: z.boolean().optional(),
 });
 
+/** What becomes of the finished files of a recording. */
+export const segmentMoveSchema = z.strictObject({
+  /** `BOX:/PATH`, or `/PATH` where only one box has that storage: the directory that they are moved into. */
+  to: z
+    .string()
+    .max(4096 * 3)
+    .refine((text) => parseMoveTarget(text) !== undefined, "must be BOX:/PATH or /PATH, with the id of the box"),
+  /** How long each stays here after it has ended, once it has arrived whole. Absent: not at all. */
+  keepHere: durationTextSchema(1000).optional(),
+});
+export type SegmentMove = z.output<typeof segmentMoveSchema>;
+
+/** `undefined`: it is none. */
+export function parseMoveTarget(text: string): { readonly box: string | undefined; readonly path: string } | undefined {
+  const [, box, path = ""] = /^(?:([^:/]+):)?(\/.*)$/s.exec(text) ?? [];
+  const isBox = box === undefined || boxIdSchema.safeParse(box).success;
+  const place = absolutePathSchema.safeParse(path);
+  return isBox && place.success ? { box, path: place.data } : undefined;
+}
+
 export const streamOutputSchema = z.object({
   url,
   /** The receiver rejects a stream without sound: a silent track is added when the input has none. */
@@ -56,6 +79,8 @@ export const streamOutputSchema = z.object({
   segmentSeconds: z.number().positive().max(86_400).optional(),
   /** HLS and recordings: how many finished files to keep. */
   keepSegments: z.int().min(1).max(100_000).optional(),
+  /** Recordings: finished files are moved to another storage. */
+  move: segmentMoveSchema.optional(),
   /** RTSP only: how media travels. TCP is the default. */
   rtspTransport: z.enum(["tcp", "udp"]).optional(),
 });

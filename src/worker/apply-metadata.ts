@@ -1,7 +1,8 @@
 import { futimesSync } from "node:fs";
 import type { Preserved } from "../contract/transfer/sync-request.ts";
 import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
-import { setMode, setOwner } from "./jail.ts";
+import { type Place, setMode, setOwner } from "./jail.ts";
+import { writeXattrs, type XattrDeps, xattrScope } from "./xattrs.ts";
 
 type Facts = Pick<TransferEntry, "mode" | "mtime_ns" | "uid" | "gid">;
 
@@ -10,9 +11,35 @@ const SET_ID = 0o6000;
 
 /** To what is held open, so that nothing can be put in its place meanwhile. Twice is as good as once. */
 export function applyMetadata(fd: number, entry: Facts, preserve: readonly Preserved[]): void {
-  const keepsOwner = preserve.includes("owner");
   // Before the mode: a change of owner clears bits of it.
-  if (keepsOwner) setOwner(fd, entry.uid, entry.gid);
+  applyOwner(fd, entry, preserve);
+  applyModeAndTimes(fd, entry, preserve);
+}
+
+/**
+ * The same with extended attributes, where they are asked for: after the owner, whose change takes some away, and before the mode, which may
+ * forbid them.
+ */
+export async function applyAllMetadata(
+  fd: number,
+  entry: TransferEntry,
+  preserve: readonly Preserved[],
+  deps: XattrDeps & { readonly scratch: Place },
+): Promise<void> {
+  const scope = xattrScope(preserve);
+  if (scope === undefined) return applyMetadata(fd, entry, preserve);
+  applyOwner(fd, entry, preserve);
+  // What is there already may be closed to writing.
+  if (entry.type === "file") setMode(fd, 0o600);
+  await writeXattrs([{ fd, xattrs: entry.xattrs ?? {} }], { scope, scratch: deps.scratch }, deps);
+  applyModeAndTimes(fd, entry, preserve);
+}
+
+function applyOwner(fd: number, { uid, gid }: Facts, preserve: readonly Preserved[]): void {
+  if (preserve.includes("owner")) setOwner(fd, uid, gid);
+}
+
+function applyModeAndTimes(fd: number, entry: Facts, preserve: readonly Preserved[]): void {
   setMode(fd, modeOf(entry.mode, preserve));
   if (preserve.includes("times")) {
     const time = timeOf(entry.mtime_ns);

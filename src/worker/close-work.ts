@@ -4,11 +4,11 @@ import { pathBytes } from "../contract/transfer/path-text.ts";
 import { PRESERVED } from "../contract/transfer/sync-request.ts";
 import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
 import type { ResultFailure } from "../contract/transfer/transfer-result.ts";
-import { applyMetadata } from "./apply-metadata.ts";
+import { applyAllMetadata } from "./apply-metadata.ts";
 import { fault, toFault } from "./fault.ts";
 import { createDescent, type Descent, linkAt, lookAt, renameAt, splitPath, unlinkAt } from "./jail.ts";
 import { untilAnswered } from "./list-work.ts";
-import { openStaging, removeStaging, removeTree, type UnitClaim } from "./staging.ts";
+import { openStaging, removeStaging, removeTree, scratchOf, type UnitClaim } from "./staging.ts";
 import { requireUnreserved, type Storage } from "./storage.ts";
 import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
 import { walkTree } from "./walk-tree.ts";
@@ -158,7 +158,9 @@ async function finishDirectories(closing: Closing): Promise<void> {
       // The root of a storage is not a copy of anything.
       if (target.length === 0) continue;
       try {
-        applyMetadata(descent.directory(target), entry, task.work.preserve);
+        const { runProgram, pid } = closing.context;
+        const deps = { runProgram, pid, scratch: scratchOf(claim) };
+        await applyAllMetadata(descent.directory(target), entry, task.work.preserve, deps);
       } catch (thrown) {
         closing.failed(failureAt(entry.path, thrown));
       }

@@ -2,14 +2,14 @@ import { createHash } from "node:crypto";
 import { closeSync, fdatasync, fstatSync, ftruncateSync } from "node:fs";
 import { promisify } from "node:util";
 import { pathBytes } from "../contract/transfer/path-text.ts";
-import { applyMetadata } from "./apply-metadata.ts";
+import { applyAllMetadata } from "./apply-metadata.ts";
 import { fault } from "./fault.ts";
 import { PIECE_BYTES } from "./frames.ts";
 import { createItemHash, itemKeyOf } from "./item-hash.ts";
 import { createDescent, type Descent, lookAt, openFileAt, openStagedAt, renameAt, splitPath } from "./jail.ts";
 import { isPublished, syncNames } from "./published.ts";
 import { readPiece } from "./staged-file.ts";
-import { itemKey, openStaging, type Staging, type UnitClaim } from "./staging.ts";
+import { itemKey, openStaging, type Staging, scratchOf, type UnitClaim } from "./staging.ts";
 import { requireUnreserved } from "./storage.ts";
 import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
 import { forgetCached } from "./verify-file.ts";
@@ -58,7 +58,7 @@ async function finish(task: Task<"finish">, outcome: TaskOutcome, parts: Parts):
       // A crash came between its name and the answer.
       const fd = openFileAt(descent.target(target));
       try {
-        applyMetadata(fd, entry, preserve);
+        await applyAllMetadata(fd, entry, preserve, { ...context, scratch: scratchOf(claim) });
       } finally {
         closeSync(fd);
       }
@@ -86,7 +86,7 @@ async function finish(task: Task<"finish">, outcome: TaskOutcome, parts: Parts):
     const { ino } = fstatSync(fd, { bigint: true });
     claim.journal.append([{ key: itemKey(item), bytes: entry.size, sha256, ino: String(ino) }]);
     claim.journal.sync();
-    applyMetadata(fd, entry, preserve);
+    await applyAllMetadata(fd, entry, preserve, { ...context, scratch: scratchOf(claim) });
     const to = descent.target(target);
     claim.requireHeld();
     renameAt(place, to);

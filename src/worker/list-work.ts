@@ -5,6 +5,7 @@ import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
 import { fault } from "./fault.ts";
 import { createGlob } from "./glob.ts";
 import { splitPath } from "./jail.ts";
+import { createXattrReader } from "./list-xattrs.ts";
 import { requireStorage, type Task, type TaskContext } from "./task-context.ts";
 import { comparePaths, walkTree } from "./walk-tree.ts";
 
@@ -17,16 +18,20 @@ const TURN_ENTRIES = 200;
 /** Walks the source and tells the hub page by page, with what cannot be listed. */
 export async function listWork(task: Task<"list">, context: TaskContext): Promise<void> {
   const { work, signal, assignment } = task;
-  if (work.preserve.includes("xattrs")) {
-    throw fault("unsupported", "preserve: given xattrs; Node cannot read extended attributes; allowed: the others");
-  }
   const storage = requireStorage(context, work.source.storage_id, "read");
   const resumeAfter = work.resume_after === undefined ? undefined : splitPath(pathBytes(work.resume_after));
   let page = work.next_page;
   let entries: TransferEntry[] = [];
   let characters = 0;
   let skipped: NonNullable<PlanPageInput["skipped"]> = [];
+  const attributes = createXattrReader(task, storage.root, context);
   const send = async (isLast: boolean) => {
+    for (const { entry, failure } of await attributes.flush()) {
+      if (failure !== undefined) {
+        entries.splice(entries.indexOf(entry), 1);
+        skipped.push({ path: entry.path, code: "io", message: failure });
+      }
+    }
     const body = {
       worker_id: context.workerId,
       request_id: assignment.request_id,
@@ -47,32 +52,38 @@ export async function listWork(task: Task<"list">, context: TaskContext): Promis
   };
   const isKnown = (path: string) =>
     resumeAfter !== undefined && comparePaths(splitPath(pathBytes(path)), resumeAfter) <= 0;
-  let walked = 0;
-  for (const found of walkTree({
-    root: storage.root,
-    place: splitPath(pathBytes(work.source.path)),
-    only: work.file_list?.map((path) => splitPath(pathBytes(path))),
-    include: work.include.map(createGlob),
-    exclude: work.exclude.map(createGlob),
-    preserve: work.preserve,
-  })) {
-    if (++walked % TURN_ENTRIES === 0) {
-      await new Promise<void>((resolve) => setImmediate(resolve));
-      signal.throwIfAborted();
+  try {
+    let walked = 0;
+    for (const found of walkTree({
+      root: storage.root,
+      place: splitPath(pathBytes(work.source.path)),
+      only: work.file_list?.map((path) => splitPath(pathBytes(path))),
+      include: work.include.map(createGlob),
+      exclude: work.exclude.map(createGlob),
+      preserve: work.preserve,
+    })) {
+      if (++walked % TURN_ENTRIES === 0) {
+        await new Promise<void>((resolve) => setImmediate(resolve));
+        signal.throwIfAborted();
+      }
+      if ("skipped" in found) {
+        if (isKnown(found.skipped.path)) continue;
+        skipped.push(found.skipped);
+        characters += found.skipped.path.length + found.skipped.message.length + 100;
+      } else {
+        const { entry } = found;
+        if (isKnown(entry.path)) continue;
+        entries.push(entry);
+        characters += await attributes.add(entry);
+        characters += entry.path.length + (entry.target?.length ?? 0) + 200;
+      }
+      if (Math.max(entries.length, skipped.length) >= MAX_PAGE_ENTRIES || characters > PAGE_CHARACTERS)
+        await send(false);
     }
-    if ("skipped" in found) {
-      if (isKnown(found.skipped.path)) continue;
-      skipped.push(found.skipped);
-      characters += found.skipped.path.length + found.skipped.message.length + 100;
-    } else {
-      const { entry } = found;
-      if (isKnown(entry.path)) continue;
-      entries.push(entry);
-      characters += entry.path.length + (entry.target?.length ?? 0) + 200;
-    }
-    if (Math.max(entries.length, skipped.length) >= MAX_PAGE_ENTRIES || characters > PAGE_CHARACTERS) await send(false);
+    await send(true);
+  } finally {
+    attributes.close();
   }
-  await send(true);
 }
 
 /** Rejects with what no repetition mends, and with the signal's reason. */

@@ -2,12 +2,13 @@ import { createHash } from "node:crypto";
 import { closeSync, fstatSync } from "node:fs";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
 import type { Preserved } from "../contract/transfer/sync-request.ts";
-import { applyMetadata } from "./apply-metadata.ts";
+import { applyAllMetadata } from "./apply-metadata.ts";
 import { fault } from "./fault.ts";
 import { PIECE_BYTES } from "./frames.ts";
 import { createItemHash, isTagged } from "./item-hash.ts";
-import { type Descent, lookAt, openFileAt } from "./jail.ts";
+import { type Descent, lookAt, openFileAt, type Place } from "./jail.ts";
 import { hashRange, readPiece, type StagedFile } from "./staged-file.ts";
+import type { XattrDeps } from "./xattrs.ts";
 
 /** What stands at the destination already, under the name of the item and as long as it. */
 export interface PresentFile {
@@ -18,7 +19,7 @@ export interface PresentFile {
   /** Its range goes where the item is staged. */
   copyTo(staged: StagedFile): Promise<void>;
   /** It is the item: it only gets its metadata. Throws `source-changed` where it is not what was hashed any more. */
-  keep(preserve: readonly Preserved[]): void;
+  keep(preserve: readonly Preserved[], deps: XattrDeps & { readonly scratch: Place }): Promise<void>;
 }
 
 /** `undefined`: there is nothing that could be it. Never follows a link. */
@@ -82,10 +83,10 @@ export async function findPresent(
         closeSync(fd);
       }
     },
-    keep: (preserve) => {
+    keep: async (preserve, deps) => {
       const fd = open();
       try {
-        applyMetadata(fd, entry, preserve);
+        await applyAllMetadata(fd, entry, preserve, deps);
       } finally {
         closeSync(fd);
       }

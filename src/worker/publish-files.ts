@@ -2,11 +2,11 @@ import { AppError } from "../base/errors.ts";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
 import type { Preserved } from "../contract/transfer/sync-request.ts";
 import type { ResultFailure, ResultItem } from "../contract/transfer/transfer-result.ts";
-import { applyMetadata } from "./apply-metadata.ts";
+import { applyAllMetadata, applyMetadata } from "./apply-metadata.ts";
 import { fault, toFault } from "./fault.ts";
 import { type Descent, renameAt } from "./jail.ts";
 import type { StagedFile } from "./staged-file.ts";
-import { itemKey, stagedName, type UnitClaim } from "./staging.ts";
+import { itemKey, scratchOf, stagedName, type UnitClaim } from "./staging.ts";
 import { proveFile, type VerifyDeps, type VerifyLevel } from "./verify-file.ts";
 
 /** One item of which everything is staged. */
@@ -59,7 +59,7 @@ export async function publishFiles(group: readonly WholeItem[], deps: PublishDep
     claim.journal.sync();
     for (const { whole, sha256 } of good) {
       try {
-        publish(whole, deps);
+        await publish(whole, deps);
         const { entry, offset, length } = whole.item;
         deps.done({ path: entry.path, offset, length, sha256 });
       } catch (thrown) {
@@ -81,9 +81,12 @@ async function proveStored({ item, staged, target }: WholeItem, deps: PublishDep
   throw fault("corrupt", "what was written differs from what came over the network");
 }
 
-function publish({ item, staged, target }: WholeItem, { claim, descent, preserve }: PublishDeps): void {
+async function publish({ item, staged, target }: WholeItem, deps: PublishDeps): Promise<void> {
   if (target === undefined) return;
-  applyMetadata(staged.fd, item.entry, preserve);
+  const { claim, descent, preserve, runProgram, pid } = deps;
+  // What was just made has none of its own.
+  if (item.entry.xattrs === undefined) applyMetadata(staged.fd, item.entry, preserve);
+  else await applyAllMetadata(staged.fd, item.entry, preserve, { runProgram, pid, scratch: scratchOf(claim) });
   const place = descent.target(target);
   claim.requireHeld();
   renameAt({ directory: claim.directory, name: stagedName(itemKey(item)) }, place);

@@ -4,7 +4,7 @@ import type { CopyItem } from "../contract/transfer/assignment.ts";
 import { pathBytes } from "../contract/transfer/path-text.ts";
 import type { Preserved } from "../contract/transfer/sync-request.ts";
 import type { ResultFailure, ResultItem } from "../contract/transfer/transfer-result.ts";
-import { applyMetadata } from "./apply-metadata.ts";
+import { applyAllMetadata } from "./apply-metadata.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
 import { FRAME, jsonFrame, readDataHead } from "./frames.ts";
@@ -17,7 +17,7 @@ import { findPresent, type PresentFile } from "./present-file.ts";
 import { failureOf, publishFiles, type WholeItem } from "./publish-files.ts";
 import { isPublished, syncNames } from "./published.ts";
 import { hashRange, openStagedFile, type StagedFile } from "./staged-file.ts";
-import { itemKey, openStaging, type Staging, stagedName, type UnitClaim } from "./staging.ts";
+import { itemKey, openStaging, type Staging, scratchOf, stagedName, type UnitClaim } from "./staging.ts";
 import { requireUnreserved } from "./storage.ts";
 import type { JournalRecord } from "./unit-journal.ts";
 import { proveFile, type VerifyDeps, type VerifyLevel } from "./verify-file.ts";
@@ -173,7 +173,10 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     const record = claim.journal.of(itemKey(item));
     if (record?.bytes === item.length && isWhole(item) && (await isStagedFile(record, target))) {
       // A crash came between its name and the answer.
-      const sha256 = await finishNamed(item, target, { descent, task, deps });
+      const { runProgram, pid } = deps;
+      const { key, verify } = task;
+      const named = { descent, preserve, runProgram, pid, key, verify, scratch: scratchOf(claim, "named") };
+      const sha256 = await finishNamed(item, target, named);
       outcome.items.push({ path: item.entry.path, offset: 0, length: item.length, sha256 });
       return undefined;
     }
@@ -232,7 +235,9 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     try {
       claim.requireHeld();
       if (isWhole(item)) {
-        present.keep(preserve);
+        const { runProgram, pid } = deps;
+        // Others of the lease are published meanwhile.
+        await present.keep(preserve, { runProgram, pid, scratch: scratchOf(claim, "kept") });
         outcome.items.push({ path: item.entry.path, offset: 0, length: item.length, sha256: present.sha256 });
       } else {
         const staged = await open(one);
@@ -312,12 +317,17 @@ export function isWhole({ entry, offset, length }: CopyItem): boolean {
 async function finishNamed(
   { entry, length }: CopyItem,
   target: readonly Buffer[],
-  { descent, task, deps }: { readonly descent: Descent; readonly task: ReceiveTask; readonly deps: ReceiveDeps },
+  deps: {
+    readonly descent: Descent;
+    readonly preserve: readonly Preserved[];
+    readonly key: string;
+    readonly verify: VerifyLevel;
+  } & Parameters<typeof applyAllMetadata>[3],
 ): Promise<string> {
-  const fd = openFileAt(descent.target(target));
+  const fd = openFileAt(deps.descent.target(target));
   try {
-    applyMetadata(fd, entry, task.preserve);
-    return (await proveFile(fd, { length, key: task.key }, task.verify, deps)).sha256;
+    await applyAllMetadata(fd, entry, deps.preserve, deps);
+    return (await proveFile(fd, { length, key: deps.key }, deps.verify, deps)).sha256;
   } finally {
     closeSync(fd);
   }

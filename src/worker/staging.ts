@@ -9,6 +9,7 @@ import {
   makeDirectoryAt,
   openDirectoryAt,
   openStagedAt,
+  type Place,
   removeDirectoryAt,
   renameAt,
   syncHeldDirectory,
@@ -234,4 +235,9 @@ function fencedBy(attempt: number) {
 
 function shortHash(parts: readonly string[]): string {
   return createHash("sha256").update(parts.join("\0")).digest("hex").slice(0, 32);
+}
+
+/** A name in the directory of a lease that is free for the moment. */
+export function scratchOf({ directory }: Pick<UnitClaim, "directory">, name = "xattrs"): Place {
+  return { directory, name: Buffer.from(name) };
 }

@@ -8,6 +8,7 @@ import type { Assignment } from "../contract/transfer/assignment.ts";
 import type { TransferResultInput } from "../contract/transfer/transfer-result.ts";
 import type { WorkerConfig, WorkerCredentials } from "../contract/transfer/worker-config.ts";
 import type { WorkerHeartbeatInput } from "../contract/transfer/worker-heartbeat.ts";
+import { createAbilities } from "./abilities.ts";
 import { createTicketChecker } from "./check-ticket.ts";
 import { createDialler } from "./data-dial.ts";
 import { startDataServer } from "./data-server.ts";
@@ -101,6 +102,7 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
     log.info(`The data plane listens on ${config.listen.host}:${port}`);
   }
 
+  const abilities = createAbilities(deps);
   let sequence = 0;
   let beatMs = clock.monotonicMs();
   const heard = Promise.withResolvers<void>();
@@ -118,7 +120,7 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
         ways: [...config.ways],
         storages: [...storages.views()],
         certificate_sha256: deps.certificateSha256(),
-        abilities: ["verify"],
+        abilities: [...(await abilities())],
         boot_id: deps.bootId,
         sequence: sequence++,
         version: config.version,

@@ -9,6 +9,7 @@ import { createFramedPicture } from "../framed-picture.js";
 import { drawTable } from "../history.js";
 import { drawAgo, drawTime, spanText } from "../time.js";
 import { drawState, isUnwell, sayState, stateOf } from "../tone.js";
+import { placeText, stateText } from "../transfer-text.js";
 import { drawWorkloadActions } from "../workload-actions.js";
 import { routeOf } from "../workload-row.js";
 
@@ -34,6 +35,21 @@ export function createWorkloadView(context) {
   const picture = createFramedPicture(params);
   let entry;
   let isGone = false;
+  let moves;
+
+  /** Of the files that its rule moves: what the hub still shows, the latest first. */
+  const loadMoves = async (signal) => {
+    const moving = entry?.workload.spec?.outputs?.some(({ move }) => move !== undefined);
+    if (isGone || moving !== true) {
+      moves = undefined;
+      return;
+    }
+    const prefix = `rec-${id}-`;
+    const transfers = await api.get("/sync", { after: prefix, limit: 200 }, signal);
+    moves = transfers
+      .filter(({ request_id, source_box }) => request_id.startsWith(prefix) && source_box === box)
+      .toSorted((one, other) => other.updated_at.localeCompare(one.updated_at));
+  };
 
   return {
     title: () => entry?.workload.name ?? id,
@@ -50,6 +66,7 @@ export function createWorkloadView(context) {
       picture.update(
         pictureUrl === undefined ? undefined : { url: pictureUrl, isOn, connects: entry.status?.generation },
       );
+      await loadMoves(signal);
       await charts.load(signal);
     },
     hears: (event) => event.box === box,
@@ -82,6 +99,7 @@ export function createWorkloadView(context) {
           </section>
         </div>
         <section aria-label="Charts of the workload">${charts.draw()}</section>
+        ${moves === undefined ? nothing : drawMoves(moves, nowMs)}
         ${status?.proof === undefined ? nothing : drawGaps(status.proof, nowMs)}
       `;
     },
@@ -122,6 +140,21 @@ function factsOf({ box, status, workload }, nowMs) {
 
 function exitText({ code, signal, class: kind, evidence }) {
   return [signal === null ? `code ${code}` : signal, kind, evidence].filter(Boolean).join(", ");
+}
+
+function drawMoves(moves, nowMs) {
+  return drawTable({
+    title: "Recordings that move",
+    none: "No file is finished yet.",
+    heads: ["transfer", "state", "file", "to", "changed"],
+    rows: moves.map((transfer) => [
+      html`<a href=${hashOf("transfers", transfer.request_id)}>${transfer.request_id}</a>`,
+      transfer.state === "COMPLETED" ? stateText(transfer) : `${stateText(transfer)}: ${transfer.reason}`,
+      transfer.source_path,
+      placeText(transfer.destination_box, transfer.destination_path),
+      drawAgo(transfer.updated_at, nowMs),
+    ]),
+  });
 }
 
 function drawGaps({ gaps }, nowMs) {

@@ -1,9 +1,9 @@
+import { parseRecordingPath, type RecordingPath } from "../../contract/recording-name.ts";
 import type { StreamOutput } from "../../contract/stream-spec.ts";
 import { parseStreamUrl } from "../../contract/stream-url.ts";
 import type { Workload } from "../../contract/workload.ts";
 import { isInsideRoots, type PathLookup } from "../workload/stream/file-root.ts";
 import { outputKindOf } from "../workload/stream/output-kind.ts";
-import { parseRecordingPath, type RecordingPath } from "../workload/stream/recording-name.ts";
 
 /** What a workload writes to this box's disks. Pure but for the look at links. */
 
@@ -41,6 +41,8 @@ export function recordingsOf(
   return outputsOf(workload).flatMap((output) => {
     const parsed = parseStreamUrl(output.url);
     const root = rootOf(output, roots, disk);
+    // What is to be moved is removed when it has arrived, and never for want of room.
+    if (output.move !== undefined) return [];
     if (!parsed.ok || root === undefined || outputKindOf(parsed.url) !== "recording") return [];
     const path = parseRecordingPath(parsed.url.path);
     return path.ok ? [{ root, recording: path.recording }] : [];

@@ -1,6 +1,6 @@
 import { lstat, readdir, statfs, unlink } from "node:fs/promises";
 import { join } from "node:path/posix";
-import { type RecordingPath, recordingNameMatcher } from "../workload/stream/recording-name.ts";
+import { type RecordingPath, recordingNameMatcher } from "../../contract/recording-name.ts";
 import type { RecordedFile } from "./recording-hold.ts";
 
 /** The disks that streams record to. Nothing here blocks the agent, however long a disk takes to answer. */

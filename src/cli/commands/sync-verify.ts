@@ -41,7 +41,7 @@ export function addVerify(command: Command, context: CommandContext, finish: Fin
     .option("--exclude <pattern>", "no files like it; may be given several times", gather)
     .option(
       "--compare <list>",
-      `what counts beside kind and content, some of ${PRESERVED.filter((one) => one !== "sparse").join(",")}; all but owner and xattrs when left out`,
+      `what counts beside kind and content, some of ${PRESERVED.filter((one) => one !== "sparse").join(",")}; all but owner and the attributes when left out`,
     )
     .option("--readback", "read from the disks, and not from memory")
     .option("--receipt <file>", "the receipt of a transfer: whether the destination is what it brought")

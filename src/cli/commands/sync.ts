@@ -76,7 +76,7 @@ function addStart(command: Command, context: CommandContext, finish: Finish): vo
     .option("--chunk-size <mib>", "MiB that a worker is given at a time; 64 when left out")
     .option("--deadline <time>", "it fails when it is not done by then, such as 2h or 2026-01-15T10:00:00Z")
     .option("--delete", "remove at the destination what the source does not have")
-    .option("--preserve <list>", `some of ${PRESERVED.join(",")}; all but owner and xattrs when left out`)
+    .option("--preserve <list>", `some of ${PRESERVED.join(",")}; all but owner and the attributes when left out`)
     .option("--id <id>", "an id of one's own; the same request under the same id is the same transfer")
     .addHelpText(
       "after",

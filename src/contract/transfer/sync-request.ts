@@ -18,7 +18,17 @@ export const VERIFY_LEVELS = ["transit", "full", "readback"] as const;
 export const SYNC_MODES = ["copy", "verify"] as const;
 export type SyncMode = (typeof SYNC_MODES)[number];
 export const PRIORITIES = ["low", "normal", "high"] as const;
-export const PRESERVED = ["mode", "times", "owner", "xattrs", "hardlinks", "symlinks", "sparse"] as const;
+/** `xattrs`: extended attributes of users; `privileged-xattrs`: those of `security` and `trusted` as well. */
+export const PRESERVED = [
+  "mode",
+  "times",
+  "owner",
+  "xattrs",
+  "privileged-xattrs",
+  "hardlinks",
+  "symlinks",
+  "sparse",
+] as const;
 export type Preserved = (typeof PRESERVED)[number];
 
 const globSchema = z.string().min(1).max(1000);

@@ -12,6 +12,7 @@ export const DIFFERENCES = [
   "mode",
   "times",
   "owner",
+  "xattrs",
 ] as const;
 export type Difference = (typeof DIFFERENCES)[number];
 

@@ -41,6 +41,7 @@ const EXPECTED: Readonly<Record<string, Route["access"]>> = {
   "POST /workers/plan": "worker",
   "GET /workers/plan/{id}": "worker",
   "POST /workers/result": "worker",
+  "POST /v1/boxes/{box}/segments": "box",
   "GET /v1/whoami": "viewer",
   "GET /v1/overview": "viewer",
   "GET /v1/boxes": "viewer",

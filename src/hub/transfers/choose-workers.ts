@@ -17,7 +17,11 @@ export interface SideWish {
 
 export function wishesOf(request: SyncRequest): { readonly source: SideWish; readonly destination: SideWish } {
   const isVerify = request.mode === "verify";
-  const needs: readonly WorkerAbility[] = isVerify ? ["verify"] : [];
+  const needs: readonly WorkerAbility[] = [
+    ...(isVerify ? (["verify"] as const) : []),
+    ...(request.preserve.includes("xattrs") ? (["xattrs"] as const) : []),
+    ...(request.preserve.includes("privileged-xattrs") ? (["privileged-xattrs"] as const) : []),
+  ];
   return {
     source: { name: "source", path: request.source_path, box: request.source_box, access: "read", needs },
     destination: {
@@ -33,6 +37,8 @@ export function wishesOf(request: SyncRequest): { readonly source: SideWish; rea
 /** Why a worker without the ability has none of the work. */
 const LACKING: Readonly<Record<WorkerAbility, string>> = {
   verify: "its version cannot compare",
+  xattrs: "cannot do extended attributes: it lacks getfattr and setfattr (package attr), or is of an older version",
+  "privileged-xattrs": "cannot do privileged extended attributes: it is not root, or lacks getfattr and setfattr",
 };
 
 /** Pure. The first that it lacks. */

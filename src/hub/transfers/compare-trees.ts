@@ -128,7 +128,15 @@ function metadataOf(a: TransferEntry, b: TransferEntry, preserve: readonly Prese
   if (preserve.includes("owner") && (a.uid !== b.uid || a.gid !== b.gid)) {
     found.push(["owner", `of ${a.uid}:${a.gid}, of ${b.uid}:${b.gid}`]);
   }
+  const attributes = xattrsBetween(a.xattrs ?? {}, b.xattrs ?? {});
+  if (attributes.length > 0) found.push(["xattrs", `attributes ${attributes.join(", ")}`.slice(0, 300)]);
   return found;
+}
+
+/** Names of those that are not the same. Only listed where they are asked for. */
+function xattrsBetween(a: NonNullable<TransferEntry["xattrs"]>, b: typeof a): readonly string[] {
+  const names = new Set([...Object.keys(a), ...Object.keys(b)]);
+  return [...names].filter((name) => a[name] !== b[name]).sort();
 }
 
 /** As exactly as a copy keeps them. */

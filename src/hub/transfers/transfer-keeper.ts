@@ -28,6 +28,8 @@ import { WORKER_KIND } from "./worker-record.ts";
 /** Ended transfers are shown for so long, and never more of them. */
 export const ENDED_KEPT_MS = 30 * 24 * 3_600_000;
 export const ENDED_KEPT = 500;
+/** Of those that boxes ask for by a rule: they come without end, and must not push out what people wait for. */
+export const RULED_KEPT = 100;
 const FULL_LAP_MS = 10_000;
 const TRIM_MS = 60_000;
 
@@ -284,8 +286,11 @@ export function createTransferKeeper(
     await book.trimGraves();
     const ended = book.all().filter(isOver);
     ended.sort((one, other) => (other.endedMs ?? 0) - (one.endedMs ?? 0));
-    for (const [index, transfer] of ended.entries()) {
-      if (index < ENDED_KEPT && clock.wallMs() - (transfer.endedMs ?? 0) < ENDED_KEPT_MS) continue;
+    const counts = { ruled: 0, asked: 0 };
+    for (const transfer of ended) {
+      const kind = transfer.by.startsWith("box:") ? "ruled" : "asked";
+      const isAmongFirst = counts[kind]++ < (kind === "ruled" ? RULED_KEPT : ENDED_KEPT);
+      if (isAmongFirst && clock.wallMs() - (transfer.endedMs ?? 0) < ENDED_KEPT_MS) continue;
       await pieces.sweep(transfer.uid);
       await book.remove(transfer);
       pieces.forget(transfer.uid);

@@ -5,6 +5,7 @@ import type { HubContext } from "../hub-context.ts";
 import { createLeaseDesk } from "./lease-desk.ts";
 import { createLeaseWatch } from "./lease-watch.ts";
 import { createPieceBook } from "./piece-book.ts";
+import { createSegmentRoute } from "./segment-routes.ts";
 import { createServeBook } from "./serve-book.ts";
 import { createSyncRoutes } from "./sync-routes.ts";
 import { createTransferBook } from "./transfer-book.ts";
@@ -50,9 +51,11 @@ export function createTransferParts(
     mark: keeper.mark,
   });
   const view = createTransferView(hall);
+  const desk = createTransferDesk(hall);
   return {
     routes: [
-      ...createSyncRoutes({ hall, desk: createTransferDesk(hall), view }),
+      ...createSyncRoutes({ hall, desk, view }),
+      createSegmentRoute({ hall, desk, store: context.store }),
       ...createWorkerRoutes({ hall, desk: createLeaseDesk(hall), view }),
     ],
     service: keeper,

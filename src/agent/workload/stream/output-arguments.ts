@@ -1,5 +1,5 @@
+import { parseRecordingPath, recordingTarget } from "../../../contract/recording-name.ts";
 import { NETWORK_TIMEOUT_MS } from "./input-arguments.ts";
-import { parseRecordingPath, recordingTarget } from "./recording-name.ts";
 import type { AdmittedOutput } from "./stream-admission.ts";
 
 /** One output as FFmpeg's muxers see it, before it becomes arguments or one slave of a `tee`. */

@@ -2,11 +2,11 @@ import type { Clock } from "../../../base/clock.ts";
 import { messageOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import type { Service } from "../../../base/service.ts";
+import { parseRecordingPath, recordingNameMatcher } from "../../../contract/recording-name.ts";
 import type { StreamSpec } from "../../../contract/stream-spec.ts";
 import { parseStreamUrl } from "../../../contract/stream-url.ts";
 import type { StreamWorkload, Workload } from "../../../contract/workload.ts";
 import { outputKindOf } from "./output-kind.ts";
-import { parseRecordingPath, recordingNameMatcher } from "./recording-name.ts";
 import type { FoundFile, RecordingDisk } from "./stream-disk.ts";
 
 /** The files to remove so that the `keep` newest finished ones stay, beside the newest of all, which may still grow. */

@@ -182,3 +182,12 @@ test("a refusal never repeats what may be secret", () => {
     }),
   );
 });
+
+test("what is to be moved is a recording, and nothing else removes it", () => {
+  const move = { to: "archive:/archive" };
+  const refused = (output: object) => refusalOf({ input: "rtsp://h/1", outputs: [output] })?.message;
+  expect(refused({ url: `${root}/in/`, move })).toBeUndefined();
+  expect(refused({ url: "rtmp://h/live/k", move })).toBe("outputs[0].move is for recordings, not for rtmp");
+  expect(refused({ url: `${root}/in/x.m3u8`, move })).toBe("outputs[0].move is for recordings, not for hls-files");
+  expect(refused({ url: `${root}/in/`, move, keepSegments: 3 })).toContain("keepSegments cannot be given with move");
+});

@@ -1,10 +1,10 @@
 import type { StreamPolicy } from "../../../config/agent-options.ts";
+import { parseRecordingPath } from "../../../contract/recording-name.ts";
 import type { StreamInput, StreamOutput, StreamSpec } from "../../../contract/stream-spec.ts";
 import { parseStreamUrl, type StreamUrl } from "../../../contract/stream-url.ts";
 import type { Refusal } from "../driver.ts";
 import { isInsideRoots, type PathLookup } from "./file-root.ts";
 import { isFiniteInput, type OutputKind, outputKindOf, outputPolicyWord } from "./output-kind.ts";
-import { parseRecordingPath } from "./recording-name.ts";
 import { parseTestSource } from "./test-source.ts";
 
 /** A spec whose every URL was taken apart and allowed. Only this reaches the command line. */
@@ -107,6 +107,10 @@ function refuseOptions(options: StreamOutput, kind: OutputKind): string | undefi
   }
   if (options.keepSegments !== undefined && !isSegmented) {
     return `keepSegments is for HLS and recordings, not for ${kind}`;
+  }
+  if (options.move !== undefined && kind !== "recording") return `move is for recordings, not for ${kind}`;
+  if (options.move !== undefined && options.keepSegments !== undefined) {
+    return "keepSegments cannot be given with move: what has not arrived is never removed";
   }
   if (options.rtspTransport !== undefined && kind !== "rtsp") {
     return `rtspTransport is for rtsp outputs, not for ${kind}`;

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
+import { parseRecordingPath } from "../../../contract/recording-name.ts";
 import { maskUrl } from "../../../contract/stream-secrets.ts";
 import type { StreamSpec } from "../../../contract/stream-spec.ts";
 import { parseStreamUrl, type StreamUrl } from "../../../contract/stream-url.ts";
 import type { Claim, ClaimKind } from "../driver.ts";
 import { outputKindOf } from "./output-kind.ts";
-import { parseRecordingPath } from "./recording-name.ts";
 import { isHostMatch } from "./stream-admission.ts";
 
 const DEFAULT_PORTS: Readonly<Record<string, number>> = {

@@ -2,6 +2,7 @@ import { AppError } from "../../../base/errors.ts";
 import type { RunProgram } from "../../../base/spawn.ts";
 import type { AgentOptions, StreamPolicy } from "../../../config/agent-options.ts";
 import { describeStream } from "../../../contract/describe-spec.ts";
+import { parseRecordingPath } from "../../../contract/recording-name.ts";
 import { streamSecrets } from "../../../contract/stream-secrets.ts";
 import type { StreamSpec } from "../../../contract/stream-spec.ts";
 import { parseStreamUrl } from "../../../contract/stream-url.ts";
@@ -14,7 +15,6 @@ import { audioOf, ffmpegArguments, videoOf } from "./ffmpeg-arguments.ts";
 import { type FfmpegCapabilities, readFfmpegCapabilities } from "./ffmpeg-capabilities.ts";
 import { isFiniteInput } from "./output-kind.ts";
 import { createProgressProbe } from "./progress-probe.ts";
-import { parseRecordingPath } from "./recording-name.ts";
 import { pruneRecordings } from "./recording-pruner.ts";
 import { hasAudio, silenceDecision } from "./silent-audio.ts";
 import { type AdmittedStream, admitStream } from "./stream-admission.ts";
@@ -130,7 +130,7 @@ export function createStreamDriver(
 /** The spec without what says only how it is handled: that must not restart a stream. */
 function whatRuns({ update: _update, via: _via, ...spec }: StreamSpec): StreamSpec {
   const { exclusive: _exclusive, ...input } = spec.input;
-  return { ...spec, input };
+  return { ...spec, input, outputs: spec.outputs.map(({ move: _move, ...output }) => output) };
 }
 
 function missingEncoder(

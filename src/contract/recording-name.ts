@@ -1,4 +1,5 @@
 import { basename, dirname, join } from "node:path/posix";
+import { parseStreamUrl } from "./stream-url.ts";
 
 /** Where a recording goes and how its files are called. */
 export interface RecordingPath {
@@ -66,4 +67,12 @@ export function recordingNameMatcher(pattern: string): RegExp {
 /** What FFmpeg gets: the pattern inside its directory. */
 export function recordingTarget(recording: RecordingPath): string {
   return join(recording.directory, recording.pattern);
+}
+
+/** Of an output that is recorded to files of its own; `undefined` for a playlist and for all that goes elsewhere. */
+export function recordingOf({ url }: { readonly url: string }): RecordingPath | undefined {
+  const parsed = parseStreamUrl(url);
+  if (!parsed.ok || parsed.url.scheme !== "file" || parsed.url.path.endsWith(".m3u8")) return undefined;
+  const path = parseRecordingPath(parsed.url.path);
+  return path.ok ? path.recording : undefined;
 }
