@@ -3,6 +3,7 @@ import type { TransferPeer } from "../contract/transfer/assignment.ts";
 import { type DialledLink, helloFrame } from "./data-dial.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
+import { itemKeyOf } from "./item-hash.ts";
 import { copyInPlace } from "./local-copy.ts";
 import { createPace } from "./pace.ts";
 import { receiveItems } from "./receive-items.ts";
@@ -49,6 +50,7 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
           items: work.items,
           skips,
           verify: work.verify,
+          key: itemKeyOf(assignment.lease_id),
           preserve: work.preserve,
         },
         outcome,

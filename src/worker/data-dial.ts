@@ -1,8 +1,9 @@
-import { connect as connectTcp, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { TransferPeer } from "../contract/transfer/assignment.ts";
+import { connectForBulk } from "./big-reads.ts";
 import { createDataLink, type DataLink } from "./data-link.ts";
 import { fingerprintOf, type Identity } from "./data-server.ts";
 import type { EndpointTurns, EndpointUse } from "./endpoint-turns.ts";
@@ -117,7 +118,7 @@ function connectOne(
   }
   return new Promise((resolve, reject) => {
     const socket: Socket | TLSSocket = trusted
-      ? connectTcp({ ...place, noDelay: true })
+      ? connectForBulk(place)
       : connectTls({
           ...place,
           ...identity(),

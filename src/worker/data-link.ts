@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { Clock, Timer } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
+import { type Reader, readInto } from "./big-reads.ts";
 import { fault } from "./fault.ts";
 import { DATA_HEAD_BYTES, FRAME_HEAD_BYTES, PIECE_BYTES, requireFrameHead } from "./frames.ts";
 
@@ -111,11 +112,13 @@ export function createDataLink(
       bodyBytes += count;
       at += count;
       if (bodyBytes < body.length) return;
-      const whole = body;
-      body = undefined;
-      headBytes = 0;
-      push(head[0] ?? 0, whole);
+      finishFrame(body);
     }
+  };
+  const finishFrame = (whole: Buffer) => {
+    body = undefined;
+    headBytes = 0;
+    push(head[0] ?? 0, whole);
   };
 
   let seen = 0;
@@ -132,13 +135,32 @@ export function createDataLink(
   };
   watch();
 
-  socket.on("data", (chunk: Buffer) => {
+  const takeSafely = (chunk: Buffer) => {
     try {
       take(chunk);
     } catch (thrown) {
       fail(thrown instanceof Error ? thrown : new AppError("internal", String(thrown)));
     }
-  });
+  };
+  let scratch: Buffer | undefined;
+  let intoBody: Buffer | undefined;
+  const reader: Reader = {
+    target: () => {
+      // The rest of a long frame goes where it belongs; what is short comes together with others.
+      intoBody = body !== undefined && body.length - bodyBytes >= SMALL_BYTES ? body.subarray(bodyBytes) : undefined;
+      scratch ??= Buffer.from(new ArrayBuffer(SMALL_BYTES));
+      return intoBody ?? scratch;
+    },
+    taken: (bytes, into) => {
+      if (over !== undefined) return;
+      if (into !== intoBody) return takeSafely(Buffer.from(into.buffer, into.byteOffset, bytes));
+      moved += bytes;
+      bodyBytes += bytes;
+      if (body !== undefined && bodyBytes === body.length) finishFrame(body);
+    },
+  };
+  if (readInto(socket, reader)) socket.resume();
+  else socket.on("data", takeSafely);
   socket.on("error", (error: Error) => finish(explain(error)));
   socket.once("end", () => finish(body === undefined && headBytes === 0 ? undefined : broken()));
   socket.once("close", () => finish(broken()));

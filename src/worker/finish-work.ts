@@ -1,18 +1,19 @@
 import { createHash } from "node:crypto";
-import { closeSync, fdatasync, fstatSync, ftruncateSync, read } from "node:fs";
+import { closeSync, fdatasync, fstatSync, ftruncateSync } from "node:fs";
 import { promisify } from "node:util";
 import { pathBytes } from "../contract/transfer/path-text.ts";
 import { applyAllMetadata } from "./apply-metadata.ts";
 import { fault } from "./fault.ts";
 import { PIECE_BYTES } from "./frames.ts";
+import { createItemHash, itemKeyOf } from "./item-hash.ts";
 import { createDescent, type Descent, lookAt, openFileAt, openStagedAt, renameAt, splitPath } from "./jail.ts";
 import { isPublished, syncNames } from "./published.ts";
+import { readPiece } from "./staged-file.ts";
 import { itemKey, openStaging, type Staging, scratchOf, type UnitClaim } from "./staging.ts";
 import { requireUnreserved } from "./storage.ts";
 import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
 import { forgetCached } from "./verify-file.ts";
 
-const readOnce = promisify(read);
 const syncData = promisify(fdatasync);
 const MAX_BLOCKS = 1024;
 
@@ -52,7 +53,8 @@ async function finish(task: Task<"finish">, outcome: TaskOutcome, parts: Parts):
   const told = (sha256: string) => void outcome.items.push({ path: entry.path, offset: 0, length: entry.size, sha256 });
   if (lookAt(place) === undefined) {
     const record = claim.journal.of(itemKey(item));
-    if (record !== undefined && (await isPublished(record, entry, target, descent))) {
+    const isWhole = async (held: number) => (await hashRanges(held, task)).wrong.length === 0;
+    if (record?.bytes === entry.size && (await isPublished(record, target, descent, isWhole))) {
       // A crash came between its name and the answer.
       const fd = openFileAt(descent.target(target));
       try {
@@ -70,7 +72,7 @@ async function finish(task: Task<"finish">, outcome: TaskOutcome, parts: Parts):
     if (fstatSync(fd).size !== entry.size) ftruncateSync(fd, entry.size);
     await syncData(fd);
     if (verify === "readback") await forgetCached(fd, context);
-    const { sha256, wrong } = await hashRanges(fd, task);
+    const { sha256, wrong } = verify === "transit" ? hashOfRanges(task.work) : await hashRanges(fd, task);
     if (wrong.length > 0) {
       outcome.failures.push({
         path: entry.path,
@@ -94,27 +96,42 @@ async function finish(task: Task<"finish">, outcome: TaskOutcome, parts: Parts):
   }
 }
 
+/** Nobody has read the file as a whole: what stands for it is what its ranges were held against. */
+function hashOfRanges({ entry, ranges }: Task<"finish">["work"]) {
+  requireGapless(ranges, entry.size);
+  const running = createHash("sha256");
+  for (const { sha256 } of ranges) running.update(sha256);
+  return { sha256: running.digest("hex"), wrong: [] as { readonly offset: number; readonly length: number }[] };
+}
+
+function requireGapless(ranges: Task<"finish">["work"]["ranges"], size: number): void {
+  let at = 0;
+  for (const { offset, length } of ranges) {
+    if (offset !== at) throw fault("corrupt", `the ranges of the file leave out what begins at ${at}`);
+    at += length;
+  }
+  if (at !== size) throw fault("corrupt", `the ranges of the file end at ${at} of ${size} bytes`);
+}
+
 /** In one pass: the hash of the file, and the ranges whose bytes are not those that were hashed on their way. */
-async function hashRanges(fd: number, { work, signal }: Task<"finish">) {
+async function hashRanges(fd: number, { work, signal, assignment }: Task<"finish">) {
+  const key = itemKeyOf(assignment.lease_id);
   const whole = createHash("sha256");
   const wrong: { readonly offset: number; readonly length: number }[] = [];
   const buffer = Buffer.allocUnsafe(PIECE_BYTES);
-  const comparesRanges = work.verify !== "transit";
   let at = 0;
+  requireGapless(work.ranges, work.entry.size);
   for (const { offset, length, sha256 } of work.ranges) {
-    if (offset !== at) throw fault("corrupt", `the ranges of the file leave out what begins at ${at}`);
-    const range = createHash("sha256");
+    const range = createItemHash({ length, key });
     while (at < offset + length) {
       signal.throwIfAborted();
-      const { bytesRead } = await readOnce(fd, buffer, 0, Math.min(buffer.length, offset + length - at), at);
-      if (bytesRead === 0) throw fault("io", "the staged file became shorter");
-      const bytes = buffer.subarray(0, bytesRead);
+      const bytes = buffer.subarray(0, Math.min(buffer.length, offset + length - at));
+      if (!(await readPiece(fd, bytes, at))) throw fault("io", "the staged file became shorter");
       whole.update(bytes);
-      if (comparesRanges) range.update(bytes);
-      at += bytesRead;
+      range.update(bytes);
+      at += bytes.length;
     }
-    if (comparesRanges && range.digest("hex") !== sha256) wrong.push({ offset, length });
+    if (range.digest() !== sha256) wrong.push({ offset, length });
   }
-  if (at !== work.entry.size) throw fault("corrupt", `the ranges of the file end at ${at} of ${work.entry.size} bytes`);
   return { sha256: whole.digest("hex"), wrong };
 }

@@ -27,7 +27,7 @@ export const FRAME = {
 export const FRAME_HEAD_BYTES = 5;
 export const DATA_HEAD_BYTES = 4 + 8 + 4 + 1 + 32;
 /** Of a file in one frame: it is hashed, sent and verified as one. */
-export const PIECE_BYTES = 512 * 1024;
+export const PIECE_BYTES = 1024 * 1024;
 const MAX_JSON_BYTES = 16 * 1024 * 1024;
 
 export interface DataHead {
@@ -39,7 +39,7 @@ export interface DataHead {
   /** Nothing follows: these are `length` zero bytes. */
   readonly isZero: boolean;
   readonly isLast: boolean;
-  /** SHA-256 over the item from its begin to the end of this piece. */
+  /** The mark of `item-hash.ts`. */
   readonly digest: Buffer;
 }
 

@@ -3,7 +3,7 @@ import { copyItemSchema } from "../contract/transfer/assignment.ts";
 import { TRANSFER_FAILURES } from "../contract/transfer/failure-code.ts";
 import { fault } from "./fault.ts";
 
-export const DATA_PLANE_VERSION = 1;
+export const DATA_PLANE_VERSION = 2;
 
 /** `pull`: who dialled receives; `push`: it sends. */
 export const helloSchema = z.object({
@@ -17,6 +17,8 @@ export const wantSchema = z.object({
   wants: z.array(z.tuple([z.int().min(0), z.int().min(0), z.string().length(64).optional()])).max(2000),
   /** The sender leaves out bytes that are zero. */
   sparse: z.boolean(),
+  /** Of the marks that go with the pieces. */
+  key: z.string().regex(/^[0-9a-f]{32}$/),
 });
 export type Want = z.output<typeof wantSchema>;
 /** With the hash that was asked about. */

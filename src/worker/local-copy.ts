@@ -1,22 +1,21 @@
-import { createHash } from "node:crypto";
-import { constants, copyFile, read } from "node:fs";
+import { constants, copyFile } from "node:fs";
 import { promisify } from "node:util";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
 import { pathBytes } from "../contract/transfer/path-text.ts";
 import { fault } from "./fault.ts";
 import { PIECE_BYTES } from "./frames.ts";
+import { createItemHash, itemKeyOf } from "./item-hash.ts";
 import { createDescent, type Descent, lookAt, pathOf, splitPath, unlinkAt } from "./jail.ts";
 import { placeNonFile } from "./place-non-file.ts";
 import { failureOf, publishFiles } from "./publish-files.ts";
 import { syncNames } from "./published.ts";
 import { isWhole } from "./receive-items.ts";
 import { openSourceFile, type SourceFile } from "./source-file.ts";
-import { hashRange, openStagedFile, type StagedFile } from "./staged-file.ts";
+import { hashRange, openStagedFile, readPiece, type StagedFile } from "./staged-file.ts";
 import { itemKey, openStaging, type Staging, stagedName, type UnitClaim } from "./staging.ts";
 import { requireUnreserved, type Storage } from "./storage.ts";
 import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
 
-const readOnce = promisify(read);
 const copyOnce = promisify(copyFile);
 
 interface Copying {
@@ -91,6 +90,7 @@ async function copyOne(item: CopyItem, parts: Copying): Promise<void> {
       claim,
       descent,
       verify,
+      key: itemKeyOf(task.assignment.lease_id),
       preserve,
       runProgram: context.runProgram,
       pid: context.pid,
@@ -107,10 +107,12 @@ async function stageWhole(item: CopyItem, file: SourceFile, { claim, task }: Cop
   if (lookAt(place) !== undefined) unlinkAt(place);
   const mode = constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL;
   await copyOnce(`/proc/self/fd/${file.fd}`, pathOf(place), mode);
-  const running = createHash("sha256");
+  const { length } = item;
+  const key = itemKeyOf(task.assignment.lease_id);
+  const running = createItemHash({ length, key });
   await hashRange(file.fd, item, running, task.signal);
-  const proved = { bytes: item.length, sha256: running.digest("hex") };
-  const staged = await openStagedFile({ place, offset: 0, length: item.length, proved, isSparse: true, isWhole: true });
+  const proved = { bytes: length, sha256: running.digest() };
+  const staged = await openStagedFile({ place, offset: 0, length, key, proved, isSparse: true, isWhole: true });
   if (staged.bytes() === item.length) return staged;
   await staged.close();
   throw fault("corrupt", `the system's copy of ${item.entry.path} differs from it`);
@@ -120,16 +122,17 @@ async function stageRange(item: CopyItem, file: SourceFile, { staging, task }: C
   const { offset, length } = item;
   const place = { directory: staging.directory, name: staging.partialName(item) };
   const isSparse = task.work.preserve.includes("sparse");
-  const staged = await openStagedFile({ place, offset, length, proved: undefined, isSparse, isWhole: false });
+  const key = itemKeyOf(task.assignment.lease_id);
+  const staged = await openStagedFile({ place, offset, length, key, proved: undefined, isSparse, isWhole: false });
   try {
     const buffer = Buffer.allocUnsafe(PIECE_BYTES);
     while (staged.bytes() < length) {
       task.signal.throwIfAborted();
       const at = staged.bytes();
-      const { bytesRead } = await readOnce(file.fd, buffer, 0, Math.min(buffer.length, length - at), offset + at);
-      if (bytesRead === 0) throw fault("source-changed", `${item.entry.path} became shorter`);
-      const bytes = buffer.subarray(0, bytesRead);
-      await staged.add({ at, length: bytesRead, isZero: false, digest: undefined, bytes });
+      const bytes = buffer.subarray(0, Math.min(buffer.length, length - at));
+      if (!(await readPiece(file.fd, bytes, offset + at)))
+        throw fault("source-changed", `${item.entry.path} became shorter`);
+      await staged.add({ at, length: bytes.length, isZero: false, digest: undefined, bytes });
     }
     return staged;
   } catch (thrown) {

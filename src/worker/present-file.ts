@@ -1,18 +1,20 @@
 import { createHash } from "node:crypto";
-import { closeSync, fstatSync, read } from "node:fs";
-import { promisify } from "node:util";
+import { closeSync, fstatSync } from "node:fs";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
 import type { Preserved } from "../contract/transfer/sync-request.ts";
 import { applyAllMetadata } from "./apply-metadata.ts";
 import { fault } from "./fault.ts";
 import { PIECE_BYTES } from "./frames.ts";
+import { createItemHash, isTagged } from "./item-hash.ts";
 import { type Descent, lookAt, openFileAt, type Place } from "./jail.ts";
-import { hashRange, type StagedFile } from "./staged-file.ts";
+import { hashRange, readPiece, type StagedFile } from "./staged-file.ts";
 import type { XattrDeps } from "./xattrs.ts";
 
 /** What stands at the destination already, under the name of the item and as long as it. */
 export interface PresentFile {
-  /** Over the item's range of it. */
+  /** Over the item's range of it, as `ItemHash` says. */
+  readonly digest: string;
+  /** Of the whole file, where the item is all of it; else `digest`. */
   readonly sha256: string;
   /** Its range goes where the item is staged. */
   copyTo(staged: StagedFile): Promise<void>;
@@ -20,13 +22,11 @@ export interface PresentFile {
   keep(preserve: readonly Preserved[], deps: XattrDeps & { readonly scratch: Place }): Promise<void>;
 }
 
-const readOnce = promisify(read);
-
 /** `undefined`: there is nothing that could be it. Never follows a link. */
 export async function findPresent(
   { entry, offset, length }: CopyItem,
   target: readonly Buffer[],
-  descent: Descent,
+  { descent, key }: { readonly descent: Descent; readonly key: string },
 ): Promise<PresentFile | undefined> {
   if (length === 0) return undefined;
   const look = () => lookAt(descent.place(target));
@@ -45,7 +45,14 @@ export async function findPresent(
     closeSync(fd);
     throw fault("io", `${entry.path} changed at the destination while it was compared`);
   };
-  const running = createHash("sha256");
+  const marks = createItemHash({ length, key });
+  const whole = isTagged(length) && offset === 0 && length === entry.size ? createHash("sha256") : undefined;
+  const running = {
+    update: (piece: Buffer) => {
+      marks.update(piece);
+      whole?.update(piece);
+    },
+  };
   try {
     const fd = open();
     try {
@@ -57,19 +64,20 @@ export async function findPresent(
     // It cannot be read, or changes: then it is of no use.
     return undefined;
   }
+  const digest = marks.digest();
   return {
-    sha256: running.digest("hex"),
+    digest,
+    sha256: whole?.digest("hex") ?? digest,
     copyTo: async (staged) => {
       const fd = open();
       try {
         const buffer = Buffer.allocUnsafe(PIECE_BYTES);
         while (staged.bytes() < length) {
           const at = staged.bytes();
-          const wanted = Math.min(buffer.length, length - at);
-          const { bytesRead } = await readOnce(fd, buffer, 0, wanted, offset + at);
-          if (bytesRead === 0) throw fault("io", `${entry.path} became shorter at the destination`);
-          const bytes = buffer.subarray(0, bytesRead);
-          await staged.add({ at, length: bytesRead, isZero: false, digest: undefined, bytes });
+          const bytes = buffer.subarray(0, Math.min(buffer.length, length - at));
+          if (!(await readPiece(fd, bytes, offset + at)))
+            throw fault("io", `${entry.path} became shorter at the destination`);
+          await staged.add({ at, length: bytes.length, isZero: false, digest: undefined, bytes });
         }
       } finally {
         closeSync(fd);

@@ -7,7 +7,7 @@ import { fault, toFault } from "./fault.ts";
 import { type Descent, renameAt } from "./jail.ts";
 import type { StagedFile } from "./staged-file.ts";
 import { itemKey, scratchOf, stagedName, type UnitClaim } from "./staging.ts";
-import { hashStored, type VerifyDeps, type VerifyLevel } from "./verify-file.ts";
+import { proveFile, type VerifyDeps, type VerifyLevel } from "./verify-file.ts";
 
 /** One item of which everything is staged. */
 export interface WholeItem {
@@ -21,6 +21,8 @@ export interface PublishDeps extends VerifyDeps {
   readonly claim: UnitClaim;
   readonly descent: Descent;
   readonly verify: VerifyLevel;
+  /** Of the transfer's marks. */
+  readonly key: string;
   readonly preserve: readonly Preserved[];
   readonly done: (item: ResultItem) => void;
   readonly failed: (failure: ResultFailure) => void;
@@ -47,10 +49,10 @@ export async function publishFiles(group: readonly WholeItem[], deps: PublishDep
     }
     claim.requireHeld();
     claim.journal.append(
-      good.map(({ whole: { item, staged }, sha256 }) => ({
+      good.map(({ whole: { item, staged } }) => ({
         key: itemKey(item),
         bytes: item.length,
-        sha256,
+        sha256: staged.digest(),
         ino: staged.ino,
       })),
     );
@@ -71,11 +73,11 @@ export async function publishFiles(group: readonly WholeItem[], deps: PublishDep
 }
 
 async function proveStored({ item, staged, target }: WholeItem, deps: PublishDeps): Promise<string> {
-  const sha256 = staged.digest();
+  const digest = staged.digest();
   // What came in ranges is read again once it is whole.
-  if (target === undefined || deps.verify === "transit" || item.length === 0) return sha256;
-  const stored = await hashStored(staged.fd, { offset: 0, length: item.length }, deps.verify, deps);
-  if (stored === sha256) return sha256;
+  if (target === undefined || deps.verify === "transit" || item.length === 0) return digest;
+  const stored = await proveFile(staged.fd, { length: item.length, key: deps.key }, deps.verify, deps);
+  if (stored.digest === digest) return stored.sha256;
   throw fault("corrupt", "what was written differs from what came over the network");
 }
 

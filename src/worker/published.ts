@@ -1,10 +1,7 @@
-import { createHash } from "node:crypto";
 import { closeSync, fstatSync } from "node:fs";
-import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
 import type { ResultItem } from "../contract/transfer/transfer-result.ts";
 import { fault, toFault } from "./fault.ts";
 import { type Descent, openFileAt } from "./jail.ts";
-import { hashRange } from "./staged-file.ts";
 import type { JournalRecord } from "./unit-journal.ts";
 
 /**
@@ -12,19 +9,17 @@ import type { JournalRecord } from "./unit-journal.ts";
  * of a file that is gone may be another's by now, so that alone says nothing.
  */
 export async function isPublished(
-  record: JournalRecord,
-  { size }: Pick<TransferEntry, "size">,
+  { bytes, ino }: Pick<JournalRecord, "bytes" | "ino">,
   target: readonly Buffer[],
   descent: Descent,
+  prove: (fd: number) => Promise<boolean>,
 ): Promise<boolean> {
-  if (record.bytes !== size) return false;
   try {
     const fd = openFileAt(descent.place(target));
     try {
       const facts = fstatSync(fd, { bigint: true });
-      if (!facts.isFile() || String(facts.ino) !== record.ino || facts.size !== BigInt(size)) return false;
-      const running = createHash("sha256");
-      return (await hashRange(fd, { offset: 0, length: size }, running)) && running.digest("hex") === record.sha256;
+      if (!facts.isFile() || String(facts.ino) !== ino || facts.size !== BigInt(bytes)) return false;
+      return await prove(fd);
     } finally {
       closeSync(fd);
     }

@@ -8,6 +8,7 @@ import { applyAllMetadata } from "./apply-metadata.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
 import { FRAME, jsonFrame, readDataHead } from "./frames.ts";
+import { createItemHash } from "./item-hash.ts";
 import { createDescent, type Descent, openFileAt, splitPath } from "./jail.ts";
 import { failedSchema, parseBody, refusalSchema, sameSchema, type Want } from "./link-messages.ts";
 import type { Pace } from "./pace.ts";
@@ -15,10 +16,11 @@ import { placeNonFile } from "./place-non-file.ts";
 import { findPresent, type PresentFile } from "./present-file.ts";
 import { failureOf, publishFiles, type WholeItem } from "./publish-files.ts";
 import { isPublished, syncNames } from "./published.ts";
-import { openStagedFile, type StagedFile } from "./staged-file.ts";
+import { hashRange, openStagedFile, type StagedFile } from "./staged-file.ts";
 import { itemKey, openStaging, type Staging, scratchOf, stagedName, type UnitClaim } from "./staging.ts";
 import { requireUnreserved } from "./storage.ts";
-import type { VerifyDeps, VerifyLevel } from "./verify-file.ts";
+import type { JournalRecord } from "./unit-journal.ts";
+import { proveFile, type VerifyDeps, type VerifyLevel } from "./verify-file.ts";
 
 export interface ReceiveTask {
   readonly requestId: string;
@@ -30,6 +32,8 @@ export interface ReceiveTask {
   /** Of them, those that are settled. */
   readonly skips: ReadonlySet<CopyItem>;
   readonly verify: VerifyLevel;
+  /** Of the transfer's marks. */
+  readonly key: string;
   readonly preserve: readonly Preserved[];
 }
 
@@ -120,6 +124,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       claim,
       descent,
       verify: task.verify,
+      key: task.key,
       preserve,
       done: (item) => void outcome.items.push(item),
       failed: (failure) => void outcome.failures.push(failure),
@@ -143,12 +148,18 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
         : { directory: staging.directory, name: staging.partialName(item) },
       offset: whole ? 0 : item.offset,
       length: item.length,
+      key: task.key,
       proved,
       isSparse,
       isWhole: whole,
     });
   };
 
+  const isStagedFile = ({ bytes, ino, sha256 }: JournalRecord, target: readonly Buffer[]) =>
+    isPublished({ bytes, ino }, target, descent, async (fd) => {
+      const running = createItemHash({ length: bytes, key: task.key });
+      return (await hashRange(fd, { offset: 0, length: bytes }, running)) && running.digest() === sha256;
+    });
   /** What has to be asked for, if anything. */
   const prepare = async (index: number, item: CopyItem): Promise<Want["wants"][number] | undefined> => {
     const target = [...place, ...splitPath(pathBytes(item.entry.path))];
@@ -160,11 +171,13 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     }
     const one: Incoming = { item, target, staged: undefined, present: undefined };
     const record = claim.journal.of(itemKey(item));
-    if (record !== undefined && isWhole(item) && (await isPublished(record, item.entry, target, descent))) {
+    if (record?.bytes === item.length && isWhole(item) && (await isStagedFile(record, target))) {
       // A crash came between its name and the answer.
       const { runProgram, pid } = deps;
-      await finishNamed(item, target, { descent, preserve, runProgram, pid, scratch: scratchOf(claim, "named") });
-      outcome.items.push({ path: item.entry.path, offset: 0, length: item.length, sha256: record.sha256 });
+      const { key, verify } = task;
+      const named = { descent, preserve, runProgram, pid, key, verify, scratch: scratchOf(claim, "named") };
+      const sha256 = await finishNamed(item, target, named);
+      outcome.items.push({ path: item.entry.path, offset: 0, length: item.length, sha256 });
       return undefined;
     }
     if (record !== undefined) {
@@ -175,11 +188,11 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
         return undefined;
       }
     } else {
-      one.present = await findPresent(item, target, descent);
+      one.present = await findPresent(item, target, { descent, key: task.key });
     }
     incoming.set(index, one);
     const from = one.staged?.bytes() ?? 0;
-    return one.present === undefined ? [index, from] : [index, from, one.present.sha256];
+    return one.present === undefined ? [index, from] : [index, from, one.present.digest];
   };
 
   const takeData = async (body: Buffer) => {
@@ -215,7 +228,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
   const takeSame = async ({ index, sha256 }: z.output<typeof sameSchema>) => {
     const one = incoming.get(index);
     // A number alone could become another on its way.
-    if (one?.present === undefined || one.present.sha256 !== sha256)
+    if (one?.present === undefined || one.present.digest !== sha256)
       throw fault("corrupt", "the peer says that something is the same that was not asked");
     const { item, present } = one;
     incoming.delete(index);
@@ -230,7 +243,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
         const staged = await open(one);
         one.staged = staged;
         await present.copyTo(staged);
-        if (staged.digest() !== present.sha256) throw fault("io", `${item.entry.path} changed while it was compared`);
+        if (staged.digest() !== present.digest) throw fault("io", `${item.entry.path} changed while it was compared`);
         await complete(one, staged);
       }
       deps.onBytes(item.length);
@@ -258,7 +271,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       try {
         signal.throwIfAborted();
         link.send(jsonFrame(FRAME.items, items)).catch(() => undefined);
-        link.send(jsonFrame(FRAME.want, { wants, sparse: isSparse })).catch(() => undefined);
+        link.send(jsonFrame(FRAME.want, { wants, sparse: isSparse, key: task.key })).catch(() => undefined);
         for (;;) {
           const frame = await link.next();
           if (frame === undefined) throw fault("unreachable", "the peer ended before it had sent everything");
@@ -300,14 +313,21 @@ export function isWhole({ entry, offset, length }: CopyItem): boolean {
   return offset === 0 && length === entry.size;
 }
 
+/** Answers with the hash that is told of it. */
 async function finishNamed(
-  { entry }: CopyItem,
+  { entry, length }: CopyItem,
   target: readonly Buffer[],
-  deps: { readonly descent: Descent; readonly preserve: readonly Preserved[] } & Parameters<typeof applyAllMetadata>[3],
-): Promise<void> {
+  deps: {
+    readonly descent: Descent;
+    readonly preserve: readonly Preserved[];
+    readonly key: string;
+    readonly verify: VerifyLevel;
+  } & Parameters<typeof applyAllMetadata>[3],
+): Promise<string> {
   const fd = openFileAt(deps.descent.target(target));
   try {
     await applyAllMetadata(fd, entry, deps.preserve, deps);
+    return (await proveFile(fd, { length, key: deps.key }, deps.verify, deps)).sha256;
   } finally {
     closeSync(fd);
   }

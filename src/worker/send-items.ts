@@ -1,11 +1,11 @@
-import { createHash, hash } from "node:crypto";
+import { hash } from "node:crypto";
 import { read, readSync } from "node:fs";
 import { promisify } from "node:util";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
 import { pathBytes } from "../contract/transfer/path-text.ts";
 import { createBufferRing } from "./buffer-ring.ts";
 import type { DataLink } from "./data-link.ts";
-import { toFault } from "./fault.ts";
+import { fault, toFault } from "./fault.ts";
 import {
   DATA_HEAD_BYTES,
   emptyFrame,
@@ -15,6 +15,7 @@ import {
   PIECE_BYTES,
   writeDataHeads,
 } from "./frames.ts";
+import { createItemHash, isPieceEnd, isTagged, SMALL_BYTES } from "./item-hash.ts";
 import { createDescent, splitPath } from "./jail.ts";
 import type { Want } from "./link-messages.ts";
 import type { Pace } from "./pace.ts";
@@ -40,8 +41,6 @@ interface ReadPiece {
 
 const HEADS = FRAME_HEAD_BYTES + DATA_HEAD_BYTES;
 const BUFFERS = 4;
-/** Read at once, and sent together with others. */
-const SMALL_BYTES = 128 * 1024;
 /** So that nothing else of this process waits long for many small files. */
 const TURN_FILES = 64;
 
@@ -50,7 +49,11 @@ const TURN_FILES = 64;
  * reason. A file is looked at before it is read and after each piece: one that changes meanwhile ends as `source-changed`,
  * and never as a mixed file, for its last piece is not sent.
  */
-export async function sendItems(items: readonly CopyItem[], { wants, sparse }: Want, deps: SendDeps): Promise<void> {
+export async function sendItems(
+  items: readonly CopyItem[],
+  { wants, sparse, key }: Want,
+  deps: SendDeps,
+): Promise<void> {
   const { link, signal } = deps;
   const descent = createDescent(deps.root);
   const ring = createBufferRing(BUFFERS, HEADS + PIECE_BYTES);
@@ -101,7 +104,10 @@ export async function sendItems(items: readonly CopyItem[], { wants, sparse }: W
 
   const sendLarge = async (index: number, { offset, length }: CopyItem, file: SourceFile, from: number) => {
     await flushPacked();
-    const running = createHash("sha256");
+    if (!isPieceEnd(from, length)) throw fault("corrupt", "the peer has a part of a piece");
+    // Short ones are hashed from their begin, whatever is there.
+    const begin = isTagged(length) ? from : 0;
+    const running = createItemHash({ length, key, from: begin });
     const readPiece = async (start: number): Promise<ReadPiece> => {
       const end = Math.min(length, start < from ? from : Number.POSITIVE_INFINITY, start + PIECE_BYTES);
       const buffer = await takeBuffer();
@@ -114,9 +120,9 @@ export async function sendItems(items: readonly CopyItem[], { wants, sparse }: W
         throw thrown;
       }
     };
-    let reading: ReturnType<typeof readPiece> | undefined = readPiece(0);
+    let reading: ReturnType<typeof readPiece> | undefined = readPiece(begin);
     try {
-      for (let at = 0; at < length; ) {
+      for (let at = begin; at < length; ) {
         const piece: ReadPiece = await (reading ?? readPiece(at));
         const { buffer, bytes } = piece;
         const end = at + bytes.length;
@@ -126,10 +132,9 @@ export async function sendItems(items: readonly CopyItem[], { wants, sparse }: W
         let isSent = false;
         try {
           file.requireUnchanged();
-          running.update(bytes);
+          const digest = running.update(bytes);
           if (end > from) {
             const isEmpty = sparse && isZero(bytes);
-            const digest = running.copy().digest();
             const head = { index, at, length: bytes.length, isZero: isEmpty, isLast: end === length, digest };
             writeDataHeads(buffer, 0, head);
             isSent = true;
@@ -148,11 +153,11 @@ export async function sendItems(items: readonly CopyItem[], { wants, sparse }: W
   };
 
   const isSame = async ({ offset, length }: CopyItem, file: SourceFile, theirs: string) => {
-    const running = createHash("sha256");
+    const running = createItemHash({ length, key });
     const buffer = await takeBuffer();
     try {
       for (let at = 0; at < length; ) {
-        const bytes = buffer.subarray(0, Math.min(buffer.length, length - at));
+        const bytes = buffer.subarray(0, Math.min(PIECE_BYTES, length - at));
         await readAll(file.fd, bytes, offset + at);
         signal.throwIfAborted();
         running.update(bytes);
@@ -162,7 +167,7 @@ export async function sendItems(items: readonly CopyItem[], { wants, sparse }: W
       ring.release(buffer);
     }
     file.requireUnchanged();
-    return running.digest("hex") === theirs;
+    return running.digest() === theirs;
   };
 
   const answer = async ([index, from, theirs]: Want["wants"][number]) => {

@@ -1,10 +1,10 @@
-import { createHash, type Hash } from "node:crypto";
 import { closeSync, fdatasync, fstatSync, ftruncateSync, read, write, writeSync } from "node:fs";
 import { promisify } from "node:util";
 import { fault } from "./fault.ts";
 import { PIECE_BYTES } from "./frames.ts";
+import { createItemHash, isPieceEnd } from "./item-hash.ts";
 import { openStagedAt, type Place } from "./jail.ts";
-import { isZero } from "./zeros.ts";
+import { isZero, ZEROS } from "./zeros.ts";
 
 /** What of one item lies staged, and what comes to it: in order, each piece verified before it is written. */
 export interface StagedFile {
@@ -38,6 +38,8 @@ export interface StagedFileOptions {
   /** Where the item begins in this file. */
   readonly offset: number;
   readonly length: number;
+  /** Of the transfer's marks. */
+  readonly key: string;
   /** What a journal says is there: it is read again, and counts only if it is so. */
   readonly proved: { readonly bytes: number; readonly sha256: string } | undefined;
   /** Bytes that are zero are left out. */
@@ -62,15 +64,18 @@ export async function openStagedFile(options: StagedFileOptions): Promise<Staged
   }
 }
 
-async function open(fd: number, { offset, length, proved, isSparse, isWhole }: StagedFileOptions): Promise<StagedFile> {
+async function open(
+  fd: number,
+  { offset, length, key, proved, isSparse, isWhole }: StagedFileOptions,
+): Promise<StagedFile> {
   const facts = fstatSync(fd, { bigint: true });
   if (!facts.isFile()) throw fault("denied", "what lies in the staging directory is no file");
-  let running = createHash("sha256");
+  let running = createItemHash({ length, key });
   let bytes = 0;
-  if (proved !== undefined && proved.bytes > 0) {
+  if (proved !== undefined && proved.bytes > 0 && isPieceEnd(proved.bytes, length)) {
     const isThere = await hashRange(fd, { offset, length: proved.bytes }, running);
-    if (isThere && running.copy().digest("hex") === proved.sha256) bytes = proved.bytes;
-    else running = createHash("sha256");
+    if (isThere && running.digest() === proved.sha256) bytes = proved.bytes;
+    else running = createItemHash({ length, key });
   }
   if (isWhole) ftruncateSync(fd, offset + bytes);
   // From here on nothing lies in the file: what is left out is zero.
@@ -109,11 +114,10 @@ async function open(fd: number, { offset, length, proved, isSparse, isWhole }: S
           `the peer sent bytes from ${piece.at} on; expected: from ${bytes}, and ${length} in all`,
         );
       }
-      const zeros = piece.isZero ? Buffer.alloc(piece.length) : undefined;
-      const data = zeros ?? piece.bytes;
-      running.update(data);
-      const digest = piece.digest === undefined ? undefined : running.copy().digest();
-      if (digest !== undefined && !digest.equals(piece.digest ?? digest))
+      if (!isPieceEnd(bytes + piece.length, length)) throw fault("corrupt", "a part of a piece came");
+      const data = piece.isZero ? ZEROS.subarray(0, piece.length) : piece.bytes;
+      const mark = running.update(data);
+      if (piece.digest !== undefined && !mark.equals(piece.digest))
         throw fault("corrupt", "bytes that came over the network differ from their hash");
       const position = offset + bytes;
       bytes += piece.length;
@@ -122,7 +126,7 @@ async function open(fd: number, { offset, length, proved, isSparse, isWhole }: S
       if (data.length <= BLOCK_BYTES && length <= BLOCK_BYTES) writeWhole(fd, data, position);
       else await put(data, position);
     },
-    digest: () => running.copy().digest("hex"),
+    digest: running.digest,
     sync: async () => {
       if (!isDirty) return;
       // A hole at the end has to be there too.
@@ -139,20 +143,30 @@ function writeWhole(fd: number, data: Buffer, position: number): void {
   for (let done = 0; done < data.length; ) done += writeSync(fd, data, done, data.length - done, position + done);
 }
 
-/** False where the file ends before the range does. */
+/** In whole pieces from the begin of the range. False where the file ends before the range does. */
 export async function hashRange(
   fd: number,
   { offset, length }: { readonly offset: number; readonly length: number },
-  into: Hash,
+  into: { update(piece: Buffer): unknown },
   signal?: AbortSignal,
 ): Promise<boolean> {
   const buffer = Buffer.allocUnsafe(Math.max(1, Math.min(PIECE_BYTES, length)));
   for (let at = 0; at < length; ) {
-    const { bytesRead } = await readOnce(fd, buffer, 0, Math.min(buffer.length, length - at), offset + at);
-    if (bytesRead === 0) return false;
-    into.update(buffer.subarray(0, bytesRead));
-    at += bytesRead;
+    const piece = buffer.subarray(0, Math.min(buffer.length, length - at));
+    if (!(await readPiece(fd, piece, offset + at))) return false;
+    into.update(piece);
+    at += piece.length;
     signal?.throwIfAborted();
+  }
+  return true;
+}
+
+/** All of it. False where the file ends before. */
+export async function readPiece(fd: number, into: Buffer, position: number): Promise<boolean> {
+  for (let done = 0; done < into.length; ) {
+    const { bytesRead } = await readOnce(fd, into, done, into.length - done, position + done);
+    if (bytesRead === 0) return false;
+    done += bytesRead;
   }
   return true;
 }

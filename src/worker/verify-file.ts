@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { RunProgram } from "../base/spawn.ts";
 import type { WorkOf } from "../contract/transfer/assignment.ts";
 import { fault } from "./fault.ts";
+import { createItemHash, isTagged } from "./item-hash.ts";
 import { hashRange } from "./staged-file.ts";
 
 export type VerifyLevel = WorkOf<"copy">["verify"];
@@ -26,6 +27,31 @@ export async function hashStored(
   const isThere = await hashRange(fd, range, running);
   if (!isThere) throw fault("corrupt", "what was staged is shorter than it was");
   return running.digest("hex");
+}
+
+/** A whole file as it lies there: the same, and what `ItemHash` says of it, in one pass. */
+export async function proveFile(
+  fd: number,
+  { length, key }: { readonly length: number; readonly key: string },
+  level: VerifyLevel,
+  deps: VerifyDeps,
+): Promise<{ readonly sha256: string; readonly digest: string }> {
+  const range = { offset: 0, length };
+  if (!isTagged(length)) {
+    const sha256 = await hashStored(fd, range, level, deps);
+    return { sha256, digest: sha256 };
+  }
+  const marks = createItemHash({ length, key });
+  if (level === "readback") await forgetCached(fd, deps);
+  const whole = createHash("sha256");
+  const both = {
+    update: (piece: Buffer) => {
+      whole.update(piece);
+      marks.update(piece);
+    },
+  };
+  if (!(await hashRange(fd, range, both))) throw fault("corrupt", "what was staged is shorter than it was");
+  return { sha256: whole.digest("hex"), digest: marks.digest() };
 }
 
 export async function forgetCached(fd: number, { runProgram, pid }: VerifyDeps): Promise<void> {
