@@ -9,6 +9,7 @@ import { createProcessTable } from "../src/base/process-table.ts";
 import { sendSignal } from "../src/base/send-signal.ts";
 import { boxViewSchema } from "../src/contract/fleet/box-view.ts";
 import { enrolmentCreatedSchema } from "../src/contract/fleet/token.ts";
+import { membersOf } from "../src/holder/kill-ladder.ts";
 import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
 import { type HubProcess, startHubProcess } from "./hub-process.ts";
 import { MAIN_PROGRAM } from "./main-program.ts";
@@ -77,7 +78,7 @@ export async function createRemoteWorld(options: RemoteWorldOptions = {}): Promi
   // It outlives its agent by design: whoever made the world ends it.
   let stateDir = "";
   stack.defer(() => {
-    for (const pid of holdersOf(stateDir)) sendSignal(pid, "SIGKILL");
+    for (const pid of holdersOf(stateDir)) killWithCommands(pid);
   });
   const box = stack.use(
     await createAgentWorld({
@@ -152,6 +153,14 @@ function holdersOf(stateDir: string): readonly number[] {
       const line = readProcText(`/proc/${pid}/cmdline`) ?? "";
       return line.includes("remote-holder") && line.includes(stateDir);
     });
+}
+
+/** A holder that is killed ends nothing: what it has started would stay on the machine. */
+function killWithCommands(holderPid: number): void {
+  const table = createProcessTable();
+  const commands = table.pids().filter((pid) => table.stat(pid)?.parentPid === holderPid);
+  sendSignal(holderPid, "SIGKILL");
+  for (const member of commands.flatMap((command) => membersOf(command, table))) sendSignal(member, "SIGKILL");
 }
 
 /** A router of its own for the world's hub. `flags`: further ones. */
