@@ -75,11 +75,6 @@ export async function createRemoteWorld(options: RemoteWorldOptions = {}): Promi
     sessions: "app*",
   };
   const flags = Object.entries(policy).flatMap(([name, value]) => [`--policy-remote-${name}`, value]);
-  // It outlives its agent by design: whoever made the world ends it.
-  let stateDir = "";
-  stack.defer(() => {
-    for (const pid of holdersOf(stateDir)) killWithCommands(pid);
-  });
   const box = stack.use(
     await createAgentWorld({
       agentArguments: [
@@ -92,7 +87,10 @@ export async function createRemoteWorld(options: RemoteWorldOptions = {}): Promi
       server: { rtmpPort: undefined },
     }),
   );
-  stateDir = box.stateDir;
+  // It outlives its agent by design: whoever made the world ends it, before the world does, which would leave its commands.
+  stack.defer(() => {
+    for (const pid of holdersOf(box.stateDir)) killWithCommands(pid);
+  });
   const made = enrolmentCreatedSchema.parse(await hub.call("POST", "/v1/enrolments", { approve: true }));
   const { code, text } = await runSluice(box, ["enrol", made.token ?? "", "--hub", hub.origin]);
   if (code !== 0) throw new AppError("unavailable", `sluice enrol ended with ${code}: ${text}`);
@@ -146,7 +144,6 @@ export async function createRemoteWorld(options: RemoteWorldOptions = {}): Promi
 
 /** Each is named by the state directory of its box. */
 function holdersOf(stateDir: string): readonly number[] {
-  if (stateDir === "") return [];
   return createProcessTable()
     .pids()
     .filter((pid) => {
