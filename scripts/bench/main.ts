@@ -29,6 +29,7 @@ import { startUp } from "./start-up.ts";
 import { summarize } from "./statistics.ts";
 import { supervision } from "./supervision.ts";
 import { transfer } from "./transfer.ts";
+import { transferKill } from "./transfer-kill.ts";
 import { transferMillion } from "./transfer-million.ts";
 import { tunnelThroughput } from "./tunnel-throughput.ts";
 
@@ -50,6 +51,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   sessionWake,
   sessionLog,
   transfer,
+  transferKill,
   transferMillion,
 ];
 const EXIT = { ok: 0, incomplete: 1, usage: 64, interrupted: 130 } as const;

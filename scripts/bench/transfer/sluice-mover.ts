@@ -1,4 +1,5 @@
-import { mkdirSync, readFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { AppError } from "../../../src/base/errors.ts";
@@ -56,11 +57,15 @@ export async function startFleet(wish: FleetWish, lab: Lab): Promise<Fleet> {
     return watchProgram(lab.spawn(words[0] ?? "", words.slice(1), { stdio: "pipe", env: settings }));
   };
   const hubPort = await freePort();
+  // Hubs of one Redis share a key; with a store of its own a hub makes one.
+  const keyFile = at("secrets.key");
+  writeFileSync(keyFile, randomBytes(32).toString("hex"), { mode: 0o600 });
+  const store = wish.storeUrl === undefined ? [] : ["--store-url", wish.storeUrl, "--secrets-key-file", keyFile];
   const startHub = () =>
     begin(sites.near, [
       ...["hub", "--server-listen", `${sites.near.address}:${hubPort}`, "--tls-mode", "off", "--data-dir", at("hub")],
       ...["--limits-operator-per-second", "10000", "--remote-own-router", "false"],
-      ...(wish.storeUrl === undefined ? [] : ["--store-url", wish.storeUrl]),
+      ...store,
     ]);
   let hub: Watched = startHub();
   stack.defer(() => hub[Symbol.asyncDispose]());
