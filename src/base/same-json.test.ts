@@ -35,7 +35,9 @@ test("two values are the same exactly when their texts are, whatever they are", 
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (typeof value !== "object" || value === null) return value;
-  return Object.entries(value)
+  const fields = Object.entries(value)
     .sort(([one], [other]) => (one < other ? -1 : 1))
     .map(([key, part]) => ({ key, part: sorted(part) }));
+  // Not the list itself: an object without fields is no empty list.
+  return { fields };
 }

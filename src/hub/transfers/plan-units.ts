@@ -27,48 +27,46 @@ const MAX_UNITS_A_PIECE = 1024;
 /** Pure. For a comparison: whole files alone, because only the hash of all of a file can be held against another. */
 export function planHashing(entries: readonly TransferEntry[], chunkBytes: number): readonly Unit[] {
   const units: Unit[] = [];
-  let batch: UnitItem[] = [];
-  let bytes = 0;
-  const flush = () => {
-    if (batch.length > 0) units.push({ kind: "copy", items: batch, bytes });
-    batch = [];
-    bytes = 0;
-  };
-  for (const [entry, { type, size }] of entries.entries()) {
-    if (type !== "file") continue;
-    if (bytes + size > chunkBytes || batch.length >= MAX_ITEMS_A_BATCH) flush();
-    batch.push({ entry, offset: 0, length: size });
-    bytes += size;
-  }
-  flush();
+  const batch = createBatch(units, chunkBytes);
+  for (const [index, { type, size }] of entries.entries()) if (type === "file") batch.add(index, size);
+  batch.close();
   return units;
 }
 
 /** Pure. The same entries give the same units on every hub, so that only what became of them is kept. */
 export function planUnits(entries: readonly TransferEntry[], chunkBytes: number): readonly Unit[] {
   const units: Unit[] = [];
-  let batch: UnitItem[] = [];
-  let bytes = 0;
-  const flush = () => {
-    if (batch.length > 0) units.push({ kind: "copy", items: batch, bytes });
-    batch = [];
-    bytes = 0;
-  };
+  const batch = createBatch(units, chunkBytes);
   for (const [index, entry] of entries.entries()) {
     // Made when everything else is there.
     if (entry.type === "hardlink") continue;
     const length = entry.type === "file" ? entry.size : 0;
     if (length > chunkBytes) {
-      flush();
+      batch.close();
       units.push(...longFile(index, length, chunkBytes));
-      continue;
-    }
-    if (batch.length > 0 && (bytes + length > chunkBytes || batch.length >= MAX_ITEMS_A_BATCH)) flush();
-    batch.push({ entry: index, offset: 0, length });
-    bytes += length;
+    } else batch.add(index, length);
   }
-  flush();
+  batch.close();
   return units;
+}
+
+/** Gathers whole entries until they are a unit. One that is longer than a chunk is a unit by itself. */
+function createBatch(units: Unit[], chunkBytes: number) {
+  let items: UnitItem[] = [];
+  let bytes = 0;
+  const close = () => {
+    if (items.length > 0) units.push({ kind: "copy", items, bytes });
+    items = [];
+    bytes = 0;
+  };
+  return {
+    add: (entry: number, length: number) => {
+      if (bytes + length > chunkBytes || items.length >= MAX_ITEMS_A_BATCH) close();
+      items.push({ entry, offset: 0, length });
+      bytes += length;
+    },
+    close,
+  };
 }
 
 function longFile(entry: number, size: number, chunkBytes: number): readonly Unit[] {
