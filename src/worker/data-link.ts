@@ -3,7 +3,16 @@ import type { Clock, Timer } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import { type Reader, readInto } from "./big-reads.ts";
 import { fault } from "./fault.ts";
-import { DATA_HEAD_BYTES, FRAME_HEAD_BYTES, PIECE_BYTES, requireFrameHead } from "./frames.ts";
+import {
+  DATA_HEAD_BYTES,
+  FRAME,
+  FRAME_HEAD_BYTES,
+  PIECE_BYTES,
+  requireFrameHead,
+  TAKEN_BYTES,
+  takenFrame,
+  WINDOW_BYTES,
+} from "./frames.ts";
 
 export interface Frame {
   readonly type: number;
@@ -18,6 +27,13 @@ export interface DataLink {
   next(): Promise<Frame | undefined>;
   /** Resolves when the bytes have left this process, and the buffer may be used again. */
   send(bytes: Buffer): Promise<void>;
+  /**
+   * Resolves when so many bytes of data frames may go: the peer has taken enough of those before. They count as sent then. One
+   * at a time. Rejects when the connection ends.
+   */
+  room(bytes: number): Promise<void>;
+  /** So many bytes of data frames need not come again whatever happens: the peer may send as many more. */
+  took(bytes: number): void;
   /** Both ways. */
   readonly moved: () => number;
   /** While nobody is expected to say anything. */
@@ -32,6 +48,8 @@ export const IDLE_MS = 30_000;
 /** One frame takes longer: the peer sends by the drop. */
 const FRAME_MS = 120_000;
 const QUEUED_BYTES = 4 * 1024 * 1024;
+/** What is taken is told in steps of this. */
+const TOLD_BYTES = 1024 * 1024;
 const SMALL_BYTES = 64 * 1024;
 /** Buffers that are kept for the next frame, over all connections. */
 const KEPT = 32;
@@ -54,12 +72,29 @@ export function createDataLink(
   let body: Buffer | undefined;
   let bodyBytes = 0;
   let begunMs = 0;
+  /** Of data frames: sent, and of them taken; taken here, and told of. */
+  const window = { sent: 0, taken: 0, took: 0, told: 0 };
+  let roomFor: (PromiseWithResolvers<void> & { readonly bytes: number }) | undefined;
 
+  const widen = (taken: number) => {
+    if (taken < window.taken || taken > window.sent) {
+      throw fault("corrupt", `the peer says that it has taken ${taken} of ${window.sent} bytes`);
+    }
+    window.taken = taken;
+    if (roomFor === undefined || !hasRoom(roomFor.bytes)) return;
+    const { bytes, resolve } = roomFor;
+    roomFor = undefined;
+    window.sent += bytes;
+    resolve();
+  };
+  const hasRoom = (bytes: number) => window.sent === window.taken || window.sent - window.taken + bytes <= WINDOW_BYTES;
   const finish = (reason: Error | undefined) => {
     if (over !== undefined) return;
     over = { reason };
     timer?.clear();
     timer = undefined;
+    roomFor?.reject(reason ?? broken());
+    roomFor = undefined;
     const waiter = waiting;
     waiting = undefined;
     if (waiter === undefined) return;
@@ -118,7 +153,11 @@ export function createDataLink(
   const finishFrame = (whole: Buffer) => {
     body = undefined;
     headBytes = 0;
-    push(head[0] ?? 0, whole);
+    const type = head[0] ?? 0;
+    if (type !== FRAME.taken) return push(type, whole);
+    if (whole.length !== TAKEN_BYTES)
+      throw fault("corrupt", `the peer says by ${whole.length} bytes what it has taken`);
+    widen(Number(whole.readBigUInt64BE()));
   };
 
   let seen = 0;
@@ -188,6 +227,22 @@ export function createDataLink(
           else resolve();
         });
       }),
+    room: (bytes) => {
+      if (over !== undefined) return Promise.reject(over.reason ?? broken());
+      if (hasRoom(bytes)) {
+        window.sent += bytes;
+        return Promise.resolve();
+      }
+      const waiter = { ...Promise.withResolvers<void>(), bytes };
+      roomFor = waiter;
+      return waiter.promise;
+    },
+    took: (bytes) => {
+      window.took += bytes;
+      if (over !== undefined || window.took - window.told < TOLD_BYTES) return;
+      window.told = window.took;
+      socket.write(takenFrame(window.took));
+    },
     moved: () => moved,
     rest: () => {
       timer?.clear();

@@ -3,7 +3,7 @@ import { copyItemSchema } from "../contract/transfer/assignment.ts";
 import { TRANSFER_FAILURES } from "../contract/transfer/failure-code.ts";
 import { fault } from "./fault.ts";
 
-export const DATA_PLANE_VERSION = 2;
+export const DATA_PLANE_VERSION = 3;
 
 /** `pull`: who dialled receives; `push`: it sends. */
 export const helloSchema = z.object({

@@ -7,8 +7,8 @@ import type { ResultFailure, ResultItem } from "../contract/transfer/transfer-re
 import { applyAllMetadata } from "./apply-metadata.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
-import { FRAME, jsonFrame, readDataHead } from "./frames.ts";
-import { createItemHash } from "./item-hash.ts";
+import { FRAME, FRAME_HEAD_BYTES, jsonFrame, readDataHead } from "./frames.ts";
+import { createItemHash, isTagged } from "./item-hash.ts";
 import { createDescent, type Descent, openFileAt, splitPath } from "./jail.ts";
 import { failedSchema, parseBody, refusalSchema, sameSchema, type Want } from "./link-messages.ts";
 import type { Pace } from "./pace.ts";
@@ -64,8 +64,6 @@ interface Incoming {
 /** Files that get their names together: then one wait for the disk serves many. */
 const GROUP_FILES = 64;
 const GROUP_BYTES = 16 * 1024 * 1024;
-/** Between two entries of the journal: what a crash costs one connection at the most. */
-const JOURNAL_BYTES = 4 * 1024 * 1024;
 
 /**
  * Brings all items of one lease to the destination. Rejects with `fenced`, `unreachable` or the signal's reason when it cannot
@@ -205,15 +203,15 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       one.staged ??= await open(one);
       await one.staged.add(head);
       deps.onBytes(head.length);
-      if (head.isLast) {
-        incoming.delete(head.index);
-        if (one.staged.bytes() !== one.item.length) throw fault("corrupt", "the peer ended a file before its end");
-        await complete(one, one.staged);
-      } else if (Math.floor((head.at + head.length) / JOURNAL_BYTES) > Math.floor(head.at / JOURNAL_BYTES)) {
-        const { staged, item } = one;
-        const record = { key: itemKey(item), bytes: staged.bytes(), sha256: staged.digest(), ino: staged.ino };
-        claim.journal.append([record]);
+      const { staged, item } = one;
+      // What is told to have been taken does not come again after a crash; short items come at once, and are journalled in groups.
+      if (isTagged(item.length)) {
+        claim.journal.append([{ key: itemKey(item), bytes: staged.bytes(), sha256: staged.digest(), ino: staged.ino }]);
       }
+      if (!head.isLast) return;
+      incoming.delete(head.index);
+      if (staged.bytes() !== item.length) throw fault("corrupt", "the peer ended a file before its end");
+      await complete(one, staged);
     } catch (thrown) {
       await drop(head.index, one, thrown);
     }
@@ -280,6 +278,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
             if (frame.type === FRAME.data) {
               await deps.pace.take(frame.body.length, signal);
               await takeData(frame.body);
+              link.took(FRAME_HEAD_BYTES + frame.body.length);
             } else if (frame.type === FRAME.same) {
               await takeSame(parseBody(sameSchema, frame.body, "answer"));
             } else if (frame.type === FRAME.failed) {

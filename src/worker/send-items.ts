@@ -64,6 +64,7 @@ export async function sendItems(
   const flush = async (buffer: Buffer, bytes: number) => {
     try {
       await deps.pace.take(bytes, signal);
+      await link.room(bytes);
     } catch (thrown) {
       ring.release(buffer);
       throw thrown;
