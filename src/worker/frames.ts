@@ -44,9 +44,12 @@ export interface DataHead {
   readonly index: number;
   /** From the item's begin. */
   readonly at: number;
+  /** Of the piece. */
   readonly length: number;
   /** Nothing follows: these are `length` zero bytes. */
   readonly isZero: boolean;
+  /** What follows is of `block-patch.ts`: the rest is what the receiver has there. */
+  readonly isPatch: boolean;
   readonly isLast: boolean;
   /** The mark of `item-hash.ts`. */
   readonly digest: Buffer;
@@ -54,6 +57,7 @@ export interface DataHead {
 
 const ZERO = 1;
 const LAST = 2;
+const PATCH = 4;
 
 export function writeFrameHead(into: Buffer, at: number, type: number, bodyBytes: number): void {
   into[at] = type;
@@ -81,14 +85,19 @@ export function emptyFrame(type: number): Buffer {
   return frame;
 }
 
-/** Both heads of a data frame; the bytes are the caller's, right behind them. */
-export function writeDataHeads(into: Buffer, at: number, head: DataHead): void {
-  writeFrameHead(into, at, FRAME.data, DATA_HEAD_BYTES + (head.isZero ? 0 : head.length));
+/** Both heads of a data frame; the bytes, as many as the piece has unless given, are the caller's, right behind them. */
+export function writeDataHeads(
+  into: Buffer,
+  at: number,
+  head: DataHead,
+  bytes: number = head.isZero ? 0 : head.length,
+): void {
+  writeFrameHead(into, at, FRAME.data, DATA_HEAD_BYTES + bytes);
   const from = at + FRAME_HEAD_BYTES;
   into.writeUInt32BE(head.index, from);
   into.writeBigUInt64BE(BigInt(head.at), from + 4);
   into.writeUInt32BE(head.length, from + 12);
-  into[from + 16] = (head.isZero ? ZERO : 0) | (head.isLast ? LAST : 0);
+  into[from + 16] = (head.isZero ? ZERO : 0) | (head.isLast ? LAST : 0) | (head.isPatch ? PATCH : 0);
   head.digest.copy(into, from + 17);
 }
 
@@ -99,7 +108,8 @@ export function readDataHead(body: Buffer): DataHead & { readonly bytes: Buffer 
   const length = body.readUInt32BE(12);
   const bytes = body.subarray(DATA_HEAD_BYTES);
   const isZero = (flags & ZERO) !== 0;
-  if (length > PIECE_BYTES || bytes.length !== (isZero ? 0 : length)) {
+  const isPatch = (flags & PATCH) !== 0;
+  if (length > PIECE_BYTES || (!isPatch && bytes.length !== (isZero ? 0 : length))) {
     throw fault("corrupt", `a data frame says ${length} bytes and has ${bytes.length}`);
   }
   return {
@@ -107,6 +117,7 @@ export function readDataHead(body: Buffer): DataHead & { readonly bytes: Buffer 
     at: Number(body.readBigUInt64BE(4)),
     length,
     isZero,
+    isPatch,
     isLast: (flags & LAST) !== 0,
     digest: body.subarray(17, 49),
     bytes,

@@ -5,7 +5,6 @@ import { PIECE_BYTES } from "./frames.ts";
 export const SMALL_BYTES = 128 * 1024;
 /** Of a mark on the wire. */
 const MARK_BYTES = 32;
-const TAG_BYTES = 16;
 const POSITION_BYTES = 12;
 const KEY_BYTES = 16;
 
@@ -55,7 +54,8 @@ export function createItemHash({ length, key, from = 0 }: ItemRange): ItemHash {
   let index = Math.floor(from / PIECE_BYTES);
   return {
     update: (piece) => {
-      const mark = tagOf(piece, secret, index++);
+      const mark = Buffer.alloc(MARK_BYTES);
+      tagOf(piece, secret, { index: index++, isBlock: false }).copy(mark);
       running.update(mark);
       return mark;
     },
@@ -72,15 +72,19 @@ export function itemKeyOf(leaseId: string): string {
     .slice(0, 2 * KEY_BYTES);
 }
 
-function tagOf(piece: Buffer, key: Buffer, index: number): Buffer {
+/** Bound to its place among the pieces of an item, or among its blocks. 16 bytes. */
+export function tagOf(
+  piece: Buffer,
+  key: Buffer,
+  { index, isBlock }: { readonly index: number; readonly isBlock: boolean },
+): Buffer {
   const position = Buffer.alloc(POSITION_BYTES);
   position.writeUInt32BE(index, 0);
   position.writeUInt32BE(piece.length, 4);
+  position[8] = isBlock ? 1 : 0;
   const cipher = createCipheriv("aes-128-gcm", key, position);
   // Nothing is encrypted: the piece is only authenticated.
   cipher.setAAD(piece);
   cipher.final();
-  const mark = Buffer.alloc(MARK_BYTES);
-  cipher.getAuthTag().copy(mark, 0, 0, TAG_BYTES);
-  return mark;
+  return cipher.getAuthTag();
 }

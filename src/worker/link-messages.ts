@@ -5,6 +5,9 @@ import { fault } from "./fault.ts";
 
 export const DATA_PLANE_VERSION = 3;
 
+/** 16 384 blocks. */
+const MAX_TAGS_CHARACTERS = 400_000;
+
 /** `pull`: who dialled receives; `push`: it sends. */
 export const helloSchema = z.object({
   version: z.literal(DATA_PLANE_VERSION),
@@ -13,8 +16,20 @@ export const helloSchema = z.object({
 });
 export const itemsSchema = z.array(copyItemSchema).max(2000);
 export const wantSchema = z.object({
-  /** Index of the item, bytes of it that the receiver has, and the hash of what it has of the whole item, where it has all of it. */
-  wants: z.array(z.tuple([z.int().min(0), z.int().min(0), z.string().length(64).optional()])).max(2000),
+  /**
+   * Index of the item, bytes of it that the receiver has staged, and of what lies at the destination: its hash, where that is as long as
+   * the item, else nothing; and the tags of its blocks from the staged bytes on, base64, where it is compared by blocks.
+   */
+  wants: z
+    .array(
+      z.tuple([
+        z.int().min(0),
+        z.int().min(0),
+        z.string().length(64).or(z.literal("")).optional(),
+        z.base64().max(MAX_TAGS_CHARACTERS).optional(),
+      ]),
+    )
+    .max(2000),
   /** The sender leaves out bytes that are zero. */
   sparse: z.boolean(),
   /** Of the marks that go with the pieces. */

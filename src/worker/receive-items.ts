@@ -5,9 +5,10 @@ import { pathBytes } from "../contract/transfer/path-text.ts";
 import type { Preserved } from "../contract/transfer/sync-request.ts";
 import type { ResultFailure, ResultItem } from "../contract/transfer/transfer-result.ts";
 import { applyAllMetadata } from "./apply-metadata.ts";
+import { unpackBlocks } from "./block-patch.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
-import { FRAME, FRAME_HEAD_BYTES, jsonFrame, readDataHead } from "./frames.ts";
+import { FRAME, FRAME_HEAD_BYTES, jsonFrame, PIECE_BYTES, readDataHead } from "./frames.ts";
 import { createItemHash, isTagged } from "./item-hash.ts";
 import { createDescent, type Descent, openFileAt, splitPath } from "./jail.ts";
 import { failedSchema, parseBody, refusalSchema, sameSchema, type Want } from "./link-messages.ts";
@@ -104,6 +105,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
   const place = splitPath(pathBytes(task.place));
   const isSparse = preserve.includes("sparse");
   const incoming = new Map<number, Incoming>();
+  let patched: Buffer | undefined;
   let group: WholeItem[] = [];
   let groupBytes = 0;
   let committing: Promise<void> = Promise.resolve();
@@ -185,14 +187,33 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
         await complete(one, one.staged);
         return undefined;
       }
-    } else {
-      one.present = await findPresent(item, target, { descent, key: task.key });
     }
-    incoming.set(index, one);
     const from = one.staged?.bytes() ?? 0;
-    return one.present === undefined ? [index, from] : [index, from, one.present.digest];
+    one.present = await findPresent(item, target, { descent, key: task.key, from });
+    incoming.set(index, one);
+    if (one.present === undefined) return [index, from];
+    const { digest = "", tags } = one.present;
+    return tags === undefined ? [index, from, digest] : [index, from, digest, tags.toString("base64")];
   };
 
+  /** A piece of which the destination has some blocks. */
+  const addPatched = async (
+    { present, item }: Incoming,
+    staged: StagedFile,
+    head: ReturnType<typeof readDataHead>,
+  ): Promise<void> => {
+    if (present?.blocks === undefined) throw fault("corrupt", "the peer patches what is not here");
+    patched ??= Buffer.allocUnsafe(PIECE_BYTES);
+    const bytes = patched.subarray(0, head.length);
+    await present.read(bytes, head.at);
+    unpackBlocks(head.bytes, bytes, present.blocks);
+    try {
+      await staged.add({ ...head, bytes });
+    } catch (thrown) {
+      if (toFault(thrown).code !== "corrupt") throw thrown;
+      throw fault("io", `${item.entry.path} changed at the destination while it was compared`, thrown);
+    }
+  };
   const takeData = async (body: Buffer) => {
     const head = readDataHead(body);
     const one = incoming.get(head.index);
@@ -201,7 +222,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     try {
       claim.requireHeld();
       one.staged ??= await open(one);
-      await one.staged.add(head);
+      await (head.isPatch ? addPatched(one, one.staged, head) : one.staged.add(head));
       deps.onBytes(head.length);
       const { staged, item } = one;
       // What is told to have been taken does not come again after a crash; short items come at once, and are journalled in groups.
@@ -210,6 +231,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       }
       if (!head.isLast) return;
       incoming.delete(head.index);
+      one.present?.close();
       if (staged.bytes() !== item.length) throw fault("corrupt", "the peer ended a file before its end");
       await complete(one, staged);
     } catch (thrown) {
@@ -218,6 +240,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
   };
   const drop = async (index: number, one: Incoming, thrown: unknown) => {
     incoming.delete(index);
+    one.present?.close();
     await one.staged?.close();
     fail(one.item, thrown);
     // Nothing else would fit either: it need not come.
@@ -226,7 +249,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
   const takeSame = async ({ index, sha256 }: z.output<typeof sameSchema>) => {
     const one = incoming.get(index);
     // A number alone could become another on its way.
-    if (one?.present === undefined || one.present.digest !== sha256)
+    if (one?.present?.digest === undefined || one.present.digest !== sha256)
       throw fault("corrupt", "the peer says that something is the same that was not asked");
     const { item, present } = one;
     incoming.delete(index);
@@ -234,12 +257,13 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       claim.requireHeld();
       if (isWhole(item)) {
         const { runProgram, pid } = deps;
+        await one.staged?.close();
         // Others of the lease are published meanwhile.
         await present.keep(preserve, { runProgram, pid, scratch: scratchOf(claim, "kept") });
         outcome.items.push({ path: item.entry.path, offset: 0, length: item.length, sha256: present.sha256 });
       } else {
-        const staged = await open(one);
-        one.staged = staged;
+        one.staged ??= await open(one);
+        const { staged } = one;
         await present.copyTo(staged);
         if (staged.digest() !== present.digest) throw fault("io", `${item.entry.path} changed while it was compared`);
         await complete(one, staged);
@@ -302,7 +326,10 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
   } finally {
     await committing;
     for (const { staged } of group) await staged.close();
-    for (const one of incoming.values()) await one.staged?.close();
+    for (const one of incoming.values()) {
+      one.present?.close();
+      await one.staged?.close();
+    }
   }
   if (commitFailure !== undefined) throw commitFailure.reason;
   claim.requireHeld();

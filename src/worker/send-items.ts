@@ -3,6 +3,7 @@ import { read, readSync } from "node:fs";
 import { promisify } from "node:util";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
 import { pathBytes } from "../contract/transfer/path-text.ts";
+import { BLOCK_TAG_BYTES, blocksOf, changedBlocks, packBlocks } from "./block-patch.ts";
 import { createBufferRing } from "./buffer-ring.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
@@ -99,12 +100,25 @@ export async function sendItems(
     readFully(file.fd, bytes, offset);
     file.requireUnchanged();
     const digest = hash("sha256", bytes, "buffer");
-    writeDataHeads(packed.buffer, packed.bytes, { index, at: 0, length, isZero: false, isLast: true, digest });
+    writeDataHeads(packed.buffer, packed.bytes, {
+      index,
+      at: 0,
+      length,
+      isZero: false,
+      isPatch: false,
+      isLast: true,
+      digest,
+    });
     packed.bytes += HEADS + length;
   };
 
-  const sendLarge = async (index: number, { offset, length }: CopyItem, file: SourceFile, from: number) => {
+  const sendLarge = async (
+    [index, from, , tags]: Want["wants"][number],
+    { offset, length }: CopyItem,
+    file: SourceFile,
+  ) => {
     await flushPacked();
+    const present = tags === undefined ? undefined : presentBlocks({ length, key }, tags, from);
     if (!isPieceEnd(from, length)) throw fault("corrupt", "the peer has a part of a piece");
     // Short ones are hashed from their begin, whatever is there.
     const begin = isTagged(length) ? from : 0;
@@ -136,10 +150,12 @@ export async function sendItems(
           const digest = running.update(bytes);
           if (end > from) {
             const isEmpty = sparse && isZero(bytes);
-            const head = { index, at, length: bytes.length, isZero: isEmpty, isLast: end === length, digest };
-            writeDataHeads(buffer, 0, head);
+            const packed = isEmpty ? undefined : present?.pack(bytes, at);
+            const sent = isEmpty ? 0 : (packed ?? bytes.length);
+            const flags = { isZero: isEmpty, isPatch: packed !== undefined, isLast: end === length };
+            writeDataHeads(buffer, 0, { index, at, length: bytes.length, digest, ...flags }, sent);
             isSent = true;
-            await flush(buffer, HEADS + (isEmpty ? 0 : bytes.length));
+            await flush(buffer, HEADS + sent);
           }
         } finally {
           if (!isSent) ring.release(buffer);
@@ -153,14 +169,17 @@ export async function sendItems(
     }
   };
 
-  const isSame = async ({ offset, length }: CopyItem, file: SourceFile, theirs: string) => {
+  const isSame = async ({ offset, length }: CopyItem, file: SourceFile, theirs: string, tags?: string) => {
     const running = createItemHash({ length, key });
+    const present = tags === undefined ? undefined : presentBlocks({ length, key }, tags, 0);
     const buffer = await takeBuffer();
     try {
       for (let at = 0; at < length; ) {
         const bytes = buffer.subarray(0, Math.min(PIECE_BYTES, length - at));
         await readAll(file.fd, bytes, offset + at);
         signal.throwIfAborted();
+        // The first block that differs says it.
+        if (present !== undefined && present.changed(bytes, at) !== 0) return false;
         running.update(bytes);
         at += bytes.length;
       }
@@ -171,7 +190,8 @@ export async function sendItems(
     return running.digest() === theirs;
   };
 
-  const answer = async ([index, from, theirs]: Want["wants"][number]) => {
+  const answer = async (want: Want["wants"][number]) => {
+    const [index, from, theirs = "", tags] = want;
     const item = items[index];
     if (item === undefined) return link.send(jsonFrame(FRAME.failed, { index, code: "denied", message: "no item" }));
     let file: SourceFile | undefined;
@@ -179,11 +199,11 @@ export async function sendItems(
       const parts = [...place, ...splitPath(pathBytes(item.entry.path))];
       requireUnreserved(parts);
       file = openSourceFile(descent, parts, item.entry);
-      if (theirs !== undefined && (await isSame(item, file, theirs))) {
+      if (theirs !== "" && (await isSame(item, file, theirs, tags))) {
         await flushPacked();
         await link.send(jsonFrame(FRAME.same, { index, sha256: theirs }));
       } else if (from === 0 && item.length <= SMALL_BYTES) await sendSmall(index, item, file);
-      else await sendLarge(index, item, file, from);
+      else await sendLarge(want, item, file);
     } catch (thrown) {
       signal.throwIfAborted();
       if (!link.isOpen() || broken !== undefined) throw broken ?? thrown;
@@ -208,6 +228,24 @@ export async function sendItems(
   } finally {
     descent.close();
   }
+}
+
+/** What the peer has of an item, from `from` on. */
+function presentBlocks(item: { readonly length: number; readonly key: string }, tags: string, from: number) {
+  const blocks = blocksOf(item);
+  if (blocks === undefined) throw fault("corrupt", "the peer compares by blocks what has none");
+  const theirs = Buffer.from(tags, "base64");
+  const changed = (piece: Buffer, at: number) =>
+    changedBlocks(blocks.tagsOf(piece, at), theirs.subarray(((at - from) / blocks.bytes) * BLOCK_TAG_BYTES));
+  return {
+    changed,
+    /** `undefined`: the whole piece has to go. */
+    pack: (piece: Buffer, at: number) => {
+      const map = changed(piece, at);
+      const all = 2 ** Math.ceil(piece.length / blocks.bytes) - 1;
+      return map === all ? undefined : packBlocks(piece, map, blocks);
+    },
+  };
 }
 
 const readOnce = promisify(read);

@@ -143,7 +143,15 @@ describe("a peer that lies", () => {
   const piece = (index: number, at: number, bytes: Buffer, more: { isLast?: boolean; digest?: Buffer } = {}) => {
     const frame = Buffer.alloc(FRAME_HEAD_BYTES + 49 + bytes.length);
     const digest = more.digest ?? hash("sha256", bytes, "buffer");
-    writeDataHeads(frame, 0, { index, at, length: bytes.length, isZero: false, isLast: more.isLast ?? true, digest });
+    writeDataHeads(frame, 0, {
+      index,
+      at,
+      length: bytes.length,
+      isZero: false,
+      isPatch: false,
+      isLast: more.isLast ?? true,
+      digest,
+    });
     bytes.copy(frame, FRAME_HEAD_BYTES + 49);
     return frame;
   };
