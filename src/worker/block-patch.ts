@@ -1,6 +1,6 @@
 import { fault } from "./fault.ts";
 import { PIECE_BYTES } from "./frames.ts";
-import { isTagged, tagOf } from "./item-hash.ts";
+import { isTagged, tagKeyOf, tagOf } from "./item-hash.ts";
 
 /**
  * An item of which the destination has an earlier form comes as patches: for each piece, those of its blocks that differ. Blocks lie
@@ -25,7 +25,7 @@ export function blocksOf({ length, key }: { readonly length: number; readonly ke
   if (!isTagged(length) || length > MAX_BLOCKS * PIECE_BYTES) return undefined;
   let bytes = LEAST_BLOCK_BYTES;
   while (length / bytes > MAX_BLOCKS) bytes *= 2;
-  const secret = Buffer.from(key, "hex");
+  const secret = tagKeyOf(key);
   return {
     bytes,
     tagsOf: (piece, at) => {

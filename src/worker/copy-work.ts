@@ -5,7 +5,6 @@ import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
 import { itemKeyOf } from "./item-hash.ts";
 import { copyInPlace } from "./local-copy.ts";
-import { createPace } from "./pace.ts";
 import { receiveItems } from "./receive-items.ts";
 import { NobodyCame } from "./routed-link.ts";
 import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
@@ -23,10 +22,9 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
     await copyInPlace(task, outcome, { context, storage });
     return;
   }
-  const ownPace = createPace(() => task.rate() ?? work.rate_bytes_s, context.clock);
   const pace = {
     take: async (bytes: number, stop: AbortSignal) => {
-      await ownPace.take(bytes, stop);
+      await task.pace.take(bytes, stop);
       await context.receivePace.take(bytes, stop);
     },
   };

@@ -1,8 +1,18 @@
-import { PassThrough } from "node:stream";
-import { expect, it } from "vitest";
+import { duplexPair, PassThrough } from "node:stream";
+import { describe, expect, it } from "vitest";
 import { createFakeClock } from "../base/clock.fake.ts";
 import { createDataLink } from "./data-link.ts";
-import { emptyFrame, FRAME, jsonFrame } from "./frames.ts";
+import {
+  DATA_HEAD_BYTES,
+  emptyFrame,
+  FRAME,
+  FRAME_HEAD_BYTES,
+  jsonFrame,
+  PIECE_BYTES,
+  takenFrame,
+  WINDOW_BYTES,
+  writeDataHeads,
+} from "./frames.ts";
 
 const begin = () => {
   const clock = createFakeClock();
@@ -53,4 +63,67 @@ it("a peer that says something now and then is kept, and one that nobody expects
   link.wake();
   await clock.advance(61_000);
   expect(link.isOpen()).toBe(false);
+});
+
+describe("of data no more goes than the peer has room for", () => {
+  const LENGTH = FRAME_HEAD_BYTES + DATA_HEAD_BYTES + PIECE_BYTES;
+  const piece = () => {
+    const frame = Buffer.alloc(LENGTH);
+    const flags = { isZero: false, isPatch: false, isLast: false };
+    writeDataHeads(frame, 0, { index: 0, at: 0, length: PIECE_BYTES, digest: Buffer.alloc(32), ...flags });
+    return frame;
+  };
+  const pair = () => {
+    const clock = createFakeClock();
+    const [one, other] = duplexPair();
+    const [sender, receiver] = [createDataLink(one, clock), createDataLink(other, clock)];
+    let sent = 0;
+    const sending = (async () => {
+      const frame = piece();
+      for (let count = 0; count < 40; count++) {
+        await sender.room(LENGTH);
+        sent += LENGTH;
+        await sender.send(frame);
+      }
+    })();
+    sending.catch(() => undefined);
+    return { sender, receiver, other, sending, sent: () => sent };
+  };
+
+  it("however much of it lies in buffers: what it has not taken is never more than the window", async () => {
+    const { receiver, sending, sent } = pair();
+    let taken = 0;
+    for (let count = 0; count < 40; count++) {
+      for (let turn = 0; turn < 20; turn++) await turns();
+      expect(sent() - taken).toBeLessThanOrEqual(WINDOW_BYTES);
+      const frame = await receiver.next();
+      expect(frame?.body.length).toBe(LENGTH - FRAME_HEAD_BYTES);
+      frame?.release();
+      receiver.took(LENGTH);
+      taken += LENGTH;
+    }
+    await sending;
+    expect(sent()).toBe(40 * LENGTH);
+  });
+
+  it("who waits for room hears that the connection ends", async () => {
+    const link = createDataLink(new PassThrough(), createFakeClock());
+    await link.room(WINDOW_BYTES);
+    const waiting = link.room(1);
+    link.close();
+    await expect(waiting).rejects.toMatchObject({ code: "unreachable" });
+    await expect(link.room(1)).rejects.toMatchObject({ code: "unreachable" });
+  });
+
+  it.each([
+    ["more than it was sent", takenFrame(100 * LENGTH)],
+    ["it in too few bytes", jsonFrame(FRAME.taken, 1)],
+    ["it in too many", jsonFrame(FRAME.taken, "123456789")],
+  ])("a peer that says that it has taken %s is cut off", async (_, frame) => {
+    const { other, sender } = pair();
+    const ended = sender.next();
+    other.write(frame);
+    await expect(ended).rejects.toMatchObject({ code: "corrupt" });
+    expect(sender.isOpen()).toBe(false);
+  });
 });

@@ -34,6 +34,8 @@ it.each([
   [100, 1],
   [10, 2],
   [10, 8],
+  [100, 4],
+  [1000, 4],
 ])("%i MiB/s, shared by %i, are that within a twentieth over 10 s", async (mib, takers) => {
   const taken = await takenIn(10, takers, () => mib * MIB);
   expect(Math.abs(sum(taken) / (10 * mib * MIB) - 1)).toBeLessThan(0.05);
@@ -51,4 +53,22 @@ it("a rate that changes on the way is the rate from then on", async () => {
   const third = await takenIn(20, 1, () => (asked++ < 300 ? 1 : 20) * MIB);
   expect(sum(second) / sum(first)).toBeCloseTo(20, -1);
   expect(sum(third)).toBeGreaterThan(sum(second));
+});
+
+it("who gives up while it waits holds nobody up, and hears why", async () => {
+  const clock = createFakeClock();
+  const pace = createPace(() => MIB, clock);
+  const stop = new AbortController();
+  const never = new AbortController().signal;
+  await pace.take(4 * MIB, never);
+  const order: string[] = [];
+  const first = pace.take(1, never).then(() => order.push("first"));
+  const second = pace.take(1, stop.signal).catch((reason: Error) => order.push(reason.message));
+  const third = pace.take(1, never).then(() => order.push("third"));
+  stop.abort(new Error("enough"));
+  await second;
+  expect(order).toEqual(["enough"]);
+  await clock.advance(5000);
+  await Promise.all([first, third]);
+  expect(order).toEqual(["enough", "first", "third"]);
 });

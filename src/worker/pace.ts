@@ -23,21 +23,28 @@ export function createPace(rate: () => number | undefined, clock: Clock): Pace {
     }
     return bucket.tokens;
   };
-  // Else who comes back first takes everything, and the others are cut off for their silence.
-  const line: object[] = [];
+  // Else who comes back first takes everything, and the others are cut off for their silence. Who is next is woken by who was first:
+  // if each looked for itself, what comes in while the next one sleeps would be lost.
+  const line: PromiseWithResolvers<void>[] = [];
   return {
     take: async (bytes, signal) => {
       if (now() === undefined) return;
-      const turn = {};
+      signal.throwIfAborted();
+      const turn = Promise.withResolvers<void>();
+      const onAbort = () => turn.reject(signal.reason);
+      signal.addEventListener("abort", onAbort, { once: true });
       line.push(turn);
+      if (line[0] === turn) turn.resolve();
       try {
-        for (let tokens = now(); tokens !== undefined; tokens = now()) {
-          if (line[0] === turn && tokens.left(clock.monotonicMs()) > 0) break;
+        await turn.promise;
+        for (let tokens = now(); tokens !== undefined && tokens.left(clock.monotonicMs()) <= 0; tokens = now()) {
           await clock.delay(TURN_MS, signal);
         }
         now()?.spend(bytes);
       } finally {
+        signal.removeEventListener("abort", onAbort);
         line.splice(line.indexOf(turn), 1);
+        line[0]?.resolve();
       }
     },
   };

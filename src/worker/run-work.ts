@@ -5,6 +5,7 @@ import { fault } from "./fault.ts";
 import { finishWork } from "./finish-work.ts";
 import { hashWork } from "./hash-work.ts";
 import { listWork } from "./list-work.ts";
+import type { Pace } from "./pace.ts";
 import { serveWork } from "./serve-work.ts";
 import type { TaskContext, TaskOutcome } from "./task-context.ts";
 
@@ -16,7 +17,7 @@ export async function runWork(
     readonly context: TaskContext;
     readonly signal: AbortSignal;
     readonly onBytes: (bytes: number) => void;
-    readonly rate: () => number | undefined;
+    readonly pace: Pace;
   },
 ): Promise<void> {
   const { context, ...life } = given;

@@ -37,8 +37,8 @@ export interface Task<Kind extends WorkKind> {
   /** Ends when the lease does. */
   readonly signal: AbortSignal;
   readonly onBytes: (bytes: number) => void;
-  /** Bytes a second that the hub allows it by now; `undefined`: what it was given with. */
-  readonly rate: () => number | undefined;
+  /** What the hub lets its request take here. */
+  readonly pace: Pace;
 }
 
 /** What becomes the lease's result. Work adds to it as it goes on, so that what is done counts even where the rest fails. */

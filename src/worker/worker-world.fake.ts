@@ -234,7 +234,7 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
         context: at.context,
         signal,
         onBytes,
-        rate: () => undefined,
+        pace: createPace(() => undefined, systemClock),
       });
       return outcome;
     },

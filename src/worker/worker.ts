@@ -17,6 +17,7 @@ import { fault, toFault } from "./fault.ts";
 import { createHubLink } from "./hub-link.ts";
 import { createPace } from "./pace.ts";
 import { createPushedLinks } from "./pushed-links.ts";
+import { createRequestPaces } from "./request-paces.ts";
 import { createRoutedLinks } from "./routed-link.ts";
 import { runWork } from "./run-work.ts";
 import { createStorages } from "./storages.ts";
@@ -43,8 +44,6 @@ interface Running {
   bytes: number;
   /** For the rate: what it had at the last heartbeat. */
   beatBytes: number;
-  /** Bytes a second, once the hub has changed it. */
-  rate: number | undefined;
 }
 
 const RETRY = { baseMs: 500, maxMs: 15_000 } as const;
@@ -75,6 +74,7 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
   });
   const sendPace = createPace(() => config.maxBytesPerSecond, clock);
   const pushed = createPushedLinks(clock);
+  const paces = createRequestPaces(clock);
   const serveDeps = { clock, tickets, storageOf: storages.of, pace: sendPace };
   const running = new Map<string, Running>();
   const context: TaskContext = {
@@ -138,10 +138,7 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
     for (const { lease_id: lease, reason } of answer.revoked) {
       running.get(lease)?.stop.abort(fault("fenced", `the hub has taken the lease back: ${reason}`));
     }
-    for (const { lease_id: lease, rate_bytes_s: rate } of answer.rates) {
-      const one = running.get(lease);
-      if (one !== undefined) one.rate = rate;
-    }
+    paces.told(answer.rates);
     heard.resolve();
     return answer.heartbeat_seconds * 1000;
   };
@@ -186,9 +183,13 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
       one.bytes += bytes;
     };
     try {
-      await runWork(assignment, outcome, { context, signal: stop, onBytes, rate: () => one.rate });
+      const rate = assignment.work.kind === "copy" ? assignment.work.rate_bytes_s : undefined;
+      const pace = paces.granted({ id: assignment.lease_id, request: assignment.request_id, rate });
+      await runWork(assignment, outcome, { context, signal: stop, onBytes, pace });
     } catch (thrown) {
       error = toFault(one.stop.signal.aborted ? one.stop.signal.reason : thrown);
+    } finally {
+      paces.over(assignment.lease_id);
     }
     if (signal.aborted) return;
     if (error !== undefined) {
@@ -225,7 +226,6 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
       done: done.promise,
       bytes: 0,
       beatBytes: 0,
-      rate: undefined,
     };
     running.set(assignment.lease_id, one);
     change();
