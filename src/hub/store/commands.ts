@@ -21,7 +21,8 @@ import { change, type WriteContext } from "./write-context.ts";
 /**
  * Commands for boxes. Durable. Whatever verb comes by, a command past its deadline is `expired` from then on: it is never
  * handed out, and a late answer does not change it. Whichever verb writes that down appends the one event
- * `command.expired` in the same step. Open commands are all kept, of finished ones the last `FINISHED_KEPT` of a box.
+ * `command.expired` in the same step. Open commands are all kept, of finished ones the last `FINISHED_KEPT` of a box, and
+ * `FINISHED_OFFERS_KEPT` offers of remote sessions.
  */
 export interface CommandStore {
   /** The same id again gives the command that is there. `not-found`: no such box; `exhausted`: `OPEN_COMMANDS` are open; `invalid`: the deadline has passed. */
