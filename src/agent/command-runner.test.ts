@@ -144,7 +144,7 @@ test("a command that fails, that nobody knows or that is too much is answered to
   await agent.stop();
 });
 
-test("what records itself begins beside the journal, and every other command behind it", async () => {
+test("what records itself does not wait for the journal, which gets it with its answer", async () => {
   const life = new AbortController();
   const begun: string[] = [];
   const written = Promise.withResolvers<void>();
@@ -152,7 +152,8 @@ test("what records itself begins beside the journal, and every other command beh
     begun.push(name);
     return "";
   };
-  const journal = { loaded: [], get: () => undefined, finish: () => {}, told: () => {}, commit: async () => {} };
+  const file = join(directory, "commands.json");
+  const journal = openCommandJournal(file, { clock: systemClock, log: createMemoryLog(), signal: life.signal });
   const runner = createCommandRunner({
     clock: systemClock,
     log: createMemoryLog(),
@@ -162,7 +163,7 @@ test("what records itself begins beside the journal, and every other command beh
     recordsItself: (name) => name === "recorded",
     onResult: () => {},
   });
-  const taken = ["count", "recorded"].map((name) =>
+  const taken = ["count", "recorded", "recorded"].map((name) =>
     runner.take({ kind: "command", id: name, name, args: {}, deadlineMs: undefined }),
   );
   expect(begun).toEqual(["recorded"]);
@@ -172,6 +173,7 @@ test("what records itself begins beside the journal, and every other command beh
   const running = runner.run(life.signal);
   life.abort(new AppError("cancelled", "stop"));
   await running;
+  expect(JSON.parse(await readFile(file, "utf8")).data).toMatchObject([{ id: "recorded" }, { id: "count" }]);
 });
 
 test("with a disk that takes nothing commands are still done, and once by this agent", async () => {
