@@ -83,7 +83,9 @@ function createRemoteTools(stops: StopSignals): RemoteTools {
   return {
     openConsole: async () => {
       const { createProcessConsole } = await import("./cli/remote/process-console.ts");
-      return createProcessConsole({ process, terminalType: process.env["TERM"], takeSignals: stops.take });
+      const hasTerminal = process.stdin.isTTY === true && process.stdout.isTTY === true;
+      const runAtOnce = hasTerminal ? (await import("./base/run-at-once.ts")).runAtOnce : undefined;
+      return createProcessConsole({ process, runAtOnce, terminalType: process.env["TERM"], takeSignals: stops.take });
     },
     createSession: async () => {
       const { createRemoteSession } = await import("./remote/remote-session.ts");
