@@ -87,6 +87,7 @@ async function copyOne(item: CopyItem, parts: Copying): Promise<void> {
       throw thrown;
     }
     await publishFiles([{ item, staged, target: isWhole(item) ? target : undefined }], {
+      clock: context.clock,
       claim,
       descent,
       verify,

@@ -1,21 +1,24 @@
 import { closeSync } from "node:fs";
 import type { z } from "zod";
+import type { Clock } from "../base/clock.ts";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
 import { pathBytes } from "../contract/transfer/path-text.ts";
 import type { Preserved } from "../contract/transfer/sync-request.ts";
 import type { ResultFailure, ResultItem } from "../contract/transfer/transfer-result.ts";
+import { createAbsentNames } from "./absent-names.ts";
 import { applyAllMetadata } from "./apply-metadata.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
-import { FRAME, jsonFrame, readDataHead } from "./frames.ts";
-import { createItemHash } from "./item-hash.ts";
+import { FRAME, jsonFrame, readDataHead, readPack } from "./frames.ts";
+import { createItemHash, SMALL_BYTES } from "./item-hash.ts";
 import { createDescent, type Descent, openFileAt, splitPath } from "./jail.ts";
-import { failedSchema, parseBody, refusalSchema, sameSchema, type Want } from "./link-messages.ts";
+import { failedSchema, itemsMessage, parseBody, refusalSchema, sameSchema, type Want } from "./link-messages.ts";
 import type { Pace } from "./pace.ts";
 import { placeNonFile } from "./place-non-file.ts";
 import { findPresent, type PresentFile } from "./present-file.ts";
 import { failureOf, publishFiles, type WholeItem } from "./publish-files.ts";
 import { isPublished, syncNames } from "./published.ts";
+import { stageSmallFile, type WholeFile } from "./small-file.ts";
 import { hashRange, openStagedFile, type StagedFile } from "./staged-file.ts";
 import { itemKey, openStaging, type Staging, scratchOf, stagedName, type UnitClaim } from "./staging.ts";
 import { requireUnreserved } from "./storage.ts";
@@ -38,6 +41,7 @@ export interface ReceiveTask {
 }
 
 export interface ReceiveDeps extends VerifyDeps {
+  readonly clock: Pick<Clock, "monotonicMs">;
   /** Root of the destination's storage, held open. */
   readonly root: number;
   /** Opens what brings the bytes. Called only when there are some to bring. */
@@ -132,7 +136,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       commitFailure = { reason };
     });
   };
-  const complete = async ({ item, target }: Incoming, staged: StagedFile) => {
+  const complete = async ({ item, target }: Pick<Incoming, "item" | "target">, staged: WholeFile) => {
     group.push({ item, staged, target: isWhole(item) ? target : undefined });
     groupBytes += item.length;
     if (group.length >= GROUP_FILES || groupBytes >= GROUP_BYTES) await commit();
@@ -155,6 +159,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     });
   };
 
+  const absent = createAbsentNames(descent);
   const isStagedFile = ({ bytes, ino, sha256 }: JournalRecord, target: readonly Buffer[]) =>
     isPublished({ bytes, ino }, target, descent, async (fd) => {
       const running = createItemHash({ length: bytes, key: task.key });
@@ -170,7 +175,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       return undefined;
     }
     const one: Incoming = { item, target, staged: undefined, present: undefined };
-    const record = claim.journal.of(itemKey(item));
+    const record = claim.journal.isEmpty() ? undefined : claim.journal.of(itemKey(item));
     if (record?.bytes === item.length && isWhole(item) && (await isStagedFile(record, target))) {
       // A crash came between its name and the answer.
       const { runProgram, pid } = deps;
@@ -187,7 +192,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
         await complete(one, one.staged);
         return undefined;
       }
-    } else {
+    } else if (!absent.has(target)) {
       one.present = await findPresent(item, target, { descent, key: task.key });
     }
     incoming.set(index, one);
@@ -195,12 +200,17 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     return one.present === undefined ? [index, from] : [index, from, one.present.digest];
   };
 
-  const takeData = async (body: Buffer) => {
-    const head = readDataHead(body);
+  const takeData = async (head: ReturnType<typeof readDataHead>) => {
     const one = incoming.get(head.index);
     // Its failure has been told: the rest of it is of no use.
     if (one === undefined) return;
     try {
+      if (isSmallWhole(one, head)) {
+        const staged = stageSmallFile({ directory: claim.directory, name: stagedName(itemKey(one.item)) }, head);
+        incoming.delete(head.index);
+        deps.onBytes(head.length);
+        return await complete(one, staged);
+      }
       claim.requireHeld();
       one.staged ??= await open(one);
       await one.staged.add(head);
@@ -221,6 +231,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
   const drop = async (index: number, one: Incoming, thrown: unknown) => {
     incoming.delete(index);
     await one.staged?.close();
+    claim.requireHeld();
     fail(one.item, thrown);
     // Nothing else would fit either: it need not come.
     if (["no-space", "read-only"].includes(toFault(thrown).code)) throw thrown;
@@ -270,7 +281,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       signal.addEventListener("abort", onAbort, { once: true });
       try {
         signal.throwIfAborted();
-        link.send(jsonFrame(FRAME.items, items)).catch(() => undefined);
+        link.send(jsonFrame(FRAME.items, itemsMessage(items))).catch(() => undefined);
         link.send(jsonFrame(FRAME.want, { wants, sparse: isSparse, key: task.key })).catch(() => undefined);
         for (;;) {
           const frame = await link.next();
@@ -279,7 +290,10 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
             if (frame.type === FRAME.end) break;
             if (frame.type === FRAME.data) {
               await deps.pace.take(frame.body.length, signal);
-              await takeData(frame.body);
+              await takeData(readDataHead(frame.body));
+            } else if (frame.type === FRAME.pack) {
+              await deps.pace.take(frame.body.length, signal);
+              for (const head of readPack(frame.body)) await takeData(head);
             } else if (frame.type === FRAME.same) {
               await takeSame(parseBody(sameSchema, frame.body, "answer"));
             } else if (frame.type === FRAME.failed) {
@@ -307,6 +321,12 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
   }
   if (commitFailure !== undefined) throw commitFailure.reason;
   claim.requireHeld();
+}
+
+/** All of a short file comes at once, and nothing of it is there. */
+function isSmallWhole({ item, staged }: Incoming, head: ReturnType<typeof readDataHead>): boolean {
+  const isAll = head.at === 0 && head.isLast && !head.isZero && head.length === item.length;
+  return isAll && staged === undefined && item.length <= SMALL_BYTES && isWhole(item);
 }
 
 export function isWhole({ entry, offset, length }: CopyItem): boolean {

@@ -1,8 +1,8 @@
 import { hash } from "node:crypto";
 import { read, readSync } from "node:fs";
 import { promisify } from "node:util";
-import type { CopyItem } from "../contract/transfer/assignment.ts";
 import { pathBytes } from "../contract/transfer/path-text.ts";
+import type { ScopedItem } from "../contract/transfer/transfer-ticket.ts";
 import { createBufferRing } from "./buffer-ring.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
@@ -13,7 +13,9 @@ import {
   FRAME_HEAD_BYTES,
   jsonFrame,
   PIECE_BYTES,
+  writeDataHead,
   writeDataHeads,
+  writeFrameHead,
 } from "./frames.ts";
 import { createItemHash, isPieceEnd, isTagged, SMALL_BYTES } from "./item-hash.ts";
 import { createDescent, splitPath } from "./jail.ts";
@@ -41,7 +43,7 @@ interface ReadPiece {
 
 const HEADS = FRAME_HEAD_BYTES + DATA_HEAD_BYTES;
 const BUFFERS = 4;
-/** So that nothing else of this process waits long for many small files. */
+/** So that nothing else of this process, or of the receiver's, waits long for many small files. */
 const TURN_FILES = 64;
 
 /**
@@ -50,7 +52,7 @@ const TURN_FILES = 64;
  * and never as a mixed file, for its last piece is not sent.
  */
 export async function sendItems(
-  items: readonly CopyItem[],
+  items: readonly ScopedItem[],
   { wants, sparse, key }: Want,
   deps: SendDeps,
 ): Promise<void> {
@@ -58,7 +60,7 @@ export async function sendItems(
   const descent = createDescent(deps.root);
   const ring = createBufferRing(BUFFERS, HEADS + PIECE_BYTES);
   const place = splitPath(pathBytes(deps.place));
-  let packed: { readonly buffer: Buffer; bytes: number } | undefined;
+  let packed: { readonly buffer: Buffer; bytes: number; files: number } | undefined;
   let broken: unknown;
 
   const flush = async (buffer: Buffer, bytes: number) => {
@@ -81,7 +83,18 @@ export async function sendItems(
     if (packed === undefined) return;
     const { buffer, bytes } = packed;
     packed = undefined;
+    writeFrameHead(buffer, 0, FRAME.pack, bytes - FRAME_HEAD_BYTES);
     await flush(buffer, bytes);
+  };
+  let sames: Buffer[] = [];
+  const addSame = async (index: number, sha256: string) => {
+    sames.push(jsonFrame(FRAME.same, { index, sha256 }));
+    if (sames.length >= TURN_FILES) await flushSames();
+  };
+  const flushSames = async () => {
+    const told = sames;
+    sames = [];
+    if (told.length > 0) await link.send(Buffer.concat(told));
   };
   const takeBuffer = async () => {
     const buffer = await ring.take();
@@ -90,19 +103,28 @@ export async function sendItems(
     throw signal.aborted ? signal.reason : broken;
   };
 
-  const sendSmall = async (index: number, { offset, length }: CopyItem, file: SourceFile) => {
-    if (packed !== undefined && packed.bytes + HEADS + length > packed.buffer.length) await flushPacked();
-    packed ??= { buffer: await takeBuffer(), bytes: 0 };
-    const from = packed.bytes + HEADS;
+  const sendSmall = async (
+    index: number,
+    { offset, length }: ScopedItem,
+    { file, theirs }: { readonly file: SourceFile; readonly theirs: string | undefined },
+  ) => {
+    const isFull =
+      packed !== undefined &&
+      (packed.files >= TURN_FILES || packed.bytes + DATA_HEAD_BYTES + length > packed.buffer.length);
+    if (isFull) await flushPacked();
+    packed ??= { buffer: await takeBuffer(), bytes: FRAME_HEAD_BYTES, files: 0 };
+    const from = packed.bytes + DATA_HEAD_BYTES;
     const bytes = packed.buffer.subarray(from, from + length);
     readFully(file.fd, bytes, offset);
     file.requireUnchanged();
     const digest = hash("sha256", bytes, "buffer");
-    writeDataHeads(packed.buffer, packed.bytes, { index, at: 0, length, isZero: false, isLast: true, digest });
-    packed.bytes += HEADS + length;
+    if (theirs !== undefined && digest.toString("hex") === theirs) return addSame(index, theirs);
+    writeDataHead(packed.buffer, packed.bytes, { index, at: 0, length, isZero: false, isLast: true, digest });
+    packed.bytes += DATA_HEAD_BYTES + length;
+    packed.files += 1;
   };
 
-  const sendLarge = async (index: number, { offset, length }: CopyItem, file: SourceFile, from: number) => {
+  const sendLarge = async (index: number, { offset, length }: ScopedItem, file: SourceFile, from: number) => {
     await flushPacked();
     if (!isPieceEnd(from, length)) throw fault("corrupt", "the peer has a part of a piece");
     // Short ones are hashed from their begin, whatever is there.
@@ -152,7 +174,7 @@ export async function sendItems(
     }
   };
 
-  const isSame = async ({ offset, length }: CopyItem, file: SourceFile, theirs: string) => {
+  const isSame = async ({ offset, length }: ScopedItem, file: SourceFile, theirs: string) => {
     const running = createItemHash({ length, key });
     const buffer = await takeBuffer();
     try {
@@ -178,10 +200,8 @@ export async function sendItems(
       const parts = [...place, ...splitPath(pathBytes(item.entry.path))];
       requireUnreserved(parts);
       file = openSourceFile(descent, parts, item.entry);
-      if (theirs !== undefined && (await isSame(item, file, theirs))) {
-        await flushPacked();
-        await link.send(jsonFrame(FRAME.same, { index, sha256: theirs }));
-      } else if (from === 0 && item.length <= SMALL_BYTES) await sendSmall(index, item, file);
+      if (from === 0 && item.length <= SMALL_BYTES) await sendSmall(index, item, { file, theirs });
+      else if (theirs !== undefined && (await isSame(item, file, theirs))) await addSame(index, theirs);
       else await sendLarge(index, item, file, from);
     } catch (thrown) {
       signal.throwIfAborted();
@@ -201,6 +221,7 @@ export async function sendItems(
       if (count % TURN_FILES === TURN_FILES - 1) await new Promise<void>((resolve) => setImmediate(resolve));
     }
     await flushPacked();
+    await flushSames();
     await ring.idle();
     if (broken !== undefined) throw broken;
     await link.send(emptyFrame(FRAME.end));
