@@ -99,8 +99,8 @@ export function openStagedAt({ directory, name }: Place): number {
 }
 
 /** For reading and writing. Throws `EEXIST` where anything has this name. */
-export function createStagedAt({ directory, name }: Place): number {
-  return openSync(pathOf({ directory, name }), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+export function createStagedAt(place: Place, mode: number): number {
+  return openSync(pathOf(place), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
 }
 
 /** False: it was there, whatever it is. */
@@ -185,8 +185,29 @@ export function syncHeldDirectory(directory: number): void {
   }
 }
 
+/** What `within` is in. */
+let entered: number | undefined;
+
+/**
+ * Meanwhile names in this directory are told to the system alone, as by `openat`: the way through `/proc` costs more than most calls on a small file.
+ * `work` must neither wait nor close the directory, because the working directory is the whole process's.
+ */
+export function within<Answer>(directory: number, work: () => Answer): Answer {
+  if (entered !== undefined) return work();
+  const before = process.cwd();
+  process.chdir(`/proc/self/fd/${directory}`);
+  entered = directory;
+  try {
+    return work();
+  } finally {
+    entered = undefined;
+    process.chdir(before);
+  }
+}
+
 /** For the system's own calls that take two paths. */
 export function pathOf({ directory, name }: Place): Buffer {
+  if (directory === entered) return requireName(name);
   return Buffer.concat([Buffer.from(`/proc/self/fd/${directory}/`, "latin1"), requireName(name)]);
 }
 

@@ -8,14 +8,16 @@ import type { ResultFailure, ResultItem } from "../contract/transfer/transfer-re
 import { applyAllMetadata, applyMetadata } from "./apply-metadata.ts";
 import { fault, toFault } from "./fault.ts";
 import { SMALL_BYTES } from "./item-hash.ts";
-import { type Descent, renameAt } from "./jail.ts";
+import { type Descent, renameAt, within } from "./jail.ts";
 import type { WholeFile } from "./small-file.ts";
-import { itemKey, scratchOf, stagedName, type UnitClaim } from "./staging.ts";
+import { scratchOf, stagedName, type UnitClaim } from "./staging.ts";
 import { proveFile, type VerifyDeps, type VerifyLevel } from "./verify-file.ts";
 
 /** One item of which everything is staged. */
 export interface WholeItem {
   readonly item: CopyItem;
+  /** `itemKey` of it. */
+  readonly key: string;
   readonly staged: WholeFile;
   /** Absent: one range of a longer file, which gets its name later. */
   readonly target: readonly Buffer[] | undefined;
@@ -42,7 +44,7 @@ const QUICK_SYNC_MS = 0.2;
  */
 export async function publishFiles(group: readonly WholeItem[], deps: PublishDeps): Promise<void> {
   const { claim } = deps;
-  const good: { readonly whole: WholeItem; readonly key: string; readonly sha256: string }[] = [];
+  const good: { readonly whole: WholeItem; readonly sha256: string }[] = [];
   const synced = await syncAll(group, deps);
   try {
     for (const [index, whole] of group.entries()) {
@@ -50,14 +52,14 @@ export async function publishFiles(group: readonly WholeItem[], deps: PublishDep
         const outcome = synced[index];
         if (outcome?.status === "rejected") throw outcome.reason;
         const sha256 = isProvedByDigest(whole, deps) ? whole.staged.digest() : await proveStored(whole, deps);
-        good.push({ whole, key: itemKey(whole.item), sha256 });
+        good.push({ whole, sha256 });
       } catch (thrown) {
         deps.failed(failureOf(whole.item, thrown));
       }
     }
     claim.requireHeld();
     claim.journal.append(
-      good.map(({ key, whole: { item, staged } }) => ({
+      good.map(({ whole: { key, item, staged } }) => ({
         key,
         bytes: item.length,
         sha256: staged.digest(),
@@ -65,21 +67,39 @@ export async function publishFiles(group: readonly WholeItem[], deps: PublishDep
       })),
     );
     claim.journal.sync();
-    for (const { whole, key, sha256 } of good) {
-      try {
-        const { entry } = whole.item;
-        // What was just made has no extended attributes of its own.
-        if (whole.target === undefined || entry.xattrs === undefined) applyPlain(whole, deps);
-        else await applyExtended(whole, deps);
-        if (whole.target !== undefined) {
-          // Whoever is fenced finds nothing under this name any more.
-          renameAt({ directory: claim.directory, name: stagedName(key) }, deps.descent.target(whole.target));
+    const named = (whole: WholeItem, sha256: string) => {
+      if (whole.target !== undefined) {
+        // Whoever is fenced finds nothing under this name any more.
+        const from = { directory: claim.directory, name: stagedName(whole.key) };
+        renameAt(from, deps.descent.target(whole.target));
+      }
+      const { entry, offset, length } = whole.item;
+      deps.done({ path: entry.path, offset, length, sha256 });
+    };
+    const failed = ({ item }: WholeItem, thrown: unknown) => {
+      claim.requireHeld();
+      deps.failed(failureOf(item, thrown));
+    };
+    // What was just made has no extended attributes of its own.
+    const isPlain = ({ target, item }: WholeItem) => target === undefined || item.entry.xattrs === undefined;
+    within(claim.directory, () => {
+      for (const { whole, sha256 } of good) {
+        if (!isPlain(whole)) continue;
+        try {
+          applyPlain(whole, deps);
+          named(whole, sha256);
+        } catch (thrown) {
+          failed(whole, thrown);
         }
-        const { offset, length } = whole.item;
-        deps.done({ path: entry.path, offset, length, sha256 });
+      }
+    });
+    for (const { whole, sha256 } of good) {
+      if (isPlain(whole)) continue;
+      try {
+        await applyExtended(whole, deps);
+        named(whole, sha256);
       } catch (thrown) {
-        claim.requireHeld();
-        deps.failed(failureOf(whole.item, thrown));
+        failed(whole, thrown);
       }
     }
   } finally {
@@ -138,7 +158,7 @@ function readSmall(fd: number, length: number): { readonly sha256: string; reado
 }
 
 function applyPlain({ item, staged, target }: WholeItem, { preserve }: PublishDeps): void {
-  if (target !== undefined) applyMetadata(staged.fd, item.entry, preserve);
+  if (target !== undefined) applyMetadata(staged.fd, item.entry, preserve, staged.mode);
 }
 
 async function applyExtended({ item, staged }: WholeItem, deps: PublishDeps): Promise<void> {

@@ -6,12 +6,12 @@ import { pathBytes } from "../contract/transfer/path-text.ts";
 import type { Preserved } from "../contract/transfer/sync-request.ts";
 import type { ResultFailure, ResultItem } from "../contract/transfer/transfer-result.ts";
 import { createAbsentNames } from "./absent-names.ts";
-import { applyAllMetadata } from "./apply-metadata.ts";
+import { applyAllMetadata, firstMode } from "./apply-metadata.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
 import { FRAME, jsonFrame, readDataHead, readPack } from "./frames.ts";
 import { createItemHash, SMALL_BYTES } from "./item-hash.ts";
-import { createDescent, type Descent, openFileAt, splitPath } from "./jail.ts";
+import { createDescent, type Descent, openFileAt, splitPath, within } from "./jail.ts";
 import { failedSchema, itemsMessage, parseBody, refusalSchema, sameSchema, type Want } from "./link-messages.ts";
 import type { Pace } from "./pace.ts";
 import { placeNonFile } from "./place-non-file.ts";
@@ -57,6 +57,8 @@ export interface ReceiveOutcome {
   readonly items: ResultItem[];
   readonly failures: ResultFailure[];
 }
+
+type DataPiece = ReturnType<typeof readDataHead>;
 
 interface Incoming {
   readonly item: CopyItem;
@@ -136,9 +138,15 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       commitFailure = { reason };
     });
   };
-  const complete = async ({ item, target }: Pick<Incoming, "item" | "target">, staged: WholeFile) => {
-    group.push({ item, staged, target: isWhole(item) ? target : undefined });
+  const gather = (
+    item: CopyItem,
+    { target, ...staged }: Pick<WholeItem, "key" | "staged"> & Pick<Incoming, "target">,
+  ) => {
+    group.push({ item, ...staged, target: isWhole(item) ? target : undefined });
     groupBytes += item.length;
+  };
+  const complete = async ({ item, target }: Pick<Incoming, "item" | "target">, staged: WholeFile) => {
+    gather(item, { key: itemKey(item), staged, target });
     if (group.length >= GROUP_FILES || groupBytes >= GROUP_BYTES) await commit();
   };
   const open = (one: Incoming) => {
@@ -200,17 +208,11 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     return one.present === undefined ? [index, from] : [index, from, one.present.digest];
   };
 
-  const takeData = async (head: ReturnType<typeof readDataHead>) => {
+  const takeData = async (head: DataPiece) => {
     const one = incoming.get(head.index);
     // Its failure has been told: the rest of it is of no use.
     if (one === undefined) return;
     try {
-      if (isSmallWhole(one, head)) {
-        const staged = stageSmallFile({ directory: claim.directory, name: stagedName(itemKey(one.item)) }, head);
-        incoming.delete(head.index);
-        deps.onBytes(head.length);
-        return await complete(one, staged);
-      }
       claim.requireHeld();
       one.staged ??= await open(one);
       await one.staged.add(head);
@@ -227,6 +229,33 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     } catch (thrown) {
       await drop(head.index, one, thrown);
     }
+  };
+  /** Short files, all in one go; of any other that is among them each as it would have come alone. */
+  const takePack = async (body: Buffer) => {
+    const others: DataPiece[] = [];
+    const broken: { readonly head: DataPiece; readonly one: Incoming; readonly thrown: unknown }[] = [];
+    within(claim.directory, () => {
+      for (const head of readPack(body)) {
+        const one = incoming.get(head.index);
+        if (one === undefined || !isSmallWhole(one, head)) {
+          others.push(head);
+          continue;
+        }
+        try {
+          const key = itemKey(one.item);
+          const mode = firstMode(one.item.entry, preserve);
+          const place = { directory: claim.directory, name: stagedName(key) };
+          gather(one.item, { key, target: one.target, staged: stageSmallFile(place, { ...head, mode }) });
+          incoming.delete(head.index);
+          deps.onBytes(head.length);
+        } catch (thrown) {
+          broken.push({ head, one, thrown });
+        }
+      }
+    });
+    for (const { head, one, thrown } of broken) await drop(head.index, one, thrown);
+    for (const head of others) await takeData(head);
+    if (group.length >= GROUP_FILES || groupBytes >= GROUP_BYTES) await commit();
   };
   const drop = async (index: number, one: Incoming, thrown: unknown) => {
     incoming.delete(index);
@@ -293,7 +322,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
               await takeData(readDataHead(frame.body));
             } else if (frame.type === FRAME.pack) {
               await deps.pace.take(frame.body.length, signal);
-              for (const head of readPack(frame.body)) await takeData(head);
+              await takePack(frame.body);
             } else if (frame.type === FRAME.same) {
               await takeSame(parseBody(sameSchema, frame.body, "answer"));
             } else if (frame.type === FRAME.failed) {
@@ -324,7 +353,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
 }
 
 /** All of a short file comes at once, and nothing of it is there. */
-function isSmallWhole({ item, staged }: Incoming, head: ReturnType<typeof readDataHead>): boolean {
+function isSmallWhole({ item, staged }: Incoming, head: DataPiece): boolean {
   const isAll = head.at === 0 && head.isLast && !head.isZero && head.length === item.length;
   return isAll && staged === undefined && item.length <= SMALL_BYTES && isWhole(item);
 }

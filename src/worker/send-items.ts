@@ -18,10 +18,10 @@ import {
   writeFrameHead,
 } from "./frames.ts";
 import { createItemHash, isPieceEnd, isTagged, SMALL_BYTES } from "./item-hash.ts";
-import { createDescent, splitPath } from "./jail.ts";
+import { createDescent, splitPath, within } from "./jail.ts";
 import type { Want } from "./link-messages.ts";
 import type { Pace } from "./pace.ts";
-import { openSourceFile, type SourceFile } from "./source-file.ts";
+import { openSourceFile, openSourceFileAt, type SourceFile } from "./source-file.ts";
 import { requireUnreserved } from "./storage.ts";
 import { isZero } from "./zeros.ts";
 
@@ -34,6 +34,14 @@ export interface SendDeps {
   readonly pace: Pace;
   readonly signal: AbortSignal;
   readonly onBytes: (bytes: number) => void;
+}
+
+interface SmallAnswer {
+  readonly index: number;
+  readonly item: ScopedItem;
+  readonly file: SourceFile;
+  /** Hash of what the receiver has of it. */
+  readonly theirs: string | undefined;
 }
 
 interface ReadPiece {
@@ -87,10 +95,7 @@ export async function sendItems(
     await flush(buffer, bytes);
   };
   let sames: Buffer[] = [];
-  const addSame = async (index: number, sha256: string) => {
-    sames.push(jsonFrame(FRAME.same, { index, sha256 }));
-    if (sames.length >= TURN_FILES) await flushSames();
-  };
+  const addSame = (index: number, sha256: string) => void sames.push(jsonFrame(FRAME.same, { index, sha256 }));
   const flushSames = async () => {
     const told = sames;
     sames = [];
@@ -103,25 +108,35 @@ export async function sendItems(
     throw signal.aborted ? signal.reason : broken;
   };
 
-  const sendSmall = async (
-    index: number,
-    { offset, length }: ScopedItem,
-    { file, theirs }: { readonly file: SourceFile; readonly theirs: string | undefined },
-  ) => {
+  const flushFull = async (length: number) => {
     const isFull =
       packed !== undefined &&
       (packed.files >= TURN_FILES || packed.bytes + DATA_HEAD_BYTES + length > packed.buffer.length);
     if (isFull) await flushPacked();
-    packed ??= { buffer: await takeBuffer(), bytes: FRAME_HEAD_BYTES, files: 0 };
-    const from = packed.bytes + DATA_HEAD_BYTES;
-    const bytes = packed.buffer.subarray(from, from + length);
+  };
+  /** There is room for it. */
+  const packSmall = (
+    pack: NonNullable<typeof packed>,
+    { index, item: { offset, length }, file, theirs }: SmallAnswer,
+  ): void => {
+    const from = pack.bytes + DATA_HEAD_BYTES;
+    const bytes = pack.buffer.subarray(from, from + length);
     readFully(file.fd, bytes, offset);
     file.requireUnchanged();
     const digest = hash("sha256", bytes, "buffer");
-    if (theirs !== undefined && digest.toString("hex") === theirs) return addSame(index, theirs);
-    writeDataHead(packed.buffer, packed.bytes, { index, at: 0, length, isZero: false, isLast: true, digest });
-    packed.bytes += DATA_HEAD_BYTES + length;
-    packed.files += 1;
+    if (theirs !== undefined && digest.toString("hex") === theirs) {
+      addSame(index, theirs);
+      return;
+    }
+    writeDataHead(pack.buffer, pack.bytes, { index, at: 0, length, isZero: false, isLast: true, digest });
+    pack.bytes += DATA_HEAD_BYTES + length;
+    pack.files += 1;
+  };
+  const sendSmall = async (small: SmallAnswer) => {
+    await flushFull(small.item.length);
+    packed ??= { buffer: await takeBuffer(), bytes: FRAME_HEAD_BYTES, files: 0 };
+    packSmall(packed, small);
+    if (sames.length >= TURN_FILES) await flushSames();
   };
 
   const sendLarge = async (index: number, { offset, length }: ScopedItem, file: SourceFile, from: number) => {
@@ -192,6 +207,55 @@ export async function sendItems(
     return running.digest() === theirs;
   };
 
+  /** From the want `at` on, those of short files in one directory, as many as there is room for together: 0 where it is no such file. */
+  const sendTogether = async (at: number): Promise<number> => {
+    const parent = parentOfSmall(wants[at], items);
+    if (parent === undefined || parent !== parentOfSmall(wants[at + 1], items)) return 0;
+    let directory: number;
+    try {
+      const parts = [...place, ...(parent === "" ? [] : splitPath(pathBytes(parent)))];
+      requireUnreserved(parts);
+      directory = descent.directory(parts);
+    } catch {
+      // Each is told of it by itself.
+      return 0;
+    }
+    await flushFull(SMALL_BYTES);
+    packed ??= { buffer: await takeBuffer(), bytes: FRAME_HEAD_BYTES, files: 0 };
+    const pack = packed;
+    const failures: { readonly index: number; readonly thrown: unknown }[] = [];
+    const next = within(directory, () => {
+      for (let now = at; ; now++) {
+        const want = wants[now];
+        const item = want === undefined ? undefined : items[want[0]];
+        const isEnd = want === undefined || item === undefined || parentOfSmall(want, items) !== parent;
+        if (isEnd || pack.files >= TURN_FILES || pack.bytes + DATA_HEAD_BYTES + item.length > pack.buffer.length)
+          return now;
+        const [index, , theirs] = want;
+        try {
+          const name = pathBytes(item.entry.path.slice(parent === "" ? 0 : parent.length + 1));
+          if (place.length === 0 && parent === "") requireUnreserved([name]);
+          const file = openSourceFileAt({ directory, name }, item.entry);
+          try {
+            packSmall(pack, { index, item, file, theirs });
+          } finally {
+            file.close();
+          }
+        } catch (thrown) {
+          failures.push({ index, thrown });
+        }
+      }
+    });
+    for (const { index, thrown } of failures) await tellFailed(index, thrown);
+    if (sames.length >= TURN_FILES) await flushSames();
+    return next - at;
+  };
+
+  const tellFailed = async (index: number, thrown: unknown) => {
+    const { code, message } = toFault(thrown);
+    await link.send(jsonFrame(FRAME.failed, { index, code, message: message.slice(0, 1000) }));
+  };
+
   const answer = async ([index, from, theirs]: Want["wants"][number]) => {
     const item = items[index];
     if (item === undefined) return link.send(jsonFrame(FRAME.failed, { index, code: "denied", message: "no item" }));
@@ -200,25 +264,30 @@ export async function sendItems(
       const parts = [...place, ...splitPath(pathBytes(item.entry.path))];
       requireUnreserved(parts);
       file = openSourceFile(descent, parts, item.entry);
-      if (from === 0 && item.length <= SMALL_BYTES) await sendSmall(index, item, { file, theirs });
-      else if (theirs !== undefined && (await isSame(item, file, theirs))) await addSame(index, theirs);
+      if (from === 0 && item.length <= SMALL_BYTES) await sendSmall({ index, item, file, theirs });
+      else if (theirs !== undefined && (await isSame(item, file, theirs))) addSame(index, theirs);
       else await sendLarge(index, item, file, from);
     } catch (thrown) {
       signal.throwIfAborted();
       if (!link.isOpen() || broken !== undefined) throw broken ?? thrown;
-      const { code, message } = toFault(thrown);
       await flushPacked();
-      await link.send(jsonFrame(FRAME.failed, { index, code, message: message.slice(0, 1000) }));
+      await tellFailed(index, thrown);
     } finally {
       file?.close();
     }
   };
 
   try {
-    for (const [count, want] of wants.entries()) {
+    for (let at = 0, turn = 0; at < wants.length; ) {
       signal.throwIfAborted();
-      await answer(want);
-      if (count % TURN_FILES === TURN_FILES - 1) await new Promise<void>((resolve) => setImmediate(resolve));
+      const want = wants[at];
+      const together = await sendTogether(at);
+      if (together === 0 && want !== undefined) await answer(want);
+      at += Math.max(1, together);
+      turn += Math.max(1, together);
+      if (turn < TURN_FILES) continue;
+      turn = 0;
+      await new Promise<void>((resolve) => setImmediate(resolve));
     }
     await flushPacked();
     await flushSames();
@@ -228,6 +297,13 @@ export async function sendItems(
   } finally {
     descent.close();
   }
+}
+
+/** Of the directory that a short file is in, as path text; `undefined`: it is none. */
+function parentOfSmall(want: Want["wants"][number] | undefined, items: readonly ScopedItem[]): string | undefined {
+  const item = want === undefined ? undefined : items[want[0]];
+  if (item === undefined || want?.[1] !== 0 || item.length > SMALL_BYTES || item.entry.path === "") return undefined;
+  return item.entry.path.slice(0, Math.max(0, item.entry.path.lastIndexOf("/")));
 }
 
 const readOnce = promisify(read);
