@@ -6,7 +6,7 @@ import { AppError } from "../../../src/base/errors.ts";
 import { hashOfDirectory, runDirectoryCandidates } from "../../../src/base/run-directory.ts";
 import { type SyncProgress, syncProgressSchema } from "../../../src/contract/transfer/sync-progress.ts";
 import type { SyncRequestInput } from "../../../src/contract/transfer/sync-request.ts";
-import { WORKER_COMMAND } from "../../../src/contract/transfer/worker-config.ts";
+import { WORKER_COMMAND } from "../../../src/contract/transfer/worker-command.ts";
 import { freePort } from "../free-port.ts";
 import type { Lab } from "../lab.ts";
 import { type Site, wordsInside } from "../remote/site-link.ts";

@@ -8,7 +8,8 @@ import { sendSignal } from "../../base/send-signal.ts";
 import type { Service } from "../../base/service.ts";
 import { minimalEnvironment } from "../../base/spawn.ts";
 import type { PipedChild, PipedLaunch } from "../../base/spawn-piped.ts";
-import { WORKER_COMMAND, type WorkerConfig, type WorkerCredentials } from "../../contract/transfer/worker-config.ts";
+import { WORKER_COMMAND } from "../../contract/transfer/worker-command.ts";
+import type { WorkerConfig, WorkerCredentials } from "../../contract/transfer/worker-config.ts";
 import type { OwnProgram } from "../remote/holders.ts";
 
 export interface WorkerKeeperDeps {
