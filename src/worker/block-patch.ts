@@ -77,3 +77,21 @@ export function unpackBlocks(packed: Buffer, into: Buffer, { bytes }: Pick<Block
   }
   if (at !== end || rest !== 0) throw fault("corrupt", "a patch is not as long as the blocks that it names");
 }
+
+/** What the other side has of an item, from `from` on, by its tags in base64. Throws `corrupt` for an item that has no blocks. */
+export function presentBlocks(item: { readonly length: number; readonly key: string }, tags: string, from: number) {
+  const blocks = blocksOf(item);
+  if (blocks === undefined) throw fault("corrupt", "the peer compares by blocks what has none");
+  const theirs = Buffer.from(tags, "base64");
+  const changed = (piece: Buffer, at: number) =>
+    changedBlocks(blocks.tagsOf(piece, at), theirs.subarray(((at - from) / blocks.bytes) * BLOCK_TAG_BYTES));
+  return {
+    changed,
+    /** `undefined`: the whole piece has to go. */
+    pack: (piece: Buffer, at: number) => {
+      const map = changed(piece, at);
+      const all = 2 ** Math.ceil(piece.length / blocks.bytes) - 1;
+      return map === all ? undefined : packBlocks(piece, map, blocks);
+    },
+  };
+}

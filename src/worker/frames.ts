@@ -23,8 +23,10 @@ export const FRAME = {
   end: 7,
   /** JSON: `refusalSchema`: of the connection, which then ends. */
   refused: 8,
+  /** As many `DataHead`s with their bytes as there are: whole short files, of which each frame would cost more than the file. */
+  pack: 9,
   /** 8 bytes: of data frames, heads included, since the connection began. */
-  taken: 9,
+  taken: 10,
 } as const;
 
 export const FRAME_HEAD_BYTES = 5;
@@ -93,7 +95,10 @@ export function writeDataHeads(
   bytes: number = head.isZero ? 0 : head.length,
 ): void {
   writeFrameHead(into, at, FRAME.data, DATA_HEAD_BYTES + bytes);
-  const from = at + FRAME_HEAD_BYTES;
+  writeDataHead(into, at + FRAME_HEAD_BYTES, head);
+}
+
+export function writeDataHead(into: Buffer, from: number, head: DataHead): void {
   into.writeUInt32BE(head.index, from);
   into.writeBigUInt64BE(BigInt(head.at), from + 4);
   into.writeUInt32BE(head.length, from + 12);
@@ -126,9 +131,20 @@ export function readDataHead(body: Buffer): DataHead & { readonly bytes: Buffer 
 
 const MOST_BYTES = new Map<number, number>([
   [FRAME.data, DATA_HEAD_BYTES + PIECE_BYTES],
+  [FRAME.pack, DATA_HEAD_BYTES + PIECE_BYTES],
   [FRAME.end, 0],
   [FRAME.taken, TAKEN_BYTES],
 ]);
+
+/** Of a `pack`, in their order. Throws `corrupt` where its bytes are no whole number of them. */
+export function* readPack(body: Buffer): Generator<ReturnType<typeof readDataHead>> {
+  for (let at = 0; at < body.length; ) {
+    const end = at + DATA_HEAD_BYTES + (body.length - at < DATA_HEAD_BYTES ? 0 : body.readUInt32BE(at + 12));
+    if (end > body.length) throw fault("corrupt", "a pack ends in the middle of a file");
+    yield readDataHead(body.subarray(at, end));
+    at = end;
+  }
+}
 
 /** Throws `corrupt` for what no peer of ours sends. */
 export function requireFrameHead(type: number, bodyBytes: number): void {
