@@ -8,6 +8,8 @@ const KEPT_MS = 10 * 60_000;
 export interface SeenLease {
   readonly id: string;
   readonly worker: string;
+  /** Which process of it, as far as is known. */
+  readonly boot: string | undefined;
   readonly grantedMs: number;
   readonly seenMs: number;
   readonly ttlMs: number;
@@ -19,7 +21,8 @@ export interface SeenLease {
 
 /**
  * Which leases are alive, by this hub's own monotonic clock: nobody's wall clock can end one or keep one. What a hub sees for the
- * first time, after a start or because another hub gave it out, has its whole time from then on.
+ * first time, after a start or because another hub gave it out, has its whole time from then on. A worker that has begun anew has
+ * nothing of what it had before.
  */
 export interface LeaseWatch {
   granted(id: string, worker: string, ttlMs: number): void;
@@ -33,22 +36,31 @@ export interface LeaseWatch {
   prune(): void;
 }
 
-export function createLeaseWatch({ clock }: { readonly clock: Clock }): LeaseWatch {
+/** `bootOf`: which process of a worker is known to be there. */
+export function createLeaseWatch(
+  { clock }: { readonly clock: Clock },
+  bootOf: (worker: string) => string | undefined,
+): LeaseWatch {
   const seen = new Map<string, SeenLease>();
 
   const begin = (id: string, worker: string, ttlMs: number): SeenLease => {
     const nowMs = clock.monotonicMs();
-    const lease = { id, worker, grantedMs: nowMs, seenMs: nowMs, ttlMs, bytes: 0, rate: 0 };
+    const lease = { id, worker, boot: bootOf(worker), grantedMs: nowMs, seenMs: nowMs, ttlMs, bytes: 0, rate: 0 };
     seen.set(id, lease);
     return lease;
   };
-  const isFresh = ({ seenMs, ttlMs }: SeenLease) => clock.monotonicMs() - seenMs <= ttlMs;
+  const isFresh = ({ seenMs, ttlMs, worker, boot }: SeenLease) => {
+    const now = bootOf(worker);
+    const isAnother = boot !== undefined && now !== undefined && boot !== now;
+    return !isAnother && clock.monotonicMs() - seenMs <= ttlMs;
+  };
 
   return {
     granted: (id, worker, ttlMs) => void begin(id, worker, ttlMs),
     heard: (worker, { lease_id, transferred_bytes, rate, way }) => {
       const lease = seen.get(lease_id) ?? begin(lease_id, worker, LEASE_TTL_MS.full);
-      seen.set(lease_id, { ...lease, seenMs: clock.monotonicMs(), bytes: transferred_bytes, rate, way });
+      const now = { boot: bootOf(worker), seenMs: clock.monotonicMs() };
+      seen.set(lease_id, { ...lease, ...now, bytes: transferred_bytes, rate, way });
     },
     heardPlain: (worker) => {
       for (const lease of seen.values()) {

@@ -49,7 +49,7 @@ const look = async (id: string): Promise<SyncProgress> => {
 interface Made {
   readonly source: FakeWorker;
   readonly target: FakeStorage;
-  worker(id: string, others?: readonly string[]): FakeWorker;
+  worker(id: string, others?: readonly string[], tells?: object): FakeWorker;
 }
 
 /** One worker with the source; those of the destination share its storage. */
@@ -61,9 +61,10 @@ async function makeWorkers(entries: readonly TransferEntry[]): Promise<Made> {
   return {
     source,
     target,
-    worker: (id, others = []) =>
+    worker: (id, others = [], tells = {}) =>
       createFakeWorker(id, {
         ...shared,
+        tells,
         storages: [{ id: "storage-out", path: "/out", seen_marks: others.map((other) => `mark-${other}`) }],
       }),
   };
@@ -300,6 +301,36 @@ describe("a worker", () => {
     expect(second.attempt).toBe(first.attempt + 1);
     // It wakes.
     expect((await holder.heartbeat()).revoked).toMatchObject([{ lease_id: first.lease_id }]);
+  });
+
+  test("that was killed has what it held again with the first heartbeat of its next process, and not when the lease runs out", async () => {
+    begin();
+    const { source, worker } = await makeWorkers(files(1, MIB));
+    const old = worker("dst-1", [], { boot_id: "first" });
+    await old.heartbeat();
+    await submit("r", { bandwidth_mbps: 8 });
+    await listIt(source);
+    const first = need(await old.poll());
+    const late = (await old.carryOut(first)) ?? {};
+    await old.heartbeat();
+    // Whoever asks without having said so is taken for the process that has it.
+    expect(await worker("dst-1").poll()).toBeNull();
+    const next = worker("dst-1", [], { boot_id: "second" });
+    await next.heartbeat();
+    const again = need(await next.poll());
+    expect(again.attempt).toBe(first.attempt + 1);
+    // What the dead one had takes no part of the rate either.
+    expect(again.work).toMatchObject({ kind: "copy", rate_bytes_s: 1_000_000 });
+    // A word of the earlier process that was long on its way renews nothing, and takes nothing back.
+    expect((await old.heartbeat()).revoked).toMatchObject([
+      { lease_id: first.lease_id, reason: "a later process of this worker is there" },
+    ]);
+    expect(await old.tell(late)).toBe("stale");
+    expect((await next.heartbeat()).revoked).toEqual([]);
+    expect(await next.poll()).toBeNull();
+    expect(await next.tell((await next.carryOut(again)) ?? {})).toBe("ack");
+    await work(source, next);
+    expect(await look("r")).toMatchObject({ state: "COMPLETED", transferred_bytes: MIB });
   });
 });
 
