@@ -69,6 +69,7 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
       destination_worker_pool: given.pools.destinations.map((member) => member.worker.id),
       lease_id: leaseId,
       attempt: given.attempt,
+      requested_ms: transfer.createdMs,
       ttl_seconds: ttlMs / 1000,
       work: given.work,
     };
