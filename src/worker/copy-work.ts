@@ -56,6 +56,7 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
         },
         outcome,
         {
+          clock: context.clock,
           runProgram: context.runProgram,
           pid: context.pid,
           root: storage.root,

@@ -161,7 +161,7 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
             skipped.push(...(body.skipped ?? []));
             return true;
           },
-          page: async (_, page) => pages[page] ?? [],
+          page: async (_, page, only) => (pages[page] ?? []).filter(({ type }) => only === undefined || type === only),
           nowSeconds: () => Math.floor(systemClock.wallMs() / 1000),
         },
       },
@@ -305,6 +305,7 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
         unit: "close",
         destination: { storage_id: destination.storage.id, path: "tree" },
         pages: pages.length,
+        has_hardlinks: true,
         delete_extraneous: false,
         preserve: work.preserve ?? [...PRESERVE],
       });

@@ -6,14 +6,10 @@ import type { Clock } from "../../base/clock.ts";
 import { AppError, messageOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Spawner } from "../../base/spawn.ts";
-import {
-  HOLDER_COMMAND,
-  type HolderAnswer,
-  type HolderCall,
-  type HolderConfig,
-} from "../../contract/remote/holder-call.ts";
+import type { HolderAnswer, HolderCall, HolderConfig } from "../../contract/remote/holder-call.ts";
+import { HOLDER_COMMAND } from "../../contract/remote/holder-command.ts";
 import { LOCAL_API_SOCKET } from "../local-api/local-api.ts";
-import { callHolder } from "./call-holder.ts";
+import { callHolder, isNobodyThere } from "./call-holder.ts";
 
 export interface HoldersOptions {
   readonly runDirectory: string;
@@ -138,6 +134,11 @@ export function createHolders(options: HoldersOptions, deps: HoldersDeps): Holde
 
   return {
     callOwn: async (call) => {
+      try {
+        return await callHolder(ownPath, call, deps.clock);
+      } catch (thrown) {
+        if (!isNobodyThere(thrown)) throw thrown;
+      }
       // Two offers at a time begin one.
       starting ??= start().finally(() => {
         starting = undefined;
