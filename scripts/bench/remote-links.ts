@@ -6,8 +6,8 @@ import type { Place } from "./remote/byte-program.ts";
 import { type LinkWish, linkSites, type Site, siteLinkProblem } from "./remote/site-link.ts";
 import { startSluiceSite } from "./remote/sluice-site.ts";
 
-/** A fast link that is long. Large packets, so that the program that stands in for the link keeps up. */
-const FAR: LinkWish = { roundTripMs: 50, bitsPerSecond: 0, queueBytes: 0, mtuBytes: 65_000 };
+/** A fast link that is long. */
+const FAR: LinkWish = { roundTripMs: 50, bitsPerSecond: 0, queueBytes: 0, mtuBytes: 1500 };
 const FAR_BYTES = 192 * 2 ** 20;
 const FAR_ROUNDS = 5;
 /** What a mobile modem gives, and what its queue holds: 200 ms. */

@@ -13,28 +13,33 @@ export interface FlightGovernor {
   restart(): void;
 }
 
-export const FLIGHT_LIMITS = { minBytes: 16 * 1024, firstBytes: 128 * 1024, maxBytes: 16 * 1024 * 1024 } as const;
+export const FLIGHT_LIMITS = { minBytes: 8 * 1024, firstBytes: 128 * 1024, maxBytes: 16 * 1024 * 1024 } as const;
 /**
- * What may wait in the link's queue, as time, or as a part of the round trip where that is more. It is there at all times: without it a
- * link that has become faster would not be noticed. Keeps an echo beside bulk within 60 ms on a link of 20 Mbit/s and 20 ms.
+ * What is under way beyond the pipe itself, as time. It is there at all times: without it a link that has become faster would not be noticed.
+ * Where it never waits in the link's queue for as long as `standingMs`, it makes up for ends that are busy, and there may be more; where
+ * it always does, there is less. Keeps an echo beside bulk within 60 ms on a link of 20 Mbit/s and 20 ms.
  */
-const QUEUE = { ms: 12, ofRoundTrip: 1 / 8 } as const;
-/** Of what is acknowledged in bursts no more is made up for than this: it hides in no queue of the link, if the bursts are the machine's. */
-const BURST_MS = 20;
-const BURST_EPOCH_MS = 100;
-/** Both as bytes: on a fast link they would be megabytes, which fill no pipe and only lie in memory. */
-const SLACK_MAX_BYTES = 1024 * 1024;
+const SLACK = { firstMs: 10, minMs: 5, maxMs: 30, standingMs: 12, growth: 1.25, shrink: 0.85 } as const;
+/** The same as a part of the round trip, where that is more. */
+const SLACK_SHARE = { standing: 1 / 12, max: 1 / 8 } as const;
+/** From here on (100 Mbit/s) a whole round trip: what is late there comes from the ends, and not from a queue. */
+const FAST_BYTES_PER_MS = 12_500;
+/** The least is what lets a small share of a link grow beside a large one. The most, where the pipe itself is short: more would only lie in memory. */
+const SLACK_BYTES = { min: 8 * 1024, max: 1024 * 1024 } as const;
+/** What was not to be seen in so long, and in two round trips, is not there. */
+const LOOK_MS = 100;
 /**
  * Twice as much in each round trip, until the rate has not grown by a quarter for so many round trips, or one takes much longer than the
  * shortest.
  */
 const START = { gain: 2, growth: 1.25, rounds: 3, lateMs: 50 } as const;
-const RTT_WINDOW_MS = 10_000;
+/** The queue that is kept up hides the shortest round trip: after so long it is let run dry. Sooner where round trips are strangely long. */
+const RTT_WINDOW_MS = { usual: 10_000, strange: 2000 } as const;
 /**
  * A round trip this many times what our own queue explains is somebody else's doing: a busy machine, other traffic. More must be
  * under way then, or the rate falls with each measurement.
  */
-const FOREIGN = { from: 2, upTo: 4 } as const;
+const FOREIGN = { from: 3, upTo: 4 } as const;
 /** Of a new round trip in the smoothed one. */
 const SMOOTHING = 1 / 8;
 const RATE_WINDOW_MS = 1000;
@@ -114,19 +119,22 @@ function createKnowledge() {
   let delivery: Delivery = { bytes: 0, atMs: 0, sentMs: 0 };
   let capBytes: number = FLIGHT_LIMITS.firstBytes;
   let rtt = { ms: Number.POSITIVE_INFINITY, atMs: 0 };
-  /** The queue that we keep up hides the shortest round trip: from time to time it is let run dry. `drainedMs`: since when it is. */
+  /** `drainedMs`: since when nothing of ours waits. */
   let probe: { drainedMs: number | undefined } | undefined;
   const rates = createRecentMax();
-  const bursts = createRecentMax();
-  let burst = { bytes: 0, sinceMs: 0 };
+  let slackMs: number = SLACK.firstMs;
+  let look = { sinceMs: 0, shortestMs: Number.POSITIVE_INFINITY };
   let smoothMs = 0;
   let start: { rate: number; rounds: number; endsAt: number } | undefined = { rate: 0, rounds: 0, endsAt: 0 };
   let fullMs: number | undefined;
 
   const flight = () => totalSent - delivery.bytes;
+  const isForeign = () => smoothMs > FOREIGN.from * (rtt.ms + slackMs);
   const learnRtt = (mark: Mark, tookMs: number, nowMs: number) => {
     if (tookMs <= rtt.ms) rtt = { ms: tookMs, atMs: nowMs };
-    else if (probe === undefined && nowMs - rtt.atMs > RTT_WINDOW_MS) probe = { drainedMs: undefined };
+    else if (probe === undefined && nowMs - rtt.atMs > (isForeign() ? RTT_WINDOW_MS.strange : RTT_WINDOW_MS.usual)) {
+      probe = { drainedMs: undefined };
+    }
     if (probe !== undefined) {
       if (flight() <= FLIGHT_LIMITS.minBytes) probe.drainedMs ??= nowMs;
       if (probe.drainedMs !== undefined && mark.sentMs >= probe.drainedMs) {
@@ -143,16 +151,24 @@ function createKnowledge() {
     if (isFull) fullMs = nowMs;
     if (isFull || rate > rates.value) rates.add(rate, nowMs, Math.max(RATE_WINDOW_MS, 4 * rtt.ms));
   };
-  const learnBurst = (bytes: number, nowMs: number) => {
-    const forMs = nowMs - burst.sinceMs;
-    // An error of the rate would add up otherwise.
-    const isOver = burst.bytes <= rates.value * forMs || forMs > BURST_EPOCH_MS;
-    burst = isOver ? { bytes, sinceMs: nowMs } : { ...burst, bytes: burst.bytes + bytes };
-    const extra = burst.bytes - rates.value * (nowMs - burst.sinceMs);
-    bursts.add(Math.min(extra, rates.value * BURST_MS), nowMs, Math.max(RATE_WINDOW_MS, 4 * rtt.ms));
+  const learnSlack = ({ isFull }: Mark, tookMs: number, nowMs: number) => {
+    if (isFull) look.shortestMs = Math.min(look.shortestMs, tookMs);
+    if (nowMs - look.sinceMs < Math.max(LOOK_MS, 2 * rtt.ms)) return;
+    const standingMs = look.shortestMs - rtt.ms;
+    look = { sinceMs: nowMs, shortestMs: Number.POSITIVE_INFINITY };
+    // Nothing was full, or there is no way yet to tell.
+    if (standingMs === Number.POSITIVE_INFINITY || probe !== undefined) return;
+    const limitMs = Math.max(SLACK.standingMs, rtt.ms * SLACK_SHARE.standing);
+    const maxMs = rates.value >= FAST_BYTES_PER_MS ? rtt.ms : rtt.ms * SLACK_SHARE.max;
+    const wantedMs = slackMs * (standingMs < limitMs ? SLACK.growth : SLACK.shrink);
+    slackMs = Math.min(Math.max(wantedMs, SLACK.minMs), Math.max(maxMs, SLACK.maxMs));
   };
   const learnStart = ({ before, isFull }: Mark, tookMs: number) => {
-    if (tookMs > 2 * rtt.ms + START.lateMs) start = undefined;
+    if (start === undefined) return;
+    if (isFull && tookMs > 2 * rtt.ms + START.lateMs) {
+      start = undefined;
+      probe ??= { drainedMs: undefined };
+    }
     if (start === undefined || before.bytes < start.endsAt) return;
     start.endsAt = delivery.bytes;
     if (rates.value >= start.rate * START.growth) start = { ...start, rate: rates.value, rounds: 0 };
@@ -161,13 +177,14 @@ function createKnowledge() {
   const wantedBytes = (): number => {
     if (probe !== undefined) return 0;
     const rate = rates.value;
-    const queueMs = Math.max(QUEUE.ms, rtt.ms * QUEUE.ofRoundTrip);
-    const slackBytes = Math.min(rate * queueMs + bursts.value, SLACK_MAX_BYTES);
+    const slackBytes = Math.min(
+      Math.max(rate * slackMs, SLACK_BYTES.min),
+      Math.max(rate * rtt.ms, SLACK_BYTES.max),
+    );
     if (start !== undefined) return Math.max(capBytes, START.gain * rate * rtt.ms + slackBytes);
-    const ownMs = rtt.ms + slackBytes / rate;
-    const isForeign = smoothMs > FOREIGN.from * ownMs;
+    const ownMs = rtt.ms + slackMs;
     // It keeps what there was; only what our own queue explains lets it grow.
-    const kept = isForeign ? Math.min(rate * Math.min(smoothMs, FOREIGN.upTo * ownMs), capBytes) : 0;
+    const kept = isForeign() ? Math.min(rate * Math.min(smoothMs, FOREIGN.upTo * ownMs), capBytes) : 0;
     return Math.max(rate * rtt.ms + slackBytes, kept);
   };
 
@@ -190,7 +207,7 @@ function createKnowledge() {
       const tookMs = Math.max(nowMs - last.sentMs, MIN_SAMPLE_MS);
       learnRtt(last, tookMs, nowMs);
       learnRate(last, nowMs);
-      learnBurst(bytes, nowMs);
+      learnSlack(last, tookMs, nowMs);
       learnStart(last, tookMs);
       capBytes = Math.min(Math.max(wantedBytes(), FLIGHT_LIMITS.minBytes), FLIGHT_LIMITS.maxBytes);
     },
