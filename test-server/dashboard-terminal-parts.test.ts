@@ -8,6 +8,7 @@ function load(file: string) {
   return import(pathToFileURL(resolve(import.meta.dirname, "../public/dashboard", file)).href);
 }
 const link = await load("terminal-link.js");
+const { createKeptShell } = await load("kept-shell.js");
 const { parseCast, shortenPauses } = await load("cast.js");
 const { createCastPlayer } = await load("cast-player.js");
 const { clockOf, operationText, shellEndText } = await load("remote-text.js");
@@ -53,14 +54,24 @@ class FakeSocket {
   }
 }
 
-const READY = { type: "ready", id: "t1", session: "s1", box: "north-1", received: 0, isRecorded: false } as const;
+const READY = {
+  type: "ready",
+  id: "t1",
+  session: "s1",
+  box: "north-1",
+  received: 0,
+  start: 0,
+  end: 0,
+  isRecorded: false,
+} as const;
 
-function openLink() {
+function openLink(known?: string) {
   const sockets: FakeSocket[] = [];
   /** Called once its piece can be seen. */
   const shown: (() => void)[] = [];
   const made = link.createTerminalLink({
     wish: { box: "north-1" },
+    known,
     connect: () => {
       const socket = new FakeSocket();
       sockets.push(socket);
@@ -128,6 +139,42 @@ test("a page that was away says what it has, and sends what has not arrived, onc
   last().tell({ ...READY, received: 6 });
   expect(last().typed()).toBe("o three");
   expect(made.state.phase).toBe("open");
+});
+
+test("a page that was loaded anew goes on with its shell, and answers nothing that the page before it has answered", () => {
+  const { made, shown, last } = openLink("t1");
+  last().accept();
+  expect(last().said("resume")).toEqual([{ type: "resume", id: "t1", token: "secret", cols: 80, rows: 24 }]);
+  last().tell({ ...READY, received: 40, start: 100, end: 160 });
+  expect(made.state).toMatchObject({ phase: "open", id: "t1" });
+  last().show(60);
+  made.type(bytesOf("\x1b[1;1R"));
+  shown[0]?.();
+  made.type(bytesOf("ls"));
+  expect(last().typed()).toBe("ls");
+  last().tell({ type: "ack", received: 42 });
+  last().end(1006);
+  vi.advanceTimersByTime(300);
+  last().accept();
+  expect(last().said("resume")).toMatchObject([{ received: 160 }]);
+  last().tell({ ...READY, received: 42, start: 160, end: 160 });
+  expect(last().typed()).toBe("");
+});
+
+test("a tab keeps its shell for the page of the same box, once, until it is over", () => {
+  const stored = new Map<string, string>();
+  const shell = createKeptShell({
+    getItem: (key: string) => stored.get(key) ?? null,
+    setItem: (key: string, value: string) => stored.set(key, value),
+    removeItem: (key: string) => stored.delete(key),
+  });
+  shell.set("north-1", "t1");
+  expect(shell.take("south-1")).toBeUndefined();
+  shell.set("north-1", "t1");
+  expect([shell.take("north-1"), shell.take("north-1")]).toEqual(["t1", undefined]);
+  shell.set("north-1", "t1");
+  shell.set("north-1", undefined);
+  expect([shell.take("north-1"), stored.size]).toEqual([undefined, 0]);
 });
 
 test("a hub that says nothing for 25 s is left, and one that has no such shell any more is believed", async () => {

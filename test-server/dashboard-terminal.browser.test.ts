@@ -95,6 +95,14 @@ test
       relay.mend();
       await open.waitFor();
       await shows(frame, "kept:2:once");
+
+      // Chromium asks whether the page may go, since a shell is open in it.
+      page.once("dialog", (dialog) => void dialog.accept());
+      await page.reload();
+      await open.waitFor();
+      await shows(frame, "kept:2:once");
+      await card.getByText("recorded", { exact: true }).waitFor();
+      await frame.getByRole("textbox").focus();
       await type(page, "exit 3");
       await status.getByText("The shell has ended with exit code 3.").waitFor();
       await expect.poll(() => page.evaluate("document.activeElement.id")).toBe("terminal-open");

@@ -242,11 +242,19 @@ test("a page that was away has everything once, and so has a box whose link brok
   await back.until("ready");
   await expect.poll(back.text, { timeout: 20_000 }).toBe("two three");
   expect(box.asked.length).toBeGreaterThan(1);
+  // Loaded anew it has nothing, and is shown what it had; a program that fills the screen is made to draw it again.
+  const sizes: string[] = [];
+  shell.on({ onResize: ({ cols, rows }) => sizes.push(`${cols}x${rows}`) });
+  const anew = await openPage({ type: "resume", id, cols: 80, rows: 24 });
+  expect(await anew.until("ready")).toMatchObject({ start: 0, end: 13 });
+  await expect.poll(anew.text, { timeout: 20_000 }).toBe("one two three");
+  expect(await back.closed).toBe(4409);
+  await expect.poll(() => sizes).toEqual(["80x23", "80x24"]);
   // Nobody else comes to it.
   const other = await openPage({ type: "resume", id, received: 0, cols: 80, rows: 24 }, { token: hub.tokens.admin });
   expect(await other.closed).toBe(4404);
-  back.say({ type: "end" });
-  expect(await back.closed).toBe(1000);
+  anew.say({ type: "end" });
+  expect(await anew.closed).toBe(1000);
   await expect.poll(async () => (await sessions())[0].state, { timeout: 10_000 }).toBe("ended");
 });
 

@@ -22,16 +22,20 @@ const PASSING = [4429, 4503];
  * @param {object} options
  * @param {() => WebSocket} options.connect
  * @param {object} options.wish of the first message, without its size
+ * @param {string} [options.known] the shell that this page had before it was loaded anew; nothing is asked for then but that one
  * @param {() => {token: string, cols: number, rows: number}} options.facts
  * @param {(bytes: Uint8Array, shown: () => void) => void} options.onOutput
  * @param {() => void} options.onChange
  */
-export function createTerminalLink({ connect, wish, facts, onOutput, onChange }) {
-  const state = { phase: "connecting", note: "", isRecorded: false };
-  let id;
+export function createTerminalLink({ connect, wish, known, facts, onOutput, onChange }) {
+  const state = { phase: "connecting", note: "", id: known, isRecorded: false };
+  let id = known;
   let socket;
-  let received = 0;
+  /** Unknown until the hub has told what it shows first. */
+  let received = known === undefined ? 0 : undefined;
   let shown = 0;
+  /** What programs ask of a terminal up to here was answered by the page before this one. */
+  let answeredUntil = 0;
   let acknowledged = 0;
   /** What has been typed and has not arrived, and where it begins. */
   let pending = [];
@@ -78,8 +82,14 @@ export function createTerminalLink({ connect, wish, facts, onOutput, onChange })
       id = told.id;
       attempts = 0;
       awaySinceMs = undefined;
+      if (received === undefined) {
+        received = shown = told.start;
+        answeredUntil = told.end;
+        // Nothing that was typed before is known here.
+        arrived = told.received;
+      }
       forget(told.received);
-      set({ phase: "open", note: "", isRecorded: told.isRecorded, session: told.session });
+      set({ phase: "open", note: "", id, isRecorded: told.isRecorded, session: told.session });
       const { cols, rows } = facts();
       say({ type: "resize", cols, rows });
       for (const bytes of pending) send(bytes);
@@ -140,7 +150,10 @@ export function createTerminalLink({ connect, wish, facts, onOutput, onChange })
     mine.binaryType = "arraybuffer";
     hear();
     mine.onopen = () => {
-      const ask = id === undefined ? { type: "open", ...wish } : { type: "resume", id, received };
+      const ask =
+        id === undefined
+          ? { type: "open", ...wish }
+          : { type: "resume", id, ...(received === undefined ? {} : { received }) };
       mine.send(JSON.stringify({ ...ask, ...facts() }));
     };
     mine.onmessage = ({ data }) => {
@@ -158,6 +171,7 @@ export function createTerminalLink({ connect, wish, facts, onOutput, onChange })
     type: (bytes) => {
       if (state.phase === "over" || state.exit !== undefined || pendingBytes + bytes.length > MAX_TYPED_BYTES)
         return false;
+      if (shown < answeredUntil) return true;
       pending.push(bytes);
       pendingBytes += bytes.length;
       if (state.phase === "open" && socket.readyState === 1) send(bytes);

@@ -216,6 +216,11 @@ export const HUB_OPTIONS = {
     "off",
     "Whether what terminals in browsers show is recorded, in `recordings` in the data directory (asciicast, what is typed left out): `asked`, where who opens one wishes it; `always`, each of them. The newest are kept, 1 GiB in all.",
   ),
+  "remote.recordingDays": unset(
+    countValue({ min: 1, max: 3650 }),
+    "Recordings that were last written longer ago, in days by the clock of the hub, are removed within the hour.",
+    "not set: only their number and size count",
+  ),
 
   "files.dataDir": {
     value: pathValue(),

@@ -55,6 +55,8 @@ export interface HubOptions {
     readonly maxSeconds: number;
     readonly resumeSeconds: number;
     readonly recordings?: RecordingMode;
+    /** Absent: recordings have no greatest age. */
+    readonly recordingDays?: number | undefined;
   };
   readonly files: { readonly dataDir: string };
   readonly log: { readonly level: "error" | "warn" | "info" | "debug" };

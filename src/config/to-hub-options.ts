@@ -57,6 +57,7 @@ export function toHubOptions(values: Values): HubOptions {
       maxSeconds: number("remote.maxSeconds"),
       resumeSeconds: number("remote.resumeSeconds"),
       recordings: HUB_OPTIONS["remote.recordings"].value.schema.parse(values.get("remote.recordings")),
+      recordingDays: values.get("remote.recordingDays") === undefined ? undefined : number("remote.recordingDays"),
     },
     files: { dataDir: text("files.dataDir") ?? "" },
     log: { level: HUB_OPTIONS["log.level"].value.schema.parse(values.get("log.level")) },

@@ -191,7 +191,11 @@ export function createParts(
       webhookNetworks,
       sessionsPerUser: sessions?.perUser,
       remote: options.remote ?? REMOTE_DEFAULTS,
-      recordings: { directory: join(options.files.dataDir, "recordings"), mode: options.remote?.recordings ?? "off" },
+      recordings: {
+        directory: join(options.files.dataDir, "recordings"),
+        mode: options.remote?.recordings ?? "off",
+        days: options.remote?.recordingDays,
+      },
     },
     context,
     { authenticator: deps.authenticator, router: deps.router },

@@ -4,6 +4,7 @@ import { hashOf } from "../address.js";
 import { pathOf } from "../api.js";
 import { drawField } from "../field.js";
 import { createFormProblem } from "../form-problem.js";
+import { createKeptShell } from "../kept-shell.js";
 import { shellEndText } from "../remote-text.js";
 import { drawTerminalKeys } from "../terminal-keys.js";
 import { createTerminalLink, TERMINAL_PROTOCOL } from "../terminal-link.js";
@@ -17,10 +18,14 @@ const PHASES = {
   over: ["ended", "neutral"],
 };
 
-/** A shell on a box. It lasts as long as this page shows it. */
+/**
+ * A shell on a box. It lasts as long as this page shows it; a page that is loaded anew goes on with it, and one that is closed leaves it
+ * to the hub, which hangs up soon.
+ */
 export function createTerminalView({ api, params, session, redraw, notify, announce }) {
   const { box: boxId } = params;
   const problem = createFormProblem(redraw);
+  const kept = createKeptShell(sessionStorage);
   let box;
   let mode;
   /** Of the frame, once it is there. */
@@ -50,6 +55,8 @@ export function createTerminalView({ api, params, session, redraw, notify, annou
       screen.readAloud(isReadAloud);
       screen.shut(true);
       redraw();
+      const known = kept.take(boxId);
+      if (known !== undefined) begin(known);
     },
     (error) => {
       failure = error;
@@ -63,6 +70,7 @@ export function createTerminalView({ api, params, session, redraw, notify, annou
     const text = statusText(state);
     if (text !== said) announce(text);
     said = text;
+    kept.set(boxId, state.phase === "over" ? undefined : state.id);
     if (state.phase === "over") {
       const hadFocus = document.activeElement === framed.node;
       screen.shut(true);
@@ -83,6 +91,10 @@ export function createTerminalView({ api, params, session, redraw, notify, annou
       cwd: text("cwd"),
       ...(form.get("record") === "on" ? { record: true } : {}),
     };
+    begin();
+  };
+  /** With the shell that this page had before it was loaded anew, or with a new one. */
+  const begin = (known) => {
     framed.node.parentElement.hidden = false;
     screen.layOut();
     screen.clear();
@@ -91,6 +103,7 @@ export function createTerminalView({ api, params, session, redraw, notify, annou
     hasOutput = false;
     const mine = createTerminalLink({
       wish,
+      known,
       connect: () => new WebSocket(`${location.origin.replace(/^http/, "ws")}/v1/remote/terminal`, [TERMINAL_PROTOCOL]),
       facts: () => ({ token: session.token() ?? "", ...screen.size() }),
       onOutput: (bytes, shown) => {
@@ -126,9 +139,7 @@ export function createTerminalView({ api, params, session, redraw, notify, annou
   const onUnload = (event) => {
     if (isOn()) event.preventDefault();
   };
-  const onHide = () => link?.end();
   addEventListener("beforeunload", onUnload);
-  addEventListener("pagehide", onHide);
 
   const drawForm = () => html`
     <form class="fields" aria-label="Open a terminal" @submit=${open}>
@@ -163,7 +174,6 @@ export function createTerminalView({ api, params, session, redraw, notify, annou
     refreshMs: 15_000,
     close: () => {
       removeEventListener("beforeunload", onUnload);
-      removeEventListener("pagehide", onHide);
       link?.end();
     },
     draw: () => html`
@@ -184,7 +194,7 @@ export function createTerminalView({ api, params, session, redraw, notify, annou
               ${drawTools()}
               <p class="hint">To leave the terminal by keyboard, press <kbd>Ctrl</kbd>+<kbd>Shift</kbd>+<kbd>E</kbd>; Tab goes to the shell.
                 Copy with <kbd>Ctrl</kbd>+<kbd>Shift</kbd>+<kbd>C</kbd>, paste with <kbd>Ctrl</kbd>+<kbd>Shift</kbd>+<kbd>V</kbd>.
-                Leaving this page hangs up.</p>`
+                Going to another page hangs up; loading this one anew does not.</p>`
         }
       </section>
     `,

@@ -11,6 +11,8 @@ export const TERMINAL_PROTOCOL = "sluice.terminal.v1";
 export const TERMINAL_TOKEN_PREFIX = "bearer.";
 /** Bytes that may be shown and not acknowledged; at half of it a page should acknowledge. */
 export const TERMINAL_WINDOW_BYTES = 256 * 1024;
+/** What is kept of what a page has acknowledged, for one that is loaded anew. */
+export const TERMINAL_REPLAY_BYTES = 128 * 1024;
 /** A browser that is gone may come back within this time. */
 export const TERMINAL_RETURN_SECONDS = 30;
 
@@ -38,8 +40,8 @@ export const terminalAskSchema = z.discriminatedUnion("type", [
     token,
     /** Of `ready`. */
     id: z.string().min(1).max(64),
-    /** Bytes of output that the page has. */
-    received: countSchema,
+    /** Bytes of output that the page has. Absent: it was loaded anew, and is shown the last that the hub has of it. */
+    received: countSchema.optional(),
     cols: columnSchema,
     rows: columnSchema,
   }),
@@ -57,13 +59,18 @@ export type TerminalSaid = z.input<typeof terminalSaidSchema>;
 
 /** What the hub says. An error is the last message; the connection is then closed with 4000 and the status of HTTP, such as 4403. */
 export type TerminalTold =
-  /** `session`: of `GET /v1/remote/{id}`. `received`: bytes of input that the hub has; later ones are to be sent (again). */
+  /**
+   * `session`: of `GET /v1/remote/{id}`. `received`: bytes of input that the hub has; later ones are to be sent (again). What
+   * was shown from `start` on, up to `end`, comes at once: a page that was loaded anew must not answer what programs ask of it there.
+   */
   | {
       readonly type: "ready";
       readonly id: string;
       readonly session: string;
       readonly box: string;
       readonly received: number;
+      readonly start: number;
+      readonly end: number;
       readonly isRecorded: boolean;
     }
   | { readonly type: "ack"; readonly received: number }

@@ -95,8 +95,8 @@ export function createRemoteParts(options: RemotePartsOptions, deps: RemoteParts
   const admissions = createRemoteAdmissions({ context, options, book, keys, routers, presence });
 
   const why = createRemoteWhy({ context, book, presence, router });
-  const { mode = "off", directory } = options.recordings ?? {};
-  const recordings = directory === undefined ? undefined : createRecordings(directory, { clock });
+  const { mode = "off", directory, days } = options.recordings ?? {};
+  const recordings = directory === undefined ? undefined : createRecordings(directory, { clock, days });
   const terminals = createTerminals({ context, admissions, book, router, mode, recordings });
 
   book.onEnded(({ remote, before, isRouters, isBoxs }) => {

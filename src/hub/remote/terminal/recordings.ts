@@ -8,12 +8,16 @@ import { createRecorder, type Recorder, type RecordingFacts } from "./recorder.t
 export interface RecordingPlace {
   readonly directory: string;
   readonly mode: RecordingMode;
+  /** Greatest age; absent: there is none. */
+  readonly days?: number | undefined;
 }
 
 /** What terminals in browsers have shown, as files of one directory; of one that has shown nothing there is none. The oldest make room. */
 export interface Recordings {
   /** `storage`: it cannot be written. */
   begin(facts: RecordingFacts): Promise<Recorder>;
+  /** Removes those that are too old. Rejects where the directory cannot be read. */
+  prune(): Promise<void>;
 }
 
 export interface RecordingLimits {
@@ -23,12 +27,14 @@ export interface RecordingLimits {
 }
 
 export const RECORDING_SUFFIX = ".cast";
+const DAY_MS = 24 * 3600 * 1000;
 const LIMITS: RecordingLimits = { fileBytes: 64 * 1024 * 1024, totalBytes: 1024 * 1024 * 1024, files: 10_000 };
 
 export function createRecordings(
   directory: string,
-  { clock, limits = LIMITS }: { readonly clock: Clock; readonly limits?: RecordingLimits },
+  deps: { readonly clock: Clock; readonly limits?: RecordingLimits; readonly days?: number | undefined },
 ): Recordings {
+  const { clock, limits = LIMITS, days } = deps;
   /** Of files that are written at this moment: they are never what makes room. */
   const going = new Set<string>();
   let known: Promise<Map<string, number>> | undefined;
@@ -61,16 +67,30 @@ export function createRecordings(
     }
   };
 
+  const load = () => {
+    known ??= look().catch((thrown: unknown) => {
+      known = undefined;
+      total = 0;
+      throw thrown;
+    });
+    return known;
+  };
+
   return {
+    prune: async () => {
+      if (days === undefined) return;
+      const sizes = await load();
+      const oldestMs = clock.wallMs() - days * DAY_MS;
+      for (const session of [...sizes.keys()]) {
+        const file = await stat(pathOf(session)).catch(() => undefined);
+        // One that began meanwhile is among them, and younger.
+        if (file !== undefined && file.mtimeMs < oldestMs && !going.has(session)) drop(sizes, session);
+      }
+    },
     begin: async (facts) => {
       const { session } = facts;
       try {
-        known ??= look().catch((thrown: unknown) => {
-          known = undefined;
-          total = 0;
-          throw thrown;
-        });
-        const sizes = await known;
+        const sizes = await load();
         const file = await open(pathOf(session), "wx", 0o600);
         going.add(session);
         sizes.set(session, 0);

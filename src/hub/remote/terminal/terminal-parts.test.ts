@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -35,6 +35,26 @@ test("what was shown and not acknowledged can be shown again, from any byte of i
   expect(window.unacknowledged).toBe(3);
 });
 
+test("what was acknowledged is kept in whole pieces for a page that is loaded anew, and not for ever", () => {
+  const window = createOutputWindow(8, 4);
+  const replayed = () => {
+    const { start, pieces } = window.replay();
+    return `${start}:${textOf(pieces)}`;
+  };
+  expect(replayed()).toBe("0:");
+  for (const piece of ["abc", "def"]) window.push(Buffer.from(piece));
+  expect(replayed()).toBe("0:abcdef");
+  window.acknowledge(6);
+  expect(replayed()).toBe("0:abcdef");
+  window.push(Buffer.from("g"));
+  expect(replayed()).toBe("3:defg");
+  // What nobody has acknowledged is kept however much it is.
+  window.push(Buffer.from("hijklmnop"));
+  expect(replayed()).toBe("6:ghijklmnop");
+  window.acknowledge(16);
+  expect([replayed(), textOf(window.from(16)), window.from(15)]).toEqual(["7:hijklmnop", "", undefined]);
+});
+
 test("a recording has each piece at its time, and characters whole that came in two pieces", async () => {
   const clock = createFakeClock();
   const recorder = await createRecordings(directory, { clock }).begin(FACTS);
@@ -69,6 +89,29 @@ test("a recording that is full or cannot begin ends what it records, and the old
   await expect.poll(async () => (await readdir(directory)).sort()).toEqual(["b.cast", "c.cast"]);
   await expect(recordings.begin(FACTS)).rejects.toMatchObject({ code: "storage" });
   recorder.close();
+});
+
+test("recordings that are too old go, and none that goes on", async () => {
+  const clock = createFakeClock();
+  const recordings = createRecordings(directory, { clock, days: 2 });
+  const nowSeconds = clock.wallMs() / 1000;
+  for (const [name, days] of Object.entries({ old: 2.1, young: 1.9 })) {
+    const path = join(directory, `${name}.cast`);
+    await writeFile(path, "x");
+    await utimes(path, nowSeconds, nowSeconds - days * 86_400);
+  }
+  const going = await recordings.begin({ ...FACTS, session: "going" });
+  going.output(Buffer.from("$ "));
+  await utimes(join(directory, "going.cast"), nowSeconds, nowSeconds - 3 * 86_400);
+  await writeFile(join(directory, "foreign"), "x");
+  await utimes(join(directory, "foreign"), 0, 0);
+  await recordings.prune();
+  await expect.poll(async () => (await readdir(directory)).sort()).toEqual(["foreign", "going.cast", "young.cast"]);
+  going.close();
+  const unlimited = createRecordings(directory, { clock });
+  await clock.advance(30 * 86_400_000);
+  await unlimited.prune();
+  expect(await readdir(directory)).toHaveLength(3);
 });
 
 test("recordings that go on are never what makes room, and take no more than all may", async () => {

@@ -17,13 +17,20 @@ export interface TerminalViewer {
   leave(error?: AppError): void;
 }
 
+export interface TerminalPlace {
+  /** Bytes of output that the page has; absent: it was loaded anew, and is shown what is left of what it had. */
+  readonly received: number | undefined;
+  readonly cols: number;
+  readonly rows: number;
+}
+
 /** A shell on a box for a page that may go away and come back. */
 export interface Terminal {
   readonly id: string;
   readonly tokenId: string;
   readonly isOver: boolean;
   /** Another page that shows it is sent away; so is this one where it is over. `conflict`: what comes after `received` is not there. */
-  attach(viewer: TerminalViewer, at: { readonly received: number; readonly cols: number; readonly rows: number }): void;
+  attach(viewer: TerminalViewer, at: TerminalPlace): void;
   /** The page is gone: it may come back for a while. */
   detach(viewer: TerminalViewer): void;
   /** Calls back when there is room for more. */
@@ -164,6 +171,13 @@ export function createTerminal(
     finish();
   });
 
+  const outputAfter = (received: number) => {
+    const pieces = output.from(received);
+    if (pieces !== undefined) return { start: received, pieces };
+    const allowed = `${output.total - output.unacknowledged} to ${output.total}`;
+    throw new AppError("conflict", `received: given ${received}; allowed: ${allowed}`, { field: "received" });
+  };
+
   return {
     id: facts.id,
     tokenId: facts.tokenId,
@@ -172,29 +186,26 @@ export function createTerminal(
     },
     attach: (next, { received, cols, rows }) => {
       if (isOver) return next.leave(problem);
-      const missing = output.from(received);
-      if (missing === undefined) {
-        throw new AppError(
-          "conflict",
-          `received: given ${received}; allowed: ${output.total - output.unacknowledged} to ${output.total}`,
-          { field: "received" },
-        );
-      }
+      const { start, pieces } = received === undefined ? output.replay() : outputAfter(received);
       away?.clear();
       away = undefined;
       viewer?.leave(new AppError("conflict", "another page shows this terminal now"));
       viewer = next;
-      output.acknowledge(received);
+      output.acknowledge(start);
       next.tell({
         type: "ready",
         id: facts.id,
         session: facts.sessionId,
         box: facts.box,
         received: typed,
+        start,
+        end: output.total,
         isRecorded: recorder !== undefined,
       });
       if (note !== "") next.tell({ type: "note", text: note });
-      for (const bytes of missing) next.show(bytes);
+      for (const bytes of pieces) next.show(bytes);
+      // A program that fills the screen draws it anew only when the size has changed.
+      if (received === undefined && rows > 1) channel.resize({ cols, rows: rows - 1 });
       channel.resize({ cols, rows });
       recorder?.resize({ cols, rows });
       flow();

@@ -1,6 +1,6 @@
 import { duplexPair } from "node:stream";
-import { AppError } from "../../../base/errors.ts";
-import { type Service, untilAborted } from "../../../base/service.ts";
+import { AppError, messageOf } from "../../../base/errors.ts";
+import type { Service } from "../../../base/service.ts";
 import { toAppError } from "../../../contract/error-code.ts";
 import { type RemoteAdmission, remoteCreateSchema } from "../../../contract/fleet/remote.ts";
 import type { RecordingMode } from "../../../contract/fleet/remote-recording.ts";
@@ -51,7 +51,7 @@ const ORDERLY_MS = 3000;
 
 export function createTerminals(deps: TerminalsDeps): Terminals {
   const { context, admissions, book, router, mode, recordings } = deps;
-  const { clock, random, newSecret, version, life } = context;
+  const { clock, random, newSecret, version, life, log } = context;
   const program = `sluice/${version}`;
   const terminals = new Map<string, Terminal>();
   const ledger = createWindowLedger();
@@ -161,7 +161,12 @@ export function createTerminals(deps: TerminalsDeps): Terminals {
     },
     count: () => terminals.size,
     run: async (signal) => {
-      await untilAborted(signal);
+      while (!signal.aborted) {
+        await recordings
+          ?.prune()
+          .catch((thrown: unknown) => log.warn(`Old recordings cannot be removed: ${messageOf(thrown)}`));
+        await clock.delay(PRUNE_MS, signal).catch(() => undefined);
+      }
       const open = [...terminals.values()];
       for (const terminal of open) terminal.end(new AppError("unavailable", "the hub is ending"));
       // What each says to its box goes first.
@@ -171,6 +176,7 @@ export function createTerminals(deps: TerminalsDeps): Terminals {
   };
 }
 
+const PRUNE_MS = 3600 * 1000;
 const CLOSING_MS = 200;
 
 /** Each attempt is proved with a key of its own. */
