@@ -177,10 +177,7 @@ function createKnowledge() {
   const wantedBytes = (): number => {
     if (probe !== undefined) return 0;
     const rate = rates.value;
-    const slackBytes = Math.min(
-      Math.max(rate * slackMs, SLACK_BYTES.min),
-      Math.max(rate * rtt.ms, SLACK_BYTES.max),
-    );
+    const slackBytes = Math.min(Math.max(rate * slackMs, SLACK_BYTES.min), Math.max(rate * rtt.ms, SLACK_BYTES.max));
     if (start !== undefined) return Math.max(capBytes, START.gain * rate * rtt.ms + slackBytes);
     const ownMs = rtt.ms + slackMs;
     // It keeps what there was; only what our own queue explains lets it grow.
