@@ -2,12 +2,16 @@ import type { HeartbeatAnswer, LeaseProgress, WorkerHeartbeat } from "../../cont
 import { shareOf } from "./choose-workers.ts";
 import type { TransferHall } from "./transfer-hall.ts";
 import { type LeasedUnit, parseLeaseId, type Transfer } from "./transfer-record.ts";
+import type { Yielding } from "./yield-lease.ts";
 
 /** Seconds: what a lease that is taken away costs at most is moved in this time. */
 const HEARTBEAT_SECONDS = { busy: 1, idle: 3 } as const;
 
 /** Takes heartbeats: renews the leases that they name, and says which are not theirs any more. */
-export function createHeartbeatIntake(hall: TransferHall): (heartbeat: WorkerHeartbeat) => Promise<HeartbeatAnswer> {
+export function createHeartbeatIntake(
+  hall: TransferHall,
+  yielding: Pick<Yielding, "choose">,
+): (heartbeat: WorkerHeartbeat) => Promise<HeartbeatAnswer> {
   const { book, pieces, watch, workers, keys, wake } = hall;
 
   /** Why it is not the worker's; nothing: it is. */
@@ -77,6 +81,12 @@ export function createHeartbeatIntake(hall: TransferHall): (heartbeat: WorkerHea
         watch.heard(worker, lease);
         kept.push(lease);
       } else revoked.push({ lease_id: lease.lease_id, reason });
+    }
+    const known = workers.get(worker);
+    const yielded = known === undefined ? undefined : await yielding.choose(known, kept);
+    if (yielded !== undefined) {
+      kept.splice(kept.indexOf(yielded.lease), 1);
+      revoked.push({ lease_id: yielded.lease.lease_id, reason: yielded.reason });
     }
     if (heartbeat.storages === undefined) watch.heardPlain(worker);
     return {

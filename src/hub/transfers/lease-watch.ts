@@ -4,6 +4,8 @@ import type { LeaseProgress, TransferWay } from "../../contract/transfer/worker-
 /** After the last word of who has it. Hand-written workers may send theirs between two files only. */
 export const LEASE_TTL_MS = { full: 10_000, plain: 60_000 } as const;
 const KEPT_MS = 10 * 60_000;
+/** However often the store goes and comes, a worker that is not heard for longer has nothing. */
+const EXCUSED_MS = 60_000;
 
 export interface SeenLease {
   readonly id: string;
@@ -11,6 +13,9 @@ export interface SeenLease {
   /** Which process of it, as far as is known. */
   readonly boot: string | undefined;
   readonly grantedMs: number;
+  /** The last word of its worker. */
+  readonly heardMs: number;
+  /** From when its time runs. */
   readonly seenMs: number;
   readonly ttlMs: number;
   readonly bytes: number;
@@ -33,6 +38,8 @@ export interface LeaseWatch {
   over(id: string): SeenLease | undefined;
   /** Alive, of one transfer. */
   of(uid: string): readonly SeenLease[];
+  /** For a while nobody could be heard, because the store was away: what was heard lately has its whole time from now on. */
+  excuse(): void;
   prune(): void;
 }
 
@@ -45,7 +52,17 @@ export function createLeaseWatch(
 
   const begin = (id: string, worker: string, ttlMs: number): SeenLease => {
     const nowMs = clock.monotonicMs();
-    const lease = { id, worker, boot: bootOf(worker), grantedMs: nowMs, seenMs: nowMs, ttlMs, bytes: 0, rate: 0 };
+    const lease = {
+      id,
+      worker,
+      boot: bootOf(worker),
+      grantedMs: nowMs,
+      heardMs: nowMs,
+      seenMs: nowMs,
+      ttlMs,
+      bytes: 0,
+      rate: 0,
+    };
     seen.set(id, lease);
     return lease;
   };
@@ -59,13 +76,15 @@ export function createLeaseWatch(
     granted: (id, worker, ttlMs) => void begin(id, worker, ttlMs),
     heard: (worker, { lease_id, transferred_bytes, rate, way }) => {
       const lease = seen.get(lease_id) ?? begin(lease_id, worker, LEASE_TTL_MS.full);
-      const now = { boot: bootOf(worker), seenMs: clock.monotonicMs() };
+      const nowMs = clock.monotonicMs();
+      const now = { boot: bootOf(worker), heardMs: nowMs, seenMs: nowMs };
       seen.set(lease_id, { ...lease, ...now, bytes: transferred_bytes, rate, way });
     },
     heardPlain: (worker) => {
       for (const lease of seen.values()) {
         const isPlain = lease.worker === worker && lease.ttlMs === LEASE_TTL_MS.plain;
-        if (isPlain && isFresh(lease)) seen.set(lease.id, { ...lease, seenMs: clock.monotonicMs() });
+        const nowMs = clock.monotonicMs();
+        if (isPlain && isFresh(lease)) seen.set(lease.id, { ...lease, heardMs: nowMs, seenMs: nowMs });
       }
     },
     isLive: (id, worker, ttlMs) => isFresh(seen.get(id) ?? begin(id, worker, ttlMs)),
@@ -75,6 +94,12 @@ export function createLeaseWatch(
       return lease;
     },
     of: (uid) => [...seen.values()].filter((lease) => lease.id.startsWith(`${uid}:`) && isFresh(lease)),
+    excuse: () => {
+      const nowMs = clock.monotonicMs();
+      for (const lease of seen.values()) {
+        if (nowMs - lease.heardMs <= EXCUSED_MS) seen.set(lease.id, { ...lease, seenMs: nowMs });
+      }
+    },
     prune: () => {
       for (const lease of seen.values()) {
         if (clock.monotonicMs() - lease.seenMs > KEPT_MS) seen.delete(lease.id);

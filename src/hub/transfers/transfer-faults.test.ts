@@ -382,6 +382,50 @@ describe("a transfer", () => {
     for (let turn = 0; turn < 5; turn++) expect((await to.poll())?.request_id).toBe("urgent");
   });
 
+  test("of higher priority is made room for at once by a worker that is full, and by nobody for one that could do nothing", async () => {
+    begin();
+    const { source, worker } = await makeWorkers(files(200, MIB));
+    const to = worker("dst-1");
+    await to.heartbeat();
+    const isFull = () => hub.ask("POST", "/workers/dst-1/assignment?wait=0", { free: 0 });
+    await submit("bulk", { priority: "low" });
+    await clock.advance(3000);
+    await listIt(source);
+    const [first, second] = [need(await to.poll()), need(await to.poll())];
+    await isFull();
+    // Nothing that is more urgent: not one of the same priority, and not one that waits for a source.
+    await submit("equal", { priority: "low" });
+    await submit("elsewhere", { priority: "high", source_path: "/nowhere/x" });
+    await clock.advance(3000);
+    await source.heartbeat();
+    expect((await to.heartbeat()).revoked).toEqual([]);
+    await submit("urgent", { priority: "high" });
+    await clock.advance(3000);
+    await source.heartbeat();
+    // It is not listed yet: there is nothing to make room for.
+    expect((await to.heartbeat()).revoked).toEqual([]);
+    for (let given = await source.poll(); given !== null; given = await source.poll()) await source.carryOut(given);
+    await isFull();
+    const { revoked } = await to.heartbeat();
+    expect(revoked).toMatchObject([{ reason: "it makes room for urgent, which is more urgent" }]);
+    const [gone] = revoked;
+    const let_go = [first, second].find(({ lease_id }) => lease_id === gone?.lease_id);
+    // One at a time: it has not asked yet.
+    expect((await to.heartbeat()).revoked).toEqual([]);
+    expect(await to.tell(failing(need(let_go ?? null), "fenced"))).toBe("ack");
+    expect((await to.poll())?.request_id).toBe("urgent");
+    await isFull();
+    expect((await to.heartbeat()).revoked).toHaveLength(1);
+    await isFull();
+    // What is left is all urgent.
+    for (let beat = 0; beat < 3; beat++) {
+      await isFull();
+      expect((await to.heartbeat()).revoked).toEqual([]);
+    }
+    // It costs the other no failure, and it goes on when its turn comes.
+    expect(await look("bulk")).toMatchObject({ failures: [], state: "PROGRESS" });
+  });
+
   test("of a source that comes without its listing page, or with a page too many, is refused", async () => {
     begin();
     const { source, worker } = await makeWorkers(files(2));
