@@ -41,8 +41,15 @@ export interface Holders {
   callOwn(call: HolderCall): Promise<HolderAnswer>;
   /** Every holder that answers. */
   living(): Promise<readonly Holder[]>;
+  /** The same, with whether there is no other: each of the rest is known to be gone, and none just did not answer. */
+  survey(): Promise<HolderSurvey>;
   /** Those of other releases take nothing new, and end with their last session. */
   drainOthers(): Promise<void>;
+}
+
+export interface HolderSurvey {
+  readonly living: readonly Holder[];
+  readonly isWhole: boolean;
 }
 
 export interface Holder {
@@ -119,18 +126,31 @@ export function createHolders(options: HoldersOptions, deps: HoldersDeps): Holde
     }
   };
 
-  const living = async () => {
-    const names = (await readdir(runDirectory).catch(() => [])).filter((name) => /^holder-[\w.+-]+\.sock$/.test(name));
+  const survey = async (): Promise<HolderSurvey> => {
+    let isWhole = true;
+    const names = await readdir(runDirectory).catch(() => {
+      isWhole = false;
+      return [];
+    });
     const found = await Promise.all(
-      names.map(async (name): Promise<Holder[]> => {
-        const path = join(runDirectory, name);
-        const answer = await callHolder(path, { call: "status" }, deps.clock).catch(() => undefined);
-        if (answer?.status === undefined) return [];
-        return [{ isOwn: name === ownName, status: answer.status, call: (call) => callHolder(path, call, deps.clock) }];
-      }),
+      names
+        .filter((name) => /^holder-[\w.+-]+\.sock$/.test(name))
+        .map(async (name): Promise<Holder[]> => {
+          const path = join(runDirectory, name);
+          const call = (asked: HolderCall) => callHolder(path, asked, deps.clock);
+          try {
+            const { status } = await call({ call: "status" });
+            if (status !== undefined) return [{ isOwn: name === ownName, status, call }];
+            isWhole = false;
+          } catch (thrown) {
+            if (!isNobodyThere(thrown)) isWhole = false;
+          }
+          return [];
+        }),
     );
-    return found.flat();
+    return { living: found.flat(), isWhole };
   };
+  const living = async () => (await survey()).living;
 
   return {
     callOwn: async (call) => {
@@ -147,6 +167,7 @@ export function createHolders(options: HoldersOptions, deps: HoldersDeps): Holde
       return callHolder(ownPath, call, deps.clock);
     },
     living,
+    survey,
     drainOthers: async () => {
       for (const holder of await living()) {
         if (holder.isOwn) continue;
