@@ -57,7 +57,7 @@ const WARM_MS = 300_000;
 const PING_MS = 20_000;
 const PING_LIMIT_MS = 15_000;
 /** Routers are upgraded, too. */
-const HTTP2_ONLY_MS = 600_000;
+const HTTP2_ONLY_MS = 300_000;
 
 interface Line {
   readonly session: ClientHttp2Session;
