@@ -46,6 +46,7 @@ export const FOLDERS: readonly FolderRule[] = [
   },
   { folder: "src/main.ts", mayImport: ["src"] },
   { folder: "src/start-hub.ts", mayImport: ["src"] },
+  { folder: "src/clean-up.ts", mayImport: ["src"] },
   { folder: "test-server", mayImport: ["src"] },
   { folder: "scripts", mayImport: ["src", "test-server"] },
   { folder: "public", mayImport: [] },

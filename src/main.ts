@@ -1,47 +1,46 @@
 #!/usr/bin/env node
 import { randomUUID } from "node:crypto";
-import { appendFileSync, existsSync, fstatSync, readFileSync, writeSync } from "node:fs";
+import { appendFileSync, fstatSync, readFileSync, writeSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { homedir, hostname } from "node:os";
 import { dirname } from "node:path";
-import { cleanupWithoutAgent } from "./agent/local-api/cleanup-without-agent.ts";
-import { createRegistry } from "./agent/registry/registry.ts";
-import { createProcessRuntime } from "./agent/runtime/process/linux-process-runtime.ts";
-import { createStartMarks } from "./agent/start-marks/start-marks.ts";
-import { readFfmpegCapabilities } from "./agent/workload/stream/ffmpeg-capabilities.ts";
-import { STREAM_STOP_LADDER } from "./agent/workload/stream/stream-driver.ts";
-import { TUNNEL_STOP_LADDER } from "./agent/workload/tunnel/tunnel-driver.ts";
-import { replaceFile } from "./base/atomic-file.ts";
 import { systemClock } from "./base/clock.ts";
 import { AppError, messageOf } from "./base/errors.ts";
-import { createHttpFetch, httpFetch } from "./base/http-fetch.ts";
-import { createJournalStreams, JOURNAL_SOCKET } from "./base/journal-streams.ts";
 import { formatLogLine, type Log, type LogComponent } from "./base/log.ts";
-import { openNotifySocket } from "./base/notify-socket.ts";
-import { createPidLister } from "./base/process-sweep.ts";
-import { createProcessTable } from "./base/process-table.ts";
 import { systemRandom } from "./base/random.ts";
 import { createRedactor } from "./base/redact.ts";
-import { createSpawner } from "./base/spawn.ts";
-import { acquireStateLock, type StateLock } from "./base/state-lock.ts";
+import type { Spawner } from "./base/spawn.ts";
 import type { CommandContext, CommandIo } from "./cli/command-context.ts";
 import { runProgram } from "./cli/program.ts";
 import type { ForwardedSignal } from "./cli/remote/console.ts";
 import type { RemoteTools } from "./cli/remote/remote-tools.ts";
-import { createLocalAgent } from "./client/local-agent.ts";
-import type { AgentOptions } from "./config/agent-options.ts";
-import { configuredSecrets } from "./config/configured-secrets.ts";
 import { ERROR_POLICY, toAppError } from "./contract/error-code.ts";
-import type { CleanupWish } from "./contract/local-status.ts";
-import { HOLDER_COMMAND } from "./contract/remote/holder-call.ts";
-import { WORKER_COMMAND } from "./contract/transfer/worker-config.ts";
+import { HOLDER_COMMAND } from "./contract/remote/holder-command.ts";
+import { WORKER_COMMAND } from "./contract/transfer/worker-command.ts";
 
 /** Of one workload, while the journal does not read. */
 const JOURNAL_QUEUE_BYTES = 262_144;
 
 const clock = systemClock;
 const redactor = createRedactor();
-const spawner = createSpawner({ ambient: process.env }, { clock });
+
+/** What a command does not need is not read for it: a person waits for each of them. */
+const readSpawner = once(async () => {
+  const { createSpawner } = await import("./base/spawn.ts");
+  return createSpawner({ ambient: process.env }, { clock });
+});
+const spawner: Spawner = {
+  spawnDetached: async (launch) => (await readSpawner()).spawnDetached(launch),
+  runProgram: async (file, args, options) => (await readSpawner()).runProgram(file, args, options),
+};
+
+function once<Value>(make: () => Promise<Value>): () => Promise<Value> {
+  let made: Promise<Value> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
 
 interface StopSignals {
   readonly signal: AbortSignal;
@@ -84,7 +83,9 @@ function createRemoteTools(stops: StopSignals): RemoteTools {
   return {
     openConsole: async () => {
       const { createProcessConsole } = await import("./cli/remote/process-console.ts");
-      return createProcessConsole({ process, terminalType: process.env["TERM"], takeSignals: stops.take });
+      const hasTerminal = process.stdin.isTTY === true && process.stdout.isTTY === true;
+      const runAtOnce = hasTerminal ? (await import("./base/run-at-once.ts")).runAtOnce : undefined;
+      return createProcessConsole({ process, runAtOnce, terminalType: process.env["TERM"], takeSignals: stops.take });
     },
     createSession: async () => {
       const { createRemoteSession } = await import("./remote/remote-session.ts");
@@ -163,39 +164,6 @@ function readVersion(): string {
   return typeof version === "string" ? version : "unknown";
 }
 
-async function cleanUp(
-  { files }: AgentOptions,
-  wanted: CleanupWish,
-  { log, signal }: { readonly log: Log; readonly signal: AbortSignal },
-) {
-  const table = createProcessTable();
-  const held: StateLock | undefined = existsSync(files.stateDir)
-    ? await acquireStateLock(files.stateDir, {
-        table,
-        log,
-        pid: process.pid,
-        nowIso: () => new Date(clock.wallMs()).toISOString(),
-      })
-    : undefined;
-  try {
-    const runtime = createProcessRuntime(
-      { stateDir: files.stateDir },
-      { clock, log, spawner, table, listPids: createPidLister({ table, clock, log }), place: () => undefined, signal },
-    );
-    const clearRecords = async () => {
-      if (!existsSync(files.registry)) return;
-      const registry = createRegistry({ file: files.registry }, { clock, log, signal });
-      registry.clear();
-      await registry.commit();
-    };
-    const stopLadderOf = (kind: string) => (kind === "tunnel" ? TUNNEL_STOP_LADDER : STREAM_STOP_LADDER);
-    const marks = createStartMarks(files.stateDir);
-    return await cleanupWithoutAgent({ runtime, stopLadderOf, clearRecords, marks }, wanted);
-  } finally {
-    await held?.release();
-  }
-}
-
 /** systemd names the journal's socket by device and inode: only then do our lines go to the journal as they are. */
 function isUnderJournal(): boolean {
   const [device, inode] = process.env["JOURNAL_STREAM"]?.split(":") ?? [];
@@ -268,21 +236,29 @@ async function main(): Promise<number> {
     clock,
     readTextFile: (path) => readFile(path, "utf8"),
     writePrivateFile: async (path, text) => {
+      const { replaceFile } = await import("./base/atomic-file.ts");
       await mkdir(dirname(path), { recursive: true, mode: 0o700 });
       await replaceFile(path, text, false);
     },
     connectHub: async (endpoint) => {
       redactor.addSecret(endpoint.token ?? "");
-      const { createHubClient } = await import("./client/hub-client.ts");
+      const [{ createHubClient }, { createHttpFetch }] = await Promise.all([
+        import("./client/hub-client.ts"),
+        import("./base/http-fetch.ts"),
+      ]);
       return createHubClient(endpoint, { fetch: createHttpFetch({ ca: endpoint.ca }), clock, random: systemRandom });
     },
     readCertificates: async (url, stop) => {
       const { readCertificateChain } = await import("./base/certificate-chain.ts");
       return readCertificateChain(url, stop);
     },
-    connectAgent: (socketPath) => createLocalAgent({ socketPath }),
+    connectAgent: async (socketPath) => (await import("./client/local-agent.ts")).createLocalAgent({ socketPath }),
     runAgent: async ({ options, warnings }, stop) => {
       crashLog.path = options.files.log;
+      const { configuredSecrets } = await import("./config/configured-secrets.ts");
+      const { httpFetch } = await import("./base/http-fetch.ts");
+      const { createJournalStreams, JOURNAL_SOCKET } = await import("./base/journal-streams.ts");
+      const { openNotifySocket } = await import("./base/notify-socket.ts");
       for (const secret of configuredSecrets(options)) redactor.addSecret(secret);
       for (const warning of warnings) createConsoleLog(io).warn(warning);
       const { runAgent } = await import("./agent/agent.ts");
@@ -367,14 +343,21 @@ async function main(): Promise<number> {
       const log = createConsoleLog(io);
       const ca = link.caFile === undefined ? undefined : await readFile(link.caFile, "utf8");
       const { readsClientCertificate } = await import("./agent/enrol/client-certificate.ts");
+      const { createHttpFetch } = await import("./base/http-fetch.ts");
       const clientCertificate = readsClientCertificate(link);
       const fetch = createHttpFetch({ ca, certificate: clientCertificate });
       const deps = { clock, fetch, clientCertificate, redactor, pid: process.pid, log };
       return enrolHere({ ...wish, stateDir: files.stateDir }, deps, stop);
     },
-    cleanupWithoutAgent: (options, wanted) => cleanUp(options, wanted, { log: createConsoleLog(io), signal }),
+    cleanupWithoutAgent: async ({ files }, wanted) => {
+      const { cleanUp } = await import("./clean-up.ts");
+      return cleanUp(files, wanted, { clock, spawner, pid: process.pid, log: createConsoleLog(io), signal });
+    },
     runProgram: spawner.runProgram,
-    readFfmpeg: readFfmpegCapabilities,
+    readFfmpeg: async (...given) => {
+      const { readFfmpegCapabilities } = await import("./agent/workload/stream/ffmpeg-capabilities.ts");
+      return readFfmpegCapabilities(...given);
+    },
     remote: createRemoteTools(stops),
   };
   return runProgram(process.argv.slice(2), context);

@@ -36,6 +36,8 @@ export interface RedisServer extends AsyncDisposable {
   readonly port: number;
   /** PEM of who signed its certificate. */
   readonly ca: string | undefined;
+  /** While it runs. */
+  pid(): number | undefined;
   signal(name: NodeJS.Signals): void;
   kill(): Promise<void>;
   start(): Promise<void>;
@@ -79,6 +81,7 @@ export async function startRedis(wish: RedisWish = {}): Promise<RedisServer> {
     host: HOST,
     port,
     ca,
+    pid: () => server?.pid,
     signal: (name) => void server?.kill(name),
     kill,
     start,

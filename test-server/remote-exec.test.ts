@@ -78,7 +78,7 @@ test(
       world.start(["exec", world.boxId, "-v", "--no-stdin", "--", "/bin/sh", "-c", text]);
     const [killed, held, absent, apart] = await Promise.all([
       script("kill -9 $$").ended,
-      script("sleep 30 & echo hi; exit 4").ended,
+      script("sleep 8 & echo hi; exit 4").ended,
       exec("/no/such/program").ended,
       script("echo out; echo err >&2").ended,
     ]);

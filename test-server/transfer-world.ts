@@ -7,7 +7,7 @@ import { AppError } from "../src/base/errors.ts";
 import { sendSignal } from "../src/base/send-signal.ts";
 import { enrolmentCreatedSchema } from "../src/contract/fleet/token.ts";
 import { type SyncProgress, syncProgressSchema } from "../src/contract/transfer/sync-progress.ts";
-import { WORKER_COMMAND } from "../src/contract/transfer/worker-config.ts";
+import { WORKER_COMMAND } from "../src/contract/transfer/worker-command.ts";
 import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
 import { type HubProcess, startHubProcess } from "./hub-process.ts";
 import { runSluice } from "./sluice-command.ts";

@@ -38,7 +38,9 @@ function toCells(row: Row): string[] {
 function barText({ bar, samples, unit }: Row): string {
   if (bar === undefined) return "";
   const of = bar.of === "max" && samples.length === 1 ? "" : `${bar.of} `;
-  return `${of}${bar.isFloor === true ? "≥" : "≤"} ${bar.limit} ${unit}`.trim();
+  // The only one that has no column.
+  const value = bar.of === "p95" ? ` (${withUnit(summarize(samples).p95, unit)})` : "";
+  return `${of}${bar.isFloor === true ? "≥" : "≤"} ${bar.limit} ${unit}`.trim() + value;
 }
 
 function peerText(

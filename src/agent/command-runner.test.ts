@@ -144,6 +144,38 @@ test("a command that fails, that nobody knows or that is too much is answered to
   await agent.stop();
 });
 
+test("what records itself does not wait for the journal, which gets it with its answer", async () => {
+  const life = new AbortController();
+  const begun: string[] = [];
+  const written = Promise.withResolvers<void>();
+  const done = (name: string) => async () => {
+    begun.push(name);
+    return "";
+  };
+  const file = join(directory, "commands.json");
+  const journal = openCommandJournal(file, { clock: systemClock, log: createMemoryLog(), signal: life.signal });
+  const runner = createCommandRunner({
+    clock: systemClock,
+    log: createMemoryLog(),
+    journal: { ...journal, begin: () => written.promise },
+    serverNowMs: () => 0,
+    commands: { recorded: done("recorded"), count: done("count") },
+    recordsItself: (name) => name === "recorded",
+    onResult: () => {},
+  });
+  const taken = ["count", "recorded", "recorded"].map((name) =>
+    runner.take({ kind: "command", id: name, name, args: {}, deadlineMs: undefined }),
+  );
+  expect(begun).toEqual(["recorded"]);
+  written.resolve();
+  await Promise.all(taken);
+  expect(begun).toEqual(["recorded", "count"]);
+  const running = runner.run(life.signal);
+  life.abort(new AppError("cancelled", "stop"));
+  await running;
+  expect(JSON.parse(await readFile(file, "utf8")).data).toMatchObject([{ id: "recorded" }, { id: "count" }]);
+});
+
 test("with a disk that takes nothing commands are still done, and once by this agent", async () => {
   const agent = startAgent({ file: join(directory, "no", "such", "directory", "commands.json") });
   await agent.take("count", "c1");

@@ -17,6 +17,8 @@ export interface CommandRunnerDeps {
   readonly journal: CommandJournal;
   /** What a command did that an earlier agent began and did not answer, where that left a trace that cannot be missed. */
   readonly traceOf?: (name: string, id: string) => CommandTrace | undefined;
+  /** Commands that are on disk as begun, by themselves, before they do anything: the journal gets them with their answer. */
+  readonly recordsItself?: (name: string) => boolean;
   /** Now, by the clock of who set the deadline: this machine's own may be years off. */
   readonly serverNowMs: () => number;
   readonly onResult: (result: CommandResult) => void;
@@ -95,7 +97,8 @@ export function createCommandRunner(deps: CommandRunnerDeps): CommandRunner {
       const refusal = refusalOf(command);
       if (refusal !== undefined) return answer(command, false, refusal);
       // Before anything is done: an agent that is killed in the middle must not begin it again.
-      await journal.begin(command.id, command.name);
+      if (deps.recordsItself?.(command.name) === true) journal.note(command.id, command.name);
+      else await journal.begin(command.id, command.name);
       // A slow disk may have taken until after it.
       if (isLate(command)) return answer(command, false, EXPIRED);
       running.set(command.id, act(command));

@@ -98,6 +98,8 @@ export function createUplinkLink(
     log,
     commands: actions,
     journal,
+    // A session is in the book of remote sessions before a holder hears of it: offered again it is joined, never begun twice.
+    recordsItself: (name) => name === REMOTE_COMMAND,
     // What such a command changes is stored before it is answered, with the command's id.
     traceOf: (name, id) => (isSessionCommand(name) ? { text: commanded.outcomeOf(id) } : undefined),
     serverNowMs: serverClock.nowMs,

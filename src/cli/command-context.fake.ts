@@ -55,7 +55,7 @@ export function createTestContext(
         random: () => 0.01,
       }),
     readCertificates: readCertificateChain,
-    connectAgent: (socketPath) => createLocalAgent({ socketPath, timeoutMs: 5000 }),
+    connectAgent: async (socketPath) => createLocalAgent({ socketPath, timeoutMs: 5000 }),
     runAgent: refuse,
     runHub: refuse,
     runRouter: refuse,

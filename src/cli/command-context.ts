@@ -66,7 +66,7 @@ export interface CommandContext {
   readonly connectHub: (endpoint: HubEndpoint) => Promise<HubClient>;
   /** What a server shows of itself, unjudged. Rejects with the system's error. */
   readonly readCertificates: (url: URL, signal: AbortSignal) => Promise<readonly SeenCertificate[]>;
-  readonly connectAgent: (socketPath: string) => LocalAgent;
+  readonly connectAgent: (socketPath: string) => Promise<LocalAgent>;
   /** Resolves when the agent was told to stop and has. */
   readonly runAgent: (loaded: LoadedOptions, signal: AbortSignal) => Promise<void>;
   /** Resolves when the hub was told to stop and has. */

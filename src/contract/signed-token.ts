@@ -3,6 +3,7 @@ import { z } from "zod";
 import { AppError, messageOf } from "../base/errors.ts";
 
 const HEADER = { alg: "EdDSA", typ: "JWT" } as const;
+const headerSchema = z.object({ alg: z.literal(HEADER.alg), kid: z.string() });
 const MAX_TOKEN_CHARACTERS = 4096;
 /** Clocks of a hub and of who reads its tickets may differ by this much. */
 export const TICKET_LEEWAY_SECONDS = 30;
@@ -51,7 +52,7 @@ export function readTimelessToken<Claims>(
   if (signature === "" || rest.length > 0) {
     throw new AppError("unauthorized", `the ${what} is none: three parts are expected`);
   }
-  const header = parse(head, z.object({ alg: z.literal(HEADER.alg), kid: z.string() }), `${what}'s header`);
+  const header = parse(head, headerSchema, `${what}'s header`);
   const key = keyOf(header.kid);
   if (key === undefined) {
     throw new AppError("unauthorized", `the ${what} is signed with a key that this ${reader} does not know`);

@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../base/clock.ts";
+import { isLive } from "../base/proc-stat.ts";
 import { createProcessTable } from "../base/process-table.ts";
 import type { CommandGrant } from "../contract/remote/remote-grant.ts";
 import { membersOf } from "./kill-ladder.ts";
@@ -49,7 +50,7 @@ describe("the end of a command", () => {
 
   test("is not held up by what the command leaves behind with its output", async () => {
     const startedMs = performance.now();
-    const { text, outputOpenAfterExit, how } = await run("sleep 30 & echo hi");
+    const { text, outputOpenAfterExit, how } = await run("sleep 8 & echo hi");
     expect({ text, outputOpenAfterExit, how }).toEqual({
       text: "hi\n",
       outputOpenAfterExit: true,
@@ -57,6 +58,17 @@ describe("the end of a command", () => {
     });
     expect(performance.now() - startedMs).toBeLessThan(5000);
   });
+});
+
+test("what a command has left running when it exits by itself goes on", async () => {
+  const grant = grantOf(sh("sleep 63 >/dev/null 2>&1 & echo $!"));
+  const { session } = world.begin(grant);
+  const { text, how } = await outcomeOf(session.open(execOf(grant)));
+  session.close();
+  await expect.poll(() => world.holder.size, { timeout: 10_000 }).toBe(0);
+  const left = Number(text);
+  expect({ how, isLive: isLive(table.stat(left)) }).toEqual({ how: { kind: "code", code: 0 }, isLive: true });
+  process.kill(left, "SIGKILL");
 });
 
 test("outputs can be opened by their names, as programs do", async () => {

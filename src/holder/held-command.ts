@@ -20,7 +20,7 @@ export interface HeldCommand {
   /** To its whole group. Unknown names are ignored. */
   signal(name: string): boolean;
   resize(size: TerminalSize): void;
-  /** Ends it and all that it left running in its session. Resolves when that is done. */
+  /** Ends it and all that runs in its session, unless it has exited by itself. Resolves when that is done. */
   end(killedBy: KilledByName): Promise<void>;
   /** It has exited, and its outputs are closed or given up. */
   readonly over: Promise<CommandEnd>;
@@ -149,6 +149,8 @@ export function createHeldCommand(
     },
     resize: running.resize,
     end: (by) => {
+      // What it has left running goes on; and where it has left nothing, its number may be another's by now.
+      if (hasExited && ending === undefined) return Promise.resolve();
       killedBy ??= by;
       ending ??= endSession(running.pid, deps);
       return ending;

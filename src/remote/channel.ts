@@ -38,7 +38,7 @@ export interface Channel {
   /** What goes to the other end; `end()` is a half-close. Emits `stopped` when nobody reads there any more. */
   writable(pipe: PipeName): Writable;
   /**
-   * What has gone into a pipe that this side writes: only of channels that were opened for a command. Who reads hashes what it
+   * What has gone into an output that this side writes: only of channels that were opened for a command. Who reads hashes what it
    * has handed on, which is what its user has got.
    */
   digest(pipe: PipeName): { readonly total: number; readonly sha256: Uint8Array };
@@ -183,7 +183,8 @@ export function createChannel(options: ChannelOptions, link: ChannelLink): Sessi
   const writers = new Map<PipeName, { readonly pipe: PipeWriter }>(
     options.writes.map((name) => [
       name,
-      { pipe: createPipeWriter({ hasDigest, grantedTo: 0 }, () => link.ready(channel)) },
+      // Of an input nobody tells the hash: the command itself knows what it has read.
+      { pipe: createPipeWriter({ hasDigest: hasDigest && name !== "in", grantedTo: 0 }, () => link.ready(channel)) },
     ]),
   );
   const reader = (name: PipeName): PipeReader => {

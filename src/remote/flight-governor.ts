@@ -13,107 +13,200 @@ export interface FlightGovernor {
   restart(): void;
 }
 
-export const FLIGHT_LIMITS = { minBytes: 64 * 1024, firstBytes: 256 * 1024, maxBytes: 16 * 1024 * 1024 } as const;
-/** What may wait in the link's queue, as time. Keeps an echo beside bulk within 60 ms on a link of 20 Mbit/s. */
-const QUEUE_MS = 30;
-/** The same as bytes: on a fast link a queue of that time would be megabytes, which fill no pipe and only lie in memory. */
-const QUEUE_MAX_BYTES = 1024 * 1024;
-/** Room to find out that the link has become faster. */
-const GAIN = 1.25;
-const RTT_WINDOW_MS = 10_000;
+export const FLIGHT_LIMITS = { minBytes: 8 * 1024, firstBytes: 128 * 1024, maxBytes: 16 * 1024 * 1024 } as const;
+/**
+ * What is under way beyond the pipe itself, as time. It is there at all times: without it a link that has become faster would not be noticed.
+ * Where it never waits in the link's queue for as long as `standingMs`, it makes up for ends that are busy, and there may be more; where
+ * it always does, there is less. Keeps an echo beside bulk within 60 ms on a link of 20 Mbit/s and 20 ms.
+ */
+const SLACK = { firstMs: 10, minMs: 5, maxMs: 30, standingMs: 12, growth: 1.25, shrink: 0.85 } as const;
+/** The same as a part of the round trip, where that is more. */
+const SLACK_SHARE = { standing: 1 / 12, max: 1 / 8 } as const;
+/** From here on (100 Mbit/s) a whole round trip: what is late there comes from the ends, and not from a queue. */
+const FAST_BYTES_PER_MS = 12_500;
+/** The least is what lets a small share of a link grow beside a large one. The most, where the pipe itself is short: more would only lie in memory. */
+const SLACK_BYTES = { min: 8 * 1024, max: 1024 * 1024 } as const;
+/** What was not to be seen in so long, and in two round trips, is not there. */
+const LOOK_MS = 100;
+/**
+ * Twice as much in each round trip, until the rate has not grown by a quarter for so many round trips, or one takes much longer than the
+ * shortest.
+ */
+const START = { gain: 2, growth: 1.25, rounds: 3, lateMs: 50 } as const;
+/** The queue that is kept up hides the shortest round trip: after so long it is let run dry. Sooner where round trips are strangely long. */
+const RTT_WINDOW_MS = { usual: 10_000, strange: 2000 } as const;
 /**
  * A round trip this many times what our own queue explains is somebody else's doing: a busy machine, other traffic. More must be
  * under way then, or the rate falls with each measurement.
  */
-const FOREIGN = { from: 2, upTo: 4 } as const;
+const FOREIGN = { from: 3, upTo: 4 } as const;
 /** Of a new round trip in the smoothed one. */
 const SMOOTHING = 1 / 8;
 const RATE_WINDOW_MS = 1000;
-const FRAME_LIMITS = { minBytes: 4096, maxBytes: 65_536 } as const;
-const FRAME_MS = 10;
+/** Of the cap: who had less under way was held back by something else, and says nothing about the link but that it carries this. */
+const FULL_SHARE = 0.7;
+/** So long after the link was last full, it may be another one. */
+const FORGET_MS = 60_000;
+const FRAME_LIMITS = { minBytes: 2048, firstBytes: 16 * 1024, maxBytes: 65_536 } as const;
+const FRAME_MS = 4;
 /** A quicker acknowledgement than the clock can tell. */
 const MIN_SAMPLE_MS = 0.05;
 
+/** A frame under way, and how everything stood when it went. */
 interface Mark {
   readonly totalSent: number;
   readonly sentMs: number;
-  readonly deliveredBytes: number;
+  readonly isFull: boolean;
+  readonly before: Delivery;
 }
 
-/** Pure but for what it remembers. Rate and round trip are those of acknowledged bytes, as in BBR (draft-cardwell-iccrg-bbr). */
+interface Delivery {
+  readonly bytes: number;
+  readonly atMs: number;
+  /** When the last of these bytes had been sent. */
+  readonly sentMs: number;
+}
+
+/** The largest of this window and of the one before it. */
+interface RecentMax {
+  readonly value: number;
+  add(value: number, nowMs: number, windowMs: number): void;
+}
+
+function createRecentMax(): RecentMax {
+  let [now, before, sinceMs] = [0, 0, 0];
+  return {
+    get value() {
+      return Math.max(now, before);
+    },
+    add: (value, nowMs, windowMs) => {
+      if (nowMs - sinceMs > windowMs) [now, before, sinceMs] = [0, now, nowMs];
+      now = Math.max(now, value);
+    },
+  };
+}
+
+/**
+ * Pure but for what it remembers. Rate and round trip are those of acknowledged bytes, and a beginning and bursts are dealt with, as in BBR
+ * (draft-cardwell-iccrg-bbr). Instead of its cycle of probes a small queue is kept up, which costs less of an echo's time.
+ */
 export function createFlightGovernor(): FlightGovernor {
-  let marks: Mark[] = [];
+  let known = createKnowledge();
+  return {
+    get capBytes() {
+      return known.capBytes();
+    },
+    get frameBytes() {
+      const rate = known.rate();
+      if (rate === 0) return FRAME_LIMITS.firstBytes;
+      return Math.round(Math.min(Math.max(rate * FRAME_MS, FRAME_LIMITS.minBytes), FRAME_LIMITS.maxBytes));
+    },
+    sent: (bytes, nowMs) => {
+      if (known.isStale(nowMs)) known = createKnowledge();
+      known.sent(bytes, nowMs);
+    },
+    acknowledged: (bytes, nowMs) => known.acknowledged(bytes, nowMs),
+    restart: () => {
+      known = createKnowledge();
+    },
+  };
+}
+
+/** Of one carrier. Rates are bytes a millisecond. */
+function createKnowledge() {
+  const marks: Mark[] = [];
   let totalSent = 0;
-  let delivered = 0;
+  let delivery: Delivery = { bytes: 0, atMs: 0, sentMs: 0 };
   let capBytes: number = FLIGHT_LIMITS.firstBytes;
   let rtt = { ms: Number.POSITIVE_INFINITY, atMs: 0 };
-  /** The queue that we keep up hides the shortest round trip: from time to time it is let run dry. `drainedMs`: since when it is. */
+  /** `drainedMs`: since when nothing of ours waits. */
   let probe: { drainedMs: number | undefined } | undefined;
-  /** The best rate of this window and of the one before it, bytes a millisecond. */
-  let rates = { now: 0, before: 0, sinceMs: 0 };
-
+  const rates = createRecentMax();
+  let slackMs: number = SLACK.firstMs;
+  let look = { sinceMs: 0, shortestMs: Number.POSITIVE_INFINITY };
   let smoothMs = 0;
+  let start: { rate: number; rounds: number; endsAt: number } | undefined = { rate: 0, rounds: 0, endsAt: 0 };
+  let fullMs: number | undefined;
 
-  const rate = () => Math.max(rates.now, rates.before);
+  const flight = () => totalSent - delivery.bytes;
+  const isForeign = () => smoothMs > FOREIGN.from * (rtt.ms + slackMs);
   const learnRtt = (mark: Mark, tookMs: number, nowMs: number) => {
     if (tookMs <= rtt.ms) rtt = { ms: tookMs, atMs: nowMs };
-    else if (probe === undefined && nowMs - rtt.atMs > RTT_WINDOW_MS) probe = { drainedMs: undefined };
-    if (probe === undefined) return;
-    if (totalSent - delivered <= FLIGHT_LIMITS.minBytes) probe.drainedMs ??= nowMs;
-    if (probe.drainedMs === undefined || mark.sentMs < probe.drainedMs) return;
-    rtt = { ms: tookMs, atMs: nowMs };
-    probe = undefined;
-  };
-  const learn = (mark: Mark, nowMs: number) => {
-    const tookMs = Math.max(nowMs - mark.sentMs, MIN_SAMPLE_MS);
-    learnRtt(mark, tookMs, nowMs);
-    const window = Math.max(RATE_WINDOW_MS, 4 * rtt.ms);
-    if (nowMs - rates.sinceMs > window) rates = { now: 0, before: rates.now, sinceMs: nowMs };
-    rates.now = Math.max(rates.now, (delivered - mark.deliveredBytes) / tookMs);
+    else if (probe === undefined && nowMs - rtt.atMs > (isForeign() ? RTT_WINDOW_MS.strange : RTT_WINDOW_MS.usual)) {
+      probe = { drainedMs: undefined };
+    }
+    if (probe !== undefined) {
+      if (flight() <= FLIGHT_LIMITS.minBytes) probe.drainedMs ??= nowMs;
+      if (probe.drainedMs !== undefined && mark.sentMs >= probe.drainedMs) {
+        rtt = { ms: tookMs, atMs: nowMs };
+        probe = undefined;
+      }
+    }
     smoothMs = smoothMs === 0 ? tookMs : smoothMs + (tookMs - smoothMs) * SMOOTHING;
-    const ownMs = rtt.ms * GAIN + QUEUE_MS;
-    const isForeign = smoothMs > FOREIGN.from * ownMs;
+  };
+  const learnRate = ({ before, sentMs, isFull }: Mark, nowMs: number) => {
+    // As they were sent, or as they were acknowledged, whichever took longer: acknowledgements that come in a burst prove nothing.
+    const tookMs = Math.max(nowMs - before.atMs, sentMs - before.sentMs, MIN_SAMPLE_MS);
+    const rate = (delivery.bytes - before.bytes) / tookMs;
+    if (isFull) fullMs = nowMs;
+    if (isFull || rate > rates.value) rates.add(rate, nowMs, Math.max(RATE_WINDOW_MS, 4 * rtt.ms));
+  };
+  const learnSlack = ({ isFull }: Mark, tookMs: number, nowMs: number) => {
+    if (isFull) look.shortestMs = Math.min(look.shortestMs, tookMs);
+    if (nowMs - look.sinceMs < Math.max(LOOK_MS, 2 * rtt.ms)) return;
+    const standingMs = look.shortestMs - rtt.ms;
+    look = { sinceMs: nowMs, shortestMs: Number.POSITIVE_INFINITY };
+    // Nothing was full, or there is no way yet to tell.
+    if (standingMs === Number.POSITIVE_INFINITY || probe !== undefined) return;
+    const limitMs = Math.max(SLACK.standingMs, rtt.ms * SLACK_SHARE.standing);
+    const maxMs = rates.value >= FAST_BYTES_PER_MS ? rtt.ms : rtt.ms * SLACK_SHARE.max;
+    const wantedMs = slackMs * (standingMs < limitMs ? SLACK.growth : SLACK.shrink);
+    slackMs = Math.min(Math.max(wantedMs, SLACK.minMs), Math.max(maxMs, SLACK.maxMs));
+  };
+  const learnStart = ({ before, isFull }: Mark, tookMs: number) => {
+    if (start === undefined) return;
+    if (isFull && tookMs > 2 * rtt.ms + START.lateMs) {
+      start = undefined;
+      probe ??= { drainedMs: undefined };
+    }
+    if (start === undefined || before.bytes < start.endsAt) return;
+    start.endsAt = delivery.bytes;
+    if (rates.value >= start.rate * START.growth) start = { ...start, rate: rates.value, rounds: 0 };
+    else if (isFull && ++start.rounds >= START.rounds) start = undefined;
+  };
+  const wantedBytes = (): number => {
+    if (probe !== undefined) return 0;
+    const rate = rates.value;
+    const slackBytes = Math.min(Math.max(rate * slackMs, SLACK_BYTES.min), Math.max(rate * rtt.ms, SLACK_BYTES.max));
+    if (start !== undefined) return Math.max(capBytes, START.gain * rate * rtt.ms + slackBytes);
+    const ownMs = rtt.ms + slackMs;
     // It keeps what there was; only what our own queue explains lets it grow.
-    const kept = isForeign ? Math.min(rate() * Math.min(smoothMs, FOREIGN.upTo * ownMs), capBytes) : 0;
-    const queueBytes = Math.min(rate() * QUEUE_MS, QUEUE_MAX_BYTES);
-    const wanted = probe === undefined ? Math.max(rate() * rtt.ms * GAIN + queueBytes, kept) : 0;
-    capBytes = Math.min(Math.max(wanted, FLIGHT_LIMITS.minBytes), FLIGHT_LIMITS.maxBytes);
+    const kept = isForeign() ? Math.min(rate * Math.min(smoothMs, FOREIGN.upTo * ownMs), capBytes) : 0;
+    return Math.max(rate * rtt.ms + slackBytes, kept);
   };
 
   return {
-    get capBytes() {
-      return capBytes;
-    },
-    get frameBytes() {
-      if (rate() === 0) return FRAME_LIMITS.maxBytes;
-      return Math.round(Math.min(Math.max(rate() * FRAME_MS, FRAME_LIMITS.minBytes), FRAME_LIMITS.maxBytes));
-    },
-    sent: (bytes, nowMs) => {
+    capBytes: () => capBytes,
+    rate: () => rates.value,
+    isStale: (nowMs: number) => flight() === 0 && fullMs !== undefined && nowMs - fullMs > FORGET_MS,
+    sent: (bytes: number, nowMs: number) => {
+      if (flight() === 0) delivery = { ...delivery, atMs: nowMs, sentMs: nowMs };
       totalSent += bytes;
-      marks.push({ totalSent, sentMs: nowMs, deliveredBytes: delivered });
+      marks.push({ totalSent, sentMs: nowMs, isFull: flight() >= FULL_SHARE * capBytes, before: delivery });
     },
-    acknowledged: (bytes, nowMs) => {
-      delivered += bytes;
-      let last: Mark | undefined;
-      let passed = 0;
-      for (const mark of marks) {
-        if (mark.totalSent > delivered) break;
-        last = mark;
-        passed += 1;
-      }
+    acknowledged: (bytes: number, nowMs: number) => {
+      const total = delivery.bytes + bytes;
+      const passed = marks.findIndex((mark) => mark.totalSent > total);
+      const gone = marks.splice(0, passed < 0 ? marks.length : passed);
+      const last = gone.at(-1);
+      delivery = { bytes: total, atMs: nowMs, sentMs: last?.sentMs ?? delivery.sentMs };
       if (last === undefined) return;
-      marks.splice(0, passed);
-      learn(last, nowMs);
-    },
-    restart: () => {
-      marks = [];
-      totalSent = 0;
-      delivered = 0;
-      capBytes = FLIGHT_LIMITS.firstBytes;
-      rtt = { ms: Number.POSITIVE_INFINITY, atMs: 0 };
-      probe = undefined;
-      smoothMs = 0;
-      rates = { now: 0, before: 0, sinceMs: 0 };
+      const tookMs = Math.max(nowMs - last.sentMs, MIN_SAMPLE_MS);
+      learnRtt(last, tookMs, nowMs);
+      learnRate(last, nowMs);
+      learnSlack(last, tookMs, nowMs);
+      learnStart(last, tookMs);
+      capBytes = Math.min(Math.max(wantedBytes(), FLIGHT_LIMITS.minBytes), FLIGHT_LIMITS.maxBytes);
     },
   };
 }

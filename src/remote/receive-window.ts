@@ -21,7 +21,7 @@ export interface WindowLedger {
   give(bytes: number): void;
 }
 
-export const WINDOW_LIMITS = { firstBytes: 256 * 1024, maxBytes: 8 * 1024 * 1024 } as const;
+export const WINDOW_LIMITS = { firstBytes: 256 * 1024, maxBytes: 16 * 1024 * 1024 } as const;
 /** What a timer can tell, where the round trip is shorter or not known yet. */
 const SHORTEST_TRIP_MS = 1;
 export const LEDGER_BYTES = 256 * 1024 * 1024;
@@ -75,7 +75,8 @@ export function createReceiveWindow(ledger: WindowLedger): ReceiveWindow {
       consumed += bytes;
       grow(bytes, at);
       const more = consumed + windowBytes - grantedTo;
-      if (more < windowBytes / 2) return undefined;
+      // A large one is told of in smaller parts: what is not told of yet carries nothing.
+      if (more < Math.min(windowBytes / 2, Math.max(windowBytes / 4, WINDOW_LIMITS.firstBytes))) return undefined;
       grantedTo += more;
       return grantedTo;
     },

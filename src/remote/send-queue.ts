@@ -33,6 +33,17 @@ export interface SendQueue {
   acknowledged(received: number): void;
 }
 
+/**
+ * Who has sent no more than this lately does not fill the link, and does not wait for those who do: it goes before them, and somewhat beyond
+ * the cap, where each frame of it is short.
+ */
+const SPARSE = { bytes: 4096, withinMs: 100, beyondCapBytes: 32 * 1024 } as const;
+
+interface Sent {
+  sinceMs: number;
+  bytes: number;
+}
+
 export function createSendQueue({ clock, onSent }: { readonly clock: Clock; readonly onSent: () => void }): SendQueue {
   const outbox = createOutbox();
   const governor = createFlightGovernor();
@@ -40,6 +51,9 @@ export function createSendQueue({ clock, onSent }: { readonly clock: Clock; read
   /** Of the control frames that are not acknowledged. */
   let controlSeqs: number[] = [];
   const ring: SessionChannel[] = [];
+  /** Those before the ring. */
+  const sparse: SessionChannel[] = [];
+  const lately = new WeakMap<SessionChannel, Sent>();
   const waiting = new Set<SessionChannel>();
   let farewell: FrameBody | undefined;
   let post: ((frame: readonly Uint8Array[]) => boolean) | undefined;
@@ -70,17 +84,36 @@ export function createSendQueue({ clock, onSent }: { readonly clock: Clock; read
     return bytes;
   };
 
-  const sendOf = (channel: SessionChannel) => {
+  const sentLately = (channel: SessionChannel): Sent => {
+    const nowMs = clock.monotonicMs();
+    const known = lately.get(channel);
+    if (known !== undefined && nowMs - known.sinceMs <= SPARSE.withinMs) return known;
+    const sent = { sinceMs: nowMs, bytes: 0 };
+    lately.set(channel, sent);
+    return sent;
+  };
+  const sendOf = (channel: SessionChannel, maxBytes: number) => {
     waiting.delete(channel);
-    const next = channel.next(governor.frameBytes);
+    const next = channel.next(maxBytes);
     if (next !== undefined && "case" in next) sendControl(channel.id, next);
-    else if (next !== undefined) send(encodeData({ seq: outbox.nextSeq, channel: channel.id, ...next }));
+    else if (next !== undefined) {
+      sentLately(channel).bytes += next.bytes.length;
+      send(encodeData({ seq: outbox.nextSeq, channel: channel.id, ...next }));
+    }
     if (channel.isReady) wait(channel);
   };
   const wait = (channel: SessionChannel) => {
     if (waiting.has(channel)) return;
     waiting.add(channel);
-    ring.push(channel);
+    (sentLately(channel).bytes < SPARSE.bytes ? sparse : ring).push(channel);
+  };
+  /** False: as much is under way as may be. */
+  const sendNext = (): boolean => {
+    const roomBytes = governor.capBytes - outbox.unackedBytes;
+    if (roomBytes <= (sparse.length > 0 ? -SPARSE.beyondCapBytes : 0)) return false;
+    const channel = sparse.shift() ?? ring.shift();
+    if (channel !== undefined) sendOf(channel, roomBytes > 0 ? governor.frameBytes : SPARSE.bytes);
+    return true;
   };
 
   /** False: nothing can go. What is sent may have more sent, by whoever waits for its turn. */
@@ -90,12 +123,7 @@ export function createSendQueue({ clock, onSent }: { readonly clock: Clock; read
       sendControl(next.channel, next.body);
       return true;
     }
-    if (ring.length > 0) {
-      if (outbox.unackedBytes >= governor.capBytes) return false;
-      const channel = ring.shift();
-      if (channel !== undefined) sendOf(channel);
-      return true;
-    }
+    if (waiting.size > 0) return sendNext();
     if (farewell === undefined) return false;
     sendControl(0, farewell);
     farewell = undefined;
@@ -122,7 +150,7 @@ export function createSendQueue({ clock, onSent }: { readonly clock: Clock; read
       return sentBytes;
     },
     get isFlightFull() {
-      return ring.length > 0 && (isFull || outbox.unackedBytes >= governor.capBytes);
+      return waiting.size > 0 && (isFull || outbox.unackedBytes >= governor.capBytes);
     },
     get capBytes() {
       return governor.capBytes;

@@ -72,12 +72,15 @@ test("a beat every two seconds brings keys, and ends what the hub has ended, als
   await done;
 });
 
-test("a change is told at once, and again until the hub has taken it, once", async () => {
+test("a change is told with what follows it at once, and again until the hub has taken it, once", async () => {
   const { clock, beats, hub, beat, log, session, stop, done } = start();
   await clock.advance(0);
   beat.onEvent({ kind: "open", session: session("s-1") });
-  await clock.advance(0);
-  expect(beats[1]?.changes).toEqual([{ id: "s-1", what: "open", rendezvousMs: 3 }]);
+  await clock.advance(24);
+  expect(beats).toHaveLength(1);
+  beat.onEvent({ kind: "open", session: session("s-2") });
+  await clock.advance(1);
+  expect(beats[1]?.changes).toEqual(["s-1", "s-2"].map((id) => ({ id, what: "open", rendezvousMs: 3 })));
   hub.isAway = true;
   const end = { reason: "peer-lost", message: "gone", by: "box" } as const;
   beat.onEvent({ kind: "ended", session: session("s-1"), end });

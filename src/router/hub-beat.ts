@@ -41,6 +41,8 @@ const RETRY = { baseMs: 500, maxMs: 10_000 } as const;
 /** The hub takes no more with one beat. */
 const MAX_CHANGES = 1000;
 const MAX_KEPT_CHANGES = 10_000;
+/** What follows a change at once is told with it: a short session opens and ends within one beat. */
+const COMPANY_MS = 25;
 const REFRESH_EVERY_MS = 5000;
 const PEERS_WITHIN_MS = 1000;
 
@@ -169,10 +171,11 @@ export function createHubBeat(
         }
         const rest = new AbortController();
         const pause = clock.delay(waitMs, AbortSignal.any([signal, rest.signal])).catch(() => undefined);
-        // A change is told at once, where the hub listens.
+        // A change is told with what follows it at once, where the hub listens.
         if (failures > 0) await pause;
         else if (changes.length === 0) await Promise.race([pause, ring.promise]);
         rest.abort();
+        if (changes.length > 0) await clock.delay(COMPANY_MS, signal).catch(() => undefined);
       }
     },
   };

@@ -9,11 +9,21 @@ type Facts = Pick<TransferEntry, "mode" | "mtime_ns" | "uid" | "gid">;
 /** Bits that make a program run as its owner: they are given only together with that owner. */
 const SET_ID = 0o6000;
 
-/** To what is held open, so that nothing can be put in its place meanwhile. Twice is as good as once. */
-export function applyMetadata(fd: number, entry: Facts, preserve: readonly Preserved[]): void {
+/**
+ * To what is held open, so that nothing can be put in its place meanwhile. Twice is as good as once. `madeWith`: the mode that it was made with
+ * just now, where that is known.
+ */
+export function applyMetadata(fd: number, entry: Facts, preserve: readonly Preserved[], madeWith?: number): void {
   // Before the mode: a change of owner clears bits of it.
   applyOwner(fd, entry, preserve);
-  applyModeAndTimes(fd, entry, preserve);
+  applyModeAndTimes(fd, entry, preserve, madeWith);
+}
+
+/** What a file is made with that has its last mode at once. Who cannot be the owner yet must not be given more than the owner has. */
+export function firstMode({ mode }: Pick<TransferEntry, "mode">, preserve: readonly Preserved[]): number {
+  const last = modeOf(mode, preserve);
+  const isPlain = (last & ~0o777) === 0 && (last & 0o600) === 0o600;
+  return isPlain && !preserve.includes("owner") ? last : 0o600;
 }
 
 /**
@@ -39,8 +49,9 @@ function applyOwner(fd: number, { uid, gid }: Facts, preserve: readonly Preserve
   if (preserve.includes("owner")) setOwner(fd, uid, gid);
 }
 
-function applyModeAndTimes(fd: number, entry: Facts, preserve: readonly Preserved[]): void {
-  setMode(fd, modeOf(entry.mode, preserve));
+function applyModeAndTimes(fd: number, entry: Facts, preserve: readonly Preserved[], madeWith?: number): void {
+  const mode = modeOf(entry.mode, preserve);
+  if (mode !== madeWith) setMode(fd, mode);
   if (preserve.includes("times")) {
     const time = timeOf(entry.mtime_ns);
     futimesSync(fd, time, time);

@@ -23,6 +23,7 @@ const close = (more: Partial<WorkOf<"close">> = {}, attempt = 1) =>
       unit: "close",
       destination: { storage_id: world.destination.storage.id, path: "tree" },
       pages: world.pages.length,
+      has_hardlinks: true,
       delete_extraneous: true,
       preserve: ["mode", "times", "hardlinks", "symlinks", "sparse"],
       ...more,

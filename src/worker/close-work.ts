@@ -62,12 +62,16 @@ export async function discardWork(task: Task<"discard">, context: TaskContext): 
   removeStaging(storage.root, task.assignment.request_id);
 }
 
-async function* planned({ task, context }: Closing, order: "forth" | "back"): AsyncGenerator<readonly TransferEntry[]> {
+async function* planned(
+  { task, context }: Closing,
+  order: "forth" | "back",
+  only?: TransferEntry["type"],
+): AsyncGenerator<readonly TransferEntry[]> {
   const { pages } = task.work;
   for (let index = 0; index < pages; index++) {
     const page = order === "forth" ? index : pages - 1 - index;
     const { request_id: id } = task.assignment;
-    const entries = await untilAnswered(() => context.hub.page(id, page, task.signal), context, task.signal);
+    const entries = await untilAnswered(() => context.hub.page(id, page, only, task.signal), context, task.signal);
     yield order === "forth" ? entries : entries.toReversed();
   }
 }
@@ -81,9 +85,9 @@ function targetOf({ place }: Pick<Closing, "place">, path: string): readonly Buf
 
 async function makeHardLinks(closing: Closing): Promise<void> {
   const { descent, claim, task } = closing;
-  if (!task.work.preserve.includes("hardlinks")) return;
+  if (!task.work.preserve.includes("hardlinks") || !task.work.has_hardlinks) return;
   const temporary = { directory: claim.directory, name: Buffer.from("hardlink") };
-  for await (const entries of planned(closing, "forth")) {
+  for await (const entries of planned(closing, "forth", "hardlink")) {
     for (const entry of entries) {
       if (entry.type !== "hardlink") continue;
       claim.requireHeld();
@@ -150,7 +154,7 @@ async function removeExtraneous(closing: Closing): Promise<string> {
 
 async function finishDirectories(closing: Closing): Promise<void> {
   const { descent, task, claim } = closing;
-  for await (const entries of planned(closing, "back")) {
+  for await (const entries of planned(closing, "back", "directory")) {
     claim.requireHeld();
     for (const entry of entries) {
       if (entry.type !== "directory") continue;

@@ -55,6 +55,7 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
         },
         outcome,
         {
+          clock: context.clock,
           runProgram: context.runProgram,
           pid: context.pid,
           root: storage.root,

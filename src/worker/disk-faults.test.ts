@@ -264,7 +264,7 @@ const tracesHere = spawnSync("strace", ["-f", "-o", "/dev/null", "true"], { stdi
 
 describe.skipIf(!tracesHere)("what the system is asked for, by strace", () => {
   /** A tree of three files is moved in a process of its own. */
-  const traced = (...inject: readonly string[]) => {
+  const traced = (inject: readonly string[] = [], repeats = 50_000) => {
     const program = `
       import { mkdirSync, writeFileSync, readdirSync } from "node:fs";
       import { freshOutcome, openWorkerWorld } from ${JSON.stringify(resolve(import.meta.dirname, "worker-world.fake.ts"))};
@@ -274,7 +274,7 @@ describe.skipIf(!tracesHere)("what the system is asked for, by strace", () => {
       const world = await openWorkerWorld({ prepare });
       const from = world.directory + "/source/tree";
       mkdirSync(from + "/sub", { recursive: true });
-      for (const name of ["one", "two", "sub/three"]) writeFileSync(from + "/" + name, name.repeat(50_000));
+      for (const name of ["one", "two", "sub/three"]) writeFileSync(from + "/" + name, name.repeat(${repeats}));
       const items = (await world.list()).map((entry) => ({ entry, offset: 0, length: entry.size }));
       const outcome = freshOutcome();
       const error = await world.run(world.copyWork(items), undefined, { outcome }).then(() => "", ({ code }) => code);
@@ -300,27 +300,33 @@ describe.skipIf(!tracesHere)("what the system is asked for, by strace", () => {
     return { result: JSON.parse(stdout.split("\n")[0] ?? ""), lines: stderr.split("\n") };
   };
 
-  it("data is on the disk before the journal says so, that before the name, and the name before the answer", () => {
-    const { result, lines } = traced();
-    const names = ["one", "sub", "sub/three", "two"];
-    expect(result).toEqual({ error: "", told: ["", ...names], failures: [], names });
-    const at = (pattern: RegExp) => lines.findIndex((line) => pattern.test(line));
-    const last = (pattern: RegExp) => lines.findLastIndex((line) => pattern.test(line));
-    const order = [
-      last(/fdatasync\(\d+<[^>]*\/f-[0-9a-f]+>/),
-      at(/fdatasync\(\d+<[^>]*\/u-[^>]*\/journal>/),
-      at(/rename\w*\(.*\/f-[0-9a-f]+"/),
-      last(/rename\w*\(.*\/f-[0-9a-f]+"/),
-      at(/fsync\(\d+<[^>]*destination\/tree>/),
-    ];
-    expect(order, lines.join("\n")).not.toContain(-1);
-    expect(order).toEqual([...order].sort((one, other) => one - other));
-    expect(at(/fsync\(\d+<[^>]*destination\/tree\/sub>/)).toBeGreaterThan(order[3] ?? 0);
-    expect(lines.filter((line) => /fdatasync\(\d+<[^>]*\/f-/.test(line))).toHaveLength(3);
-  });
+  it.each([
+    ["long", 50_000],
+    ["short", 10],
+  ])(
+    "data of %s files is on the disk before the journal says so, that before the name, and the name before the answer",
+    (_, repeats) => {
+      const { result, lines } = traced([], repeats);
+      const names = ["one", "sub", "sub/three", "two"];
+      expect(result).toEqual({ error: "", told: ["", ...names], failures: [], names });
+      const at = (pattern: RegExp) => lines.findIndex((line) => pattern.test(line));
+      const last = (pattern: RegExp) => lines.findLastIndex((line) => pattern.test(line));
+      const order = [
+        last(/fdatasync\(\d+<[^>]*\/f-[0-9a-f]+>/),
+        at(/fdatasync\(\d+<[^>]*\/u-[^>]*\/journal>/),
+        at(/rename\w*\(.*[/"]f-[0-9a-f]+"/),
+        last(/rename\w*\(.*[/"]f-[0-9a-f]+"/),
+        at(/fsync\(\d+<[^>]*destination\/tree>/),
+      ];
+      expect(order, lines.join("\n")).not.toContain(-1);
+      expect(order).toEqual([...order].sort((one, other) => one - other));
+      expect(at(/fsync\(\d+<[^>]*destination\/tree\/sub>/)).toBeGreaterThan(order[3] ?? 0);
+      expect(lines.filter((line) => /fdatasync\(\d+<[^>]*\/f-/.test(line))).toHaveLength(3);
+    },
+  );
 
   it("a disk that fails to write one file costs that file alone, although it says so only once", () => {
-    const { result, lines } = traced("-e", "inject=fdatasync:error=EIO:when=2");
+    const { result, lines } = traced(["-e", "inject=fdatasync:error=EIO:when=2"]);
     const failed = lines.filter((line) => line.includes("EIO"));
     expect(failed).toHaveLength(1);
     expect(failed[0]).toMatch(/\/f-/);
@@ -330,7 +336,7 @@ describe.skipIf(!tracesHere)("what the system is asked for, by strace", () => {
   });
 
   it("a directory that cannot be synced has nothing told of its new names", () => {
-    const { result } = traced("-e", "inject=fsync:error=EIO:when=1+");
+    const { result } = traced(["-e", "inject=fsync:error=EIO:when=1+"]);
     expect(result).toMatchObject({ error: "io", told: [], names: ["one", "sub", "sub/three", "two"] });
   });
 });

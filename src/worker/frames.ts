@@ -22,6 +22,8 @@ export const FRAME = {
   end: 7,
   /** JSON: `refusalSchema`: of the connection, which then ends. */
   refused: 8,
+  /** As many `DataHead`s with their bytes as there are: whole short files, of which each frame would cost more than the file. */
+  pack: 9,
 } as const;
 
 export const FRAME_HEAD_BYTES = 5;
@@ -68,7 +70,10 @@ export function emptyFrame(type: number): Buffer {
 /** Both heads of a data frame; the bytes are the caller's, right behind them. */
 export function writeDataHeads(into: Buffer, at: number, head: DataHead): void {
   writeFrameHead(into, at, FRAME.data, DATA_HEAD_BYTES + (head.isZero ? 0 : head.length));
-  const from = at + FRAME_HEAD_BYTES;
+  writeDataHead(into, at + FRAME_HEAD_BYTES, head);
+}
+
+export function writeDataHead(into: Buffer, from: number, head: DataHead): void {
   into.writeUInt32BE(head.index, from);
   into.writeBigUInt64BE(BigInt(head.at), from + 4);
   into.writeUInt32BE(head.length, from + 12);
@@ -97,10 +102,21 @@ export function readDataHead(body: Buffer): DataHead & { readonly bytes: Buffer 
   };
 }
 
+/** Of a `pack`, in their order. Throws `corrupt` where its bytes are no whole number of them. */
+export function* readPack(body: Buffer): Generator<ReturnType<typeof readDataHead>> {
+  for (let at = 0; at < body.length; ) {
+    const end = at + DATA_HEAD_BYTES + (body.length - at < DATA_HEAD_BYTES ? 0 : body.readUInt32BE(at + 12));
+    if (end > body.length) throw fault("corrupt", "a pack ends in the middle of a file");
+    yield readDataHead(body.subarray(at, end));
+    at = end;
+  }
+}
+
 /** Throws `corrupt` for what no peer of ours sends. */
 export function requireFrameHead(type: number, bodyBytes: number): void {
-  const most = type === FRAME.data ? DATA_HEAD_BYTES + PIECE_BYTES : type === FRAME.end ? 0 : MAX_JSON_BYTES;
-  if (type < FRAME.hello || type > FRAME.refused || bodyBytes > most) {
+  const isBulk = type === FRAME.data || type === FRAME.pack;
+  const most = isBulk ? DATA_HEAD_BYTES + PIECE_BYTES : type === FRAME.end ? 0 : MAX_JSON_BYTES;
+  if (type < FRAME.hello || type > FRAME.pack || bodyBytes > most) {
     throw fault("corrupt", `the peer sent a frame of type ${type} and ${bodyBytes} bytes: it is no worker of ours`);
   }
 }

@@ -24,7 +24,12 @@ export interface HubLink {
   result(body: TransferResultInput, signal: AbortSignal): Promise<ResultAnswer["status"] | "gone">;
   /** `false`: the lease is not ours any more. */
   plan(body: PlanPageInput, signal: AbortSignal): Promise<boolean>;
-  page(requestId: string, page: number, signal: AbortSignal): Promise<readonly TransferEntry[]>;
+  page(
+    requestId: string,
+    page: number,
+    only: TransferEntry["type"] | undefined,
+    signal: AbortSignal,
+  ): Promise<readonly TransferEntry[]>;
   /** By the hub's own clock, as far as it has told it. */
   nowSeconds(): number;
 }
@@ -104,8 +109,9 @@ export function createHubLink(
       const { status, value } = await ask({ method: "POST", path: "/workers/plan", body }, signal);
       return status !== 410 && resultAnswerSchema.parse(value).status !== "stale";
     },
-    page: async (requestId, page, signal) => {
-      const path = `/workers/plan/${encodeURIComponent(requestId)}?page=${page}`;
+    page: async (requestId, page, only, signal) => {
+      const query = `page=${page}${only === undefined ? "" : `&only=${only}`}`;
+      const path = `/workers/plan/${encodeURIComponent(requestId)}?${query}`;
       const { status, value } = await ask({ method: "GET", path }, signal);
       if (status === 410) throw new AppError("cancelled", "the request is not there any more");
       return planPageViewSchema.parse(value).entries;

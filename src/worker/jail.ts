@@ -10,6 +10,7 @@ import {
   lstatSync,
   lutimesSync,
   mkdirSync,
+  opendirSync,
   openSync,
   readdirSync,
   readlinkSync,
@@ -33,6 +34,7 @@ const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_DIRECTORY, O_NOFOLLOW, O_
 const SLASH = 0x2f;
 const MAX_NAME_BYTES = 255;
 const MAX_PATH_BYTES = 4096;
+const LISTED_AT_ONCE = 256;
 
 /** Components of a path relative to a root; none for the root itself. Throws `denied` for one that could mean another place. */
 export function splitPath(path: Buffer): Buffer[] {
@@ -96,6 +98,11 @@ export function openStagedAt({ directory, name }: Place): number {
   return openSync(pathOf({ directory, name }), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
 }
 
+/** For reading and writing. Throws `EEXIST` where anything has this name. */
+export function createStagedAt(place: Place, mode: number): number {
+  return openSync(pathOf(place), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+}
+
 /** False: it was there, whatever it is. */
 export function makeDirectoryAt({ directory, name }: Place): boolean {
   try {
@@ -142,6 +149,21 @@ export function listNames(directory: number): Buffer[] {
   return readdirSync(`/proc/self/fd/${directory}`, { encoding: "buffer" });
 }
 
+/** As latin1 text, or `undefined` where there are more than `most`. */
+export function listFewNames(directory: number, most: number): Set<string> | undefined {
+  const names = new Set<string>();
+  const open = opendirSync(`/proc/self/fd/${directory}`, { encoding: "latin1", bufferSize: LISTED_AT_ONCE });
+  try {
+    for (let entry = open.readSync(); entry !== null; entry = open.readSync()) {
+      if (names.size === most) return undefined;
+      names.add(entry.name);
+    }
+    return names;
+  } finally {
+    open.closeSync();
+  }
+}
+
 /** Of a link: the link's own. Others' are set through what holds them open, which cannot be exchanged. */
 export function setLinkTimes({ directory, name }: Place, time: number | Date): void {
   lutimesSync(pathOf({ directory, name }), time, time);
@@ -163,8 +185,29 @@ export function syncHeldDirectory(directory: number): void {
   }
 }
 
+/** What `within` is in. */
+let entered: number | undefined;
+
+/**
+ * Meanwhile names in this directory are told to the system alone, as by `openat`: the way through `/proc` costs more than most calls on a small file.
+ * `work` must neither wait nor close the directory, because the working directory is the whole process's.
+ */
+export function within<Answer>(directory: number, work: () => Answer): Answer {
+  if (entered !== undefined) return work();
+  const before = process.cwd();
+  process.chdir(`/proc/self/fd/${directory}`);
+  entered = directory;
+  try {
+    return work();
+  } finally {
+    entered = undefined;
+    process.chdir(before);
+  }
+}
+
 /** For the system's own calls that take two paths. */
 export function pathOf({ directory, name }: Place): Buffer {
+  if (directory === entered) return requireName(name);
   return Buffer.concat([Buffer.from(`/proc/self/fd/${directory}/`, "latin1"), requireName(name)]);
 }
 

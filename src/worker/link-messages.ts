@@ -1,9 +1,11 @@
 import { z } from "zod";
-import { copyItemSchema } from "../contract/transfer/assignment.ts";
 import { TRANSFER_FAILURES } from "../contract/transfer/failure-code.ts";
+import { ENTRY_TYPES } from "../contract/transfer/transfer-entry.ts";
+import { relativePathSchema } from "../contract/transfer/transfer-path.ts";
+import type { ScopedItem } from "../contract/transfer/transfer-ticket.ts";
 import { fault } from "./fault.ts";
 
-export const DATA_PLANE_VERSION = 2;
+export const DATA_PLANE_VERSION = 3;
 
 /** `pull`: who dialled receives; `push`: it sends. */
 export const helloSchema = z.object({
@@ -11,7 +13,20 @@ export const helloSchema = z.object({
   way: z.enum(["pull", "push"]),
   ticket: z.string().max(8192),
 });
-export const itemsSchema = z.array(copyItemSchema).max(2000);
+/** Path, type, generation, offset and length of each: what the ticket names, and the source needs. */
+export const itemsSchema = z
+  .array(z.tuple([relativePathSchema, z.enum(ENTRY_TYPES), z.string().max(200), z.int().min(0), z.int().min(0)]))
+  .max(2000)
+  .transform((items) =>
+    items.map(
+      ([path, type, generation, offset, length]): ScopedItem => ({ entry: { path, type, generation }, offset, length }),
+    ),
+  );
+
+export function itemsMessage(items: readonly ScopedItem[]): z.input<typeof itemsSchema> {
+  return items.map(({ entry: { path, type, generation }, offset, length }) => [path, type, generation, offset, length]);
+}
+
 export const wantSchema = z.object({
   /** Index of the item, bytes of it that the receiver has, and the hash of what it has of the whole item, where it has all of it. */
   wants: z.array(z.tuple([z.int().min(0), z.int().min(0), z.string().length(64).optional()])).max(2000),

@@ -86,7 +86,8 @@ async function copyOne(item: CopyItem, parts: Copying): Promise<void> {
       await staged.close();
       throw thrown;
     }
-    await publishFiles([{ item, staged, target: isWhole(item) ? target : undefined }], {
+    await publishFiles([{ item, key: itemKey(item), staged, target: isWhole(item) ? target : undefined }], {
+      clock: context.clock,
       claim,
       descent,
       verify,

@@ -1,23 +1,30 @@
+import { hash } from "node:crypto";
+import { readSync } from "node:fs";
+import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
 import type { Preserved } from "../contract/transfer/sync-request.ts";
 import type { ResultFailure, ResultItem } from "../contract/transfer/transfer-result.ts";
 import { applyAllMetadata, applyMetadata } from "./apply-metadata.ts";
 import { fault, toFault } from "./fault.ts";
-import { type Descent, renameAt } from "./jail.ts";
-import type { StagedFile } from "./staged-file.ts";
-import { itemKey, scratchOf, stagedName, type UnitClaim } from "./staging.ts";
+import { SMALL_BYTES } from "./item-hash.ts";
+import { type Descent, renameAt, within } from "./jail.ts";
+import type { WholeFile } from "./small-file.ts";
+import { scratchOf, stagedName, type UnitClaim } from "./staging.ts";
 import { proveFile, type VerifyDeps, type VerifyLevel } from "./verify-file.ts";
 
 /** One item of which everything is staged. */
 export interface WholeItem {
   readonly item: CopyItem;
-  readonly staged: StagedFile;
+  /** `itemKey` of it. */
+  readonly key: string;
+  readonly staged: WholeFile;
   /** Absent: one range of a longer file, which gets its name later. */
   readonly target: readonly Buffer[] | undefined;
 }
 
 export interface PublishDeps extends VerifyDeps {
+  readonly clock: Pick<Clock, "monotonicMs">;
   readonly claim: UnitClaim;
   readonly descent: Descent;
   readonly verify: VerifyLevel;
@@ -28,6 +35,9 @@ export interface PublishDeps extends VerifyDeps {
   readonly failed: (failure: ResultFailure) => void;
 }
 
+/** A disk that answers sooner has nothing to wait for. */
+const QUICK_SYNC_MS = 0.2;
+
 /**
  * Data on disk, then what the journal says of it, then the name: whatever is cut off when, no name has wrong bytes. Closes all
  * staged files. Rejects with `fenced`; what goes wrong with one item is that item's failure.
@@ -35,36 +45,61 @@ export interface PublishDeps extends VerifyDeps {
 export async function publishFiles(group: readonly WholeItem[], deps: PublishDeps): Promise<void> {
   const { claim } = deps;
   const good: { readonly whole: WholeItem; readonly sha256: string }[] = [];
-  // The system tells of a failed write once: asked again it says that all is well, and the bytes are on no disk.
-  const synced = await Promise.allSettled(group.map(({ staged }) => staged.sync()));
+  const synced = await syncAll(group, deps);
   try {
     for (const [index, whole] of group.entries()) {
       try {
         const outcome = synced[index];
         if (outcome?.status === "rejected") throw outcome.reason;
-        good.push({ whole, sha256: await proveStored(whole, deps) });
+        const sha256 = isProvedByDigest(whole, deps) ? whole.staged.digest() : await proveStored(whole, deps);
+        good.push({ whole, sha256 });
       } catch (thrown) {
         deps.failed(failureOf(whole.item, thrown));
       }
     }
     claim.requireHeld();
     claim.journal.append(
-      good.map(({ whole: { item, staged } }) => ({
-        key: itemKey(item),
+      good.map(({ whole: { key, item, staged } }) => ({
+        key,
         bytes: item.length,
         sha256: staged.digest(),
         ino: staged.ino,
       })),
     );
     claim.journal.sync();
+    const named = (whole: WholeItem, sha256: string) => {
+      if (whole.target !== undefined) {
+        // Whoever is fenced finds nothing under this name any more.
+        const from = { directory: claim.directory, name: stagedName(whole.key) };
+        renameAt(from, deps.descent.target(whole.target));
+      }
+      const { entry, offset, length } = whole.item;
+      deps.done({ path: entry.path, offset, length, sha256 });
+    };
+    const failed = ({ item }: WholeItem, thrown: unknown) => {
+      claim.requireHeld();
+      deps.failed(failureOf(item, thrown));
+    };
+    // What was just made has no extended attributes of its own.
+    const isPlain = ({ target, item }: WholeItem) => target === undefined || item.entry.xattrs === undefined;
+    within(claim.directory, () => {
+      for (const { whole, sha256 } of good) {
+        if (!isPlain(whole)) continue;
+        try {
+          applyPlain(whole, deps);
+          named(whole, sha256);
+        } catch (thrown) {
+          failed(whole, thrown);
+        }
+      }
+    });
     for (const { whole, sha256 } of good) {
+      if (isPlain(whole)) continue;
       try {
-        await publish(whole, deps);
-        const { entry, offset, length } = whole.item;
-        deps.done({ path: entry.path, offset, length, sha256 });
+        await applyExtended(whole, deps);
+        named(whole, sha256);
       } catch (thrown) {
-        claim.requireHeld();
-        deps.failed(failureOf(whole.item, thrown));
+        failed(whole, thrown);
       }
     }
   } finally {
@@ -72,24 +107,64 @@ export async function publishFiles(group: readonly WholeItem[], deps: PublishDep
   }
 }
 
-async function proveStored({ item, staged, target }: WholeItem, deps: PublishDeps): Promise<string> {
+/** Each as if it was alone: the system tells of a failed write once, and asked again it says that all is well. */
+async function syncAll(
+  group: readonly WholeItem[],
+  { clock }: Pick<PublishDeps, "clock">,
+): Promise<readonly PromiseSettledResult<void>[]> {
+  const results: PromiseSettledResult<void>[] = [];
+  for (const { staged, item } of group) {
+    // Much to write is to wait for in any case.
+    if (item.length > SMALL_BYTES) break;
+    const begunMs = clock.monotonicMs();
+    try {
+      staged.syncNow();
+      results.push({ status: "fulfilled", value: undefined });
+    } catch (reason) {
+      results.push({ status: "rejected", reason });
+    }
+    // The others wait together, elsewhere.
+    if (clock.monotonicMs() - begunMs > QUICK_SYNC_MS) break;
+  }
+  return [...results, ...(await Promise.allSettled(group.slice(results.length).map(({ staged }) => staged.sync())))];
+}
+
+/** What came in ranges is read again once it is whole. */
+function isProvedByDigest({ item, target }: WholeItem, { verify }: PublishDeps): boolean {
+  return target === undefined || verify === "transit" || item.length === 0;
+}
+
+async function proveStored({ item, staged }: WholeItem, deps: PublishDeps): Promise<string> {
+  const { verify, key } = deps;
   const digest = staged.digest();
-  // What came in ranges is read again once it is whole.
-  if (target === undefined || deps.verify === "transit" || item.length === 0) return digest;
-  const stored = await proveFile(staged.fd, { length: item.length, key: deps.key }, deps.verify, deps);
+  const stored =
+    item.length <= SMALL_BYTES && verify === "full"
+      ? readSmall(staged.fd, item.length)
+      : await proveFile(staged.fd, { length: item.length, key }, verify, deps);
   if (stored.digest === digest) return stored.sha256;
   throw fault("corrupt", "what was written differs from what came over the network");
 }
 
-async function publish({ item, staged, target }: WholeItem, deps: PublishDeps): Promise<void> {
-  if (target === undefined) return;
-  const { claim, descent, preserve, runProgram, pid } = deps;
-  // What was just made has none of its own.
-  if (item.entry.xattrs === undefined) applyMetadata(staged.fd, item.entry, preserve);
-  else await applyAllMetadata(staged.fd, item.entry, preserve, { runProgram, pid, scratch: scratchOf(claim) });
-  const place = descent.target(target);
+const scratch = Buffer.alloc(SMALL_BYTES);
+
+function readSmall(fd: number, length: number): { readonly sha256: string; readonly digest: string } {
+  for (let done = 0; done < length; ) {
+    const count = readSync(fd, scratch, done, length - done, done);
+    if (count === 0) throw fault("corrupt", "what was staged is shorter than it was");
+    done += count;
+  }
+  const sha256 = hash("sha256", scratch.subarray(0, length), "hex");
+  return { sha256, digest: sha256 };
+}
+
+function applyPlain({ item, staged, target }: WholeItem, { preserve }: PublishDeps): void {
+  if (target !== undefined) applyMetadata(staged.fd, item.entry, preserve, staged.mode);
+}
+
+async function applyExtended({ item, staged }: WholeItem, deps: PublishDeps): Promise<void> {
+  const { claim, preserve, runProgram, pid } = deps;
+  await applyAllMetadata(staged.fd, item.entry, preserve, { runProgram, pid, scratch: scratchOf(claim) });
   claim.requireHeld();
-  renameAt({ directory: claim.directory, name: stagedName(itemKey(item)) }, place);
 }
 
 export function failureOf({ entry }: Pick<CopyItem, "entry">, thrown: unknown): ResultFailure {

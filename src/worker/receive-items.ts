@@ -1,21 +1,24 @@
 import { closeSync } from "node:fs";
 import type { z } from "zod";
+import type { Clock } from "../base/clock.ts";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
 import { pathBytes } from "../contract/transfer/path-text.ts";
 import type { Preserved } from "../contract/transfer/sync-request.ts";
 import type { ResultFailure, ResultItem } from "../contract/transfer/transfer-result.ts";
-import { applyAllMetadata } from "./apply-metadata.ts";
+import { createAbsentNames } from "./absent-names.ts";
+import { applyAllMetadata, firstMode } from "./apply-metadata.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
-import { FRAME, jsonFrame, readDataHead } from "./frames.ts";
-import { createItemHash } from "./item-hash.ts";
-import { createDescent, type Descent, openFileAt, splitPath } from "./jail.ts";
-import { failedSchema, parseBody, refusalSchema, sameSchema, type Want } from "./link-messages.ts";
+import { FRAME, jsonFrame, readDataHead, readPack } from "./frames.ts";
+import { createItemHash, SMALL_BYTES } from "./item-hash.ts";
+import { createDescent, type Descent, openFileAt, splitPath, within } from "./jail.ts";
+import { failedSchema, itemsMessage, parseBody, refusalSchema, sameSchema, type Want } from "./link-messages.ts";
 import type { Pace } from "./pace.ts";
 import { placeNonFile } from "./place-non-file.ts";
 import { findPresent, type PresentFile } from "./present-file.ts";
 import { failureOf, publishFiles, type WholeItem } from "./publish-files.ts";
 import { isPublished, syncNames } from "./published.ts";
+import { stageSmallFile, type WholeFile } from "./small-file.ts";
 import { hashRange, openStagedFile, type StagedFile } from "./staged-file.ts";
 import { itemKey, openStaging, type Staging, scratchOf, stagedName, type UnitClaim } from "./staging.ts";
 import { requireUnreserved } from "./storage.ts";
@@ -38,6 +41,7 @@ export interface ReceiveTask {
 }
 
 export interface ReceiveDeps extends VerifyDeps {
+  readonly clock: Pick<Clock, "monotonicMs">;
   /** Root of the destination's storage, held open. */
   readonly root: number;
   /** Opens what brings the bytes. Called only when there are some to bring. */
@@ -53,6 +57,8 @@ export interface ReceiveOutcome {
   readonly items: ResultItem[];
   readonly failures: ResultFailure[];
 }
+
+type DataPiece = ReturnType<typeof readDataHead>;
 
 interface Incoming {
   readonly item: CopyItem;
@@ -132,9 +138,15 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       commitFailure = { reason };
     });
   };
-  const complete = async ({ item, target }: Incoming, staged: StagedFile) => {
-    group.push({ item, staged, target: isWhole(item) ? target : undefined });
+  const gather = (
+    item: CopyItem,
+    { target, ...staged }: Pick<WholeItem, "key" | "staged"> & Pick<Incoming, "target">,
+  ) => {
+    group.push({ item, ...staged, target: isWhole(item) ? target : undefined });
     groupBytes += item.length;
+  };
+  const complete = async ({ item, target }: Pick<Incoming, "item" | "target">, staged: WholeFile) => {
+    gather(item, { key: itemKey(item), staged, target });
     if (group.length >= GROUP_FILES || groupBytes >= GROUP_BYTES) await commit();
   };
   const open = (one: Incoming) => {
@@ -155,6 +167,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     });
   };
 
+  const absent = createAbsentNames(descent);
   const isStagedFile = ({ bytes, ino, sha256 }: JournalRecord, target: readonly Buffer[]) =>
     isPublished({ bytes, ino }, target, descent, async (fd) => {
       const running = createItemHash({ length: bytes, key: task.key });
@@ -170,7 +183,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       return undefined;
     }
     const one: Incoming = { item, target, staged: undefined, present: undefined };
-    const record = claim.journal.of(itemKey(item));
+    const record = claim.journal.isEmpty() ? undefined : claim.journal.of(itemKey(item));
     if (record?.bytes === item.length && isWhole(item) && (await isStagedFile(record, target))) {
       // A crash came between its name and the answer.
       const { runProgram, pid } = deps;
@@ -187,7 +200,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
         await complete(one, one.staged);
         return undefined;
       }
-    } else {
+    } else if (!absent.has(target)) {
       one.present = await findPresent(item, target, { descent, key: task.key });
     }
     incoming.set(index, one);
@@ -195,8 +208,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     return one.present === undefined ? [index, from] : [index, from, one.present.digest];
   };
 
-  const takeData = async (body: Buffer) => {
-    const head = readDataHead(body);
+  const takeData = async (head: DataPiece) => {
     const one = incoming.get(head.index);
     // Its failure has been told: the rest of it is of no use.
     if (one === undefined) return;
@@ -218,9 +230,37 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       await drop(head.index, one, thrown);
     }
   };
+  /** Short files, all in one go; of any other that is among them each as it would have come alone. */
+  const takePack = async (body: Buffer) => {
+    const others: DataPiece[] = [];
+    const broken: { readonly head: DataPiece; readonly one: Incoming; readonly thrown: unknown }[] = [];
+    within(claim.directory, () => {
+      for (const head of readPack(body)) {
+        const one = incoming.get(head.index);
+        if (one === undefined || !isSmallWhole(one, head)) {
+          others.push(head);
+          continue;
+        }
+        try {
+          const key = itemKey(one.item);
+          const mode = firstMode(one.item.entry, preserve);
+          const place = { directory: claim.directory, name: stagedName(key) };
+          gather(one.item, { key, target: one.target, staged: stageSmallFile(place, { ...head, mode }) });
+          incoming.delete(head.index);
+          deps.onBytes(head.length);
+        } catch (thrown) {
+          broken.push({ head, one, thrown });
+        }
+      }
+    });
+    for (const { head, one, thrown } of broken) await drop(head.index, one, thrown);
+    for (const head of others) await takeData(head);
+    if (group.length >= GROUP_FILES || groupBytes >= GROUP_BYTES) await commit();
+  };
   const drop = async (index: number, one: Incoming, thrown: unknown) => {
     incoming.delete(index);
     await one.staged?.close();
+    claim.requireHeld();
     fail(one.item, thrown);
     // Nothing else would fit either: it need not come.
     if (["no-space", "read-only"].includes(toFault(thrown).code)) throw thrown;
@@ -270,7 +310,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       signal.addEventListener("abort", onAbort, { once: true });
       try {
         signal.throwIfAborted();
-        link.send(jsonFrame(FRAME.items, items)).catch(() => undefined);
+        link.send(jsonFrame(FRAME.items, itemsMessage(items))).catch(() => undefined);
         link.send(jsonFrame(FRAME.want, { wants, sparse: isSparse, key: task.key })).catch(() => undefined);
         for (;;) {
           const frame = await link.next();
@@ -279,7 +319,10 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
             if (frame.type === FRAME.end) break;
             if (frame.type === FRAME.data) {
               await deps.pace.take(frame.body.length, signal);
-              await takeData(frame.body);
+              await takeData(readDataHead(frame.body));
+            } else if (frame.type === FRAME.pack) {
+              await deps.pace.take(frame.body.length, signal);
+              await takePack(frame.body);
             } else if (frame.type === FRAME.same) {
               await takeSame(parseBody(sameSchema, frame.body, "answer"));
             } else if (frame.type === FRAME.failed) {
@@ -307,6 +350,12 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
   }
   if (commitFailure !== undefined) throw commitFailure.reason;
   claim.requireHeld();
+}
+
+/** All of a short file comes at once, and nothing of it is there. */
+function isSmallWhole({ item, staged }: Incoming, head: DataPiece): boolean {
+  const isAll = head.at === 0 && head.isLast && !head.isZero && head.length === item.length;
+  return isAll && staged === undefined && item.length <= SMALL_BYTES && isWhole(item);
 }
 
 export function isWhole({ entry, offset, length }: CopyItem): boolean {

@@ -1,8 +1,8 @@
 import { hash } from "node:crypto";
 import { read, readSync } from "node:fs";
 import { promisify } from "node:util";
-import type { CopyItem } from "../contract/transfer/assignment.ts";
 import { pathBytes } from "../contract/transfer/path-text.ts";
+import type { ScopedItem } from "../contract/transfer/transfer-ticket.ts";
 import { createBufferRing } from "./buffer-ring.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
@@ -13,13 +13,15 @@ import {
   FRAME_HEAD_BYTES,
   jsonFrame,
   PIECE_BYTES,
+  writeDataHead,
   writeDataHeads,
+  writeFrameHead,
 } from "./frames.ts";
 import { createItemHash, isPieceEnd, isTagged, SMALL_BYTES } from "./item-hash.ts";
-import { createDescent, splitPath } from "./jail.ts";
+import { createDescent, splitPath, within } from "./jail.ts";
 import type { Want } from "./link-messages.ts";
 import type { Pace } from "./pace.ts";
-import { openSourceFile, type SourceFile } from "./source-file.ts";
+import { openSourceFile, openSourceFileAt, type SourceFile } from "./source-file.ts";
 import { requireUnreserved } from "./storage.ts";
 import { isZero } from "./zeros.ts";
 
@@ -34,6 +36,14 @@ export interface SendDeps {
   readonly onBytes: (bytes: number) => void;
 }
 
+interface SmallAnswer {
+  readonly index: number;
+  readonly item: ScopedItem;
+  readonly file: SourceFile;
+  /** Hash of what the receiver has of it. */
+  readonly theirs: string | undefined;
+}
+
 interface ReadPiece {
   readonly buffer: Buffer;
   readonly bytes: Buffer;
@@ -41,7 +51,7 @@ interface ReadPiece {
 
 const HEADS = FRAME_HEAD_BYTES + DATA_HEAD_BYTES;
 const BUFFERS = 4;
-/** So that nothing else of this process waits long for many small files. */
+/** So that nothing else of this process, or of the receiver's, waits long for many small files. */
 const TURN_FILES = 64;
 
 /**
@@ -50,7 +60,7 @@ const TURN_FILES = 64;
  * and never as a mixed file, for its last piece is not sent.
  */
 export async function sendItems(
-  items: readonly CopyItem[],
+  items: readonly ScopedItem[],
   { wants, sparse, key }: Want,
   deps: SendDeps,
 ): Promise<void> {
@@ -58,7 +68,7 @@ export async function sendItems(
   const descent = createDescent(deps.root);
   const ring = createBufferRing(BUFFERS, HEADS + PIECE_BYTES);
   const place = splitPath(pathBytes(deps.place));
-  let packed: { readonly buffer: Buffer; bytes: number } | undefined;
+  let packed: { readonly buffer: Buffer; bytes: number; files: number } | undefined;
   let broken: unknown;
 
   const flush = async (buffer: Buffer, bytes: number) => {
@@ -81,7 +91,15 @@ export async function sendItems(
     if (packed === undefined) return;
     const { buffer, bytes } = packed;
     packed = undefined;
+    writeFrameHead(buffer, 0, FRAME.pack, bytes - FRAME_HEAD_BYTES);
     await flush(buffer, bytes);
+  };
+  let sames: Buffer[] = [];
+  const addSame = (index: number, sha256: string) => void sames.push(jsonFrame(FRAME.same, { index, sha256 }));
+  const flushSames = async () => {
+    const told = sames;
+    sames = [];
+    if (told.length > 0) await link.send(Buffer.concat(told));
   };
   const takeBuffer = async () => {
     const buffer = await ring.take();
@@ -90,19 +108,38 @@ export async function sendItems(
     throw signal.aborted ? signal.reason : broken;
   };
 
-  const sendSmall = async (index: number, { offset, length }: CopyItem, file: SourceFile) => {
-    if (packed !== undefined && packed.bytes + HEADS + length > packed.buffer.length) await flushPacked();
-    packed ??= { buffer: await takeBuffer(), bytes: 0 };
-    const from = packed.bytes + HEADS;
-    const bytes = packed.buffer.subarray(from, from + length);
+  const flushFull = async (length: number) => {
+    const isFull =
+      packed !== undefined &&
+      (packed.files >= TURN_FILES || packed.bytes + DATA_HEAD_BYTES + length > packed.buffer.length);
+    if (isFull) await flushPacked();
+  };
+  /** There is room for it. */
+  const packSmall = (
+    pack: NonNullable<typeof packed>,
+    { index, item: { offset, length }, file, theirs }: SmallAnswer,
+  ): void => {
+    const from = pack.bytes + DATA_HEAD_BYTES;
+    const bytes = pack.buffer.subarray(from, from + length);
     readFully(file.fd, bytes, offset);
     file.requireUnchanged();
     const digest = hash("sha256", bytes, "buffer");
-    writeDataHeads(packed.buffer, packed.bytes, { index, at: 0, length, isZero: false, isLast: true, digest });
-    packed.bytes += HEADS + length;
+    if (theirs !== undefined && digest.toString("hex") === theirs) {
+      addSame(index, theirs);
+      return;
+    }
+    writeDataHead(pack.buffer, pack.bytes, { index, at: 0, length, isZero: false, isLast: true, digest });
+    pack.bytes += DATA_HEAD_BYTES + length;
+    pack.files += 1;
+  };
+  const sendSmall = async (small: SmallAnswer) => {
+    await flushFull(small.item.length);
+    packed ??= { buffer: await takeBuffer(), bytes: FRAME_HEAD_BYTES, files: 0 };
+    packSmall(packed, small);
+    if (sames.length >= TURN_FILES) await flushSames();
   };
 
-  const sendLarge = async (index: number, { offset, length }: CopyItem, file: SourceFile, from: number) => {
+  const sendLarge = async (index: number, { offset, length }: ScopedItem, file: SourceFile, from: number) => {
     await flushPacked();
     if (!isPieceEnd(from, length)) throw fault("corrupt", "the peer has a part of a piece");
     // Short ones are hashed from their begin, whatever is there.
@@ -152,7 +189,7 @@ export async function sendItems(
     }
   };
 
-  const isSame = async ({ offset, length }: CopyItem, file: SourceFile, theirs: string) => {
+  const isSame = async ({ offset, length }: ScopedItem, file: SourceFile, theirs: string) => {
     const running = createItemHash({ length, key });
     const buffer = await takeBuffer();
     try {
@@ -170,6 +207,55 @@ export async function sendItems(
     return running.digest() === theirs;
   };
 
+  /** From the want `at` on, those of short files in one directory, as many as there is room for together: 0 where it is no such file. */
+  const sendTogether = async (at: number): Promise<number> => {
+    const parent = parentOfSmall(wants[at], items);
+    if (parent === undefined || parent !== parentOfSmall(wants[at + 1], items)) return 0;
+    let directory: number;
+    try {
+      const parts = [...place, ...(parent === "" ? [] : splitPath(pathBytes(parent)))];
+      requireUnreserved(parts);
+      directory = descent.directory(parts);
+    } catch {
+      // Each is told of it by itself.
+      return 0;
+    }
+    await flushFull(SMALL_BYTES);
+    packed ??= { buffer: await takeBuffer(), bytes: FRAME_HEAD_BYTES, files: 0 };
+    const pack = packed;
+    const failures: { readonly index: number; readonly thrown: unknown }[] = [];
+    const next = within(directory, () => {
+      for (let now = at; ; now++) {
+        const want = wants[now];
+        const item = want === undefined ? undefined : items[want[0]];
+        const isEnd = want === undefined || item === undefined || parentOfSmall(want, items) !== parent;
+        if (isEnd || pack.files >= TURN_FILES || pack.bytes + DATA_HEAD_BYTES + item.length > pack.buffer.length)
+          return now;
+        const [index, , theirs] = want;
+        try {
+          const name = pathBytes(item.entry.path.slice(parent === "" ? 0 : parent.length + 1));
+          if (place.length === 0 && parent === "") requireUnreserved([name]);
+          const file = openSourceFileAt({ directory, name }, item.entry);
+          try {
+            packSmall(pack, { index, item, file, theirs });
+          } finally {
+            file.close();
+          }
+        } catch (thrown) {
+          failures.push({ index, thrown });
+        }
+      }
+    });
+    for (const { index, thrown } of failures) await tellFailed(index, thrown);
+    if (sames.length >= TURN_FILES) await flushSames();
+    return next - at;
+  };
+
+  const tellFailed = async (index: number, thrown: unknown) => {
+    const { code, message } = toFault(thrown);
+    await link.send(jsonFrame(FRAME.failed, { index, code, message: message.slice(0, 1000) }));
+  };
+
   const answer = async ([index, from, theirs]: Want["wants"][number]) => {
     const item = items[index];
     if (item === undefined) return link.send(jsonFrame(FRAME.failed, { index, code: "denied", message: "no item" }));
@@ -178,35 +264,46 @@ export async function sendItems(
       const parts = [...place, ...splitPath(pathBytes(item.entry.path))];
       requireUnreserved(parts);
       file = openSourceFile(descent, parts, item.entry);
-      if (theirs !== undefined && (await isSame(item, file, theirs))) {
-        await flushPacked();
-        await link.send(jsonFrame(FRAME.same, { index, sha256: theirs }));
-      } else if (from === 0 && item.length <= SMALL_BYTES) await sendSmall(index, item, file);
+      if (from === 0 && item.length <= SMALL_BYTES) await sendSmall({ index, item, file, theirs });
+      else if (theirs !== undefined && (await isSame(item, file, theirs))) addSame(index, theirs);
       else await sendLarge(index, item, file, from);
     } catch (thrown) {
       signal.throwIfAborted();
       if (!link.isOpen() || broken !== undefined) throw broken ?? thrown;
-      const { code, message } = toFault(thrown);
       await flushPacked();
-      await link.send(jsonFrame(FRAME.failed, { index, code, message: message.slice(0, 1000) }));
+      await tellFailed(index, thrown);
     } finally {
       file?.close();
     }
   };
 
   try {
-    for (const [count, want] of wants.entries()) {
+    for (let at = 0, turn = 0; at < wants.length; ) {
       signal.throwIfAborted();
-      await answer(want);
-      if (count % TURN_FILES === TURN_FILES - 1) await new Promise<void>((resolve) => setImmediate(resolve));
+      const want = wants[at];
+      const together = await sendTogether(at);
+      if (together === 0 && want !== undefined) await answer(want);
+      at += Math.max(1, together);
+      turn += Math.max(1, together);
+      if (turn < TURN_FILES) continue;
+      turn = 0;
+      await new Promise<void>((resolve) => setImmediate(resolve));
     }
     await flushPacked();
+    await flushSames();
     await ring.idle();
     if (broken !== undefined) throw broken;
     await link.send(emptyFrame(FRAME.end));
   } finally {
     descent.close();
   }
+}
+
+/** Of the directory that a short file is in, as path text; `undefined`: it is none. */
+function parentOfSmall(want: Want["wants"][number] | undefined, items: readonly ScopedItem[]): string | undefined {
+  const item = want === undefined ? undefined : items[want[0]];
+  if (item === undefined || want?.[1] !== 0 || item.length > SMALL_BYTES || item.entry.path === "") return undefined;
+  return item.entry.path.slice(0, Math.max(0, item.entry.path.lastIndexOf("/")));
 }
 
 const readOnce = promisify(read);

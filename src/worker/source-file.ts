@@ -2,7 +2,7 @@ import type { BigIntStats } from "node:fs";
 import { closeSync, fstatSync } from "node:fs";
 import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
 import { fault } from "./fault.ts";
-import { type Descent, openFileAt } from "./jail.ts";
+import { type Descent, openFileAt, type Place } from "./jail.ts";
 
 /** Who the file is and how it was when it was looked at: `dev:ino:size:mtime_ns:ctime_ns`. */
 export function generationOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
@@ -10,10 +10,6 @@ export function generationOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats):
 }
 
 /** The device has another number on each box that mounts it, and after a reboot. */
-export function isSameGeneration(one: string, other: string): boolean {
-  return withoutDevice(one) === withoutDevice(other);
-}
-
 function withoutDevice(generation: string): string {
   return generation.slice(generation.indexOf(":") + 1);
 }
@@ -25,15 +21,19 @@ export interface SourceFile {
   close(): void;
 }
 
-export function openSourceFile(
-  descent: Descent,
-  parts: readonly Buffer[],
-  { path, generation }: Pick<TransferEntry, "path" | "generation">,
-): SourceFile {
-  const fd = openFileAt(descent.place(parts));
+type Listed = Pick<TransferEntry, "path" | "generation">;
+
+export function openSourceFile(descent: Descent, parts: readonly Buffer[], listed: Listed): SourceFile {
+  return openSourceFileAt(descent.place(parts), listed);
+}
+
+export function openSourceFileAt(place: Place, { path, generation }: Listed): SourceFile {
+  const fd = openFileAt(place);
+  const expected = withoutDevice(generation);
   const requireUnchanged = () => {
     const facts = fstatSync(fd, { bigint: true });
-    if (facts.isFile() && isSameGeneration(generationOf(facts), generation)) return;
+    const { ino, size, mtimeNs, ctimeNs } = facts;
+    if (facts.isFile() && `${ino}:${size}:${mtimeNs}:${ctimeNs}` === expected) return;
     throw fault("source-changed", `${path} is not what was listed: it changed since`);
   };
   try {

@@ -1,4 +1,4 @@
-import { closeSync, fdatasync, fstatSync, ftruncateSync, read, write, writeSync } from "node:fs";
+import { closeSync, fdatasync, fdatasyncSync, fstatSync, ftruncateSync, read, write, writeSync } from "node:fs";
 import { promisify } from "node:util";
 import { fault } from "./fault.ts";
 import { PIECE_BYTES } from "./frames.ts";
@@ -21,6 +21,8 @@ export interface StagedFile {
   digest(): string;
   /** Resolves when all that was added is on disk. */
   sync(): Promise<void>;
+  /** The same, while everything else waits. */
+  syncNow(): void;
   close(): Promise<void>;
 }
 
@@ -103,6 +105,12 @@ async function open(
     if (from < data.length) await writeAll(data.subarray(from), position + from);
   };
 
+  /** A hole at the end has to be there too. */
+  const fillUp = () => {
+    const { size } = fstatSync(fd);
+    if (size < offset + bytes) ftruncateSync(fd, offset + bytes);
+  };
+
   return {
     fd,
     bytes: () => bytes,
@@ -129,10 +137,14 @@ async function open(
     digest: running.digest,
     sync: async () => {
       if (!isDirty) return;
-      // A hole at the end has to be there too.
-      const { size } = fstatSync(fd);
-      if (size < offset + bytes) ftruncateSync(fd, offset + bytes);
+      fillUp();
       await syncData(fd);
+      isDirty = false;
+    },
+    syncNow: () => {
+      if (!isDirty) return;
+      fillUp();
+      fdatasyncSync(fd);
       isDirty = false;
     },
     close: async () => closeSync(fd),

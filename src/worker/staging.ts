@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { closeSync, fstatSync } from "node:fs";
 import { errnoOf } from "../base/errors.ts";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
@@ -234,7 +234,7 @@ function fencedBy(attempt: number) {
 }
 
 function shortHash(parts: readonly string[]): string {
-  return createHash("sha256").update(parts.join("\0")).digest("hex").slice(0, 32);
+  return hash("sha256", parts.join("\0"), "hex").slice(0, 32);
 }
 
 /** A name in the directory of a lease that is free for the moment. */

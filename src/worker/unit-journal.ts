@@ -41,6 +41,7 @@ export function decodeJournal(bytes: Buffer): { readonly records: Map<string, Jo
 }
 
 export interface UnitJournal {
+  isEmpty(): boolean;
   of(key: string): JournalRecord | undefined;
   all(): Iterable<JournalRecord>;
   append(records: readonly JournalRecord[]): void;
@@ -62,6 +63,7 @@ export function openUnitJournal(fd: number): UnitJournal {
   let at = end;
   ftruncateSync(fd, at);
   return {
+    isEmpty: () => records.size === 0,
     of: (key) => records.get(key),
     all: () => records.values(),
     append: (added) => {

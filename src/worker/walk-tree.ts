@@ -6,7 +6,7 @@ import { MAX_PATH_BYTES } from "../contract/transfer/transfer-path.ts";
 import type { ResultFailure } from "../contract/transfer/transfer-result.ts";
 import { fault, toFault } from "./fault.ts";
 import type { Glob } from "./glob.ts";
-import { createDescent, listNames, lookAt, openDirectoryAt, readLinkAt } from "./jail.ts";
+import { createDescent, listNames, lookAt, openDirectoryAt, type Place, readLinkAt, within } from "./jail.ts";
 import { generationOf } from "./source-file.ts";
 import { isReserved } from "./storage.ts";
 
@@ -31,6 +31,10 @@ interface Walk extends WalkOptions {
   readonly pending: TransferEntry[];
 }
 
+/** Names of a directory that are looked at together. */
+const LOOKED_AT_ONCE = 64;
+const WITHIN_FROM = 4;
+
 /**
  * Everything below a place, directories before what is in them, names in the order of their bytes: the same again for who walks
  * it a second time. No link is followed. Of a whole tree it holds the names of the directories on the way, and one path for each
@@ -42,19 +46,19 @@ export function* walkTree(options: WalkOptions): Generator<Walked> {
   const only = options.only === undefined ? undefined : toTree(options.only);
   try {
     if (options.place.length === 0) {
-      yield* walkDirectory(walk, options.root, [], only);
+      yield* walkDirectory(walk, options.root, BEGIN, only);
       return;
     }
     const where = descent.place(options.place);
     const facts = lookAt(where);
     if (facts === undefined) throw fault("not-found", "there is nothing at this path");
     if (!facts.isDirectory()) {
-      yield* walkLeaf(walk, where, facts, []);
+      yield* walkLeaf(walk, where, facts, BEGIN);
       return;
     }
     const fd = openDirectoryAt(where);
     try {
-      yield* walkDirectory(walk, fd, [], only);
+      yield* walkDirectory(walk, fd, BEGIN, only);
     } finally {
       closeSync(fd);
     }
@@ -88,61 +92,77 @@ function toTree(paths: readonly (readonly Buffer[])[]): Only | undefined {
   return root;
 }
 
-function* walkDirectory(walk: Walk, fd: number, path: readonly Buffer[], only: Only | undefined): Generator<Walked> {
-  const facts = fstatSync(fd, { bigint: true });
-  walk.pending.push(entryOf(facts, path, "directory"));
+function* walkDirectory(walk: Walk, fd: number, here: Trail, only: Only | undefined): Generator<Walked> {
+  walk.pending.push(entryOf(fstatSync(fd, { bigint: true }), here, "directory"));
   if (walk.include.length === 0) yield* tellPending(walk);
   let isTooLong = false;
   const names =
     only === undefined
       ? listNames(fd).sort(Buffer.compare)
       : [...only.keys()].map((name) => Buffer.from(name, "latin1")).sort(Buffer.compare);
-  for (const name of names) {
-    const inner = [...path, name];
-    if (bytesOf(inner) > MAX_PATH_BYTES) {
-      // No text of it would be taken anywhere: its directory is named, once.
-      const message = `what is in it has paths of more than ${MAX_PATH_BYTES} bytes, which cannot be copied`;
-      if (!isTooLong) yield { skipped: { path: pathOf(path), code: "denied", message } };
-      isTooLong = true;
-      continue;
+  for (let at = 0; at < names.length; at += LOOKED_AT_ONCE) {
+    const found: (Trail & { readonly name: Buffer })[] = [];
+    for (const name of names.slice(at, at + LOOKED_AT_ONCE)) {
+      const inner = trailOf(here, name);
+      if (inner.bytes > MAX_PATH_BYTES) {
+        // No text of it would be taken anywhere: its directory is named, once.
+        const message = `what is in it has paths of more than ${MAX_PATH_BYTES} bytes, which cannot be copied`;
+        if (!isTooLong) yield { skipped: { path: here.text, code: "denied", message } };
+        isTooLong = true;
+        continue;
+      }
+      // Only right below the storage's root is anything reserved.
+      if (walk.place.length + here.texts.length === 0 && isReserved([name])) continue;
+      if (walk.exclude.some((glob) => glob.matches(inner.texts))) continue;
+      found.push({ ...inner, name });
     }
-    if (isReserved([...walk.place, ...inner])) continue;
-    const texts = inner.map((part) => pathText(part));
-    if (walk.exclude.some((glob) => glob.matches(texts))) continue;
-    try {
-      const place = { directory: fd, name };
-      const found = lookAt(place);
-      if (found === undefined) {
-        // Gone since it was listed, or named by somebody who was wrong.
-        if (only !== undefined) throw fault("not-found", "it is not there");
-        continue;
-      }
-      if (!found.isDirectory()) {
-        yield* walkLeaf(walk, place, found, inner);
-        continue;
-      }
-      const child = openDirectoryAt(place);
+    for (const [index, facts] of lookAtAll(fd, found).entries()) {
+      const inner = found[index];
+      if (inner === undefined) continue;
       try {
-        yield* walkDirectory(walk, child, inner, only?.get(name.toString("latin1")));
-      } finally {
-        closeSync(child);
+        if (facts instanceof Error) throw facts;
+        if (facts === undefined) {
+          // Gone since it was listed, or named by somebody who was wrong.
+          if (only !== undefined) throw fault("not-found", "it is not there");
+          continue;
+        }
+        const place = { directory: fd, name: inner.name };
+        if (!facts.isDirectory()) {
+          yield* walkLeaf(walk, place, facts, inner);
+          continue;
+        }
+        const child = openDirectoryAt(place);
+        try {
+          yield* walkDirectory(walk, child, inner, only?.get(inner.name.toString("latin1")));
+        } finally {
+          closeSync(child);
+        }
+      } catch (thrown) {
+        const { code, message } = toFault(thrown);
+        yield { skipped: { path: inner.text, code, message: message.slice(0, 1000) } };
       }
-    } catch (thrown) {
-      const { code, message } = toFault(thrown);
-      yield { skipped: { path: texts.join("/"), code, message: message.slice(0, 1000) } };
     }
   }
-  if (walk.pending.at(-1)?.path === pathOf(path)) walk.pending.pop();
+  if (walk.pending.at(-1)?.path === here.text) walk.pending.pop();
 }
 
-function* walkLeaf(
-  walk: Walk,
-  place: Parameters<typeof lookAt>[0],
-  facts: BigIntStats,
-  path: readonly Buffer[],
-): Generator<Walked> {
-  const text = pathOf(path);
-  const texts = path.map((part) => pathText(part));
+/** Together: the way to each of them costs more than the look. */
+function lookAtAll(
+  directory: number,
+  names: readonly { readonly name: Buffer }[],
+): (BigIntStats | Error | undefined)[] {
+  const look = ({ name }: { readonly name: Buffer }) => {
+    try {
+      return lookAt({ directory, name });
+    } catch (thrown) {
+      return thrown instanceof Error ? thrown : new TypeError(String(thrown));
+    }
+  };
+  return names.length < WITHIN_FROM ? names.map(look) : within(directory, () => names.map(look));
+}
+
+function* walkLeaf(walk: Walk, place: Place, facts: BigIntStats, here: Trail): Generator<Walked> {
+  const { text, texts } = here;
   if (walk.include.length > 0 && !walk.include.some((glob) => isMatched(glob, texts))) return;
   if (facts.isSymbolicLink()) {
     if (!walk.preserve.includes("symlinks")) {
@@ -150,7 +170,7 @@ function* walkLeaf(
       return;
     }
     yield* tellPending(walk);
-    yield { entry: { ...entryOf(facts, path, "symlink"), target: pathText(readLinkAt(place)) } };
+    yield { entry: { ...entryOf(facts, here, "symlink"), target: pathText(readLinkAt(place)) } };
     return;
   }
   if (!facts.isFile()) {
@@ -158,7 +178,7 @@ function* walkLeaf(
     return;
   }
   yield* tellPending(walk);
-  const entry = { ...entryOf(facts, path, "file"), size: Number(facts.size) };
+  const entry = entryOf(facts, here, "file");
   if (facts.nlink < 2n || !walk.preserve.includes("hardlinks")) {
     yield { entry };
     return;
@@ -186,25 +206,33 @@ function skipped(path: string, message: string): Walked {
   return { skipped: { path, code: "unsupported", message } };
 }
 
-function entryOf(facts: BigIntStats, path: readonly Buffer[], type: TransferEntry["type"]): TransferEntry {
+function entryOf(facts: BigIntStats, { text }: Trail, type: TransferEntry["type"]): TransferEntry {
   return {
-    path: pathOf(path),
+    path: text,
     type,
-    size: 0,
+    size: type === "file" ? Number(facts.size) : 0,
     mtime_ns: String(facts.mtimeNs),
-    mode: Number(facts.mode & 0o7777n),
+    mode: Number(facts.mode) & 0o7777,
     uid: Number(facts.uid),
     gid: Number(facts.gid),
     generation: generationOf(facts),
   };
 }
 
-function bytesOf(path: readonly Buffer[]): number {
-  return path.reduce((sum, name) => sum + name.length + 1, -1);
+/** Where the walk is, below its place. */
+interface Trail {
+  readonly texts: readonly string[];
+  /** As path text. */
+  readonly text: string;
+  /** Of the path. */
+  readonly bytes: number;
 }
 
-function pathOf(path: readonly Buffer[]): string {
-  return path.map((part) => pathText(part)).join("/");
+const BEGIN: Trail = { texts: [], text: "", bytes: -1 };
+
+function trailOf({ texts, text, bytes }: Trail, name: Buffer): Trail {
+  const last = pathText(name);
+  return { texts: [...texts, last], text: text === "" ? last : `${text}/${last}`, bytes: bytes + name.length + 1 };
 }
 
 function kindOf(facts: BigIntStats): string {

@@ -158,7 +158,7 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
             skipped.push(...(body.skipped ?? []));
             return true;
           },
-          page: async (_, page) => pages[page] ?? [],
+          page: async (_, page, only) => (pages[page] ?? []).filter(({ type }) => only === undefined || type === only),
           nowSeconds: () => Math.floor(systemClock.wallMs() / 1000),
         },
       },
@@ -299,6 +299,7 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
         unit: "close",
         destination: { storage_id: destination.storage.id, path: "tree" },
         pages: pages.length,
+        has_hardlinks: true,
         delete_extraneous: false,
         preserve: work.preserve ?? [...PRESERVE],
       });

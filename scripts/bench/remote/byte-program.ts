@@ -18,8 +18,8 @@ export type Drive =
   | { readonly what: "echo"; readonly at: Place; readonly count: number; readonly everyMs: number }
   /** Connection, one byte there and back, end; one after the other. Answer: milliseconds in all. */
   | { readonly what: "connect"; readonly at: Place; readonly count: number }
-  /** Receives for so long. Answer: the bytes that came in each tenth of a second. */
-  | { readonly what: "flow"; readonly at: Place; readonly ms: number };
+  /** From the target to here, or from here to it, for so long. Answer: the bytes that came, here or there, in each tenth of a second. */
+  | { readonly what: "flow" | "flood"; readonly at: Place; readonly ms: number };
 
 export interface DriveAnswer {
   readonly values?: readonly number[];
@@ -29,7 +29,10 @@ export interface DriveAnswer {
 const CHUNK_BYTES = 256 * 1024;
 const TENTH_MS = 100;
 
-/** The first line of a connection says what is to be done: `send BYTES`, `take BYTES` (one byte comes back) or `echo`. */
+/**
+ * The first line of a connection says what is to be done: `send BYTES`, `take BYTES` (one byte comes back), `tally` (each tenth of a second a
+ * line comes back with the bytes that came in it) or `echo`.
+ */
 function serveOne(socket: Socket): void {
   socket.on("error", () => socket.destroy());
   socket.once("data", (first: Buffer) => {
@@ -40,7 +43,8 @@ function serveOne(socket: Socket): void {
     else if (word === "echo") {
       socket.write(rest);
       socket.pipe(socket);
-    } else {
+    } else if (word === "tally") tally(socket, rest.length);
+    else {
       let left = Number(count) - rest.length;
       socket.on("data", (bytes: Buffer) => {
         left -= bytes.length;
@@ -48,6 +52,18 @@ function serveOne(socket: Socket): void {
       });
     }
   });
+}
+
+function tally(socket: Socket, early: number): void {
+  let bytes = early;
+  socket.on("data", (more: Buffer) => {
+    bytes += more.length;
+  });
+  const timer = setInterval(() => {
+    socket.write(`${bytes}\n`);
+    bytes = 0;
+  }, TENTH_MS);
+  socket.once("close", () => clearInterval(timer));
 }
 
 function write(socket: Socket, bytes: number): void {
@@ -163,6 +179,18 @@ async function drive(request: Drive): Promise<readonly number[]> {
       await new Promise((done) => setTimeout(done, request.ms));
       socket.resetAndDestroy();
       return Array.from({ length: Math.floor(request.ms / TENTH_MS) }, (_none, index) => tenths[index] ?? 0);
+    }
+    case "flood": {
+      let told = "";
+      const socket = await open(request.at, (bytes) => {
+        told += bytes.toString();
+      });
+      socket.on("error", () => undefined);
+      socket.write("tally\n");
+      write(socket, Number.MAX_SAFE_INTEGER);
+      await new Promise((done) => setTimeout(done, request.ms));
+      socket.resetAndDestroy();
+      return told.split("\n").slice(0, -1).map(Number);
     }
   }
 }

@@ -2,11 +2,13 @@
 """A link between two network namespaces, with a delay and a rate of its own: for kernels without netem.
 
 usage: emulate-link.py NAMESPACE ADDRESS/LENGTH NAMESPACE ADDRESS/LENGTH DELAY_MS RATE_BITS_PER_SECOND QUEUE_BYTES MTU
-Each way: packets leave at the rate (0: as they come), wait in a queue of so many bytes, beyond which they are lost, and
+Without a rate the kernel hands over many packets of one connection as one, as it does to network cards that can cut them, so that this
+program keeps up. Each way: packets leave at the rate (0: as they come), wait in a queue of so many bytes, beyond which they are lost, and
 arrive DELAY_MS later. Says `ready` once both ends are up; ends when its standard input does."""
 import collections, ctypes, fcntl, os, select, struct, subprocess, sys, time
 
 TUNSETIFF, IFF_TUN, IFF_NO_PI, CLONE_NEWNET = 0x400454CA, 1, 0x1000, 0x40000000
+TUNSETOFFLOAD, IFF_VNET_HDR, TUN_F_CSUM, TUN_F_TSO4 = 0x400454D0, 0x4000, 1, 2
 DEVICE = "bench0"
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -16,12 +18,15 @@ def enter(descriptor):
         raise OSError(ctypes.get_errno(), "setns")
 
 
-def open_end(namespace, address, mtu):
+def open_end(namespace, address, mtu, is_uncut):
     own = os.open("/proc/self/ns/net", os.O_RDONLY)
     other = os.open(f"/var/run/netns/{namespace}", os.O_RDONLY)
     enter(other)
     end = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-    fcntl.ioctl(end, TUNSETIFF, struct.pack("16sH", DEVICE.encode(), IFF_TUN | IFF_NO_PI))
+    flags = IFF_TUN | IFF_NO_PI | (IFF_VNET_HDR if is_uncut else 0)
+    fcntl.ioctl(end, TUNSETIFF, struct.pack("16sH", DEVICE.encode(), flags))
+    if is_uncut:
+        fcntl.ioctl(end, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4)
     enter(own)
     for words in (f"addr add {address} dev {DEVICE}", f"link set {DEVICE} mtu {mtu} txqueuelen 1000 up"):
         subprocess.check_call(["ip", "-n", namespace] + words.split())
@@ -39,7 +44,7 @@ def main():
     near, near_address, far, far_address = sys.argv[1:5]
     delay = float(sys.argv[5]) / 1000
     rate, queue_bytes, mtu = (int(word) for word in sys.argv[6:9])
-    ends = open_end(near, near_address, mtu), open_end(far, far_address, mtu)
+    ends = open_end(near, near_address, mtu, rate == 0), open_end(far, far_address, mtu, rate == 0)
     ways = {ends[0]: Way(*ends), ends[1]: Way(ends[1], ends[0])}
     print("ready", flush=True)
     while True:
@@ -55,7 +60,7 @@ def main():
             way = ways[descriptor]
             for _ in range(64):
                 try:
-                    packet = os.read(descriptor, 65536)
+                    packet = os.read(descriptor, 131072)
                 except BlockingIOError:
                     break
                 leaves = now

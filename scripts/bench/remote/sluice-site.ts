@@ -7,16 +7,21 @@ import { hashOfDirectory, runDirectoryCandidates } from "../../../src/base/run-d
 import { freePort } from "../free-port.ts";
 import type { Lab } from "../lab.ts";
 import type { Place } from "./byte-program.ts";
-import { type SitePair, wordsInside } from "./site-link.ts";
+import { type Site, type SitePair, wordsInside } from "./site-link.ts";
 
 /** As `scripts/sluice` runs it. */
 const SLUICE = resolve(import.meta.dirname, "../../../build/sluice");
+
+export interface SluiceSites extends Pick<SitePair, "near" | "box"> {
+  /** Where the operator is; unless given, near the hub and the router. */
+  readonly operator?: Site;
+}
 
 export interface SluiceWish {
   readonly name: string;
   /** Both legs, to the router. The hub itself is asked in plain text. */
   readonly isTls: boolean;
-  readonly sites: Pick<SitePair, "near" | "box">;
+  readonly sites: SluiceSites;
   /** Environment of router, holder and commands: `NODE_OPTIONS=--cpu-prof …`. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -30,7 +35,7 @@ export interface SluiceSite extends AsyncDisposable {
   /** The process that moves a box's bytes; there once a session was. */
   holderPid(): number;
   readonly operatorEnv: Readonly<Record<string, string>>;
-  /** As an operator would, near the hub. */
+  /** As an operator would. */
   start(args: readonly string[]): ChildProcess;
   /** The same to its end; rejects with its output when it fails. */
   run(args: readonly string[]): Promise<string>;
@@ -43,7 +48,7 @@ export interface SluiceSite extends AsyncDisposable {
 
 export async function startSluiceSite(wish: SluiceWish, lab: Lab): Promise<SluiceSite> {
   const { name, isTls, env = {} } = wish;
-  const { near, box } = wish.sites;
+  const { near, box, operator = near } = wish.sites;
   const at = (file: string) => join(lab.directory, `${name}-${file}`);
   const boxId = `${name}-box`;
   const stateDir = at("box");
@@ -67,7 +72,7 @@ export async function startSluiceSite(wish: SluiceWish, lab: Lab): Promise<Sluic
   const [, adminToken = ""] = await hub.says(/keep it safe:\s+(\S+)/, lab);
   const operatorEnv = { SLUICE_HUB: origin, SLUICE_HUB_TOKEN: adminToken, XDG_STATE_HOME: at("operator") };
   const operate = (args: readonly string[]) => {
-    const words = [...wordsInside(near), SLUICE, ...args];
+    const words = [...wordsInside(operator), SLUICE, ...args];
     return lab.run(words[0] ?? "", words.slice(1), { env: operatorEnv });
   };
 
@@ -117,7 +122,7 @@ export async function startSluiceSite(wish: SluiceWish, lab: Lab): Promise<Sluic
   );
 
   const start = (args: readonly string[]) => {
-    const words = [...wordsInside(near), SLUICE, ...args];
+    const words = [...wordsInside(operator), SLUICE, ...args];
     return lab.spawn(words[0] ?? "", words.slice(1), { stdio: "pipe", env: { ...operatorEnv, ...env } });
   };
   const volatile = runDirectoryCandidates({ stateDir, userId: process.getuid?.() ?? 0 }, hashOfDirectory(stateDir));
@@ -135,13 +140,13 @@ export async function startSluiceSite(wish: SluiceWish, lab: Lab): Promise<Sluic
     start,
     run: operate,
     forward: async ({ host, port: to }, flags = []) => {
-      const run = watch(start(["forward", ...flags, boxId, "--json", `${near.address}:0:${host}:${to}`]));
+      const run = watch(start(["forward", ...flags, boxId, "--json", `${operator.address}:0:${host}:${to}`]));
       const [line = ""] = await run.says(/^\{.*\}$/m, lab);
       const { forwards } = JSON.parse(line);
       const local = String(forwards[0].local[0]);
       return {
         pid: run.pid,
-        at: { host: near.address, port: Number(local.split(":").at(-1)) },
+        at: { host: operator.address, port: Number(local.split(":").at(-1)) },
         stop: () => run.stop("SIGINT"),
       };
     },

@@ -6,7 +6,7 @@ import { AppError } from "../../../src/base/errors.ts";
 import { hashOfDirectory, runDirectoryCandidates } from "../../../src/base/run-directory.ts";
 import { type SyncProgress, syncProgressSchema } from "../../../src/contract/transfer/sync-progress.ts";
 import type { SyncRequestInput } from "../../../src/contract/transfer/sync-request.ts";
-import { WORKER_COMMAND } from "../../../src/contract/transfer/worker-config.ts";
+import { WORKER_COMMAND } from "../../../src/contract/transfer/worker-command.ts";
 import { freePort } from "../free-port.ts";
 import type { Lab } from "../lab.ts";
 import { type Site, wordsInside } from "../remote/site-link.ts";
@@ -25,7 +25,7 @@ export interface FleetWish {
   readonly roots: { readonly from: string; readonly to: string };
   /** Redis; SQLite in the lab unless given. */
   readonly storeUrl?: string;
-  /** Of the agents and their workers: `NODE_OPTIONS=--cpu-prof …`. */
+  /** Of hub and agents: `NODE_OPTIONS=--cpu-prof …`. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -62,11 +62,15 @@ export async function startFleet(wish: FleetWish, lab: Lab): Promise<Fleet> {
   writeFileSync(keyFile, randomBytes(32).toString("hex"), { mode: 0o600 });
   const store = wish.storeUrl === undefined ? [] : ["--store-url", wish.storeUrl, "--secrets-key-file", keyFile];
   const startHub = () =>
-    begin(sites.near, [
-      ...["hub", "--server-listen", `${sites.near.address}:${hubPort}`, "--tls-mode", "off", "--data-dir", at("hub")],
-      ...["--limits-operator-per-second", "10000", "--remote-own-router", "false"],
-      ...store,
-    ]);
+    begin(
+      sites.near,
+      [
+        ...["hub", "--server-listen", `${sites.near.address}:${hubPort}`, "--tls-mode", "off", "--data-dir", at("hub")],
+        ...["--limits-operator-per-second", "10000", "--remote-own-router", "false"],
+        ...store,
+      ],
+      env,
+    );
   let hub: Watched = startHub();
   stack.defer(() => hub[Symbol.asyncDispose]());
   const [, origin = ""] = await hub.says(/The hub serves (http:\/\/\S+)/, lab);

@@ -28,6 +28,8 @@ export interface CommandJournal {
   get(id: string): JournalEntry | undefined;
   /** Resolves when it is durable that this command was begun, or when the disk has been given up on for now. Never rejects. */
   begin(id: string, name: string): Promise<void>;
+  /** The same in memory alone: it is on disk as begun elsewhere, and comes to this one with its answer. */
+  note(id: string, name: string): void;
   finish(result: CommandResult, name: string): void;
   /** The hub has these answers. */
   told(ids: readonly string[]): void;
@@ -43,12 +45,15 @@ export function openCommandJournal(file: string, deps: StateDocumentDeps): Comma
   );
   const entries = new Map(loaded.map((entry) => [entry.id, entry]));
 
-  const put = (entry: JournalEntry) => {
+  const hold = (entry: JournalEntry) => {
     entries.set(entry.id, entry);
     for (const [id, { isTold }] of entries) {
       if (entries.size <= KEPT) break;
       if (isTold) entries.delete(id);
     }
+  };
+  const put = (entry: JournalEntry) => {
+    hold(entry);
     changed();
   };
 
@@ -59,6 +64,7 @@ export function openCommandJournal(file: string, deps: StateDocumentDeps): Comma
       put({ id, name, isTold: false });
       return commit();
     },
+    note: (id, name) => hold({ id, name, isTold: false }),
     finish: (result, name) => put({ id: result.id, name, result, isTold: false }),
     told: (ids) => {
       for (const id of ids) {

@@ -23,6 +23,12 @@ export async function callHolder(socketPath: string, call: HolderCall, clock: Cl
   }
 }
 
+/** It was not reached at all, so nothing of the call was heard. */
+export function isNobodyThere(thrown: unknown): boolean {
+  const errno = thrown instanceof AppError ? errnoOf(thrown.cause) : undefined;
+  return errno === "ENOENT" || errno === "ECONNREFUSED";
+}
+
 function ask(path: string, line: string, clock: Clock): Promise<HolderAnswer> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);

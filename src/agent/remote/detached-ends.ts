@@ -1,3 +1,4 @@
+import type { Clock } from "../../base/clock.ts";
 import { type DetachedEnd, MAX_DETACHED_ENDS } from "../../contract/remote/detached-end.ts";
 import type { RemoteBook } from "../registry/remote-book.ts";
 import type { Holders } from "./holders.ts";
@@ -10,15 +11,22 @@ export interface DetachedEnds {
   list(): readonly DetachedEnd[];
 }
 
+/** What no holder has for so long was not just begun: it is gone with the holder that had it. */
+const GONE_MS = 60_000;
+
 export function createDetachedEnds(deps: {
   readonly book: Pick<RemoteBook, "detached">;
-  readonly holders: Pick<Holders, "living">;
+  readonly holders: Pick<Holders, "survey">;
   readonly bootId: string;
+  readonly clock: Pick<Clock, "monotonicMs">;
 }): DetachedEnds {
-  const { book, holders, bootId } = deps;
+  const { book, holders, bootId, clock } = deps;
   const ends = new Map<string, DetachedEnd>();
+  /** Since when no holder has had it, each time that all of them were asked. */
+  const missedSinceMs = new Map<string, number>();
   const note = (end: DetachedEnd) => {
     ends.set(end.session, end);
+    missedSinceMs.delete(end.session);
     for (const oldest of ends.keys()) {
       if (ends.size <= MAX_DETACHED_ENDS) break;
       ends.delete(oldest);
@@ -32,8 +40,17 @@ export function createDetachedEnds(deps: {
       const awaited = book.detached().filter(({ session, bootId: began }) => began === bootId && !ends.has(session));
       if (awaited.length === 0) return false;
       const known = new Set(awaited.map(({ session }) => session));
-      for (const { status } of await holders.living()) {
-        for (const end of status.ended) if (known.has(end.session)) note(end);
+      const { living, isWhole } = await holders.survey();
+      const held = new Set(living.flatMap(({ status }) => status.sessions.map(({ session }) => session)));
+      for (const { status } of living) for (const end of status.ended) if (known.has(end.session)) note(end);
+      const nowMs = clock.monotonicMs();
+      for (const { session } of awaited) {
+        if (held.has(session)) missedSinceMs.delete(session);
+        else if (isWhole && !ends.has(session)) {
+          const sinceMs = missedSinceMs.get(session) ?? nowMs;
+          if (nowMs - sinceMs >= GONE_MS) note({ session, isUnknown: true });
+          else missedSinceMs.set(session, sinceMs);
+        }
       }
       return awaited.some(({ session }) => ends.has(session));
     },

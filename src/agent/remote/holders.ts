@@ -6,14 +6,10 @@ import type { Clock } from "../../base/clock.ts";
 import { AppError, messageOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Spawner } from "../../base/spawn.ts";
-import {
-  HOLDER_COMMAND,
-  type HolderAnswer,
-  type HolderCall,
-  type HolderConfig,
-} from "../../contract/remote/holder-call.ts";
+import type { HolderAnswer, HolderCall, HolderConfig } from "../../contract/remote/holder-call.ts";
+import { HOLDER_COMMAND } from "../../contract/remote/holder-command.ts";
 import { LOCAL_API_SOCKET } from "../local-api/local-api.ts";
-import { callHolder } from "./call-holder.ts";
+import { callHolder, isNobodyThere } from "./call-holder.ts";
 
 export interface HoldersOptions {
   readonly runDirectory: string;
@@ -45,8 +41,15 @@ export interface Holders {
   callOwn(call: HolderCall): Promise<HolderAnswer>;
   /** Every holder that answers. */
   living(): Promise<readonly Holder[]>;
+  /** The same, with whether there is no other: each of the rest is known to be gone, and none just did not answer. */
+  survey(): Promise<HolderSurvey>;
   /** Those of other releases take nothing new, and end with their last session. */
   drainOthers(): Promise<void>;
+}
+
+export interface HolderSurvey {
+  readonly living: readonly Holder[];
+  readonly isWhole: boolean;
 }
 
 export interface Holder {
@@ -127,21 +130,39 @@ export function createHolders(options: HoldersOptions, deps: HoldersDeps): Holde
     }
   };
 
-  const living = async () => {
-    const names = (await readdir(runDirectory).catch(() => [])).filter((name) => /^holder-[\w.+-]+\.sock$/.test(name));
+  const survey = async (): Promise<HolderSurvey> => {
+    let isWhole = true;
+    const names = await readdir(runDirectory).catch(() => {
+      isWhole = false;
+      return [];
+    });
     const found = await Promise.all(
-      names.map(async (name): Promise<Holder[]> => {
-        const path = join(runDirectory, name);
-        const answer = await callHolder(path, { call: "status" }, deps.clock).catch(() => undefined);
-        if (answer?.status === undefined) return [];
-        return [{ isOwn: name === ownName, status: answer.status, call: (call) => callHolder(path, call, deps.clock) }];
-      }),
+      names
+        .filter((name) => /^holder-[\w.+-]+\.sock$/.test(name))
+        .map(async (name): Promise<Holder[]> => {
+          const path = join(runDirectory, name);
+          const call = (asked: HolderCall) => callHolder(path, asked, deps.clock);
+          try {
+            const { status } = await call({ call: "status" });
+            if (status !== undefined) return [{ isOwn: name === ownName, status, call }];
+            isWhole = false;
+          } catch (thrown) {
+            if (!isNobodyThere(thrown)) isWhole = false;
+          }
+          return [];
+        }),
     );
-    return found.flat();
+    return { living: found.flat(), isWhole };
   };
+  const living = async () => (await survey()).living;
 
   return {
     callOwn: async (call) => {
+      try {
+        return await callHolder(ownPath, call, deps.clock);
+      } catch (thrown) {
+        if (!isNobodyThere(thrown)) throw thrown;
+      }
       // Two offers at a time begin one.
       starting ??= start().finally(() => {
         starting = undefined;
@@ -150,6 +171,7 @@ export function createHolders(options: HoldersOptions, deps: HoldersDeps): Holde
       return callHolder(ownPath, call, deps.clock);
     },
     living,
+    survey,
     drainOthers: async () => {
       for (const holder of await living()) {
         if (holder.isOwn) continue;

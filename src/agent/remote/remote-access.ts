@@ -58,7 +58,7 @@ const LOOK_MS = 2000;
 export function createRemoteAccess(deps: RemoteAccessDeps): RemoteAccess {
   const { policy, holders, book, bootId, boxId, log, clock } = deps;
   const abilities = remoteAbilities(policy);
-  const detachedEnds = createDetachedEnds({ book, holders, bootId });
+  const detachedEnds = createDetachedEnds({ book, holders, bootId, clock });
   let tellEnd = () => {};
 
   const holderOf = async (session: string): Promise<Holder | undefined> =>

@@ -8,7 +8,8 @@ import { sendSignal } from "../../base/send-signal.ts";
 import type { Service } from "../../base/service.ts";
 import { minimalEnvironment } from "../../base/spawn.ts";
 import type { PipedChild, PipedLaunch } from "../../base/spawn-piped.ts";
-import { WORKER_COMMAND, type WorkerConfig, type WorkerCredentials } from "../../contract/transfer/worker-config.ts";
+import { WORKER_COMMAND } from "../../contract/transfer/worker-command.ts";
+import type { WorkerConfig, WorkerCredentials } from "../../contract/transfer/worker-config.ts";
 import type { OwnProgram } from "../remote/holders.ts";
 
 export interface WorkerKeeperDeps {
@@ -27,6 +28,8 @@ const RETRY = { baseMs: 1000, maxMs: 30_000 } as const;
 const STEADY_MS = 60_000;
 const LOOK_MS = 5000;
 const END_MS = 5000;
+/** Of an agent's environment. */
+const AGENTS_OWN = "MALLOC_MMAP_THRESHOLD_";
 /** Reads and writes wait for disks: each thread for one. */
 const THREADS = "8";
 
@@ -37,13 +40,16 @@ export function createWorkerKeeper(
 ): Service {
   const { clock, log, progress } = deps;
 
+  // By it the C library would ask the kernel for each buffer anew.
+  const { [AGENTS_OWN]: _threshold, ...rest } = program.env;
+
   const runOnce = async (signal: AbortSignal) => {
     let told = JSON.stringify(await deps.credentials(signal));
     const child = await deps.spawn({
       file: program.file,
       argv0: program.file,
       args: [...program.args, WORKER_COMMAND, JSON.stringify(config)],
-      env: { ...minimalEnvironment({}), ...program.env, UV_THREADPOOL_SIZE: THREADS },
+      env: { ...minimalEnvironment({}), ...rest, UV_THREADPOOL_SIZE: THREADS },
       cwd: "/",
       hasInput: true,
     });

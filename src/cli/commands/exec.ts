@@ -9,7 +9,6 @@ import { printJson } from "../output.ts";
 import { gather, parseDurationSeconds, parseWhole } from "../parse-values.ts";
 import type { Console } from "../remote/console.ts";
 import { type ExecFlags, planExec } from "../remote/exec-flags.ts";
-import { runOnMany } from "../remote/exec-many.ts";
 import { forwardSignals } from "../remote/forward-signals.ts";
 import { outcomeOfFailure } from "../remote/judge-exit.ts";
 import { limitTime } from "../remote/limit-time.ts";
@@ -98,6 +97,7 @@ export async function runExecCommand(
     const argv = box === undefined ? program : [box, ...program];
     if (argv.length === 0) throw new AppError("invalid", "name the program to run on the boxes, after --");
     const selector = flags.all === true ? undefined : flags.label?.join(",");
+    const { runOnMany } = await import("../remote/exec-many.ts");
     return runOnMany({ argv, selector, parallel, limitSeconds, flags }, context);
   }
   if (box === undefined) throw new AppError("invalid", "name a box, or boxes with --label or --all");

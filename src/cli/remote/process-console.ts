@@ -1,6 +1,5 @@
 import { readlinkSync, writeSync } from "node:fs";
 import type { Writable } from "node:stream";
-import { runAtOnce } from "../../base/run-at-once.ts";
 import type { Console, ForwardedSignal, RawTerminal, Sink } from "./console.ts";
 
 const DEFAULT_SIZE = { cols: 80, rows: 24 };
@@ -9,31 +8,31 @@ export interface ConsoleDeps {
   readonly process: Pick<NodeJS.Process, "stdin" | "stdout" | "stderr" | "once" | "removeListener">;
   /** TERM. */
   readonly terminalType: string | undefined;
+  /** Runs a program that takes milliseconds, with nothing else going on meanwhile; absent where there is no terminal. */
+  readonly runAtOnce: ((file: string, args: readonly string[]) => boolean) | undefined;
   readonly takeSignals: (listener: (name: ForwardedSignal) => void) => () => void;
 }
 
-export function createProcessConsole({ process, terminalType, takeSignals }: ConsoleDeps): Console {
+export function createProcessConsole(deps: ConsoleDeps): Console {
+  const { process, takeSignals } = deps;
   const { stdin, stdout, stderr } = process;
   return {
     stdin,
     isInputTerminal: stdin.isTTY === true,
     stdout: toSink(stdout),
     stderr: toSink(stderr),
-    terminal:
-      stdin.isTTY === true && stdout.isTTY === true
-        ? createTerminal(process, terminalType ?? "xterm-256color")
-        : undefined,
+    terminal: stdin.isTTY === true && stdout.isTTY === true ? createTerminal(deps) : undefined,
     isErrorTerminal: stderr.isTTY === true,
     takeSignals,
     writeToFd: (fd, text) => void writeSync(fd, text),
   };
 }
 
-function createTerminal(process: ConsoleDeps["process"], type: string): RawTerminal {
+function createTerminal({ process, runAtOnce, terminalType = "xterm-256color" }: ConsoleDeps): RawTerminal {
   const { stdin, stdout } = process;
   const size = () => ({ cols: stdout.columns || DEFAULT_SIZE.cols, rows: stdout.rows || DEFAULT_SIZE.rows });
   return {
-    type,
+    type: terminalType,
     size,
     onResize: (listener) => {
       const tell = () => listener(size());
@@ -49,7 +48,7 @@ function createTerminal(process: ConsoleDeps["process"], type: string): RawTermi
       process.once("exit", restore);
       stdin.setRawMode(true);
       // Node leaves the terminal turning each LF into CR LF: what programs on the box draw would come apart. The restored mode has it again.
-      runAtOnce("stty", ["-F", readlinkSync("/proc/self/fd/0"), "-opost"]);
+      runAtOnce?.("stty", ["-F", readlinkSync("/proc/self/fd/0"), "-opost"]);
       return restore;
     },
   };

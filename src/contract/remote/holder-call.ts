@@ -70,4 +70,3 @@ export const holderConfigSchema = z.object({
   version: z.string(),
 });
 export type HolderConfig = z.output<typeof holderConfigSchema>;
-export const HOLDER_COMMAND = "remote-holder";

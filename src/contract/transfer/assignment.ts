@@ -129,6 +129,8 @@ const closeWorkSchema = z.object({
   unit: z.string(),
   destination: placeSchema,
   pages: z.int().min(0),
+  /** Left out by an earlier hub: there may be some. */
+  has_hardlinks: z.boolean().default(true),
   delete_extraneous: z.boolean(),
   preserve: preserveSchema,
 });

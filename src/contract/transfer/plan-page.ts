@@ -25,5 +25,5 @@ export const planPageSchema = z.object({
 export type PlanPage = z.output<typeof planPageSchema>;
 export type PlanPageInput = z.input<typeof planPageSchema>;
 
-/** `GET /workers/plan/{request_id}?page=N`. */
+/** `GET /workers/plan/{request_id}?page=N`; with `&only=TYPE` it has the entries of that type alone. */
 export const planPageViewSchema = z.object({ page: z.int(), entries: z.array(transferEntrySchema) });

@@ -1,7 +1,7 @@
-import { createHash, type KeyObject } from "node:crypto";
+import { hash, type KeyObject } from "node:crypto";
 import { z } from "zod";
 import { readSignedToken, signToken } from "../signed-token.ts";
-import type { CopyItem } from "./assignment.ts";
+import type { TransferEntry } from "./transfer-entry.ts";
 import { sha256Schema, workerIdSchema } from "./worker-heartbeat.ts";
 
 /** Lets one worker move the items of one lease with one other. */
@@ -41,12 +41,17 @@ export function readTransferTicket(
   return readSignedToken(ticket, transferTicketSchema, { ...deps, reader: "worker" });
 }
 
+/** Of an item what a source has to know. */
+export interface ScopedItem {
+  readonly entry: Pick<TransferEntry, "path" | "type" | "generation">;
+  readonly offset: number;
+  readonly length: number;
+}
+
 /** Pure. Names exactly these ranges of these files as they were when they were listed, in this order. */
-export function transferScope(items: readonly CopyItem[]): string {
-  const hash = createHash("sha256");
-  for (const { entry, offset, length } of items) {
-    hash.update(JSON.stringify([entry.path, entry.type, entry.generation, offset, length]));
-    hash.update("\n");
-  }
-  return hash.digest("hex");
+export function transferScope(items: readonly ScopedItem[]): string {
+  const lines = items.map(
+    ({ entry, offset, length }) => `${JSON.stringify([entry.path, entry.type, entry.generation, offset, length])}\n`,
+  );
+  return hash("sha256", lines.join(""), "hex");
 }

@@ -33,5 +33,3 @@ export const workerCredentialsSchema = z.object({
   identity: z.object({ cert: z.string(), key: z.string() }),
 });
 export type WorkerCredentials = z.output<typeof workerCredentialsSchema>;
-
-export const WORKER_COMMAND = "transfer-worker";

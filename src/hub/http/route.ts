@@ -24,6 +24,8 @@ export interface Route<Shape extends RouteShape = RouteShape> {
   /** Bytes; 256 KiB when left out. */
   readonly maxBodyBytes?: number;
   readonly answer?: Shape["answer"];
+  /** What `handle` gives was made for this answer alone, and there is much of it: it is not held against `answer` once more. */
+  readonly isSentAsItIs?: true;
   /** Of a success; 200 when left out, 204 without an answer. */
   readonly status?: number;
   /** Whether `If-Match` is honoured. Left out: a request that has one is refused, because ignoring it would be a lie. */

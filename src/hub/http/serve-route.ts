@@ -229,7 +229,7 @@ function send(reply: FastifyReply, route: Route, answer: unknown): void {
     void reply.code(route.status ?? 204).send();
     return;
   }
-  const shown: unknown = route.answer.parse(answer);
+  const shown: unknown = route.isSentAsItIs === true ? answer : route.answer.parse(answer);
   if (typeof shown === "object" && shown !== null && "revision" in shown && Number.isSafeInteger(shown.revision)) {
     void reply.header("etag", `"${String(shown.revision)}"`);
   }

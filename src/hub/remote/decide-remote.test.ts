@@ -63,6 +63,23 @@ test("a detached command is over when its box says so, unless its operator is th
   expect(after(1, { state: "broken" }, { endOnBox })).toBeUndefined();
 });
 
+test("who has let go of a detached command has not lost it, however the router saw them leave", () => {
+  const lost = {
+    id: "r",
+    what: "parted",
+    reason: "peer-lost",
+    message: "gone",
+    bytesToBox: 0,
+    bytesFromBox: 0,
+  } as const;
+  const of = (by: "operator" | "box", operation?: Remote["operation"]) =>
+    decideParted(remoteOf({ state: "open", ...(operation === undefined ? {} : { operation }) }), { ...lost, by })
+      ?.reason;
+  expect(of("operator", DETACHED)).toBe("its operator is gone, and it goes on");
+  expect(of("box", DETACHED)).toBe("the connection of the box is lost");
+  expect(of("operator")).toBe("the connection of the operator is lost");
+});
+
 test("an open session ends at its age, its router first, and breaks with its router", () => {
   expect(after(1010, { state: "open" })).toBeUndefined();
   expect(after(1011, { state: "open" })?.reason).toBe("it has lasted as long as it may (1000 s)");

@@ -31,6 +31,9 @@ export function decideParted(remote: Remote, change: Parted): RemoteDecision | u
       // What was together before may come together again.
       return remote.attempt === 1 ? { kind: "end", reason: message } : { kind: "break", reason: message };
     case "peer-lost":
+      // Who lets go of a command closes and leaves: a router may see the second first.
+      if (isDetached(remote) && by === "operator")
+        return { kind: "break", reason: "its operator is gone, and it goes on" };
       return { kind: "break", reason: by === undefined ? message : `the connection of the ${by} is lost` };
     case "draining":
       return { kind: "break", reason: message };

@@ -17,6 +17,7 @@ import {
   describeRemote,
   isDetached,
   newRemoteId,
+  REMOTE_KIND,
   type Remote,
   type RemoteRecord,
   recordOf,
@@ -218,10 +219,12 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
       },
     });
     const limits = { perUser: options.perUser, total: options.total };
+    const isRepeated =
+      request !== undefined && (await store.objects.isRepeated(REMOTE_KIND, { id: request.id, nowMs }));
     const writing = book.create(fresh.id, record, { context: { ...write, nowMs }, limits });
-    // Written together, so that the box hears of it after one wait for the disk. A request that may be a repeated one waits for
-    // the answer, since the first has told the box.
-    const offering = request === undefined ? offer(fresh, router.box, { key: signingKey }) : undefined;
+    // Written together, so that the box hears of it after one wait for the disk. A repeated request waits for the answer, since the
+    // first has told the box. Where both came at once the box hears of a session that nobody comes to.
+    const offering = isRepeated ? undefined : offer(fresh, router.box, { key: signingKey });
     const [written, offered] = await Promise.allSettled([writing, offering]);
     if (written.status === "rejected") throw written.reason;
     const remote = written.value;

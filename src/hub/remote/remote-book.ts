@@ -199,7 +199,8 @@ export function createRemoteBook(
           if (!(thrown instanceof AppError && thrown.code === "conflict")) throw thrown;
         }
         known.delete(id);
-        await store.objects.delete(REMOTE_KIND, id, { nowMs });
+        // What a loss of power brings back is ended once more, which finds that it is over.
+        await store.objects.delete(REMOTE_KIND, id, { nowMs, durability: "relaxed" });
         if (ended !== undefined) {
           const { isRouters = false, isBoxs = false } = ending;
           tell({ remote: ended, before: held, isRouters, isBoxs });

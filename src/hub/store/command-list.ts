@@ -1,6 +1,7 @@
 import { AppError } from "../../base/errors.ts";
 import { maskWorkload } from "../../contract/mask-workload.ts";
-import { maskOffer } from "../../contract/remote/mask-offer.ts";
+import { shortenOffer } from "../../contract/remote/mask-offer.ts";
+import { REMOTE_COMMAND } from "../../contract/remote/offer.ts";
 
 /**
  * Something a box is asked to do once. Times are wall time in milliseconds.
@@ -44,6 +45,8 @@ export interface BoxCommands {
 
 export const OPEN_COMMANDS = 256;
 export const FINISHED_KEPT = 200;
+/** Of offers of remote sessions, which have a record of their own: the list is read and written whole with each command. */
+export const FINISHED_OFFERS_KEPT = 20;
 
 export interface Edit<Answer> {
   readonly list: BoxCommands;
@@ -85,7 +88,7 @@ export function expireAll(list: BoxCommands, nowMs: number): BoxCommands {
 
 /** Nobody needs its secrets any more. */
 export function finished(command: Command, end: Required<Pick<Command, "state" | "finishedMs" | "answer">>): Command {
-  return { ...command, ...end, args: maskOffer(command.name, maskWorkload(command.args)) };
+  return { ...command, ...end, args: shortenOffer(command.name, maskWorkload(command.args)) };
 }
 
 export function isOpen({ state }: Command): boolean {
@@ -98,8 +101,16 @@ export function withCommand(list: BoxCommands, next: Command): BoxCommands {
 
 export function pruned(list: BoxCommands): BoxCommands {
   const finished = list.commands.filter((command) => !isOpen(command));
-  const dropped = new Set(finished.slice(0, Math.max(0, finished.length - FINISHED_KEPT)).map(({ id }) => id));
+  const offers = finished.filter(({ name }) => name === REMOTE_COMMAND);
+  const others = finished.filter(({ name }) => name !== REMOTE_COMMAND);
+  const old = [...oldest(offers, FINISHED_OFFERS_KEPT), ...oldest(others, FINISHED_KEPT)];
+  const dropped = new Set(old.map(({ id }) => id));
   return dropped.size === 0 ? list : { ...list, commands: list.commands.filter(({ id }) => !dropped.has(id)) };
+}
+
+/** Those that are too many. */
+function oldest(commands: readonly Command[], kept: number): readonly Command[] {
+  return commands.slice(0, Math.max(0, commands.length - kept));
 }
 
 export function emptyList(boxId: string): BoxCommands {

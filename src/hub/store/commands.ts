@@ -1,3 +1,4 @@
+import { REMOTE_COMMAND } from "../../contract/remote/offer.ts";
 import { auditAppend, type NewAuditEntry } from "./audit-log.ts";
 import { boxes, boxTopic, commandLists } from "./box-documents.ts";
 import {
@@ -19,9 +20,10 @@ import { notFound } from "./store-error.ts";
 import { change, type WriteContext } from "./write-context.ts";
 
 /**
- * Commands for boxes. Durable. Whatever verb comes by, a command past its deadline is `expired` from then on: it is never
+ * Commands for boxes. Durable, but for what becomes of offers of remote sessions. Whatever verb comes by, a command past its deadline is `expired` from then on: it is never
  * handed out, and a late answer does not change it. Whichever verb writes that down appends the one event
- * `command.expired` in the same step. Open commands are all kept, of finished ones the last `FINISHED_KEPT` of a box.
+ * `command.expired` in the same step. Open commands are all kept, of finished ones the last `FINISHED_KEPT` of a box, and
+ * `FINISHED_OFFERS_KEPT` offers of remote sessions.
  */
 export interface CommandStore {
   /** The same id again gives the command that is there. `not-found`: no such box; `exhausted`: `OPEN_COMMANDS` are open; `invalid`: the deadline has passed. */
@@ -109,11 +111,20 @@ export function createCommandStore(engine: Engine): CommandStore {
       return { ...writeList(held, list), answer, deletes };
     });
 
-  const edit = <Answer>(boxId: string, nowMs: number, decide: (list: BoxCommands) => Edit<Answer>) =>
+  const edit = <Answer>(
+    boxId: string,
+    { id, nowMs }: { readonly id: string; readonly nowMs: number },
+    decide: (list: BoxCommands) => Edit<Answer>,
+  ) =>
     engine.transact([keyOf(commandLists, boxId)], ([held]): Outcome<Answer> => {
       if (held === undefined) return { answer: decide(emptyList(boxId)).answer };
-      const { list, answer } = decide(expireAll(held, nowMs));
-      return list === held ? { answer } : { ...writeList(held, list), answer };
+      const current = expireAll(held, nowMs);
+      const { list, answer } = decide(current);
+      if (list === held) return { answer };
+      // A box joins a session again that it is offered twice: what becomes of an offer need not outlive the machine.
+      const isOffer = list.commands.some((one) => one.id === id && one.name === REMOTE_COMMAND);
+      const durability = isOffer && current === held ? "relaxed" : "durable";
+      return { ...writeList(held, list), answer, durability };
     });
 
   return {
@@ -133,7 +144,7 @@ export function createCommandStore(engine: Engine): CommandStore {
       });
     },
     take: (boxId, id, { taker, nowMs }) =>
-      edit(boxId, nowMs, (list): Edit<Command | undefined> => {
+      edit(boxId, { id, nowMs }, (list): Edit<Command | undefined> => {
         const command = list.commands.find((one) => one.id === id);
         if (command?.state === "taken" && command.takenBy === taker) return { list, answer: command };
         if (command?.state !== "waiting") return { list, answer: undefined };
@@ -141,7 +152,7 @@ export function createCommandStore(engine: Engine): CommandStore {
         return { list: withCommand(list, taken), answer: taken };
       }),
     complete: (boxId, id, { ok, text, nowMs }) =>
-      edit(boxId, nowMs, (list): Edit<Command> => {
+      edit(boxId, { id, nowMs }, (list): Edit<Command> => {
         const command = list.commands.find((one) => one.id === id);
         if (command === undefined) throw notFound(`command of box ${boxId}`, id);
         if (!isOpen(command)) return { list, answer: command };

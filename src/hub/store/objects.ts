@@ -1,7 +1,7 @@
-import { collection, type Engine, keyOf, putOf } from "./engine.ts";
+import { collection, type Durability, type Engine, keyOf, putOf } from "./engine.ts";
 import { type Page, type PageRequest, readPage } from "./page.ts";
 import { requireRevision } from "./store-error.ts";
-import { change, type WriteContext } from "./write-context.ts";
+import { change, isKnownRequest, type WriteContext } from "./write-context.ts";
 
 /** A document of a kind that the store knows nothing more of: a rollout, an alert rule, a tunnel, a transfer. */
 export interface StoredObject {
@@ -18,6 +18,8 @@ export interface StoredObject {
 export interface ObjectWrite extends WriteContext {
   /** The revision that it must be at; 0: it must not be there. Left out: whatever is there. */
   readonly expectedRevision?: number | undefined;
+  /** Of a deletion; left out: `durable`. */
+  readonly durability?: Durability | undefined;
 }
 
 /** Atomic and durable. Each change wakes `{kind: "objects", of: kind}` on every hub. */
@@ -30,6 +32,8 @@ export interface ObjectStore {
   ): Promise<StoredObject>;
   /** Answers whether there was one. `conflict` as for `put`. */
   delete(kind: string, id: string, context: ObjectWrite): Promise<boolean>;
+  /** Whether an object of this kind was written or deleted in the name of this request already. Of two that come together neither may be. */
+  isRepeated(kind: string, request: { readonly id: string; readonly nowMs: number }): Promise<boolean>;
   list(kind: string, page: PageRequest): Promise<Page<StoredObject>>;
 }
 
@@ -73,9 +77,11 @@ export function createObjectStore(engine: Engine): ObjectStore {
           puts: [putOf(keys[1], { revision: held.revision }, context.nowMs + REVISION_KEPT_MS)],
           deletes: [keys[0]],
           wakes: [`${TOPIC}${kind}`],
+          ...(context.durability === undefined ? {} : { durability: context.durability }),
         };
       });
     },
+    isRepeated: (kind, request) => isKnownRequest(engine, `object/${kind}`, request),
     list: async (kind, page) => {
       const after = page.after === undefined ? undefined : `${kind}/${page.after}`;
       const found = await readPage(engine, objects, { ...page, after, prefix: `${kind}/`, pick: (object) => object });

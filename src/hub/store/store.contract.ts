@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterEach, describe, expect, test } from "vitest";
 import { AppError } from "../../base/errors.ts";
-import { OPEN_COMMANDS } from "./command-list.ts";
+import { FINISHED_OFFERS_KEPT, OPEN_COMMANDS } from "./command-list.ts";
 import { CHANGES_KEPT } from "./expected-write.ts";
 import { createMemoryStore } from "./memory/memory-store.ts";
 import type { OperatorToken } from "./operator-tokens.ts";
@@ -535,6 +535,25 @@ export function describeStore(name: string, open: () => Promise<StoreWorld>): vo
         expect((await store.commands.list("b", NOW)).map(({ state }) => state)).toEqual(["replaced", "waiting"]);
         expect(await codeOf(store.commands.complete("b", "c9", { ok: true, text: "", nowMs: NOW }))).toBe("not-found");
         expect(await codeOf(store.commands.create("nobody", command("c"), { nowMs: NOW }))).toBe("not-found");
+      });
+
+      test("of offers of remote sessions that are over the last few are kept, without what either end joined with", async () => {
+        const { store } = await begin();
+        await enrol(store, "b");
+        await store.commands.create("b", command("other"), { nowMs: NOW });
+        await store.commands.complete("b", "other", { ok: true, text: "", nowMs: NOW });
+        const facts = { session: "s", attempt: 1, operator: "anna", operation: { kind: "exec", argv: ["true"] } };
+        const args = { ...facts, ticket: "secret", router: { id: "r", url: "https://r", ca: "PEM" } };
+        for (let n = 0; n <= FINISHED_OFFERS_KEPT; n++) {
+          await store.commands.create("b", { ...command(`o${n}`), name: "remote", args }, { nowMs: NOW });
+          await store.commands.complete("b", `o${n}`, { ok: true, text: "joining", nowMs: NOW });
+        }
+        const [first, ...offers] = await store.commands.list("b", NOW);
+        expect(first?.id).toBe("other");
+        expect(offers.map(({ id }) => id)).toEqual(
+          Array.from({ length: FINISHED_OFFERS_KEPT }, (_none, n) => `o${n + 1}`),
+        );
+        expect(offers[0]?.args).toEqual({ ...facts, ticket: "***" });
       });
 
       test("a box that never answers takes a bounded number", async () => {

@@ -42,6 +42,16 @@ interface RequestRecord {
 
 const requests = collection<RequestRecord>("request");
 
+/** Whether something was changed in the name of this request already. Two that come together may both be new to this. */
+export async function isKnownRequest(
+  engine: Engine,
+  scope: string,
+  { id, nowMs }: { readonly id: string; readonly nowMs: number },
+): Promise<boolean> {
+  const [record] = await engine.read([keyOf(requests, scope, id)]);
+  return record !== undefined && record.expiresMs > nowMs;
+}
+
 /** A transaction that answers a repeated request from its record, and adds request record, audit entry and event to the rest. */
 export async function change<const Keys extends readonly DocumentKey<unknown>[], Answer>(
   engine: Engine,

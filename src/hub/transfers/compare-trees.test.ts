@@ -150,23 +150,17 @@ test("the root hash of a copy is that of the tree, however often some of it was 
 
 /** Pieces as the book has them, of walks that begin at some of them. */
 function copyOf(pieces: readonly (readonly HashedEntry[])[], walks: number[] = []): Parameters<typeof rootHashOf> {
-  const load = async (_: unknown, index: number) => {
+  const loadHashes = async (_: unknown, index: number) => {
     const entries = (pieces[index] ?? []).map(({ entry }) => entry);
     const units = entries.map((_, entry) => ({
       kind: "copy" as const,
       items: [{ entry, offset: 0, length: 0 }],
       bytes: 0,
     }));
-    const states = {
-      units: (pieces[index] ?? []).map(({ sha256 }) => ({
-        state: "done" as const,
-        attempt: 1,
-        failed: 0,
-        hashes: [sha256 ?? null],
-      })),
-    };
-    return { piece: { entries, units }, states, revision: 1 };
+    const hashes = new Map<number, string>();
+    for (const [at, { sha256 }] of (pieces[index] ?? []).entries()) if (sha256 !== undefined) hashes.set(at, sha256);
+    return { piece: { entries, units }, hashes };
   };
   const transfer = { list: { pieces: pieces.length, walks } } as unknown as Parameters<typeof rootHashOf>[1];
-  return [{ load }, transfer];
+  return [{ loadHashes }, transfer];
 }

@@ -3,7 +3,6 @@ import { pathBytes } from "../../contract/transfer/path-text.ts";
 import type { TransferEntry } from "../../contract/transfer/transfer-entry.ts";
 import type { PieceBook } from "./piece-book.ts";
 import type { Transfer } from "./transfer-record.ts";
-import { hashesOf } from "./unit-states.ts";
 
 export interface HashedEntry {
   readonly entry: TransferEntry;
@@ -13,13 +12,12 @@ export interface HashedEntry {
 
 /** Of a comparison: what some of its pieces list, in their order, piece by piece. */
 export async function* hashedEntries(
-  pieces: Pick<PieceBook, "load">,
+  pieces: Pick<PieceBook, "loadHashes">,
   transfer: Transfer,
   { from, to }: { readonly from: number; readonly to: number },
 ): AsyncGenerator<HashedEntry> {
   for (let index = from; index < to; index++) {
-    const { piece, states } = await pieces.load(transfer, index);
-    const hashes = hashesOf(piece, states);
+    const { piece, hashes } = await pieces.loadHashes(transfer, index);
     for (const [at, entry] of piece.entries.entries()) {
       yield { entry, sha256: entry.type === "file" ? hashes.get(at) : hashOfText(entry) };
     }

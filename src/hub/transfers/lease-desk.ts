@@ -312,11 +312,12 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
       if (!isDestination) return undefined;
       return simpleStep(transfer, worker, "close", {
         pools,
-        work: ({ request, list: { pieces: count } }) => ({
+        work: ({ request, list: { pieces: count, hardlinks } }) => ({
           kind: "close",
           unit: "close",
           destination: destinationOf(transfer),
           pages: count,
+          has_hardlinks: hardlinks !== 0,
           delete_extraneous: request.delete_extraneous,
           preserve: request.preserve,
         }),

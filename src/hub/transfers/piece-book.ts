@@ -4,16 +4,20 @@ import { createTurns } from "../../base/turns.ts";
 import { TRANSFER_FAILURES } from "../../contract/transfer/failure-code.ts";
 import { type TransferEntry, transferEntrySchema } from "../../contract/transfer/transfer-entry.ts";
 import type { HubContext } from "../hub-context.ts";
+import { packEntries, packHashes, unpackEntries, unpackHashes } from "./packed-piece.ts";
 import { MIB, planHashing, planUnits } from "./plan-units.ts";
 import { isRace } from "./transfer-book.ts";
 import type { Transfer } from "./transfer-record.ts";
 import {
   freshStates,
+  hashesOf,
   type Piece,
   type PieceSummary,
   summarize,
   type UnitStates,
   unitStatesSchema,
+  wholeUnits,
+  withoutHashes,
 } from "./unit-states.ts";
 
 /** Entries that a worker listed, in pieces of bounded size. */
@@ -21,7 +25,17 @@ const PIECE_KIND = "transfer-piece";
 /** What became of a piece's units, with its sum. */
 export const UNITS_KIND = "transfer-units";
 
-const pieceSchema = z.object({ attempt: z.int(), entries: z.array(transferEntrySchema) });
+/** Of one unit of which everything is there: the hash of each item. Written before the unit says so. */
+const HASHES_KIND = "transfer-hashes";
+
+const entriesSchema = z.array(transferEntrySchema);
+/** `entries`: of an earlier version, which did not pack them. */
+const pieceSchema = z.object({
+  attempt: z.int(),
+  packed: z.string().optional(),
+  entries: entriesSchema.optional(),
+});
+const hashesSchema = z.object({ packed: z.string() });
 const summarySchema = z.object({
   bytesDone: z.int(),
   filesDone: z.int(),
@@ -57,6 +71,13 @@ export interface PieceBook {
     index: number,
     piece: { readonly attempt: number; readonly entries: readonly TransferEntry[] },
   ): Promise<"ok" | "stale">;
+  /** It was written by this hub just now, and the transfer counts it: it is soon asked for. */
+  counted(transfer: Transfer, index: number, entries: readonly TransferEntry[]): void;
+  /** Of each entry of a piece that is there: "" of what has none. */
+  loadHashes(
+    transfer: Transfer,
+    index: number,
+  ): Promise<{ readonly piece: Piece; readonly hashes: ReadonlyMap<number, string> }>;
   /** One for each piece that the transfer counts. */
   summaries(transfer: Transfer): Promise<readonly PieceSummary[]>;
   /** Other hubs may have changed something. */
@@ -66,7 +87,9 @@ export interface PieceBook {
 }
 
 /** Pieces that are held whole, of all transfers: the rest is read when its turn comes. */
-const HELD = 64;
+const HELD = 32;
+/** What another hub has done is read again no sooner where there are many pieces: each time all of them are. */
+const REREAD = { free: 50, msAPiece: 2 } as const;
 const ATTEMPTS = 16;
 const FRESH: PieceSummary = { bytesDone: 0, filesDone: 0, open: 1, failures: [] };
 
@@ -74,6 +97,7 @@ interface Ledger {
   readonly summaries: PieceSummary[];
   readonly revisions: number[];
   isDoubted: boolean;
+  readMs: number;
 }
 
 export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "clock">): PieceBook {
@@ -109,20 +133,55 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
   const readPiece = async (transfer: Transfer, index: number): Promise<Piece> => {
     const object = await store.objects.get(PIECE_KIND, keyOf(transfer.uid, index));
     if (object === undefined) throw new AppError("not-found", `piece ${index} of transfer ${transfer.id} is gone`);
-    const { entries } = pieceSchema.parse(object.body);
-    const plan = transfer.request.mode === "verify" ? planHashing : planUnits;
-    return { entries, units: plan(entries, transfer.request.chunk_size_mb * MIB) };
+    const { packed, entries = [] } = pieceSchema.parse(object.body);
+    return pieceOf(transfer, packed === undefined ? entries : entriesSchema.parse(unpackEntries(packed)));
+  };
+
+  /** What of the states is read seldom, and is much, lies beside them. */
+  const putHashesBeside = async (
+    transfer: Transfer,
+    index: number,
+    { piece }: LoadedPiece,
+    states: UnitStates,
+  ): Promise<UnitStates> => {
+    const whole = wholeUnits(piece, states);
+    if (isHashAsked(transfer)) {
+      for (const [unit, { attempt, hashes }] of whole) {
+        const id = hashesKeyOf(transfer.uid, index, { unit, attempt });
+        await store.objects.put(
+          { kind: HASHES_KIND, id, body: { packed: packHashes(hashes) } },
+          { nowMs: clock.wallMs() },
+        );
+      }
+    }
+    return withoutHashes(states, whole);
+  };
+
+  const loadHashes: PieceBook["loadHashes"] = async (transfer, index) => {
+    const { piece, states } = await load(transfer, index);
+    const kept = new Map<number, readonly string[]>();
+    for (const [unit, { isWhole, attempt }] of states.units.entries()) {
+      if (isWhole !== true) continue;
+      const object = await store.objects.get(HASHES_KIND, hashesKeyOf(transfer.uid, index, { unit, attempt }));
+      if (object === undefined) throw new AppError("not-found", `hashes of piece ${index} of ${transfer.id} are gone`);
+      kept.set(unit, unpackHashes(hashesSchema.parse(object.body).packed));
+    }
+    return { piece, hashes: hashesOf(piece, states, kept) };
   };
 
   const ledgerOf = async (transfer: Transfer): Promise<Ledger> => {
-    const ledger = ledgers.get(transfer.uid) ?? { summaries: [], revisions: [], isDoubted: true };
+    const fresh = { summaries: [], revisions: [], isDoubted: true, readMs: Number.NEGATIVE_INFINITY };
+    const ledger: Ledger = ledgers.get(transfer.uid) ?? fresh;
     ledgers.set(transfer.uid, ledger);
-    if (ledger.isDoubted) {
+    const nowMs = clock.monotonicMs();
+    if (ledger.isDoubted && nowMs - ledger.readMs >= rereadMs(ledger)) {
       ledger.isDoubted = false;
+      ledger.readMs = nowMs;
       try {
         await readLedger(transfer, ledger);
       } catch (thrown) {
         ledger.isDoubted = true;
+        ledger.readMs = Number.NEGATIVE_INFINITY;
         throw thrown;
       }
     }
@@ -160,9 +219,10 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
       inTurn(keyOf(transfer.uid, index), async () => {
         for (let attempt = 1; ; attempt++) {
           const loaded = await load(transfer, index, { isFresh: attempt > 1 || how?.isFresh === true });
-          const { states, answer } = decide(loaded);
-          if (states === loaded.states) return answer;
+          const { states: decided, answer } = decide(loaded);
+          if (decided === loaded.states) return answer;
           const key = keyOf(transfer.uid, index);
+          const states = await putHashesBeside(transfer, index, loaded, decided);
           const body = { ...states, summary: summarize(loaded.piece, states) };
           try {
             const { revision } = await store.objects.put(
@@ -183,23 +243,31 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
       held.delete(id);
       for (let attempt = 1; ; attempt++) {
         const before = await store.objects.get(PIECE_KIND, id);
-        const older = before === undefined ? undefined : pieceSchema.parse(before.body);
+        const older = before === undefined ? undefined : z.looseObject({ attempt: z.int() }).parse(before.body);
         if (older !== undefined && older.attempt > piece.attempt) return "stale";
         try {
           const expectedRevision = before?.revision ?? 0;
-          await store.objects.put({ kind: PIECE_KIND, id, body: piece }, { nowMs: clock.wallMs(), expectedRevision });
+          const body = { attempt: piece.attempt, packed: packEntries(piece.entries) };
+          await store.objects.put({ kind: PIECE_KIND, id, body }, { nowMs: clock.wallMs(), expectedRevision });
           return "ok";
         } catch (thrown) {
           if (!isRace(thrown) || attempt === ATTEMPTS) throw thrown;
         }
       }
     },
+    counted: (transfer, index, entries) => {
+      const key = keyOf(transfer.uid, index);
+      if (held.has(key)) return;
+      const piece = pieceOf(transfer, entries);
+      hold(key, { piece, states: freshStates(piece), revision: 0 });
+    },
+    loadHashes,
     summaries: async (transfer) => (await ledgerOf(transfer)).summaries.slice(0, transfer.list.pieces),
     doubt: () => {
       for (const ledger of ledgers.values()) ledger.isDoubted = true;
     },
     sweep: async (uid) => {
-      for (const kind of [UNITS_KIND, PIECE_KIND]) {
+      for (const kind of [UNITS_KIND, HASHES_KIND, PIECE_KIND]) {
         for (;;) {
           const page = await store.objects.list(kind, { after: `${uid}.`, limit: 50 });
           const mine = page.items.filter(({ id }) => id.startsWith(`${uid}.`));
@@ -213,6 +281,24 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
       for (const key of held.keys()) if (key.startsWith(`${uid}.`)) held.delete(key);
     },
   };
+}
+
+function rereadMs({ summaries }: Ledger): number {
+  return Math.max(0, summaries.length - REREAD.free) * REREAD.msAPiece;
+}
+
+function pieceOf({ request }: Transfer, entries: readonly TransferEntry[]): Piece {
+  const plan = request.mode === "verify" ? planHashing : planUnits;
+  return { entries, units: plan(entries, request.chunk_size_mb * MIB) };
+}
+
+/** By its units alone nobody has a hash of a file that others could come to. */
+export function isHashAsked({ request }: Pick<Transfer, "request">): boolean {
+  return request.mode === "verify" || request.verify !== "transit";
+}
+
+function hashesKeyOf(uid: string, index: number, of: { readonly unit: number; readonly attempt: number }): string {
+  return `${keyOf(uid, index)}.${of.unit}.${of.attempt}`;
 }
 
 function keyOf(uid: string, index: number): string {

@@ -31,7 +31,7 @@ export function createPlanIntake(hall: TransferHall): (page: PlanPage) => Promis
         if (written === "stale") return { status: "stale" };
       }
       let isTaken = false;
-      await book.change(transfer.id, (fresh) => {
+      const counted = await book.change(transfer.id, (fresh) => {
         isTaken = isLister(fresh, page) && fresh.list.pages === page.page;
         if (!isTaken) return undefined;
         const { list } = fresh;
@@ -52,11 +52,17 @@ export function createPlanIntake(hall: TransferHall): (page: PlanPage) => Promis
             bytes: list.bytes + (list.round > 0 ? 0 : sumOf(page)),
             files: list.files + (list.round > 0 ? 0 : counted.length),
             isDone: page.is_last,
+            ...(list.hardlinks === undefined
+              ? {}
+              : { hardlinks: list.hardlinks + page.entries.filter(({ type }) => type === "hardlink").length }),
             ...skipThings(list, page.skipped),
             ...(last === undefined ? {} : { last }),
           },
         };
       });
+      if (isTaken && counted !== undefined) {
+        for (const [index, entries] of cut.entries()) pieces.counted(counted, transfer.list.pieces + index, entries);
+      }
       if (page.is_last && isTaken) watch.over(page.lease_id);
       mark(transfer.id);
       wake.ring();

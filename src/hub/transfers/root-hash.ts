@@ -8,7 +8,7 @@ import type { Transfer } from "./transfer-record.ts";
  * SHA-256 over what was copied, in the order of a walk: what a later walk has listed again stands where it belongs and once, so that
  * whoever lists the copy comes to the same. Holds one entry of each walk.
  */
-export async function rootHashOf(pieces: Pick<PieceBook, "load">, transfer: Transfer): Promise<string> {
+export async function rootHashOf(pieces: Pick<PieceBook, "loadHashes">, transfer: Transfer): Promise<string> {
   const { list } = transfer;
   const starts = [0, ...(list.walks ?? [])];
   const walks = starts.map((from, index) => {

@@ -227,7 +227,7 @@ function notRetryable({ id, phase }: Transfer, allowed: string): AppError {
   return new AppError("conflict", `request ${id} is ${phase}; allowed: ${allowed}`);
 }
 
-const UNLISTED = { ...NO_STEP, pages: 0, pieces: 0, round: 0, bytes: 0, files: 0 };
+const UNLISTED = { ...NO_STEP, pages: 0, pieces: 0, round: 0, bytes: 0, files: 0, hardlinks: 0 };
 
 /** Pure. What could not be listed is looked for once more. */
 function listAgain(list: TransferRecord["list"]): TransferRecord["list"] {

@@ -8,7 +8,7 @@ import { chooseSide, poolOf, wishesOf } from "./choose-workers.ts";
 import { compareTrees } from "./compare-trees.ts";
 import { decideTransfer, failureReason, type TransferDecision } from "./decide-transfer.ts";
 import { hashedEntries } from "./hashed-entries.ts";
-import { UNITS_KIND } from "./piece-book.ts";
+import { isHashAsked, UNITS_KIND } from "./piece-book.ts";
 import { rootHashOf } from "./root-hash.ts";
 import { isOverlapping, writerOf } from "./same-target.ts";
 import { SERVE_KIND } from "./serve-book.ts";
@@ -229,8 +229,7 @@ export function createTransferKeeper(
     const { bytes, files, failures, failuresTotal } = totals;
     const isDone = decision.kind === "complete";
     const isCopy = transfer.request.mode === "copy";
-    // By its units alone nobody has a hash of a long file that others could come to.
-    const isHashed = isCopy && transfer.mode === "full" && transfer.request.verify !== "transit";
+    const isHashed = isCopy && transfer.mode === "full" && isHashAsked(transfer);
     const root = isDone && isHashed ? await rootHashOf(hallOf().pieces, transfer) : undefined;
     const receipt = root === undefined ? undefined : await receiptOf(transfer, { root, bytes, files });
     const told = comparison === undefined ? "" : comparisonText(comparison);

@@ -68,6 +68,8 @@ const recordSchema = z.object({
     walks: z.array(z.int()).optional(),
     bytes: z.int(),
     files: z.int(),
+    /** Further names of files. Absent: an earlier version did not count them. */
+    hardlinks: z.int().optional(),
     /** What should have been copied: the tree is not whole without it. */
     unread: skippedSchema.optional(),
     /** What no transfer copies: pipes, sockets, devices. */

@@ -22,6 +22,8 @@ const unitStateSchema = z.object({
   failed: z.int(),
   /** Of each item: its hash; "" of what is no file; `null`: not there yet. Absent: none is. */
   hashes: z.array(z.string().nullable()).optional(),
+  /** All items are there. Their hashes, where anybody asks for them later, are kept beside: what became of all units is read often. */
+  isWhole: z.boolean().optional(),
   /** Items that will not come. */
   failures: z.array(itemFailureSchema).optional(),
 });
@@ -67,6 +69,7 @@ export function leaseUnit(states: UnitStates, index: number, worker: string): Un
 
 /** Pure. The items that are still to be done. */
 export function openItems(unit: Unit, state: UnitState | undefined): readonly number[] {
+  if (state?.isWhole === true) return [];
   const failed = new Set(state?.failures?.map(({ item }) => item));
   return unit.items.flatMap((_, item) => (typeof state?.hashes?.[item] === "string" || failed.has(item) ? [] : [item]));
 }
@@ -236,7 +239,7 @@ export function summarize(piece: Piece, states: UnitStates): PieceSummary {
     const state = states.units[index];
     if (state?.state !== "done") open++;
     for (const [at, item] of unit.items.entries()) {
-      if (typeof state?.hashes?.[at] !== "string") continue;
+      if (state?.isWhole !== true && typeof state?.hashes?.[at] !== "string") continue;
       const entry = piece.entries[item.entry];
       if (unit.kind === "copy") bytesDone += item.length;
       const isWhole = unit.part === undefined || unit.kind === "finish";
@@ -250,13 +253,43 @@ export function summarize(piece: Piece, states: UnitStates): PieceSummary {
   return { bytesDone, filesDone, open, failures };
 }
 
-/** Pure. The hash of each entry that is there: "" of what has none; absent: it did not come. */
-export function hashesOf(piece: Piece, states: UnitStates): ReadonlyMap<number, string> {
+/** Pure. Units of which all items are there, with their hashes: these are kept beside the states. */
+export function wholeUnits(
+  { units }: Piece,
+  states: UnitStates,
+): ReadonlyMap<number, { readonly attempt: number; readonly hashes: readonly string[] }> {
+  const whole = new Map<number, { readonly attempt: number; readonly hashes: readonly string[] }>();
+  for (const [index, { state, attempt, hashes = [], failures = [] }] of states.units.entries()) {
+    // Of the parts of a long file there is one hash each, and they are held against it.
+    if (state !== "done" || failures.length > 0 || units[index]?.part !== undefined) continue;
+    const all = hashes.filter((hash) => typeof hash === "string");
+    if (all.length > 0 && all.length === units[index]?.items.length) whole.set(index, { attempt, hashes: all });
+  }
+  return whole;
+}
+
+/** Pure. */
+export function withoutHashes(states: UnitStates, of: ReadonlyMap<number, unknown>): UnitStates {
+  if (of.size === 0) return states;
+  return {
+    units: states.units.map((unit, index) => {
+      const { hashes: _, ...rest } = unit;
+      return of.has(index) ? { ...rest, isWhole: true } : unit;
+    }),
+  };
+}
+
+/** Pure. The hash of each entry that is there: "" of what has none; absent: it did not come. `kept`: those of whole units. */
+export function hashesOf(
+  piece: Piece,
+  states: UnitStates,
+  kept: ReadonlyMap<number, readonly string[]>,
+): ReadonlyMap<number, string> {
   const hashes = new Map<number, string>();
   for (const [index, unit] of piece.units.entries()) {
     if (unit.kind === "copy" && unit.part !== undefined) continue;
     for (const [at, item] of unit.items.entries()) {
-      const hash = states.units[index]?.hashes?.[at];
+      const hash = kept.get(index)?.[at] ?? states.units[index]?.hashes?.[at];
       if (typeof hash === "string") hashes.set(item.entry, hash);
     }
   }
@@ -274,6 +307,7 @@ export function retryFailed(piece: Piece, states: UnitStates, round: number): Un
   }
   const units = states.units.map((state, index): UnitState => {
     const items = piece.units[index]?.items ?? [];
+    if (state.isWhole === true) return state;
     const isGivenUp = items.some(({ entry }, item) => typeof state.hashes?.[item] !== "string" && !replaced.has(entry));
     if (state.state !== "done" || !isGivenUp) return state;
     const { failures: before = [], ...rest } = state;

@@ -8,6 +8,7 @@ import {
 import { planPageSchema, planPageViewSchema } from "../../contract/transfer/plan-page.ts";
 import { syncProgressSchema, workerInventorySchema } from "../../contract/transfer/sync-progress.ts";
 import { requestIdSchema } from "../../contract/transfer/sync-request.ts";
+import { ENTRY_TYPES } from "../../contract/transfer/transfer-entry.ts";
 import { resultAnswerSchema, transferResultSchema } from "../../contract/transfer/transfer-result.ts";
 import {
   heartbeatAnswerSchema,
@@ -36,7 +37,7 @@ const waitSchema = z.object({
 });
 const inventoryQuerySchema = z.object({ status: z.enum(["active", "inactive"]).optional() });
 const planPathSchema = z.object({ id: requestIdSchema });
-const planQuerySchema = z.object({ page: z.coerce.number().int().min(0) });
+const planQuerySchema = z.object({ page: z.coerce.number().int().min(0), only: z.enum(ENTRY_TYPES).optional() });
 
 /** A thousand entries with long names. */
 const MAX_PAGE_BYTES = 16 * 1024 * 1024;
@@ -106,6 +107,7 @@ export function createWorkerRoutes({ hall, desk, view }: WorkerRoutesDeps): read
       query: waitSchema,
       body: assignmentAskSchema.default({ free: 1 }),
       answer: assignmentSchema.nullable(),
+      isSentAsItIs: true,
       handle: async ({ params: { id }, query: { wait }, body, caller, signal }) => {
         requireOneself(caller, id);
         await ready();
@@ -155,7 +157,7 @@ export function createWorkerRoutes({ hall, desk, view }: WorkerRoutesDeps): read
       params: planPathSchema,
       query: planQuerySchema,
       answer: planPageViewSchema,
-      handle: async ({ params: { id }, query: { page }, caller }) => {
+      handle: async ({ params: { id }, query: { page, only }, caller }) => {
         await ready();
         const transfer = book.known(id) ?? (await book.get(id));
         if (transfer === undefined) throw notFound("request", id);
@@ -164,7 +166,7 @@ export function createWorkerRoutes({ hall, desk, view }: WorkerRoutesDeps): read
         if (!isWorking) throw new AppError("refused", `box ${caller.boxId} has no lease of request ${id}`);
         if (page >= transfer.list.pieces) throw notFound("page", String(page));
         const { piece } = await pieces.load(transfer, page);
-        return { page, entries: [...piece.entries] };
+        return { page, entries: piece.entries.filter(({ type }) => only === undefined || type === only) };
       },
     }),
     route({

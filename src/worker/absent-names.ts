@@ -1,0 +1,42 @@
+import { errnoOf } from "../base/errors.ts";
+import { type Descent, listFewNames } from "./jail.ts";
+
+/** Knows at little cost that nothing has a name: where many of one directory are asked for, that is listed once. */
+export interface AbsentNames {
+  /** False: something may be there. */
+  has(target: readonly Buffer[]): boolean;
+}
+
+/** So many looks cost about as much as a list. */
+const LOOKS = 8;
+/** A directory with more is not listed for the sake of one lease. */
+const MAX_NAMES = 2000;
+
+export function createAbsentNames(descent: Pick<Descent, "directory">): AbsentNames {
+  const asked = new Map<string, { looks: number; names: Set<string> | undefined }>();
+  return {
+    has: (target) => {
+      const name = target.at(-1);
+      if (name === undefined) return false;
+      const parent = target.slice(0, -1);
+      const key = parent.map((part) => part.toString("latin1")).join("/");
+      let known = asked.get(key);
+      if (known === undefined) {
+        known = { looks: 0, names: undefined };
+        asked.set(key, known);
+      }
+      known.looks += 1;
+      if (known.looks === LOOKS) known.names = namesIn(parent, descent);
+      return known.names !== undefined && !known.names.has(name.toString("latin1"));
+    },
+  };
+}
+
+function namesIn(parent: readonly Buffer[], descent: Pick<Descent, "directory">): Set<string> | undefined {
+  try {
+    return listFewNames(descent.directory(parent), MAX_NAMES);
+  } catch (thrown) {
+    // Whatever else is in the way is found out name by name.
+    return errnoOf(thrown) === "ENOENT" ? new Set() : undefined;
+  }
+}
