@@ -31,7 +31,7 @@ export function blocksOf({ length, key }: { readonly length: number; readonly ke
     tagsOf: (piece, at) => {
       const tags = Buffer.allocUnsafe(Math.ceil(piece.length / bytes) * BLOCK_TAG_BYTES);
       for (let from = 0, to = 0; from < piece.length; from += bytes, to += BLOCK_TAG_BYTES) {
-        const place = { index: (at + from) / bytes, isBlock: true };
+        const place = { index: (at + from) / bytes, kind: "block" as const };
         tagOf(piece.subarray(from, from + bytes), secret, place).copy(tags, to);
       }
       return tags;

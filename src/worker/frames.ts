@@ -25,7 +25,7 @@ export const FRAME = {
   refused: 8,
   /** As many `DataHead`s with their bytes as there are: whole short files, of which each frame would cost more than the file. */
   pack: 9,
-  /** 8 bytes: of data frames, heads included, since the connection began. */
+  /** 8 bytes: of `data` that has bytes and of `pack`, heads included, since the connection began. */
   taken: 10,
 } as const;
 
@@ -33,6 +33,8 @@ export const FRAME_HEAD_BYTES = 5;
 export const DATA_HEAD_BYTES = 4 + 8 + 4 + 1 + 32;
 /** Of a file in one frame: it is hashed, sent and verified as one. */
 export const PIECE_BYTES = 1024 * 1024;
+/** Of zeros that are told of at once: short enough that who reads them is heard of meanwhile. */
+export const MAX_ZERO_BYTES = 256 * PIECE_BYTES;
 /**
  * Sent and not taken: what a crash of either side costs a connection at the most, and what lies in buffers of the system. Four
  * connections fill 1 Gbit/s over 200 ms with it.
@@ -48,12 +50,12 @@ export interface DataHead {
   readonly at: number;
   /** Of the piece. */
   readonly length: number;
-  /** Nothing follows: these are `length` zero bytes. */
+  /** Nothing follows: these are `length` zero bytes, of one piece or of many. */
   readonly isZero: boolean;
   /** What follows is of `block-patch.ts`: the rest is what the receiver has there. */
   readonly isPatch: boolean;
   readonly isLast: boolean;
-  /** The mark of `item-hash.ts`. */
+  /** The mark of `item-hash.ts`, of the last piece. */
   readonly digest: Buffer;
 }
 
@@ -114,7 +116,8 @@ export function readDataHead(body: Buffer): DataHead & { readonly bytes: Buffer 
   const bytes = body.subarray(DATA_HEAD_BYTES);
   const isZero = (flags & ZERO) !== 0;
   const isPatch = (flags & PATCH) !== 0;
-  if (length > PIECE_BYTES || (!isPatch && bytes.length !== (isZero ? 0 : length))) {
+  const isAsLong = isPatch || bytes.length === (isZero ? 0 : length);
+  if (length > (isZero ? MAX_ZERO_BYTES : PIECE_BYTES) || !isAsLong || (isZero && isPatch)) {
     throw fault("corrupt", `a data frame says ${length} bytes and has ${bytes.length}`);
   }
   return {

@@ -1,5 +1,6 @@
 import { createCipheriv, createHash, createSecretKey, type KeyObject } from "node:crypto";
 import { PIECE_BYTES } from "./frames.ts";
+import { isZero, ZEROS } from "./zeros.ts";
 
 /** Items up to this long are one piece, read at once and sent together with others. */
 export const SMALL_BYTES = 128 * 1024;
@@ -11,11 +12,14 @@ const KEY_BYTES = 16;
 /**
  * What both sides hold an item against while it moves and while it lies staged. A short item: SHA-256 of its bytes. A longer one: a
  * tag of 128 bits for each piece (GMAC, which costs a fifth of SHA-256), bound to its place in the item, and SHA-256 over the tags.
+ * A piece of nothing but zeros has the tag of its place and length alone, so that a hole of any length costs nothing.
  * The key is the transfer's own: who wrote a file did not know it, so that nothing can be made to look like something else.
  */
 export interface ItemHash {
   /** The next piece: whole, but for the last. Gives what goes with it over the wire, `MARK_BYTES` long. */
   update(piece: Buffer): Buffer;
+  /** As `update` with so many zero bytes: at most a piece. */
+  updateZeros(length: number): Buffer;
   /** Over all so far, lower-case hexadecimal. */
   digest(): string;
 }
@@ -42,23 +46,25 @@ export function createItemHash({ length, key, from = 0 }: ItemRange): ItemHash {
   const running = createHash("sha256");
   const digest = () => running.copy().digest("hex");
   if (!isTagged(length)) {
-    return {
-      update: (piece) => {
-        running.update(piece);
-        return running.copy().digest();
-      },
-      digest,
+    const update = (piece: Buffer) => {
+      running.update(piece);
+      return running.copy().digest();
     };
+    return { update, updateZeros: (count) => update(ZEROS.subarray(0, count)), digest };
   }
   const secret = tagKeyOf(key);
   let index = Math.floor(from / PIECE_BYTES);
+  const add = (tag: Buffer) => {
+    const mark = Buffer.alloc(MARK_BYTES);
+    tag.copy(mark);
+    running.update(mark);
+    return mark;
+  };
+  const zerosAt = (count: number) => tagOf(NOTHING, secret, { index: index++, kind: "zeros", length: count });
   return {
-    update: (piece) => {
-      const mark = Buffer.alloc(MARK_BYTES);
-      tagOf(piece, secret, { index: index++, isBlock: false }).copy(mark);
-      running.update(mark);
-      return mark;
-    },
+    update: (piece) =>
+      add(isZero(piece) ? zerosAt(piece.length) : tagOf(piece, secret, { index: index++, kind: "piece" })),
+    updateZeros: (count) => add(zerosAt(count)),
     digest,
   };
 }
@@ -77,19 +83,22 @@ export function tagKeyOf(key: string): KeyObject {
   return createSecretKey(key, "hex");
 }
 
-/** Bound to its place among the pieces of an item, or among its blocks. 16 bytes. */
+const KINDS = { piece: 0, zeros: 1, block: 2 } as const;
+const NOTHING = Buffer.alloc(0);
+
+/** Bound to its place among the pieces of an item, or among its blocks. 16 bytes. `length`: of the bytes unless given. */
 export function tagOf(
-  piece: Buffer,
+  bytes: Buffer,
   key: KeyObject,
-  { index, isBlock }: { readonly index: number; readonly isBlock: boolean },
+  at: { readonly index: number; readonly kind: keyof typeof KINDS; readonly length?: number },
 ): Buffer {
   const position = Buffer.alloc(POSITION_BYTES);
-  position.writeUInt32BE(index, 0);
-  position.writeUInt32BE(piece.length, 4);
-  position[8] = isBlock ? 1 : 0;
+  position.writeUInt32BE(at.index, 0);
+  position.writeUInt32BE(at.length ?? bytes.length, 4);
+  position.writeUInt32BE(KINDS[at.kind], 8);
   const cipher = createCipheriv("aes-128-gcm", key, position);
   // Nothing is encrypted: the piece is only authenticated.
-  cipher.setAAD(piece);
+  cipher.setAAD(bytes);
   cipher.final();
   return cipher.getAuthTag();
 }

@@ -9,7 +9,7 @@ import { firstMode } from "./apply-metadata.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
 import { finishNamed } from "./finish-named.ts";
-import { FRAME, FRAME_HEAD_BYTES, jsonFrame, readDataHead, readPack } from "./frames.ts";
+import { DATA_HEAD_BYTES, FRAME, FRAME_HEAD_BYTES, jsonFrame, readDataHead, readPack } from "./frames.ts";
 import { createItemHash, isTagged, SMALL_BYTES } from "./item-hash.ts";
 import { createDescent, type Descent, splitPath, within } from "./jail.ts";
 import { failedSchema, itemsMessage, parseBody, refusalSchema, sameSchema, type Want } from "./link-messages.ts";
@@ -341,7 +341,8 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
             if (frame.type === FRAME.data) {
               await deps.pace.take(frame.body.length, signal);
               await takeData(readDataHead(frame.body));
-              link.took(FRAME_HEAD_BYTES + frame.body.length);
+              // Holes are not waited for.
+              if (frame.body.length > DATA_HEAD_BYTES) link.took(FRAME_HEAD_BYTES + frame.body.length);
             } else if (frame.type === FRAME.pack) {
               await deps.pace.take(frame.body.length, signal);
               await takePack(frame.body);

@@ -9,10 +9,12 @@ import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
 import {
   DATA_HEAD_BYTES,
+  type DataHead,
   emptyFrame,
   FRAME,
   FRAME_HEAD_BYTES,
   jsonFrame,
+  MAX_ZERO_BYTES,
   PIECE_BYTES,
   writeDataHead,
   writeDataHeads,
@@ -172,6 +174,19 @@ export async function sendItems(
         throw thrown;
       }
     };
+    /** Zeros that nobody was told of yet. */
+    let hole: Pick<DataHead, "at" | "length" | "digest"> | undefined;
+    const tellHole = () => {
+      if (hole === undefined) return;
+      const head = { index, ...hole, isZero: true, isPatch: false, isLast: hole.at + hole.length === length };
+      hole = undefined;
+      const frame = Buffer.alloc(HEADS);
+      writeDataHeads(frame, 0, head);
+      deps.onBytes(frame.length);
+      link.send(frame).catch((error: unknown) => {
+        broken ??= error;
+      });
+    };
     let reading: ReturnType<typeof readPiece> | undefined = readPiece(begin);
     try {
       for (let at = begin; at < length; ) {
@@ -186,13 +201,18 @@ export async function sendItems(
           file.requireUnchanged();
           const digest = running.update(bytes);
           if (end > from) {
-            const isEmpty = sparse && isZero(bytes);
-            const patch = isEmpty ? undefined : present?.pack(bytes, at);
-            const sent = isEmpty ? 0 : (patch ?? bytes.length);
-            const flags = { isZero: isEmpty, isPatch: patch !== undefined, isLast: end === length };
-            writeDataHeads(buffer, 0, { index, at, length: bytes.length, digest, ...flags }, sent);
-            isSent = true;
-            await flush(buffer, HEADS + sent);
+            if (sparse && isZero(bytes)) {
+              hole = { at: hole?.at ?? at, length: (hole?.length ?? 0) + bytes.length, digest };
+              if (hole.length >= MAX_ZERO_BYTES || end === length) tellHole();
+            } else {
+              tellHole();
+              const patch = present?.pack(bytes, at);
+              const sent = patch ?? bytes.length;
+              const flags = { isZero: false, isPatch: patch !== undefined, isLast: end === length };
+              writeDataHeads(buffer, 0, { index, at, length: bytes.length, digest, ...flags }, sent);
+              isSent = true;
+              await flush(buffer, HEADS + sent);
+            }
           }
         } finally {
           if (!isSent) ring.release(buffer);
