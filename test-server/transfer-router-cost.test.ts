@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, it } from "vitest";
 import { systemClock } from "../src/base/clock.ts";
-import { WORKER_COMMAND } from "../src/contract/transfer/worker-config.ts";
+import { WORKER_COMMAND } from "../src/contract/transfer/worker-command.ts";
 import { createTransferWorld } from "./transfer-world.ts";
 
 const isLong = process.env["SLUICE_TEST_LONG"] === "1";
