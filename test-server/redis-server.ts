@@ -41,6 +41,8 @@ export interface RedisServer extends AsyncDisposable {
   signal(name: NodeJS.Signals): void;
   kill(): Promise<void>;
   start(): Promise<void>;
+  /** All that it has is gone, from its disk too. */
+  empty(): Promise<void>;
 }
 
 export async function startRedis(wish: RedisWish = {}): Promise<RedisServer> {
@@ -85,6 +87,7 @@ export async function startRedis(wish: RedisWish = {}): Promise<RedisServer> {
     signal: (name) => void server?.kill(name),
     kill,
     start,
+    empty: () => flush(port),
     [Symbol.asyncDispose]: close,
   };
 }
@@ -148,6 +151,19 @@ async function untilListening(server: ChildProcess, port: number): Promise<void>
     await systemClock.delay(20);
   }
   throw new AppError("timeout", `redis-server did not listen on port ${port} within ${START_MS} ms`);
+}
+
+async function flush(port: number): Promise<void> {
+  const socket = connect(port, HOST);
+  try {
+    await once(socket, "connect");
+    const answered = once(socket, "data");
+    socket.write("FLUSHALL\r\n");
+    const [answer] = await answered;
+    if (!String(answer).startsWith("+OK")) throw new AppError("unavailable", `FLUSHALL: ${String(answer)}`);
+  } finally {
+    socket.destroy();
+  }
 }
 
 function isOpen(port: number): Promise<boolean> {

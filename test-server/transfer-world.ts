@@ -1,4 +1,5 @@
-import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -20,6 +21,8 @@ export interface TransferWorld extends AsyncDisposable {
   hub(): HubProcess;
   /** SIGKILL, and another one in its place with the same store and port; with other flags where they are given. */
   killHub(flags?: readonly string[]): Promise<void>;
+  /** Of a store that was emptied: the hub is begun anew, and every box is enrolled with it anew. */
+  beginAnew(): Promise<void>;
   /** SIGKILL; its agent begins another. */
   killWorker(box: BoxName): Promise<void>;
   signalWorker(box: BoxName, signal: NodeJS.Signals): void;
@@ -42,18 +45,27 @@ export async function createTransferWorld(
   options: {
     readonly agentArguments?: readonly string[];
     readonly hubFlags?: readonly string[];
+    /** `redis://…`; a file unless given. */
+    readonly storeUrl?: string;
     /** False: no box listens. */
     readonly isReachable?: boolean;
     readonly hasTwin?: boolean;
   } = {},
 ): Promise<TransferWorld> {
   const { isReachable = true, hasTwin = false } = options;
-  let hubFlags = options.hubFlags ?? [];
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), "sluice-transfer-"));
   stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
   const dataDir = join(directory, "hub");
-  let hub = await startHubProcess({ dataDir, flags: hubFlags });
+  const store = options.storeUrl === undefined ? {} : { storeUrl: options.storeUrl };
+  // Beside a store of one's own the key has no place by itself.
+  const keyFile = join(directory, "secrets.key");
+  writeFileSync(keyFile, `${randomBytes(32).toString("hex")}\n`, { mode: 0o600 });
+  let hubFlags = [
+    ...(options.storeUrl === undefined ? [] : ["--secrets-key-file", keyFile]),
+    ...(options.hubFlags ?? []),
+  ];
+  let hub = await startHubProcess({ dataDir, flags: hubFlags, ...store });
   stack.defer(() => hub[Symbol.asyncDispose]());
   const names: readonly BoxName[] = ["from", "to", ...(hasTwin ? (["twin"] as const) : [])];
   const storageOf = (name: BoxName) => join(directory, name === "twin" ? "to" : name);
@@ -79,9 +91,7 @@ export async function createTransferWorld(
         server: { rtmpPort: undefined },
       }),
     );
-    const { token = "" } = enrolmentCreatedSchema.parse(await hub.call("POST", "/v1/enrolments", {}));
-    const enrolled = await runSluice(box, ["enrol", token]);
-    if (enrolled.code !== 0) throw new AppError("internal", `the box did not enrol: ${enrolled.text}`);
+    await enrol(box, hub);
     await box.startAgent();
     boxes[name] = box;
   }
@@ -90,18 +100,33 @@ export async function createTransferWorld(
     return boxes.to.until(predicate, what, WAIT_MS);
   };
   const workerOf = (name: BoxName) => findWorker(storageOf(name), isReachable ? ports[name] : undefined)?.pid;
-  await until(
-    async () => JSON.stringify(await hub.call("GET", "/workers")).split('"certificate_sha256"').length > names.length,
-    "all workers at the hub",
-  );
+  const untilAllWork = () =>
+    until(
+      async () => JSON.stringify(await hub.call("GET", "/workers")).split('"certificate_sha256"').length > names.length,
+      "all workers at the hub",
+    );
+  await untilAllWork();
   const life = stack.move();
   return {
     hub: () => hub,
     killHub: async (flags) => {
-      hubFlags = flags ?? hubFlags;
+      hubFlags = flags === undefined ? hubFlags : [...flags];
       const { port, adminToken } = hub;
       await hub.kill();
-      hub = await startHubProcess({ dataDir, port, adminToken, flags: hubFlags });
+      hub = await startHubProcess({ dataDir, port, adminToken, flags: hubFlags, ...store });
+    },
+    beginAnew: async () => {
+      const { port } = hub;
+      await hub.kill();
+      hub = await startHubProcess({ dataDir, port, flags: hubFlags, ...store });
+      await Promise.all(
+        Object.values(boxes).map(async (box) => {
+          await box.killAgent("SIGTERM");
+          await enrol(box, hub);
+          await box.startAgent();
+        }),
+      );
+      await untilAllWork();
     },
     killWorker: async (name) => {
       const pid = workerOf(name);
@@ -131,6 +156,12 @@ export async function createTransferWorld(
     until,
     [Symbol.asyncDispose]: () => life.disposeAsync(),
   };
+}
+
+async function enrol(box: AgentWorld, hub: HubProcess): Promise<void> {
+  const { token = "" } = enrolmentCreatedSchema.parse(await hub.call("POST", "/v1/enrolments", {}));
+  const { code, text } = await runSluice(box, ["enrol", token]);
+  if (code !== 0) throw new AppError("internal", `the box did not enrol: ${text}`);
 }
 
 /** What it is started with is in its arguments. */

@@ -7,7 +7,8 @@ import type { CommandContext } from "./command-context.ts";
 import { orNothing } from "./find-box.ts";
 import { renderTransferProgress } from "./transfer-views.ts";
 
-const LOOK_MS = 500;
+/** After a stream of events that ended before the transfer did. */
+const AGAIN_MS = 500;
 /** What a script is told of a transfer that failed, by what failed first. */
 const CODES: Readonly<Record<TransferFailureCode, ErrorCode>> = {
   "no-space": "storage",
@@ -44,12 +45,22 @@ export async function watchToEnd(id: string, hub: HubClient, context: CommandCon
   const board = createBoard(context);
   try {
     for (;;) {
+      try {
+        for await (const transfer of hub.transfers.follow(id, signal)) {
+          board.show(transfer);
+          if (isOver(transfer)) return transfer;
+        }
+      } catch (thrown) {
+        signal.throwIfAborted();
+        // Whether the hub is away, or says no, is told by the question below.
+        if (!(thrown instanceof AppError)) throw thrown;
+      }
       const transfer = await hub.transfers.get(id, signal).catch(orNothing);
       if (transfer === undefined)
         throw new AppError("cancelled", `transfer ${id} was cancelled or forgotten meanwhile`);
       board.show(transfer);
-      if (transfer.state === "COMPLETED" || transfer.state === "FAILED") return transfer;
-      await clock.delay(LOOK_MS, signal);
+      if (isOver(transfer)) return transfer;
+      await clock.delay(AGAIN_MS, signal);
     }
   } catch (thrown) {
     if (signal.aborted) io.writeError(`transfer ${id} goes on; sluice sync cancel ${id} ends it\n`);
@@ -57,6 +68,10 @@ export async function watchToEnd(id: string, hub: HubClient, context: CommandCon
   } finally {
     board.end();
   }
+}
+
+function isOver({ state }: SyncProgress): boolean {
+  return state === "COMPLETED" || state === "FAILED";
 }
 
 interface Board {

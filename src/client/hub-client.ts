@@ -36,7 +36,12 @@ import {
   whoamiSchema,
 } from "../contract/fleet/token.ts";
 import { type TunnelCreate, tunnelViewSchema } from "../contract/fleet/tunnel.ts";
-import { requeuedSchema, syncPageSchema, syncProgressSchema } from "../contract/transfer/sync-progress.ts";
+import {
+  requeuedSchema,
+  type SyncProgress,
+  syncPageSchema,
+  syncProgressSchema,
+} from "../contract/transfer/sync-progress.ts";
 import { type SyncRequestInput, syncAcceptedSchema } from "../contract/transfer/sync-request.ts";
 import {
   type AnswerSchema,
@@ -234,12 +239,19 @@ function remoteCalls(transport: HubTransport) {
 }
 
 function transferCalls(transport: HubTransport) {
-  const { ask, tell } = transport;
+  const { ask, tell, listen } = transport;
   // As those know them who wrote to such a hub before.
   const pathOf = (id: string, ...more: string[]) => ["/sync", ...[id, ...more].map(encodeURIComponent)].join("/");
   return {
     list: lister(transport, "/sync", syncPageSchema),
     get: (id: string, signal: AbortSignal) => ask({ path: pathOf(id) }, syncProgressSchema, signal),
+    /** Each change, until it is over, it is taken away or the connection ends. What is not understood is left out. */
+    follow: async function* (id: string, signal: AbortSignal): AsyncGenerator<SyncProgress> {
+      for await (const { event, data } of listen({ path: pathOf(id) }, signal)) {
+        const progress = syncProgressSchema.safeParse(parseJson(data));
+        if (event === "progress" && progress.success) yield progress.data;
+      }
+    },
     create: (body: SyncRequestInput, signal: AbortSignal) =>
       ask({ method: "POST", path: "/sync", body }, syncAcceptedSchema, signal),
     retry: (id: string, signal: AbortSignal) =>

@@ -1,6 +1,7 @@
 import { type ClientHttp2Session, constants, type IncomingHttpHeaders } from "node:http2";
 import { fromBinary } from "@bufbuild/protobuf";
 import { AppError, messageOf } from "../base/errors.ts";
+import type { CallStream } from "../base/grpc/call-stream.ts";
 import { createPieceReader, MESSAGE_PREFIX_BYTES, writePrefix } from "../base/grpc/grpc-messages.ts";
 import { decodeGrpcMessage } from "../base/grpc/grpc-status.ts";
 import { createTurnBatch } from "../base/turn-batch.ts";
@@ -11,7 +12,7 @@ import type { Carrier, CarrierEnd, CarrierEndReason, CarrierHandlers } from "./c
 export const JOIN_PATH = "/sluice.router.v1.RouterService/Join";
 
 export interface JoinCall {
-  readonly session: ClientHttp2Session;
+  readonly stream: CallStream;
   readonly url: string;
   /** The first message, with its prefix. */
   readonly first: Uint8Array;
@@ -49,22 +50,26 @@ const STATUSES: Readonly<Record<string, string>> = {
   "16": "unauthorized",
 };
 
+/** The stream of such a call on HTTP/2. */
+export function requestJoin(session: ClientHttp2Session, url: string): CallStream {
+  const { protocol, host } = new URL(url);
+  return session.request({
+    ":method": "POST",
+    ":scheme": protocol.slice(0, -1),
+    ":authority": host,
+    ":path": JOIN_PATH,
+    "content-type": "application/grpc+proto",
+    te: "trailers",
+  });
+}
+
 /** Resolves when the router says that both ends are there. */
 export function callJoin(
-  { session, url, first }: JoinCall,
+  { stream, url, first }: JoinCall,
   hooks: JoinCallHooks,
   signal: AbortSignal,
 ): Promise<Carrier> {
   return new Promise((resolve, reject) => {
-    const { protocol, host } = new URL(url);
-    const stream = session.request({
-      ":method": "POST",
-      ":scheme": protocol.slice(0, -1),
-      ":authority": host,
-      ":path": JOIN_PATH,
-      "content-type": "application/grpc+proto",
-      te: "trailers",
-    });
     let handlers: CarrierHandlers | undefined;
     /** What came before anybody listened: no more than one chunk of the connection. */
     let early: (readonly Uint8Array[])[] = [];
@@ -171,12 +176,12 @@ export function callJoin(
         stream.close(constants.NGHTTP2_CANCEL);
       }
     });
-    stream.on("response", (headers) => {
+    stream.on("response", (headers: IncomingHttpHeaders) => {
       if (headers["grpc-status"] !== undefined) trailers = headers;
-      else if (headers[":status"] !== 200)
+      else if (Number(headers[":status"]) !== 200)
         trailers = { "grpc-status": "14", "grpc-message": `HTTP ${String(headers[":status"])}` };
     });
-    stream.on("trailers", (headers) => {
+    stream.on("trailers", (headers: IncomingHttpHeaders) => {
       trailers = headers;
     });
     stream.on("error", () => undefined);
@@ -191,6 +196,7 @@ export function callJoin(
       }
     });
     stream.write(first);
+    stream.resume();
   });
 }
 

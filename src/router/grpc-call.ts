@@ -1,13 +1,14 @@
 import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { Clock } from "../base/clock.ts";
 import type { AppError } from "../base/errors.ts";
+import type { CallStream } from "../base/grpc/call-stream.ts";
 import { createMessageReader, prefixMessage } from "../base/grpc/grpc-messages.ts";
 import { encodeGrpcMessage } from "../base/grpc/grpc-status.ts";
 import { ERROR_POLICY, toAppError } from "../contract/error-code.ts";
 
-/** The server's end of one gRPC call, on a bare HTTP/2 stream. */
+/** The server's end of one gRPC call. */
 export interface GrpcCall {
-  readonly stream: ServerHttp2Stream;
+  readonly stream: CallStream;
   readonly headers: IncomingHttpHeaders;
   readonly isEnded: boolean;
   /** One message. The first one begins the answer. */
@@ -26,9 +27,10 @@ export interface GrpcCall {
   lap(): void;
 }
 
-const TAKE_END_WITHIN_MS = 5000;
+export const TAKE_END_WITHIN_MS = 5000;
 const CONTENT_TYPE = "application/grpc";
 
+/** On a stream of HTTP/2. */
 export function createGrpcCall(
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
@@ -89,11 +91,7 @@ export function createGrpcCall(
       end();
       if (!isGone()) stream.end();
     },
-    fail: (error) =>
-      conclude({
-        "grpc-status": String(ERROR_POLICY[toAppError(error).code].grpc),
-        "grpc-message": encodeGrpcMessage(error.message),
-      }),
+    fail: (error) => conclude(statusOf(error)),
     begin,
     conclude,
     reset: () => {
@@ -104,6 +102,13 @@ export function createGrpcCall(
       if (endedAtMs === undefined || stream.destroyed) return;
       if (clock.monotonicMs() - endedAtMs >= TAKE_END_WITHIN_MS) stream.close(constants.NGHTTP2_CANCEL);
     },
+  };
+}
+
+export function statusOf(error: AppError): { readonly "grpc-status": string; readonly "grpc-message": string } {
+  return {
+    "grpc-status": String(ERROR_POLICY[toAppError(error).code].grpc),
+    "grpc-message": encodeGrpcMessage(error.message),
   };
 }
 

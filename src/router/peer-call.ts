@@ -1,6 +1,7 @@
-import { type ClientHttp2Session, connect, constants, type Http2Stream, type IncomingHttpHeaders } from "node:http2";
+import { type ClientHttp2Session, connect, constants, type IncomingHttpHeaders } from "node:http2";
 import type { Clock, Timer } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
+import type { CallStream } from "../base/grpc/call-stream.ts";
 import type { RouterAddress } from "../contract/remote/offer.ts";
 import type { GrpcCall } from "./grpc-call.ts";
 import type { Admitted } from "./join-call.ts";
@@ -137,7 +138,7 @@ function open({ id, url, ca }: RouterAddress, clock: Clock): Promise<ClientHttp2
 }
 
 /** What one stream brings goes to the other as it comes; while that does not take it, the first is not read and its window closes. */
-function pump(from: Http2Stream, to: Http2Stream, clock: Pick<Clock, "monotonicMs">) {
+function pump(from: CallStream, to: CallStream, clock: Pick<Clock, "monotonicMs">) {
   let isStopped = false;
   let isHeld = false;
   let takenAtMs = 0;

@@ -1,6 +1,6 @@
-import type { ServerHttp2Stream } from "node:http2";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
+import type { CallStream } from "../base/grpc/call-stream.ts";
 import { createTurnBatch } from "../base/turn-batch.ts";
 import { createFrameGate } from "./frame-gate.ts";
 
@@ -17,11 +17,11 @@ export interface Relay {
 }
 
 /**
- * Hands on what one stream brings to another, byte for byte, as it comes. Back-pressure is that of HTTP/2: while the reader does not
- * take, the sender's stream is not read, and its window closes. Begins in the next turn.
+ * Hands on what one stream brings to another, byte for byte, as it comes. Back-pressure is that of HTTP/2, or of TCP: while the reader does
+ * not take, the sender's stream is not read, and its window closes. Begins in the next turn.
  */
 export function startRelay(
-  { from, to }: { readonly from: ServerHttp2Stream; readonly to: ServerHttp2Stream },
+  { from, to }: { readonly from: CallStream; readonly to: CallStream },
   deps: {
     readonly clock: Pick<Clock, "monotonicMs">;
     readonly onRelayed: (bytes: number, isActivity: boolean) => void;

@@ -4,7 +4,7 @@ import type { Clock } from "../base/clock.ts";
 import { createGrpcCall, type GrpcCall } from "./grpc-call.ts";
 import { WINDOW_BYTES, type WindowGrant, type WindowGrants } from "./window-grants.ts";
 
-/** One HTTP/2 connection of a client. */
+/** One connection of a client. */
 export interface RouterConnection {
   readonly windows: WindowGrant;
   /** A call of it was let in: it may stay. */
@@ -17,18 +17,19 @@ export interface RouterConnection {
 
 const PING_WHEN_QUIET_MS = 15_000;
 const DEAD_WHEN_QUIET_MS = 40_000;
-const WELCOME_WITHIN_MS = 10_000;
+export const WELCOME_WITHIN_MS = 10_000;
 const MAX_STREAMS = 512;
 const MAX_HEADER_BYTES = 16 * 1024;
 /** Node refuses streams of a connection that holds more; what may be held is bounded by windows. */
 const MAX_SESSION_MEMORY_MB = 4096;
 
+/** One that speaks HTTP/2. */
 export function openConnection(
   socket: Duplex,
   deps: {
     readonly clock: Pick<Clock, "monotonicMs">;
     readonly windows: WindowGrants;
-    readonly onCall: (path: string, call: GrpcCall, connection: RouterConnection) => void;
+    readonly onCall: (path: string, call: GrpcCall) => void;
     readonly onClose: () => void;
   },
 ): RouterConnection {
@@ -108,7 +109,7 @@ export function openConnection(
       stream.resume();
       return;
     }
-    deps.onCall(String(headers[constants.HTTP2_HEADER_PATH] ?? ""), call, connection);
+    deps.onCall(String(headers[constants.HTTP2_HEADER_PATH] ?? ""), call);
     stream.resume();
   });
   return connection;

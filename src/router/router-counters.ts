@@ -73,7 +73,9 @@ export function createRouterCounters(): RouterCounters {
         ...family("streams_stalled", "gauge", "Sides that have not read for 30 s while something waits for them", [
           ["", gauges.stalled],
         ]),
-        ...family("connections", "gauge", "HTTP/2 connections", [["", gauges.connections]]),
+        ...family("connections", "gauge", "Connections of clients, with and without HTTP/2", [
+          ["", gauges.connections],
+        ]),
         ...family("draining", "gauge", "1 while the router takes no new sessions", [["", gauges.isDraining ? 1 : 0]]),
         ...family("rendezvous_duration_seconds", "histogram", "From the first side to the second", [
           ...RENDEZVOUS_BOUNDS_SECONDS.map((bound, index): Sample => [`_bucket{le="${bound}"}`, buckets[index] ?? 0]),

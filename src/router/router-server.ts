@@ -7,6 +7,7 @@ import { Health } from "../contract/proto/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../contract/proto/grpc/reflection/v1/reflection_pb.js";
 import { SessionService } from "../contract/proto/sluice/router/v1/control_pb.js";
 import { RouterService } from "../contract/proto/sluice/router/v1/router_pb.js";
+import { openClientConnection } from "./client-connection.ts";
 import { type GrpcCall, readMessages } from "./grpc-call.ts";
 import { createHealthService } from "./health-service.ts";
 import { type JoinCall, startJoinCall } from "./join-call.ts";
@@ -14,7 +15,7 @@ import { createPairing } from "./pairing.ts";
 import { HANDED_ON_HEADER, type HandedOn, handOn } from "./peer-call.ts";
 import { answerReflection } from "./reflection-service.ts";
 import type { Router, RouterDeps, RouterOptions } from "./router.ts";
-import { openConnection, type RouterConnection } from "./router-connection.ts";
+import type { RouterConnection } from "./router-connection.ts";
 import { createRouterCounters } from "./router-counters.ts";
 import type { SessionEnd } from "./session-end.ts";
 import { createSessionService } from "./session-service.ts";
@@ -31,6 +32,8 @@ const JOIN_WITHIN_MS = 10_000;
 const STALLED_AFTER_MS = 30_000;
 /** What is held for a reader this slow must not grow. */
 const SHRINK_AFTER_MS = 1000;
+/** Whoever is paired says something in less. */
+const QUIET_MS = 40_000;
 const CONNECTIONS_PER_SESSION = 4;
 const SIDES = 2;
 const SPARE_CONNECTIONS = 64;
@@ -251,9 +254,11 @@ export function createRouter(options: RouterOptions, deps: RouterDeps): Router {
         socket.destroy();
         return;
       }
-      const connection: RouterConnection = openConnection(socket, {
+      const connection: RouterConnection = openClientConnection(socket, {
         clock,
         windows,
+        bareDeadWhenQuietMs: options.rendezvousMs + QUIET_MS,
+        onBareCall: join,
         onCall: (path, call) => {
           const method = METHODS[path];
           if (method !== undefined) return method(call, connection);

@@ -75,8 +75,8 @@ export type RouterEvent =
 export interface Router {
   readonly id: string;
   /**
-   * Takes over a connection that speaks HTTP/2: a TLS socket that agreed on `h2`, or a plain one whose unread bytes begin with the
-   * preface. Everything on it is the router's from now on, errors included.
+   * Takes over a connection that speaks HTTP/2 or carries one bare call (`bare-stream.ts`): a TLS socket that agreed on one of them, or a
+   * plain one whose unread bytes begin with a preface. Everything on it is the router's from now on, errors included.
    */
   serve(socket: Duplex): void;
   list(): RouterSession[];

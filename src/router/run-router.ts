@@ -4,6 +4,7 @@ import { type AddressInfo, createServer as createPlainServer, type Server, type 
 import { createServer as createTlsServer, type Server as TlsServer } from "node:tls";
 import type { Clock } from "../base/clock.ts";
 import { AppError, errnoOf, messageOf } from "../base/errors.ts";
+import { BARE_PROTOCOL } from "../base/grpc/bare-stream.ts";
 import { createHttpFetch } from "../base/http-fetch.ts";
 import type { Log } from "../base/log.ts";
 import { createMetricsServer } from "../base/metrics-server.ts";
@@ -103,7 +104,12 @@ async function createServer({ tls }: RouterProgramOptions, router: Router): Prom
   // A socket that breaks during its handshake is told to nobody.
   if (tls === undefined) return createPlainServer({ noDelay: true }, router.serve);
   const identity = await readIdentity(tls);
-  const given = { ...identity, ALPNProtocols: ["h2"], minVersion: "TLSv1.2", handshakeTimeout: HANDSHAKE_MS } as const;
+  const given = {
+    ...identity,
+    ALPNProtocols: [BARE_PROTOCOL, "h2"],
+    minVersion: "TLSv1.2",
+    handshakeTimeout: HANDSHAKE_MS,
+  } as const;
   const server = createTlsServer({ ...given, noDelay: true }, router.serve);
   server.on("tlsClientError", () => undefined);
   return server;

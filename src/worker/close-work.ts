@@ -8,7 +8,7 @@ import { applyAllMetadata } from "./apply-metadata.ts";
 import { fault, toFault } from "./fault.ts";
 import { createDescent, type Descent, linkAt, lookAt, renameAt, splitPath, unlinkAt } from "./jail.ts";
 import { untilAnswered } from "./list-work.ts";
-import { openStaging, removeStaging, removeTree, scratchOf, type UnitClaim } from "./staging.ts";
+import { openStaging, removeStaging, removeTree, scratchOf, stagingAttempt, type UnitClaim } from "./staging.ts";
 import { requireUnreserved, type Storage } from "./storage.ts";
 import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
 import { walkTree } from "./walk-tree.ts";
@@ -38,7 +38,7 @@ export async function closeWork(task: Task<"close">, outcome: TaskOutcome, conte
   const descent = createDescent(storage.root);
   let claim: UnitClaim | undefined;
   try {
-    claim = staging.claim(work.unit, assignment.attempt);
+    claim = staging.claim(work.unit, stagingAttempt(assignment));
     const failed = (failure: ResultFailure) => {
       if (outcome.failures.length < MAX_TOLD) outcome.failures.push(failure);
     };

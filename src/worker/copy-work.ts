@@ -8,6 +8,7 @@ import { copyInPlace } from "./local-copy.ts";
 import { createPace } from "./pace.ts";
 import { receiveItems } from "./receive-items.ts";
 import { NobodyCame } from "./routed-link.ts";
+import { stagingAttempt } from "./staging.ts";
 import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
 
 /** Of a connection that breaks while bytes come, for as long as each attempt brings some. */
@@ -44,7 +45,7 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
         {
           requestId: assignment.request_id,
           unit: work.unit,
-          attempt: assignment.attempt,
+          attempt: stagingAttempt(assignment),
           place: work.destination.path,
           // The ticket opens all of them together.
           items: work.items,

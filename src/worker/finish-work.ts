@@ -9,7 +9,7 @@ import { createItemHash, itemKeyOf } from "./item-hash.ts";
 import { createDescent, type Descent, lookAt, openFileAt, openStagedAt, renameAt, splitPath } from "./jail.ts";
 import { isPublished, syncNames } from "./published.ts";
 import { readPiece } from "./staged-file.ts";
-import { itemKey, openStaging, type Staging, scratchOf, type UnitClaim } from "./staging.ts";
+import { itemKey, openStaging, type Staging, scratchOf, stagingAttempt, type UnitClaim } from "./staging.ts";
 import { requireUnreserved } from "./storage.ts";
 import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
 import { forgetCached } from "./verify-file.ts";
@@ -27,7 +27,7 @@ export async function finishWork(task: Task<"finish">, outcome: TaskOutcome, con
   const descent = createDescent(storage.root);
   let claim: UnitClaim | undefined;
   try {
-    claim = staging.claim(work.unit, assignment.attempt);
+    claim = staging.claim(work.unit, stagingAttempt(assignment));
     await finish(task, outcome, { context, staging, claim, descent, target });
     syncNames(descent, outcome, 0);
   } finally {

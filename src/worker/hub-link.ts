@@ -16,7 +16,10 @@ import {
   type WorkerHeartbeatInput,
 } from "../contract/transfer/worker-heartbeat.ts";
 
-/** The worker's part of the hub's API. Rejects with the hub's status as `AppError`s, and `unavailable` where nobody answers. */
+/**
+ * The worker's part of the hub's API. Rejects with the hub's status as `AppError`s: `unauthorized` where the box's key opens nothing (any
+ * more), and `unavailable` where nobody answers.
+ */
 export interface HubLink {
   heartbeat(body: WorkerHeartbeatInput, signal: AbortSignal): Promise<HeartbeatAnswer>;
   /** Waits at the hub. */
@@ -80,7 +83,8 @@ export function createHubLink(
       if (!Number.isNaN(date)) offsetMs = date - clock.monotonicMs();
       const text = await readText(response);
       if (response.ok || response.status === 410) return { status: response.status, value: parse(text) };
-      const code = response.status >= 500 || response.status === 429 ? "unavailable" : "refused";
+      const isAway = response.status >= 500 || response.status === 429;
+      const code = isAway ? "unavailable" : response.status === 401 ? "unauthorized" : "refused";
       throw new AppError(code, `HTTP ${response.status} of ${call.path}: ${problemOf(text)}`);
     } catch (thrown) {
       signal.throwIfAborted();

@@ -12,7 +12,7 @@ import { syncNames } from "./published.ts";
 import { isWhole } from "./receive-items.ts";
 import { openSourceFile, type SourceFile } from "./source-file.ts";
 import { hashRange, openStagedFile, readPiece, type StagedFile } from "./staged-file.ts";
-import { itemKey, openStaging, type Staging, stagedName, type UnitClaim } from "./staging.ts";
+import { itemKey, openStaging, type Staging, stagedName, stagingAttempt, type UnitClaim } from "./staging.ts";
 import { requireUnreserved, type Storage } from "./storage.ts";
 import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
 
@@ -44,7 +44,7 @@ export async function copyInPlace(
   const descent = createDescent(storage.root);
   let claim: UnitClaim | undefined;
   try {
-    claim = staging.claim(work.unit, assignment.attempt);
+    claim = staging.claim(work.unit, stagingAttempt(assignment));
     for (const item of work.items) {
       signal.throwIfAborted();
       try {

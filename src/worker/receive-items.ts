@@ -19,7 +19,7 @@ import { findPresent, type PresentFile } from "./present-file.ts";
 import { failureOf, publishFiles, type WholeItem } from "./publish-files.ts";
 import { isPublished, syncNames } from "./published.ts";
 import { stageSmallFile, type WholeFile } from "./small-file.ts";
-import { hashRange, openStagedFile, type StagedFile } from "./staged-file.ts";
+import { hashRange, openStagedFile, type StagedFile, type StagedProof } from "./staged-file.ts";
 import { itemKey, openStaging, type Staging, scratchOf, stagedName, type UnitClaim } from "./staging.ts";
 import { requireUnreserved } from "./storage.ts";
 import type { JournalRecord } from "./unit-journal.ts";
@@ -28,6 +28,7 @@ import { proveFile, type VerifyDeps, type VerifyLevel } from "./verify-file.ts";
 export interface ReceiveTask {
   readonly requestId: string;
   readonly unit: string;
+  /** Of `stagingAttempt`. */
   readonly attempt: number;
   /** Of the destination in its storage, as path text. */
   readonly place: string;
@@ -65,6 +66,8 @@ interface Incoming {
   readonly target: readonly Buffer[];
   staged: StagedFile | undefined;
   present: PresentFile | undefined;
+  /** Of its range, which lies staged whole, but was marked with a key that this transfer has not. */
+  restaged: string | undefined;
 }
 
 /** Files that get their names together: then one wait for the disk serves many. */
@@ -149,14 +152,11 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     gather(item, { key: itemKey(item), staged, target });
     if (group.length >= GROUP_FILES || groupBytes >= GROUP_BYTES) await commit();
   };
-  const open = (one: Incoming) => {
-    const { item } = one;
-    const key = itemKey(item);
+  const open = ({ item }: Incoming, proved: StagedProof | undefined = claim.journal.of(itemKey(item))) => {
     const whole = isWhole(item);
-    const proved = claim.journal.of(key);
     return openStagedFile({
       place: whole
-        ? { directory: claim.directory, name: stagedName(key) }
+        ? { directory: claim.directory, name: stagedName(itemKey(item)) }
         : { directory: staging.directory, name: staging.partialName(item) },
       offset: whole ? 0 : item.offset,
       length: item.length,
@@ -173,6 +173,12 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       const running = createItemHash({ length: bytes, key: task.key });
       return (await hashRange(fd, { offset: 0, length: bytes }, running)) && running.digest() === sha256;
     });
+  /** A request that was forgotten and asked for again has other marks: the digest that it would have now. */
+  const stagedUnderOtherKey = async (record: JournalRecord, { fd, ino }: StagedFile, item: CopyItem) => {
+    if (isWhole(item) || record.bytes !== item.length || record.ino !== ino) return undefined;
+    const running = createItemHash({ length: item.length, key: task.key });
+    return (await hashRange(fd, item, running, signal)) ? running.digest() : undefined;
+  };
   /** What has to be asked for, if anything. */
   const prepare = async (index: number, item: CopyItem): Promise<Want["wants"][number] | undefined> => {
     const target = [...place, ...splitPath(pathBytes(item.entry.path))];
@@ -182,13 +188,11 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       outcome.items.push({ path: item.entry.path, offset: 0, length: 0, sha256 });
       return undefined;
     }
-    const one: Incoming = { item, target, staged: undefined, present: undefined };
+    const one: Incoming = { item, target, staged: undefined, present: undefined, restaged: undefined };
     const record = claim.journal.isEmpty() ? undefined : claim.journal.of(itemKey(item));
     if (record?.bytes === item.length && isWhole(item) && (await isStagedFile(record, target))) {
       // A crash came between its name and the answer.
-      const { runProgram, pid } = deps;
-      const { key, verify } = task;
-      const named = { descent, preserve, runProgram, pid, key, verify, scratch: scratchOf(claim, "named") };
+      const named = { ...deps, ...task, descent, scratch: scratchOf(claim, "named") };
       const sha256 = await finishNamed(item, target, named);
       outcome.items.push({ path: item.entry.path, offset: 0, length: item.length, sha256 });
       return undefined;
@@ -200,12 +204,19 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
         await complete(one, one.staged);
         return undefined;
       }
-    } else if (!absent.has(target)) {
+      if (one.staged.bytes() === 0) {
+        one.restaged = await stagedUnderOtherKey(record, one.staged, item);
+        await one.staged.close();
+        one.staged = undefined;
+      }
+    }
+    if (one.staged === undefined && one.restaged === undefined && !absent.has(target)) {
       one.present = await findPresent(item, target, { descent, key: task.key });
     }
     incoming.set(index, one);
     const from = one.staged?.bytes() ?? 0;
-    return one.present === undefined ? [index, from] : [index, from, one.present.digest];
+    const there = one.present?.digest ?? one.restaged;
+    return there === undefined ? [index, from] : [index, from, there];
   };
 
   const takeData = async (head: DataPiece) => {
@@ -268,13 +279,18 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
   const takeSame = async ({ index, sha256 }: z.output<typeof sameSchema>) => {
     const one = incoming.get(index);
     // A number alone could become another on its way.
-    if (one?.present === undefined || one.present.digest !== sha256)
+    if (one === undefined || (one.present?.digest ?? one.restaged) !== sha256)
       throw fault("corrupt", "the peer says that something is the same that was not asked");
     const { item, present } = one;
     incoming.delete(index);
     try {
       claim.requireHeld();
-      if (isWhole(item)) {
+      if (present === undefined) {
+        const staged = await open(one, { bytes: item.length, sha256 });
+        one.staged = staged;
+        if (staged.bytes() !== item.length) throw fault("io", `${item.entry.path} changed while it was compared`);
+        await complete(one, staged);
+      } else if (isWhole(item)) {
         const { runProgram, pid } = deps;
         // Others of the lease are published meanwhile.
         await present.keep(preserve, { runProgram, pid, scratch: scratchOf(claim, "kept") });

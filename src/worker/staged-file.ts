@@ -35,6 +35,12 @@ export interface Piece {
   readonly bytes: Buffer;
 }
 
+/** The first bytes of an item, and their digest. */
+export interface StagedProof {
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
 export interface StagedFileOptions {
   readonly place: Place;
   /** Where the item begins in this file. */
@@ -43,7 +49,7 @@ export interface StagedFileOptions {
   /** Of the transfer's marks. */
   readonly key: string;
   /** What a journal says is there: it is read again, and counts only if it is so. */
-  readonly proved: { readonly bytes: number; readonly sha256: string } | undefined;
+  readonly proved: StagedProof | undefined;
   /** Bytes that are zero are left out. */
   readonly isSparse: boolean;
   /** Nobody else writes to this file: what lies behind the proved part is nothing. */

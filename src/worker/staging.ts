@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import { closeSync, fstatSync } from "node:fs";
 import { errnoOf } from "../base/errors.ts";
-import type { CopyItem } from "../contract/transfer/assignment.ts";
+import type { Assignment, CopyItem } from "../contract/transfer/assignment.ts";
 import { fault } from "./fault.ts";
 import {
   listNames,
@@ -24,7 +24,7 @@ export const STAGING_NAME = ".sluice-transfer";
  * What a request has under way on the destination's storage:
  *
  *     .sluice-transfer/<request>/p-<file>            a file that comes in several ranges
- *     .sluice-transfer/<request>/u-<unit>.<attempt>/ one lease: journal, and f-<item> of each whole file
+ *     .sluice-transfer/<request>/u-<unit>.<attempt>/ one lease: journal, and f-<item> of each whole file; of `stagingAttempt`
  *
  * A later attempt moves the staged files of an earlier one into its own directory and removes that: whoever still works for the
  * earlier one, on whatever box shares the storage, finds neither a directory to stage in nor a file to give its name.
@@ -47,6 +47,13 @@ export interface UnitClaim {
 }
 
 const JOURNAL = Buffer.from("journal");
+/** Of one request, by far. */
+const MOST_ATTEMPTS = 10_000;
+
+/** What claims are ordered by: a request that was forgotten and asked for again comes after all attempts of the former one. */
+export function stagingAttempt({ requested_ms: ms, attempt }: Pick<Assignment, "requested_ms" | "attempt">): number {
+  return Math.floor(ms / 1000) * MOST_ATTEMPTS + Math.min(attempt, MOST_ATTEMPTS - 1);
+}
 
 /** Same for the same range of the same file in every attempt. */
 export function itemKey({ entry, offset, length }: CopyItem): string {
@@ -206,7 +213,7 @@ function attemptsOf(request: number, key: string): number[] {
   const start = `u-${key}.`;
   return listNames(request)
     .map((name) => name.toString("latin1"))
-    .filter((name) => name.startsWith(start) && /^[1-9]\d{0,8}$/.test(name.slice(start.length)))
+    .filter((name) => name.startsWith(start) && /^[1-9]\d{0,14}$/.test(name.slice(start.length)))
     .map((name) => Number(name.slice(start.length)));
 }
 

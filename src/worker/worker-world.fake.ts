@@ -36,6 +36,9 @@ export interface WorkerSide {
 
 interface RunOptions {
   readonly attempt?: number;
+  /** What comes before the first colon is the transfer's own. */
+  readonly lease?: string;
+  readonly requestedMs?: number;
   readonly signal?: AbortSignal;
   readonly onBytes?: (bytes: number) => void;
   /** Filled, also where the work rejects. */
@@ -211,6 +214,8 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
       at = destination,
       {
         attempt = 1,
+        lease = "lease",
+        requestedMs = 0,
         signal = new AbortController().signal,
         onBytes = () => undefined,
         outcome = freshOutcome(),
@@ -225,8 +230,9 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
         chunk_size: 0,
         source_worker_pool: [],
         destination_worker_pool: [],
-        lease_id: "lease",
+        lease_id: lease,
         attempt,
+        requested_ms: requestedMs,
         ttl_seconds: 10,
         work,
       };

@@ -52,6 +52,10 @@ const FIRST_BEAT_MS = 3000;
 /** The hub gives out what is under way here: it has not heard of it yet. */
 const TOLD_AGAIN_MS = 500;
 const LOOK_MS = 1000;
+/** So long a key may open nothing before that is believed: while it is changed, the old one goes a little before the new one comes. */
+const STRANGER_MS = 10_000;
+/** Of what is told meanwhile. */
+const STRANGER_ATTEMPTS = 8;
 /** At a time, beside the streams. */
 const MAX_SERVES = 64;
 
@@ -149,13 +153,22 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
   const beatOn = async () => {
     let waitMs = FIRST_BEAT_MS;
     let failures = 0;
+    let strangerSinceMs: number | undefined;
     while (!signal.aborted) {
       try {
         waitMs = await beat();
         if (failures > 0) log.info("The hub answers again");
         failures = 0;
+        strangerSinceMs = undefined;
       } catch (thrown) {
         if (signal.aborted) return;
+        if (isStranger(thrown)) strangerSinceMs ??= clock.monotonicMs();
+        // Revoked, or of a store that was emptied: nobody waits for any of this, and others may be given the same.
+        if (strangerSinceMs !== undefined && clock.monotonicMs() - strangerSinceMs >= STRANGER_MS) {
+          for (const { stop } of running.values()) {
+            stop.abort(fault("fenced", "the hub does not know this box any more", thrown));
+          }
+        }
         if (failures++ === 0) log.warn(`The hub does not take the heartbeat: ${messageOf(thrown)}. Attempts go on`);
       }
       await clock.delay(failures === 0 ? waitMs : Math.min(waitMs, FIRST_BEAT_MS), signal).catch(() => undefined);
@@ -169,7 +182,10 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
         return;
       } catch (thrown) {
         if (signal.aborted) return;
-        if (!(thrown instanceof AppError) || thrown.code !== "unavailable") {
+        const isWorthIt = isStranger(thrown)
+          ? attempt < STRANGER_ATTEMPTS
+          : thrown instanceof AppError && thrown.code === "unavailable";
+        if (!isWorthIt) {
           log.error(`The hub does not take a result of ${result.request_id}: ${messageOf(thrown)}`);
           return;
         }
@@ -280,6 +296,10 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
     routed.close();
     storages.close();
   }
+}
+
+function isStranger(thrown: unknown): boolean {
+  return thrown instanceof AppError && thrown.code === "unauthorized";
 }
 
 /** What is neither done nor told is told with the lease's own failure: it is not the fault of any one file. */

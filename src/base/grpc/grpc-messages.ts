@@ -66,6 +66,14 @@ export function createMessageReader(options: {
 
 const EMPTY = Buffer.alloc(0);
 
+/** What was read behind the piece before it is one with it. */
+function append(pieces: Uint8Array[], part: Uint8Array): void {
+  const last = pieces.at(-1);
+  if (last !== undefined && last.buffer === part.buffer && last.byteOffset + last.length === part.byteOffset) {
+    pieces[pieces.length - 1] = Buffer.from(last.buffer, last.byteOffset, last.length + part.length);
+  } else pieces.push(part);
+}
+
 /**
  * The same without a copy: a message is handed on as the pieces in which it came, one or more, none of them empty, which are views of what
  * was pushed: who keeps one longer than the call keeps its chunk. At most one message is held.
@@ -106,7 +114,7 @@ export function createPieceReader(options: {
         const part = chunk.subarray(at, at + wanted - held);
         at += part.length;
         held += part.length;
-        if (part.length > 0) pieces.push(part);
+        if (part.length > 0) append(pieces, part);
         if (held < wanted) return;
         const message = pieces;
         pieces = [];

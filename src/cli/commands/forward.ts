@@ -69,7 +69,7 @@ async function runForward(
     {
       ports: rules.flatMap(portsOf),
       isJson: flags.json === true,
-      openLink: (stop) => reach.open({ box, create: { operation }, lane: "bulk", ...sealed }, voice, stop),
+      openLink: (stop) => reach.open({ box, create: { operation }, lane: "forward", ...sealed }, voice, stop),
       open: async (keeper, what) => (await keeper.session()).open(what),
       onListening: (made, link) => show(made, { link, isJson: flags.json === true }, context),
     },

@@ -41,7 +41,7 @@ export interface RemoteLinkDeps {
 export interface RemoteWish extends SealWish {
   readonly box: string;
   readonly create: Omit<RemoteCreate, "key" | "seal">;
-  readonly lane: "interactive" | "bulk";
+  readonly lane: "interactive" | "bulk" | "forward";
 }
 
 const BACKOFF: BackoffOptions = { baseMs: 250, maxMs: 5000 };

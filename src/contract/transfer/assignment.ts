@@ -176,6 +176,11 @@ export const assignmentSchema = z.object({
   destination_worker_pool: z.array(workerIdSchema),
   lease_id: z.string(),
   attempt: z.int().min(1),
+  /**
+   * When the request was taken, ms since 1970. A hub whose store was emptied has forgotten it; asked for once more it begins with attempt 1
+   * again, and what was given out before is older than that all the same.
+   */
+  requested_ms: z.int().min(0).default(0),
   /** Seconds after the last heartbeat that named the lease. */
   ttl_seconds: z.number(),
   work: workSchema,

@@ -4,13 +4,14 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import type { Clock } from "../../base/clock.ts";
+import { BARE_PROTOCOL } from "../../base/grpc/bare-stream.ts";
 
 /**
  * What a client may offer with TLS, in the order in which this server wants it. Browsers and many programs offer both and want pages
- * and the API, which speak HTTP/1.1; who speaks gRPC offers HTTP/2 alone.
+ * and the API, which speak HTTP/1.1; who speaks gRPC offers HTTP/2 alone, and our own ends a bare call before it.
  */
-export const HTTP2_PROTOCOLS = ["http/1.1", "h2"];
-/** Every connection of HTTP/2 begins with `PRI * HTTP/2.0`, and no request of HTTP/1.1 does. */
+export const HTTP2_PROTOCOLS: string[] = ["http/1.1", BARE_PROTOCOL, "h2"];
+/** Every connection of HTTP/2 begins with `PRI * HTTP/2.0` and one of a bare call with `PRI *`, too; no request of HTTP/1.1 does. */
 const PREFACE = Buffer.from("PRI");
 
 /**
@@ -35,7 +36,7 @@ export function splitHttp2(
   };
   server.on(event, (socket: Socket) => {
     if (socket instanceof TLSSocket) {
-      if (socket.alpnProtocol === "h2") take(socket);
+      if (socket.alpnProtocol === "h2" || socket.alpnProtocol === BARE_PROTOCOL) take(socket);
       else keep(socket);
       return;
     }

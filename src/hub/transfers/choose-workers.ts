@@ -155,6 +155,11 @@ export interface Turn {
 
 const RANK = { high: 0, normal: 1, low: 2 } as const;
 
+/** Pure. The less, the more urgent. */
+export function rankOf(priority: SyncRequest["priority"]): number {
+  return RANK[priority];
+}
+
 /** Pure. Who is served first: by priority, then who has least, then who came first. */
 export function inOrder<Item extends Turn>(turns: readonly Item[]): readonly Item[] {
   return [...turns].sort(

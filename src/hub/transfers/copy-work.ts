@@ -177,6 +177,7 @@ async function askToServe(
     destination_worker_pool: pools.destinations.map((one) => one.worker.id),
     lease_id: leaseIdOf(transfer.uid, `serve-${unit}`, attempt),
     attempt,
+    requested_ms: transfer.createdMs,
     ttl_seconds: 10,
     work: {
       kind: "serve",

@@ -2,13 +2,17 @@ import type { HeartbeatAnswer, LeaseProgress, WorkerHeartbeat } from "../../cont
 import { shareOf } from "./choose-workers.ts";
 import type { TransferHall } from "./transfer-hall.ts";
 import { type LeasedUnit, parseLeaseId, type Transfer } from "./transfer-record.ts";
+import type { Yielding } from "./yield-lease.ts";
 
 /** Seconds: what a lease that is taken away costs at most is moved in this time. */
 const HEARTBEAT_SECONDS = { busy: 1, idle: 3 } as const;
 
 /** Takes heartbeats: renews the leases that they name, and says which are not theirs any more. */
-export function createHeartbeatIntake(hall: TransferHall): (heartbeat: WorkerHeartbeat) => Promise<HeartbeatAnswer> {
-  const { book, pieces, watch, workers, keys } = hall;
+export function createHeartbeatIntake(
+  hall: TransferHall,
+  yielding: Pick<Yielding, "choose">,
+): (heartbeat: WorkerHeartbeat) => Promise<HeartbeatAnswer> {
+  const { book, pieces, watch, workers, keys, wake } = hall;
 
   /** Why it is not the worker's; nothing: it is. */
   const problemOf = async (worker: string, { lease_id, attempt }: LeaseProgress): Promise<string | undefined> => {
@@ -65,15 +69,24 @@ export function createHeartbeatIntake(hall: TransferHall): (heartbeat: WorkerHea
   return async (heartbeat) => {
     await Promise.all([book.ready(), workers.ready()]);
     const worker = heartbeat.worker_id;
-    await workers.heard(heartbeat);
+    const before = workers.get(worker)?.heartbeat.boot_id;
+    const heard = await workers.heard(heartbeat);
+    // What it had before it began anew can be given out now, to itself or another.
+    if (heard === "news" && before !== heartbeat.boot_id) wake.ring();
     const revoked: { lease_id: string; reason: string }[] = [];
     const kept: LeaseProgress[] = [];
     for (const lease of heartbeat.leases) {
-      const reason = await problemOf(worker, lease);
+      const reason = heard === "replaced" ? "a later process of this worker is there" : await problemOf(worker, lease);
       if (reason === undefined) {
         watch.heard(worker, lease);
         kept.push(lease);
       } else revoked.push({ lease_id: lease.lease_id, reason });
+    }
+    const known = workers.get(worker);
+    const yielded = known === undefined ? undefined : await yielding.choose(known, kept);
+    if (yielded !== undefined) {
+      kept.splice(kept.indexOf(yielded.lease), 1);
+      revoked.push({ lease_id: yielded.lease.lease_id, reason: yielded.reason });
     }
     if (heartbeat.storages === undefined) watch.heardPlain(worker);
     return {

@@ -2,6 +2,7 @@ import type { Assignment, CopyItem, Place, Work } from "../../contract/transfer/
 import { joinPath } from "../../contract/transfer/transfer-path.ts";
 import { inOrder } from "./choose-workers.ts";
 import { copyWork, NoWay } from "./copy-work.ts";
+import { createLeaseStates, LOOKED_AT } from "./lease-states.ts";
 import { LEASE_TTL_MS } from "./lease-watch.ts";
 import type { LoadedPiece } from "./piece-book.ts";
 import { type Pools, poolsOf, type TransferHall } from "./transfer-hall.ts";
@@ -24,23 +25,10 @@ export interface LeaseDesk {
   pick(worker: Worker, only?: "serves"): Promise<Assignment | undefined>;
 }
 
-/** Pieces with open units that are looked at for one answer. */
-const LOOKED_AT = 64;
-/** A unit that is out for longer than this, while nothing else is left, is given to a second worker as well. */
-const STRAGGLER_MS = 30_000;
-
 export function createLeaseDesk(hall: TransferHall): LeaseDesk {
-  const { book, pieces, watch, clock, rests, inTurn, notes, serves, workers, mark } = hall;
+  const { book, pieces, watch, rests, inTurn, notes, serves, workers, mark } = hall;
 
-  const isOut = (
-    transfer: Transfer,
-    unit: string,
-    step: { readonly attempt: number; readonly worker?: string | undefined },
-  ) => {
-    if (step.worker === undefined || step.attempt === 0) return false;
-    const ttlMs = transfer.mode === "plain" ? LEASE_TTL_MS.plain : LEASE_TTL_MS.full;
-    return watch.isLive(leaseIdOf(transfer.uid, unit, step.attempt), step.worker, ttlMs);
-  };
+  const { isOut, stateOf } = createLeaseStates(hall);
 
   const assignmentOf = (
     transfer: Transfer,
@@ -69,6 +57,7 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
       destination_worker_pool: given.pools.destinations.map((member) => member.worker.id),
       lease_id: leaseId,
       attempt: given.attempt,
+      requested_ms: transfer.createdMs,
       ttl_seconds: ttlMs / 1000,
       work: given.work,
     };
@@ -193,7 +182,7 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
         continue;
       }
       for (const index of loaded.piece.units.keys()) {
-        const found = stateOf(transfer, worker, { piece, index, loaded });
+        const found = stateOf(transfer, worker.id, { piece, index, loaded });
         if (found === "straggler") stragglers.push({ piece, index });
         if (found !== "free") continue;
         const granted = await leaseAndBuild(transfer, worker, { pools, piece, index, loaded });
@@ -205,24 +194,6 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
     if (tail === undefined) return undefined;
     const loaded = await pieces.load(transfer, tail.piece);
     return leaseAndBuild(transfer, worker, { pools, ...tail, loaded });
-  };
-
-  const stateOf = (
-    transfer: Transfer,
-    worker: Worker,
-    { piece, index, loaded }: { readonly piece: number; readonly index: number; readonly loaded: LoadedPiece },
-  ): "free" | "straggler" | "not" => {
-    const state = loaded.states.units[index];
-    const unit = `${piece}.${index}`;
-    if (state === undefined || !isReady(loaded.piece, loaded.states, index)) return "not";
-    if (!rests.isOver(`${transfer.uid}:${unit}`)) return "not";
-    if (state.state !== "leased" || !isOut(transfer, unit, state)) return "free";
-    if (state.worker === worker.id) return "not";
-    const id = leaseIdOf(transfer.uid, unit, state.attempt);
-    const lease = watch.of(transfer.uid).find((one) => one.id === id);
-    const isLong =
-      lease !== undefined && clock.monotonicMs() - lease.grantedMs > STRAGGLER_MS * 2 ** Math.min(6, state.attempt - 1);
-    return isLong ? "straggler" : "not";
   };
 
   const leaseAndBuild = async (

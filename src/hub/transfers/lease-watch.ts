@@ -4,11 +4,18 @@ import type { LeaseProgress, TransferWay } from "../../contract/transfer/worker-
 /** After the last word of who has it. Hand-written workers may send theirs between two files only. */
 export const LEASE_TTL_MS = { full: 10_000, plain: 60_000 } as const;
 const KEPT_MS = 10 * 60_000;
+/** However often the store goes and comes, a worker that is not heard for longer has nothing. */
+const EXCUSED_MS = 60_000;
 
 export interface SeenLease {
   readonly id: string;
   readonly worker: string;
+  /** Which process of it, as far as is known. */
+  readonly boot: string | undefined;
   readonly grantedMs: number;
+  /** The last word of its worker. */
+  readonly heardMs: number;
+  /** From when its time runs. */
   readonly seenMs: number;
   readonly ttlMs: number;
   readonly bytes: number;
@@ -19,7 +26,8 @@ export interface SeenLease {
 
 /**
  * Which leases are alive, by this hub's own monotonic clock: nobody's wall clock can end one or keep one. What a hub sees for the
- * first time, after a start or because another hub gave it out, has its whole time from then on.
+ * first time, after a start or because another hub gave it out, has its whole time from then on. A worker that has begun anew has
+ * nothing of what it had before.
  */
 export interface LeaseWatch {
   granted(id: string, worker: string, ttlMs: number): void;
@@ -30,30 +38,53 @@ export interface LeaseWatch {
   over(id: string): SeenLease | undefined;
   /** Alive, of one transfer. */
   of(uid: string): readonly SeenLease[];
+  /** For a while nobody could be heard, because the store was away: what was heard lately has its whole time from now on. */
+  excuse(): void;
   prune(): void;
 }
 
-export function createLeaseWatch({ clock }: { readonly clock: Clock }): LeaseWatch {
+/** `bootOf`: which process of a worker is known to be there. */
+export function createLeaseWatch(
+  { clock }: { readonly clock: Clock },
+  bootOf: (worker: string) => string | undefined,
+): LeaseWatch {
   const seen = new Map<string, SeenLease>();
 
   const begin = (id: string, worker: string, ttlMs: number): SeenLease => {
     const nowMs = clock.monotonicMs();
-    const lease = { id, worker, grantedMs: nowMs, seenMs: nowMs, ttlMs, bytes: 0, rate: 0 };
+    const lease = {
+      id,
+      worker,
+      boot: bootOf(worker),
+      grantedMs: nowMs,
+      heardMs: nowMs,
+      seenMs: nowMs,
+      ttlMs,
+      bytes: 0,
+      rate: 0,
+    };
     seen.set(id, lease);
     return lease;
   };
-  const isFresh = ({ seenMs, ttlMs }: SeenLease) => clock.monotonicMs() - seenMs <= ttlMs;
+  const isFresh = ({ seenMs, ttlMs, worker, boot }: SeenLease) => {
+    const now = bootOf(worker);
+    const isAnother = boot !== undefined && now !== undefined && boot !== now;
+    return !isAnother && clock.monotonicMs() - seenMs <= ttlMs;
+  };
 
   return {
     granted: (id, worker, ttlMs) => void begin(id, worker, ttlMs),
     heard: (worker, { lease_id, transferred_bytes, rate, way }) => {
       const lease = seen.get(lease_id) ?? begin(lease_id, worker, LEASE_TTL_MS.full);
-      seen.set(lease_id, { ...lease, seenMs: clock.monotonicMs(), bytes: transferred_bytes, rate, way });
+      const nowMs = clock.monotonicMs();
+      const now = { boot: bootOf(worker), heardMs: nowMs, seenMs: nowMs };
+      seen.set(lease_id, { ...lease, ...now, bytes: transferred_bytes, rate, way });
     },
     heardPlain: (worker) => {
       for (const lease of seen.values()) {
         const isPlain = lease.worker === worker && lease.ttlMs === LEASE_TTL_MS.plain;
-        if (isPlain && isFresh(lease)) seen.set(lease.id, { ...lease, seenMs: clock.monotonicMs() });
+        const nowMs = clock.monotonicMs();
+        if (isPlain && isFresh(lease)) seen.set(lease.id, { ...lease, heardMs: nowMs, seenMs: nowMs });
       }
     },
     isLive: (id, worker, ttlMs) => isFresh(seen.get(id) ?? begin(id, worker, ttlMs)),
@@ -63,6 +94,12 @@ export function createLeaseWatch({ clock }: { readonly clock: Clock }): LeaseWat
       return lease;
     },
     of: (uid) => [...seen.values()].filter((lease) => lease.id.startsWith(`${uid}:`) && isFresh(lease)),
+    excuse: () => {
+      const nowMs = clock.monotonicMs();
+      for (const lease of seen.values()) {
+        if (nowMs - lease.heardMs <= EXCUSED_MS) seen.set(lease.id, { ...lease, seenMs: nowMs });
+      }
+    },
     prune: () => {
       for (const lease of seen.values()) {
         if (clock.monotonicMs() - lease.seenMs > KEPT_MS) seen.delete(lease.id);

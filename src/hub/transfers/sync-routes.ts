@@ -13,8 +13,10 @@ import { requestIdSchema, syncAcceptedSchema, syncRequestSchema } from "../../co
 import { createEventSink } from "../events/event-sink.ts";
 import { type Call, type Route, route, type Wire } from "../http/route.ts";
 import { notFound } from "../store/store-error.ts";
+import { createTransferFollower } from "./follow-transfer.ts";
 import type { TransferDesk } from "./transfer-desk.ts";
 import type { TransferHall } from "./transfer-hall.ts";
+import type { Transfer } from "./transfer-record.ts";
 import type { ViewTransfer } from "./transfer-view.ts";
 
 const pathSchema = z.object({ id: requestIdSchema });
@@ -32,9 +34,6 @@ const deletedSchema = z.object({
 });
 
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
-/** Event streams: the figures of workers come with their heartbeats. */
-const STEP_MS = 1000;
-const BEAT_MS = 15_000;
 const MAX_WAITING_BYTES = 256 * 1024;
 
 export interface SyncRoutesDeps {
@@ -48,45 +47,32 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
   const { book, workers, clock } = hall;
   const ready = () => Promise.all([book.ready(), workers.ready()]);
 
-  const find = async (id: string): Promise<SyncProgress> => {
+  const find = async (id: string): Promise<Transfer> => {
     await ready();
     const transfer = book.known(id) ?? (await book.get(id));
     if (transfer === undefined) throw notFound("request", id);
-    return view(transfer);
+    return transfer;
   };
 
+  const follower = createTransferFollower({ book, find, view, clock });
+
   const follow = async (id: string, call: Pick<Call, "signal">, { response }: Wire) => {
-    let shown = await find(id);
+    const watch = await follower(id);
     const sink = createEventSink(response, { maxWaitingBytes: MAX_WAITING_BYTES });
+    const over = new AbortController();
     const end = () => sink.close("end");
     response.on("error", () => response.destroy());
+    response.once("close", () => over.abort());
     call.signal.addEventListener("abort", end, { once: true });
     const send = (event: string, data: unknown) =>
       sink.send(Buffer.from(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`));
     sink.open();
-    let text = "";
-    let saidMs = clock.monotonicMs();
-    while (sink.isOpen() && !call.signal.aborted) {
-      const next = JSON.stringify(shown);
-      if (next !== text) {
-        text = next;
-        saidMs = clock.monotonicMs();
-        send("progress", shown);
-      } else if (clock.monotonicMs() - saidMs >= BEAT_MS) {
-        saidMs = clock.monotonicMs();
-        sink.send(Buffer.from(": beat\n\n"));
-      }
-      if (shown.state === "COMPLETED" || shown.state === "FAILED") break;
-      await clock.delay(STEP_MS, call.signal).catch(() => undefined);
-      if (call.signal.aborted) break;
-      try {
-        shown = await find(id);
-      } catch {
-        // Deleted, or the store is away: whoever wants to know asks again.
-        send("gone", { request_id: id });
-        break;
-      }
-    }
+    await watch({
+      progress: (shown) => send("progress", shown),
+      beat: () => sink.send(Buffer.from(": beat\n\n")),
+      gone: () => send("gone", { request_id: id }),
+      signal: AbortSignal.any([call.signal, over.signal]),
+    });
     end();
   };
 
@@ -145,7 +131,7 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
       stream: async (call, wire) => {
         const accepted = wire.request.headers.accept ?? "";
         if (accepted.includes("text/event-stream")) await follow(call.params.id, call, wire);
-        else sendJson(wire, await find(call.params.id), {});
+        else sendJson(wire, await view(await find(call.params.id)), {});
       },
     }),
     route({

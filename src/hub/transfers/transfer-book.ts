@@ -35,7 +35,8 @@ export interface TransferBook {
   /** Reads what other hubs have changed. */
   refresh(): Promise<void>;
   trimGraves(): Promise<void>;
-  onChange(listener: () => void): void;
+  /** Something may be another than before. Gives what ends it. */
+  onChange(listener: () => void): () => void;
 }
 
 const ATTEMPTS = 16;
@@ -149,7 +150,10 @@ export function createTransferBook({ store, clock }: Pick<HubContext, "store" | 
         if (nowMs - updatedMs > GRAVES_KEPT_MS) await store.objects.delete(TRANSFER_GRAVE_KIND, id, { nowMs });
       }
     },
-    onChange: (listener) => void listeners.add(listener),
+    onChange: (listener) => {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
   };
 }
 

@@ -49,7 +49,7 @@ const look = async (id: string): Promise<SyncProgress> => {
 interface Made {
   readonly source: FakeWorker;
   readonly target: FakeStorage;
-  worker(id: string, others?: readonly string[]): FakeWorker;
+  worker(id: string, others?: readonly string[], tells?: object): FakeWorker;
 }
 
 /** One worker with the source; those of the destination share its storage. */
@@ -61,9 +61,10 @@ async function makeWorkers(entries: readonly TransferEntry[]): Promise<Made> {
   return {
     source,
     target,
-    worker: (id, others = []) =>
+    worker: (id, others = [], tells = {}) =>
       createFakeWorker(id, {
         ...shared,
+        tells,
         storages: [{ id: "storage-out", path: "/out", seen_marks: others.map((other) => `mark-${other}`) }],
       }),
   };
@@ -301,6 +302,36 @@ describe("a worker", () => {
     // It wakes.
     expect((await holder.heartbeat()).revoked).toMatchObject([{ lease_id: first.lease_id }]);
   });
+
+  test("that was killed has what it held again with the first heartbeat of its next process, and not when the lease runs out", async () => {
+    begin();
+    const { source, worker } = await makeWorkers(files(1, MIB));
+    const old = worker("dst-1", [], { boot_id: "first" });
+    await old.heartbeat();
+    await submit("r", { bandwidth_mbps: 8 });
+    await listIt(source);
+    const first = need(await old.poll());
+    const late = (await old.carryOut(first)) ?? {};
+    await old.heartbeat();
+    // Whoever asks without having said so is taken for the process that has it.
+    expect(await worker("dst-1").poll()).toBeNull();
+    const next = worker("dst-1", [], { boot_id: "second" });
+    await next.heartbeat();
+    const again = need(await next.poll());
+    expect(again.attempt).toBe(first.attempt + 1);
+    // What the dead one had takes no part of the rate either.
+    expect(again.work).toMatchObject({ kind: "copy", rate_bytes_s: 1_000_000 });
+    // A word of the earlier process that was long on its way renews nothing, and takes nothing back.
+    expect((await old.heartbeat()).revoked).toMatchObject([
+      { lease_id: first.lease_id, reason: "a later process of this worker is there" },
+    ]);
+    expect(await old.tell(late)).toBe("stale");
+    expect((await next.heartbeat()).revoked).toEqual([]);
+    expect(await next.poll()).toBeNull();
+    expect(await next.tell((await next.carryOut(again)) ?? {})).toBe("ack");
+    await work(source, next);
+    expect(await look("r")).toMatchObject({ state: "COMPLETED", transferred_bytes: MIB });
+  });
 });
 
 describe("a transfer", () => {
@@ -349,6 +380,50 @@ describe("a transfer", () => {
       expect((await to.poll())?.request_id).toBe(id);
     }
     for (let turn = 0; turn < 5; turn++) expect((await to.poll())?.request_id).toBe("urgent");
+  });
+
+  test("of higher priority is made room for at once by a worker that is full, and by nobody for one that could do nothing", async () => {
+    begin();
+    const { source, worker } = await makeWorkers(files(200, MIB));
+    const to = worker("dst-1");
+    await to.heartbeat();
+    const isFull = () => hub.ask("POST", "/workers/dst-1/assignment?wait=0", { free: 0 });
+    await submit("bulk", { priority: "low" });
+    await clock.advance(3000);
+    await listIt(source);
+    const [first, second] = [need(await to.poll()), need(await to.poll())];
+    await isFull();
+    // Nothing that is more urgent: not one of the same priority, and not one that waits for a source.
+    await submit("equal", { priority: "low" });
+    await submit("elsewhere", { priority: "high", source_path: "/nowhere/x" });
+    await clock.advance(3000);
+    await source.heartbeat();
+    expect((await to.heartbeat()).revoked).toEqual([]);
+    await submit("urgent", { priority: "high" });
+    await clock.advance(3000);
+    await source.heartbeat();
+    // It is not listed yet: there is nothing to make room for.
+    expect((await to.heartbeat()).revoked).toEqual([]);
+    for (let given = await source.poll(); given !== null; given = await source.poll()) await source.carryOut(given);
+    await isFull();
+    const { revoked } = await to.heartbeat();
+    expect(revoked).toMatchObject([{ reason: "it makes room for urgent, which is more urgent" }]);
+    const [gone] = revoked;
+    const let_go = [first, second].find(({ lease_id }) => lease_id === gone?.lease_id);
+    // One at a time: it has not asked yet.
+    expect((await to.heartbeat()).revoked).toEqual([]);
+    expect(await to.tell(failing(need(let_go ?? null), "fenced"))).toBe("ack");
+    expect((await to.poll())?.request_id).toBe("urgent");
+    await isFull();
+    expect((await to.heartbeat()).revoked).toHaveLength(1);
+    await isFull();
+    // What is left is all urgent.
+    for (let beat = 0; beat < 3; beat++) {
+      await isFull();
+      expect((await to.heartbeat()).revoked).toEqual([]);
+    }
+    // It costs the other no failure, and it goes on when its turn comes.
+    expect(await look("bulk")).toMatchObject({ failures: [], state: "PROGRESS" });
   });
 
   test("of a source that comes without its listing page, or with a page too many, is refused", async () => {

@@ -303,10 +303,11 @@ export function createTransferKeeper(
       settled.ring();
     },
     run: async (signal) => {
-      const { book, pieces, workers, serves, wake } = hallOf();
+      const { book, pieces, workers, serves, watch, wake } = hallOf();
       // What other hubs write is read before it is judged; a hub that is alone has written it itself.
       const stopListening = store.onHint((hint) => {
         if (!manyHubs && hint.kind !== "all") return;
+        if (hint.kind === "all") watch.excuse();
         if (hint.kind === "all" || (hint.kind === "objects" && hint.of === UNITS_KIND)) pieces.doubt();
         if (hint.kind === "all" || (hint.kind === "objects" && hint.of === SERVE_KIND)) serves.doubt();
         const isWorkers = hint.kind === "all" || (hint.kind === "objects" && hint.of === WORKER_KIND);

@@ -35,6 +35,7 @@ export function createTransferParts(
 ): TransferParts {
   const { context, keys, routers } = deps;
   const { clock, log, newSecret } = context;
+  const workers = createWorkerBook(context);
   const keeper = createTransferKeeper(options, context, () => hall);
   const hall: TransferHall = createHall({
     clock,
@@ -44,9 +45,9 @@ export function createTransferParts(
     routers,
     book: createTransferBook(context),
     pieces: createPieceBook(context),
-    workers: createWorkerBook(context),
+    workers,
     serves: createServeBook(context),
-    watch: createLeaseWatch(context),
+    watch: createLeaseWatch(context, (worker) => workers.get(worker)?.heartbeat.boot_id),
     wake: createWake(context),
     mark: keeper.mark,
   });

@@ -14,8 +14,11 @@ export interface WorkerBook {
   isActive(worker: Worker): boolean;
   /** And not kept apart. */
   mayWork(worker: Worker): boolean;
-  /** Answers whether it was news: an older one that comes late is passed over. */
-  heard(heartbeat: WorkerHeartbeat): Promise<boolean>;
+  /**
+   * `late`: a later one of the same process was heard, and this one is passed over; `replaced`: so was a later process of this worker,
+   * and whoever sends this has nothing any more.
+   */
+  heard(heartbeat: WorkerHeartbeat): Promise<"news" | "late" | "replaced">;
   /** One of its leases came to nothing. `isFast`: at once, as where a disk is gone. */
   failed(id: string, cause: { readonly text: string; readonly isFast: boolean }): Promise<void>;
   succeeded(id: string): Promise<void>;
@@ -38,6 +41,8 @@ export function createWorkerBook({ store, clock }: Pick<HubContext, "store" | "c
   const heardAtMs = new Map<string, number>();
   const writtenAtMs = new Map<string, number>();
   const failures = new Map<string, number>();
+  /** Of each worker the process before the present one. */
+  const replaced = new Map<string, string>();
   const inTurn = createTurns();
   let loading: Promise<void> | undefined;
 
@@ -101,12 +106,14 @@ export function createWorkerBook({ store, clock }: Pick<HubContext, "store" | "c
     heard: async (heartbeat) => {
       const id = heartbeat.worker_id;
       const before = known.get(id);
-      if (before !== undefined && isOlder(heartbeat, before.heartbeat)) return false;
+      const { boot_id: boot } = heartbeat;
+      if (boot !== undefined && replaced.get(id) === boot) return "replaced";
+      if (before !== undefined && isOlder(heartbeat, before.heartbeat)) return "late";
       const isSoon = clock.monotonicMs() - (writtenAtMs.get(id) ?? Number.NEGATIVE_INFINITY) < SAME_AGAIN_MS;
       if (before !== undefined && isSoon && isSame(heartbeat, before.heartbeat)) {
         known.set(id, { ...before, heartbeat, heardMs: clock.wallMs() });
         heardAtMs.set(id, clock.monotonicMs());
-        return true;
+        return "news";
       }
       const heardMs = clock.wallMs();
       await edit(id, (held) => {
@@ -115,7 +122,9 @@ export function createWorkerBook({ store, clock }: Pick<HubContext, "store" | "c
       });
       heardAtMs.set(id, clock.monotonicMs());
       writtenAtMs.set(id, clock.monotonicMs());
-      return true;
+      const old = before?.heartbeat.boot_id;
+      if (old !== undefined && old !== boot) replaced.set(id, old);
+      return "news";
     },
     failed: async (id, { text, isFast }) => {
       const count = isFast ? (failures.get(id) ?? 0) + 1 : 0;
@@ -142,6 +151,7 @@ export function createWorkerBook({ store, clock }: Pick<HubContext, "store" | "c
         if (nowMs - worker.heardMs < FORGOTTEN_MS || isActive(worker)) continue;
         await store.objects.delete(WORKER_KIND, worker.id, { nowMs });
         known.delete(worker.id);
+        replaced.delete(worker.id);
       }
     },
   };

@@ -25,6 +25,7 @@ import { createResultIntake } from "./result-intake.ts";
 import type { TransferHall } from "./transfer-hall.ts";
 import type { ViewTransfer } from "./transfer-view.ts";
 import { isOfBox, type Worker } from "./worker-record.ts";
+import { createYielding } from "./yield-lease.ts";
 
 const workerPathSchema = z.object({ id: workerIdSchema });
 const waitSchema = z.object({
@@ -56,7 +57,8 @@ export function createWorkerRoutes({ hall, desk, view }: WorkerRoutesDeps): read
   const { book, workers, pieces, wake, watch, clock } = hall;
   const takePage = createPlanIntake(hall);
   const takeResult = createResultIntake(hall);
-  const takeHeartbeat = createHeartbeatIntake(hall);
+  const yielding = createYielding(hall);
+  const takeHeartbeat = createHeartbeatIntake(hall, yielding);
   const ready = () => Promise.all([book.ready(), workers.ready()]);
 
   const requireWorker = (id: string): Worker => {
@@ -112,6 +114,7 @@ export function createWorkerRoutes({ hall, desk, view }: WorkerRoutesDeps): read
         requireOneself(caller, id);
         await ready();
         requireWorker(id);
+        yielding.asked(id, body.free);
         const untilMs = clock.monotonicMs() + wait * 1000;
         for (;;) {
           const assignment = await desk.pick(requireWorker(id), body.free === 0 ? "serves" : undefined);

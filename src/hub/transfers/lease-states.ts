@@ -1,0 +1,49 @@
+import { LEASE_TTL_MS } from "./lease-watch.ts";
+import type { LoadedPiece } from "./piece-book.ts";
+import type { TransferHall } from "./transfer-hall.ts";
+import { leaseIdOf, type Step, type Transfer } from "./transfer-record.ts";
+import { isReady } from "./unit-states.ts";
+
+/** Pieces with open units that are looked at for one answer. */
+export const LOOKED_AT = 64;
+/** A unit that is out for longer than this, while nothing else is left, is given to a second worker as well. */
+const STRAGGLER_MS = 30_000;
+
+/** What of a transfer is in somebody's hands, and what could be given out. */
+export interface LeaseStates {
+  isOut(transfer: Transfer, unit: string, step: Pick<Step, "attempt" | "worker">): boolean;
+  stateOf(
+    transfer: Transfer,
+    worker: string,
+    at: { readonly piece: number; readonly index: number; readonly loaded: LoadedPiece },
+  ): "free" | "straggler" | "not";
+}
+
+export function createLeaseStates({
+  watch,
+  rests,
+  clock,
+}: Pick<TransferHall, "watch" | "rests" | "clock">): LeaseStates {
+  const isOut: LeaseStates["isOut"] = (transfer, unit, step) => {
+    if (step.worker === undefined || step.attempt === 0) return false;
+    const ttlMs = transfer.mode === "plain" ? LEASE_TTL_MS.plain : LEASE_TTL_MS.full;
+    return watch.isLive(leaseIdOf(transfer.uid, unit, step.attempt), step.worker, ttlMs);
+  };
+  return {
+    isOut,
+    stateOf: (transfer, worker, { piece, index, loaded }) => {
+      const state = loaded.states.units[index];
+      const unit = `${piece}.${index}`;
+      if (state === undefined || !isReady(loaded.piece, loaded.states, index)) return "not";
+      if (!rests.isOver(`${transfer.uid}:${unit}`)) return "not";
+      if (state.state !== "leased" || !isOut(transfer, unit, state)) return "free";
+      if (state.worker === worker) return "not";
+      const id = leaseIdOf(transfer.uid, unit, state.attempt);
+      const lease = watch.of(transfer.uid).find((one) => one.id === id);
+      const isLong =
+        lease !== undefined &&
+        clock.monotonicMs() - lease.grantedMs > STRAGGLER_MS * 2 ** Math.min(6, state.attempt - 1);
+      return isLong ? "straggler" : "not";
+    },
+  };
+}

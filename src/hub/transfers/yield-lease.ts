@@ -1,0 +1,96 @@
+import type { LeaseProgress } from "../../contract/transfer/worker-heartbeat.ts";
+import { rankOf } from "./choose-workers.ts";
+import { copyWork, NoWay } from "./copy-work.ts";
+import { createLeaseStates, LOOKED_AT } from "./lease-states.ts";
+import { poolsOf, type TransferHall } from "./transfer-hall.ts";
+import { isOver, listedSide, parseLeaseId, type SideName, sideOfPiece, type Transfer } from "./transfer-record.ts";
+import type { Worker } from "./worker-record.ts";
+
+/** A worker that has no stream free for something of higher priority gives one up: its journal keeps what it has. */
+export interface Yielding {
+  /** By what it asks for: 0 streams are free. */
+  asked(worker: string, free: number): void;
+  /** Of the leases that a worker has just named, the one that it is to let go now, and for what. */
+  choose(
+    worker: Worker,
+    leases: readonly LeaseProgress[],
+  ): Promise<{ readonly lease: LeaseProgress; readonly reason: string } | undefined>;
+}
+
+/** A full worker asks at least so often for what others wait for. */
+const FULL_MS = 30_000;
+
+export function createYielding(hall: TransferHall): Yielding {
+  const { book, pieces, watch, rests, clock } = hall;
+  const { isOut, stateOf } = createLeaseStates(hall);
+  const fullSinceMs = new Map<string, number>();
+
+  const isFull = (worker: string) => {
+    const sinceMs = fullSinceMs.get(worker);
+    return sinceMs !== undefined && clock.monotonicMs() - sinceMs <= FULL_MS;
+  };
+
+  /** Whether it would be given something of this transfer now. */
+  const hasWork = async (transfer: Transfer, worker: Worker): Promise<boolean> => {
+    const { uid, phase, request, prefer, mode } = transfer;
+    if (mode !== "full" || (prefer !== undefined && prefer !== worker.id)) return false;
+    const pools = poolsOf(transfer, hall);
+    const has = (side: SideName) =>
+      (side === "source" ? pools.sources : pools.destinations).some((member) => member.worker.id === worker.id);
+    const isFree = (name: "list" | "close" | "discard") =>
+      !transfer[name].isDone && !isOut(transfer, name, transfer[name]) && rests.isOver(`${uid}:${name}`);
+    if (phase === "cancelling") return has("destination") && watch.of(uid).length === 0 && isFree("discard");
+    if (phase === "closing") return has("destination") && isFree("close");
+    if (phase !== "active") return false;
+    if (has(listedSide(transfer)) && isFree("list")) return true;
+    const isCopy = request.mode === "copy";
+    if ((isCopy && !has("destination")) || !rests.isOver(`${uid}:copy`)) return false;
+    let looked = 0;
+    for (const [piece, { open }] of (await pieces.summaries(transfer)).entries()) {
+      if (open === 0 || (!isCopy && !has(sideOfPiece(transfer, piece)))) continue;
+      if (++looked > LOOKED_AT) return false;
+      const loaded = await pieces.load(transfer, piece);
+      for (const [index, { kind }] of loaded.piece.units.entries()) {
+        if (stateOf(transfer, worker.id, { piece, index, loaded }) !== "free") continue;
+        return !isCopy || kind !== "copy" || hasWay(transfer, worker, `${piece}.${index}`);
+      }
+    }
+    return false;
+  };
+
+  const hasWay = (transfer: Transfer, worker: Worker, unit: string) =>
+    copyWork(hall, { transfer, worker, pools: poolsOf(transfer, hall), unit }).then(
+      () => true,
+      (thrown: unknown) => {
+        if (thrown instanceof NoWay) return false;
+        throw thrown;
+      },
+    );
+
+  return {
+    asked: (worker, free) => {
+      if (free === 0) fullSinceMs.set(worker, clock.monotonicMs());
+      else fullSinceMs.delete(worker);
+    },
+    choose: async (worker, leases) => {
+      if (!isFull(worker.id)) return undefined;
+      const held = leases.flatMap((lease) => {
+        const { uid, unit } = parseLeaseId(lease.lease_id) ?? {};
+        const transfer = uid === undefined || unit?.kind !== "unit" ? undefined : book.ofUid(uid);
+        return transfer === undefined ? [] : [{ lease, rank: rankOf(transfer.request.priority) }];
+      });
+      const [least] = held.sort(
+        (one, other) => other.rank - one.rank || one.lease.transferred_bytes - other.lease.transferred_bytes,
+      );
+      if (least === undefined) return undefined;
+      for (const transfer of book.all()) {
+        if (isOver(transfer) || rankOf(transfer.request.priority) >= least.rank) continue;
+        if (!(await hasWork(transfer, worker))) continue;
+        // Once it has the stream and is full again, the next one goes.
+        fullSinceMs.delete(worker.id);
+        return { lease: least.lease, reason: `it makes room for ${transfer.id}, which is more urgent` };
+      }
+      return undefined;
+    },
+  };
+}
