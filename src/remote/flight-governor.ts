@@ -44,7 +44,7 @@ const RTT_WINDOW_MS = { usual: 10_000, strange: 2000 } as const;
  * A round trip this many times what our own queue explains is somebody else's doing: a busy machine, other traffic. More must be
  * under way then, or the rate falls with each measurement.
  */
-const FOREIGN = { from: 3, upTo: 4 } as const;
+const FOREIGN = { from: 2, upTo: 4 } as const;
 /** Of a new round trip in the smoothed one. */
 const SMOOTHING = 1 / 8;
 const RATE_WINDOW_MS = 1000;
