@@ -43,10 +43,10 @@ test("who waits while it is closed hears that there is none", async () => {
 
 test("more at once than are made at a time all get one, and no name is left of those", async () => {
   const pool = createPipePool(directory, { runProgram });
-  const all = await Promise.all(Array.from({ length: 30 }, () => pool.take(undefined)));
+  const all = await Promise.all(Array.from({ length: 60 }, () => pool.take(undefined)));
   try {
     expect(all.every((ends) => ends !== undefined)).toBe(true);
-    expect(new Set(all.map((ends) => ends?.readFd)).size).toBe(30);
+    expect(new Set(all.map((ends) => ends?.readFd)).size).toBe(60);
   } finally {
     for (const ends of all) close(ends);
     await pool.close();

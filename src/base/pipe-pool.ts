@@ -24,7 +24,9 @@ export interface PipePool {
   close(): Promise<void>;
 }
 
-const BATCH = 12;
+/** Made at a time; more are made when so few are left. A process each time: seldom, while many commands follow each other. */
+const BATCH = 48;
+const FEW = 12;
 const LIMITS = { timeoutMs: 5000, maxOutputBytes: 1000 } as const;
 
 /** `directory` is the pool's own: it is emptied with the first pipes, and not before. */
@@ -62,7 +64,12 @@ export function createPipePool(directory: string, { runProgram }: { readonly run
           if (await refill()) continue;
           return undefined;
         }
-        if (ready.length < BATCH / 2) void refill();
+        // After whoever waits for this one has begun its child.
+        if (ready.length < FEW) {
+          setImmediate(() => {
+            if (!stop.signal.aborted && ready.length < FEW) void refill();
+          });
+        }
         try {
           if (owner !== undefined) chownSync(path, owner.uid, owner.gid);
           return openEnds(path);

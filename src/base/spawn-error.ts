@@ -1,6 +1,6 @@
 import { AppError, errnoOf, messageOf } from "./errors.ts";
 
-/** Why a program could not be started, from what execa says of it. */
+/** Why a program could not be started, from what was thrown for it. */
 export function spawnError(file: string, { cause }: { readonly cause?: unknown }): AppError {
   const errno = errnoOf(cause) ?? messageOf(cause);
   const attempted = `cannot start ${file} (${errno})`;

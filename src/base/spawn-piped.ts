@@ -1,7 +1,8 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { closeSync } from "node:fs";
 import { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
-import { execa } from "execa";
 import type { PipeEnds, PipePool } from "./pipe-pool.ts";
 import type { ExitStatus } from "./spawn.ts";
 import { spawnError } from "./spawn-error.ts";
@@ -31,6 +32,7 @@ export interface PipedChild {
 }
 
 /**
+ * By Node itself: each command on a box waits for this, and a library that does more costs as much again as the kernel's part.
  * Rejects with `not-found` (also where it is not executable), `exhausted` or `internal` when it cannot be started. Without pipes
  * in the pool the child gets Node's sockets instead.
  */
@@ -50,28 +52,23 @@ export async function spawnPiped(launch: PipedLaunch, pool: PipePool): Promise<P
 type Pipes = Readonly<Record<"output" | "errors", PipeEnds | undefined>>;
 
 async function spawnWith(launch: PipedLaunch, pipes: Pipes): Promise<PipedChild> {
-  const child = execa(launch.file, [...launch.args], {
+  const child = spawn(launch.file, [...launch.args], {
     argv0: launch.argv0,
     env: { ...launch.env },
-    extendEnv: false,
     cwd: launch.cwd,
     detached: true,
-    cleanup: false,
-    reject: false,
-    buffer: false,
-    encoding: "buffer",
-    stdin: launch.hasInput ? "pipe" : "ignore",
-    stdout: toExeca(pipes.output?.writeFd),
-    stderr: toExeca(pipes.errors?.writeFd),
+    stdio: [launch.hasInput ? "pipe" : "ignore", pipes.output?.writeFd ?? "pipe", pipes.errors?.writeFd ?? "pipe"],
   });
   const exited = new Promise<ExitStatus>((resolve) => {
-    child.nodeChildProcess.once("exit", (code, signal) => resolve({ code, signal }));
+    child.once("exit", (code, signal) => resolve({ code, signal }));
   });
-  const { pid } = child;
-  if (pid === undefined) throw spawnError(launch.file, await child);
-  // Its result settles when all pipes have closed; here each pipe is watched by whoever has it.
-  child.catch(() => undefined);
-  const { stdin, stdout, stderr } = child.nodeChildProcess;
+  const { pid, stdin, stdout, stderr } = child;
+  if (pid === undefined) {
+    const [cause] = await once(child, "error");
+    throw spawnError(launch.file, { cause });
+  }
+  // Of a signal that could not be sent: nobody sends one through this.
+  child.on("error", () => undefined);
   return {
     pid,
     input: stdin ?? undefined,
@@ -83,9 +80,4 @@ async function spawnWith(launch: PipedLaunch, pipes: Pipes): Promise<PipedChild>
 
 function readerOf(fd: number | undefined): Readable {
   return new Socket({ ...(fd === undefined ? {} : { fd }), readable: true, writable: false });
-}
-
-/** execa takes any descriptor, but its types count only to 9. */
-function toExeca(fd: number | undefined): 3 | "pipe" {
-  return fd === undefined ? "pipe" : (fd as 3);
 }

@@ -1,5 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../base/clock.ts";
 import { isLive } from "../base/proc-stat.ts";
@@ -58,6 +61,18 @@ describe("the end of a command", () => {
     });
     expect(performance.now() - startedMs).toBeLessThan(5000);
   });
+});
+
+test("a script whose interpreter is not there is refused, and the next command starts", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "sluice-script-"));
+  try {
+    const file = join(directory, "script");
+    writeFileSync(file, "#!/nowhere/sh\n", { mode: 0o755 });
+    await expect(open(grantOf([file])).opened).rejects.toMatchObject({ code: "not-found" });
+    expect((await run("exit 3")).how).toEqual({ kind: "code", code: 3 });
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
 });
 
 test("what a command has left running when it exits by itself goes on", async () => {

@@ -4,6 +4,7 @@ import type { Readable, Writable } from "node:stream";
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import type { ExitStatus } from "../base/spawn.ts";
+import { createTurnBatch } from "../base/turn-batch.ts";
 import type { Channel } from "../remote/channel.ts";
 import type { ExitFacts, KilledByName } from "../remote/exit-facts.ts";
 import { endSession, type KillLadderDeps, signalGroup } from "./kill-ladder.ts";
@@ -48,6 +49,8 @@ export interface HeldCommandDeps extends KillLadderDeps {
   readonly clock: Clock;
 }
 
+/** What may wait here for a command that reads slowly. */
+const HOLD_ABOVE_BYTES = 256 * 1024;
 /** Of both outputs together. */
 export const SPOOL_BYTES = 16 * 1024 * 1024;
 /** What an operator may send: what a terminal sends, and what programs have agreed on a meaning for. */
@@ -206,8 +209,11 @@ function pipeInput(source: Readable, { input, exited }: RunningCommand, isKept: 
     source.destroy();
     return;
   }
+  const write = createTurnBatch(input);
   const onData = (bytes: Buffer) => {
-    if (!input.write(bytes)) source.pause();
+    if (input.destroyed || input.writableEnded) return;
+    write(bytes);
+    if (input.writableLength >= HOLD_ABOVE_BYTES) source.pause();
   };
   const onDrain = () => source.resume();
   const stop = () => {

@@ -30,6 +30,8 @@ export const FRAME_HEAD_BYTES = 5;
 export const DATA_HEAD_BYTES = 4 + 8 + 4 + 1 + 32;
 /** Of a file in one frame: it is hashed, sent and verified as one. */
 export const PIECE_BYTES = 1024 * 1024;
+/** Of zeros that are told of at once: short enough that who reads them is heard of meanwhile. */
+export const MAX_ZERO_BYTES = 256 * PIECE_BYTES;
 const MAX_JSON_BYTES = 16 * 1024 * 1024;
 
 export interface DataHead {
@@ -38,10 +40,10 @@ export interface DataHead {
   /** From the item's begin. */
   readonly at: number;
   readonly length: number;
-  /** Nothing follows: these are `length` zero bytes. */
+  /** Nothing follows: these are `length` zero bytes, of one piece or of many. */
   readonly isZero: boolean;
   readonly isLast: boolean;
-  /** The mark of `item-hash.ts`. */
+  /** The mark of `item-hash.ts`, of the last piece. */
   readonly digest: Buffer;
 }
 
@@ -88,7 +90,7 @@ export function readDataHead(body: Buffer): DataHead & { readonly bytes: Buffer 
   const length = body.readUInt32BE(12);
   const bytes = body.subarray(DATA_HEAD_BYTES);
   const isZero = (flags & ZERO) !== 0;
-  if (length > PIECE_BYTES || bytes.length !== (isZero ? 0 : length)) {
+  if (length > (isZero ? MAX_ZERO_BYTES : PIECE_BYTES) || bytes.length !== (isZero ? 0 : length)) {
     throw fault("corrupt", `a data frame says ${length} bytes and has ${bytes.length}`);
   }
   return {

@@ -53,6 +53,22 @@ it("gives the same marks to who begins later, and the same key to all leases of 
   expect(itemKeyOf("transfer:list:9")).toBe(KEY);
 });
 
+it("of zeros is the same whether anybody has them in memory or not, and is bound to their place and length", () => {
+  const zeros = Buffer.alloc(LENGTH);
+  const told = createItemHash({ length: LENGTH, key: KEY });
+  const marks = [PIECE_BYTES, PIECE_BYTES, 7].map((count) => told.updateZeros(count).toString("hex"));
+  expect(told.digest()).toBe(digestOf(zeros));
+  expect(new Set(marks).size).toBe(3);
+  const shorter = createItemHash({ length: LENGTH, key: KEY });
+  expect(shorter.updateZeros(PIECE_BYTES - 1).toString("hex")).not.toBe(marks[0]);
+  const almost = Buffer.from(zeros);
+  almost[LENGTH - 1] = 1;
+  expect(digestOf(almost)).not.toBe(digestOf(zeros));
+  const short = createItemHash({ length: 100, key: KEY });
+  short.updateZeros(100);
+  expect(short.digest()).toBe(hash("sha256", Buffer.alloc(100)));
+});
+
 it("lets a proof of a longer item end where a piece does", () => {
   expect(isPieceEnd(5, SMALL_BYTES)).toBe(true);
   expect(isPieceEnd(5, LENGTH)).toBe(false);

@@ -1,5 +1,6 @@
 import { createCipheriv, createHash } from "node:crypto";
 import { PIECE_BYTES } from "./frames.ts";
+import { isZero, ZEROS } from "./zeros.ts";
 
 /** Items up to this long are one piece, read at once and sent together with others. */
 export const SMALL_BYTES = 128 * 1024;
@@ -12,11 +13,14 @@ const KEY_BYTES = 16;
 /**
  * What both sides hold an item against while it moves and while it lies staged. A short item: SHA-256 of its bytes. A longer one: a
  * tag of 128 bits for each piece (GMAC, which costs a fifth of SHA-256), bound to its place in the item, and SHA-256 over the tags.
+ * A piece of nothing but zeros has the tag of its place and length alone, so that a hole of any length costs nothing.
  * The key is the transfer's own: who wrote a file did not know it, so that nothing can be made to look like something else.
  */
 export interface ItemHash {
   /** The next piece: whole, but for the last. Gives what goes with it over the wire, `MARK_BYTES` long. */
   update(piece: Buffer): Buffer;
+  /** As `update` with so many zero bytes: at most a piece. */
+  updateZeros(length: number): Buffer;
   /** Over all so far, lower-case hexadecimal. */
   digest(): string;
 }
@@ -43,22 +47,21 @@ export function createItemHash({ length, key, from = 0 }: ItemRange): ItemHash {
   const running = createHash("sha256");
   const digest = () => running.copy().digest("hex");
   if (!isTagged(length)) {
-    return {
-      update: (piece) => {
-        running.update(piece);
-        return running.copy().digest();
-      },
-      digest,
+    const update = (piece: Buffer) => {
+      running.update(piece);
+      return running.copy().digest();
     };
+    return { update, updateZeros: (count) => update(ZEROS.subarray(0, count)), digest };
   }
   const secret = Buffer.from(key, "hex");
   let index = Math.floor(from / PIECE_BYTES);
+  const add = (mark: Buffer) => {
+    running.update(mark);
+    return mark;
+  };
   return {
-    update: (piece) => {
-      const mark = tagOf(piece, secret, index++);
-      running.update(mark);
-      return mark;
-    },
+    update: (piece) => add(isZero(piece) ? tagOfZeros(piece.length, secret, index++) : tagOf(piece, secret, index++)),
+    updateZeros: (count) => add(tagOfZeros(count, secret, index++)),
     digest,
   };
 }
@@ -73,12 +76,27 @@ export function itemKeyOf(leaseId: string): string {
 }
 
 function tagOf(piece: Buffer, key: Buffer, index: number): Buffer {
+  return tagAt({ index, length: piece.length, kind: 0 }, piece, key);
+}
+
+function tagOfZeros(length: number, key: Buffer, index: number): Buffer {
+  return tagAt({ index, length, kind: 1 }, NOTHING, key);
+}
+
+const NOTHING = Buffer.alloc(0);
+
+function tagAt(
+  at: { readonly index: number; readonly length: number; readonly kind: 0 | 1 },
+  bytes: Buffer,
+  key: Buffer,
+): Buffer {
   const position = Buffer.alloc(POSITION_BYTES);
-  position.writeUInt32BE(index, 0);
-  position.writeUInt32BE(piece.length, 4);
+  position.writeUInt32BE(at.index, 0);
+  position.writeUInt32BE(at.length, 4);
+  position.writeUInt32BE(at.kind, 8);
   const cipher = createCipheriv("aes-128-gcm", key, position);
   // Nothing is encrypted: the piece is only authenticated.
-  cipher.setAAD(piece);
+  cipher.setAAD(bytes);
   cipher.final();
   const mark = Buffer.alloc(MARK_BYTES);
   cipher.getAuthTag().copy(mark, 0, 0, TAG_BYTES);

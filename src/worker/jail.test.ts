@@ -5,6 +5,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -25,6 +26,7 @@ import {
   splitPath,
   symlinkAt,
   unlinkAt,
+  within,
 } from "./jail.ts";
 import { removeTree } from "./staging.ts";
 
@@ -134,5 +136,38 @@ describe("links", () => {
     expect(written + refused).toBe(rounds);
     expect(readOutside).toBe(0);
     if (rounds > 10_000) process.stderr.write(`${written} written, ${refused} refused\n`);
+  });
+});
+
+describe("names within a directory that is held", () => {
+  const file = { directory: 0, name: Buffer.from("made") };
+
+  it("mean what lies in it, whatever has its name by now, and elsewhere the way is told as ever", () => {
+    const descent = createDescent(root);
+    const held = descent.directory([Buffer.from("a")]);
+    const before = process.cwd();
+    renameSync(join(directory, "root/a"), join(directory, "root/moved"));
+    symlinkSync(join(directory, "outside"), join(directory, "root/a"));
+    within(held, () => {
+      closeSync(createFileAt({ ...file, directory: held }));
+      closeSync(createFileAt({ ...file, directory: root }));
+      // No deeper: the outer one stays.
+      within(root, () => expect(lookAt({ directory: held, name: Buffer.from("b") })?.isDirectory()).toBe(true));
+      renameAt({ ...file, directory: held }, { directory: root, name: Buffer.from("renamed") });
+    });
+    expect(process.cwd()).toBe(before);
+    expect(readdirSync(join(directory, "root")).sort()).toEqual(["a", "made", "moved", "plain", "renamed"]);
+    expect(readdirSync(join(directory, "outside")).sort()).toEqual(["b", "secret"]);
+    descent.close();
+  });
+
+  it("lead nowhere else by their words or by links, and what fails leaves the working directory as it was", () => {
+    const before = process.cwd();
+    symlinkSync(join(directory, "outside/secret"), join(directory, "root/link"));
+    for (const name of ["..", "a/b", ".", ""]) {
+      expect(() => within(root, () => openFileAt({ directory: root, name: Buffer.from(name) }))).toThrow(/path: given/);
+    }
+    expect(() => within(root, () => openFileAt({ directory: root, name: Buffer.from("link") }))).toThrow(/ELOOP/);
+    expect(process.cwd()).toBe(before);
   });
 });

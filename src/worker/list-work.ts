@@ -52,6 +52,8 @@ export async function listWork(task: Task<"list">, context: TaskContext): Promis
   };
   const isKnown = (path: string) =>
     resumeAfter !== undefined && comparePaths(splitPath(pathBytes(path)), resumeAfter) <= 0;
+  // Entries come in order: behind the last one that the hub has, none has to be looked at.
+  let isBehind = resumeAfter === undefined;
   try {
     let walked = 0;
     for (const found of walkTree({
@@ -72,7 +74,8 @@ export async function listWork(task: Task<"list">, context: TaskContext): Promis
         characters += found.skipped.path.length + found.skipped.message.length + 100;
       } else {
         const { entry } = found;
-        if (isKnown(entry.path)) continue;
+        isBehind ||= !isKnown(entry.path);
+        if (!isBehind) continue;
         entries.push(entry);
         characters += await attributes.add(entry);
         characters += entry.path.length + (entry.target?.length ?? 0) + 200;

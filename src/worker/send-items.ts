@@ -8,10 +8,12 @@ import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
 import {
   DATA_HEAD_BYTES,
+  type DataHead,
   emptyFrame,
   FRAME,
   FRAME_HEAD_BYTES,
   jsonFrame,
+  MAX_ZERO_BYTES,
   PIECE_BYTES,
   writeDataHead,
   writeDataHeads,
@@ -157,6 +159,19 @@ export async function sendItems(
         throw thrown;
       }
     };
+    /** Zeros that nobody was told of yet. */
+    let hole: Pick<DataHead, "at" | "length" | "digest"> | undefined;
+    const tellHole = () => {
+      if (hole === undefined) return;
+      const head = { index, ...hole, isZero: true, isLast: hole.at + hole.length === length };
+      hole = undefined;
+      const frame = Buffer.alloc(HEADS);
+      writeDataHeads(frame, 0, head);
+      deps.onBytes(frame.length);
+      link.send(frame).catch((error: unknown) => {
+        broken ??= error;
+      });
+    };
     let reading: ReturnType<typeof readPiece> | undefined = readPiece(begin);
     try {
       for (let at = begin; at < length; ) {
@@ -171,11 +186,16 @@ export async function sendItems(
           file.requireUnchanged();
           const digest = running.update(bytes);
           if (end > from) {
-            const isEmpty = sparse && isZero(bytes);
-            const head = { index, at, length: bytes.length, isZero: isEmpty, isLast: end === length, digest };
-            writeDataHeads(buffer, 0, head);
-            isSent = true;
-            await flush(buffer, HEADS + (isEmpty ? 0 : bytes.length));
+            if (sparse && isZero(bytes)) {
+              hole = { at: hole?.at ?? at, length: (hole?.length ?? 0) + bytes.length, digest };
+              if (hole.length >= MAX_ZERO_BYTES || end === length) tellHole();
+            } else {
+              tellHole();
+              const head = { index, at, length: bytes.length, isZero: false, isLast: end === length, digest };
+              writeDataHeads(buffer, 0, head);
+              isSent = true;
+              await flush(buffer, HEADS + bytes.length);
+            }
           }
         } finally {
           if (!isSent) ring.release(buffer);

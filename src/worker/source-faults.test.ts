@@ -268,7 +268,8 @@ describe("files with holes, and files with many names", () => {
     closeSync(fd);
     writeFileSync(join(from, "zeros"), Buffer.alloc(2 * MIB));
     expect(await world.move({ chunkBytes: bytes * 2 })).toEqual([]);
-    expect(world.sentBytes()).toBeLessThan(2 * MIB);
+    // What is told of a hole does not grow with it.
+    expect(world.sentBytes()).toBeLessThan(MIB + 64 * 1024);
     for (const name of ["sparse", "zeros"]) expect(statSync(join(to, name)).size).toBe(statSync(join(from, name)).size);
     expect(statSync(join(to, "sparse")).blocks * 512).toBeLessThan(3 * MIB);
     expect(readFileSync(join(to, "zeros")).equals(Buffer.alloc(2 * MIB))).toBe(true);

@@ -117,11 +117,34 @@ async function open(
     if (size < offset + bytes) ftruncateSync(fd, offset + bytes);
   };
 
+  /** Of many pieces: all of them are proved before any is taken for written. */
+  const addZeros = async (piece: Piece) => {
+    if (piece.at !== bytes || bytes + piece.length > length || !isPieceEnd(bytes + piece.length, length)) {
+      throw fault("corrupt", `the peer tells of zeros from ${piece.at} on; expected: whole pieces from ${bytes} on`);
+    }
+    let mark: Buffer | undefined;
+    for (let at = 0; at < piece.length; at += PIECE_BYTES) {
+      mark = running.updateZeros(Math.min(PIECE_BYTES, piece.length - at));
+    }
+    if (piece.digest !== undefined && mark?.equals(piece.digest) !== true)
+      throw fault("corrupt", "zeros that were told of differ from their hash");
+    const from = offset + bytes;
+    const end = from + piece.length;
+    bytes += piece.length;
+    isDirty = true;
+    // Where nothing lies yet, nothing has to be written.
+    const written = isSparse ? Math.min(end, Math.max(from, emptyFrom)) : end;
+    for (let at = from; at < written; at += PIECE_BYTES) {
+      await writeAll(ZEROS.subarray(0, Math.min(PIECE_BYTES, written - at)), at);
+    }
+  };
+
   return {
     fd,
     bytes: () => bytes,
     ino: String(facts.ino),
     add: async (piece) => {
+      if (piece.isZero && piece.length > PIECE_BYTES) return addZeros(piece);
       if (piece.at !== bytes || bytes + piece.length > length) {
         throw fault(
           "corrupt",

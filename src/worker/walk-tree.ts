@@ -34,6 +34,8 @@ interface Walk extends WalkOptions {
 /** Names of a directory that are looked at together. */
 const LOOKED_AT_ONCE = 64;
 const WITHIN_FROM = 4;
+/** In which the system counts. */
+const BLOCK_BYTES = 512n;
 
 /**
  * Everything below a place, directories before what is in them, names in the order of their bytes: the same again for who walks
@@ -178,7 +180,7 @@ function* walkLeaf(walk: Walk, place: Place, facts: BigIntStats, here: Trail): G
     return;
   }
   yield* tellPending(walk);
-  const entry = entryOf(facts, here, "file");
+  const entry = { ...entryOf(facts, here, "file"), ...allocatedOf(facts, walk) };
   if (facts.nlink < 2n || !walk.preserve.includes("hardlinks")) {
     yield { entry };
     return;
@@ -217,6 +219,11 @@ function entryOf(facts: BigIntStats, { text }: Trail, type: TransferEntry["type"
     gid: Number(facts.gid),
     generation: generationOf(facts),
   };
+}
+
+function allocatedOf({ blocks, size }: BigIntStats, { preserve }: Walk): Pick<TransferEntry, "allocated"> {
+  const bytes = blocks * BLOCK_BYTES;
+  return bytes < size && preserve.includes("sparse") ? { allocated: Number(bytes) } : {};
 }
 
 /** Where the walk is, below its place. */

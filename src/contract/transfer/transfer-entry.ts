@@ -20,6 +20,8 @@ export const transferEntrySchema = z.object({
   type: z.enum(ENTRY_TYPES),
   /** Bytes; 0 of what is no file. */
   size: z.int().min(0),
+  /** Bytes that it takes on its disk, where holes make that less than its size, and are to be kept. */
+  allocated: z.int().min(0).optional(),
   mtime_ns: nanosecondsSchema,
   /** Permission bits. */
   mode: z.int().min(0).max(0o7777),

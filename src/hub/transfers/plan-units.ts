@@ -43,7 +43,7 @@ export function planUnits(entries: readonly TransferEntry[], chunkBytes: number)
     const length = entry.type === "file" ? entry.size : 0;
     if (length > chunkBytes) {
       batch.close();
-      units.push(...longFile(index, length, chunkBytes));
+      units.push(...longFile(index, { size: length, allocated: entry.allocated }, chunkBytes));
     } else batch.add(index, length);
   }
   batch.close();
@@ -69,8 +69,11 @@ function createBatch(units: Unit[], chunkBytes: number) {
   };
 }
 
-function longFile(entry: number, size: number, chunkBytes: number): readonly Unit[] {
-  const step = rangeBytes(size, chunkBytes);
+type Extent = Pick<TransferEntry, "size" | "allocated">;
+
+function longFile(entry: number, extent: Extent, chunkBytes: number): readonly Unit[] {
+  const { size } = extent;
+  const step = rangeBytes(extent, chunkBytes);
   const units: Unit[] = [];
   for (let offset = 0; offset < size; offset += step) {
     const length = Math.min(step, size - offset);
@@ -80,8 +83,10 @@ function longFile(entry: number, size: number, chunkBytes: number): readonly Uni
   return units;
 }
 
-function rangeBytes(size: number, chunkBytes: number): number {
-  const least = Math.ceil(size / MAX_RANGES_A_FILE);
+/** Of a file with holes a range has about as much data as another: what is told of holes is little, and of each unit it is more. */
+function rangeBytes({ size, allocated = size }: Extent, chunkBytes: number): number {
+  const ranges = Math.min(MAX_RANGES_A_FILE, Math.max(1, Math.ceil(Math.min(allocated, size) / chunkBytes)));
+  const least = Math.ceil(size / ranges);
   return least <= chunkBytes ? chunkBytes : Math.ceil(least / MIB) * MIB;
 }
 
@@ -92,7 +97,7 @@ export function cutPage(entries: readonly TransferEntry[], chunkBytes: number): 
   let units = 0;
   for (const entry of entries) {
     const size = entry.type === "file" ? entry.size : 0;
-    const own = size > chunkBytes ? Math.ceil(size / rangeBytes(size, chunkBytes)) + 1 : 1;
+    const own = size > chunkBytes ? Math.ceil(size / rangeBytes(entry, chunkBytes)) + 1 : 1;
     if (piece.length > 0 && units + own > MAX_UNITS_A_PIECE) {
       pieces.push(piece);
       piece = [];

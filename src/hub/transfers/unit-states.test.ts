@@ -55,6 +55,11 @@ describe("units", () => {
 
   test("of a file of 10 TiB are not more than fit, and pieces of a page stay small", () => {
     const huge = fileEntry("huge", 10 * 1024 ** 4);
+    const holes = planUnits([{ ...huge, allocated: 5 * MIB }], MIB);
+    // Five ranges with a chunk of data each, and the end of the file.
+    expect(holes).toHaveLength(6);
+    expect(holes.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(huge.size);
+    expect(planUnits([{ ...huge, allocated: 0 }], MIB)).toHaveLength(2);
     const units = planUnits([huge], MIB);
     expect(units.length).toBeLessThanOrEqual(MAX_RANGES_A_FILE + 1);
     expect(units.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(huge.size);

@@ -1,0 +1,85 @@
+import { randomBytes } from "node:crypto";
+import { closeSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import { PIECE_BYTES } from "./frames.ts";
+import { createItemHash, itemKeyOf } from "./item-hash.ts";
+import { openRootDirectory } from "./jail.ts";
+import { openStagedFile } from "./staged-file.ts";
+
+const KEY = itemKeyOf("transfer:1.2:3");
+const LENGTH = 5 * PIECE_BYTES + 9;
+const NOTHING = Buffer.alloc(0);
+const open: (() => void)[] = [];
+afterEach(() => {
+  for (const close of open.splice(0)) close();
+});
+
+async function stage(how: { readonly isSparse: boolean; readonly before: Buffer }) {
+  const directory = mkdtempSync(join(tmpdir(), "sluice-staged-"));
+  open.push(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
+  const path = join(directory, "staged");
+  writeFileSync(path, how.before);
+  const root = openRootDirectory(directory);
+  open.push(() => closeSync(root));
+  const place = { directory: root, name: Buffer.from("staged") };
+  const staged = await openStagedFile({
+    place,
+    offset: 0,
+    length: LENGTH,
+    key: KEY,
+    proved: undefined,
+    isSparse: how.isSparse,
+    isWhole: false,
+  });
+  return { staged, path };
+}
+
+describe("zeros of many pieces that are told of at once", () => {
+  const sender = () => createItemHash({ length: LENGTH, key: KEY });
+
+  it.each([
+    ["where nothing lies", true, NOTHING],
+    ["over what an attempt left", true, randomBytes(2 * PIECE_BYTES + 5)],
+    ["where holes are not asked for", false, NOTHING],
+  ])("are there %s, and what follows them", async (_, isSparse, before) => {
+    const { staged, path } = await stage({ isSparse, before });
+    const last = randomBytes(PIECE_BYTES + 9);
+    const marks = sender();
+    const [zeros] = [0, 1, 2, 3].map(() => marks.updateZeros(PIECE_BYTES)).slice(-1);
+    await staged.add({ at: 0, length: 4 * PIECE_BYTES, isZero: true, digest: zeros, bytes: NOTHING });
+    for (const [at, bytes] of [
+      [4 * PIECE_BYTES, last.subarray(0, PIECE_BYTES)],
+      [5 * PIECE_BYTES, last.subarray(PIECE_BYTES)],
+    ] as const) {
+      await staged.add({ at, length: bytes.length, isZero: false, digest: marks.update(bytes), bytes });
+    }
+    await staged.sync();
+    expect(staged.digest()).toBe(marks.digest());
+    await staged.close();
+    const whole = Buffer.concat([Buffer.alloc(4 * PIECE_BYTES), last]);
+    expect(readFileSync(path).equals(whole)).toBe(true);
+    if (isSparse && before.length === 0) expect(statSync(path).blocks * 512).toBeLessThan(3 * PIECE_BYTES);
+  });
+
+  it("are refused where they do not follow, end within a piece, reach too far, or have another mark", async () => {
+    const { staged } = await stage({ isSparse: true, before: NOTHING });
+    const marks = sender();
+    const [, digest] = [marks.updateZeros(PIECE_BYTES), marks.updateZeros(PIECE_BYTES)];
+    const right = { at: 0, length: 2 * PIECE_BYTES, isZero: true, digest, bytes: NOTHING };
+    for (const wrong of [
+      { ...right, at: PIECE_BYTES },
+      { ...right, length: 2 * PIECE_BYTES - 1 },
+      { ...right, length: 6 * PIECE_BYTES },
+    ]) {
+      await expect(staged.add(wrong)).rejects.toMatchObject({ code: "corrupt" });
+    }
+    expect(staged.bytes()).toBe(0);
+    await staged.add(right);
+    await expect(
+      staged.add({ ...right, at: 2 * PIECE_BYTES, digest: Buffer.alloc(digest?.length ?? 0) }),
+    ).rejects.toMatchObject({ code: "corrupt" });
+    await staged.close();
+  });
+});
