@@ -10,7 +10,7 @@ import { unitsOf } from "./reconcile/unit.ts";
 import { openSegmentBook } from "./registry/segment-book.ts";
 import { readToken } from "./uplink.ts";
 import { systemSegmentDisk } from "./workload/stream/segment-disk.ts";
-import { createSegmentMover, type RunningStream } from "./workload/stream/segment-mover.ts";
+import { createSegmentMover, type MovingStream } from "./workload/stream/segment-mover.ts";
 
 const PERIOD_MS = 5000;
 const ANSWER_MS = 15_000;
@@ -23,11 +23,12 @@ export function openSegmentMover(
 ): Service {
   const { options, clock, logFor } = context;
   const log = logFor("STREAM");
-  const streams = (): readonly RunningStream[] => {
+  const streams = (): readonly MovingStream[] => {
     const units = reconciler.units();
-    return [...store.state().workloads.values()].flatMap((workload) => {
+    return [...store.state().workloads.values()].flatMap((workload): readonly MovingStream[] => {
       const unit = units.get(workload.id);
-      if (workload.kind !== "stream" || unit?.handle === undefined) return [];
+      if (workload.kind !== "stream") return [];
+      if (unit?.handle === undefined) return [{ workload, pids: undefined }];
       return [{ workload, pids: unitsOf(unit).flatMap(({ handle }) => handle?.identity?.pid ?? []) }];
     });
   };

@@ -20,6 +20,8 @@ export interface SegmentDisk {
   look(path: string): Segment | undefined;
   /** `DEVICE:INODE` of everything that these processes hold open. Throws where that cannot be told. */
   openFiles(pids: readonly number[]): ReadonlySet<string>;
+  /** Of everything that any process holds open into which this one may look: those that the agent has started are among them. */
+  openAnywhere(): ReadonlySet<string>;
   remove(path: string): void;
 }
 
@@ -35,23 +37,33 @@ export const systemSegmentDisk: SegmentDisk = {
     }
   },
   look,
-  openFiles: (pids) => {
-    const open = new Set<string>();
-    for (const pid of pids) {
-      for (const fd of descriptorsOf(pid)) {
+  openFiles: (pids) => new Set(pids.flatMap(openFilesOf)),
+  openAnywhere: () =>
+    new Set(
+      readdirSync("/proc").flatMap((name) => {
         try {
-          const { dev, ino } = statSync(`/proc/${pid}/fd/${fd}`, { bigint: true });
-          open.add(`${dev}:${ino}`);
+          return /^\d+$/.test(name) ? openFilesOf(Number(name)) : [];
         } catch (thrown) {
-          // Closed meanwhile.
-          if (errnoOf(thrown) !== "ENOENT") throw thrown;
+          if (errnoOf(thrown) === "EACCES" || errnoOf(thrown) === "EPERM") return [];
+          throw thrown;
         }
-      }
-    }
-    return open;
-  },
+      }),
+    ),
   remove: (path) => rmSync(path, { force: true }),
 };
+
+function openFilesOf(pid: number): readonly string[] {
+  return descriptorsOf(pid).flatMap((fd) => {
+    try {
+      const { dev, ino } = statSync(`/proc/${pid}/fd/${fd}`, { bigint: true });
+      return [`${dev}:${ino}`];
+    } catch (thrown) {
+      // Closed meanwhile.
+      if (errnoOf(thrown) !== "ENOENT") throw thrown;
+      return [];
+    }
+  });
+}
 
 /** A process that has ended holds nothing. */
 function descriptorsOf(pid: number): readonly string[] {

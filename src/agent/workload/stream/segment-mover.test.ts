@@ -1,5 +1,15 @@
 import { generateKeyPairSync } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
@@ -72,7 +82,7 @@ const receipt = (name: string, bytes: number, more: Partial<TransferReceipt> = {
     { id: "k", privateKey },
   );
 
-function begin(move: object = { to: "archive:/archive" }) {
+function begin(move: object = { to: "archive:/archive" }, isRunning = true) {
   life = new AbortController();
   const { signal } = life;
   const workload = streamWorkload({ input: "rtsp://cam/1", outputs: [{ url: join(directory, "rec/"), move }] });
@@ -80,8 +90,8 @@ function begin(move: object = { to: "archive:/archive" }) {
     { intervalMs: 5000 },
     {
       boxId: "north-1",
-      streams: () => [{ workload, pids: [1] }],
-      disk: { ...systemSegmentDisk, openFiles: () => open },
+      streams: () => [{ workload, pids: isRunning ? [1] : undefined }],
+      disk: { ...systemSegmentDisk, openFiles: () => open, openAnywhere: () => open },
       openBook: () => openSegmentBook(join(directory, "moved.json"), { clock, log: quiet, signal }),
       ask: async (asked) => {
         asks.push(asked);
@@ -131,6 +141,10 @@ describe("finished recordings", () => {
     expect(finishedSegments(found, new Set([`${dev}:${ino}`])).map(({ path }) => path)).toEqual([pathOf(2)]);
     expect(finishedSegments([], new Set())).toEqual([]);
     expect(systemSegmentDisk.openFiles([process.pid]).size).toBeGreaterThan(2);
+    const held = openSync(pathOf(1), "r");
+    expect(systemSegmentDisk.openAnywhere().has(`${dev}:${ino}`)).toBe(true);
+    closeSync(held);
+    expect(systemSegmentDisk.openAnywhere().has(`${dev}:${ino}`)).toBe(false);
   });
 
   test("stay for their time, by the end of each", () => {
@@ -152,6 +166,19 @@ describe("finished recordings", () => {
     const asked = asks.length;
     await rounds(3);
     expect(asks).toHaveLength(asked);
+  });
+
+  test("of a stream that does not run are all, the last too once it was not written for a minute and nobody holds it", async () => {
+    for (const minute of [1, 2, 59]) record(minute);
+    const { dev, ino } = statSync(pathOf(2), { bigint: true });
+    open = new Set([`${dev}:${ino}`]);
+    clock.stepWall(30_000);
+    await begin({ to: "archive:/archive" }, false);
+    // The third was written to 31 s ago.
+    expect(names()).toEqual(["1101"]);
+    open = new Set();
+    await rounds(1, 30_000);
+    expect(names()).toEqual(["1101", "1102", "1159"]);
   });
 
   test("that are to stay are not asked for again, not even by the next agent, and go in their time", async () => {

@@ -14,15 +14,19 @@ import type { StreamWorkload } from "../../../contract/workload.ts";
 import type { SegmentBook } from "../../registry/segment-book.ts";
 import type { Segment, SegmentDisk } from "./segment-disk.ts";
 
-/** A stream that runs, and every process of it. */
-export interface RunningStream {
+/** A stream that is wanted. */
+export interface MovingStream {
   readonly workload: StreamWorkload;
-  readonly pids: readonly number[];
+  /** Every process of it; `undefined`: it does not run. */
+  readonly pids: readonly number[] | undefined;
 }
+
+/** So long nobody has written to what a stream that does not run has left last: it may be about to go on with it. */
+const STOPPED_MS = 60_000;
 
 export interface SegmentMoverDeps {
   readonly boxId: string;
-  readonly streams: () => readonly RunningStream[];
+  readonly streams: () => readonly MovingStream[];
   readonly disk: SegmentDisk;
   readonly openBook: () => SegmentBook;
   /** Of the hub. */
@@ -33,13 +37,21 @@ export interface SegmentMoverDeps {
 
 /**
  * Pure. Those that nobody writes to any more: FFmpeg ends a file before it begins the next, so all but the newest, and none that a process
- * of the stream holds open. Oldest first.
+ * of the stream holds open. Of a stream that does not run, `stoppedAtMs` is the time, and all that was not written for long. Oldest first.
  */
-export function finishedSegments(segments: readonly Segment[], open: ReadonlySet<string>): readonly Segment[] {
+export function finishedSegments(
+  segments: readonly Segment[],
+  open: ReadonlySet<string>,
+  stoppedAtMs?: number,
+): readonly Segment[] {
   const inOrder = [...segments].sort((one, other) =>
     one.mtimeNs === other.mtimeNs ? (one.name < other.name ? -1 : 1) : one.mtimeNs < other.mtimeNs ? -1 : 1,
   );
-  return inOrder.slice(0, -1).filter(({ file }) => !open.has(file));
+  const ended =
+    stoppedAtMs === undefined
+      ? inOrder.slice(0, -1)
+      : inOrder.filter(({ mtimeNs }) => stoppedAtMs - Number(mtimeNs / 1_000_000n) >= STOPPED_MS);
+  return ended.filter(({ file }) => !open.has(file));
 }
 
 /** Pure. Whether it has stayed for as long as it is to. */
@@ -65,15 +77,21 @@ export function createSegmentMover(options: { readonly intervalMs: number }, dep
   };
 
   const moveOutput = async (
-    { workload, pids }: RunningStream,
+    { workload, pids }: MovingStream,
     output: { readonly url: string; readonly move: SegmentMove },
     { book, signal }: { readonly book: SegmentBook; readonly signal: AbortSignal },
   ): Promise<void> => {
     const recording = recordingOf(output);
-    if (recording === undefined || pids.length === 0) return;
+    if (recording === undefined || pids?.length === 0) return;
     const found = disk.find(recording.directory, recordingNameMatcher(recording.pattern));
-    const finished = finishedSegments(found, disk.openFiles(pids));
     const isMoved = (segment: Segment) => book.find(segment.path)?.identity === segment.identity;
+    // Nothing is to be done with any: nobody's descriptors have to be looked through.
+    if (found.every((segment) => isMoved(segment) && !mayGo(segment, output.move, clock.wallMs())))
+      return say(workload.id, undefined);
+    const finished =
+      pids === undefined
+        ? finishedSegments(found, disk.openAnywhere(), clock.wallMs())
+        : finishedSegments(found, disk.openFiles(pids));
     for (const segment of finished) {
       if (!isMoved(segment) || !mayGo(segment, output.move, clock.wallMs())) continue;
       disk.remove(segment.path);
