@@ -20,8 +20,8 @@ export const FLIGHT_LIMITS = { minBytes: 8 * 1024, firstBytes: 128 * 1024, maxBy
  * it always does, there is less. Keeps an echo beside bulk within 60 ms on a link of 20 Mbit/s and 20 ms.
  */
 const SLACK = { firstMs: 10, minMs: 5, maxMs: 30, standingMs: 12, growth: 1.25, shrink: 0.85 } as const;
-/** The same as a part of the round trip, where that is more. */
-const SLACK_SHARE = { standing: 1 / 12, max: 1 / 8 } as const;
+/** The same as parts of the round trip, where that is more; the least no more than `maxMs`. On a long way the ends' own delays are longer, too. */
+const SLACK_SHARE = { least: 1 / 2, standing: 1 / 12, most: 1 / 8 } as const;
 /** From here on (100 Mbit/s) a whole round trip: what is late there comes from the ends, and not from a queue. */
 const FAST_BYTES_PER_MS = 12_500;
 /** The least is what lets a small share of a link grow beside a large one. The most, where the pipe itself is short: more would only lie in memory. */
@@ -33,13 +33,18 @@ const LOOK_MS = 100;
  * shortest.
  */
 const START = { gain: 2, growth: 1.25, rounds: 3, lateMs: 50 } as const;
+/**
+ * Where much more waits than our least explains, it is tried again, for two round trips unless the rate grows: ends that are busy make what
+ * is under way smaller and smaller. Not sooner than so long, and so many round trips, after the last time.
+ */
+const AGAIN = { standing: 1.5, looks: 3, afterMs: 3000, afterTrips: 100, rounds: 1 } as const;
 /** The queue that is kept up hides the shortest round trip: after so long it is let run dry. Sooner where round trips are strangely long. */
 const RTT_WINDOW_MS = { usual: 10_000, strange: 2000 } as const;
 /**
  * A round trip this many times what our own queue explains is somebody else's doing: a busy machine, other traffic. More must be
  * under way then, or the rate falls with each measurement.
  */
-const FOREIGN = { from: 3, upTo: 4 } as const;
+const FOREIGN = { from: 2, upTo: 4 } as const;
 /** Of a new round trip in the smoothed one. */
 const SMOOTHING = 1 / 8;
 const RATE_WINDOW_MS = 1000;
@@ -126,6 +131,9 @@ function createKnowledge() {
   let look = { sinceMs: 0, shortestMs: Number.POSITIVE_INFINITY };
   let smoothMs = 0;
   let start: { rate: number; rounds: number; endsAt: number } | undefined = { rate: 0, rounds: 0, endsAt: 0 };
+  let startEndedMs = 0;
+  /** So often in a row there was as little slack as may be, and much more waited than that explains. */
+  let helplessLooks = 0;
   let fullMs: number | undefined;
 
   const flight = () => totalSent - delivery.bytes;
@@ -159,20 +167,33 @@ function createKnowledge() {
     // Nothing was full, or there is no way yet to tell.
     if (standingMs === Number.POSITIVE_INFINITY || probe !== undefined) return;
     const limitMs = Math.max(SLACK.standingMs, rtt.ms * SLACK_SHARE.standing);
-    const maxMs = rates.value >= FAST_BYTES_PER_MS ? rtt.ms : rtt.ms * SLACK_SHARE.max;
+    const leastMs = Math.min(Math.max(rtt.ms * SLACK_SHARE.least, SLACK.minMs), SLACK.maxMs);
+    const mostMs = rates.value >= FAST_BYTES_PER_MS ? rtt.ms : rtt.ms * SLACK_SHARE.most;
     const wantedMs = slackMs * (standingMs < limitMs ? SLACK.growth : SLACK.shrink);
-    slackMs = Math.min(Math.max(wantedMs, SLACK.minMs), Math.max(maxMs, SLACK.maxMs));
+    helplessLooks = wantedMs < leastMs && standingMs > AGAIN.standing * (leastMs + limitMs) ? helplessLooks + 1 : 0;
+    slackMs = Math.min(Math.max(wantedMs, leastMs), Math.max(mostMs, SLACK.maxMs));
   };
-  const learnStart = ({ before, isFull }: Mark, tookMs: number) => {
-    if (start === undefined) return;
-    if (isFull && tookMs > 2 * rtt.ms + START.lateMs) {
-      start = undefined;
-      probe ??= { drainedMs: undefined };
+  const endStart = (nowMs: number) => {
+    start = undefined;
+    startEndedMs = nowMs;
+  };
+  const learnStart = ({ before, isFull }: Mark, tookMs: number, nowMs: number) => {
+    if (start === undefined) {
+      const afterMs = Math.max(AGAIN.afterMs, rtt.ms * AGAIN.afterTrips);
+      if (isFull && helplessLooks >= AGAIN.looks && probe === undefined && nowMs - startEndedMs > afterMs) {
+        start = { rate: rates.value, rounds: AGAIN.rounds, endsAt: delivery.bytes };
+        helplessLooks = 0;
+      }
+      return;
     }
-    if (start === undefined || before.bytes < start.endsAt) return;
+    if (isFull && tookMs > 2 * rtt.ms + START.lateMs) {
+      if (nowMs - rtt.atMs > RTT_WINDOW_MS.strange || startEndedMs === 0) probe ??= { drainedMs: undefined };
+      return endStart(nowMs);
+    }
+    if (before.bytes < start.endsAt) return;
     start.endsAt = delivery.bytes;
     if (rates.value >= start.rate * START.growth) start = { ...start, rate: rates.value, rounds: 0 };
-    else if (isFull && ++start.rounds >= START.rounds) start = undefined;
+    else if (isFull && ++start.rounds >= START.rounds) endStart(nowMs);
   };
   const wantedBytes = (): number => {
     if (probe !== undefined) return 0;
@@ -205,7 +226,7 @@ function createKnowledge() {
       learnRtt(last, tookMs, nowMs);
       learnRate(last, nowMs);
       learnSlack(last, tookMs, nowMs);
-      learnStart(last, tookMs);
+      learnStart(last, tookMs, nowMs);
       capBytes = Math.min(Math.max(wantedBytes(), FLIGHT_LIMITS.minBytes), FLIGHT_LIMITS.maxBytes);
     },
   };
