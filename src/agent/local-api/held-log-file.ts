@@ -70,13 +70,35 @@ export async function holdNextLogFile(
   const page = from?.page;
   for (let attempt = 0; held !== undefined && attempt < ROTATION_ATTEMPTS; attempt++) {
     const index = await rotatedIndexOf(held, path);
-    if (index === undefined) break;
-    const next = await holdLogFile(index === 1 ? path : `${path}.${index - 1}`, page);
+    if (index === undefined) return { held: await holdLogFile(path, page), lost: "unknown" };
+    const next = await holdNewestBelow(index, path, page);
     // Rotation may go on meanwhile: what was opened counts only if the held one still stands beside it.
-    if ((await rotatedIndexOf(held, path)) === index) return { held: next, lost: "nothing" };
-    await next?.file.close();
+    const isBeside = (await rotatedIndexOf(held, path)) === index && !(await isAnyThere(next.index + 1, index, path));
+    if (isBeside && next.held !== undefined) return { held: next.held, lost: "nothing" };
+    await next.held?.file.close();
   }
-  return { held: await holdLogFile(path, page), lost: held === undefined ? "nothing" : "unknown" };
+  return held === undefined ? { held: await holdLogFile(path, page), lost: "nothing" } : undefined;
+}
+
+const nameOf = (index: number, path: string) => (index === 0 ? path : `${path}.${index}`);
+
+/** The one that was begun next: below it there may be none for a moment, since files get their next numbers from the oldest on. */
+async function holdNewestBelow(
+  number: number,
+  path: string,
+  page: LogPage | undefined,
+): Promise<{ readonly held: HeldLogFile | undefined; readonly index: number }> {
+  let index = number;
+  let held: HeldLogFile | undefined;
+  while (held === undefined && index > 0) held = await holdLogFile(nameOf(--index, path), page);
+  return { held, index };
+}
+
+async function isAnyThere(from: number, below: number, path: string): Promise<boolean> {
+  for (let index = from; index < below; index++) {
+    if ((await stat(nameOf(index, path)).catch(() => undefined)) !== undefined) return true;
+  }
+  return false;
 }
 
 /** `unknown`: what is there was written by somebody else. */
@@ -109,7 +131,7 @@ async function oldestAfter(
   let isForeign = false;
   // While files get their next numbers one of them is nowhere for a moment.
   for (let index = 0, missing = 0; index < MAX_ROTATED_FILES && missing < 2; index++) {
-    const candidate = index === 0 ? path : `${path}.${index}`;
+    const candidate = nameOf(index, path);
     const facts = await stat(candidate).catch(() => undefined);
     missing = facts === undefined ? missing + 1 : 0;
     if (facts === undefined || facts.size === 0) continue;
@@ -124,10 +146,11 @@ async function oldestAfter(
 
 /** `undefined` when it has been removed, or never had a number. */
 export async function rotatedIndexOf(held: HeldLogFile, path: string): Promise<number | undefined> {
-  for (let index = 1; index < MAX_ROTATED_FILES; index++) {
-    const found = await stat(`${path}.${index}`).catch(() => undefined);
-    if (found === undefined) return undefined;
-    if (found.ino === held.inode) return index;
+  // While files get their next numbers one of them is nowhere for a moment.
+  for (let index = 1, missing = 0; index < MAX_ROTATED_FILES && missing < 2; index++) {
+    const found = await stat(nameOf(index, path)).catch(() => undefined);
+    missing = found === undefined ? missing + 1 : 0;
+    if (found?.ino === held.inode) return index;
   }
   return undefined;
 }

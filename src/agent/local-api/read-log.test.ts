@@ -98,6 +98,22 @@ test("follows across a rotation without losing what was written before it", asyn
   await follower.end();
 });
 
+test("in the middle of a rotation the next file is the next one, wherever it stands at that moment", async () => {
+  await writeFile(path, "one\n");
+  const { until, end } = follow(10);
+  await until("one\n");
+  // Two rotations, and a third is under way: what was read has its next number, and what was written after it has not.
+  await rename(path, `${path}.3`);
+  await writeFile(`${path}.1`, "two\n");
+  await writeFile(path, "three\n");
+  await until("one\ntwo\nthree\n");
+  await rename(`${path}.1`, `${path}.3`);
+  await rename(path, `${path}.2`);
+  await writeFile(path, "four\n");
+  await until("one\ntwo\nthree\nfour\n");
+  expect(await end()).toBe(0);
+});
+
 test("follows across a truncation", async () => {
   await writeFile(path, "one\ntwo\n");
   const follower = follow(10);
