@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import { END_REASONS } from "../contract/remote/end-reason.ts";
 
 /** One gRPC call on which both ends of a session have met: it carries whole frames, in order, until it ends. */
@@ -6,6 +7,8 @@ export interface Carrier {
   readonly routerId: string;
   /** What the other end calls itself: `sluice/0.1.0`. */
   readonly peerClient: string;
+  /** Where both ends may meet beside it; absent: nowhere. */
+  readonly lane?: LaneOffer | undefined;
   /** Once. What came before is told at once. */
   listen(handlers: CarrierHandlers): void;
   /** One encoded frame, in pieces. Always taken; `false`: no more before `onDrain`. */
@@ -14,6 +17,14 @@ export interface Carrier {
   finish(): void;
   /** Ends it at once. */
   cut(): void;
+}
+
+/** A connection of each end to the router, which carries bytes between them and knows nothing of them. */
+export interface LaneOffer {
+  /** Dials when it is called first, and gives the same every time. Rejects with `unavailable`. */
+  meet(): Promise<Socket>;
+  /** It was of no use, or did not last: the next sessions at this router had better not wait for one. */
+  failed(): void;
 }
 
 export interface CarrierHandlers {

@@ -25,6 +25,8 @@ export interface HandshakeKeys {
   readonly confirm: Uint8Array;
   readonly toBox: Uint8Array;
   readonly toOperator: Uint8Array;
+  /** By which both know each other on a lane. */
+  readonly lane: Uint8Array;
 }
 
 const NAME = "sluice.remote.2";
@@ -59,9 +61,9 @@ function derive(
 ): HandshakeKeys {
   const said = JSON.stringify([NAME, session, id, attempt, isSealed, box, challenge, operator]);
   const salt = createHash("sha256").update(said).digest();
-  const bytes = new Uint8Array(hkdfSync("sha256", Buffer.concat(shared), salt, `${NAME} keys`, 4 * KEY_BYTES));
+  const bytes = new Uint8Array(hkdfSync("sha256", Buffer.concat(shared), salt, `${NAME} keys`, 5 * KEY_BYTES));
   const part = (index: number) => bytes.subarray(index * KEY_BYTES, (index + 1) * KEY_BYTES);
-  return { proof: part(0), confirm: part(1), toBox: part(2), toOperator: part(3) };
+  return { proof: part(0), confirm: part(1), toBox: part(2), toOperator: part(3), lane: part(4) };
 }
 
 export function proofMac({ proof }: HandshakeKeys, ticket: string): Buffer {

@@ -18,6 +18,11 @@ export interface JoinCall {
   readonly first: Uint8Array;
 }
 
+export interface JoinedCarrier extends Carrier {
+  /** By which the router knows this end's connection of a lane; absent: it has promised none. */
+  readonly laneToken?: string;
+}
+
 export interface JoinCallHooks {
   onWaiting(message: string): void;
   /** The call is over, whether it ever began. */
@@ -68,7 +73,7 @@ export function callJoin(
   { stream, url, first }: JoinCall,
   hooks: JoinCallHooks,
   signal: AbortSignal,
-): Promise<Carrier> {
+): Promise<JoinedCarrier> {
   return new Promise((resolve, reject) => {
     let handlers: CarrierHandlers | undefined;
     /** What came before anybody listened: no more than one chunk of the connection. */
@@ -133,11 +138,14 @@ export function callJoin(
       sessionId,
       routerId,
       peerClient,
+      laneToken,
     }: {
       sessionId: string;
       routerId: string;
       peerClient: string;
-    }): Carrier => ({
+      laneToken: string;
+    }): JoinedCarrier => ({
+      ...(laneToken === "" ? {} : { laneToken }),
       sessionId,
       routerId,
       peerClient,

@@ -5,7 +5,7 @@ import { AppError, messageOf } from "../base/errors.ts";
 import type { RemoteAdmission } from "../contract/fleet/remote.ts";
 import { ChallengeSchema, ConfirmSchema, ProofSchema } from "../contract/proto/sluice/router/v1/frame_pb.js";
 import { newRemoteKey, publicTextOf } from "../contract/remote/remote-key.ts";
-import type { Carrier } from "./carrier.ts";
+import type { Carrier, LaneOffer } from "./carrier.ts";
 import type { FrameBody } from "./frame.ts";
 import {
   type AttemptFacts,
@@ -16,6 +16,7 @@ import {
   operatorKeys,
   proofMac,
 } from "./handshake-keys.ts";
+import { meetAsBox, meetAsOperator } from "./meet-on-lane.ts";
 import { createStagedCarrier, linkBodyOf, type StagedCarrier } from "./staged-carrier.ts";
 
 /** What the operator's end proves itself with. */
@@ -50,12 +51,14 @@ const PROOF_MS = 20_000;
 const MAX_PROOF_BYTES = 16 * 1024;
 
 /**
- * Of the operator's end: proves itself to the box with the key that its ticket names. Resolves when the proof is on its way. Whatever
+ * Of the operator's end: proves itself to the box with the key that its ticket names. Resolves when the proof is on its way; where a lane
+ * is offered, when it is known where both meet. Whatever
  * goes wrong, then or later, is the end of the carrier that it gives: `refused` is the box's word, `tampered` and `broken` name a
  * router that changes what it carries, or stands in for the box.
  */
 export function proveToBox(carrier: Carrier, task: ProofTask, { clock }: ProofDeps): Promise<Carrier> {
   const { ticket, privateKey, boxKey } = task;
+  const lane = startLane(carrier);
   const { promise, resolve } = Promise.withResolvers<Carrier>();
   const staged: StagedCarrier = createStagedCarrier(carrier, clock, {
     onFirst: (pieces) => {
@@ -83,8 +86,10 @@ export function proveToBox(carrier: Carrier, task: ProofTask, { clock }: ProofDe
           );
         }
         staged.receiveWith(task.isSealed ? keys.toOperator : undefined);
+        if (lane !== undefined) resolve(meetAsOperator({ call: staged.carrier, lane, key: keys.lane }, { clock }));
       });
-      resolve(staged.carrier);
+      // Whoever may meet the box elsewhere waits for its word.
+      if (lane === undefined) resolve(staged.carrier);
     },
     onGone: () => resolve(staged.carrier),
     limitMs: PROOF_MS,
@@ -106,10 +111,11 @@ export function awaitProof(
 ): Promise<Carrier> {
   const { promise, resolve } = Promise.withResolvers<Carrier>();
   const challenge = newRemoteKey();
+  const lane = startLane(carrier);
   const onAbort = () => staged.end("broken", "it is waited for no more");
-  const done = () => {
+  const done = (proven = staged.carrier) => {
     signal.removeEventListener("abort", onAbort);
-    resolve(staged.carrier);
+    resolve(proven);
   };
   const staged: StagedCarrier = createStagedCarrier(carrier, clock, {
     onFirst: (pieces) => {
@@ -123,9 +129,10 @@ export function awaitProof(
       staged.say({ case: "confirm", value: create(ConfirmSchema, { mac: confirmMac(keys) }) });
       staged.sendWith(task.isSealed ? keys.toOperator : undefined);
       staged.receiveWith(task.isSealed ? keys.toBox : undefined);
-      done();
+      if (lane === undefined) return done();
+      void meetAsBox({ call: staged.carrier, lane, key: keys.lane }, { clock }).then(done);
     },
-    onGone: done,
+    onGone: () => done(),
     limitMs: PROOF_MS,
     onLate: () =>
       staged.refuse({ code: "unauthorized", message: `nobody proved to be the operator within ${PROOF_MS / 1000} s` }),
@@ -153,6 +160,12 @@ export function awaitProof(
   staged.say({ case: "challenge", value: create(ChallengeSchema, { ephemeral }) });
   if (signal.aborted) onAbort();
   return promise;
+}
+
+/** Dialled while the ends prove themselves: what it takes is not waited for twice. */
+function startLane({ lane }: Carrier): LaneOffer | undefined {
+  lane?.meet().catch(() => undefined);
+  return lane;
 }
 
 /** `undefined`: it is none, or too large for one. */

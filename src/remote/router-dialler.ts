@@ -9,12 +9,14 @@ import { prefixMessage } from "../base/grpc/grpc-messages.ts";
 import { JoinRequestSchema } from "../contract/proto/sluice/router/v1/router_pb.js";
 import type { RouterAddress } from "../contract/remote/offer.ts";
 import { dialBare } from "./bare-line.ts";
-import type { Carrier } from "./carrier.ts";
-import { callJoin, requestJoin } from "./join-call.ts";
+import type { Carrier, LaneOffer } from "./carrier.ts";
+import { callJoin, type JoinedCarrier, requestJoin } from "./join-call.ts";
+import { dialLane } from "./lane-line.ts";
 
 /**
  * Bulk goes over a connection of its own: what is typed must not wait behind it. With a number: each over one of its own. `forward`: each
- * over one of its own, where the router knows that without HTTP/2 (`bare-line.ts`), which moves a byte for half the work.
+ * over one of its own, where the router knows that without HTTP/2 (`bare-line.ts`), which moves a byte for half the work; and beside it a
+ * lane (`lane-line.ts`), where the other end and the router know that, too.
  */
 export type Lane = "interactive" | "bulk" | "forward" | `bulk-${number}`;
 
@@ -58,6 +60,9 @@ const PING_MS = 20_000;
 const PING_LIMIT_MS = 15_000;
 /** Routers are upgraded, too. */
 const HTTP2_ONLY_MS = 300_000;
+/** What a session waits for a lane at most, before it goes over its call. */
+const LANE_LIMIT_MS = 3000;
+const NO_LANE_MS = 300_000;
 
 interface Line {
   readonly session: ClientHttp2Session;
@@ -74,6 +79,8 @@ export function createRouterDialler(
   const bareSockets = new Set<Socket>();
   /** Routers that did not know what a bare call is, and when that was. */
   const http2Only = new Map<string, number>();
+  /** Routers at which a lane was of no use, and when that was. */
+  const laneless = new Map<string, number>();
 
   /** `undefined`: the system's. */
   const trustedFor = ({ ca }: RouterAddress): string[] | undefined => {
@@ -138,13 +145,34 @@ export function createRouterDialler(
       (sinceMs === undefined || clock.monotonicMs() - sinceMs >= HTTP2_ONLY_MS) && connectionTo?.(router) === undefined
     );
   };
+  const mayTakeLane = (router: RouterAddress): boolean => {
+    const sinceMs = laneless.get(router.url);
+    return (
+      (sinceMs === undefined || clock.monotonicMs() - sinceMs >= NO_LANE_MS) && connectionTo?.(router) === undefined
+    );
+  };
+  const withLane = (carrier: JoinedCarrier, { url }: RouterAddress): Carrier => {
+    const { laneToken: token } = carrier;
+    if (token === undefined) return carrier;
+    let ready: Promise<Socket> | undefined;
+    const meet = () => {
+      if (ready !== undefined) return ready;
+      const line = dialLane({ url, token, limitMs: LANE_LIMIT_MS }, { clock });
+      bareSockets.add(line.socket);
+      line.socket.once("close", () => bareSockets.delete(line.socket));
+      ready = line.ready;
+      return ready;
+    };
+    const lane: LaneOffer = { meet, failed: () => void laneless.set(url, clock.monotonicMs()) };
+    return { ...carrier, lane };
+  };
   /** `undefined`: the router does not know what that is. */
   const joinBare = async (
     router: RouterAddress,
     first: Uint8Array,
     { onWaiting }: JoinHooks,
     signal: AbortSignal,
-  ): Promise<Carrier | undefined> => {
+  ): Promise<JoinedCarrier | undefined> => {
     const { url } = router;
     const line = await dialBare(
       { url, ca: trustedFor(router), limitMs: CONNECT_LIMIT_MS },
@@ -176,13 +204,21 @@ export function createRouterDialler(
       const join = toBinary(
         JoinRequestSchema,
         create(JoinRequestSchema, {
-          message: { case: "join", value: { $typeName: "sluice.router.v1.Join", ticket, client } },
+          message: {
+            case: "join",
+            value: {
+              $typeName: "sluice.router.v1.Join",
+              ticket,
+              client,
+              lane: lane === "forward" && mayTakeLane(router),
+            },
+          },
         }),
       );
       const first = prefixMessage(join);
       if (lane === "forward" && maySpeakBare(router)) {
         const carrier = await joinBare(router, first, hooks, signal);
-        if (carrier !== undefined) return carrier;
+        if (carrier !== undefined) return withLane(carrier, router);
       }
       const key = [lane, router.url, router.ca ?? authorities().join("")].join(" ");
       const known = lines.get(key);
@@ -196,11 +232,12 @@ export function createRouterDialler(
         throw thrown;
       }
       try {
-        return await callJoin(
+        const carrier = await callJoin(
           { stream: requestJoin(line.session, router.url), url: router.url, first },
           { onWaiting: hooks.onWaiting ?? (() => undefined), onOver: () => release(line) },
           signal,
         );
+        return withLane(carrier, router);
       } catch (thrown) {
         // It is about to end, or has lost its way: another connection may lead to another router behind the same address.
         if (thrown instanceof AppError && thrown.code === "unavailable") retire(key, line);

@@ -7,7 +7,7 @@ import { type RouterConnection, WELCOME_WITHIN_MS } from "./router-connection.ts
 import type { WindowGrant } from "./window-grants.ts";
 
 /** Its windows are those of TCP. */
-const NO_WINDOWS: WindowGrant = {
+export const NO_WINDOWS: WindowGrant = {
   streams: () => undefined,
   received: () => undefined,
   shrink: () => undefined,

@@ -1,9 +1,12 @@
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import type { Clock } from "../base/clock.ts";
 import { BARE_PREFACE, startsBare } from "../base/grpc/bare-stream.ts";
-import { openBareConnection } from "./bare-connection.ts";
+import { LANE_PREFACE_BYTES, readLanePreface } from "../contract/remote/lane-preface.ts";
+import { NO_WINDOWS, openBareConnection } from "./bare-connection.ts";
 import type { GrpcCall } from "./grpc-call.ts";
+import type { LaneArrival } from "./lane-desk.ts";
 import { openConnection, type RouterConnection, WELCOME_WITHIN_MS } from "./router-connection.ts";
 import type { WindowGrants } from "./window-grants.ts";
 
@@ -15,11 +18,20 @@ export interface ClientConnectionDeps {
   readonly onCall: (path: string, call: GrpcCall, connection: RouterConnection) => void;
   /** A bare call, which is always `Join`. */
   readonly onBareCall: (call: GrpcCall, connection: RouterConnection) => void;
+  /** One end's connection of a lane. `undefined`: its token is none. */
+  readonly onLane: (token: string, socket: Socket) => LaneArrival | undefined;
   readonly onClose: () => void;
 }
 
-/** A connection of a client, which speaks HTTP/2 or carries one bare call, as its first bytes say. */
-export function openClientConnection(socket: Duplex, deps: ClientConnectionDeps): RouterConnection {
+/**
+ * A connection of a client, which speaks HTTP/2, carries one bare call or is one end's of a lane, as its first bytes say. `isLaneOnly`: it comes
+ * without TLS to a port that has it, where nothing is told that a stranger should not hear.
+ */
+export function openClientConnection(
+  socket: Duplex,
+  { isLaneOnly }: { readonly isLaneOnly: boolean },
+  deps: ClientConnectionDeps,
+): RouterConnection {
   const { clock, onClose } = deps;
   const openedAtMs = clock.monotonicMs();
   let inner: RouterConnection | undefined;
@@ -42,30 +54,55 @@ export function openClientConnection(socket: Duplex, deps: ClientConnectionDeps)
     },
     destroy: () => (inner === undefined ? socket.destroy() : inner.destroy()),
   };
-  const open = (isBare: boolean) => {
-    inner = isBare
-      ? openBareConnection(socket, {
-          clock,
-          deadWhenQuietMs: deps.bareDeadWhenQuietMs,
-          onCall: (call) => deps.onBareCall(call, connection),
-          onClose,
-        })
-      : openConnection(socket, {
-          clock,
-          windows: deps.windows,
-          onCall: (path, call) => deps.onCall(path, call, connection),
-          onClose,
-        });
+  const open = (said: Preface) => {
+    if (typeof said === "object") return openLane(said.token);
+    if (isLaneOnly) return refuse();
+    inner =
+      said === "bare"
+        ? openBareConnection(socket, {
+            clock,
+            deadWhenQuietMs: deps.bareDeadWhenQuietMs,
+            onCall: (call) => deps.onBareCall(call, connection),
+            onClose,
+          })
+        : openConnection(socket, {
+            clock,
+            windows: deps.windows,
+            onCall: (path, call) => deps.onCall(path, call, connection),
+            onClose,
+          });
     if (isWelcome) inner.welcome();
   };
+  const openLane = (token: string) => {
+    const arrival = socket instanceof Socket ? deps.onLane(token, socket) : undefined;
+    if (arrival === undefined) return refuse();
+    const nothing = () => undefined;
+    inner = { windows: NO_WINDOWS, welcome: nothing, lap: nothing, destroy: arrival.destroy };
+  };
+  const refuse = () => {
+    socket.on("error", () => undefined);
+    socket.destroy();
+    onClose();
+  };
   // With TLS only who has agreed on it may speak anything but HTTP/2, and it says so in clear all the same.
-  if (socket instanceof TLSSocket && socket.alpnProtocol === "h2") open(false);
+  if (socket instanceof TLSSocket && socket.alpnProtocol === "h2") open("http2");
   else readPreface(socket, open, onClose);
   return connection;
 }
 
-/** Takes the preface of a bare call away; gives back whatever else was read. */
-function readPreface(socket: Duplex, decide: (isBare: boolean) => void, onClose: () => void): void {
+type Preface = "http2" | "bare" | { readonly token: string };
+
+/** `undefined`: more has to come. */
+function prefaceOf(first: Buffer): Preface | undefined {
+  const token = readLanePreface(first);
+  if (typeof token === "string") return { token };
+  const isBare = startsBare(first);
+  if (isBare === true) return "bare";
+  return token === undefined || isBare === undefined ? undefined : "http2";
+}
+
+/** Takes the preface of a bare call and of a lane away; gives back whatever else was read. */
+function readPreface(socket: Duplex, decide: (said: Preface) => void, onClose: () => void): void {
   let first: Buffer = Buffer.alloc(0);
   const onError = () => undefined;
   const onGone = () => {
@@ -75,16 +112,16 @@ function readPreface(socket: Duplex, decide: (isBare: boolean) => void, onClose:
   const onEnd = () => socket.destroy();
   const onData = (bytes: Buffer) => {
     first = first.length === 0 ? bytes : Buffer.concat([first, bytes]);
-    const isBare = startsBare(first);
-    if (isBare === undefined) return;
+    const said = prefaceOf(first);
+    if (said === undefined) return;
     socket.off("data", onData);
     socket.off("end", onEnd);
     socket.off("error", onError);
     socket.off("close", onGone);
     socket.pause();
-    const rest = isBare ? first.subarray(BARE_PREFACE.length) : first;
-    if (rest.length > 0) socket.unshift(rest);
-    decide(isBare);
+    const taken = said === "http2" ? 0 : said === "bare" ? BARE_PREFACE.length : LANE_PREFACE_BYTES;
+    if (first.length > taken) socket.unshift(first.subarray(taken));
+    decide(said);
   };
   socket.on("error", onError);
   socket.on("end", onEnd);

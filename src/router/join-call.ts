@@ -6,6 +6,7 @@ import { toAppError } from "../contract/error-code.ts";
 import { type Join, JoinRequestSchema, JoinResponseSchema } from "../contract/proto/sluice/router/v1/router_pb.js";
 import { END_REASON_NUMBERS } from "../contract/remote/end-reason-number.ts";
 import type { GrpcCall } from "./grpc-call.ts";
+import type { Lane, LaneSide } from "./lane-desk.ts";
 import type { Membership, SidePort } from "./pairing.ts";
 import { type Relay, startRelay } from "./relay.ts";
 import type { SessionEnd } from "./session-end.ts";
@@ -16,6 +17,12 @@ export interface JoinCall extends SidePort<JoinCall> {
   /** What brings it what the other side sends. */
   inbound: Relay | undefined;
   readonly isWaitingForJoin: boolean;
+  /** It has said that it can meet the other side on a lane. */
+  readonly canTakeLane: boolean;
+  /** Of the session, once it was promised. */
+  lane: { readonly lane: Lane; readonly side: LaneSide } | undefined;
+  /** What this side has sent on the lane, of which nobody here can say what it is. */
+  sentOnLane(bytes: number): void;
   /** How long what it sends was not taken by the other side while it is held for that; 0: it is not held. */
   heldMs(): number;
 }
@@ -45,6 +52,7 @@ export function startJoinCall(call: GrpcCall, deps: JoinCallDeps): JoinCall {
   let outbound: Relay | undefined;
   let hasSaidEnd = false;
   let isLost = false;
+  let canTakeLane = false;
 
   const say = (message: Parameters<typeof create<typeof JoinResponseSchema>>[1]) =>
     call.send(toBinary(JoinResponseSchema, create(JoinResponseSchema, message)));
@@ -64,10 +72,15 @@ export function startJoinCall(call: GrpcCall, deps: JoinCallDeps): JoinCall {
     get isWaitingForJoin() {
       return isWaitingForJoin && !call.isEnded;
     },
+    get canTakeLane() {
+      return canTakeLane;
+    },
+    lane: undefined,
+    sentOnLane: (bytes) => member?.relayed(bytes, false),
     waiting: (message, waitedMs) =>
       say({ message: { case: "waiting", value: { message, waitedMs: Math.round(waitedMs) } } }),
-    joined: ({ sessionId, peerClient }) =>
-      say({ message: { case: "joined", value: { sessionId, routerId: deps.routerId, peerClient } } }),
+    joined: ({ sessionId, peerClient, laneToken = "" }) =>
+      say({ message: { case: "joined", value: { sessionId, routerId: deps.routerId, peerClient, laneToken } } }),
     relayTo: (peer) => {
       outbound = startRelay(
         { from: stream, to: peer.call.stream },
@@ -82,6 +95,7 @@ export function startJoinCall(call: GrpcCall, deps: JoinCallDeps): JoinCall {
     },
     peerDone: sayEnded,
     end: (end) => {
+      side.lane?.lane.conclude(end.reason === "peer-done");
       outbound?.stop();
       side.inbound?.stop();
       // What this side sent after its end was said may not have arrived, and it cannot be told any more.
@@ -93,7 +107,11 @@ export function startJoinCall(call: GrpcCall, deps: JoinCallDeps): JoinCall {
       if (!hasSaidEnd) sayEnded(end);
       call.finish();
     },
-    stalledMs: () => side.inbound?.stalledMs() ?? member?.stalledMs?.() ?? 0,
+    stalledMs: () =>
+      Math.max(
+        side.inbound?.stalledMs() ?? member?.stalledMs?.() ?? 0,
+        side.lane?.lane.heldMs(side.lane.side === "operator" ? "box" : "operator") ?? 0,
+      ),
     heldMs: () => outbound?.stalledMs() ?? member?.heldMs?.() ?? 0,
   };
 
@@ -108,6 +126,7 @@ export function startJoinCall(call: GrpcCall, deps: JoinCallDeps): JoinCall {
       stream.off("end", onEarlyEnd);
       stream.pause();
       const join = readJoin(head.subarray(MESSAGE_PREFIX_BYTES, whole));
+      canTakeLane = join.lane;
       const message = Uint8Array.from(head.subarray(0, whole));
       if (head.length > whole) stream.unshift(head.subarray(whole));
       head = Buffer.alloc(0);

@@ -55,7 +55,7 @@ function start(options: Partial<PairingOptions> = {}) {
   };
   const metric = (name: string) =>
     counters
-      .render({ open: 0, waiting: 0, handedOn: 0, stalled: 0, connections: 0, isDraining: false })
+      .render({ open: 0, waiting: 0, handedOn: 0, lanes: 0, stalled: 0, connections: 0, isDraining: false })
       .split("\n")
       .find((line) => line.startsWith(`router_grpc_${name} `))
       ?.split(" ")

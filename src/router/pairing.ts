@@ -6,10 +6,17 @@ import type { RouterEvent, RouterSession } from "./router.ts";
 import type { RouterCounters } from "./router-counters.ts";
 import type { SessionEnd } from "./session-end.ts";
 
+export interface JoinedFacts {
+  readonly sessionId: string;
+  readonly peerClient: string;
+  /** Absent: there is none. */
+  readonly laneToken?: string | undefined;
+}
+
 /** One end of a session, as the pairing speaks to it. */
 export interface SidePort<Self> {
   waiting(message: string, waitedMs: number): void;
-  joined(facts: { readonly sessionId: string; readonly peerClient: string }): void;
+  joined(facts: JoinedFacts): void;
   /** From the next turn on what this side sends goes to that one. Both have been told `joined`. */
   relayTo(peer: Self): void;
   /** The other side has closed in order. This one may go on sending. */
@@ -93,6 +100,8 @@ export function createPairing<Port extends SidePort<Port>>(
     readonly clock: Pick<Clock, "monotonicMs">;
     readonly counters: RouterCounters;
     readonly onEvent: (event: RouterEvent) => void;
+    /** Before they are told that both are there. */
+    readonly promiseLane?: (sides: Record<SideName, Port>) => Readonly<Record<SideName, string>> | undefined;
   },
 ): Pairing<Port> {
   const { clock, counters } = deps;
@@ -172,8 +181,9 @@ export function createPairing<Port extends SidePort<Port>>(
     session.isOpen = true;
     session.activeAtMs = nowMs;
     counters.met((nowMs - Math.min(operator.joinedAtMs, box.joinedAtMs)) / 1000);
-    operator.port.joined({ sessionId: session.id, peerClient: box.client });
-    box.port.joined({ sessionId: session.id, peerClient: operator.client });
+    const lane = deps.promiseLane?.({ operator: operator.port, box: box.port });
+    operator.port.joined({ sessionId: session.id, peerClient: box.client, laneToken: lane?.operator });
+    box.port.joined({ sessionId: session.id, peerClient: operator.client, laneToken: lane?.box });
     deps.onEvent({ kind: "open", session: viewOf(session) });
     operator.port.relayTo(box.port);
     box.port.relayTo(operator.port);

@@ -18,6 +18,8 @@ export interface RouterGauges {
   readonly open: number;
   readonly waiting: number;
   readonly handedOn: number;
+  /** Lanes on which both ends have met. */
+  readonly lanes: number;
   readonly stalled: number;
   readonly connections: number;
   readonly isDraining: boolean;
@@ -70,6 +72,9 @@ export function createRouterCounters(): RouterCounters {
         ...family("calls_handed_on", "gauge", "Calls that pass to another router, which their tickets are for", [
           ["", gauges.handedOn],
         ]),
+        ...family("lanes_active", "gauge", "Sessions whose ends have met on a lane, sealed from end to end", [
+          ["", gauges.lanes],
+        ]),
         ...family("streams_stalled", "gauge", "Sides that have not read for 30 s while something waits for them", [
           ["", gauges.stalled],
         ]),
@@ -83,7 +88,7 @@ export function createRouterCounters(): RouterCounters {
           ["_sum", rendezvous.sumSeconds],
           ["_count", rendezvous.count],
         ]),
-        ...family("bytes_total", "counter", "Bytes relayed, as gRPC messages with their prefixes", [
+        ...family("bytes_total", "counter", "Bytes relayed, as gRPC messages with their prefixes, and those of lanes", [
           ['{direction="to_box"}', bytes.to_box],
           ['{direction="from_box"}', bytes.from_box],
         ]),

@@ -11,6 +11,7 @@ import { openClientConnection } from "./client-connection.ts";
 import { type GrpcCall, readMessages } from "./grpc-call.ts";
 import { createHealthService } from "./health-service.ts";
 import { type JoinCall, startJoinCall } from "./join-call.ts";
+import { createLaneDesk, type LaneSide } from "./lane-desk.ts";
 import { createPairing } from "./pairing.ts";
 import { HANDED_ON_HEADER, type HandedOn, handOn } from "./peer-call.ts";
 import { answerReflection } from "./reflection-service.ts";
@@ -22,8 +23,9 @@ import { createSessionService } from "./session-service.ts";
 import { createTicketGate, MisroutedTicket } from "./ticket-gate.ts";
 import { createWindowGrants } from "./window-grants.ts";
 
-export const ROUTER_DEFAULTS: Pick<RouterOptions, "rendezvousMs" | "windowBudgetBytes"> = {
+export const ROUTER_DEFAULTS: Pick<RouterOptions, "rendezvousMs" | "windowBudgetBytes" | "hasLanes"> = {
   rendezvousMs: 60_000,
+  hasLanes: false,
   windowBudgetBytes: 512 * 1024 * 1024,
 };
 
@@ -65,9 +67,21 @@ export function createRouter(options: RouterOptions, deps: RouterDeps): Router {
   let leaving: { readonly leave: () => void; readonly atMs: number }[] = [];
   const handedOn = new Set<HandedOn>();
 
+  const lanes = createLaneDesk({ clock });
+  /** For calls that came straight here: who was led by another router would be led there again. */
+  const promiseLane = (sides: Record<LaneSide, JoinCall>) => {
+    const isHandedOn = ({ call }: JoinCall) => call.headers[HANDED_ON_HEADER] !== undefined;
+    const all = [sides.operator, sides.box];
+    if (!options.hasLanes || all.some((side) => !side.canTakeLane || isHandedOn(side))) return undefined;
+    const lane = lanes.promise((from, bytes) => sides[from].sentOnLane(bytes));
+    for (const side of ["operator", "box"] as const) sides[side].lane = { lane, side };
+    return lane.tokens;
+  };
+
   const pairing = createPairing<JoinCall>(options, {
     clock,
     counters,
+    promiseLane,
     onEvent: (event) => {
       if (event.kind === "ended") {
         log.debug(`Session ${event.session.id} left this router (${event.end.reason}): ${event.end.message}`);
@@ -229,6 +243,7 @@ export function createRouter(options: RouterOptions, deps: RouterDeps): Router {
     const nowMs = clock.monotonicMs();
     pairing.lap();
     lapJoins(nowMs);
+    lanes.lap();
     for (const connection of connections) connection.lap();
     const due = leaving.filter(({ atMs }) => atMs <= nowMs);
     leaving = leaving.filter(({ atMs }) => atMs > nowMs);
@@ -245,7 +260,7 @@ export function createRouter(options: RouterOptions, deps: RouterDeps): Router {
     get isDraining() {
       return pairing.isDraining;
     },
-    serve: (socket: Duplex) => {
+    serve: (socket: Duplex, { isLaneOnly = false } = {}) => {
       if (socket.destroyed) return;
       const isFull = connections.size >= options.limits.sessions * CONNECTIONS_PER_SESSION + SPARE_CONNECTIONS;
       if (isFull || draining?.isDone === true) {
@@ -254,26 +269,35 @@ export function createRouter(options: RouterOptions, deps: RouterDeps): Router {
         socket.destroy();
         return;
       }
-      const connection: RouterConnection = openClientConnection(socket, {
-        clock,
-        windows,
-        bareDeadWhenQuietMs: options.rendezvousMs + QUIET_MS,
-        onBareCall: join,
-        onCall: (path, call) => {
-          const method = METHODS[path];
-          if (method !== undefined) return method(call, connection);
-          call.fail(
-            new AppError("unsupported", `there is no method ${path.slice(0, 200)}; reflection tells what there is`),
-          );
+      const onClose = () => {
+        connections.delete(connection);
+        if (connections.size > 0) return;
+        lapTimer?.clear();
+        lapTimer = undefined;
+      };
+      const connection: RouterConnection = openClientConnection(
+        socket,
+        { isLaneOnly },
+        {
+          clock,
+          windows,
+          bareDeadWhenQuietMs: options.rendezvousMs + QUIET_MS,
+          onBareCall: join,
+          onLane: (token, from) => {
+            const arrival = lanes.arrive(token, from, onClose);
+            if (arrival === undefined) counters.refused("UNAUTHENTICATED");
+            return arrival;
+          },
+          onCall: (path, call) => {
+            const method = METHODS[path];
+            if (method !== undefined) return method(call, connection);
+            call.fail(
+              new AppError("unsupported", `there is no method ${path.slice(0, 200)}; reflection tells what there is`),
+            );
+          },
+          onClose,
         },
-        onClose: () => {
-          connections.delete(connection);
-          if (connections.size === 0) {
-            lapTimer?.clear();
-            lapTimer = undefined;
-          }
-        },
-      });
+      );
       connections.add(connection);
       keepLapping();
     },
@@ -306,6 +330,7 @@ export function createRouter(options: RouterOptions, deps: RouterDeps): Router {
         open,
         waiting: all.length - open,
         handedOn: handedOn.size,
+        lanes: lanes.count,
         stalled: [...joins].filter(({ isCountedStalled }) => isCountedStalled).length,
         connections: connections.size,
         isDraining: pairing.isDraining,

@@ -14,6 +14,8 @@ export interface RouterOptions {
   readonly rendezvousMs: number;
   /** Receive windows beyond the small ones that everybody has, over all connections. */
   readonly windowBudgetBytes: number;
+  /** Connections without TLS reach it, on the port that clients dial, whether that has TLS or not: there the ends of a session may meet on a lane. */
+  readonly hasLanes: boolean;
 }
 
 export interface RouterDeps {
@@ -53,7 +55,7 @@ export interface RouterSession {
   readonly ageMs: number;
   /** Since the last frame other than those of the link. */
   readonly idleMs: number;
-  /** gRPC messages with their prefixes. */
+  /** gRPC messages with their prefixes, and what lanes carried. */
   readonly bytesToBox: number;
   readonly bytesFromBox: number;
   /** How long the box, or the operator's program, has not read what waits for it; 0: it reads. */
@@ -76,9 +78,10 @@ export interface Router {
   readonly id: string;
   /**
    * Takes over a connection that speaks HTTP/2 or carries one bare call (`bare-stream.ts`): a TLS socket that agreed on one of them, or a
-   * plain one whose unread bytes begin with a preface. Everything on it is the router's from now on, errors included.
+   * plain one whose unread bytes begin with a preface. Everything on it is the router's from now on, errors included. `isLaneOnly`: it came
+   * without TLS to a port that has it, and may be one end's of a lane and nothing else.
    */
-  serve(socket: Duplex): void;
+  serve(socket: Duplex, options?: { readonly isLaneOnly?: boolean }): void;
   list(): RouterSession[];
   /** Tells both sides `TERMINATED` with this sentence. False: there is no such session here. */
   terminate(sessionId: string, message: string): boolean;

@@ -15,6 +15,7 @@ import type { RouterProgramOptions } from "../config/router-options.ts";
 import { createHubBeat } from "./hub-beat.ts";
 import type { Router } from "./router.ts";
 import { createRouter, ROUTER_DEFAULTS } from "./router-server.ts";
+import { createTlsFront } from "./tls-front.ts";
 
 export interface RunRouterDeps {
   readonly clock: Clock;
@@ -54,7 +55,12 @@ export async function runRouter(options: RouterProgramOptions, deps: RunRouterDe
   );
   const { sessions, sessionsPerOperator, windowBytes } = options.limits;
   const router: Router = createRouter(
-    { ...ROUTER_DEFAULTS, id: options.id, limits: { sessions, sessionsPerOperator }, windowBudgetBytes: windowBytes },
+    {
+      ...ROUTER_DEFAULTS,
+      ...{ id: options.id, hasLanes: true },
+      limits: { sessions, sessionsPerOperator },
+      windowBudgetBytes: windowBytes,
+    },
     {
       clock,
       log,
@@ -64,7 +70,8 @@ export async function runRouter(options: RouterProgramOptions, deps: RunRouterDe
     },
   );
 
-  const server = await createServer(options, router);
+  const tls = await createTls(options, router);
+  const server = createListener(tls, router, clock);
   const sockets = new Set<Socket>();
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
@@ -93,16 +100,21 @@ export async function runRouter(options: RouterProgramOptions, deps: RunRouterDe
   stop.addEventListener("abort", () => void drainAndEnd(), { once: true });
   if (stop.aborted) void drainAndEnd();
   try {
-    await runServices([metrics, beat, createCertificateWatch(options, server, deps)], life.signal);
+    await runServices([metrics, beat, createCertificateWatch(options, tls, deps)], life.signal);
   } finally {
     server.close();
     for (const socket of sockets) socket.destroy();
   }
 }
 
-async function createServer({ tls }: RouterProgramOptions, router: Router): Promise<Server> {
-  // A socket that breaks during its handshake is told to nobody.
-  if (tls === undefined) return createPlainServer({ noDelay: true }, router.serve);
+function createListener(tls: TlsServer | undefined, router: Router, clock: Clock): Server {
+  if (tls === undefined) return createPlainServer({ noDelay: true }, (socket) => router.serve(socket));
+  const serveOther = (socket: Socket) => router.serve(socket, { isLaneOnly: true });
+  return createTlsFront(tls, { serveOther, firstBytesMs: HANDSHAKE_MS }, { clock });
+}
+
+async function createTls({ tls }: RouterProgramOptions, router: Router): Promise<TlsServer | undefined> {
+  if (tls === undefined) return undefined;
   const identity = await readIdentity(tls);
   const given = {
     ...identity,
@@ -110,7 +122,8 @@ async function createServer({ tls }: RouterProgramOptions, router: Router): Prom
     minVersion: "TLSv1.2",
     handshakeTimeout: HANDSHAKE_MS,
   } as const;
-  const server = createTlsServer({ ...given, noDelay: true }, router.serve);
+  const server = createTlsServer({ ...given, noDelay: true }, (socket) => router.serve(socket));
+  // A socket that breaks during its handshake is told to nobody.
   server.on("tlsClientError", () => undefined);
   return server;
 }
@@ -118,7 +131,7 @@ async function createServer({ tls }: RouterProgramOptions, router: Router): Prom
 /** Certificates are renewed while the router runs: a new one is shown to who connects from then on. */
 function createCertificateWatch(
   { tls }: RouterProgramOptions,
-  server: Server | TlsServer,
+  server: TlsServer | undefined,
   { clock, log }: RunRouterDeps,
 ): Service {
   return {
@@ -127,7 +140,7 @@ function createCertificateWatch(
       let shown = tls === undefined ? undefined : await readIdentity(tls);
       while (!signal.aborted) {
         await clock.delay(CERTIFICATE_LOOK_MS, signal).catch(() => undefined);
-        if (tls === undefined || signal.aborted || !("setSecureContext" in server)) continue;
+        if (tls === undefined || signal.aborted || server === undefined) continue;
         try {
           const found = await readIdentity(tls);
           if (found.cert === shown?.cert && found.key === shown.key) continue;

@@ -202,6 +202,11 @@ export declare const FrameSchema: GenMessage<Frame>;
  * info is "sluice.remote.2 keys". Its 128 bytes are the keys of `proof.mac`, of `confirm.mac`, and of sealed frames to the box and from it.
  * The operator's end may send frames behind its proof without waiting.
  *
+ * Where the router has offered a lane (`Joined.lane_token`), the operator's end waits for `confirm` and then meets the box there, as client
+ * of TLS 1.3 with the identity "sluice-lane" and 32 bytes more of the same HKDF as external pre-shared key, for
+ * TLS_AES_128_GCM_SHA256 with an ephemeral exchange. There each frame has four bytes before it, which are its length, the highest first. The box sends
+ * nothing before the first frame of the operator's end, and answers where that came: on the lane, or on the call.
+ *
  * @generated from message sluice.router.v1.Challenge
  */
 export declare type Challenge = Message<"sluice.router.v1.Challenge"> & {

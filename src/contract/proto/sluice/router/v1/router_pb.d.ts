@@ -58,6 +58,13 @@ export declare type Join = Message<"sluice.router.v1.Join"> & {
    * @generated from field: string client = 2;
    */
   client: string;
+
+  /**
+   * This end can meet the other on a lane, as `Joined.lane_token` says.
+   *
+   * @generated from field: bool lane = 3;
+   */
+  lane: boolean;
 };
 
 /**
@@ -134,6 +141,19 @@ export declare type Joined = Message<"sluice.router.v1.Joined"> & {
    * @generated from field: string peer_client = 3;
    */
   peerClient: string;
+
+  /**
+   * Secret, single-use, for 10 s: where both ends have said `lane`. 32 hexadecimal digits, another one for each end.
+   *
+   * A lane is a TCP connection of each end to the router's own port, with or without TLS on that port. An end says
+   * "PRI * SLUICE-LANE/1\r\n\r\n", its token and "\r\n", and hears "SLUICE-LANE/1 READY\r\n" once both are there. From then on the router
+   * carries bytes, both ways, and knows nothing of them: the ends speak TLS 1.3 with a key that their proof gives (`frame.proto`). The
+   * calls stay: they tell how the session ends. An end whose frames go over a lane says so on its call: with frames of no
+   * bytes, every 10 s, and where frames other than those of the link went, with `seq` 1 and nothing else, at most twice a second.
+   *
+   * @generated from field: string lane_token = 4;
+   */
+  laneToken: string;
 };
 
 /**
