@@ -21,7 +21,7 @@ export interface Carrier {
 
 /** A connection of each end to the router, which carries bytes between them and knows nothing of them. */
 export interface LaneOffer {
-  /** Dials when it is called first, and gives the same every time. Rejects with `unavailable`. */
+  /** Dials when it is called first, and gives the same every time. Rejects as `dialLane` does. */
   meet(): Promise<Socket>;
   /** It was of no use, or did not last: the next sessions at this router had better not wait for one. */
   failed(): void;

@@ -8,7 +8,10 @@ import { LANE_READY, lanePreface } from "../contract/remote/lane-preface.ts";
 const SUITE = { minVersion: "TLSv1.3", maxVersion: "TLSv1.3", ciphers: "TLS_AES_128_GCM_SHA256" } as const;
 const IDENTITY = "sluice-lane";
 
-/** Resolves with a connection to the router's own port on which the other end is there, too. Rejects with `unavailable`. */
+/**
+ * Resolves with a connection to the router's own port on which the other end is there, too. Rejects with `unavailable`, and
+ * with `unsupported` where there is no such thing at this address, whoever the other end is.
+ */
 export function dialLane(
   { url, token, limitMs }: { readonly url: string; readonly token: string; readonly limitMs: number },
   { clock }: { readonly clock: Pick<Clock, "timer"> },
@@ -22,21 +25,23 @@ export function dialLane(
   });
   const ready = new Promise<Socket>((resolve, reject) => {
     let first: Buffer = Buffer.alloc(0);
+    let isConnected = false;
     const done = () => {
       limit.clear();
       socket.off("data", onData);
       socket.off("end", onEnd);
       socket.off("close", onEnd);
     };
-    const fail = (reason: string) => {
+    const fail = (reason: string, code: "unavailable" | "unsupported" = "unavailable") => {
       done();
       socket.destroy();
-      reject(new AppError("unavailable", `no lane at the router ${url}: ${reason}`));
+      reject(new AppError(code, `no lane at the router ${url}: ${reason}`));
     };
     const onData = (bytes: Buffer) => {
       first = Buffer.concat([first, bytes]);
       const known = Math.min(first.length, LANE_READY.length);
-      if (!LANE_READY.subarray(0, known).equals(first.subarray(0, known))) return fail("it knows of none");
+      if (!LANE_READY.subarray(0, known).equals(first.subarray(0, known)))
+        return fail("it knows of none", "unsupported");
       if (first.length < LANE_READY.length) return;
       done();
       socket.pause();
@@ -45,11 +50,14 @@ export function dialLane(
     };
     const onEnd = () => fail("it ended the connection");
     const limit = clock.timer(limitMs, () => fail(`nobody came within ${limitMs / 1000} s`));
-    socket.on("error", (thrown) => fail(messageOf(thrown)));
+    socket.on("error", (thrown) => fail(messageOf(thrown), isConnected ? "unavailable" : "unsupported"));
     socket.on("data", onData);
     socket.on("end", onEnd);
     socket.on("close", onEnd);
-    socket.once("connect", () => socket.write(lanePreface(token)));
+    socket.once("connect", () => {
+      isConnected = true;
+      socket.write(lanePreface(token));
+    });
   });
   // Whoever asks hears of it.
   ready.catch(() => undefined);

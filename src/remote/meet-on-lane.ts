@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Clock } from "../base/clock.ts";
+import { AppError } from "../base/errors.ts";
 import type { Carrier, CarrierEnd, CarrierHandlers, LaneOffer } from "./carrier.ts";
 import { createLaneCarrier, isBeat } from "./lane-carrier.ts";
 import { sealLane } from "./lane-line.ts";
@@ -66,7 +67,10 @@ export function meetAsBox(
             decide(createLaneCarrier({ call, line: sealed }, { clock }, lane.failed));
           });
         },
-        () => undefined,
+        (thrown: unknown) => {
+          // That the operator did not come says nothing of the next one.
+          if (thrown instanceof AppError && thrown.code === "unsupported") lane.failed();
+        },
       );
   });
 }

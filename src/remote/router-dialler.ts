@@ -25,6 +25,8 @@ export interface JoinTarget {
   /** Secret, single-use. */
   readonly ticket: string;
   readonly lane: Lane;
+  /** Of `forward`: nothing is gained by a lane. */
+  readonly isLaneless?: boolean;
 }
 
 export interface JoinHooks {
@@ -199,7 +201,7 @@ export function createRouterDialler(
   };
 
   return {
-    join: async ({ router, ticket, lane }, hooks, signal) => {
+    join: async ({ router, ticket, lane, isLaneless = false }, hooks, signal) => {
       signal.throwIfAborted();
       const join = toBinary(
         JoinRequestSchema,
@@ -210,7 +212,7 @@ export function createRouterDialler(
               $typeName: "sluice.router.v1.Join",
               ticket,
               client,
-              lane: lane === "forward" && mayTakeLane(router),
+              lane: lane === "forward" && !isLaneless && mayTakeLane(router),
             },
           },
         }),

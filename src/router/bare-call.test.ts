@@ -11,9 +11,9 @@ import { createFakeClock } from "../base/clock.fake.ts";
 import { systemClock } from "../base/clock.ts";
 import { BARE_PREFACE, BARE_PROTOCOL, startsBare } from "../base/grpc/bare-stream.ts";
 import { prefixMessage } from "../base/grpc/grpc-messages.ts";
-import type { Carrier, CarrierEnd } from "../remote/carrier.ts";
+import type { Carrier } from "../remote/carrier.ts";
 import { createRouterDialler, type Lane, type RouterDialler } from "../remote/router-dialler.ts";
-import { joinMessage, ROUTER_ID, type RouterUnderTest, startRouter, ticketFor } from "./router.fake.ts";
+import { joinMessage, listen, ROUTER_ID, type RouterUnderTest, startRouter, ticketFor } from "./router.fake.ts";
 
 let world: RouterUnderTest;
 let life: AsyncDisposableStack;
@@ -45,13 +45,6 @@ function join(
     {},
     new AbortController().signal,
   );
-}
-
-function listen(carrier: Carrier) {
-  const frames: Buffer[] = [];
-  const { promise: end, resolve } = Promise.withResolvers<CarrierEnd>();
-  carrier.listen({ onFrame: (frame) => frames.push(Buffer.concat(frame)), onDrain: () => undefined, onEnd: resolve });
-  return { frames, end };
 }
 
 /** Hands connections on that speak HTTP/2; bare ones end as at a router that does not know them. */

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { systemClock } from "../base/clock.ts";
-import type { Carrier, CarrierEnd } from "../remote/carrier.ts";
+import type { Carrier } from "../remote/carrier.ts";
 import { createRouterDialler, type RouterDialler } from "../remote/router-dialler.ts";
-import { ROUTER_ID, type RouterUnderTest, startRouter, ticketFor } from "./router.fake.ts";
+import { listen, ROUTER_ID, type RouterUnderTest, startRouter, ticketFor } from "./router.fake.ts";
 
 let world: RouterUnderTest;
 const diallers: RouterDialler[] = [];
@@ -23,13 +23,6 @@ function join(side: "operator" | "box", sid = "s-1"): Promise<Carrier> {
     {},
     new AbortController().signal,
   );
-}
-
-function listen(carrier: Carrier) {
-  const frames: Buffer[] = [];
-  const { promise: end, resolve } = Promise.withResolvers<CarrierEnd>();
-  carrier.listen({ onFrame: (frame) => frames.push(Buffer.concat(frame)), onDrain: () => undefined, onEnd: resolve });
-  return { frames, end };
 }
 
 it("carries the frames of both ends of our own, of any size, and their end in order", async () => {

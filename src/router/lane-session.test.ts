@@ -1,10 +1,12 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { systemClock } from "../base/clock.ts";
-import type { Carrier, CarrierEnd } from "../remote/carrier.ts";
+import type { Carrier } from "../remote/carrier.ts";
 import { newKeyPair } from "../remote/proof-hub.fake.ts";
 import { awaitProof, proveToBox } from "../remote/proven-carrier.ts";
 import { createRouterDialler, type RouterDialler } from "../remote/router-dialler.ts";
-import { ROUTER_ID, type RouterUnderTest, startRouter, ticketFor } from "./router.fake.ts";
+import { listen, ROUTER_ID, type RouterUnderTest, startRouter, ticketFor } from "./router.fake.ts";
 
 const FACTS = { session: "s-1", box: "edge-001", attempt: 1, isSealed: false };
 const boxKeys = newKeyPair();
@@ -14,11 +16,13 @@ const DATA = Buffer.from([0x08, 0x01, 0x10, 0x01, 0x1a, 0x05, 0x08, 0x01, 0x12, 
 
 let world: RouterUnderTest;
 const diallers: RouterDialler[] = [];
+const middles: (() => void)[] = [];
 beforeEach(async () => {
   world = await startRouter({ hasLanes: true });
 });
 afterEach(async () => {
   for (const dialler of diallers.splice(0)) dialler.close();
+  for (const close of middles.splice(0)) close();
   await world.close();
 });
 
@@ -32,15 +36,36 @@ function join(side: "operator" | "box", url = world.url, dialler = newDialler())
   return dialler.join({ router: { id: ROUTER_ID, url }, ticket: ticketFor({ side }), lane: "forward" }, {}, never);
 }
 
-function listen(carrier: Carrier) {
-  const frames: Buffer[] = [];
-  const end = Promise.withResolvers<CarrierEnd>();
-  carrier.listen({
-    onFrame: (pieces) => frames.push(Buffer.concat(pieces)),
-    onDrain: () => undefined,
-    onEnd: end.resolve,
+function hear(carrier: Carrier) {
+  return { carrier, ...listen(carrier) };
+}
+
+/** Stands between an end and the router, and sees lanes: `onLane` gets what an end says on one. */
+async function startMiddle(onLane: (near: Socket, far: Socket) => void): Promise<string> {
+  const sockets = new Set<Socket>();
+  const server = createServer((near) => {
+    const far = connect(world.port, "127.0.0.1");
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(one);
+      one.on("error", () => undefined);
+      one.on("close", () => other.destroy());
+      one.on("data", (bytes) => other.write(bytes));
+      one.on("end", () => other.end());
+    }
+    near.once("data", (first: Buffer) => {
+      if (first.toString("latin1").startsWith("PRI * SLUICE-LANE")) onLane(near, far);
+    });
   });
-  return { carrier, frames, end: end.promise };
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  middles.push(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
 /** Both ends, past their proof; the operator's has said `first`. */
@@ -50,9 +75,9 @@ async function meet(joins = [join("operator"), join("box")], isSealed = false) {
   const facts = { ...FACTS, isSealed };
   const waiting = awaitProof(box, { ...facts, boxKey: boxKeys.privateKey }, () => operatorKeys.key, deps, never);
   const task = { ...facts, ticket: "ticket", privateKey: operatorKeys.privateKey, boxKey: boxKeys.key };
-  const here = listen(await proveToBox(operator, task, deps));
+  const here = hear(await proveToBox(operator, task, deps));
   here.carrier.send([DATA]);
-  return { here, there: listen(await waiting), calls: { operator, box } };
+  return { here, there: hear(await waiting), calls: { operator, box } };
 }
 const deps = { clock: systemClock };
 
@@ -73,4 +98,119 @@ it("carries frames both ways between two ends that have proved themselves, and t
   expect((await here.end).reason).toBe("peer-done");
   await expect.poll(() => world.router.list()).toEqual([]);
   await expect.poll(() => world.router.metrics()).toContain("router_grpc_connections 0");
+});
+
+const isOnLane = () => world.router.metrics().includes("router_grpc_lanes_active 1");
+
+/** That frames go both ways, wherever. */
+async function proveAlive({ here, there }: Awaited<ReturnType<typeof meet>>): Promise<void> {
+  there.carrier.send([DATA]);
+  await expect.poll(() => [here.frames, there.frames]).toEqual([[DATA], [DATA]]);
+}
+
+it.each([false, true])(
+  "shows the router, and whoever listens on the way, nothing of a frame (asked to seal: %s)",
+  async (isSealed) => {
+    const seen: Buffer[] = [];
+    const url = await startMiddle((near, far) => {
+      near.on("data", (bytes: Buffer) => seen.push(bytes));
+      far.on("data", (bytes: Buffer) => seen.push(bytes));
+    });
+    const met = await meet([join("operator", url), join("box")], isSealed);
+    expect(isOnLane()).toBe(true);
+    await proveAlive(met);
+    expect(Buffer.concat(seen).length).toBeGreaterThan(500);
+    expect(Buffer.concat(seen).includes(DATA)).toBe(false);
+  },
+);
+
+it.each([
+  ["ends every lane of the operator", "operator", (near: Socket) => near.destroy()],
+  ["ends every lane of the box", "box", (near: Socket) => near.destroy()],
+  [
+    "answers as another server",
+    "operator",
+    (near: Socket, far: Socket) => {
+      far.destroy();
+      near.write("HTTP/1.1 400 Bad Request\r\n\r\n");
+    },
+  ],
+  [
+    "changes the handshake",
+    "operator",
+    (near: Socket, far: Socket) => {
+      near.removeAllListeners("data");
+      near.on("data", (bytes: Buffer) => far.write(bytes.map((byte, index) => (index > 60 ? byte ^ 1 : byte))));
+    },
+  ],
+] as const)("goes over the calls, and loses nothing, where something in between %s", async (_, side, act) => {
+  const url = await startMiddle(act);
+  const dialler = newDialler();
+  const joins =
+    side === "operator" ? [join("operator", url, dialler), join("box")] : [join("operator"), join("box", url)];
+  const met = await meet(joins);
+  expect(isOnLane()).toBe(false);
+  await proveAlive(met);
+  if (side === "box") return;
+  // It is not tried again by who was let down by it.
+  met.here.carrier.finish();
+  met.there.carrier.finish();
+  await expect.poll(() => world.router.list()).toEqual([]);
+  const [operator] = await Promise.all([join("operator", url, dialler), join("box")]);
+  expect(operator.lane).toBeUndefined();
+});
+
+it("breaks with its lane, so that both ends come back, and then without one", async () => {
+  let cut = () => undefined as unknown;
+  const url = await startMiddle((near) => {
+    cut = () => near.resetAndDestroy();
+  });
+  const dialler = newDialler();
+  const met = await meet([join("operator", url, dialler), join("box")]);
+  await proveAlive(met);
+  cut();
+  expect([(await met.here.end).reason, (await met.there.end).reason].sort()).toContain("broken");
+  await expect.poll(() => world.router.list()).toEqual([]);
+  await proveAlive(await meet([join("operator", url, dialler), join("box")]));
+  expect(isOnLane()).toBe(false);
+});
+
+it.each([
+  ["the session is ended", () => world.router.terminate("s-1", "by bob"), "terminated"],
+  ["the router drains", () => void world.router.drain(100), "draining"],
+  ["the box joins again", () => void join("box").catch(() => undefined), "peer-lost"],
+])("tells the operator's end when %s", async (_, act, reason) => {
+  const met = await meet();
+  await proveAlive(met);
+  act();
+  expect((await met.here.end).reason).toBe(reason);
+});
+
+it("tells the router that a session is in use whose frames it does not see, and that its ends live", async () => {
+  const { here } = await meet();
+  const idleMs = () => world.router.list()[0]?.idleMs ?? Number.NaN;
+  await expect.poll(idleMs).toBeGreaterThan(600);
+  here.carrier.send([DATA]);
+  await expect.poll(idleMs).toBeLessThan(500);
+});
+
+it("holds the sender while the other end does not read, and loses nothing", async () => {
+  const [operator, box] = await Promise.all([join("operator"), join("box")]);
+  const facts = { ...FACTS, boxKey: boxKeys.privateKey };
+  const waiting = awaitProof(box, facts, () => operatorKeys.key, deps, never);
+  const task = { ...FACTS, ticket: "ticket", privateKey: operatorKeys.privateKey, boxKey: boxKeys.key };
+  const here = hear(await proveToBox(operator, task, deps));
+  const frame = Buffer.alloc(65_536, 7);
+  here.carrier.send([frame]);
+  const there = await waiting;
+  let sent = 1;
+  while (sent < 4096) {
+    sent += 1;
+    if (!here.carrier.send([frame]) && (world.router.list()[0]?.boxStalledMs ?? 0) > 0) break;
+    if (sent % 8 === 0) await new Promise((done) => setTimeout(done, 1));
+  }
+  expect(sent, "frames of 64 KiB that were taken for a box that reads none").toBeLessThan(4096);
+  const atBox = listen(there);
+  await expect.poll(() => atBox.frames.length, { timeout: 10_000 }).toBe(sent);
+  expect(atBox.frames.every((one) => one.equals(frame))).toBe(true);
 });

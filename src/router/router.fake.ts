@@ -12,6 +12,7 @@ import {
   JoinResponseSchema,
 } from "../contract/proto/sluice/router/v1/router_pb.js";
 import { signTicket, type TicketClaims } from "../contract/remote/ticket.ts";
+import type { Carrier, CarrierEnd } from "../remote/carrier.ts";
 import type { Router, RouterDeps, RouterEvent, RouterOptions } from "./router.ts";
 import { createRouter, ROUTER_DEFAULTS } from "./router-server.ts";
 
@@ -102,6 +103,14 @@ export async function startRouter(
   };
 }
 
+/** What an end of our own hears. */
+export function listen(carrier: Carrier) {
+  const frames: Buffer[] = [];
+  const { promise: end, resolve } = Promise.withResolvers<CarrierEnd>();
+  carrier.listen({ onFrame: (frame) => frames.push(Buffer.concat(frame)), onDrain: () => undefined, onEnd: resolve });
+  return { frames, end };
+}
+
 /** A side that does nothing by itself. */
 export interface TestSide {
   readonly stream: ClientHttp2Stream;
@@ -131,15 +140,15 @@ export function openCall(session: ClientHttp2Session, path: string, headers: Rec
   return stream;
 }
 
-export function joinRouter(session: ClientHttp2Session, ticket: string, client = "test/1"): TestSide {
+export function joinRouter(session: ClientHttp2Session, ticket: string, client = "test/1", lane = false): TestSide {
   const side = followJoin(openCall(session, "/sluice.router.v1.RouterService/Join"));
-  side.sendRaw(joinMessage(ticket, client));
+  side.sendRaw(joinMessage(ticket, client, lane));
   return side;
 }
 
 /** With its prefix. */
-export function joinMessage(ticket: string, client = "test/1"): Buffer {
-  const join = create(JoinRequestSchema, { message: { case: "join", value: { ticket, client } } });
+export function joinMessage(ticket: string, client = "test/1", lane = false): Buffer {
+  const join = create(JoinRequestSchema, { message: { case: "join", value: { ticket, client, lane } } });
   return prefixMessage(toBinary(JoinRequestSchema, join));
 }
 

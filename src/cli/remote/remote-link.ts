@@ -240,7 +240,10 @@ async function join(
     if (isTold) hint(text);
   };
   try {
-    return await proveToBox(await dialler.join({ router, ticket, lane }, { onWaiting }, both), task, { clock });
+    // Where nothing is sealed on any leg, a lane would only add that.
+    const isLaneless = !isSealed && router.url.startsWith("http:");
+    const joined = await dialler.join({ router, ticket, lane, isLaneless }, { onWaiting }, both);
+    return await proveToBox(joined, task, { clock });
   } catch (thrown) {
     if (both.aborted) throw both.reason;
     // The router only says that it was told to end it; the hub knows why.
