@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { createFakeClock } from "../base/clock.fake.ts";
@@ -19,14 +18,17 @@ afterEach(async () => {
 function open(first: string | Uint8Array, { port } = world) {
   const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
   sockets.push(socket);
-  socket.on("error", () => socket.emit("end"));
-  const end = { socket, text: "", bytes: 0, isEnded: false, over: once(socket, "end") };
+  const { promise: over, resolve } = Promise.withResolvers<void>();
+  // It is kept half-open: the end of the other side is all that is heard of a cut, if it is no reset.
+  socket.on("error", () => resolve());
+  const end = { socket, text: "", bytes: 0, isEnded: false, over };
   socket.on("data", (bytes: Buffer) => {
     if (end.bytes < 1000) end.text += bytes.toString("latin1");
     end.bytes += bytes.length;
   });
   socket.on("end", () => {
     end.isEnded = true;
+    resolve();
   });
   socket.write(first);
   return end;

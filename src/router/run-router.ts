@@ -57,7 +57,9 @@ export async function runRouter(options: RouterProgramOptions, deps: RunRouterDe
   const router: Router = createRouter(
     {
       ...ROUTER_DEFAULTS,
-      ...{ id: options.id, hasLanes: true },
+      id: options.id,
+      // Behind a balancer the two connections of an end may come to two routers.
+      hasLanes: options.server.peerUrl === undefined,
       limits: { sessions, sessionsPerOperator },
       windowBudgetBytes: windowBytes,
     },
