@@ -83,10 +83,10 @@ it("gives up an end that does not answer", async () => {
 it.each([
   [
     "another answer than a router's",
-    (socket: Socket) => void socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"),
+    (socket: Socket): void => void socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"),
     "unsupported",
   ],
-  ["an end at once", (socket: Socket) => void socket.destroy(), "unavailable"],
+  ["an end at once", (socket: Socket): void => void socket.destroy(), "unavailable"],
 ] as const)("has no lane where there is %s", async (_, serve, code) => {
   const url = `http://127.0.0.1:${await listenWith(serve)}`;
   const dialled = dialLane({ url, token: "0".repeat(32), limitMs: LIMIT_MS }, { clock: systemClock });

@@ -1,10 +1,13 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { systemClock } from "../base/clock.ts";
 import type { Carrier } from "../remote/carrier.ts";
 import { newKeyPair } from "../remote/proof-hub.fake.ts";
 import { awaitProof, proveToBox } from "../remote/proven-carrier.ts";
+import { createWindowLedger } from "../remote/receive-window.ts";
+import { createRemoteSession, type RemoteSession } from "../remote/remote-session.ts";
 import { createRouterDialler, type RouterDialler } from "../remote/router-dialler.ts";
 import { listen, ROUTER_ID, type RouterUnderTest, startRouter, ticketFor } from "./router.fake.ts";
 
@@ -77,7 +80,18 @@ async function meet(joins = [join("operator"), join("box")], isSealed = false) {
   const task = { ...facts, ticket: "ticket", privateKey: operatorKeys.privateKey, boxKey: boxKeys.key };
   const here = hear(await proveToBox(operator, task, deps));
   here.carrier.send([DATA]);
-  return { here, there: hear(await waiting), calls: { operator, box } };
+  return { here, there: hear(await waiting) };
+}
+
+/** Both ends of a session go over what `joins` give. */
+async function carryBoth(operator: RemoteSession, box: RemoteSession, joins: readonly Promise<Carrier>[]) {
+  const [one, other] = await Promise.all(joins);
+  if (one === undefined || other === undefined) throw new Error("two ends are wanted");
+  const facts = { ...FACTS, boxKey: boxKeys.privateKey };
+  const waiting = awaitProof(other, facts, () => operatorKeys.key, deps, never);
+  const task = { ...FACTS, ticket: "ticket", privateKey: operatorKeys.privateKey, boxKey: boxKeys.key };
+  const carried = operator.carry(await proveToBox(one, task, deps));
+  return { operator: carried, box: box.carry(await waiting) };
 }
 const deps = { clock: systemClock };
 
@@ -192,6 +206,41 @@ it("tells the router that a session is in use whose frames it does not see, and 
   await expect.poll(idleMs).toBeGreaterThan(600);
   here.carrier.send([DATA]);
   await expect.poll(idleMs).toBeLessThan(500);
+});
+
+it("is resumed by the next meeting, on a lane or not, with nothing lost and nothing twice", async () => {
+  const newEnd = (side: "operator" | "box") =>
+    createRemoteSession(
+      { side, program: "test/1" },
+      { clock: systemClock, newId: () => side, ledger: createWindowLedger() },
+    );
+  const [operator, box] = [newEnd("operator"), newEnd("box")];
+  box.onChannel((channel) => {
+    channel.accept();
+    channel.readable("in").pipe(channel.writable("out"));
+  });
+  const cuts: (() => void)[] = [];
+  const url = await startMiddle((near) => cuts.push(() => void near.resetAndDestroy()));
+  const sent = Buffer.alloc(8_000_000, "0123456789abcdef\n");
+  const channel = operator.open({ kind: "dial", host: "127.0.0.1", port: 1 });
+  const back = buffer(channel.readable("out"));
+  channel.writable("in").end(sent);
+  const lanes: boolean[] = [];
+  for (const mark of [500_000, 2_500_000]) {
+    // Programs that have just begun: they know nothing of earlier lanes.
+    const carried = await carryBoth(operator, box, [join("operator", url), join("box")]);
+    await expect.poll(() => operator.stats().receivedBytes, { timeout: 10_000 }).toBeGreaterThan(mark);
+    lanes.push(isOnLane());
+    cuts.at(-1)?.();
+    await Promise.all([carried.operator, carried.box]);
+    await expect.poll(() => world.router.list()).toEqual([]);
+  }
+  await carryBoth(operator, box, [join("operator", await startMiddle((near) => void near.destroy())), join("box")]);
+  lanes.push(isOnLane());
+  expect((await back).equals(sent)).toBe(true);
+  expect(lanes).toEqual([true, true, false]);
+  operator.close();
+  await box.closed;
 });
 
 it("holds the sender while the other end does not read, and loses nothing", async () => {
