@@ -2,17 +2,16 @@ import { randomUUID } from "node:crypto";
 import { systemClock } from "../src/base/clock.ts";
 import { createHttpFetch } from "../src/base/http-fetch.ts";
 import { systemRandom } from "../src/base/random.ts";
-import type { ExecOutcome } from "../src/cli/remote/judge-exit.ts";
 import { openRemoteLink } from "../src/cli/remote/remote-link.ts";
-import { runExec } from "../src/cli/remote/run-exec.ts";
+import { type RunningExec, runExec } from "../src/cli/remote/run-exec.ts";
 import { createHubClient } from "../src/client/hub-client.ts";
 import { createWindowLedger } from "../src/remote/receive-window.ts";
 import { createRemoteSession } from "../src/remote/remote-session.ts";
 import { createRouterDialler } from "../src/remote/router-dialler.ts";
 
 export interface WarmOperator extends Disposable {
-  /** A session of its own, from the wish to the proved exit. Rejects where none could be opened. */
-  run(argv: readonly string[]): Promise<ExecOutcome>;
+  /** A session of its own. Rejects where none could be opened. */
+  run(argv: readonly string[]): Promise<RunningExec>;
 }
 
 /** The parts of `sluice exec` in a process that lasts: its connections to hub and router are there when a command comes. */
@@ -47,7 +46,7 @@ export function createWarmOperator(
       } as const;
       const nowhere = { write: () => Promise.resolve(true) };
       const streams = { stdin: undefined, stdout: nowhere, stderr: nowhere, terminal: undefined };
-      return runExec(what, streams, { link, clock }).outcome;
+      return runExec(what, streams, { link, clock });
     },
     [Symbol.dispose]: () => dialler.close(),
   };

@@ -42,7 +42,8 @@ async function measureCommands(
 ): Promise<readonly Row[]> {
   using operator = createWarmOperator(site, signal);
   const runTrue = async () => {
-    const { exitCode, message } = await operator.run(["true"]);
+    const { proved } = await operator.run(["true"]);
+    const { exitCode, message } = await proved;
     if (exitCode !== 0) throw new AppError("unavailable", `true ended with ${exitCode}: ${message}`);
   };
   const [file = "", ...args] = (await ssh?.keepConnection()) ?? [];
