@@ -9,8 +9,8 @@ import { createWarmOperator } from "./warm-operator.ts";
 
 const LIMIT_MS = 60_000;
 const IS_LONG = process.env["SLUICE_TEST_LONG"] === "1";
-const COMMAND_RUNS = IS_LONG ? 100 : 5;
-const WARM_RUNS = IS_LONG ? 900 : 10;
+const COMMAND_RUNS = IS_LONG ? 50 : 5;
+const WARM_RUNS = IS_LONG ? 950 : 10;
 
 let world: RemoteWorld;
 beforeAll(async () => {
@@ -121,7 +121,7 @@ test(
     const run = (argv: readonly string[]) => exec(...argv).ended.then(({ code, err }) => ({ code, why: err }));
     expect(await wrongEnds(COMMAND_RUNS, run)).toEqual([]);
   },
-  COMMAND_RUNS * 3000 + LIMIT_MS,
+  COMMAND_RUNS * 10_000 + LIMIT_MS,
 );
 
 test(
