@@ -3,10 +3,14 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { systemClock } from "../src/base/clock.ts";
+import { messageOf } from "../src/base/errors.ts";
 import { createRemoteWorld, type RemoteWorld, until } from "./remote-world.ts";
+import { createWarmOperator } from "./warm-operator.ts";
 
 const LIMIT_MS = 60_000;
-const RUNS = process.env["SLUICE_TEST_LONG"] === "1" ? 1000 : 5;
+const IS_LONG = process.env["SLUICE_TEST_LONG"] === "1";
+const COMMAND_RUNS = IS_LONG ? 50 : 5;
+const WARM_RUNS = IS_LONG ? 950 : 10;
 
 let world: RemoteWorld;
 beforeAll(async () => {
@@ -93,24 +97,50 @@ test(
   LIMIT_MS,
 );
 
+const PROGRAMS = [["/bin/true"], ["/bin/false"], ["/bin/sh", "-c", "exit 42"]];
+// An operator may have 16 sessions at a time.
+const ROUNDS_AT_ONCE = 4;
+/** Runs all three, `rounds` times, some at once; answers what did not end as it should. */
+async function wrongEnds(rounds: number, run: (argv: readonly string[]) => Promise<{ code: unknown; why: string }>) {
+  const wrong: string[] = [];
+  let left = rounds;
+  const work = async () => {
+    while (left-- > 0) {
+      const ends = await Promise.all(PROGRAMS.map(run));
+      const codes = ends.map(({ code }) => code).join();
+      if (codes !== "0,1,42") wrong.push(`${codes} ${ends.map(({ why }) => why).join("; ")}`);
+    }
+  };
+  await Promise.all(Array.from({ length: ROUNDS_AT_ONCE }, work));
+  return wrong;
+}
+
 test(
-  `true, false and exit 42 are told apart in ${RUNS} runs each`,
+  `true, false and exit 42 are told apart in ${COMMAND_RUNS} runs each of sluice exec, which starts for each`,
   async () => {
-    const wrong: string[] = [];
-    const programs = [["/bin/true"], ["/bin/false"], ["/bin/sh", "-c", "exit 42"]];
-    let left = RUNS;
-    // An operator may have 16 sessions at a time.
-    const work = async () => {
-      while (left-- > 0) {
-        const ends = await Promise.all(programs.map((argv) => exec(...argv).ended));
-        const codes = ends.map(({ code }) => code).join();
-        if (codes !== "0,1,42") wrong.push(`${codes} ${ends.map(({ err }) => err).join("")}`);
-      }
-    };
-    await Promise.all([work(), work(), work(), work()]);
-    expect(wrong).toEqual([]);
+    const run = (argv: readonly string[]) => exec(...argv).ended.then(({ code, err }) => ({ code, why: err }));
+    expect(await wrongEnds(COMMAND_RUNS, run)).toEqual([]);
   },
-  RUNS * 3000 + LIMIT_MS,
+  COMMAND_RUNS * 10_000 + LIMIT_MS,
+);
+
+test(
+  `true, false and exit 42 are told apart in ${WARM_RUNS} runs each by one program that has its connections, each in a session of its own`,
+  async () => {
+    const { origin, adminToken } = world.hub();
+    const stop = new AbortController();
+    using operator = createWarmOperator({ box: world.boxId, origin, adminToken }, stop.signal);
+    const run = (argv: readonly string[]) =>
+      operator
+        .run(argv)
+        .then(({ outcome }) => outcome)
+        .then(
+          ({ status, message = "" }) => ({ code: status.verified ? status.code : status.kind, why: message }),
+          (thrown: unknown) => ({ code: "none", why: messageOf(thrown) }),
+        );
+    expect(await wrongEnds(WARM_RUNS, run)).toEqual([]);
+  },
+  WARM_RUNS * 1000 + LIMIT_MS,
 );
 
 test(

@@ -2,12 +2,12 @@ import { randomFillSync } from "node:crypto";
 import { closeSync, mkdirSync, openSync, writeSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { messageOf } from "../../src/base/errors.ts";
+import { AppError, messageOf } from "../../src/base/errors.ts";
+import { createWarmOperator } from "../../test-server/warm-operator.ts";
 import type { MeasureContext, Measurement, Row } from "./measurement.ts";
 import { SSH_BOX, type SshSite, startSshSite } from "./peers/ssh.ts";
 import { LOOPBACK } from "./remote/site-link.ts";
 import { type SluiceSite, startSluiceSite } from "./remote/sluice-site.ts";
-import { createWarmOperator } from "./remote/warm-operator.ts";
 
 const WARM_UP = 60;
 const WARM_RUNS = 200;
@@ -41,13 +41,18 @@ async function measureCommands(
   { lab, say, signal, isLong }: MeasureContext,
 ): Promise<readonly Row[]> {
   using operator = createWarmOperator(site, signal);
+  const runTrue = async () => {
+    const { proved } = await operator.run(["true"]);
+    const { exitCode, message } = await proved;
+    if (exitCode !== 0) throw new AppError("unavailable", `true ended with ${exitCode}: ${message}`);
+  };
   const [file = "", ...args] = (await ssh?.keepConnection()) ?? [];
   const warm = { ours: [] as number[], ssh: [] as number[] };
   const cold = { ours: [] as number[], ssh: [] as number[] };
-  for (let turn = 0; turn < WARM_UP; turn++) await operator.run(["true"]);
+  for (let turn = 0; turn < WARM_UP; turn++) await runTrue();
   say("true over connections that are there");
   for (let turn = 0; turn < WARM_RUNS * (isLong ? 5 : 1); turn++) {
-    warm.ours.push(await timed(() => operator.run(["true"])));
+    warm.ours.push(await timed(runTrue));
     if (ssh !== undefined && turn % 5 === 0) warm.ssh.push(await timed(() => lab.run(file, [...args, "true"])));
   }
   say("true by a command that begins for it");

@@ -144,7 +144,7 @@ test("a command that fails, that nobody knows or that is too much is answered to
   await agent.stop();
 });
 
-test("what records itself does not wait for the journal, which gets it with its answer", async () => {
+test("what records itself does not wait for the journal, which holds it and its answer in memory alone", async () => {
   const life = new AbortController();
   const begun: string[] = [];
   const written = Promise.withResolvers<void>();
@@ -173,7 +173,8 @@ test("what records itself does not wait for the journal, which gets it with its 
   const running = runner.run(life.signal);
   life.abort(new AppError("cancelled", "stop"));
   await running;
-  expect(JSON.parse(await readFile(file, "utf8")).data).toMatchObject([{ id: "recorded" }, { id: "count" }]);
+  expect(journal.get("recorded")).toMatchObject({ result: { ok: true }, isTold: false });
+  expect(JSON.parse(await readFile(file, "utf8")).data).toMatchObject([{ id: "count" }]);
 });
 
 test("with a disk that takes nothing commands are still done, and once by this agent", async () => {

@@ -17,7 +17,7 @@ export interface CommandRunnerDeps {
   readonly journal: CommandJournal;
   /** What a command did that an earlier agent began and did not answer, where that left a trace that cannot be missed. */
   readonly traceOf?: (name: string, id: string) => CommandTrace | undefined;
-  /** Commands that are on disk as begun, by themselves, before they do anything: the journal gets them with their answer. */
+  /** Commands that are on disk as begun, by themselves, before they do anything, and may be asked for again: the journal holds them in memory alone. They log what they have done, too. */
   readonly recordsItself?: (name: string) => boolean;
   /** Now, by the clock of who set the deadline: this machine's own may be years off. */
   readonly serverNowMs: () => number;
@@ -50,7 +50,8 @@ export function createCommandRunner(deps: CommandRunnerDeps): CommandRunner {
   const running = new Map<string, Promise<void>>();
 
   const answer = ({ id, name }: Pick<Command, "id" | "name">, ok: boolean, text: string) => {
-    deps.log.info(`Command ${name} (${id}): ${ok ? "done" : text}`);
+    const say = ok && deps.recordsItself?.(name) === true ? deps.log.debug : deps.log.info;
+    say(`Command ${name} (${id}): ${ok ? "done" : text}`);
     const finishedAt = new Date(clock.wallMs()).toISOString();
     const result = { id, ok, text: text.slice(0, MAX_TEXT_CHARACTERS), finishedAt };
     journal.finish(result, name);

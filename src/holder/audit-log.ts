@@ -2,11 +2,12 @@ import {
   closeSync,
   constants,
   existsSync,
+  fdatasyncSync,
   fstatSync,
-  fsyncSync,
   mkdirSync,
   openSync,
   renameSync,
+  statSync,
   writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
@@ -62,18 +63,39 @@ export function createAuditLog(
   path: string,
   { clock, onProblem }: { readonly clock: Clock; readonly onProblem: (message: string) => void },
 ): AuditLog {
-  const write = (entry: AuditEntry, isDurable: boolean) => {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    const file = openSync(path, APPEND, 0o600);
-    try {
-      const line = Buffer.from(`${JSON.stringify({ at: new Date(clock.wallMs()).toISOString(), ...entry })}\n`);
-      let written = 0;
-      while (written < line.length) written += writeSync(file, line, written);
-      if (isDurable) fsyncSync(file);
-      if (fstatSync(file).size >= MAX_FILE_BYTES) rotate(path);
-    } finally {
-      closeSync(file);
+  let held: OpenFile | undefined;
+  const close = () => {
+    if (held !== undefined) closeSync(held.fd);
+    held = undefined;
+  };
+  /** The one that has the name: somebody may have moved or removed what was opened before. */
+  const theFile = (): OpenFile => {
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (held !== undefined && found?.ino === held.inode && found.dev === held.device) {
+      held.size = found.size;
+      return held;
     }
+    close();
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    const fd = openSync(path, APPEND, 0o600);
+    const { ino, dev, size } = fstatSync(fd);
+    held = { fd, inode: ino, device: dev, size };
+    return held;
+  };
+  const write = (entry: AuditEntry, isDurable: boolean) => {
+    const file = theFile();
+    const line = Buffer.from(`${JSON.stringify({ at: new Date(clock.wallMs()).toISOString(), ...entry })}\n`);
+    try {
+      let written = 0;
+      while (written < line.length) written += writeSync(file.fd, line, written);
+      if (isDurable) fdatasyncSync(file.fd);
+    } catch (thrown) {
+      close();
+      throw thrown;
+    }
+    if (file.size + line.length < MAX_FILE_BYTES) return;
+    close();
+    rotate(path);
   };
   return {
     must: (entry) => {
@@ -93,6 +115,14 @@ export function createAuditLog(
       }
     },
   };
+}
+
+interface OpenFile {
+  readonly fd: number;
+  readonly inode: number;
+  readonly device: number;
+  /** Before the line that is about to be written. */
+  size: number;
 }
 
 function rotate(path: string): void {

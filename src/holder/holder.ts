@@ -56,7 +56,7 @@ export async function runHolder(configText: string, deps: HolderDeps, signal: Ab
     table: createProcessTable(),
     pty: loadPty(log),
     spoolDirectory: config.spoolDirectory,
-    boxKey: () => readKey(config.keyPath),
+    boxKey: createKeyReader(config.keyPath),
     askPlace: createAskPlace(config.agentSocket, clock),
   });
   let isDraining = false;
@@ -105,15 +105,19 @@ export async function runHolder(configText: string, deps: HolderDeps, signal: Ab
   }
 }
 
-/** Each time anew: the agent may have made another. */
-function readKey(path: string): KeyObject {
-  let pem: string;
-  try {
-    pem = readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new AppError("storage", `the box's key cannot be read: ${messageOf(cause)}`, { cause });
-  }
-  return parseRemoteKey(pem, path);
+/** Read each time anew, for the agent may have made another; understood once. */
+function createKeyReader(path: string): () => KeyObject {
+  let held: { readonly pem: string; readonly key: KeyObject } | undefined;
+  return () => {
+    let pem: string;
+    try {
+      pem = readFileSync(path, "utf8");
+    } catch (cause) {
+      throw new AppError("storage", `the box's key cannot be read: ${messageOf(cause)}`, { cause });
+    }
+    if (held?.pem !== pem) held = { pem, key: parseRemoteKey(pem, path) };
+    return held.key;
+  };
 }
 
 function readConfig(text: string): HolderConfig {

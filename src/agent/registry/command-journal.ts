@@ -28,7 +28,7 @@ export interface CommandJournal {
   get(id: string): JournalEntry | undefined;
   /** Resolves when it is durable that this command was begun, or when the disk has been given up on for now. Never rejects. */
   begin(id: string, name: string): Promise<void>;
-  /** The same in memory alone: it is on disk as begun elsewhere, and comes to this one with its answer. */
+  /** In memory alone, with its answer: it is on disk elsewhere, and may be asked for again after a restart. */
   note(id: string, name: string): void;
   finish(result: CommandResult, name: string): void;
   /** The hub has these answers. */
@@ -45,35 +45,39 @@ export function openCommandJournal(file: string, deps: StateDocumentDeps): Comma
   );
   const entries = new Map(loaded.map((entry) => [entry.id, entry]));
 
-  const hold = (entry: JournalEntry) => {
-    entries.set(entry.id, entry);
-    for (const [id, { isTold }] of entries) {
-      if (entries.size <= KEPT) break;
-      if (isTold) entries.delete(id);
-    }
-  };
+  const noted = new Map<string, JournalEntry>();
+
   const put = (entry: JournalEntry) => {
-    hold(entry);
-    changed();
+    const isNoted = noted.has(entry.id);
+    hold(isNoted ? noted : entries, entry);
+    if (!isNoted) changed();
   };
 
   return {
     loaded,
-    get: (id) => entries.get(id),
+    get: (id) => entries.get(id) ?? noted.get(id),
     begin: (id, name) => {
       put({ id, name, isTold: false });
       return commit();
     },
-    note: (id, name) => hold({ id, name, isTold: false }),
+    note: (id, name) => hold(noted, { id, name, isTold: false }),
     finish: (result, name) => put({ id: result.id, name, result, isTold: false }),
     told: (ids) => {
       for (const id of ids) {
-        const entry = entries.get(id);
+        const entry = entries.get(id) ?? noted.get(id);
         if (entry !== undefined && !entry.isTold) put({ ...entry, isTold: true });
       }
     },
     commit,
   };
+}
+
+function hold(entries: Map<string, JournalEntry>, entry: JournalEntry): void {
+  entries.set(entry.id, entry);
+  for (const [id, { isTold }] of entries) {
+    if (entries.size <= KEPT) break;
+    if (isTold) entries.delete(id);
+  }
 }
 
 function parseJournal(data: unknown): Understood<readonly JournalEntry[]> {

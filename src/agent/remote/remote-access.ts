@@ -164,6 +164,7 @@ export function createRemoteAccess(deps: RemoteAccessDeps): RemoteAccess {
         if (await detachedEnds.look()) tellEnd();
         await clock.delay(LOOK_MS, signal).catch(() => undefined);
       }
+      await book.settle();
     },
   };
 }

@@ -27,6 +27,8 @@ export interface RunningExec {
   signal(name: string): void;
   /** Gives it up: the box ends the command. */
   leave(reason: RemoteFailure): void;
+  /** The same as soon as it is known; the session is closed behind it. */
+  readonly proved: Promise<ExecOutcome>;
   /** Never rejects. When it resolves the session is closed. */
   readonly outcome: Promise<ExecOutcome>;
 }
@@ -79,11 +81,13 @@ export function runExec(
     if (outcome.status.kind !== "truncated") channel.exitSeen();
     return outcome;
   };
+  const proved = finish();
   return {
     opened: channel.opened,
     signal: (name) => channel.signal(name),
     leave: (reason) => failed.resolve(reason),
-    outcome: finish().then(async (outcome) => {
+    proved,
+    outcome: proved.then(async (outcome) => {
       (await release)();
       await link.close();
       return outcome;

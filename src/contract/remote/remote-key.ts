@@ -27,10 +27,16 @@ export function parseRemoteKey(pem: string, path: string): KeyObject {
   throw new AppError("storage", `${path} holds no X25519 key: remove it, and the next start of the agent makes one`);
 }
 
+const publicTexts = new WeakMap<KeyObject, string>();
+
 /** Of a private key, its public one. */
 export function publicTextOf(key: KeyObject): string {
-  const { x = "" } = createPublicKey(key).export({ format: "jwk" });
-  return x;
+  let text = publicTexts.get(key);
+  if (text === undefined) {
+    text = createPublicKey(key).export({ format: "jwk" }).x ?? "";
+    publicTexts.set(key, text);
+  }
+  return text;
 }
 
 /** Throws `invalid`. */

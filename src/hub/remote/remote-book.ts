@@ -71,6 +71,8 @@ export interface Ending {
   readonly isRouters?: boolean;
   /** The box has ended it and need not be told. */
   readonly isBoxs?: boolean;
+  /** What is told before its end. */
+  readonly event?: NewEvent | undefined;
 }
 
 export interface EndedRemote {
@@ -192,15 +194,15 @@ export function createRemoteBook(
         const body = endedRecord(held, { ...ending, bytes }, nowMs);
         let ended: Remote | undefined;
         try {
-          const context = { nowMs, expectedRevision: 0, ...whatEnds(held, body, ending) };
-          ended = toRemote(await store.objects.put({ kind: REMOTE_PAST_KIND, id, body }, context));
+          const { audit, event } = whatEnds(held, body, ending);
+          const context = { nowMs, audit, event: ending.event === undefined ? event : [ending.event, event] };
+          ended = toRemote(await store.objects.move(REMOTE_KIND, { kind: REMOTE_PAST_KIND, id, body }, context));
         } catch (thrown) {
-          // Another hub has ended it already.
           if (!(thrown instanceof AppError && thrown.code === "conflict")) throw thrown;
+          // Another hub, of an earlier release, has ended it already and was killed before it took it away.
+          await store.objects.delete(REMOTE_KIND, id, { nowMs, durability: "relaxed" });
         }
         known.delete(id);
-        // What a loss of power brings back is ended once more, which finds that it is over.
-        await store.objects.delete(REMOTE_KIND, id, { nowMs, durability: "relaxed" });
         if (ended !== undefined) {
           const { isRouters = false, isBoxs = false } = ending;
           tell({ remote: ended, before: held, isRouters, isBoxs });

@@ -57,7 +57,9 @@ export function createRemoteKeeper(deps: RemoteKeeperDeps): Service {
   const onHint = (hint: Hint) => {
     const isOpen = (boxId: string) => book.open().some(({ box }) => box === boxId);
     if (hint.kind === "all") for (const work of ["list", "routers", "keys", "rights"] as const) now(work);
-    if (hint.kind === "operators" || (hint.kind === "box" && isOpen(hint.boxId))) now("rights");
+    if (hint.kind === "operators") now("rights");
+    // With the next lap: a box is told of each session, and no right depends on that.
+    if (hint.kind === "box" && isOpen(hint.boxId)) dueAtMs.rights = 0;
     if (hint.kind !== "objects") return;
     // A hub that is alone has written it itself.
     if (hint.of === REMOTE_KIND && manyHubs) now("list");

@@ -310,6 +310,21 @@ test("a router of its own registers with a token that opens nothing else, tells 
   expect(await view(id)).toMatchObject({ state: "open", bytesFromBox: 3, router: "edge-1" });
   await asOperator("DELETE", `/v1/remote/${id}`);
   expect((await beat({})).body.ended).toEqual([{ id, message: "operator has ended it" }]);
+  // A session that began and ended between two words of its router.
+  const short = (await create()).body.id;
+  const parted = { what: "parted", reason: "peer-done", message: "both closed it", bytesToBox: 1, bytesFromBox: 2 };
+  const changes = [
+    { id: short, what: "open", rendezvousMs: 1 },
+    { id: short, ...parted },
+  ];
+  await beat({ changes });
+  await beat({ changes });
+  expect(await view(short)).toMatchObject({ state: "ended", reason: "both closed it", bytesToBox: 1, bytesFromBox: 2 });
+  const json = { headers: { accept: "application/json" } };
+  const told = (await hub.ask("GET", "/v1/events?recent=true", json)).body.items
+    .filter(({ data }: { data?: { id?: string } }) => data?.id === short)
+    .map(({ kind }: { kind: string }) => kind);
+  expect(told).toEqual(["remote.requested", "remote.open", "remote.ended"]);
   // Another token takes nobody's place.
   const thief = (await hub.ask("POST", "/v1/tokens", { body: { name: "thief", role: "router" } })).body.token;
   expect((await beat({}, thief)).status).toBe(409);

@@ -1,7 +1,7 @@
 import type { RouterChange, RouterFigure } from "../../contract/fleet/router.ts";
 import type { HubContext } from "../hub-context.ts";
 import { decideParted, type RemoteDecision } from "./decide-remote.ts";
-import { type Changed, isLeftAlone, type RemoteBook } from "./remote-book.ts";
+import { type Changed, type Ending, isLeftAlone, type RemoteBook } from "./remote-book.ts";
 import { type Remote, type RemoteRecord, recordOf } from "./remote-record.ts";
 
 /** Writes down what routers tell of sessions: the hub's own, and those that register. */
@@ -36,11 +36,22 @@ export function createRouterNews(
         pairToBox: 0,
         pairFromBox: 0,
       };
-      const text = `Remote session ${remote.id} of ${remote.operator} on ${remote.box} is open`;
-      return { record, context: eventOf(remote, "remote.open", text) };
+      return { record, context: openEvent(remote) };
     });
 
-  const parted = async (routerId: string, change: Extract<RouterChange, { readonly what: "parted" }>) => {
+  /** Of a short session both is told at once, and is written once. False: it is no such one, and nothing was written. */
+  const openedAndEnded = async (routerId: string, change: PartedChange): Promise<boolean> => {
+    const ended = await book.end(change.id, (remote) => {
+      // What earlier pairs have moved is counted where they are told one by one.
+      const isNew = remote.router === routerId && remote.state === "waiting" && remote.attempt === 1;
+      const decision = isNew ? decideParted(remote, change) : undefined;
+      if (decision?.kind !== "end") return undefined;
+      return { ...endingOf(routerId, change, decision), ...openEvent(remote) };
+    });
+    return ended !== undefined;
+  };
+
+  const parted = async (routerId: string, change: PartedChange) => {
     const { id, bytesToBox, bytesFromBox } = change;
     writtenAtMs.delete(id);
     const decisionFor = (remote: Remote) => (remote.router === routerId ? decideParted(remote, change) : undefined);
@@ -54,9 +65,7 @@ export function createRouterNews(
     if (!mustEnd) return;
     await book.end(id, (remote) => {
       const decision = decisionFor(remote);
-      if (decision?.kind !== "end") return undefined;
-      const audit = { actor: `router:${routerId}`, action: "remote.end" };
-      return { reason: decision.reason, bytes, audit, isRouters: true };
+      return decision?.kind === "end" ? endingOf(routerId, change, decision) : undefined;
     });
   };
 
@@ -80,13 +89,36 @@ export function createRouterNews(
 
   return {
     take: async (routerId, { changes, sessions }) => {
-      for (const change of changes) {
-        if (change.what === "open") await opened(routerId, change);
-        else await parted(routerId, change);
+      const done = new Set<RouterChange>();
+      for (const [index, change] of changes.entries()) {
+        if (done.has(change)) continue;
+        if (change.what === "parted") {
+          await parted(routerId, change);
+          continue;
+        }
+        const next = changes.slice(index + 1).find(({ id }) => id === change.id);
+        if (next?.what === "parted" && (await openedAndEnded(routerId, next))) done.add(next);
+        else await opened(routerId, change);
       }
       await noteFigures(routerId, sessions);
     },
   };
+}
+
+type PartedChange = Extract<RouterChange, { readonly what: "parted" }>;
+
+function endingOf(
+  routerId: string,
+  { bytesToBox, bytesFromBox }: PartedChange,
+  { reason }: Extract<RemoteDecision, { readonly kind: "end" }>,
+): Ending {
+  const bytes = { toBox: bytesToBox, fromBox: bytesFromBox };
+  return { reason, bytes, audit: { actor: `router:${routerId}`, action: "remote.end" }, isRouters: true };
+}
+
+function openEvent(remote: Remote) {
+  const text = `Remote session ${remote.id} of ${remote.operator} on ${remote.box} is open`;
+  return eventOf(remote, "remote.open", text);
 }
 
 /** Pure. The session as its end is gone; the same where it waits for that already. */

@@ -46,7 +46,7 @@ export interface BoxCommands {
 export const OPEN_COMMANDS = 256;
 export const FINISHED_KEPT = 200;
 /** Of offers of remote sessions, which have a record of their own: the list is read and written whole with each command. */
-export const FINISHED_OFFERS_KEPT = 20;
+export const FINISHED_OFFERS_KEPT = 8;
 
 export interface Edit<Answer> {
   readonly list: BoxCommands;

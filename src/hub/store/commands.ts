@@ -53,7 +53,7 @@ export interface CommandResult {
   readonly nowMs: number;
 }
 
-/** Deadlines of boxes in their order; one that has nothing open any more is found to be so when it comes. */
+/** Deadlines of boxes in their order, while something is open until then. */
 const deadlines = collection<{ readonly boxId: string }>("command-deadline");
 const DEADLINE_DIGITS = 16;
 
@@ -67,8 +67,11 @@ function writeList(held: BoxCommands | undefined, list: BoxCommands): Outcome<un
   const ended = list.commands.filter((command) => !isOpen(command) && open.has(command.id));
   const expired = ended.filter(({ state }) => state === "expired");
   const atMs = ({ finishedMs, deadlineMs }: Command) => finishedMs ?? deadlineMs;
+  const awaited = new Set(list.commands.filter(isOpen).map(({ deadlineMs }) => deadlineMs));
+  const over = ended.filter(({ deadlineMs }) => !awaited.has(deadlineMs));
   return {
     answer: undefined,
+    deletes: over.map(({ boxId, deadlineMs }) => deadlineKey(boxId, deadlineMs)),
     puts: [putOf(keyOf(commandLists, list.boxId), pruned(list))],
     appends: [
       ...expired.map((command) => eventAppend(expiredEvent(command), atMs(command))),
@@ -104,11 +107,12 @@ export function createCommandStore(engine: Engine): CommandStore {
   const expire = (boxId: string, nowMs: number, done?: DocumentKey<unknown>) =>
     engine.transact([keyOf(commandLists, boxId)], ([held]): Outcome<readonly Command[]> => {
       const list = held === undefined ? undefined : expireAll(held, nowMs);
-      const deletes = done === undefined ? [] : [done];
-      if (list === undefined || list === held) return { answer: [], deletes };
+      const looked = done === undefined ? [] : [done];
+      if (list === undefined || list === held) return { answer: [], deletes: looked };
       const open = new Set(held?.commands.filter(isOpen).map(({ id }) => id));
       const answer = list.commands.filter(({ id, state }) => state === "expired" && open.has(id));
-      return { ...writeList(held, list), answer, deletes };
+      const { deletes = [], ...rest } = writeList(held, list);
+      return { ...rest, answer, deletes: [...deletes, ...looked] };
     });
 
   const edit = <Answer>(
@@ -138,9 +142,9 @@ export function createCommandStore(engine: Engine): CommandStore {
           context.nowMs,
         );
         if (list === held) return { answer };
-        const { puts = [], appends = [], wakes = [] } = writeList(held, list);
+        const { puts = [], wakes = [], ...rest } = writeList(held, list);
         const due = putOf(deadlineKey(boxId, answer.deadlineMs), { boxId });
-        return { answer, puts: [...puts, due], appends, wakes: [...wakes, boxTopic(boxId)] };
+        return { ...rest, answer, puts: [...puts, due], wakes: [...wakes, boxTopic(boxId)] };
       });
     },
     take: (boxId, id, { taker, nowMs }) =>

@@ -32,6 +32,12 @@ export interface ObjectStore {
   ): Promise<StoredObject>;
   /** Answers whether there was one. `conflict` as for `put`. */
   delete(kind: string, id: string, context: ObjectWrite): Promise<boolean>;
+  /** In one step: the object is gone, and another one has its id under its own kind. `conflict`: that one was there already. Wakes both. */
+  move(
+    from: string,
+    to: { readonly kind: string; readonly id: string; readonly body: unknown },
+    context: Omit<WriteContext, "request">,
+  ): Promise<StoredObject>;
   /** Whether an object of this kind was written or deleted in the name of this request already. Of two that come together neither may be. */
   isRepeated(kind: string, request: { readonly id: string; readonly nowMs: number }): Promise<boolean>;
   list(kind: string, page: PageRequest): Promise<Page<StoredObject>>;
@@ -78,6 +84,28 @@ export function createObjectStore(engine: Engine): ObjectStore {
           deletes: [keys[0]],
           wakes: [`${TOPIC}${kind}`],
           ...(context.durability === undefined ? {} : { durability: context.durability }),
+        };
+      });
+    },
+    move: (from, { kind, id, body }, context) => {
+      const keys = [...keysOf(from, id), ...keysOf(kind, id)] as const;
+      return change(engine, { scope: `object/${kind}`, keys, context }, ([left, , there, grave]) => {
+        requireRevision(`${kind} ${id}`, 0, there?.revision ?? 0);
+        const { nowMs } = context;
+        const next: StoredObject = {
+          kind,
+          id,
+          revision: (grave?.revision ?? 0) + 1,
+          createdMs: nowMs,
+          updatedMs: nowMs,
+          body,
+        };
+        const gone = left === undefined ? [] : [putOf(keys[1], { revision: left.revision }, nowMs + REVISION_KEPT_MS)];
+        return {
+          answer: next,
+          puts: [putOf(keys[2], next), ...gone],
+          deletes: [keys[0]],
+          wakes: [`${TOPIC}${from}`, `${TOPIC}${kind}`],
         };
       });
     },

@@ -527,6 +527,21 @@ export function describeStore(name: string, open: () => Promise<StoreWorld>): vo
         ]);
       });
 
+      test("what was answered has no deadline any more, and takes none from what is still open until then", async () => {
+        const { store } = await begin();
+        await enrol(store, "b");
+        for (const id of ["c1", "c2"]) {
+          await store.commands.create("b", { ...command(id), deadlineMs: NOW + 1000 }, { nowMs: NOW });
+        }
+        const answer = (id: string) => store.commands.complete("b", id, { ok: true, text: "", nowMs: NOW });
+        await answer("c1");
+        expect(await store.commands.expireDue(NOW + 1000, 10)).toBe(1);
+        expect((await store.commands.list("b", NOW)).map(({ state }) => state)).toEqual(["done", "expired"]);
+        await store.commands.create("b", { ...command("c3"), deadlineMs: NOW + 2000 }, { nowMs: NOW });
+        await answer("c3");
+        expect(await store.commands.expireDue(NOW + 2000, 10)).toBe(0);
+      });
+
       test("a later command for the same thing replaces one that still waits", async () => {
         const { store } = await begin();
         await enrol(store, "b");
@@ -606,6 +621,25 @@ export function describeStore(name: string, open: () => Promise<StoreWorld>): vo
       expect(await other.objects.delete("rollout", "a", { nowMs: NOW })).toBe(false);
       expect(await store.objects.get("rollout", "a")).toBeUndefined();
       expect((await put("a", {})).revision).toBe(3);
+    });
+
+    test("an object moves to another kind in one step, with what is told of it in its order, and only once", async () => {
+      const { store, other } = await begin();
+      const { cursor } = await store.events.after(undefined, 1);
+      await store.objects.put({ kind: "live", id: "a", body: 1 }, { nowMs: NOW });
+      const event = ["opened", "ended"].map((kind) => ({ kind, text: kind }));
+      const move = (hub: Store) => hub.objects.move("live", { kind: "past", id: "a", body: 2 }, { nowMs: NOW, event });
+      const moves = await Promise.allSettled([move(store), move(other)]);
+      expect(moves.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+      expect(await codeOf(move(store))).toBe("conflict");
+      expect(await other.objects.get("live", "a")).toBeUndefined();
+      expect(await other.objects.get("past", "a")).toMatchObject({ kind: "past", id: "a", revision: 1, body: 2 });
+      const told = await other.events.after(cursor, 10);
+      expect(told.kind === "events" && told.events.map(({ kind }) => kind)).toEqual(["opened", "ended"]);
+      // The old place remembers its revision.
+      expect(await store.objects.put({ kind: "live", id: "a", body: 3 }, { nowMs: NOW })).toMatchObject({
+        revision: 2,
+      });
     });
 
     test("an alert moves once, with its messages, and each message is claimed by one hub at a time", async () => {

@@ -22,7 +22,8 @@ export interface WriteContext {
    */
   readonly request?: RequestIdentity | undefined;
   readonly audit?: NewAuditEntry | undefined;
-  readonly event?: NewEvent | undefined;
+  /** Or several, in this order. */
+  readonly event?: NewEvent | readonly NewEvent[] | undefined;
 }
 
 export interface RequestIdentity {
@@ -87,7 +88,8 @@ export function withContext<Answer>(outcome: Outcome<Answer>, context: Omit<Writ
   if (!isWrite) return outcome;
   const appends: Append[] = [...(outcome.appends ?? [])];
   if (context.audit !== undefined) appends.push(auditAppend(context.audit, context.nowMs));
-  if (context.event !== undefined) appends.push(eventAppend(context.event, context.nowMs));
-  const wakes = context.event === undefined ? outcome.wakes : [...(outcome.wakes ?? []), EVENTS_TOPIC];
+  const events: readonly NewEvent[] = context.event === undefined ? [] : [context.event].flat();
+  for (const event of events) appends.push(eventAppend(event, context.nowMs));
+  const wakes = events.length === 0 ? outcome.wakes : [...(outcome.wakes ?? []), EVENTS_TOPIC];
   return { ...outcome, appends, ...(wakes === undefined ? {} : { wakes }) };
 }

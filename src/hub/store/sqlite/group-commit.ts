@@ -47,7 +47,7 @@ export function createGroupCommit(steps: CommitSteps): GroupCommit {
     }
   };
 
-  /** Verbs of one durability in a row. */
+  /** Verbs in a row; a relaxed one is carried by what is durable before it, and holds nothing durable up behind it. */
   const together = (verbs: readonly Verb[]): readonly Verb[] => {
     const told: (() => void)[] = [];
     const wakes: Wake[] = [];
@@ -64,9 +64,9 @@ export function createGroupCommit(steps: CommitSteps): GroupCommit {
       }
       if (isWrite(outcome)) {
         const durability = outcome.durability ?? "durable";
-        if (open !== undefined && open !== durability) break;
+        if (open === "relaxed" && durability === "durable") break;
         if (open === undefined) steps.begin(durability);
-        open = durability;
+        open ??= durability;
         steps.write(outcome);
       }
       wakes.push(...(outcome.wakes ?? []));
