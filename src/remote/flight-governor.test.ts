@@ -171,16 +171,16 @@ test.each([
   { senders: 4, waitMs: ECHO_WAIT_MS },
   // Each has a frame or two under way.
   { senders: 8, waitMs: 1.5 * ECHO_WAIT_MS },
-])("$senders senders that know nothing of each other share a link, and what another session types waits no longer", ({
-  senders,
-  waitMs,
-}) => {
-  const governors = Array.from({ length: senders }, () => createFlightGovernor());
-  const { use, shares, queueMs } = runLink(NARROW, 40_000, governors);
-  expect(use).toBeGreaterThan(0.95);
-  for (const share of shares) expect(share).toBeGreaterThan(0.5 / senders);
-  expect(queueMs.p95).toBeLessThan(waitMs);
-});
+])(
+  "$senders senders that know nothing of each other share a link, and what another session types waits no longer",
+  ({ senders, waitMs }) => {
+    const governors = Array.from({ length: senders }, () => createFlightGovernor());
+    const { use, shares, queueMs } = runLink(NARROW, 40_000, governors);
+    expect(use).toBeGreaterThan(0.95);
+    for (const share of shares) expect(share).toBeGreaterThan(0.5 / senders);
+    expect(queueMs.p95).toBeLessThan(waitMs);
+  },
+);
 
 test("who keeps the link's queue full does not drive us off it", () => {
   const { use } = runLink({ ...NARROW, foreignMs: 100 }, 40_000);

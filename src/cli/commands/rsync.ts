@@ -82,7 +82,10 @@ async function runRsync(words: readonly string[], flags: Flags, context: Command
   try {
     const env: Record<string, string> = flags.context === undefined ? {} : { SLUICE_CONTEXT: flags.context };
     const args = ["-e", quoteRsh([...remote.self, "rsh", ...sealArguments(sealed)]), ...words];
-    const { code, signal: name } = await remote.runForeground("rsync", args, { env, signal: AbortSignal.any([signal, ending.signal]) });
+    const { code, signal: name } = await remote.runForeground("rsync", args, {
+      env,
+      signal: AbortSignal.any([signal, ending.signal]),
+    });
     return code ?? 128 + (name === null ? 0 : constants.signals[name]);
   } finally {
     release();
