@@ -18,6 +18,8 @@ export interface NetworkNamespace extends AsyncDisposable {
   /** Takes this machine's end of the cable out. */
   unplug(): void;
   plug(): void;
+  /** By which the connections that begin from now on find out how much to send. */
+  setCongestionControl(name: "reno" | "cubic"): void;
   /** What processes there ask for names. */
   setResolver(address: string): void;
 }
@@ -104,6 +106,7 @@ export function createNetworkNamespace(): NetworkNamespace {
     heal: () => inside("nft", "flush", "ruleset"),
     unplug: () => run("ip", "link", "set", near, "down"),
     plug: () => run("ip", "link", "set", near, "up"),
+    setCongestionControl: (name) => inside("sysctl", "-qw", `net.ipv4.tcp_congestion_control=${name}`),
     setResolver: (resolver) => {
       mkdirSync(etc, { recursive: true });
       writeFileSync(join(etc, "resolv.conf"), `nameserver ${resolver}\noptions timeout:1 attempts:1\n`);

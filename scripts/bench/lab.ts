@@ -15,9 +15,11 @@ export interface Lab extends AsyncDisposable {
   readonly directory: string;
   readonly table: ProcessTable;
   readonly environment: Readonly<Record<string, string>>;
+  /** The measurement is given up: whatever waits for something ends now. */
+  readonly signal: AbortSignal;
   /** In a session of its own, so that Ctrl-C reaches it only through the lab. */
   spawn(file: string, args: readonly string[], options?: LabSpawnOptions): ChildProcess;
-  /** Runs to its end; rejects with its output when it fails. */
+  /** Runs to its end; rejects with its output when it fails. Killed, and its end waited for, when the measurement is given up. */
   run(file: string, args: readonly string[], options?: LabSpawnOptions): Promise<string>;
   /** Polls until the predicate holds; `timeout` names `what`. */
   until(predicate: () => boolean | Promise<boolean>, what: string, limits?: UntilLimits): Promise<void>;
@@ -91,9 +93,10 @@ export function createLab(signal: AbortSignal): Lab {
     directory,
     table,
     environment,
+    signal,
     spawn: start,
     run: (file, args, options) =>
-      collect(start(file, args, { ...options, stdio: "pipe" }), `${file} ${args.join(" ")}`),
+      collect(start(file, args, { ...options, stdio: "pipe" }), `${file} ${args.join(" ")}`, signal),
     until,
     throwIfOver: () => signal.throwIfAborted(),
     delay: (ms) => systemClock.delay(ms, signal),
@@ -119,9 +122,11 @@ export function isAlive(table: ProcessTable, pid: number): boolean {
   return stat !== undefined && stat.state !== "Z" && stat.state !== "X";
 }
 
-function collect(child: ChildProcess, what: string): Promise<string> {
+function collect(child: ChildProcess, what: string, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = "";
+    const kill = () => void child.kill("SIGKILL");
+    signal.addEventListener("abort", kill, { once: true });
     for (const output of [child.stdout, child.stderr]) {
       output?.setEncoding("utf8");
       output?.on("data", (piece: string) => {
@@ -130,8 +135,10 @@ function collect(child: ChildProcess, what: string): Promise<string> {
     }
     child.once("error", reject);
     child.once("exit", (code) => {
+      signal.removeEventListener("abort", kill);
       // A daemon that stays behind keeps the pipes open: its parent's end is what counts.
       if (code === 0) resolve(text);
+      else if (signal.aborted) reject(signal.reason);
       else reject(new AppError("unavailable", `${what} ended with ${code}:\n${text}`));
     });
   });

@@ -116,6 +116,13 @@ async function main(args: readonly string[]): Promise<number> {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.on(signal, () => stop.abort(new AppError("cancelled", `received ${signal}`)));
   }
+  // What nobody waits for ends the run as a signal does: what it has begun is ended and removed, and not left to itself.
+  let stray: unknown;
+  process.on("unhandledRejection", (thrown) => {
+    if (stop.signal.aborted) return;
+    stray = thrown;
+    stop.abort(thrown);
+  });
   await using shared = createLab(stop.signal);
   const run: Run = {
     stop,
@@ -135,9 +142,11 @@ async function main(args: readonly string[]): Promise<number> {
     if (stop.signal.aborted) break;
     outcomes.push(await measureOne(measurement, run, wish));
   }
+  if (stray !== undefined) run.faults.push(`A failure that nobody waited for ended the run: ${messageOf(stray)}`);
   print(outcomes, run);
   if (values.json !== undefined) writeJson(values.json, outcomes, run);
-  return stop.signal.aborted ? EXIT.interrupted : run.faults.length > 0 ? EXIT.incomplete : EXIT.ok;
+  if (stop.signal.aborted && stray === undefined) return EXIT.interrupted;
+  return run.faults.length > 0 ? EXIT.incomplete : EXIT.ok;
 }
 
 async function measureOne(measurement: Measurement, run: Run, wish: Wish): Promise<Outcome> {

@@ -29,7 +29,7 @@ export const remoteForward: Measurement = {
     const { say, isLong } = context;
     const sites = { near: LOOPBACK, box: LOOPBACK };
     await using target = await startByteServer(LOOPBACK);
-    await using driver = startByteDriver(LOOPBACK);
+    await using driver = startByteDriver(LOOPBACK, context.signal);
     await using ways = await openForwardWays(target.place, sites, context);
     const { plain, sealed, tls, ssh, sshJump } = ways;
     const all = [plain, sealed, tls, ssh, sshJump].filter((way) => way !== undefined).map(toMeasured);

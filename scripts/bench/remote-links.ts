@@ -66,7 +66,7 @@ async function openEnds(end: FarEnd, wish: LinkWish, { lab, note, say }: Measure
   const box: Site = end === "box" ? link.box : link.near;
   const operator: Site = end === "box" ? link.near : link.box;
   const target = stack.use(await startByteServer(box));
-  const driver = stack.use(startByteDriver(operator));
+  const driver = stack.use(startByteDriver(operator, lab.signal));
   const site = stack.use(await startSluiceSite({ name, isTls: true, sites: { near: link.near, box, operator } }, lab));
   const open = async (words: string, flags: readonly string[] = []): Promise<Way> => {
     const forward = await site.forward(target.place, flags);
@@ -145,11 +145,13 @@ async function measureNarrow(end: FarEnd, context: MeasureContext): Promise<read
   const rounds = isLong ? NARROW_ROUNDS * 3 : NARROW_ROUNDS;
   const taken = await inTurns(present([ours, ssh, sealed]), rounds, async ({ name, at }, { flow, text }, round) => {
     say(`20 Mbit/s at the ${end}'s side: ${name}, ${text}, round ${round + 1} of ${rounds}`);
-    const flowing = driver.drive({ what: flow, at, ms: NARROW_MS });
-    await lab.delay(LEARN_MS);
     const count = Math.floor((NARROW_MS - LEARN_MS) / ECHO_EVERY_MS / 2);
-    const echoes = await driver.drive({ what: "echo", at, count, everyMs: ECHO_EVERY_MS });
-    const tenths = (await flowing).slice(LEARN_MS / TENTH_MS);
+    const echo = async () => {
+      await lab.delay(LEARN_MS);
+      return driver.drive({ what: "echo", at, count, everyMs: ECHO_EVERY_MS });
+    };
+    const [flowed, echoes] = await Promise.all([driver.drive({ what: flow, at, ms: NARROW_MS }), echo()]);
+    const tenths = flowed.slice(LEARN_MS / TENTH_MS);
     const bits = 8 * tenths.reduce((sum, bytes) => sum + bytes, 0);
     return [{ share: (100 * bits) / ((NARROW.bitsPerSecond * tenths.length * TENTH_MS) / 1000), echoes }];
   });

@@ -166,7 +166,8 @@ export function createHeldSession(
     const untilMs = clock.monotonicMs() + JOIN_MS;
     for (let isFirst = true; ; isFirst = false) {
       try {
-        const lane = isInteractive ? "interactive" : kind === "forward" ? "forward" : "bulk";
+        const isBulk = kind === "forward" || kind === "rsync";
+        const lane = isInteractive ? "interactive" : isBulk ? "forward" : "bulk";
         return await deps.dialler.join({ router: offer.router, ticket: offer.ticket, lane }, {}, signal);
       } catch (thrown) {
         const code = thrown instanceof AppError ? thrown.code : undefined;

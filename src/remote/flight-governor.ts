@@ -17,12 +17,13 @@ export const FLIGHT_LIMITS = { minBytes: 8 * 1024, firstBytes: 128 * 1024, maxBy
 /**
  * What is under way beyond the pipe itself, as time. It is there at all times: without it a link that has become faster would not be noticed.
  * Where it never waits in the link's queue for as long as `standingMs`, it makes up for ends that are busy, and there may be more; where
- * it always does, there is less. Keeps an echo beside bulk within 60 ms on a link of 20 Mbit/s and 20 ms.
+ * it always does, there is less. Keeps an echo beside bulk within 60 ms on a link of 20 Mbit/s and 20 ms, also in another session: what is
+ * watched is the link's queue, so that senders in other processes need not be told of.
  */
-const SLACK = { firstMs: 10, minMs: 5, maxMs: 30, standingMs: 12, growth: 1.25, shrink: 0.85 } as const;
+const SLACK = { firstMs: 10, minMs: 5, maxMs: 15, maxFastMs: 30, standingMs: 12, growth: 1.25, shrink: 0.85 } as const;
 /** The same as parts of the round trip, where that is more; the least no more than `maxMs`. On a long way the ends' own delays are longer, too. */
 const SLACK_SHARE = { least: 1 / 2, standing: 1 / 12, most: 1 / 8 } as const;
-/** From here on (100 Mbit/s) a whole round trip: what is late there comes from the ends, and not from a queue. */
+/** From here on (100 Mbit/s) `maxFastMs`, and a whole round trip where that is more: there what is late comes from the ends, and not from a queue. */
 const FAST_BYTES_PER_MS = 12_500;
 /** The least is what lets a small share of a link grow beside a large one. The most, where the pipe itself is short: more would only lie in memory. */
 const SLACK_BYTES = { min: 8 * 1024, max: 1024 * 1024 } as const;
@@ -167,11 +168,13 @@ function createKnowledge() {
     // Nothing was full, or there is no way yet to tell.
     if (standingMs === Number.POSITIVE_INFINITY || probe !== undefined) return;
     const limitMs = Math.max(SLACK.standingMs, rtt.ms * SLACK_SHARE.standing);
-    const leastMs = Math.min(Math.max(rtt.ms * SLACK_SHARE.least, SLACK.minMs), SLACK.maxMs);
-    const mostMs = rates.value >= FAST_BYTES_PER_MS ? rtt.ms : rtt.ms * SLACK_SHARE.most;
+    const isFast = rates.value >= FAST_BYTES_PER_MS;
+    const upToMs = isFast ? SLACK.maxFastMs : SLACK.maxMs;
+    const leastMs = Math.min(Math.max(rtt.ms * SLACK_SHARE.least, SLACK.minMs), upToMs);
+    const mostMs = isFast ? rtt.ms : rtt.ms * SLACK_SHARE.most;
     const wantedMs = slackMs * (standingMs < limitMs ? SLACK.growth : SLACK.shrink);
     helplessLooks = wantedMs < leastMs && standingMs > AGAIN.standing * (leastMs + limitMs) ? helplessLooks + 1 : 0;
-    slackMs = Math.min(Math.max(wantedMs, leastMs), Math.max(mostMs, SLACK.maxMs));
+    slackMs = Math.min(Math.max(wantedMs, leastMs), Math.max(mostMs, upToMs));
   };
   const endStart = (nowMs: number) => {
     start = undefined;

@@ -45,7 +45,8 @@ export async function startByteServer(site: Site): Promise<ByteServer> {
   return { pid: child.pid ?? -1, place: { host: site.address, port }, [Symbol.asyncDispose]: end };
 }
 
-export function startByteDriver(site: Site): ByteDriver {
+/** What is under way is given up when the signal comes. */
+export function startByteDriver(site: Site, signal: AbortSignal): ByteDriver {
   const { child, lines, close: end } = start(site, ["drive"]);
   const waiting = new Map<number, (answer: DriveAnswer) => void>();
   let last = 0;
@@ -54,21 +55,29 @@ export function startByteDriver(site: Site): ByteDriver {
     waiting.get(id)?.(answer);
     waiting.delete(id);
   });
-  child.once("exit", () => {
-    for (const answer of waiting.values()) answer({ error: "the driver of the measurements has ended" });
-  });
+  const giveUp = (error: string) => {
+    for (const answer of waiting.values()) answer({ error });
+  };
+  const onAbort = () => giveUp("the measurement was given up");
+  child.once("exit", () => giveUp("the driver of the measurements has ended"));
+  signal.addEventListener("abort", onAbort, { once: true });
   return {
     pid: child.pid ?? -1,
     drive: async (request) => {
+      signal.throwIfAborted();
       const id = ++last;
       const answered = new Promise<DriveAnswer>((done) => waiting.set(id, done));
       child.stdin.write(`${JSON.stringify({ id, request })}\n`);
       const { values, error } = await answered;
       if (values === undefined) {
+        signal.throwIfAborted();
         throw new AppError("unavailable", `${request.what} at port ${request.at.port}: ${error}`);
       }
       return values;
     },
-    [Symbol.asyncDispose]: end,
+    [Symbol.asyncDispose]: () => {
+      signal.removeEventListener("abort", onAbort);
+      return end();
+    },
   };
 }

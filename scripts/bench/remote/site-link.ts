@@ -1,9 +1,9 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { AppError } from "../../../src/base/errors.ts";
-import type { Lab } from "../lab.ts";
+import { killQuietly, type Lab } from "../lab.ts";
 
 /** Where a process runs: `undefined` is this machine's own network. */
 export interface Site {
@@ -44,6 +44,9 @@ export function wordsInside({ namespace }: Site): readonly string[] {
 /** Why there can be no such link on this machine; undefined where there can. */
 export function siteLinkProblem(): string | undefined {
   if (process.getuid?.() !== 0) return "links with a delay or a rate need root";
+  const folders = (process.env["PATH"] ?? "").split(":");
+  const missing = ["ip", "python3"].find((name) => !folders.some((folder) => existsSync(join(folder, name))));
+  if (missing !== undefined) return `links with a delay or a rate need ${missing}`;
   return existsSync("/dev/net/tun") ? undefined : "links with a delay or a rate need /dev/net/tun";
 }
 
@@ -52,9 +55,9 @@ export async function linkSites(name: string, wish: LinkWish, lab: Lab): Promise
   await using stack = new AsyncDisposableStack();
   const site = async (end: keyof typeof ADDRESSES): Promise<Site> => {
     const namespace = `sluice-bench-${process.pid}-${name}-${end}`;
-    await lab.run("ip", ["netns", "add", namespace]);
-    // After an interruption the lab starts nothing any more.
+    // Before it is there: an interruption may come while it is made, and the lab starts nothing any more then.
     stack.defer(() => deleteNamespace(namespace));
+    await lab.run("ip", ["netns", "add", namespace]);
     await lab.run("ip", ["-n", namespace, "link", "set", "lo", "up"]);
     const settings = [`net.ipv4.tcp_rmem=${SOCKET_BYTES}`, `net.ipv4.tcp_wmem=${SOCKET_BYTES}`];
     if (wish.hasOwnBuffers !== true) await lab.run("ip", ["netns", "exec", namespace, "sysctl", "-qw", ...settings]);
@@ -68,8 +71,10 @@ export async function linkSites(name: string, wish: LinkWish, lab: Lab): Promise
       ...[near.namespace ?? "", `${near.address}/24`, box.namespace ?? "", `${box.address}/24`],
       ...[wish.roundTripMs / 2, wish.bitsPerSecond, wish.queueBytes, wish.mtuBytes].map(String),
     ],
-    { stdio: ["pipe", "pipe", "inherit"] },
+    // Ctrl-C is for the measurement, which ends it; without that it ends with its standard input.
+    { stdio: ["pipe", "pipe", "inherit"], detached: true },
   );
+  child.stdin.on("error", () => undefined);
   const exited = once(child, "exit");
   stack.defer(async () => {
     child.kill("SIGKILL");
@@ -81,6 +86,10 @@ export async function linkSites(name: string, wish: LinkWish, lab: Lab): Promise
   return { near, box, [Symbol.asyncDispose]: () => life.disposeAsync() };
 }
 
+/** With all that still runs there: commands that a box was asked for have the environment of its users, and not the lab's. */
 function deleteNamespace(namespace: string): void {
+  if (!existsSync(`/run/netns/${namespace}`)) return;
+  const pids = execFileSync("ip", ["netns", "pids", namespace], { encoding: "utf8" });
+  for (const pid of pids.split("\n").filter((line) => line !== "")) killQuietly(Number(pid), "SIGKILL");
   execFileSync("ip", ["netns", "del", namespace], { stdio: "ignore" });
 }

@@ -46,7 +46,7 @@ async function runRsh(words: readonly string[], flags: SealFlags, context: Comma
     const { id } = await findBox(reach.hub, call.box, signal);
     const { argv, user } = call;
     const operation = { kind: "rsync" as const, argv: [...argv], ...(user === undefined ? {} : { user }) };
-    const wish = { box: id, create: { operation }, lane: "bulk", ...sealed } as const;
+    const wish = { box: id, create: { operation }, lane: "forward", ...sealed } as const;
     const link = await reach.open(wish, createVoice(context, false), signal);
     running = runExec(
       { kind: "exec", argv, env: {}, cwd: undefined, user, pty: undefined, stdin: true },

@@ -7,8 +7,6 @@ import { parseDurationSeconds } from "../parse-values.ts";
 import { withRemoteExits } from "../remote/report-outcome.ts";
 import { checkRsyncArguments, quoteRsh } from "../remote/rsync-arguments.ts";
 import { addSealFlags, parseSealFlags, type SealFlags, sealArguments } from "../remote/seal-flags.ts";
-import { runSync, showSyncs, startSync, stopSync } from "../remote/sync-commands.ts";
-import { parseSyncWish } from "../remote/sync-wish.ts";
 
 interface Flags extends SealFlags {
   readonly context?: string;
@@ -66,32 +64,43 @@ Examples:
 
 async function runRsync(words: readonly string[], flags: Flags, context: CommandContext): Promise<number> {
   const isJson = flags.json === true;
-  if (flags.keep !== undefined) return runSync(flags.keep, context);
-  if (flags.status === true) return showSyncs(isJson, context);
-  if (flags.stop !== undefined) return stopSync(flags.stop, isJson, context);
-  if (flags.daemon !== undefined) return startDaemon(words, { ...flags, daemon: flags.daemon }, context);
+  const { keep, status, stop, daemon } = flags;
+  if (keep !== undefined) return (await readSyncs()).runSync(keep, context);
+  if (status === true) return (await readSyncs()).showSyncs(isJson, context);
+  if (stop !== undefined) return (await readSyncs()).stopSync(stop, isJson, context);
+  if (daemon !== undefined) return startDaemon(words, { ...flags, daemon }, context);
   if (words.length === 0) throw new AppError("invalid", "name what to copy: sluice rsync [options of rsync] SRC… DST");
   checkRsyncArguments(words);
   const sealed = parseSealFlags(flags);
   const { remote, signal } = context;
   const console = await remote.openConsole();
-  // The terminal sends them to rsync as well: this program waits for what rsync makes of them.
-  const release = console.takeSignals(() => undefined);
+  const ending = new AbortController();
+  // The terminal sends the others to rsync as well: this program waits for what rsync makes of them.
+  const release = console.takeSignals((name) => {
+    if (name === "TERM") ending.abort();
+  });
   try {
     const env: Record<string, string> = flags.context === undefined ? {} : { SLUICE_CONTEXT: flags.context };
     const args = ["-e", quoteRsh([...remote.self, "rsh", ...sealArguments(sealed)]), ...words];
-    const { code, signal: name } = await remote.runForeground("rsync", args, { env, signal });
+    const { code, signal: name } = await remote.runForeground("rsync", args, {
+      env,
+      signal: AbortSignal.any([signal, ending.signal]),
+    });
     return code ?? 128 + (name === null ? 0 : constants.signals[name]);
   } finally {
     release();
   }
 }
 
+/** Whoever copies once does not wait for it to be read. */
+const readSyncs = () => import("../remote/sync-commands.ts");
+
 async function startDaemon(
   words: readonly string[],
   flags: Flags & { readonly daemon: string },
   context: CommandContext,
 ): Promise<number> {
+  const [{ startSync }, { parseSyncWish }] = await Promise.all([readSyncs(), import("../remote/sync-wish.ts")]);
   const wish = parseSyncWish(words, flags, context.facts.cwd);
   const pace = {
     debounceSeconds: parseDurationSeconds(flags.debounce, "--debounce"),
