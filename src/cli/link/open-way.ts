@@ -47,6 +47,8 @@ export async function openWay(options: WayOptions, deps: WayDeps, context: Comma
     explain(kept === undefined ? "a new link to the hub" : `the link that process ${kept.pid} keeps`);
 
   const own = ownWay(endpoint, context);
+  // Before the first request, so that nothing comes between that and its way out.
+  if (kept === undefined) await own.calls();
   const lanes = new Map<string, Omit<JoinTarget, "ticket">>();
   let start: Timer | undefined;
   const begin = async () => {

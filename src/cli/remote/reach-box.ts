@@ -54,9 +54,9 @@ export async function openReach(
   return {
     hub,
     open: async (wish, voice, signal) => {
-      const session = await remote.createSession();
       const { calls, dialler, find } = way;
-      const deps = { hub: calls, dialler, findBox: find, session, clock, random: remote.random, ...voice };
+      const openSession = () => remote.createSession();
+      const deps = { hub: calls, dialler, findBox: find, openSession, clock, random: remote.random, ...voice };
       const link = await openRemoteLink(wish, deps, signal);
       // A command that ends sooner moves none that count.
       const moves = clock.timer(MOVES_AFTER_MS, remote.moveBytes);

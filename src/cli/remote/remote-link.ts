@@ -8,7 +8,6 @@ import type { RemoteAdmission, RemoteCreate } from "../../contract/fleet/remote.
 import { IDENTIFIER_PATTERN } from "../../contract/identifier-pattern.ts";
 import { fingerprintOf, newRemoteKey, publicTextOf } from "../../contract/remote/remote-key.ts";
 import type { Carrier } from "../../remote/carrier.ts";
-import { proofTaskOf, proveToBox } from "../../remote/proven-carrier.ts";
 import type { RemoteSession } from "../../remote/remote-session.ts";
 import type { RouterDialler } from "../../remote/router-dialler.ts";
 import { formatDuration } from "../duration.ts";
@@ -32,7 +31,8 @@ export interface RemoteLinkDeps {
   readonly dialler: Pick<RouterDialler, "join">;
   /** Id of the box that a person means. Rejects with `not-found` or `invalid`. */
   readonly findBox: (given: string, signal: AbortSignal) => Promise<string>;
-  readonly session: RemoteSession;
+  /** Asked for once the hub has been: what it takes to load is done while the hub and the box are at work. */
+  readonly openSession: () => Promise<RemoteSession>;
   readonly clock: Clock;
   readonly random: Random;
   /** One line for a person, without its end. */
@@ -64,24 +64,29 @@ const TRY_AGAIN_MS = [50, 150, 400];
  * is cut off, until both ends agree that it is over or the box no longer waits for it.
  */
 export async function openRemoteLink(wish: RemoteWish, deps: RemoteLinkDeps, signal: AbortSignal): Promise<RemoteLink> {
-  const { session, clock } = deps;
+  const { clock } = deps;
   let admission: RemoteAdmission;
+  let session: RemoteSession;
   let first: Carrier;
   const isSealed = wish.isSealed === true;
   try {
     const privateKey = newRemoteKey();
     const create = { ...wish.create, key: publicTextOf(privateKey), seal: isSealed };
-    admission = await admit(wish.box, create, deps, signal);
+    const admitted = admit(wish.box, create, deps, signal);
+    const opened = Promise.all([deps.openSession(), import("../../remote/proven-carrier.ts")]);
+    opened.catch(() => undefined);
+    admission = await admitted;
     if (admission.warning !== undefined) deps.tell(admission.warning);
     checkBoxKey(admission, wish);
     if (isSealed)
       deps.hint(`sealed end to end, for the key ${fingerprintOf(admission.boxKey ?? "")} of ${admission.box}`);
     first = await joinAnywhere({ admission, privateKey }, wish, deps, signal);
+    [session] = await opened;
   } catch (thrown) {
     throw failureOf(thrown);
   }
   const life = new AbortController();
-  const over = keepCarried(first, { wish, admission, deps, signal: life.signal }).then((ended) => {
+  const over = keepCarried(first, { wish, admission, session, deps, signal: life.signal }).then((ended) => {
     // Whoever still holds a channel hears that nothing comes any more.
     session.close(ended);
     return ended;
@@ -121,13 +126,14 @@ async function admit(
 interface Kept {
   readonly wish: RemoteWish;
   readonly admission: RemoteAdmission;
+  readonly session: RemoteSession;
   readonly deps: RemoteLinkDeps;
   readonly signal: AbortSignal;
 }
 
 /** Resolves when the session is over for this end. */
 async function keepCarried(first: Carrier, kept: Kept): Promise<RemoteFailure | undefined> {
-  const { session } = kept.deps;
+  const { session } = kept;
   const closing = new AbortController();
   const closed = session.closed.then(({ code, message }) => {
     closing.abort();
@@ -247,6 +253,7 @@ async function join(
   signal: AbortSignal,
 ): Promise<Carrier> {
   const { id, router, ticket } = admission;
+  const { proofTaskOf, proveToBox } = await import("../../remote/proven-carrier.ts");
   const task = proofTaskOf(admission, { privateKey, isSealed });
   const stop = new AbortController();
   const both = AbortSignal.any([signal, stop.signal]);
@@ -264,7 +271,8 @@ async function join(
     if (isTold) hint(text);
   };
   try {
-    return await proveToBox(await dialler.join({ router, ticket, lane }, { onWaiting }, both), task, { clock });
+    const carrier = await dialler.join({ router, ticket, lane }, { onWaiting }, both);
+    return await proveToBox(carrier, task, { clock });
   } catch (thrown) {
     if (both.aborted) throw both.reason;
     // The router only says that it was told to end it; the hub knows why.
