@@ -71,13 +71,15 @@ need_build() {
 # them, and an old one that grew to several times what lives would be most of its memory. Routers and commands move bytes (and holders,
 # src/agent/remote/holders.ts): their garbage is buffers, which a small young generation frees before V8 looks through the whole heap for
 # them (it counts buffers to the heap, which may grow to three times its size before), and one thread with less work in all than several
-# that wake each other for it.
+# that wake each other for it. A command sets how its heap may grow only once it moves bytes (src/main.ts): with that flag, as with
+# --no-opt, V8 takes nothing of the code that Node brings compiled, and 30 ms go into compiling it again.
 write_launcher() {
   mkdir -p "$(dirname "$1")"
   cat >"$1" <<LAUNCHER
 #!/bin/sh
 [ "\${1:-}" != hub ] || exec $2 --max-semi-space-size=8 --heap-growing-percent=20 $3 "\$@"
-[ "\${1:-}" = agent ] || exec $2 --single-threaded-gc --max-semi-space-size=1 --heap-growing-percent=200 $3 "\$@"
+[ "\${1:-}" != router ] || exec $2 --single-threaded-gc --max-semi-space-size=1 --heap-growing-percent=200 $3 "\$@"
+[ "\${1:-}" = agent ] || exec $2 --single-threaded-gc --max-semi-space-size=1 $3 "\$@"
 export MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=32768
 exec $2 --max-semi-space-size=1 --heap-growing-percent=30 --no-opt $3 "\$@"
 LAUNCHER

@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 import { randomUUID } from "node:crypto";
-import { appendFileSync, fstatSync, readFileSync, writeSync } from "node:fs";
+import { appendFileSync, closeSync, fstatSync, openSync, readFileSync, writeSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { homedir, hostname } from "node:os";
 import { dirname } from "node:path";
 import { systemClock } from "./base/clock.ts";
 import { AppError, messageOf } from "./base/errors.ts";
+import { fileIdentity } from "./base/file-identity.ts";
 import { formatLogLine, type Log, type LogComponent } from "./base/log.ts";
 import { systemRandom } from "./base/random.ts";
 import { createRedactor } from "./base/redact.ts";
@@ -16,6 +17,7 @@ import type { ForwardedSignal } from "./cli/remote/console.ts";
 import type { RemoteTools } from "./cli/remote/remote-tools.ts";
 import { ERROR_POLICY, toAppError } from "./contract/error-code.ts";
 import { HOLDER_COMMAND } from "./contract/remote/holder-command.ts";
+import { LINK_COMMAND } from "./contract/remote/link-command.ts";
 import { WORKER_COMMAND } from "./contract/transfer/worker-command.ts";
 
 /** Of one workload, while the journal does not read. */
@@ -101,6 +103,22 @@ function createRemoteTools(stops: StopSignals): RemoteTools {
       const authorities = ca === undefined ? [] : [ca];
       return createRouterDialler({ client: program }, { clock, authorities: () => authorities });
     },
+    connectRemote: async (endpoint) => {
+      redactor.addSecret(endpoint.token ?? "");
+      const [{ createRemoteClient }, { createHttpFetch }] = await Promise.all([
+        import("./client/remote-client.ts"),
+        import("./base/http-fetch.ts"),
+      ]);
+      return createRemoteClient(endpoint, { fetch: createHttpFetch({ ca: endpoint.ca }), clock, random: systemRandom });
+    },
+    links: {
+      userId: process.getuid?.() ?? 0,
+      program: [process.execPath, process.version, ...fileIdentity(process.argv[1] ?? ""), readVersion()],
+      startApart: async (launch) => (await import("./base/start-apart.ts")).startApart(launch),
+    },
+    // Later than all code of Node's own is loaded: what comes compiled with it is only taken as long as this is not set.
+    moveBytes: () =>
+      void import("node:v8").then(({ setFlagsFromString }) => setFlagsFromString("--heap-growing-percent=200")),
     random: systemRandom,
     self: [process.execPath, ...process.execArgv, ...process.argv.slice(1, 2)],
     runForeground: async (file, args, options) => {
@@ -214,12 +232,26 @@ async function runWorkerCommand(config: string | undefined, signal: AbortSignal)
   });
 }
 
+/** Of a link that stays behind commands: one of them has started it. */
+async function runLinkCommand(signal: AbortSignal): Promise<number> {
+  return runBeside("REMOTE", async () => {
+    const { keepLink } = await import("./keep-link.ts");
+    const input = readFileSync(0, "utf8");
+    // What was read is gone with its last descriptor.
+    closeSync(0);
+    openSync("/dev/null", "r");
+    process.umask(0o077);
+    await keepLink(input, { clock, random: systemRandom, redactor, version: readVersion(), pid: process.pid }, signal);
+  });
+}
+
 async function main(): Promise<number> {
   const crashLog: { path: string | undefined } = { path: undefined };
   endOnFault(crashLog);
   const stops = createStopSignals();
   const { signal } = stops;
   if (process.argv[2] === HOLDER_COMMAND) return runHolderCommand(process.argv[3], signal);
+  if (process.argv[2] === LINK_COMMAND) return runLinkCommand(signal);
   if (process.argv[2] === WORKER_COMMAND) return runWorkerCommand(process.argv[3], signal);
   const io = createIo();
   const context: CommandContext = {

@@ -32,7 +32,15 @@ export function createWarmOperator(
       const silent = { tell: () => undefined, hint: () => undefined };
       const link = await openRemoteLink(
         { box, create: { operation: { kind: "exec", argv: [...argv], pty: false, detach: false } }, lane: "bulk" },
-        { hub: hub.remote, dialler, session, clock, random: systemRandom, ...silent },
+        {
+          hub: hub.remote,
+          findBox: async (id) => id,
+          dialler,
+          openSession: async () => session,
+          clock,
+          random: systemRandom,
+          ...silent,
+        },
         signal,
       );
       const what = {

@@ -2,6 +2,7 @@ import { randomFillSync } from "node:crypto";
 import { closeSync, mkdirSync, openSync, writeSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { systemClock } from "../../src/base/clock.ts";
 import { AppError, messageOf } from "../../src/base/errors.ts";
 import { createWarmOperator } from "../../test-server/warm-operator.ts";
 import type { MeasureContext, Measurement, Row } from "./measurement.ts";
@@ -11,7 +12,9 @@ import { type SluiceSite, startSluiceSite } from "./remote/sluice-site.ts";
 
 const WARM_UP = 60;
 const WARM_RUNS = 200;
-const COLD_RUNS = 15;
+const COLD_RUNS = 20;
+/** Until the keeper that the first command leaves behind has its connections. */
+const SETTLE_MS = 2000;
 const COPY_ROUNDS = 5;
 const COPY_MIB = 256;
 const MIB = 2 ** 20;
@@ -49,6 +52,7 @@ async function measureCommands(
   const [file = "", ...args] = (await ssh?.keepConnection()) ?? [];
   const warm = { ours: [] as number[], ssh: [] as number[] };
   const cold = { ours: [] as number[], ssh: [] as number[] };
+  const kept = { ours: [] as number[], ssh: [] as number[] };
   for (let turn = 0; turn < WARM_UP; turn++) await runTrue();
   say("true over connections that are there");
   for (let turn = 0; turn < WARM_RUNS * (isLong ? 5 : 1); turn++) {
@@ -62,6 +66,14 @@ async function measureCommands(
     const [program = "", ...words] = ssh.words(SSH_BOX, "true");
     cold.ssh.push(await timed(() => lab.run(program, words)));
   }
+  say("true by a command that begins for it, over a link that is kept");
+  const once = () => site.run(["exec", "--persist", "10m", site.box, "--no-stdin", "--", "true"]);
+  await once();
+  await systemClock.delay(SETTLE_MS);
+  for (let turn = 0; turn < COLD_RUNS; turn++) {
+    kept.ours.push(await timed(once));
+    if (ssh !== undefined) kept.ssh.push(await timed(() => lab.run(file, [...args, "true"])));
+  }
   const peers = (name: string, samples: readonly number[]) => (ssh === undefined ? [] : [{ name, samples }]);
   return [
     {
@@ -72,10 +84,16 @@ async function measureCommands(
       peers: peers("ssh with ControlMaster, its start included", warm.ssh),
     },
     {
-      what: "`sluice exec BOX -- true`, its start included",
+      what: "`sluice exec BOX -- true`, its start included, from nothing",
       unit: "ms",
       samples: cold.ours,
       peers: peers("ssh", cold.ssh),
+    },
+    {
+      what: "`sluice exec BOX -- true`, its start included, over the link that the one before has left",
+      unit: "ms",
+      samples: kept.ours,
+      peers: peers("ssh with ControlMaster", kept.ssh),
     },
   ];
 }

@@ -1,5 +1,5 @@
-import { type IncomingMessage, request as requestHttp } from "node:http";
-import { request as requestHttps } from "node:https";
+import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from "node:http";
+import { Agent as HttpsAgent, request as requestHttps } from "node:https";
 import { Readable } from "node:stream";
 import { createGuardedLookup, type MayReach, requireReachable } from "./guarded-lookup.ts";
 
@@ -37,6 +37,8 @@ export interface HttpTrust {
   readonly certificate?: (() => ClientCertificate) | undefined;
   /** A unix socket on which all requests are made, whatever host they name. With it each has a connection of its own. */
   readonly socketPath?: string | undefined;
+  /** How long a connection that carries nothing is kept, if the server lets it; 5 s when left out. */
+  readonly idleMs?: number | undefined;
 }
 
 /** PEM: a certificate with its chain, and its private key. */
@@ -54,9 +56,10 @@ export function tlsOf({ ca, certificate }: HttpTrust): { ca?: string; cert?: str
  * the system's error, or the signal's reason.
  */
 export function createHttpFetch(trust: HttpTrust = {}): HttpFetch {
-  const { mayReach, socketPath } = trust;
+  const { mayReach, socketPath, idleMs } = trust;
   const guard = mayReach === undefined ? {} : { agent: false as const, lookup: createGuardedLookup(mayReach) };
   const socket = socketPath === undefined ? {} : { agent: false as const, socketPath };
+  const agents = idleMs === undefined ? undefined : agentsOf(idleMs);
   return (url, { method = "GET", headers, body, signal }) =>
     new Promise((resolve, reject) => {
       if (mayReach !== undefined) requireReachable(url, mayReach);
@@ -65,7 +68,7 @@ export function createHttpFetch(trust: HttpTrust = {}): HttpFetch {
       const length = body === undefined ? {} : { "content-length": String(Buffer.byteLength(body)) };
       const request = send(
         url,
-        { method, headers: { ...headers, ...length }, signal, ...guard, ...socket, ...tlsOf(trust) },
+        { method, headers: { ...headers, ...length }, signal, ...agents?.(url), ...guard, ...socket, ...tlsOf(trust) },
         (message) => {
           const encoding = message.headers["content-encoding"] ?? "identity";
           if (encoding === "identity") return resolve(toResponse(message));
@@ -76,6 +79,12 @@ export function createHttpFetch(trust: HttpTrust = {}): HttpFetch {
       request.on("error", (error) => reject(signal.aborted ? signal.reason : error));
       request.end(body);
     });
+}
+
+function agentsOf(idleMs: number): (url: URL) => { readonly agent: HttpAgent } {
+  const options = { keepAlive: true, timeout: idleMs };
+  const [plain, secure] = [new HttpAgent(options), new HttpsAgent(options)];
+  return ({ protocol }) => ({ agent: protocol === "https:" ? secure : plain });
 }
 
 /** Trusts the system's authorities. */

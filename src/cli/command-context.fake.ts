@@ -67,7 +67,9 @@ export function createTestContext(
     readFfmpeg: refuse,
     remote: {
       openConsole: refuse,
+      connectRemote: refuse,
       createSession: refuse,
+      moveBytes: () => undefined,
       createDialler: refuse,
       random: () => 0.01,
       self: ["sluice"],

@@ -155,6 +155,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/remote.ts")).remoteCommand,
   },
   {
+    name: "link",
+    summary: "links to hubs that stay behind commands: look, end",
+    group: "A fleet, through its hub:",
+    load: async () => (await import("./commands/link.ts")).linkCommand,
+  },
+  {
     name: "why",
     summary: "say what holds a remote session up",
     group: "A fleet, through its hub:",

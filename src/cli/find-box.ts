@@ -2,7 +2,7 @@ import { AppError } from "../base/errors.ts";
 import type { HubClient } from "../client/hub-client.ts";
 import type { BoxView } from "../contract/fleet/box-view.ts";
 import type { FleetWorkloadView } from "../contract/fleet/expected-view.ts";
-import { IDENTIFIER_PATTERN } from "../contract/identifier.ts";
+import { IDENTIFIER_PATTERN } from "../contract/identifier-pattern.ts";
 import { collect } from "./output.ts";
 import { listCandidates, resolveName } from "./resolve-name.ts";
 

@@ -1,5 +1,4 @@
 import { isAbsolute, join } from "node:path";
-import { z } from "zod";
 import { AppError } from "../base/errors.ts";
 import { closestName } from "./closest-name.ts";
 import type { Environment, HostFacts } from "./state-directory.ts";
@@ -20,15 +19,6 @@ export interface HubLogin {
 export const CONTEXT_NAME_PATTERN = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$/;
 export const NO_CONTEXTS: Contexts = { current: undefined, contexts: {} };
 
-const fileSchema = z.object({
-  version: z.literal(1),
-  current: z.string().optional(),
-  contexts: z.record(
-    z.string().regex(CONTEXT_NAME_PATTERN),
-    z.object({ hub: z.url({ protocol: /^https?$/ }), token: z.string().min(1), ca: z.string().optional() }),
-  ),
-});
-
 /** `~/.config/sluice/contexts.json`. It holds tokens: its owner's only. */
 export function contextsPath(env: Environment, { homeDirectory }: HostFacts): string {
   const xdg = env["XDG_CONFIG_HOME"];
@@ -36,16 +26,34 @@ export function contextsPath(env: Environment, { homeDirectory }: HostFacts): st
   return join(base, "sluice", "contexts.json");
 }
 
-/** Throws `config` for a file that is none. */
+/** Throws `config` for a file that is none. By hand: a library of schemas would take longer than all else a command does. */
 export function parseContexts(text: string, path: string): Contexts {
-  const parsed = fileSchema.safeParse(parseJson(text));
-  if (!parsed.success) {
-    const field = parsed.error.issues[0]?.path.map(String).join(".") ?? "";
+  const file = toRecord(parseJson(text));
+  const logins = toRecord(file?.["contexts"]);
+  const bad = (field: string) => {
     const place = field === "" ? "" : ` at ${field}`;
-    throw new AppError("config", `${path} is not understood${place}: remove it and log in again (sluice login HUB)`);
+    return new AppError("config", `${path} is not understood${place}: remove it and log in again (sluice login HUB)`);
+  };
+  if (file === undefined) throw bad("");
+  if (file["version"] !== 1) throw bad("version");
+  if (logins === undefined) throw bad("contexts");
+  const { current } = file;
+  if (current !== undefined && typeof current !== "string") throw bad("current");
+  const contexts: Record<string, HubLogin> = {};
+  for (const [name, value] of Object.entries(logins)) {
+    const login = CONTEXT_NAME_PATTERN.test(name) ? toRecord(value) : undefined;
+    if (login === undefined) throw bad(`contexts.${name}`);
+    const { hub, token, ca } = login;
+    if (typeof hub !== "string" || !/^https?:$/.test(URL.parse(hub)?.protocol ?? "")) throw bad(`contexts.${name}.hub`);
+    if (typeof token !== "string" || token === "") throw bad(`contexts.${name}.token`);
+    if (ca !== undefined && typeof ca !== "string") throw bad(`contexts.${name}.ca`);
+    contexts[name] = { hub, token, ...(ca === undefined ? {} : { ca }) };
   }
-  const { current, contexts } = parsed.data;
   return { current: current !== undefined && Object.hasOwn(contexts, current) ? current : undefined, contexts };
+}
+
+function toRecord(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : undefined;
 }
 
 export function formatContexts({ current, contexts }: Contexts): string {

@@ -1,10 +1,5 @@
 import { z } from "zod";
-
-/**
- * Ids name files, processes and journal identifiers, so they hold only characters that are safe in all three and never
- * begin with a dot or a dash.
- */
-export const IDENTIFIER_PATTERN = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$/;
+import { IDENTIFIER_PATTERN } from "./identifier-pattern.ts";
 
 const identifier = z
   .string()

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { linkStatusSchema, workloadStatusSchema } from "./local-status.ts";
 import { detachedEndSchema, MAX_DETACHED_ENDS } from "./remote/detached-end.ts";
-import { remoteKeySchema } from "./remote/remote-key.ts";
+import { remoteKeySchema } from "./remote/remote-key-schema.ts";
 import { sessionFactsSchema } from "./session-status.ts";
 import { tunnelFactsSchema } from "./tunnel-status.ts";
 

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { durationTextSchema } from "./duration-text.ts";
-import { IDENTIFIER_PATTERN, workloadIdSchema } from "./identifier.ts";
+import { workloadIdSchema } from "./identifier.ts";
+import { IDENTIFIER_PATTERN } from "./identifier-pattern.ts";
 import { coresQuantitySchema, memoryQuantitySchema } from "./quantity.ts";
 import { ipAddressSchema, portSchema } from "./tunnel-spec.ts";
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { MASK } from "../base/redact.ts";
-import { IDENTIFIER_PATTERN } from "./identifier.ts";
+import { IDENTIFIER_PATTERN } from "./identifier-pattern.ts";
 
 /** What one end of a tunnel must know. The other end's box has a spec of its own with the other role. */
 

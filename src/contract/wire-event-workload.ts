@@ -1,4 +1,4 @@
-import { IDENTIFIER_PATTERN } from "./identifier.ts";
+import { IDENTIFIER_PATTERN } from "./identifier-pattern.ts";
 import type { RejectedWorkload } from "./wire-event.ts";
 import { describeProblem, describeType, toFieldName } from "./wire-event-problem.ts";
 import { type Workload, workloadSchema } from "./workload.ts";

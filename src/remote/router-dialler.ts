@@ -41,6 +41,8 @@ export interface RouterDialler {
    * `timeout` (nobody came), `cancelled` (the session was ended), or with `unavailable` when it cannot be reached.
    */
   join(target: JoinTarget, hooks: JoinHooks, signal: AbortSignal): Promise<Carrier>;
+  /** Has a connection there for a `join` that is to come; one that cannot be made is none. */
+  prepare(target: Omit<JoinTarget, "ticket">): void;
   /** Ends all connections, with what they carry. */
   close(): void;
 }
@@ -57,6 +59,7 @@ export interface RouterDiallerDeps {
 const STREAM_WINDOW_BYTES = 8 * 1024 * 1024;
 const CONNECTION_WINDOW_BYTES = 32 * 1024 * 1024;
 const CONNECT_LIMIT_MS = 10_000;
+/** Unless it is told otherwise: how long a connection that carries nothing is kept. */
 const WARM_MS = 300_000;
 const PING_MS = 20_000;
 const PING_LIMIT_MS = 15_000;
@@ -74,7 +77,7 @@ interface Line {
 }
 
 export function createRouterDialler(
-  { client }: { readonly client: string },
+  { client, warmMs = WARM_MS }: { readonly client: string; readonly warmMs?: number },
   { clock, authorities, connectionTo }: RouterDiallerDeps,
 ): RouterDialler {
   const lines = new Map<string, Line>();
@@ -132,7 +135,17 @@ export function createRouterDialler(
   };
   const release = (line: Line) => {
     line.calls -= 1;
-    if (line.calls === 0 && !line.session.destroyed) line.rest = clock.timer(WARM_MS, () => line.session.close());
+    if (line.calls === 0 && !line.session.destroyed) line.rest = clock.timer(warmMs, () => line.session.close());
+  };
+
+  /** For one more call, which releases it. */
+  const take = (router: RouterAddress, lane: Lane) => {
+    const key = [lane, router.url, router.ca ?? authorities().join("")].join(" ");
+    const known = lines.get(key);
+    const line = known === undefined || known.session.closed || known.session.destroyed ? dial(key, router) : known;
+    line.rest?.clear();
+    line.calls += 1;
+    return { key, line };
   };
 
   /** No new calls; those that are open go on. */
@@ -222,11 +235,7 @@ export function createRouterDialler(
         const carrier = await joinBare(router, first, hooks, signal);
         if (carrier !== undefined) return withLane(carrier, router);
       }
-      const key = [lane, router.url, router.ca ?? authorities().join("")].join(" ");
-      const known = lines.get(key);
-      const line = known === undefined || known.session.closed || known.session.destroyed ? dial(key, router) : known;
-      line.rest?.clear();
-      line.calls += 1;
+      const { key, line } = take(router, lane);
       try {
         await abortable(line.connected, signal);
       } catch (thrown) {
@@ -245,6 +254,10 @@ export function createRouterDialler(
         if (thrown instanceof AppError && thrown.code === "unavailable") retire(key, line);
         throw thrown;
       }
+    },
+    prepare: ({ router, lane }) => {
+      const { line } = take(router, lane);
+      void line.connected.catch(() => undefined).then(() => release(line));
     },
     close: () => {
       for (const { session } of [...lines.values()]) session.destroy();

@@ -348,6 +348,7 @@ function diallerOf(meetings: Meetings): RouterDialler {
       } else both.resolve();
       return bent(ticket === "source" ? pair.box : pair.operator);
     },
+    prepare: () => undefined,
     close: () => undefined,
   };
 }

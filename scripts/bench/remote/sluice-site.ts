@@ -1,5 +1,5 @@
 import type { ChildProcess } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { AppError } from "../../../src/base/errors.ts";
@@ -70,7 +70,13 @@ export async function startSluiceSite(wish: SluiceWish, lab: Lab): Promise<Sluic
   );
   const [, origin = ""] = await hub.says(/The hub serves (http:\/\/\S+)/, lab);
   const [, adminToken = ""] = await hub.says(/keep it safe:\s+(\S+)/, lab);
-  const operatorEnv = { SLUICE_HUB: origin, SLUICE_HUB_TOKEN: adminToken, XDG_STATE_HOME: at("operator") };
+  const runtime = at("run");
+  mkdirSync(runtime, { mode: 0o700 });
+  const operatorEnv = {
+    ...{ SLUICE_HUB: origin, SLUICE_HUB_TOKEN: adminToken, XDG_STATE_HOME: at("operator") },
+    // A command is measured from nothing, unless it says `--persist`.
+    ...{ XDG_RUNTIME_DIR: runtime, SLUICE_PERSIST: "no" },
+  };
   const operate = (args: readonly string[]) => {
     const words = [...wordsInside(operator), SLUICE, ...args];
     return lab.run(words[0] ?? "", words.slice(1), { env: operatorEnv });
@@ -151,6 +157,7 @@ export async function startSluiceSite(wish: SluiceWish, lab: Lab): Promise<Sluic
       };
     },
     [Symbol.asyncDispose]: async () => {
+      await operate(["link", "stop"]).catch(() => undefined);
       for (const one of [agent, router, hub]) await one.stop("SIGTERM");
       for (const path of volatile) await rm(path, { recursive: true, force: true });
     },

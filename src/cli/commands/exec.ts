@@ -3,8 +3,8 @@ import { AppError } from "../../base/errors.ts";
 import type { RemoteOperation } from "../../contract/remote/operation.ts";
 import type { OpenWhat } from "../../remote/open-what.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
-import { findBox } from "../find-box.ts";
 import { addHubFlags } from "../hub-session.ts";
+import { addPersistFlag, type PersistFlags } from "../link/persist.ts";
 import { printJson } from "../output.ts";
 import { gather, parseDurationSeconds, parseWhole } from "../parse-values.ts";
 import type { Console } from "../remote/console.ts";
@@ -18,7 +18,7 @@ import { reportOutcome, withRemoteExits } from "../remote/report-outcome.ts";
 import { type RunningExec, runExec } from "../remote/run-exec.ts";
 import { addSealFlags, parseSealFlags } from "../remote/seal-flags.ts";
 
-interface Flags extends ExecFlags {
+interface Flags extends ExecFlags, PersistFlags {
   readonly attach?: string;
   readonly statusFd?: string;
   readonly verbose?: boolean;
@@ -33,7 +33,7 @@ const DEFAULT_PARALLEL = "8";
 const MAX_PARALLEL = 16;
 
 export function execCommand(context: CommandContext, finish: Finish): Command {
-  return addSealFlags(addHubFlags(new Command("exec")))
+  return addPersistFlag(addSealFlags(addHubFlags(new Command("exec"))))
     .description("run a command on a box, or on many, or open a shell there")
     .usage(
       "[options] BOX [-- PROGRAM [ARGUMENT…]]\n       sluice exec [options] (--label KEY=VALUE… | --all) -- PROGRAM [ARGUMENT…]",
@@ -101,9 +101,9 @@ export async function runExecCommand(
     return runOnMany({ argv, selector, parallel, limitSeconds, flags }, context);
   }
   if (box === undefined) throw new AppError("invalid", "name a box, or boxes with --label or --all");
-  using reach = await openReach(flags, context);
+  await using reach = await openReach(flags, { joinsItself: false }, context);
   const console = await context.remote.openConsole();
-  return runOnOne({ box, program, flags, limitSeconds, statusFd }, { reach, console, context });
+  return await runOnOne({ box, program, flags, limitSeconds, statusFd }, { reach, console, context });
 }
 
 interface OneWish {
@@ -135,10 +135,9 @@ async function runOnOne(
   const report = { statusFd, verbose: flags.verbose };
   try {
     const signal = AbortSignal.any([context.signal, stop.signal]);
-    const { id } = await findBox(reach.hub, box, signal);
     const voice = createVoice(context, flags.verbose === true || console.isErrorTerminal);
     const lane = terminal === undefined ? "bulk" : "interactive";
-    const wish = { box: id, create: { operation }, lane, ...seal } as const;
+    const wish = { box, create: { operation }, lane, ...seal } as const;
     const link = await reach.open(wish, voice, signal);
     running = runExec(
       what,
@@ -148,9 +147,11 @@ async function runOnOne(
     if (flags.detach === true) {
       const { pid } = await running.opened;
       await link.close();
-      if (flags.json === true) printJson(io, { session: link.id, box: id, pid });
+      if (flags.json === true) printJson(io, { session: link.id, box: link.box, pid });
       else io.write(`${link.id}\n`);
-      voice.hint(`it goes on as process ${pid}; sluice exec ${id} --attach ${link.id} shows its output and its end`);
+      voice.hint(
+        `it goes on as process ${pid}; sluice exec ${link.box} --attach ${link.id} shows its output and its end`,
+      );
       return 0;
     }
     void running.opened.then(

@@ -1,8 +1,8 @@
 import { Command } from "commander";
 import { AppError } from "../../base/errors.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
-import { findBox } from "../find-box.ts";
 import { addHubFlags, type HubFlags } from "../hub-session.ts";
+import { addPersistFlag, type PersistFlags } from "../link/persist.ts";
 import { printJsonLine } from "../output.ts";
 import { type ForwardRule, formatPlace, parseForwardRule, parseStdioTarget } from "../remote/forward-spec.ts";
 import { createVoice, openReach } from "../remote/reach-box.ts";
@@ -12,13 +12,13 @@ import { addSealFlags, parseSealFlags, type SealFlags } from "../remote/seal-fla
 import { type ForwardPort, type MadePort, serveForward } from "../remote/serve-forward.ts";
 import { runStdio } from "../remote/stdio-forward.ts";
 
-interface Flags extends HubFlags, SealFlags {
+interface Flags extends HubFlags, SealFlags, PersistFlags {
   readonly stdio?: boolean;
   readonly verbose?: boolean;
 }
 
 export function forwardCommand(context: CommandContext, finish: Finish): Command {
-  return addSealFlags(addHubFlags(new Command("forward")))
+  return addPersistFlag(addSealFlags(addHubFlags(new Command("forward"))))
     .description("reach ports of a box, and what it can reach, from here")
     .argument("<box>")
     .argument("<forward...>")
@@ -56,20 +56,25 @@ async function runForward(
     if (more.length > 0)
       throw new AppError("invalid", "--stdio: name one port; standard input and output are there once");
     const target = parseStdioTarget(only);
-    using reach = await openReach(flags, context);
-    return runStdio({ box: given, target, verbose: flags.verbose === true, ...sealed }, { reach, context });
+    await using reach = await openReach(flags, { joinsItself: true }, context);
+    return await runStdio({ box: given, target, verbose: flags.verbose === true, ...sealed }, { reach, context });
   }
   const rules = forwards.map(parseForwardRule);
-  using reach = await openReach(flags, context);
-  const { id: box } = await findBox(reach.hub, given, context.signal);
+  await using reach = await openReach(flags, { joinsItself: true }, context);
   const console = await context.remote.openConsole();
   const voice = createVoice(context, flags.verbose === true || console.isErrorTerminal);
+  let box = given;
   const operation = { kind: "forward" as const, targets: rules.map(({ target }) => target) };
-  return serveForward(
+  return await serveForward(
     {
       ports: rules.flatMap(portsOf),
       isJson: flags.json === true,
-      openLink: (stop) => reach.open({ box, create: { operation }, lane: "forward", ...sealed }, voice, stop),
+      openLink: async (stop) => {
+        const link = await reach.open({ box, create: { operation }, lane: "forward", ...sealed }, voice, stop);
+        // A name may come to mean another.
+        ({ box } = link);
+        return link;
+      },
       open: async (keeper, what) => (await keeper.session()).open(what),
       onListening: (made, link) => show(made, { link, isJson: flags.json === true }, context),
     },

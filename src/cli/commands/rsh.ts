@@ -1,6 +1,5 @@
 import { Command } from "commander";
 import type { CommandContext, Finish } from "../command-context.ts";
-import { findBox } from "../find-box.ts";
 import { forwardSignals } from "../remote/forward-signals.ts";
 import { createVoice, openReach } from "../remote/reach-box.ts";
 import { failure } from "../remote/remote-failure.ts";
@@ -30,7 +29,7 @@ async function runRsh(words: readonly string[], flags: SealFlags, context: Comma
   const { io, clock } = context;
   const call = parseRshCall(words);
   const sealed = parseSealFlags(flags);
-  using reach = await openReach({}, context);
+  await using reach = await openReach({}, { joinsItself: true }, context);
   const console = await context.remote.openConsole();
   const stop = new AbortController();
   let running: RunningExec | undefined;
@@ -43,10 +42,9 @@ async function runRsh(words: readonly string[], flags: SealFlags, context: Comma
   );
   try {
     const signal = AbortSignal.any([context.signal, stop.signal]);
-    const { id } = await findBox(reach.hub, call.box, signal);
-    const { argv, user } = call;
+    const { argv, box, user } = call;
     const operation = { kind: "rsync" as const, argv: [...argv], ...(user === undefined ? {} : { user }) };
-    const wish = { box: id, create: { operation }, lane: "forward", ...sealed } as const;
+    const wish = { box, create: { operation }, lane: "forward", ...sealed } as const;
     const link = await reach.open(wish, createVoice(context, false), signal);
     running = runExec(
       { kind: "exec", argv, env: {}, cwd: undefined, user, pty: undefined, stdin: true },

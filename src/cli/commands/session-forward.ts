@@ -54,9 +54,10 @@ export async function runSessionForward(
 ): Promise<number> {
   const { clock, signal, remote } = context;
   const sealed = parseSealFlags(flags);
-  using reach = await openReach(flags, context);
-  const { sessions } = reach.hub;
-  const found = await findSession(reach.hub, given, signal);
+  await using reach = await openReach(flags, { joinsItself: true }, context);
+  const hub = await reach.hub();
+  const { sessions } = hub;
+  const found = await findSession(hub, given, signal);
   const { id } = found;
   const chosen = chooseSessionPorts(texts, { id, ports: found.wish.template.ports });
   const console = await remote.openConsole();
@@ -74,7 +75,7 @@ export async function runSessionForward(
     { sessions, clock, tell: voice.tell },
     signal,
   );
-  return serveForward<SessionForwardPort>(
+  return await serveForward<SessionForwardPort>(
     {
       ports: chosen.map((one) => ({ ...one, host: id })),
       isJson,

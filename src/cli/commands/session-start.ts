@@ -3,7 +3,7 @@ import { AppError } from "../../base/errors.ts";
 import type { HubClient } from "../../client/hub-client.ts";
 import { parseSessionFile } from "../../config/session-file.ts";
 import type { SessionView, SessionWish } from "../../contract/fleet/session.ts";
-import { IDENTIFIER_PATTERN } from "../../contract/identifier.ts";
+import { IDENTIFIER_PATTERN } from "../../contract/identifier-pattern.ts";
 import { HIBERNATION_DEPTHS, RESTART_RULES, SESSION_PLATFORMS } from "../../contract/session-spec.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
 import { findBox } from "../find-box.ts";

@@ -10,7 +10,7 @@ import { forwardSignals } from "./forward-signals.ts";
 import { type ExecOutcome, outcomeOfFailure } from "./judge-exit.ts";
 import { limitTime } from "./limit-time.ts";
 import { createLinePrefixer } from "./line-prefix.ts";
-import { openReach, type Reach } from "./reach-box.ts";
+import { openReach, type Reach, type ReachFlags } from "./reach-box.ts";
 import { failure, failureOf } from "./remote-failure.ts";
 import { type RunningExec, runExec } from "./run-exec.ts";
 import { parseSealFlags } from "./seal-flags.ts";
@@ -21,7 +21,7 @@ export interface ManyWish {
   readonly selector: string | undefined;
   readonly parallel: number;
   readonly limitSeconds: number | undefined;
-  readonly flags: ExecFlags;
+  readonly flags: ExecFlags & ReachFlags;
 }
 
 interface BoxResult extends ExecOutcome {
@@ -32,7 +32,7 @@ interface BoxResult extends ExecOutcome {
 /** 0 when it ended with 0 on every box, else 1. */
 export async function runOnMany(wish: ManyWish, context: CommandContext): Promise<number> {
   const { clock, io } = context;
-  using reach = await openReach(wish.flags, context);
+  await using reach = await openReach(wish.flags, { joinsItself: false }, context);
   const console = await context.remote.openConsole();
   const { operation, what } = planExec({ ...wish.flags, stdin: false }, wish.argv, {
     env: context.env,
@@ -54,7 +54,7 @@ export async function runOnMany(wish: ManyWish, context: CommandContext): Promis
   const release = forwardSignals({ console, clock }, { running: () => all, giveUp: () => undefined });
   try {
     const signal = AbortSignal.any([context.signal, stop.signal]);
-    const boxes = await collect(reach.hub.boxes.list({ labels: wish.selector, state: "approved" }, signal));
+    const boxes = await collect((await reach.hub()).boxes.list({ labels: wish.selector, state: "approved" }, signal));
     if (boxes.length === 0)
       throw new AppError("not-found", `no box ${selectorText(wish.selector)}; sluice box ls shows all`);
     const width = Math.max(...boxes.map(({ id }) => id.length));

@@ -3,11 +3,11 @@ import { type BackoffOptions, fullJitterMs } from "../../base/backoff.ts";
 import type { Clock } from "../../base/clock.ts";
 import { AppError, messageOf } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
-import type { HubClient } from "../../client/hub-client.ts";
+import type { RemoteCalls } from "../../client/remote-client.ts";
 import type { RemoteAdmission, RemoteCreate } from "../../contract/fleet/remote.ts";
+import { IDENTIFIER_PATTERN } from "../../contract/identifier-pattern.ts";
 import { fingerprintOf, newRemoteKey, publicTextOf } from "../../contract/remote/remote-key.ts";
 import type { Carrier } from "../../remote/carrier.ts";
-import { proofTaskOf, proveToBox } from "../../remote/proven-carrier.ts";
 import type { RemoteSession } from "../../remote/remote-session.ts";
 import type { RouterDialler } from "../../remote/router-dialler.ts";
 import { formatDuration } from "../duration.ts";
@@ -27,9 +27,12 @@ export interface RemoteLink {
 }
 
 export interface RemoteLinkDeps {
-  readonly hub: Pick<HubClient["remote"], "create" | "rejoin" | "get">;
-  readonly dialler: RouterDialler;
-  readonly session: RemoteSession;
+  readonly hub: RemoteCalls;
+  readonly dialler: Pick<RouterDialler, "join">;
+  /** Id of the box that a person means. Rejects with `not-found` or `invalid`. */
+  readonly findBox: (given: string, signal: AbortSignal) => Promise<string>;
+  /** Asked for once the hub has been: what it takes to load is done while the hub and the box are at work. */
+  readonly openSession: () => Promise<RemoteSession>;
   readonly clock: Clock;
   readonly random: Random;
   /** One line for a person, without its end. */
@@ -39,6 +42,7 @@ export interface RemoteLinkDeps {
 }
 
 export interface RemoteWish extends SealWish {
+  /** Its id, or what a person calls it. */
   readonly box: string;
   readonly create: Omit<RemoteCreate, "key" | "seal">;
   readonly lane: "interactive" | "bulk" | "forward";
@@ -60,30 +64,36 @@ const TRY_AGAIN_MS = [50, 150, 400];
  * is cut off, until both ends agree that it is over or the box no longer waits for it.
  */
 export async function openRemoteLink(wish: RemoteWish, deps: RemoteLinkDeps, signal: AbortSignal): Promise<RemoteLink> {
-  const { session, clock } = deps;
+  const { clock } = deps;
   let admission: RemoteAdmission;
+  let session: RemoteSession;
   let first: Carrier;
   const isSealed = wish.isSealed === true;
   try {
     const privateKey = newRemoteKey();
     const create = { ...wish.create, key: publicTextOf(privateKey), seal: isSealed };
-    admission = await deps.hub.create(wish.box, create, signal);
+    const admitted = admit(wish.box, create, deps, signal);
+    const opened = Promise.all([deps.openSession(), import("../../remote/proven-carrier.ts")]);
+    opened.catch(() => undefined);
+    admission = await admitted;
     if (admission.warning !== undefined) deps.tell(admission.warning);
     checkBoxKey(admission, wish);
-    if (isSealed) deps.hint(`sealed end to end, for the key ${fingerprintOf(admission.boxKey ?? "")} of ${wish.box}`);
+    if (isSealed)
+      deps.hint(`sealed end to end, for the key ${fingerprintOf(admission.boxKey ?? "")} of ${admission.box}`);
     first = await joinAnywhere({ admission, privateKey }, wish, deps, signal);
+    [session] = await opened;
   } catch (thrown) {
     throw failureOf(thrown);
   }
   const life = new AbortController();
-  const over = keepCarried(first, { wish, admission, deps, signal: life.signal }).then((ended) => {
+  const over = keepCarried(first, { wish, admission, session, deps, signal: life.signal }).then((ended) => {
     // Whoever still holds a channel hears that nothing comes any more.
     session.close(ended);
     return ended;
   });
   return {
     id: admission.id,
-    box: wish.box,
+    box: admission.box,
     session,
     over,
     close: async () => {
@@ -95,16 +105,35 @@ export async function openRemoteLink(wish: RemoteWish, deps: RemoteLinkDeps, sig
   };
 }
 
+/** A whole id is the usual case: what is none is found out, without a request of its own before each session. */
+async function admit(
+  given: string,
+  create: RemoteCreate,
+  { hub, findBox }: RemoteLinkDeps,
+  signal: AbortSignal,
+): Promise<RemoteAdmission> {
+  if (IDENTIFIER_PATTERN.test(given)) {
+    try {
+      return await hub.create(given, create, signal);
+    } catch (thrown) {
+      // What is not there may be what the session is for, as well: then the hub says so again.
+      if (!(thrown instanceof AppError && thrown.code === "not-found")) throw thrown;
+    }
+  }
+  return hub.create(await findBox(given, signal), create, signal);
+}
+
 interface Kept {
   readonly wish: RemoteWish;
   readonly admission: RemoteAdmission;
+  readonly session: RemoteSession;
   readonly deps: RemoteLinkDeps;
   readonly signal: AbortSignal;
 }
 
 /** Resolves when the session is over for this end. */
 async function keepCarried(first: Carrier, kept: Kept): Promise<RemoteFailure | undefined> {
-  const { session } = kept.deps;
+  const { session } = kept;
   const closing = new AbortController();
   const closed = session.closed.then(({ code, message }) => {
     closing.abort();
@@ -137,6 +166,7 @@ async function keepCarried(first: Carrier, kept: Kept): Promise<RemoteFailure | 
 /** Tries until the box no longer waits. `undefined`: the session was closed or left meanwhile. Rejects with `RemoteFailure`. */
 async function comeBack(reason: string, kept: Kept, closing: AbortSignal): Promise<Carrier | undefined> {
   const { deps, admission, wish } = kept;
+  const { box } = admission;
   const { clock, random, tell } = deps;
   const { resumeSeconds } = admission.limits;
   const brokenMs = clock.monotonicMs();
@@ -146,7 +176,7 @@ async function comeBack(reason: string, kept: Kept, closing: AbortSignal): Promi
   let hasTold = false;
   const silence = clock.timer(SILENT_MS, () => {
     hasTold = true;
-    tell(`the connection to ${wish.box} is lost (${last}); trying again for up to ${formatDuration(resumeSeconds)}`);
+    tell(`the connection to ${box} is lost (${last}); trying again for up to ${formatDuration(resumeSeconds)}`);
   });
   const limit = clock.timer(resumeSeconds * 1000, () => patience.abort());
   try {
@@ -154,7 +184,7 @@ async function comeBack(reason: string, kept: Kept, closing: AbortSignal): Promi
       try {
         const carrier = await join(await rejoin(admission, deps, signal), wish, deps, signal);
         const seconds = (clock.monotonicMs() - brokenMs) / 1000;
-        if (hasTold) tell(`connected to ${wish.box} again after ${formatDuration(seconds)}`);
+        if (hasTold) tell(`connected to ${box} again after ${formatDuration(seconds)}`);
         return carrier;
       } catch (thrown) {
         if (signal.aborted) break;
@@ -170,7 +200,7 @@ async function comeBack(reason: string, kept: Kept, closing: AbortSignal): Promi
   }
   if (!patience.signal.aborted) return undefined;
   const waited = formatDuration(resumeSeconds);
-  throw failure("lost", "timeout", `the connection to ${wish.box} did not come back in ${waited}: ${last}`);
+  throw failure("lost", "timeout", `the connection to ${box} did not come back in ${waited}: ${last}`);
 }
 
 type OwnAdmission = { readonly admission: RemoteAdmission; readonly privateKey: KeyObject };
@@ -223,6 +253,7 @@ async function join(
   signal: AbortSignal,
 ): Promise<Carrier> {
   const { id, router, ticket } = admission;
+  const { proofTaskOf, proveToBox } = await import("../../remote/proven-carrier.ts");
   const task = proofTaskOf(admission, { privateKey, isSealed });
   const stop = new AbortController();
   const both = AbortSignal.any([signal, stop.signal]);

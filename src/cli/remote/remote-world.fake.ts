@@ -24,7 +24,7 @@ export type BoxHand = (channel: Channel, what: OpenWhat, box: string) => unknown
 /** Hub, router and boxes in memory: the sessions at both ends are the real ones. */
 export interface RemoteWorld {
   readonly hub: HubClient;
-  readonly tools: Pick<RemoteTools, "createDialler" | "createSession">;
+  readonly tools: Pick<RemoteTools, "connectRemote" | "createDialler" | "createSession">;
   /** Without their keys, which are never the same. */
   readonly created: { readonly box: string; readonly create: Omit<RemoteCreate, "key"> }[];
   /** What the next joins fail with, in turn. */
@@ -124,6 +124,7 @@ export function createRemoteWorld(
     },
     remote: {
       create: async (box: string, create: RemoteCreate) => {
+        if (!boxes.includes(box)) throw new AppError("not-found", `no box ${box}`);
         const { key = "", ...wish } = create;
         created.push({ box, create: wish });
         return admit(`s-${created.length}`, box, 1, key);
@@ -147,6 +148,7 @@ export function createRemoteWorld(
     // Only what these commands ask of a hub.
     hub: hub as unknown as HubClient,
     tools: {
+      connectRemote: async () => hub.remote,
       createSession: async () => makeSession("operator"),
       createDialler: async () => ({
         join: async ({ ticket }) => {

@@ -1,6 +1,5 @@
 import type { ForwardTarget } from "../../contract/remote/operation.ts";
 import type { CommandContext } from "../command-context.ts";
-import { findBox } from "../find-box.ts";
 import { formatPlace } from "./forward-spec.ts";
 import { pipeInput } from "./pipe-input.ts";
 import { createVoice, type Reach } from "./reach-box.ts";
@@ -21,9 +20,8 @@ export async function runStdio(
   const { signal } = context;
   const console = await context.remote.openConsole();
   const voice = createVoice(context, verbose);
-  const { id } = await findBox(reach.hub, box, signal);
   const operation = { kind: "forward" as const, targets: [target] };
-  const link = await reach.open({ box: id, create: { operation }, lane: "bulk", isSealed, boxKey }, voice, signal);
+  const link = await reach.open({ box, create: { operation }, lane: "bulk", isSealed, boxKey }, voice, signal);
   const channel = link.session.open({ kind: "dial", host: target.host, port: target.from });
   const place = formatPlace(target.host, target.from);
   const isOver = Promise.race([

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { IDENTIFIER_PATTERN } from "../identifier.ts";
+import { IDENTIFIER_PATTERN } from "../identifier-pattern.ts";
 import { instantSchema } from "./page.ts";
 import { selectorTextSchema } from "./selector.ts";
 

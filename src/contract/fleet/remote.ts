@@ -2,7 +2,7 @@ import { z } from "zod";
 import { boxIdSchema } from "../identifier.ts";
 import { remoteLimitsSchema, routerAddressSchema } from "../remote/offer.ts";
 import { remoteOperationSchema } from "../remote/operation.ts";
-import { remoteKeySchema } from "../remote/remote-key.ts";
+import { remoteKeySchema } from "../remote/remote-key-schema.ts";
 import { instantSchema, pageQuerySchema } from "./page.ts";
 
 export const REMOTE_STATES = ["waiting", "open", "broken", "ended"] as const;

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { boxIdSchema, IDENTIFIER_PATTERN } from "../identifier.ts";
+import { boxIdSchema } from "../identifier.ts";
+import { IDENTIFIER_PATTERN } from "../identifier-pattern.ts";
 import { instantSchema } from "./page.ts";
 import { selectorTextSchema } from "./selector.ts";
 

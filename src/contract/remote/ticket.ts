@@ -2,7 +2,7 @@ import type { KeyObject } from "node:crypto";
 import { z } from "zod";
 import { boxIdSchema } from "../identifier.ts";
 import { readSignedToken, signToken } from "../signed-token.ts";
-import { remoteKeySchema } from "./remote-key.ts";
+import { remoteKeySchema } from "./remote-key-schema.ts";
 
 /**
  * What a hub lets the bearer do at one router: once, for a short time. `operator` and `box` join a session; `control` lists and ends

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { IDENTIFIER_PATTERN } from "../identifier.ts";
+import { IDENTIFIER_PATTERN } from "../identifier-pattern.ts";
 import { ticketKeySchema } from "../remote/ticket-key.ts";
 import { absolutePathSchema } from "./transfer-path.ts";
 

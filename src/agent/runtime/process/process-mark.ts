@@ -1,4 +1,4 @@
-import { IDENTIFIER_PATTERN } from "../../../contract/identifier.ts";
+import { IDENTIFIER_PATTERN } from "../../../contract/identifier-pattern.ts";
 import type { ProcessMark } from "../run-handle.ts";
 
 /** The variable by which a sweep recognises a child of Sluice. */
