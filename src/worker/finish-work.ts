@@ -4,11 +4,10 @@ import { promisify } from "node:util";
 import { pathBytes } from "../contract/transfer/path-text.ts";
 import { applyAllMetadata } from "./apply-metadata.ts";
 import { fault } from "./fault.ts";
-import { PIECE_BYTES } from "./frames.ts";
 import { createItemHash, itemKeyOf } from "./item-hash.ts";
 import { createDescent, type Descent, lookAt, openFileAt, openStagedAt, renameAt, splitPath } from "./jail.ts";
 import { isPublished, syncNames } from "./published.ts";
-import { readPiece } from "./staged-file.ts";
+import { hashRange } from "./staged-file.ts";
 import { itemKey, openStaging, type Staging, scratchOf, stagingAttempt, type UnitClaim } from "./staging.ts";
 import { requireUnreserved } from "./storage.ts";
 import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
@@ -118,19 +117,16 @@ async function hashRanges(fd: number, { work, signal, assignment }: Task<"finish
   const key = itemKeyOf(assignment.lease_id);
   const whole = createHash("sha256");
   const wrong: { readonly offset: number; readonly length: number }[] = [];
-  const buffer = Buffer.allocUnsafe(PIECE_BYTES);
-  let at = 0;
   requireGapless(work.ranges, work.entry.size);
   for (const { offset, length, sha256 } of work.ranges) {
     const range = createItemHash({ length, key });
-    while (at < offset + length) {
-      signal.throwIfAborted();
-      const bytes = buffer.subarray(0, Math.min(buffer.length, offset + length - at));
-      if (!(await readPiece(fd, bytes, at))) throw fault("io", "the staged file became shorter");
-      whole.update(bytes);
-      range.update(bytes);
-      at += bytes.length;
-    }
+    const both = {
+      update: (piece: Buffer) => {
+        whole.update(piece);
+        range.update(piece);
+      },
+    };
+    if (!(await hashRange(fd, { offset, length }, both, signal))) throw fault("io", "the staged file became shorter");
     if (range.digest() !== sha256) wrong.push({ offset, length });
   }
   return { sha256: whole.digest("hex"), wrong };

@@ -23,7 +23,7 @@ export const FRAME = {
   end: 7,
   /** JSON: `refusalSchema`: of the connection, which then ends. */
   refused: 8,
-  /** As many `DataHead`s with their bytes as there are: whole short files, of which each frame would cost more than the file. */
+  /** Of `pack.ts`: many whole short files. */
   pack: 9,
   /** 8 bytes: of `data` that has bytes and of `pack`, heads included, since the connection began. */
   taken: 10,
@@ -33,6 +33,8 @@ export const FRAME_HEAD_BYTES = 5;
 export const DATA_HEAD_BYTES = 4 + 8 + 4 + 1 + 32;
 /** Of a file in one frame: it is hashed, sent and verified as one. */
 export const PIECE_BYTES = 1024 * 1024;
+/** Of many short files in one frame, heads included. */
+export const PACK_BYTES = DATA_HEAD_BYTES + PIECE_BYTES;
 /** Of zeros that are told of at once: short enough that who reads them is heard of meanwhile. */
 export const MAX_ZERO_BYTES = 256 * PIECE_BYTES;
 /**
@@ -97,10 +99,7 @@ export function writeDataHeads(
   bytes: number = head.isZero ? 0 : head.length,
 ): void {
   writeFrameHead(into, at, FRAME.data, DATA_HEAD_BYTES + bytes);
-  writeDataHead(into, at + FRAME_HEAD_BYTES, head);
-}
-
-export function writeDataHead(into: Buffer, from: number, head: DataHead): void {
+  const from = at + FRAME_HEAD_BYTES;
   into.writeUInt32BE(head.index, from);
   into.writeBigUInt64BE(BigInt(head.at), from + 4);
   into.writeUInt32BE(head.length, from + 12);
@@ -134,20 +133,10 @@ export function readDataHead(body: Buffer): DataHead & { readonly bytes: Buffer 
 
 const MOST_BYTES = new Map<number, number>([
   [FRAME.data, DATA_HEAD_BYTES + PIECE_BYTES],
-  [FRAME.pack, DATA_HEAD_BYTES + PIECE_BYTES],
+  [FRAME.pack, PACK_BYTES],
   [FRAME.end, 0],
   [FRAME.taken, TAKEN_BYTES],
 ]);
-
-/** Of a `pack`, in their order. Throws `corrupt` where its bytes are no whole number of them. */
-export function* readPack(body: Buffer): Generator<ReturnType<typeof readDataHead>> {
-  for (let at = 0; at < body.length; ) {
-    const end = at + DATA_HEAD_BYTES + (body.length - at < DATA_HEAD_BYTES ? 0 : body.readUInt32BE(at + 12));
-    if (end > body.length) throw fault("corrupt", "a pack ends in the middle of a file");
-    yield readDataHead(body.subarray(at, end));
-    at = end;
-  }
-}
 
 /** Throws `corrupt` for what no peer of ours sends. */
 export function requireFrameHead(type: number, bodyBytes: number): void {

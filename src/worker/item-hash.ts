@@ -83,10 +83,10 @@ export function tagKeyOf(key: string): KeyObject {
   return createSecretKey(key, "hex");
 }
 
-const KINDS = { piece: 0, zeros: 1, block: 2 } as const;
+const KINDS = { piece: 0, zeros: 1, block: 2, pack: 3 } as const;
 const NOTHING = Buffer.alloc(0);
 
-/** Bound to its place among the pieces of an item, or among its blocks. 16 bytes. `length`: of the bytes unless given. */
+/** Bound to its place among the pieces of an item, among its blocks, or among packs. 16 bytes. `length`: of the bytes unless given. */
 export function tagOf(
   bytes: Buffer,
   key: KeyObject,

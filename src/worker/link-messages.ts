@@ -5,7 +5,7 @@ import { relativePathSchema } from "../contract/transfer/transfer-path.ts";
 import type { ScopedItem } from "../contract/transfer/transfer-ticket.ts";
 import { fault } from "./fault.ts";
 
-export const DATA_PLANE_VERSION = 4;
+export const DATA_PLANE_VERSION = 5;
 
 /** 16 384 blocks. */
 const MAX_TAGS_CHARACTERS = 400_000;

@@ -86,7 +86,9 @@ async function copyOne(item: CopyItem, parts: Copying): Promise<void> {
       await staged.close();
       throw thrown;
     }
-    await publishFiles([{ item, key: itemKey(item), staged, target: isWhole(item) ? target : undefined }], {
+    const key = itemKey(item);
+    const whole = { item, name: stagedName(key), record: { key, ino: staged.ino }, staged };
+    await publishFiles([{ ...whole, target: isWhole(item) ? target : undefined }], {
       clock: context.clock,
       claim,
       descent,

@@ -1,9 +1,9 @@
 import type { CopyItem } from "../contract/transfer/assignment.ts";
 import { unpackBlocks } from "./block-patch.ts";
 import { fault, toFault } from "./fault.ts";
-import { PIECE_BYTES, type readDataHead } from "./frames.ts";
+import { PIECE_BYTES } from "./frames.ts";
 import type { PresentFile } from "./present-file.ts";
-import type { StagedFile } from "./staged-file.ts";
+import type { Piece, StagedFile } from "./staged-file.ts";
 
 /**
  * Puts pieces together of what lies at the destination and the blocks that came, and stages them. One at a time: their memory is used
@@ -14,7 +14,7 @@ export function createPatcher() {
   return async (
     { present, item }: { readonly present: PresentFile | undefined; readonly item: CopyItem },
     staged: StagedFile,
-    head: ReturnType<typeof readDataHead>,
+    head: Piece,
   ): Promise<void> => {
     if (present?.blocks === undefined) throw fault("corrupt", "the peer patches what is not here");
     memory ??= Buffer.allocUnsafe(PIECE_BYTES);

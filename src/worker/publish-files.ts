@@ -1,5 +1,3 @@
-import { hash } from "node:crypto";
-import { readSync } from "node:fs";
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
@@ -10,14 +8,16 @@ import { fault, toFault } from "./fault.ts";
 import { SMALL_BYTES } from "./item-hash.ts";
 import { type Descent, renameAt, within } from "./jail.ts";
 import type { WholeFile } from "./small-file.ts";
-import { scratchOf, stagedName, type UnitClaim } from "./staging.ts";
+import { scratchOf, type UnitClaim } from "./staging.ts";
 import { proveFile, type VerifyDeps, type VerifyLevel } from "./verify-file.ts";
 
 /** One item of which everything is staged. */
 export interface WholeItem {
   readonly item: CopyItem;
-  /** `itemKey` of it. */
-  readonly key: string;
+  /** In the lease's directory, where it gets a name of its own. */
+  readonly name: Buffer;
+  /** For the journal: `itemKey`, and which file it is. Absent: it came in a pack, and either has its name soon or comes again. */
+  readonly record: { readonly key: string; readonly ino: string } | undefined;
   readonly staged: WholeFile;
   /** Absent: one range of a longer file, which gets its name later. */
   readonly target: readonly Buffer[] | undefined;
@@ -58,20 +58,17 @@ export async function publishFiles(group: readonly WholeItem[], deps: PublishDep
       }
     }
     claim.requireHeld();
-    claim.journal.append(
-      good.map(({ whole: { key, item, staged } }) => ({
-        key,
-        bytes: item.length,
-        sha256: staged.digest(),
-        ino: staged.ino,
-      })),
+    const records = good.flatMap(({ whole: { record, item, staged } }) =>
+      record === undefined ? [] : [{ ...record, bytes: item.length, sha256: staged.digest() }],
     );
-    claim.journal.sync();
+    if (records.length > 0) {
+      claim.journal.append(records);
+      claim.journal.sync();
+    }
     const named = (whole: WholeItem, sha256: string) => {
       if (whole.target !== undefined) {
         // Whoever is fenced finds nothing under this name any more.
-        const from = { directory: claim.directory, name: stagedName(whole.key) };
-        renameAt(from, deps.descent.target(whole.target));
+        renameAt({ directory: claim.directory, name: whole.name }, deps.descent.target(whole.target));
       }
       const { entry, offset, length } = whole.item;
       deps.done({ path: entry.path, offset, length, sha256 });
@@ -130,31 +127,18 @@ async function syncAll(
 }
 
 /** What came in ranges is read again once it is whole. */
-function isProvedByDigest({ item, target }: WholeItem, { verify }: PublishDeps): boolean {
-  return target === undefined || verify === "transit" || item.length === 0;
+function isProvedByDigest({ item, record, target }: WholeItem, { verify }: PublishDeps): boolean {
+  // Of a pack each was read again when it was written.
+  const isReadAgain = record === undefined && verify === "full";
+  return target === undefined || verify === "transit" || item.length === 0 || isReadAgain;
 }
 
 async function proveStored({ item, staged }: WholeItem, deps: PublishDeps): Promise<string> {
   const { verify, key } = deps;
   const digest = staged.digest();
-  const stored =
-    item.length <= SMALL_BYTES && verify === "full"
-      ? readSmall(staged.fd, item.length)
-      : await proveFile(staged.fd, { length: item.length, key }, verify, deps);
+  const stored = await proveFile(staged.fd, { length: item.length, key }, verify, deps);
   if (stored.digest === digest) return stored.sha256;
   throw fault("corrupt", "what was written differs from what came over the network");
-}
-
-const scratch = Buffer.alloc(SMALL_BYTES);
-
-function readSmall(fd: number, length: number): { readonly sha256: string; readonly digest: string } {
-  for (let done = 0; done < length; ) {
-    const count = readSync(fd, scratch, done, length - done, done);
-    if (count === 0) throw fault("corrupt", "what was staged is shorter than it was");
-    done += count;
-  }
-  const sha256 = hash("sha256", scratch.subarray(0, length), "hex");
-  return { sha256, digest: sha256 };
 }
 
 function applyPlain({ item, staged, target }: WholeItem, { preserve }: PublishDeps): void {

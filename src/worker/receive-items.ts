@@ -5,13 +5,12 @@ import { pathBytes } from "../contract/transfer/path-text.ts";
 import type { Preserved } from "../contract/transfer/sync-request.ts";
 import type { ResultFailure, ResultItem } from "../contract/transfer/transfer-result.ts";
 import { createAbsentNames } from "./absent-names.ts";
-import { firstMode } from "./apply-metadata.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
 import { finishNamed } from "./finish-named.ts";
-import { DATA_HEAD_BYTES, FRAME, FRAME_HEAD_BYTES, jsonFrame, readDataHead, readPack } from "./frames.ts";
-import { createItemHash, isTagged, SMALL_BYTES } from "./item-hash.ts";
-import { createDescent, type Descent, splitPath, within } from "./jail.ts";
+import { DATA_HEAD_BYTES, FRAME, FRAME_HEAD_BYTES, jsonFrame, readDataHead } from "./frames.ts";
+import { createItemHash, isTagged } from "./item-hash.ts";
+import { createDescent, type Descent, splitPath } from "./jail.ts";
 import { failedSchema, itemsMessage, parseBody, refusalSchema, sameSchema, type Want } from "./link-messages.ts";
 import type { Pace } from "./pace.ts";
 import { createPatcher } from "./patch-piece.ts";
@@ -19,8 +18,8 @@ import { placeNonFile } from "./place-non-file.ts";
 import { findPresent, type PresentFile } from "./present-file.ts";
 import { failureOf, publishFiles, type WholeItem } from "./publish-files.ts";
 import { isPublished, syncNames } from "./published.ts";
-import { stageSmallFile, type WholeFile } from "./small-file.ts";
-import { hashRange, openStagedFile, type StagedFile, type StagedProof } from "./staged-file.ts";
+import { createPackReceiver } from "./receive-packs.ts";
+import { hashRange, openStagedFile, type Piece, type StagedFile, type StagedProof } from "./staged-file.ts";
 import { itemKey, openStaging, type Staging, scratchOf, stagedName, type UnitClaim } from "./staging.ts";
 import { requireUnreserved } from "./storage.ts";
 import type { JournalRecord } from "./unit-journal.ts";
@@ -60,7 +59,12 @@ export interface ReceiveOutcome {
   readonly failures: ResultFailure[];
 }
 
-type DataPiece = ReturnType<typeof readDataHead>;
+/** Of one item. */
+interface DataPiece extends Piece {
+  readonly index: number;
+  readonly isPatch: boolean;
+  readonly isLast: boolean;
+}
 
 interface Incoming {
   readonly item: CopyItem;
@@ -141,15 +145,14 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       commitFailure = { reason };
     });
   };
-  const gather = (
-    item: CopyItem,
-    { target, ...staged }: Pick<WholeItem, "key" | "staged"> & Pick<Incoming, "target">,
-  ) => {
-    group.push({ item, ...staged, target: isWhole(item) ? target : undefined });
-    groupBytes += item.length;
+  const gather = (whole: WholeItem) => {
+    group.push(whole);
+    groupBytes += whole.item.length;
   };
-  const complete = async ({ item, target }: Pick<Incoming, "item" | "target">, staged: WholeFile) => {
-    gather(item, { key: itemKey(item), staged, target });
+  const complete = async ({ item, target }: Pick<Incoming, "item" | "target">, staged: StagedFile) => {
+    const key = itemKey(item);
+    const record = { key, ino: staged.ino };
+    gather({ item, name: stagedName(key), record, staged, target: isWhole(item) ? target : undefined });
     if (group.length >= GROUP_FILES || groupBytes >= GROUP_BYTES) await commit();
   };
   const open = ({ item }: Incoming, proved: StagedProof | undefined = claim.journal.of(itemKey(item))) => {
@@ -244,31 +247,28 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       await drop(head.index, one, thrown);
     }
   };
-  /** Short files, all in one go; of any other that is among them each as it would have come alone. */
+  const stagePack = createPackReceiver({ claim, key: task.key, verify: task.verify, preserve });
   const takePack = async (body: Buffer) => {
-    const others: DataPiece[] = [];
-    const broken: { readonly head: DataPiece; readonly one: Incoming; readonly thrown: unknown }[] = [];
-    within(claim.directory, () => {
-      for (const head of readPack(body)) {
-        const one = incoming.get(head.index);
-        if (one === undefined || !isSmallWhole(one, head)) {
-          others.push(head);
-          continue;
-        }
-        try {
-          const key = itemKey(one.item);
-          const mode = firstMode(one.item.entry, preserve);
-          const place = { directory: claim.directory, name: stagedName(key) };
-          gather(one.item, { key, target: one.target, staged: stageSmallFile(place, { ...head, mode }) });
-          incoming.delete(head.index);
-          deps.onBytes(head.length);
-        } catch (thrown) {
-          broken.push({ head, one, thrown });
-        }
-      }
+    const pack = stagePack(body, (index) => {
+      const one = incoming.get(index);
+      return one !== undefined && one.staged === undefined && isWhole(one.item) ? one.item : undefined;
     });
-    for (const { head, one, thrown } of broken) await drop(head.index, one, thrown);
-    for (const head of others) await takeData(head);
+    for (const { index, name, file } of pack.staged) {
+      const one = incoming.get(index);
+      if (one === undefined) continue;
+      incoming.delete(index);
+      one.present?.close();
+      gather({ item: one.item, name, record: undefined, staged: file, target: one.target });
+      deps.onBytes(one.item.length);
+    }
+    for (const { index, thrown } of pack.broken) {
+      const one = incoming.get(index);
+      if (one !== undefined) await drop(index, one, thrown);
+    }
+    for (const { index, bytes } of pack.others) {
+      const flags = { isZero: false, isPatch: false, isLast: true };
+      await takeData({ index, at: 0, length: bytes.length, ...flags, digest: undefined, bytes });
+    }
     if (group.length >= GROUP_FILES || groupBytes >= GROUP_BYTES) await commit();
   };
   const drop = async (index: number, one: Incoming, thrown: unknown) => {
@@ -377,12 +377,6 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
   }
   if (commitFailure !== undefined) throw commitFailure.reason;
   claim.requireHeld();
-}
-
-/** All of a short file comes at once, and nothing of it is there. */
-function isSmallWhole({ item, staged }: Incoming, head: DataPiece): boolean {
-  const isAll = head.at === 0 && head.isLast && !head.isZero && !head.isPatch && head.length === item.length;
-  return isAll && staged === undefined && item.length <= SMALL_BYTES && isWhole(item);
 }
 
 export function isWhole({ entry, offset, length }: CopyItem): boolean {

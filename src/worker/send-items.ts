@@ -1,5 +1,4 @@
-import { hash } from "node:crypto";
-import { read, readSync } from "node:fs";
+import { read } from "node:fs";
 import { promisify } from "node:util";
 import { pathBytes } from "../contract/transfer/path-text.ts";
 import type { ScopedItem } from "../contract/transfer/transfer-ticket.ts";
@@ -16,15 +15,15 @@ import {
   jsonFrame,
   MAX_ZERO_BYTES,
   PIECE_BYTES,
-  writeDataHead,
   writeDataHeads,
-  writeFrameHead,
 } from "./frames.ts";
-import { createItemHash, isPieceEnd, isTagged, SMALL_BYTES } from "./item-hash.ts";
-import { createDescent, splitPath, within } from "./jail.ts";
+import { createItemHash, isPieceEnd, isTagged } from "./item-hash.ts";
+import { createDescent, splitPath } from "./jail.ts";
 import type { Want } from "./link-messages.ts";
 import type { Pace } from "./pace.ts";
-import { openSourceFile, openSourceFileAt, type SourceFile } from "./source-file.ts";
+import { MAX_PACKED } from "./pack.ts";
+import { createPackSender } from "./send-packs.ts";
+import { openSourceFile, type SourceFile } from "./source-file.ts";
 import { requireUnreserved } from "./storage.ts";
 import { isZero } from "./zeros.ts";
 
@@ -39,14 +38,6 @@ export interface SendDeps {
   readonly onBytes: (bytes: number) => void;
 }
 
-interface SmallAnswer {
-  readonly index: number;
-  readonly item: ScopedItem;
-  readonly file: SourceFile;
-  /** Hash of what the receiver has of it. */
-  readonly theirs: string | undefined;
-}
-
 interface ReadPiece {
   readonly buffer: Buffer;
   readonly bytes: Buffer;
@@ -54,8 +45,6 @@ interface ReadPiece {
 
 const HEADS = FRAME_HEAD_BYTES + DATA_HEAD_BYTES;
 const BUFFERS = 4;
-/** So that nothing else of this process, or of the receiver's, waits long for many small files. */
-const TURN_FILES = 64;
 
 /**
  * Answers each want: `data` up to the last piece, `same`, or `failed`. Rejects when the connection breaks, or with the signal's
@@ -71,32 +60,24 @@ export async function sendItems(
   const descent = createDescent(deps.root);
   const ring = createBufferRing(BUFFERS, HEADS + PIECE_BYTES);
   const place = splitPath(pathBytes(deps.place));
-  let packed: { readonly buffer: Buffer; bytes: number; files: number } | undefined;
   let broken: unknown;
 
-  const flush = async (buffer: Buffer, bytes: number) => {
+  const flush = async (buffer: Buffer, frame: Buffer) => {
     try {
-      await deps.pace.take(bytes, signal);
-      await link.room(bytes);
+      await deps.pace.take(frame.length, signal);
+      await link.room(frame.length);
     } catch (thrown) {
       ring.release(buffer);
       throw thrown;
     }
-    deps.onBytes(bytes);
-    link.send(buffer.subarray(0, bytes)).then(
+    deps.onBytes(frame.length);
+    link.send(frame).then(
       () => ring.release(buffer),
       (error: unknown) => {
         broken ??= error;
         ring.release(buffer);
       },
     );
-  };
-  const flushPacked = async () => {
-    if (packed === undefined) return;
-    const { buffer, bytes } = packed;
-    packed = undefined;
-    writeFrameHead(buffer, 0, FRAME.pack, bytes - FRAME_HEAD_BYTES);
-    await flush(buffer, bytes);
   };
   let sames: Buffer[] = [];
   const addSame = (index: number, sha256: string) => void sames.push(jsonFrame(FRAME.same, { index, sha256 }));
@@ -112,51 +93,11 @@ export async function sendItems(
     throw signal.aborted ? signal.reason : broken;
   };
 
-  const flushFull = async (length: number) => {
-    const isFull =
-      packed !== undefined &&
-      (packed.files >= TURN_FILES || packed.bytes + DATA_HEAD_BYTES + length > packed.buffer.length);
-    if (isFull) await flushPacked();
-  };
-  /** There is room for it. */
-  const packSmall = (
-    pack: NonNullable<typeof packed>,
-    { index, item: { offset, length }, file, theirs }: SmallAnswer,
-  ): void => {
-    const from = pack.bytes + DATA_HEAD_BYTES;
-    const bytes = pack.buffer.subarray(from, from + length);
-    readFully(file.fd, bytes, offset);
-    file.requireUnchanged();
-    const digest = hash("sha256", bytes, "buffer");
-    if (theirs !== undefined && digest.toString("hex") === theirs) {
-      addSame(index, theirs);
-      return;
-    }
-    writeDataHead(pack.buffer, pack.bytes, {
-      index,
-      at: 0,
-      length,
-      isZero: false,
-      isPatch: false,
-      isLast: true,
-      digest,
-    });
-    pack.bytes += DATA_HEAD_BYTES + length;
-    pack.files += 1;
-  };
-  const sendSmall = async (small: SmallAnswer) => {
-    await flushFull(small.item.length);
-    packed ??= { buffer: await takeBuffer(), bytes: FRAME_HEAD_BYTES, files: 0 };
-    packSmall(packed, small);
-    if (sames.length >= TURN_FILES) await flushSames();
-  };
-
   const sendLarge = async (
     [index, from, , tags]: Want["wants"][number],
     { offset, length }: ScopedItem,
     file: SourceFile,
   ) => {
-    await flushPacked();
     const present = tags === undefined ? undefined : presentBlocks({ length, key }, tags, from);
     if (!isPieceEnd(from, length)) throw fault("corrupt", "the peer has a part of a piece");
     // Short ones are hashed from their begin, whatever is there.
@@ -211,7 +152,7 @@ export async function sendItems(
               const flags = { isZero: false, isPatch: patch !== undefined, isLast: end === length };
               writeDataHeads(buffer, 0, { index, at, length: bytes.length, digest, ...flags }, sent);
               isSent = true;
-              await flush(buffer, HEADS + sent);
+              await flush(buffer, buffer.subarray(0, HEADS + sent));
             }
           }
         } finally {
@@ -247,57 +188,13 @@ export async function sendItems(
     return running.digest() === theirs;
   };
 
-  /** From the want `at` on, those of short files in one directory, as many as there is room for together: 0 where it is no such file. */
-  const sendTogether = async (at: number): Promise<number> => {
-    const parent = parentOfSmall(wants[at], items);
-    if (parent === undefined || parent !== parentOfSmall(wants[at + 1], items)) return 0;
-    let directory: number;
-    try {
-      const parts = [...place, ...(parent === "" ? [] : splitPath(pathBytes(parent)))];
-      requireUnreserved(parts);
-      directory = descent.directory(parts);
-    } catch {
-      // Each is told of it by itself.
-      return 0;
-    }
-    await flushFull(SMALL_BYTES);
-    packed ??= { buffer: await takeBuffer(), bytes: FRAME_HEAD_BYTES, files: 0 };
-    const pack = packed;
-    const failures: { readonly index: number; readonly thrown: unknown }[] = [];
-    const next = within(directory, () => {
-      for (let now = at; ; now++) {
-        const want = wants[now];
-        const item = want === undefined ? undefined : items[want[0]];
-        const isEnd = want === undefined || item === undefined || parentOfSmall(want, items) !== parent;
-        if (isEnd || pack.files >= TURN_FILES || pack.bytes + DATA_HEAD_BYTES + item.length > pack.buffer.length)
-          return now;
-        const [index, , theirs] = want;
-        try {
-          const name = pathBytes(item.entry.path.slice(parent === "" ? 0 : parent.length + 1));
-          if (place.length === 0 && parent === "") requireUnreserved([name]);
-          const file = openSourceFileAt({ directory, name }, item.entry);
-          try {
-            packSmall(pack, { index, item, file, theirs });
-          } finally {
-            file.close();
-          }
-        } catch (thrown) {
-          failures.push({ index, thrown });
-        }
-      }
-    });
-    for (const { index, thrown } of failures) await tellFailed(index, thrown);
-    if (sames.length >= TURN_FILES) await flushSames();
-    return next - at;
-  };
-
   const tellFailed = async (index: number, thrown: unknown) => {
     const { code, message } = toFault(thrown);
     await link.send(jsonFrame(FRAME.failed, { index, code, message: message.slice(0, 1000) }));
   };
 
   const answer = async (want: Want["wants"][number]) => {
-    const [index, from, theirs = "", tags] = want;
+    const [index, , theirs = "", tags] = want;
     const item = items[index];
     if (item === undefined) return link.send(jsonFrame(FRAME.failed, { index, code: "denied", message: "no item" }));
     let file: SourceFile | undefined;
@@ -305,32 +202,45 @@ export async function sendItems(
       const parts = [...place, ...splitPath(pathBytes(item.entry.path))];
       requireUnreserved(parts);
       file = openSourceFile(descent, parts, item.entry);
-      if (from === 0 && item.length <= SMALL_BYTES) await sendSmall({ index, item, file, theirs });
-      else if (theirs !== "" && (await isSame(item, file, theirs, tags))) addSame(index, theirs);
+      if (theirs !== "" && (await isSame(item, file, theirs, tags))) addSame(index, theirs);
       else await sendLarge(want, item, file);
     } catch (thrown) {
       signal.throwIfAborted();
       if (!link.isOpen() || broken !== undefined) throw broken ?? thrown;
-      await flushPacked();
       await tellFailed(index, thrown);
     } finally {
       file?.close();
     }
   };
 
+  const packs = createPackSender({
+    items,
+    place,
+    descent,
+    key,
+    takeBuffer,
+    release: ring.release,
+    send: flush,
+    same: addSame,
+    failed: tellFailed,
+  });
   try {
     for (let at = 0, turn = 0; at < wants.length; ) {
       signal.throwIfAborted();
       const want = wants[at];
-      const together = await sendTogether(at);
-      if (together === 0 && want !== undefined) await answer(want);
-      at += Math.max(1, together);
-      turn += Math.max(1, together);
-      if (turn < TURN_FILES) continue;
+      const packed = await packs.take(wants, at);
+      if (packed === 0 && want !== undefined) {
+        await packs.flush();
+        await answer(want);
+      }
+      at += Math.max(1, packed);
+      turn += Math.max(1, packed);
+      if (sames.length >= MAX_PACKED) await flushSames();
+      if (turn < MAX_PACKED) continue;
       turn = 0;
       await new Promise<void>((resolve) => setImmediate(resolve));
     }
-    await flushPacked();
+    await packs.flush();
     await flushSames();
     await ring.idle();
     if (broken !== undefined) throw broken;
@@ -338,13 +248,6 @@ export async function sendItems(
   } finally {
     descent.close();
   }
-}
-
-/** Of the directory that a short file is in, as path text; `undefined`: it is none. */
-function parentOfSmall(want: Want["wants"][number] | undefined, items: readonly ScopedItem[]): string | undefined {
-  const item = want === undefined ? undefined : items[want[0]];
-  if (item === undefined || want?.[1] !== 0 || item.length > SMALL_BYTES || item.entry.path === "") return undefined;
-  return item.entry.path.slice(0, Math.max(0, item.entry.path.lastIndexOf("/")));
 }
 
 const readOnce = promisify(read);
@@ -355,13 +258,5 @@ async function readAll(fd: number, into: Buffer, position: number): Promise<void
     // It became shorter; the look after the read says so.
     if (bytesRead === 0) return void into.fill(0, done);
     done += bytesRead;
-  }
-}
-
-function readFully(fd: number, into: Buffer, position: number): void {
-  for (let done = 0; done < into.length; ) {
-    const count = readSync(fd, into, done, into.length - done, position + done);
-    if (count === 0) return void into.fill(0, done);
-    done += count;
   }
 }

@@ -1,39 +1,42 @@
 import { hash } from "node:crypto";
-import { closeSync, fdatasync, fdatasyncSync, fstatSync, writeSync } from "node:fs";
+import { closeSync, fdatasync, fdatasyncSync, fstatSync, readSync, writeSync } from "node:fs";
 import { promisify } from "node:util";
 import { errnoOf } from "../base/errors.ts";
 import { fault } from "./fault.ts";
+import { SMALL_BYTES } from "./item-hash.ts";
 import { createStagedAt, type Place, unlinkAt } from "./jail.ts";
 import type { StagedFile } from "./staged-file.ts";
 
 const syncData = promisify(fdatasync);
 
 /** What is done with a staged file from which nothing is missing. */
-export interface WholeFile extends Pick<StagedFile, "fd" | "ino" | "digest" | "sync" | "syncNow" | "close"> {
+export interface WholeFile extends Pick<StagedFile, "fd" | "digest" | "sync" | "syncNow" | "close"> {
   /** That it has, where it was made just now. */
   readonly mode?: number;
 }
 
-/**
- * Verifies a whole short file and stages it at once, without leaving this thread: a trip to another costs more than all of that. Throws `corrupt`
- * for bytes that are not those that were hashed.
- */
-export function stageSmallFile(
+export interface StagingRules {
+  /** What is told of bytes that lie there, once they are written. */
+  readonly digestOf: (fd: number, bytes: Buffer) => string;
+  /** What became of modes that files were made with: the process's mask and the directory decide, the same for all in it. */
+  readonly made: Map<number, number>;
+}
+
+/** Bytes that are proved, at once, without leaving this thread: a trip to another costs more than all of that. `mode`: to make it with. */
+export function stagePacked(
   place: Place,
-  { bytes, digest, mode }: { readonly bytes: Buffer; readonly digest: Buffer; readonly mode: number },
+  { bytes, mode }: { readonly bytes: Buffer; readonly mode: number },
+  { digestOf, made }: StagingRules,
 ): WholeFile {
-  if (!hash("sha256", bytes, "buffer").equals(digest)) {
-    throw fault("corrupt", "bytes that came over the network differ from their hash");
-  }
-  const text = digest.toString("hex");
   const fd = createAnew(place, mode);
   try {
     for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done, bytes.length - done, done);
-    const facts = fstatSync(fd, { bigint: true });
+    const text = digestOf(fd, bytes);
+    const has = made.get(mode) ?? fstatSync(fd).mode & 0o7777;
+    made.set(mode, has);
     return {
       fd,
-      ino: String(facts.ino),
-      mode: Number(facts.mode & 0o7777n),
+      mode: has,
       digest: () => text,
       sync: () => syncData(fd),
       syncNow: () => fdatasyncSync(fd),
@@ -44,6 +47,20 @@ export function stageSmallFile(
     throw thrown;
   }
 }
+
+/** SHA-256 of what lies there, which is held against what came. */
+export function hashWritten(fd: number, bytes: Buffer): string {
+  const there = scratch.subarray(0, bytes.length);
+  for (let done = 0; done < there.length; ) {
+    const count = readSync(fd, there, done, there.length - done, done);
+    if (count === 0) break;
+    done += count;
+  }
+  if (!there.equals(bytes)) throw fault("corrupt", "what was written differs from what came over the network");
+  return hash("sha256", there, "hex");
+}
+
+const scratch = Buffer.alloc(SMALL_BYTES);
 
 /** What an attempt left there that was cut off is of no use. */
 function createAnew(place: Place, mode: number): number {

@@ -184,22 +184,36 @@ function writeWhole(fd: number, data: Buffer, position: number): void {
   for (let done = 0; done < data.length; ) done += writeSync(fd, data, done, data.length - done, position + done);
 }
 
-/** In whole pieces from the begin of the range. False where the file ends before the range does. */
+/** In whole pieces from the begin of the range, each while the next one is read. False where the file ends before the range does. */
 export async function hashRange(
   fd: number,
   { offset, length }: { readonly offset: number; readonly length: number },
   into: { update(piece: Buffer): unknown },
   signal?: AbortSignal,
 ): Promise<boolean> {
-  const buffer = Buffer.allocUnsafe(Math.max(1, Math.min(PIECE_BYTES, length)));
-  for (let at = 0; at < length; ) {
-    const piece = buffer.subarray(0, Math.min(buffer.length, length - at));
-    if (!(await readPiece(fd, piece, offset + at))) return false;
-    into.update(piece);
-    at += piece.length;
-    signal?.throwIfAborted();
+  const [one, other] = [0, PIECE_BYTES].map((from) =>
+    Buffer.allocUnsafe(Math.max(0, Math.min(PIECE_BYTES, length - from))),
+  );
+  const readAt = async (at: number): Promise<Buffer | undefined> => {
+    const buffer = (at / PIECE_BYTES) % 2 === 0 ? one : other;
+    const piece = buffer?.subarray(0, Math.min(PIECE_BYTES, length - at));
+    return piece !== undefined && (await readPiece(fd, piece, offset + at)) ? piece : undefined;
+  };
+  let reading = readAt(0);
+  try {
+    for (let at = 0; at < length; ) {
+      const piece = await reading;
+      if (piece === undefined) return false;
+      at += piece.length;
+      if (at < length) reading = readAt(at);
+      into.update(piece);
+      signal?.throwIfAborted();
+    }
+    return true;
+  } finally {
+    // Nothing reads from the file once it is closed.
+    await reading.catch(() => undefined);
   }
-  return true;
 }
 
 /** All of it. False where the file ends before. */

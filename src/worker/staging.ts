@@ -24,7 +24,8 @@ export const STAGING_NAME = ".sluice-transfer";
  * What a request has under way on the destination's storage:
  *
  *     .sluice-transfer/<request>/p-<file>            a file that comes in several ranges
- *     .sluice-transfer/<request>/u-<unit>.<attempt>/ one lease: journal, and f-<item> of each whole file; of `stagingAttempt`
+ *     .sluice-transfer/<request>/u-<unit>.<attempt>/ one lease: journal, f-<item> of each whole file, s-<index> of short ones that came together; of
+ *                                                    `stagingAttempt`
  *
  * A later attempt moves the staged files of an earlier one into its own directory and removes that: whoever still works for the
  * earlier one, on whatever box shares the storage, finds neither a directory to stage in nor a file to give its name.
@@ -62,6 +63,11 @@ export function itemKey({ entry, offset, length }: CopyItem): string {
 
 export function stagedName(key: string): Buffer {
   return Buffer.from(`f-${key}`);
+}
+
+/** Of a file that comes in a pack: of its index. What an earlier attempt left under it is of no use, and goes. */
+export function packedName(index: number): Buffer {
+  return Buffer.from(`s-${index}`, "latin1");
 }
 
 /** `requestId` is a name by its schema. */
