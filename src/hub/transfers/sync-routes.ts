@@ -143,7 +143,8 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
       method: "GET",
       path: "/sync/{id}",
       access: "viewer",
-      summary: "How a transfer goes; with If-None-Match, or as server-sent events (after Last-Event-ID) for who accepts text/event-stream",
+      summary:
+        "How a transfer goes; with If-None-Match, or as server-sent events (after Last-Event-ID) for who accepts text/event-stream",
       params: pathSchema,
       answer: syncProgressSchema,
       stream: async (call, wire) => {
