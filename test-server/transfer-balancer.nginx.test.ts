@@ -19,8 +19,8 @@ const FOR_MS = isLong ? 10 * 60_000 : 0;
 const KILL_EVERY_MS = 5000;
 const BYTES = 12 * MIB + 5;
 const MBIT_S = 16;
-/** Of events, however a proxy cuts and hubs die. */
-const LATE_MS = 20_000;
+/** Between two events. A lease whose answer was lost with its hub is given out again after 10 s, which the next kill may begin anew. */
+const LATE_MS = isLong ? 60_000 : 20_000;
 const refusal = redisRefusal ?? nginxRefusal;
 
 /** One who watches as a browser does: it comes back, with the id that it heard last, until it has heard the end. */
@@ -143,7 +143,7 @@ it.skipIf(refusal !== undefined)(
     }
     const seconds = Math.round((systemClock.monotonicMs() - beganMs) / 1000);
     process.stderr.write(
-      `balancer, ${seconds} s: ${transfers} transfers, ${kills} kills of hubs, ${events} events over ${cuts} connections, the longest pause ${longestMs} ms\n`,
+      `balancer, ${seconds} s: ${transfers} transfers, ${kills} kills of hubs, ${events} events over ${cuts} connections, the longest pause ${Math.round(longestMs)} ms\n`,
     );
     expect(kills).toBeGreaterThan(0);
     expect(longestMs).toBeLessThan(LATE_MS);
