@@ -3,13 +3,13 @@ import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, wr
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { systemClock } from "../src/base/clock.ts";
-import { messageOf } from "../src/base/errors.ts";
+import { AppError, messageOf } from "../src/base/errors.ts";
 import { digestTree } from "../src/worker/digest-tree.fake.ts";
 import { createTransferWorld } from "./transfer-world.ts";
 
 const isLong = process.env["SLUICE_TEST_LONG"] === "1";
-const FOR_MS = isLong ? 17 * 60_000 : 20_000;
-const KILL_EVERY_MS = isLong ? 60_000 : 8000;
+const FOR_MS = isLong ? 16 * 60_000 : 20_000;
+const KILL_EVERY_MS = isLong ? 40_000 : 8000;
 /** Until caches and pools have grown to what they need. */
 const WARM_PART = 0.3;
 const AT_ONCE = 3;
@@ -68,10 +68,15 @@ it("many transfers one after the other, with the sending worker killed again and
     const { tree, digest } = trees[number % TREES] ?? { tree: "", digest: {} };
     const copy = join(world.to, `copy-${number}`);
     const id = await world.submit({ source_path: tree, destination_path: copy, chunk_size_mb: 1 });
-    const end = await world.until(async () => {
-      const now = await world.progress(id);
-      return now.state === "COMPLETED" || now.state === "FAILED" ? now : undefined;
-    }, `the end of ${id}`);
+    const end = await world
+      .until(async () => {
+        const now = await world.progress(id);
+        return now.state === "COMPLETED" || now.state === "FAILED" ? now : undefined;
+      }, `the end of ${id}`)
+      .catch(async (thrown: unknown) => {
+        const [now, workers] = [await world.progress(id), await world.hub().call("GET", "/workers")];
+        throw new AppError("timeout", `${messageOf(thrown)}\n${JSON.stringify(now)}\n${JSON.stringify(workers)}`);
+      });
     expect(end).toMatchObject({ state: "COMPLETED", failures: [] });
     expect(digestTree(copy)).toEqual(digest);
     await world.hub().call("DELETE", `/sync/${id}`);

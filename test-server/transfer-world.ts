@@ -53,6 +53,8 @@ export async function createTransferWorld(
     readonly hubFlags?: readonly string[];
     /** `redis://…`; a file unless given. */
     readonly storeUrl?: string;
+    /** Absolute: what `to` has; a directory of the world unless given. */
+    readonly toStorage?: string;
     /** Of the first hub; a free one unless given. */
     readonly hubPort?: number;
     /** Where boxes reach the hubs; the first hub's own address unless given. */
@@ -81,7 +83,8 @@ export async function createTransferWorld(
   });
   stack.defer(() => hub[Symbol.asyncDispose]());
   const names: readonly BoxName[] = ["from", "to", ...(hasTwin ? (["twin"] as const) : [])];
-  const storageOf = (name: BoxName) => join(directory, name === "twin" ? "to" : name);
+  const to = options.toStorage ?? join(directory, "to");
+  const storageOf = (name: BoxName) => (name === "from" ? join(directory, "from") : to);
   const ports = { from: await freePort(), to: await freePort(), twin: await freePort() };
   const meters = {
     from: stack.use(await startMeter(ports.from)),
@@ -164,7 +167,7 @@ export async function createTransferWorld(
       return box;
     },
     from: join(directory, "from"),
-    to: join(directory, "to"),
+    to,
     hubDirectory: dataDir,
     movedBytes: () => meters.from.bytes() + meters.to.bytes() + meters.twin.bytes(),
     submit: async (request) => {
