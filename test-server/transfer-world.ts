@@ -51,6 +51,8 @@ export async function createTransferWorld(
   options: {
     readonly agentArguments?: readonly string[];
     readonly hubFlags?: readonly string[];
+    /** Of its Node. */
+    readonly hubRuntimeFlags?: readonly string[];
     /** `redis://…`; a file unless given. */
     readonly storeUrl?: string;
     /** Absolute: what `to` has; a directory of the world unless given. */
@@ -70,7 +72,12 @@ export async function createTransferWorld(
   stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
   const dataDir = join(directory, "hub");
   const { hubPort, publicUrl, storeUrl } = options;
-  const store = { ...(storeUrl === undefined ? {} : { storeUrl }), ...(publicUrl === undefined ? {} : { publicUrl }) };
+  const { hubRuntimeFlags: runtimeFlags = [] } = options;
+  const store = {
+    runtimeFlags,
+    ...(storeUrl === undefined ? {} : { storeUrl }),
+    ...(publicUrl === undefined ? {} : { publicUrl }),
+  };
   // Beside a store of one's own the key has no place by itself.
   const keyFile = join(directory, "secrets.key");
   writeFileSync(keyFile, `${randomBytes(32).toString("hex")}\n`, { mode: 0o600 });
