@@ -10,7 +10,7 @@ afterEach(() => {
 });
 
 function run(...args: readonly string[]) {
-  const child = spawn(process.execPath, [resolve(import.meta.dirname, "main.ts"), ...args]);
+  const child = spawn(resolve(import.meta.dirname, "../scripts/test-server"), args);
   children.add(child);
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (piece: Buffer) => (output += piece));

@@ -8,7 +8,7 @@ import { createTestServer } from "./server.ts";
 
 const HELP = `An SSE server for trying and testing an agent, with a page, an RTMP receiver and every fault a network can have.
 
-  node test-server/main.ts [options]
+  scripts/test-server [options]
 
   --port N             page, SSE and API (${DEFAULT_OPTIONS.port}; 0: any free port)
   --rtmp-port N        RTMP receiver (${DEFAULT_OPTIONS.rtmpPort}; 0: any free port)
@@ -19,7 +19,7 @@ const HELP = `An SSE server for trying and testing an agent, with a page, an RTM
   --beat SECONDS       period of the comment that proves a connection (${DEFAULT_OPTIONS.beatMs / 1000})
   --help               this text
 
-Point an agent at it: SSE_ENDPOINT=http://127.0.0.1:${DEFAULT_OPTIONS.port}/events sluice agent
+Point an agent at it: SSE_ENDPOINT=http://127.0.0.1:${DEFAULT_OPTIONS.port}/events scripts/sluice agent
 `;
 
 /** Parses the command line. Throws on what is not in `HELP`. */

@@ -350,6 +350,26 @@ test("who offers another protocol with a request is answered as if they had not,
   expect(await send("GET", "/v1/remote/terminal", "h2c")).toBe("400");
 });
 
+test("sessions that nobody has joined yet count at the router they were sent to, whatever it says meanwhile", async () => {
+  await hub.close();
+  hub = await startTestHub({ remote: { enabled: true, ownRouter: false, ...LIMITS, perUser: 9, total: 9 } });
+  key = await hub.enrol("north-1");
+  await report({});
+  const token = (await hub.ask("POST", "/v1/tokens", { body: { name: "edge", role: "router" } })).body.token;
+  const beats = async () => {
+    for (const id of ["edge-1", "edge-2"]) {
+      const body = { id, url: `https://${id}.example:8444`, version: "sluice/1" };
+      expect((await hub.ask("POST", "/v1/routers", { token, body })).status).toBe(200);
+    }
+  };
+  const sent = [];
+  for (let round = 0; round < 2; round++) {
+    await beats();
+    sent.push((await create()).body.router.id);
+  }
+  expect(sent.toSorted()).toEqual(["edge-1", "edge-2"]);
+});
+
 test("metrics tell sessions by state and what the router says", async () => {
   const { id } = (await create()).body;
   router.opened(id);

@@ -55,6 +55,8 @@ const LOST_MS = ROUTER_LOST_SECONDS * 1000;
 const FORGET_MS = 24 * 3_600_000;
 /** A beat that tells nothing new is written no more often. */
 const WRITE_MS = 3000;
+/** Who was sent to a router counts there for so long beside what it says: both ends join within it, and its next beat has them. */
+const SENT_COUNTS_MS = 3000;
 
 const recordSchema = z.object({
   url: z.string(),
@@ -74,7 +76,18 @@ export function createRouterBook(
   { store, clock, version }: Pick<HubContext, "store" | "clock" | "version">,
 ): RouterBook {
   const routers = new Map<string, RouterRecord>();
+  /** By router, oldest first, on the monotonic clock. */
+  const sentAtMs = new Map<string, number[]>();
 
+  const noteSent = (id: string) => {
+    const nowMs = clock.monotonicMs();
+    const recent = (sentAtMs.get(id) ?? []).filter((atMs) => nowMs - atMs < SENT_COUNTS_MS);
+    sentAtMs.set(id, [...recent, nowMs]);
+  };
+  const loadOf = (id: string, { sessions }: RouterRecord) => {
+    const nowMs = clock.monotonicMs();
+    return sessions + (sentAtMs.get(id) ?? []).filter((atMs) => nowMs - atMs < SENT_COUNTS_MS).length;
+  };
   const isHeard = ({ heardMs }: RouterRecord) => clock.wallMs() - heardMs < LOST_MS;
 
   const registered = () => [...routers].filter(([, one]) => one.tokenId !== undefined && !one.draining && isHeard(one));
@@ -108,15 +121,14 @@ export function createRouterBook(
       }
       const [best] = registered().sort(
         ([id, one], [otherId, other]) =>
-          Number(id === avoid) - Number(otherId === avoid) || one.sessions - other.sessions,
+          Number(id === avoid) - Number(otherId === avoid) || loadOf(id, one) - loadOf(otherId, other),
       );
       if (best === undefined) {
         throw new AppError("unavailable", whyNone, { retryAfterMs: 1000 });
       }
       const [id, record] = best;
       const { url, ca } = record;
-      // It will say so itself, but not before the next one is to be sent somewhere.
-      record.sessions += 1;
+      noteSent(id);
       const address = { id, url, ...(ca === undefined ? {} : { ca }) };
       return { operator: address, box: address };
     },
@@ -208,6 +220,7 @@ export function createRouterBook(
       }
       routers.clear();
       for (const [id, router] of found) routers.set(id, router);
+      for (const id of sentAtMs.keys()) if (!routers.has(id)) sentAtMs.delete(id);
     },
     leave: async () => {
       if (own === undefined || !manyHubs) return;
