@@ -27,6 +27,8 @@ export interface HubProcessOptions {
   readonly adminToken?: string;
   /** Further flags. */
   readonly flags?: readonly string[];
+  /** Of Node. */
+  readonly runtimeFlags?: readonly string[];
   /** Runs what `scripts/build.ts` made of the sources, and not the sources. */
   readonly isBuilt?: boolean;
 }
@@ -63,7 +65,7 @@ export async function startHubProcess(options: HubProcessOptions = {}): Promise<
     ...(options.flags ?? []),
   ];
   const main = isBuilt ? BUILT : MAIN_PROGRAM;
-  const child = spawn(process.execPath, ["--no-warnings", main, "hub", ...flags], {
+  const child = spawn(process.execPath, ["--no-warnings", ...(options.runtimeFlags ?? []), main, "hub", ...flags], {
     env: { PATH: process.env["PATH"], HOME: dataDir, TZ: process.env["TZ"], SLUICE_HUB_CONFIG: "/dev/null" },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
+import { fleetWorkloadViewSchema } from "../src/contract/fleet/expected-view.ts";
 import { createTransferWorld } from "./transfer-world.ts";
 
 const isLong = process.env["SLUICE_TEST_LONG"] === "1";
@@ -72,6 +73,14 @@ it("finished recordings move to another box, whatever is killed meanwhile, and t
     ]);
     expect(`${name} ${Number(answer) > 0}`).toBe(`${name} true`);
   }
+  // The hub tells of it what the box does, also of what its earlier agent had moved.
+  const shown = await world.until(async () => {
+    const told = fleetWorkloadViewSchema
+      .pick({ status: true })
+      .parse(await world.hub().call("GET", `/v1/boxes/${boxId}/workloads/cam-1`)).status?.segments;
+    return (told?.moved ?? 0) > kept.length ? told : undefined;
+  }, "the count of moved recordings at the hub");
+  expect(shown.failed).toBe(0);
   // A name is there a little before its transfer is over; what has gone from here was shown a receipt.
   const listed = await world.hub().call("GET", "/sync?state=COMPLETED");
   expect(listed).toEqual(expect.arrayContaining([expect.objectContaining({ source_path: join(here, kept[0] ?? "") })]));

@@ -2,11 +2,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../src/base/clock.ts";
 import { AppError } from "../src/base/errors.ts";
+import { freePort } from "./free-port.ts";
 
 const MODULE = "/usr/lib/nginx/modules/ngx_rtmp_module.so";
 const START_MS = 30_000;
@@ -69,15 +70,6 @@ events {}
 rtmp { server { listen ${address}; application live { live on; } } }
 http { access_log off; ${temporary} }
 `;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  await new Promise((done) => server.close(done));
-  if (typeof address !== "object" || address === null) throw new AppError("unavailable", "no free port");
-  return address.port;
 }
 
 interface Address {

@@ -2,11 +2,12 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { systemClock } from "../src/base/clock.ts";
 import { AppError } from "../src/base/errors.ts";
+import { freePort } from "./free-port.ts";
 
 const HOST = "127.0.0.1";
 const START_MS = 30_000;
@@ -132,15 +133,6 @@ async function makeCertificate(directory: string): Promise<string> {
     stdio: "ignore",
   });
   return readFile(join(directory, "cert.pem"), "utf8");
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, HOST);
-  await once(server, "listening");
-  const address = server.address();
-  await new Promise((done) => server.close(done));
-  if (typeof address !== "object" || address === null) throw new AppError("unavailable", "no free port");
-  return address.port;
 }
 
 async function untilListening(server: ChildProcess, port: number): Promise<void> {

@@ -10,6 +10,7 @@ import { enrolmentCreatedSchema } from "../src/contract/fleet/token.ts";
 import { type SyncProgress, syncProgressSchema } from "../src/contract/transfer/sync-progress.ts";
 import { WORKER_COMMAND } from "../src/contract/transfer/worker-command.ts";
 import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
+import { freePort } from "./free-port.ts";
 import { type HubProcess, startHubProcess } from "./hub-process.ts";
 import { runSluice } from "./sluice-command.ts";
 
@@ -26,12 +27,17 @@ export interface TransferWorld extends AsyncDisposable {
   /** SIGKILL; its agent begins another. */
   killWorker(box: BoxName): Promise<void>;
   signalWorker(box: BoxName, signal: NodeJS.Signals): void;
+  workerPid(box: BoxName): number;
+  /** One more hub on the same store; with the port where it is to be one that was there before. */
+  startHub(port?: number): Promise<HubProcess>;
   /** As the hub knows it. */
   workerId(box: BoxName): string;
   box(name: BoxName): AgentWorld;
   /** Absolute: the storages' roots; streams of the boxes may write there too. */
   readonly from: string;
   readonly to: string;
+  /** Of the hub: its store, unless that is elsewhere. */
+  readonly hubDirectory: string;
   /** Between the two data planes, so far. */
   movedBytes(): number;
   submit(request: Readonly<Record<string, unknown>>): Promise<string>;
@@ -45,8 +51,16 @@ export async function createTransferWorld(
   options: {
     readonly agentArguments?: readonly string[];
     readonly hubFlags?: readonly string[];
+    /** Of its Node. */
+    readonly hubRuntimeFlags?: readonly string[];
     /** `redis://…`; a file unless given. */
     readonly storeUrl?: string;
+    /** Absolute: what `to` has; a directory of the world unless given. */
+    readonly toStorage?: string;
+    /** Of the first hub; a free one unless given. */
+    readonly hubPort?: number;
+    /** Where boxes reach the hubs; the first hub's own address unless given. */
+    readonly publicUrl?: string;
     /** False: no box listens. */
     readonly isReachable?: boolean;
     readonly hasTwin?: boolean;
@@ -57,18 +71,27 @@ export async function createTransferWorld(
   const directory = await mkdtemp(join(tmpdir(), "sluice-transfer-"));
   stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
   const dataDir = join(directory, "hub");
-  const store = options.storeUrl === undefined ? {} : { storeUrl: options.storeUrl };
+  const { hubPort, publicUrl, storeUrl } = options;
+  const { hubRuntimeFlags: runtimeFlags = [] } = options;
+  const store = {
+    runtimeFlags,
+    ...(storeUrl === undefined ? {} : { storeUrl }),
+    ...(publicUrl === undefined ? {} : { publicUrl }),
+  };
   // Beside a store of one's own the key has no place by itself.
   const keyFile = join(directory, "secrets.key");
   writeFileSync(keyFile, `${randomBytes(32).toString("hex")}\n`, { mode: 0o600 });
-  let hubFlags = [
-    ...(options.storeUrl === undefined ? [] : ["--secrets-key-file", keyFile]),
-    ...(options.hubFlags ?? []),
-  ];
-  let hub = await startHubProcess({ dataDir, flags: hubFlags, ...store });
+  let hubFlags = [...(storeUrl === undefined ? [] : ["--secrets-key-file", keyFile]), ...(options.hubFlags ?? [])];
+  let hub = await startHubProcess({
+    dataDir,
+    flags: hubFlags,
+    ...store,
+    ...(hubPort === undefined ? {} : { port: hubPort }),
+  });
   stack.defer(() => hub[Symbol.asyncDispose]());
   const names: readonly BoxName[] = ["from", "to", ...(hasTwin ? (["twin"] as const) : [])];
-  const storageOf = (name: BoxName) => join(directory, name === "twin" ? "to" : name);
+  const to = options.toStorage ?? join(directory, "to");
+  const storageOf = (name: BoxName) => (name === "from" ? join(directory, "from") : to);
   const ports = { from: await freePort(), to: await freePort(), twin: await freePort() };
   const meters = {
     from: stack.use(await startMeter(ports.from)),
@@ -106,6 +129,11 @@ export async function createTransferWorld(
       "all workers at the hub",
     );
   await untilAllWork();
+  const pidOf = (name: BoxName) => {
+    const pid = workerOf(name);
+    if (pid === undefined) throw new AppError("internal", `there is no worker of ${name}`);
+    return pid;
+  };
   const life = stack.move();
   return {
     hub: () => hub,
@@ -129,15 +157,15 @@ export async function createTransferWorld(
       await untilAllWork();
     },
     killWorker: async (name) => {
-      const pid = workerOf(name);
-      if (pid === undefined) throw new AppError("internal", `there is no worker of ${name}`);
+      const pid = pidOf(name);
       sendSignal(pid, "SIGKILL");
       await until(() => workerOf(name) !== undefined && workerOf(name) !== pid, `another worker of ${name}`);
     },
-    signalWorker: (name, signal) => {
-      const pid = workerOf(name);
-      if (pid === undefined) throw new AppError("internal", `there is no worker of ${name}`);
-      sendSignal(pid, signal);
+    signalWorker: (name, signal) => sendSignal(pidOf(name), signal),
+    workerPid: pidOf,
+    startHub: (port) => {
+      const { adminToken } = hub;
+      return startHubProcess({ adminToken, flags: hubFlags, ...store, ...(port === undefined ? {} : { port }) });
     },
     workerId: (name) => findWorker(storageOf(name), isReachable ? ports[name] : undefined)?.id ?? "",
     box: (name) => {
@@ -146,7 +174,8 @@ export async function createTransferWorld(
       return box;
     },
     from: join(directory, "from"),
-    to: join(directory, "to"),
+    to,
+    hubDirectory: dataDir,
     movedBytes: () => meters.from.bytes() + meters.to.bytes() + meters.twin.bytes(),
     submit: async (request) => {
       const answer = await hub.call("POST", "/sync", request);
@@ -181,14 +210,6 @@ function findWorker(
     }
   }
   return undefined;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const address = server.address();
-  await new Promise<void>((done) => server.close(() => done()));
-  return typeof address === "object" && address !== null ? address.port : 0;
 }
 
 /** A relay that counts what passes, whoever dialled. */

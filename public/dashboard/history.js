@@ -27,6 +27,11 @@ export function drawHistory({ incidents, gaps, starts }, nowMs) {
   </div>`;
 }
 
+/** It is shown whole: a column is as wide as its words, and only what is long is broken. */
+function isWord(cell) {
+  return typeof cell === "string" && /^\S{1,20}$/.test(cell);
+}
+
 /** A small table that scrolls by itself where it is too wide. Tells how many rows it leaves out. */
 export function drawTable({ title, none, heads, rows, shown = SHOWN }) {
   return html`<section class="card" aria-label=${title}>
@@ -36,7 +41,7 @@ export function drawTable({ title, none, heads, rows, shown = SHOWN }) {
         ? html`<p class="empty">${none}</p>`
         : html`<div class="scroll" tabindex="0" role="group" aria-label=${title}><table>
           <thead><tr>${heads.map((head) => html`<th scope="col">${head}</th>`)}</tr></thead>
-          <tbody>${rows.slice(0, shown).map((row) => html`<tr>${row.map((cell) => html`<td>${cell}</td>`)}</tr>`)}</tbody>
+          <tbody>${rows.slice(0, shown).map((row) => html`<tr>${row.map((cell) => html`<td class=${isWord(cell) ? "word" : nothing}>${cell}</td>`)}</tr>`)}</tbody>
         </table></div>`
     }
     ${rows.length > shown ? html`<p class="hint">${rows.length - shown} older ones are not shown.</p>` : nothing}

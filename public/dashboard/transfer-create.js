@@ -1,6 +1,6 @@
 import { html, nothing } from "/vendor/lit-html/lit-html.js";
 import { drawField, drawSelect } from "./field.js";
-import { createFormProblem } from "./form-problem.js";
+import { createFormSubmit } from "./form-submit.js";
 import { toTransfer } from "./transfer-form.js";
 
 const MODES = [
@@ -21,26 +21,15 @@ const ANY_BOX = ["", "whichever has the path"];
 
 /** The form that asks for a transfer. `open` shows it, `onMade` gets its id. */
 export function createTransferForm({ api, redraw, onMade }) {
-  const problem = createFormProblem(redraw);
+  const sending = createFormSubmit(redraw);
+  const { problem } = sending;
   let boxes;
-  let isBusy = false;
 
-  const submit = async (event) => {
-    event.preventDefault();
-    const form = event.currentTarget;
-    problem.clear();
-    isBusy = true;
-    redraw();
-    try {
-      const { request_id: id } = await api.post("/sync", { body: toTransfer(new FormData(form)) });
-      boxes = undefined;
-      onMade(id);
-    } catch (error) {
-      problem.show(error, form);
-    }
-    isBusy = false;
-    redraw();
-  };
+  const submit = sending.on(async (form) => {
+    const { request_id: id } = await api.post("/sync", { body: toTransfer(new FormData(form)) });
+    boxes = undefined;
+    onMade(id);
+  });
   const close = () => {
     boxes = undefined;
     redraw();
@@ -93,8 +82,7 @@ export function createTransferForm({ api, redraw, onMade }) {
           </div>
         </details>
         ${problem.drawRest()}
-        <div class="actions"><button type="submit" class="primary" ?disabled=${isBusy}>Start the transfer</button>
-          <button type="button" @click=${close}>Cancel</button></div>
+        ${sending.drawActions("Start the transfer", html`<button type="button" @click=${close}>Cancel</button>`)}
       </form>`;
     },
   };

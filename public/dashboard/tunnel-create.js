@@ -1,7 +1,7 @@
 import { html, nothing } from "/vendor/lit-html/lit-html.js";
 import { pathOf } from "./api.js";
 import { drawField, drawSelect } from "./field.js";
-import { createFormProblem } from "./form-problem.js";
+import { createFormSubmit } from "./form-submit.js";
 import { toTunnel } from "./tunnel-form.js";
 
 const SECURITIES = [
@@ -15,28 +15,17 @@ const TLS = [
 
 /** The form that joins two boxes. `open` shows it, `onMade` gets the tunnel that the hub made. */
 export function createTunnelForm({ api, redraw, onMade }) {
-  const problem = createFormProblem(redraw);
+  const sending = createFormSubmit(redraw);
+  const { problem } = sending;
   let boxes;
-  let isBusy = false;
 
-  const submit = async (event) => {
-    event.preventDefault();
-    const form = event.currentTarget;
+  const submit = sending.on(async (form) => {
     const uid = form.elements.uid.value.trim();
-    problem.clear();
-    isBusy = true;
-    redraw();
-    try {
-      const body = toTunnel(new FormData(form));
-      const made = uid === "" ? await api.post("/v1/tunnels", { body }) : await putNew(uid, body);
-      boxes = undefined;
-      onMade(made);
-    } catch (error) {
-      problem.show(error, form);
-    }
-    isBusy = false;
-    redraw();
-  };
+    const body = toTunnel(new FormData(form));
+    const made = uid === "" ? await api.post("/v1/tunnels", { body }) : await putNew(uid, body);
+    boxes = undefined;
+    onMade(made);
+  });
   /** Only where there is none: a form that makes a tunnel must not turn another one into it. */
   const putNew = async (uid, body) => {
     try {
@@ -95,8 +84,7 @@ export function createTunnelForm({ api, redraw, onMade }) {
           </div>
         </details>
         ${problem.drawRest()}
-        <div class="actions"><button type="submit" class="primary" ?disabled=${isBusy}>Join them</button>
-          <button type="button" @click=${close}>Cancel</button></div>
+        ${sending.drawActions("Join them", html`<button type="button" @click=${close}>Cancel</button>`)}
       </form>`;
     },
   };

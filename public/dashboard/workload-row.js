@@ -21,11 +21,19 @@ export function drawWorkloadRow(entry, context) {
       ${media?.bitrateKbit === undefined ? nothing : html`<span>${kbitPerSecond(media.bitrateKbit)}</span>`}
       ${media?.speed === undefined ? nothing : html`<span>${times(media.speed)}</span>`}
       ${status === undefined ? nothing : html`<span>${countText(status.restarts, "restart")}</span>`}
+      ${status?.segments === undefined ? nothing : html`<span data-tone=${status.segments.failed > 0 ? "bad" : nothing}>${segmentsText(status.segments)}</span>`}
     </div>
     ${drawWorkloadActions(entry, context)}
     ${isUnwell(entry) && status?.cause !== undefined ? html`<p class="cause" data-tone="bad">${status.cause}</p>` : nothing}
     <p class="route">${routeOf(entry)}</p>
   </li>`;
+}
+
+/** `12 moved, 2 wait, 1 failed`: finished recordings, where a rule moves them. */
+export function segmentsText({ moved, waiting, failed }) {
+  return [`${moved} moved`, waiting > 0 ? `${waiting} wait` : "", failed > 0 ? `${failed} failed` : ""]
+    .filter((part) => part !== "")
+    .join(", ");
 }
 
 export function routeOf({ workload, status }) {

@@ -48,6 +48,7 @@ export interface AgentViewDeps {
   readonly remoteKey: string | undefined;
   readonly remoteEnds: () => ReportPicture["remoteEnds"];
   readonly remote: NonNullable<AgentStatus["remote"]>;
+  readonly segmentsOf: (id: string) => WorkloadStatus["segments"];
   readonly tunnelOf: (id: string) => WorkloadStatus["tunnel"];
   readonly tunnelFacts: () => ReportPicture["tunnels"];
   readonly sessions: Pick<SessionKeeper, "statusOf" | "usageOf" | "rests">;
@@ -79,6 +80,7 @@ export function createAgentView(facts: AgentFacts, deps: AgentViewDeps): AgentVi
       usage: kind === "session" ? deps.sessions.usageOf(id) : deps.usageOf(unit?.handle?.identity?.pid),
       proof: deps.proofOf(id, keepGaps),
       tunnel: deps.tunnelOf(id),
+      segments: deps.segmentsOf(id),
       session: withStanding(deps.sessions.statusOf(id), workload, {
         expected: deps.expected(),
         commanded: deps.commanded(),

@@ -175,6 +175,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
     touch: engine.sessions.touch,
     remote,
   });
+  const segmentMover = openSegmentMover(context, engine);
   const view = createAgentView(
     {
       agentVersion: context.version,
@@ -213,6 +214,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
       tunnelOf: engine.tunnels.statusOf,
       tunnelFacts: tunnelFacts.read,
       sessions: engine.sessions,
+      segmentsOf: segmentMover.countsOf,
       sessionFacts: () => engine.sessions.facts(),
     },
   );
@@ -278,15 +280,7 @@ async function runLocked(context: AgentContext, signal: AbortSignal): Promise<vo
   const transfer = openTransfer(context, { runDirectory });
   const beside = transfer === undefined ? [] : [transfer];
   await runServices(
-    [
-      ...engine.services,
-      openSegmentMover(context, engine),
-      localApi,
-      metricsServer,
-      ...uplink,
-      ...beside,
-      serviceManager,
-    ],
+    [...engine.services, segmentMover, localApi, metricsServer, ...uplink, ...beside, serviceManager],
     signal,
   );
   await engine.commit();

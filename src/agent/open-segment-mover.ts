@@ -1,6 +1,5 @@
 import { join } from "node:path";
 import { AppError } from "../base/errors.ts";
-import type { Service } from "../base/service.ts";
 import { boxAddress, hubOfEvents } from "../contract/hub-address.ts";
 import { type SegmentAnswer, type SegmentAsk, segmentAnswerSchema } from "../contract/transfer/segment-ask.ts";
 import type { AgentContext } from "./agent-context.ts";
@@ -10,7 +9,7 @@ import { unitsOf } from "./reconcile/unit.ts";
 import { openSegmentBook } from "./registry/segment-book.ts";
 import { readToken } from "./uplink.ts";
 import { systemSegmentDisk } from "./workload/stream/segment-disk.ts";
-import { createSegmentMover, type MovingStream } from "./workload/stream/segment-mover.ts";
+import { createSegmentMover, type MovingStream, type SegmentMover } from "./workload/stream/segment-mover.ts";
 
 const PERIOD_MS = 5000;
 const ANSWER_MS = 15_000;
@@ -20,7 +19,7 @@ const MAX_ANSWER_BYTES = 256 * 1024;
 export function openSegmentMover(
   context: AgentContext,
   { store, reconciler }: Pick<Engine, "store" | "reconciler">,
-): Service {
+): SegmentMover {
   const { options, clock, logFor } = context;
   const log = logFor("STREAM");
   const streams = (): readonly MovingStream[] => {

@@ -1,6 +1,7 @@
 import { oneLine } from "../base/log.ts";
 import { describeWorkload } from "../contract/describe-spec.ts";
 import type { FleetWorkloadView } from "../contract/fleet/expected-view.ts";
+import type { SegmentCounts } from "../contract/local-status.ts";
 import { maskWorkload } from "../contract/mask-workload.ts";
 import type { SegmentMove } from "../contract/stream-spec.ts";
 import type { Workload, WorkloadState } from "../contract/workload.ts";
@@ -37,10 +38,25 @@ export function renderStreams(
     { head: "FPS", text: ({ status }) => figure(status?.media?.fps, 1), align: "right", rank: 4 },
     { head: "KBIT/S", text: ({ status }) => figure(status?.media?.bitrateKbit, 0), align: "right", rank: 4 },
     { head: "RESTARTS", text: ({ status }) => status?.restarts, align: "right", rank: 3 },
+    ...(streams.some(({ status }) => status?.segments !== undefined) ? [MOVED] : []),
     { head: "OWNER", text: ({ owner }) => owner, rank: 1, least: 8 },
     { head: "WHAT", text: whatOf, rank: 7, least: 16 },
   ];
   return renderTable(streams, columns, view);
+}
+
+/** Of finished recordings: `12`, and where some have not arrived `12, 2 wait, 1 failed`. */
+const MOVED: Column<FleetWorkloadView> = {
+  head: "MOVED",
+  text: ({ status }) => (status?.segments === undefined ? "" : countsText(status.segments)),
+  tone: ({ status }) => ((status?.segments?.failed ?? 0) > 0 ? "bad" : undefined),
+  rank: 5,
+};
+
+function countsText({ moved, waiting, failed }: SegmentCounts): string {
+  return [String(moved), ...(waiting > 0 ? [`${waiting} wait`] : []), ...(failed > 0 ? [`${failed} failed`] : [])].join(
+    ", ",
+  );
 }
 
 /** Where something is wrong, that comes first. */
@@ -60,6 +76,8 @@ export function renderStream(stream: FleetWorkloadView, { paint, nowMs }: View):
     ...specOf(workload),
     ["media", mediaOf(stream)],
     ["proved", provedOf(stream)],
+    ["recordings", segmentsOf(stream)],
+    ["not moved", segmentErrorOf(stream, nowMs)],
     ["process", processOf(stream)],
     ["last exit", lastExitOf(stream)],
   ];
@@ -115,6 +133,17 @@ function provedOf({ status }: FleetWorkloadView): string | undefined {
   if (proof === undefined) return undefined;
   const gaps = proof.gapCount === 1 ? "1 gap" : `${proof.gapCount} gaps`;
   return `media for ${proof.percent} % of ${formatDuration(proof.expectedSeconds)}, ${gaps}`;
+}
+
+function segmentsOf({ status }: FleetWorkloadView): string | undefined {
+  if (status?.segments === undefined) return undefined;
+  const { moved, waiting, failed } = status.segments;
+  return `${moved} moved, ${waiting} waiting, ${failed} failed`;
+}
+
+function segmentErrorOf({ status }: FleetWorkloadView, nowMs: number): string | undefined {
+  const error = status?.segments?.lastError;
+  return error === undefined ? undefined : `${error.message} (${formatAge(error.at, nowMs) ?? error.at} ago)`;
 }
 
 function processOf({ status }: FleetWorkloadView): string | undefined {

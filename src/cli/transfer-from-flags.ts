@@ -62,7 +62,7 @@ export function transferFromFlags(
     ...(bandwidth === undefined ? {} : { bandwidth_mbps: parseMbit(bandwidth) }),
     ...(deadline === undefined ? {} : { deadline: parseDeadline(deadline, nowMs) }),
     ...(flags.delete === true ? { delete_extraneous: true } : {}),
-    ...(preserve === undefined ? {} : { preserve: parsePreserve(preserve) }),
+    ...(preserve === undefined ? {} : { preserve: parsePreserved(preserve, "--preserve", PRESERVED) }),
   };
 }
 
@@ -83,16 +83,17 @@ function parseDeadline(text: string, nowMs: number): string {
   return new Date(/^\d{4}-/.test(text) ? given : 2 * nowMs - given).toISOString();
 }
 
-function parsePreserve(text: string): Preserved[] {
+/** Throws `invalid` with the flag's name. */
+export function parsePreserved(text: string, field: string, allowed: readonly Preserved[]): Preserved[] {
   return text
     .split(",")
     .map((part) => part.trim())
     .filter((part) => part !== "")
     .map((part) => {
-      const known = PRESERVED.find((each) => each === part);
+      const known = allowed.find((each) => each === part);
       if (known !== undefined) return known;
-      throw new AppError("invalid", `--preserve: given ${JSON.stringify(part)}; allowed: ${PRESERVED.join(", ")}`, {
-        field: "--preserve",
+      throw new AppError("invalid", `${field}: given ${JSON.stringify(part)}; allowed: ${allowed.join(", ")}`, {
+        field,
       });
     });
 }

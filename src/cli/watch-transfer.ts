@@ -43,10 +43,12 @@ export async function watchTransfer(id: string, hub: HubClient, context: Command
 export async function watchToEnd(id: string, hub: HubClient, context: CommandContext): Promise<SyncProgress> {
   const { clock, signal, io } = context;
   const board = createBoard(context);
+  let cursor: string | undefined;
   try {
     for (;;) {
       try {
-        for await (const transfer of hub.transfers.follow(id, signal)) {
+        for await (const { transfer, cursor: now } of hub.transfers.follow(id, cursor, signal)) {
+          cursor = now;
           board.show(transfer);
           if (isOver(transfer)) return transfer;
         }

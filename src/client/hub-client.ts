@@ -245,11 +245,19 @@ function transferCalls(transport: HubTransport) {
   return {
     list: lister(transport, "/sync", syncPageSchema),
     get: (id: string, signal: AbortSignal) => ask({ path: pathOf(id) }, syncProgressSchema, signal),
-    /** Each change, until it is over, it is taken away or the connection ends. What is not understood is left out. */
-    follow: async function* (id: string, signal: AbortSignal): AsyncGenerator<SyncProgress> {
-      for await (const { event, data } of listen({ path: pathOf(id) }, signal)) {
+    /**
+     * Each change after the state that `after` names (without it the present one first), until it is over, it is taken away or the
+     * connection ends. What is not understood is left out.
+     */
+    follow: async function* (
+      id: string,
+      after: string | undefined,
+      signal: AbortSignal,
+    ): AsyncGenerator<{ readonly transfer: SyncProgress; readonly cursor: string }> {
+      const call = { path: pathOf(id), ...(after === undefined ? {} : { lastEventId: after }) };
+      for await (const { event, data, id: cursor } of listen(call, signal)) {
         const progress = syncProgressSchema.safeParse(parseJson(data));
-        if (event === "progress" && progress.success) yield progress.data;
+        if (event === "progress" && progress.success) yield { transfer: progress.data, cursor };
       }
     },
     create: (body: SyncRequestInput, signal: AbortSignal) =>

@@ -14,6 +14,19 @@ export const LINK_STATES = ["off", "connecting", "live", "waiting", "degraded"] 
  */
 export const HOLDERS = ["admission", "shed-cpu", "shed-memory", "disk", "disk-partly"] as const;
 
+/** Finished recordings of a stream whose rule moves them. */
+const segmentCountsSchema = z.object({
+  /** All that have arrived under the rule, also of earlier agents. */
+  moved: z.int(),
+  /** Finished, and neither arrived nor failed. */
+  waiting: z.int(),
+  /** Tried again by itself. */
+  failed: z.int(),
+  /** The last thing that kept one here, also when it is over; `at` is when that began. */
+  lastError: z.object({ at: z.string(), message: z.string() }).optional(),
+});
+export type SegmentCounts = z.output<typeof segmentCountsSchema>;
+
 export const workloadStatusSchema = z.object({
   id: z.string(),
   kind: z.string(),
@@ -73,6 +86,7 @@ export const workloadStatusSchema = z.object({
   /** Of a tunnel's end. */
   tunnel: tunnelStatusSchema.optional(),
   session: sessionStatusSchema.optional(),
+  segments: segmentCountsSchema.optional(),
   /** Media that was proved, against the time since the first start in which it was expected. */
   proof: z
     .object({

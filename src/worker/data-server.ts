@@ -151,14 +151,19 @@ export async function serveItems(
     // Nothing is wrong with the files, nor with who asks for them: it waits.
     throw fault("unreachable", `at the source, ${messageOf(thrown)}`, thrown);
   }
-  await sendItems(items, want, {
-    root: storage.root,
-    place: claims.root,
-    link,
-    pace: deps.pace,
-    signal: deps.signal,
-    onBytes: deps.onSent,
-  });
+  const letGo = storage.hold();
+  try {
+    await sendItems(items, want, {
+      root: storage.root,
+      place: claims.root,
+      link,
+      pace: deps.pace,
+      signal: deps.signal,
+      onBytes: deps.onSent,
+    });
+  } finally {
+    letGo();
+  }
 }
 
 async function bodyOf(link: DataLink, type: number): Promise<Buffer> {

@@ -29,13 +29,13 @@ const SWEEP_LOOKS = 100;
 const DEAD_NS = 86_400_000_000_000n;
 const MAX_SEEN = 256;
 
-export function createStorageMark(root: number, { write }: { readonly write: boolean }): StorageMark {
+export function createStorageMark(rootOf: () => number, { write }: { readonly write: boolean }): StorageMark {
   const mark = randomUUID();
   const own = Buffer.from(PREFIX + mark);
   const others = new Map<string, { readonly atNs: bigint; readonly movedAt: number | undefined }>();
   let looks = 0;
   const inStaging = <T>(act: (directory: number) => T, makes: boolean): T | undefined => {
-    const place = { directory: root, name: Buffer.from(STAGING_NAME) };
+    const place = { directory: rootOf(), name: Buffer.from(STAGING_NAME) };
     try {
       if (makes) makeDirectoryAt(place);
       const directory = openDirectoryAt(place);
@@ -69,7 +69,7 @@ export function createStorageMark(root: number, { write }: { readonly write: boo
       if (!write) return;
       inStaging((directory) => unlinkAt({ directory, name: own }), false);
       try {
-        removeDirectoryAt({ directory: root, name: Buffer.from(STAGING_NAME) });
+        removeDirectoryAt({ directory: rootOf(), name: Buffer.from(STAGING_NAME) });
       } catch {
         // Somebody else uses it.
       }

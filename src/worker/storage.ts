@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { closeSync, fdatasyncSync, readFileSync, statfsSync, writeSync } from "node:fs";
+import { closeSync, fdatasyncSync, fstatSync, readFileSync, statfsSync, statSync, writeSync } from "node:fs";
 import { AppError, errnoOf, messageOf } from "../base/errors.ts";
 import { storageIdSchema, type WorkerStorage } from "../contract/transfer/worker-heartbeat.ts";
 import { fault, toFault } from "./fault.ts";
@@ -17,10 +17,21 @@ export interface StorageOptions {
   readonly write: boolean;
 }
 
-/** One storage, with its root held open: what is mounted over it later is not it. */
+/**
+ * One storage, with its root held open while anybody works in it: what is mounted over it then is not it. Let go of, it is opened again by its
+ * path, and is only itself with the same identity.
+ */
 export interface Storage extends StorageOptions {
   readonly id: string;
+  /** Its root is that of a mounted file system. */
+  readonly isMount: boolean;
+  /** Opened if need be: throws `no-storage` where it is not there any more. Stays this number only while it is held. */
   readonly root: number;
+  /** Until what it gives is called, the root stays open. */
+  hold(): () => void;
+  isHeld(): boolean;
+  /** Lets go of the root, unless it is held: whoever administers the box may unmount it. */
+  rest(): void;
   /** Leaves this worker's mark, or renews it. */
   view(): WorkerStorage;
   /** Takes the mark along. */
@@ -29,38 +40,100 @@ export interface Storage extends StorageOptions {
 
 /**
  * Throws `not-found`, `denied`, `read-only` (no identity, and none can be made) or `io`. An identity is made once, whoever
- * is first.
+ * is first; not where another storage was mounted `before` and nothing is now: `no-storage`.
  */
-export function openStorage(options: StorageOptions): Storage {
-  const root = openRootDirectory(options.path);
+export function openStorage(options: StorageOptions, before?: Pick<Storage, "id" | "isMount">): Storage {
+  const first = openRootDirectory(options.path);
   try {
-    const id = readIdentity(root, options) ?? makeIdentity(root, options);
-    const marks = createStorageMark(root, options);
-    return {
-      ...options,
-      id,
-      root,
-      view: () => {
-        const { bsize, bavail, blocks } = statfsSync(`/proc/self/fd/${root}`);
-        return {
-          id,
-          path: options.path,
-          read: options.read,
-          write: options.write,
-          free_bytes: bsize * bavail,
-          total_bytes: bsize * blocks,
-          ...marks.renew(),
-        };
-      },
-      close: () => {
-        marks.remove();
-        closeSync(root);
-      },
-    };
+    const isMount = isMountRoot(first);
+    let id = readIdentity(first, options);
+    if (id === undefined && before?.isMount === true && !isMount) {
+      throw fault(
+        "no-storage",
+        `${options.path}: the storage ${before.id} is not mounted, and what is there now has no identity`,
+      );
+    }
+    id ??= makeIdentity(first, options);
+    return createStorage(options, { id, isMount, first });
   } catch (thrown) {
-    closeSync(root);
+    closeSync(first);
     throw thrown;
   }
+}
+
+function createStorage(
+  options: StorageOptions,
+  { id, isMount, first }: { readonly id: string; readonly isMount: boolean; readonly first: number },
+): Storage {
+  let open: number | undefined = first;
+  let holders = 0;
+  const rootNow = () => {
+    open ??= openSame(options.path, id);
+    return open;
+  };
+  const letGo = () => {
+    if (open !== undefined) closeSync(open);
+    open = undefined;
+  };
+  const marks = createStorageMark(rootNow, options);
+  return {
+    ...options,
+    id,
+    isMount,
+    get root() {
+      return rootNow();
+    },
+    hold: () => {
+      holders++;
+      let isOver = false;
+      return () => {
+        if (!isOver) holders--;
+        isOver = true;
+      };
+    },
+    isHeld: () => holders > 0,
+    rest: () => {
+      if (holders === 0) letGo();
+    },
+    view: () => {
+      const { bsize, bavail, blocks } = statfsSync(`/proc/self/fd/${rootNow()}`);
+      return {
+        id,
+        path: options.path,
+        read: options.read,
+        write: options.write,
+        free_bytes: bsize * bavail,
+        total_bytes: bsize * blocks,
+        ...marks.renew(),
+      };
+    },
+    close: () => {
+      try {
+        marks.remove();
+      } catch {
+        // It is not there any more: the mark is swept when it is back.
+      }
+      letGo();
+    },
+  };
+}
+
+/** Throws `no-storage` unless it is what it was: it was let go of, and anything may have been mounted or unmounted since. */
+function openSame(path: string, id: string): number {
+  const root = openRootDirectory(path);
+  try {
+    if (readIdentity(root, { path }) === id) return root;
+  } catch (thrown) {
+    closeSync(root);
+    throw fault("no-storage", `${path}: the storage ${id} cannot be read (${toFault(thrown).message})`, thrown);
+  }
+  closeSync(root);
+  throw fault("no-storage", `${path}: the storage ${id} is not there any more`);
+}
+
+function isMountRoot(root: number): boolean {
+  const above = statSync(`/proc/self/fd/${root}/..`, { bigint: true });
+  return fstatSync(root, { bigint: true }).dev !== above.dev;
 }
 
 /** True for what is the storage's own, and no transfer may read or write. */
@@ -74,9 +147,11 @@ export function requireUnreserved(parts: readonly Buffer[]): void {
 }
 
 /** The same storage, still: its root is what is mounted there now, and says the id that it said. Throws `no-storage`. */
-export function requireMounted({ path, root, id }: Storage): void {
+export function requireMounted(storage: Pick<Storage, "path" | "root" | "id">): void {
+  const { path, id } = storage;
   let found: string | undefined;
   try {
+    const { root } = storage;
     const now = openRootDirectory(path);
     try {
       found = readIdentity(now, { path });

@@ -63,7 +63,7 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
   const { clock, log, random } = deps;
   const hub = createHubLink(config.workerId, deps);
   const tickets = createTicketChecker({ workerId: config.workerId, nowSeconds: hub.nowSeconds });
-  const storages = createStorages(config.storages, log);
+  const storages = createStorages(config.storages, { log, clock });
   const identity = () => deps.credentials().identity;
   const dialler = createDialler({ clock, identity, endpoints: createEndpointTurns(clock) });
   const routed = createRoutedLinks({
@@ -195,16 +195,23 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
     const { assignment, outcome } = one;
     let error: ReturnType<typeof toFault> | undefined;
     const stop = AbortSignal.any([signal, one.stop.signal]);
+    const borrowed = storages.borrow();
     const onBytes = (bytes: number) => {
       one.bytes += bytes;
     };
     try {
       const rate = assignment.work.kind === "copy" ? assignment.work.rate_bytes_s : undefined;
       const pace = paces.granted({ id: assignment.lease_id, request: assignment.request_id, rate });
-      await runWork(assignment, outcome, { context, signal: stop, onBytes, pace });
+      await runWork(assignment, outcome, {
+        context: { ...context, storageOf: borrowed.of },
+        signal: stop,
+        onBytes,
+        pace,
+      });
     } catch (thrown) {
       error = toFault(one.stop.signal.aborted ? one.stop.signal.reason : thrown);
     } finally {
+      borrowed.giveBack();
       paces.over(assignment.lease_id);
     }
     if (signal.aborted) return;

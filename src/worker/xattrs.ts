@@ -104,6 +104,12 @@ async function run(program: string, args: readonly string[], { runProgram }: Xat
   });
   if (result.code === 0) return result;
   const why = result.stderr.replaceAll(/\/proc\/\d+\/fd\/\d+:? ?/g, "").trim();
+  if (/not supported/.test(why)) {
+    throw fault(
+      "unsupported",
+      "preserve: the file system here has no extended attributes: leave them out, or give the storage one that has",
+    );
+  }
   const code = /No space left|Disk quota/.test(why) ? "no-space" : /not permitted|denied/.test(why) ? "denied" : "io";
   throw fault(code, `${program}: ${why.slice(0, 300)}`);
 }

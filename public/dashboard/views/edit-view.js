@@ -1,7 +1,7 @@
 import { html, nothing } from "/vendor/lit-html/lit-html.js";
 import { hashOf } from "../address.js";
 import { pathOf } from "../api.js";
-import { createFormProblem } from "../form-problem.js";
+import { createFormSubmit } from "../form-submit.js";
 import { drawLostUpdate, findLostUpdate } from "../lost-update.js";
 import { createStreamFields } from "../stream-fields.js";
 
@@ -12,12 +12,12 @@ const ATTEMPTS = 5;
 export function createEditView({ api, params, redraw, notify }) {
   const { box, id } = params;
   const path = pathOf("v1", "boxes", box, "workloads", id);
-  const problem = createFormProblem(redraw);
+  const sending = createFormSubmit(redraw);
+  const { problem } = sending;
   const fields = createStreamFields({ problem, redraw });
   /** What the form was filled with, the revision that it is true of, and where the events stood before it was read. */
   let seen;
   let lost;
-  let isBusy = false;
 
   const look = async (signal) => {
     const { next: cursor } = await api.get("/v1/events", { limit: 1 }, signal);
@@ -46,21 +46,12 @@ export function createEditView({ api, params, redraw, notify }) {
       }
     }
   };
-  const save = async (form) => {
-    problem.clear();
-    isBusy = true;
-    redraw();
-    try {
-      if (await put(fields.read(form, seen.entry.workload))) {
-        notify(`${id}: saved`);
-        location.hash = hashOf("boxes", box, "workloads", id);
-      }
-    } catch (error) {
-      problem.show(error, form);
-    }
-    isBusy = false;
-    redraw();
-  };
+  const save = (form) =>
+    sending.run(form, async () => {
+      if (!(await put(fields.read(form, seen.entry.workload)))) return;
+      notify(`${id}: saved`);
+      location.hash = hashOf("boxes", box, "workloads", id);
+    });
   const keepMine = (event) => {
     seen = { entry: lost.newer ?? seen.entry, revision: lost.revision, cursor: lost.cursor };
     lost = undefined;
@@ -89,8 +80,7 @@ export function createEditView({ api, params, redraw, notify }) {
           ${fields.draw()}
           ${problem.drawRest()}
           ${lost === undefined ? nothing : drawLostUpdate(lost, { nowMs: api.nowMs(), keepMine, takeTheirs: () => fill({ entry: lost.newer, revision: lost.revision, cursor: lost.cursor }) })}
-          <div class="actions"><button type="submit" class="primary" ?disabled=${isBusy}>Save</button>
-            <a class="button" href=${hashOf("boxes", box, "workloads", id)}>Cancel</a></div>
+          ${sending.drawActions("Save", html`<a class="button" href=${hashOf("boxes", box, "workloads", id)}>Cancel</a>`)}
         </form>
       `;
     },

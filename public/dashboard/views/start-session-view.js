@@ -1,6 +1,6 @@
 import { html, nothing } from "/vendor/lit-html/lit-html.js";
 import { hashOf } from "../address.js";
-import { createFormProblem } from "../form-problem.js";
+import { createFormSubmit } from "../form-submit.js";
 import { createSessionFields } from "../session-fields.js";
 import { toSession } from "../session-form.js";
 
@@ -12,11 +12,11 @@ const USER = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$/;
 
 /** A form that starts a session. Before that it shows where the hub would have it run, and why not elsewhere. */
 export function createStartSessionView({ api, query, session, redraw, notify, signal }) {
-  const problem = createFormProblem(redraw);
+  const sending = createFormSubmit(redraw);
+  const { problem } = sending;
   const fields = createSessionFields({ problem, redraw });
   const { name } = session.whoami();
   let boxes;
-  let isBusy = false;
   let placement;
   /** Why nothing is known of a place yet. */
   let lack;
@@ -44,22 +44,11 @@ export function createStartSessionView({ api, query, session, redraw, notify, si
       if (form.elements.id.value.trim() !== "") void look(form);
     }, PREVIEW_AFTER_MS);
   };
-  const submit = async (event) => {
-    event.preventDefault();
-    const form = event.currentTarget;
-    problem.clear();
-    isBusy = true;
-    redraw();
-    try {
-      const made = await api.post("/v1/sessions", { body: toSession(new FormData(form)) });
-      notify(`${made.id}: ${made.box === undefined ? "no box can take it yet" : `${made.box} was asked to start it`}`);
-      location.hash = hashOf("sessions", made.id);
-    } catch (error) {
-      problem.show(error, form);
-    }
-    isBusy = false;
-    redraw();
-  };
+  const submit = sending.on(async (form) => {
+    const made = await api.post("/v1/sessions", { body: toSession(new FormData(form)) });
+    notify(`${made.id}: ${made.box === undefined ? "no box can take it yet" : `${made.box} was asked to start it`}`);
+    location.hash = hashOf("sessions", made.id);
+  });
 
   return {
     title: "Start a session",
@@ -76,8 +65,7 @@ export function createStartSessionView({ api, query, session, redraw, notify, si
           ${fields.draw({ boxes, box: query.get("box") ?? "", user: USER.test(name) ? name : "operator" })}
           <section class="placement" aria-label="Where it would run" aria-live="polite">${drawPlacement(placement, lack)}</section>
           ${problem.drawRest()}
-          <div class="actions"><button type="submit" class="primary" ?disabled=${isBusy}>Start</button>
-            <a class="button" href="#/sessions">Cancel</a></div>
+          ${sending.drawActions("Start", html`<a class="button" href="#/sessions">Cancel</a>`)}
         </form>
       `;
     },

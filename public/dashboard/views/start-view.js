@@ -2,7 +2,7 @@ import { html } from "/vendor/lit-html/lit-html.js";
 import { hashOf } from "../address.js";
 import { pathOf } from "../api.js";
 import { drawField, drawSelect } from "../field.js";
-import { createFormProblem } from "../form-problem.js";
+import { createFormSubmit } from "../form-submit.js";
 import { createStreamFields } from "../stream-fields.js";
 
 const EXAMPLE = {
@@ -11,36 +11,25 @@ const EXAMPLE = {
 
 /** A form that puts a stream into what a box should run. Everything is judged by the hub; its message stands at the field. */
 export function createStartView({ api, query, redraw, notify }) {
-  const problem = createFormProblem(redraw);
+  const sending = createFormSubmit(redraw);
+  const { problem } = sending;
   const fields = createStreamFields({ problem, redraw });
   fields.fill(EXAMPLE);
   let boxes;
-  let isBusy = false;
 
-  const submit = async (event) => {
-    event.preventDefault();
-    const form = event.currentTarget;
+  const submit = sending.on(async (form) => {
     const box = form.elements.box.value;
-    problem.clear();
-    isBusy = true;
-    redraw();
-    try {
-      const workload = fields.read(form);
-      const path = pathOf("v1", "boxes", box, "workloads", workload.id);
-      if (!form.elements.replace.checked && (await exists(path))) {
-        throw Object.assign(new Error(`${workload.id} is there already on ${box}; choose another id, or replace it`), {
-          field: "workload.id",
-        });
-      }
-      await api.put(path, { body: { workload, desired: "running" } });
-      notify(`${workload.id}: ${box} was asked to start it`);
-      location.hash = hashOf("boxes", box, "workloads", workload.id);
-    } catch (error) {
-      problem.show(error, form);
+    const workload = fields.read(form);
+    const path = pathOf("v1", "boxes", box, "workloads", workload.id);
+    if (!form.elements.replace.checked && (await exists(path))) {
+      throw Object.assign(new Error(`${workload.id} is there already on ${box}; choose another id, or replace it`), {
+        field: "workload.id",
+      });
     }
-    isBusy = false;
-    redraw();
-  };
+    await api.put(path, { body: { workload, desired: "running" } });
+    notify(`${workload.id}: ${box} was asked to start it`);
+    location.hash = hashOf("boxes", box, "workloads", workload.id);
+  });
   const exists = async (path) => {
     try {
       await api.get(path);
@@ -81,7 +70,7 @@ export function createStartView({ api, query, redraw, notify }) {
           ${fields.draw()}
           <label class="check"><input type="checkbox" name="replace">Replace a stream of this id</label>
           ${problem.drawRest()}
-          <div class="actions"><button type="submit" class="primary" ?disabled=${isBusy}>Start</button></div>
+          ${sending.drawActions("Start")}
         </form>
       `;
     },

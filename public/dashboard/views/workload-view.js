@@ -11,7 +11,7 @@ import { drawAgo, drawTime, spanText } from "../time.js";
 import { drawState, isUnwell, sayState, stateOf } from "../tone.js";
 import { placeText, stateText } from "../transfer-text.js";
 import { drawWorkloadActions } from "../workload-actions.js";
-import { routeOf } from "../workload-row.js";
+import { routeOf, segmentsText } from "../workload-row.js";
 
 const WITH_PICTURE = ["running", "degraded", "stalled"];
 
@@ -94,6 +94,7 @@ export function createWorkloadView(context) {
             </div>
             ${status?.cause === undefined ? nothing : html`<p class="cause" data-cause data-tone=${isUnwell(entry) ? "bad" : "neutral"}>${status.cause}</p>`}
             ${status?.update === undefined ? nothing : html`<p class="cause" data-tone="warn">${status.update.message}</p>`}
+            ${drawSegmentError(status?.segments, nowMs)}
             <p class="route">${routeOf(entry)}</p>
             ${drawFacts(factsOf(entry, nowMs))}
           </section>
@@ -131,6 +132,7 @@ function factsOf({ box, status, workload }, nowMs) {
     ["sent", media?.totalBytes === undefined ? undefined : bytesText(media.totalBytes)],
     ["processor", status?.cpuPercent === undefined ? undefined : percent(status.cpuPercent)],
     ["memory", status?.rssBytes === undefined ? undefined : bytes(status.rssBytes)],
+    ["recordings", status?.segments === undefined ? undefined : segmentsText(status.segments)],
     [
       "media proved",
       status?.proof === undefined ? undefined : `${status.proof.percent} %, ${countText(status.proof.gapCount, "gap")}`,
@@ -140,6 +142,14 @@ function factsOf({ box, status, workload }, nowMs) {
 
 function exitText({ code, signal, class: kind, evidence }) {
   return [signal === null ? `code ${code}` : signal, kind, evidence].filter(Boolean).join(", ");
+}
+
+/** A file that failed is wrong now; an error that is over is told, and no more. */
+function drawSegmentError(segments, nowMs) {
+  if (segments?.lastError === undefined) return nothing;
+  const { at, message } = segments.lastError;
+  const tone = segments.failed > 0 ? "bad" : segments.waiting > 0 ? "warn" : "neutral";
+  return html`<p class="cause" data-tone=${tone} data-segment-error>Recordings that stayed here, ${drawAgo(at, nowMs)}: ${message}</p>`;
 }
 
 function drawMoves(moves, nowMs) {

@@ -24,6 +24,7 @@ function viewOf(extra: Partial<WorkloadView> = {}): WorkloadView {
     proof: undefined,
     tunnel: undefined,
     session: undefined,
+    segments: undefined,
     rest: undefined,
     held: undefined,
     blocked: undefined,

@@ -26,6 +26,8 @@ export interface WorkloadView {
   readonly tunnel: WorkloadStatus["tunnel"];
   /** The same of a session. */
   readonly session: WorkloadStatus["session"];
+  /** Of a stream whose finished recordings move. */
+  readonly segments: WorkloadStatus["segments"];
   /** It is expected, and not to run at the moment. */
   readonly rest: Rest | undefined;
   /** The resource guard keeps it from running, or from recording. */
@@ -88,6 +90,7 @@ export function toWorkloadStatus(view: WorkloadView): WorkloadStatus {
     ...(blocked === undefined ? {} : { waitsFor: { what: whatOf(blocked), holder: blocked.holder } }),
     ...(view.tunnel === undefined ? {} : { tunnel: view.tunnel }),
     ...(view.session === undefined ? {} : { session: view.session }),
+    ...(view.segments === undefined ? {} : { segments: view.segments }),
     ...(view.proof === undefined ? {} : { proof: view.proof }),
     ...(view.usage ?? {}),
     ...view.share,

@@ -10,12 +10,12 @@ import { PRESERVED, PRIORITIES } from "../../contract/transfer/sync-request.ts";
 import { type TransferReceipt, transferReceiptSchema } from "../../contract/transfer/transfer-receipt.ts";
 import { isEqual } from "../../contract/transfer/tree-comparison.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
-import { addHubFlags, type HubFlags, openHub } from "../hub-session.ts";
+import { addHubFlags, type HubFlags } from "../hub-session.ts";
 import { printJson } from "../output.ts";
 import { gather } from "../parse-values.ts";
 import { readGivenFile } from "../read-given-file.ts";
-import { parseTransferPlace, type TransferFlags, transferFromFlags } from "../transfer-from-flags.ts";
-import { withBoxId } from "../transfer-place.ts";
+import { parsePreserved, type TransferFlags, transferFromFlags } from "../transfer-from-flags.ts";
+import { type GivenPlaces, openPlaces } from "../transfer-place.ts";
 import { renderComparison } from "../transfer-views.ts";
 import { watchToEnd } from "../watch-transfer.ts";
 
@@ -29,6 +29,8 @@ interface VerifyFlags
   readonly receiptKeys?: string;
 }
 
+/** Holes are no difference. */
+const COMPARED = PRESERVED.filter((one) => one !== "sparse");
 /** As of `diff`. */
 const EXIT = { equal: 0, differs: 1, trouble: 2 } as const;
 
@@ -41,7 +43,7 @@ export function addVerify(command: Command, context: CommandContext, finish: Fin
     .option("--exclude <pattern>", "no files like it; may be given several times", gather)
     .option(
       "--compare <list>",
-      `what counts beside kind and content, some of ${PRESERVED.filter((one) => one !== "sparse").join(",")}; all but owner and the attributes when left out`,
+      `what counts beside kind and content, some of ${COMPARED.join(",")}; all but owner and the attributes when left out`,
     )
     .option("--readback", "read from the disks, and not from memory")
     .option("--receipt <file>", "the receipt of a transfer: whether the destination is what it brought")
@@ -65,11 +67,7 @@ Examples:
     );
 }
 
-async function runSyncVerify(
-  given: { readonly source: string; readonly destination: string },
-  flags: VerifyFlags,
-  context: CommandContext,
-): Promise<number> {
+async function runSyncVerify(given: GivenPlaces, flags: VerifyFlags, context: CommandContext): Promise<number> {
   try {
     return await verify(given, flags, context);
   } catch (thrown) {
@@ -79,34 +77,24 @@ async function runSyncVerify(
   }
 }
 
-async function verify(
-  given: { readonly source: string; readonly destination: string },
-  flags: VerifyFlags,
-  context: CommandContext,
-): Promise<number> {
+async function verify(given: GivenPlaces, flags: VerifyFlags, context: CommandContext): Promise<number> {
   const { io, signal, clock } = context;
-  const source = parseTransferPlace(given.source, "SOURCE");
-  const destination = parseTransferPlace(given.destination, "DESTINATION");
   if (!flags.wait && flags.receipt !== undefined) {
     throw new AppError("invalid", "--receipt: given with --no-wait; allowed: one of them", { field: "--receipt" });
   }
-  const hub = await openHub(flags, context);
+  const { hub, places } = await openPlaces(given, flags, context);
   const receipt = flags.receipt === undefined ? undefined : await readReceipt(flags.receipt, flags, { hub, context });
-  const places = {
-    source: await withBoxId(source, hub, signal),
-    destination: await withBoxId(destination, hub, signal),
-  };
   const { compare, readback } = flags;
   const asked = transferFromFlags(
     {
       ...flags,
-      ...(compare === undefined ? {} : { preserve: compare }),
       ...(readback === true ? { verify: "readback" as const } : {}),
     },
     places,
     clock.wallMs(),
   );
-  const accepted = await hub.transfers.create({ ...asked, mode: "verify" }, signal);
+  const compared = compare === undefined ? {} : { preserve: parsePreserved(compare, "--compare", COMPARED) };
+  const accepted = await hub.transfers.create({ ...asked, ...compared, mode: "verify" }, signal);
   const id = accepted.request_id;
   if (!flags.wait) {
     if (flags.json === true) printJson(io, accepted);

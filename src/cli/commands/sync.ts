@@ -9,8 +9,8 @@ import { collect, printJson, viewOf } from "../output.ts";
 import { gather } from "../parse-values.ts";
 import { resolveName } from "../resolve-name.ts";
 import { show, type WatchFlags } from "../show.ts";
-import { parseTransferPlace, type TransferFlags, transferFromFlags } from "../transfer-from-flags.ts";
-import { withBoxId } from "../transfer-place.ts";
+import { type TransferFlags, transferFromFlags } from "../transfer-from-flags.ts";
+import { type GivenPlaces, openPlaces } from "../transfer-place.ts";
 import { renderTransfer, renderTransfers } from "../transfer-views.ts";
 import { watchTransfer } from "../watch-transfer.ts";
 import { addVerify } from "./sync-verify.ts";
@@ -90,19 +90,9 @@ Examples:
     );
 }
 
-export async function runSyncStart(
-  given: { readonly source: string; readonly destination: string },
-  flags: StartFlags,
-  context: CommandContext,
-): Promise<number> {
+export async function runSyncStart(given: GivenPlaces, flags: StartFlags, context: CommandContext): Promise<number> {
   const { io, signal, clock } = context;
-  const source = parseTransferPlace(given.source, "SOURCE");
-  const destination = parseTransferPlace(given.destination, "DESTINATION");
-  const hub = await openHub(flags, context);
-  const places = {
-    source: await withBoxId(source, hub, signal),
-    destination: await withBoxId(destination, hub, signal),
-  };
+  const { hub, places } = await openPlaces(given, flags, context);
   const accepted = await hub.transfers.create(transferFromFlags(flags, places, clock.wallMs()), signal);
   const id = accepted.request_id;
   if (flags.watch !== true) {

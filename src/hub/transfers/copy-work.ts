@@ -161,11 +161,13 @@ interface Served {
 }
 
 async function askToServe(
-  { serves, wake }: TransferHall,
+  { serves, senders, wake }: TransferHall,
   { transfer, pools, unit, member, leased: { attempt, items } }: Served,
   how: Pick<WorkOf<"serve">, "destinations" | "meeting">,
 ): Promise<void> {
   const [first] = items;
+  const copyLease = leaseIdOf(transfer.uid, unit, attempt);
+  senders.sends(copyLease, member.worker.id);
   await serves.put(member.worker.id, {
     request_id: transfer.id,
     worker_id: member.worker.id,
@@ -181,7 +183,7 @@ async function askToServe(
     ttl_seconds: 10,
     work: {
       kind: "serve",
-      copy_lease_id: leaseIdOf(transfer.uid, unit, attempt),
+      copy_lease_id: copyLease,
       copy_attempt: attempt,
       source: { storage_id: transfer.source?.storage ?? "", path: transfer.source?.path ?? "" },
       ...how,

@@ -44,7 +44,7 @@ async function begin() {
     view: async (transfer) => viewOf(transfer, { totals: undefined, leases: [], note: undefined, givenUp: [] }),
   });
   const heard: string[] = [];
-  const watch = await follower("r");
+  const { watch } = await follower("r");
   const over = watch({
     progress: ({ state, reason }) => heard.push(`${state} ${reason}`.trim()),
     beat: () => heard.push("beat"),

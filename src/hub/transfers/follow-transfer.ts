@@ -26,12 +26,18 @@ export interface FollowDeps {
 
 /** The figures of workers come with their heartbeats; what the hub itself has changed is told sooner, and the end at once. */
 const STEP_MS = { figures: 500, changed: 100 } as const;
-const BEAT_MS = 15_000;
+/** Of silence: balancers cut connections on which nothing comes for a minute. */
+export const WATCH_BEAT_MS = 15_000;
 
-/** Resolves when it is over, gone, or nobody watches any more. Rejects when it is not there to begin with. */
-export function createTransferFollower(
-  deps: FollowDeps,
-): (id: string) => Promise<(watcher: TransferWatcher) => Promise<void>> {
+export interface FollowedTransfer {
+  /** As it is now: what `watch` tells first. */
+  readonly first: { readonly shown: SyncProgress; readonly isOver: boolean };
+  /** Resolves when it is over, gone, or nobody watches any more. */
+  readonly watch: (watcher: TransferWatcher) => Promise<void>;
+}
+
+/** What it gives rejects when the transfer is not there to begin with. */
+export function createTransferFollower(deps: FollowDeps): (id: string) => Promise<FollowedTransfer> {
   const { book, find, view, clock } = deps;
   const changes = createWake({ clock });
   book.onChange(changes.ring);
@@ -52,7 +58,7 @@ export function createTransferFollower(
   return async (id) => {
     const first = await find(id);
     const firstShown = await view(first);
-    return async (watcher) => {
+    const watch = async (watcher: TransferWatcher) => {
       const { signal } = watcher;
       let transfer = first;
       let shown: SyncProgress | undefined = firstShown;
@@ -64,7 +70,7 @@ export function createTransferFollower(
           text = next;
           saidMs = clock.monotonicMs();
           watcher.progress(shown);
-        } else if (clock.monotonicMs() - saidMs >= BEAT_MS) {
+        } else if (clock.monotonicMs() - saidMs >= WATCH_BEAT_MS) {
           saidMs = clock.monotonicMs();
           watcher.beat();
         }
@@ -82,5 +88,6 @@ export function createTransferFollower(
         }
       }
     };
+    return { first: { shown: firstShown, isOver: isOver(first) }, watch };
   };
 }

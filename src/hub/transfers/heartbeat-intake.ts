@@ -12,7 +12,7 @@ export function createHeartbeatIntake(
   hall: TransferHall,
   yielding: Pick<Yielding, "choose">,
 ): (heartbeat: WorkerHeartbeat) => Promise<HeartbeatAnswer> {
-  const { book, pieces, watch, workers, keys, wake } = hall;
+  const { book, pieces, watch, senders, workers, keys, wake } = hall;
 
   /** Why it is not the worker's; nothing: it is. */
   const problemOf = async (worker: string, { lease_id, attempt }: LeaseProgress): Promise<string | undefined> => {
@@ -33,7 +33,7 @@ export function createHeartbeatIntake(
           ({ states } = await pieces.load(transfer, unit.piece, { isFresh: true }));
         }
         const state = states.units[unit.index];
-        if (unit.kind === "unit") return stepProblem(worker, attempt, state);
+        if (unit.kind === "unit") return stepProblem(worker, attempt, state) ?? senders.problemOf(lease_id);
         return state?.state === "leased" && state.attempt === attempt ? undefined : "nobody waits for it any more";
       }
       case "plain":

@@ -26,7 +26,7 @@ export interface LeaseDesk {
 }
 
 export function createLeaseDesk(hall: TransferHall): LeaseDesk {
-  const { book, pieces, watch, rests, inTurn, notes, serves, workers, mark } = hall;
+  const { book, pieces, watch, rests, inTurn, notes, serves, senders, workers, mark } = hall;
 
   const { isOut, stateOf } = createLeaseStates(hall);
 
@@ -308,6 +308,7 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
     pick: async (worker, only) => {
       if (!workers.mayWork(worker)) return undefined;
       const served = await serves.take(worker.id);
+      if (served?.work.kind === "serve") senders.sends(served.work.copy_lease_id, worker.id);
       if (served !== undefined || only === "serves") return served;
       const turns = book
         .all()

@@ -14,7 +14,7 @@ const BLOCKED: readonly TransferFailureCode[] = ["no-space", "read-only", "no-st
 
 /** Takes what workers tell of their leases. Each is applied once: by one conditional write, of the present attempt only. */
 export function createResultIntake(hall: TransferHall): (result: TransferResult) => Promise<ResultAnswer> {
-  const { book, pieces, watch, wake, mark, workers, rests, notes, ways, clock, inTurn } = hall;
+  const { book, pieces, watch, senders, wake, mark, workers, rests, notes, ways, clock, inTurn } = hall;
 
   const take = async (result: TransferResult): Promise<ResultAnswer["status"]> => {
     const leaseId = result.lease_id;
@@ -34,6 +34,8 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     const { unit, attempt } = lease;
     switch (unit.kind) {
       case "serve":
+        // All of it has been sent: who has it needs nobody any more.
+        senders.over(leaseIdOf(transfer.uid, `${unit.piece}.${unit.index}`, attempt));
         if (result.dial_failed) await serveFailed(transfer, { ...unit, attempt }, result);
         return "ack";
       case "unit":
@@ -74,6 +76,7 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     if (outcome.answer !== "ack") outcome = await apply(true);
     if (outcome.answer !== "ack") return outcome.answer;
     watch.over(lease.leaseId);
+    senders.over(lease.leaseId);
     const name = `${transfer.uid}:${lease.piece}.${lease.index}`;
     await noteWay(transfer, result);
     if (outcome.problem === undefined) await workers.succeeded(result.worker_id);

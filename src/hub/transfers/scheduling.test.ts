@@ -298,6 +298,69 @@ describe("two workers of which neither listens", () => {
   });
 });
 
+describe("a destination that waits for who was sent to it", () => {
+  const heard = (world: World, boot: string) =>
+    world.hub.ask("POST", "/workers/heartbeat", {
+      worker_id: "src-1",
+      status: "IDLE",
+      ...ROUTED,
+      storages: [{ id: "storage-in", path: "/in", read: true, write: true, mark: "mark-src-1" }],
+      boot_id: boot,
+      sequence: 1000,
+      leases: [],
+    });
+  /** Neither can dial the other: who brings it is sent to a router, as it would be to the destination. */
+  const sent = async () => {
+    const world = await begin({ tells: ROUTED, hasRouter: true });
+    const id = await world.submit();
+    await world.list();
+    const copy = await required(world.dst[0].poll());
+    return { world, id, copy };
+  };
+  const serve = (world: World) => world.hub.ask("POST", "/workers/src-1/assignment?wait=0", { free: 0 });
+
+  test("is told with its next heartbeat when that one has begun anew before it came, and the next attempt is sent for", async () => {
+    const { world, copy } = await sent();
+    await serve(world);
+    expect((await world.dst[0].heartbeat()).revoked).toEqual([]);
+    await heard(world, "c");
+    expect((await world.dst[0].heartbeat()).revoked).toEqual([
+      { lease_id: copy.lease_id, reason: "src-1, which was to bring it, has begun anew" },
+    ]);
+    await world.dst[0].tell(
+      failed(copy, { failures: [{ path: "", code: "fenced", message: "the hub has taken the lease back" }] }),
+    );
+    await world.clock.advance(1000);
+    await heard(world, "c");
+    const again = await required(world.dst[0].poll());
+    expect(again.attempt).toBe(2);
+    expect(await serve(world)).toMatchObject({ work: { kind: "serve", copy_attempt: 2 } });
+    expect((await world.dst[0].heartbeat()).revoked).toEqual([]);
+  });
+
+  test("waits for its next process too, where that one takes it on, and lets go once it is not heard any more", async () => {
+    const { world, copy } = await sent();
+    await heard(world, "c");
+    await serve(world);
+    expect((await world.dst[0].heartbeat()).revoked).toEqual([]);
+    for (let second = 0; second < 16; second++) {
+      await world.clock.advance(1000);
+      if (second < 14) expect((await world.dst[0].heartbeat()).revoked).toEqual([]);
+    }
+    expect((await world.dst[0].heartbeat()).revoked).toEqual([
+      { lease_id: copy.lease_id, reason: "src-1, which was to bring it, is not heard any more" },
+    ]);
+  });
+
+  test("that has got everything is left alone, whatever becomes of who brought it", async () => {
+    const { world } = await sent();
+    const served = (await serve(world)) as Assignment;
+    await world.src.tell({ ...failed(served), success: true, message: "" });
+    await heard(world, "c");
+    expect((await world.dst[0].heartbeat()).revoked).toEqual([]);
+  });
+});
+
 test("a way that leads nowhere is followed by the next one, and is tried again later", async () => {
   const world = await begin({ tells: { ...ROUTED, data_plane_endpoints: ["10.0.0.1:8470"] }, hasRouter: true });
   const [worker] = world.dst;

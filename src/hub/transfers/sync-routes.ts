@@ -11,9 +11,10 @@ import {
 } from "../../contract/transfer/sync-progress.ts";
 import { requestIdSchema, syncAcceptedSchema, syncRequestSchema } from "../../contract/transfer/sync-request.ts";
 import { createEventSink } from "../events/event-sink.ts";
+import { encodeBeat, encodeEvent } from "../events/frame.ts";
 import { type Call, type Route, route, type Wire } from "../http/route.ts";
 import { notFound } from "../store/store-error.ts";
-import { createTransferFollower } from "./follow-transfer.ts";
+import { createTransferFollower, WATCH_BEAT_MS } from "./follow-transfer.ts";
 import type { TransferDesk } from "./transfer-desk.ts";
 import type { TransferHall } from "./transfer-hall.ts";
 import type { Transfer } from "./transfer-record.ts";
@@ -35,6 +36,10 @@ const deletedSchema = z.object({
 
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
 const MAX_WAITING_BYTES = 256 * 1024;
+/** What a browser waits before it comes back. */
+const RETRY_MS = 1000;
+const WATCH_BEGIN = Buffer.from(`retry: ${RETRY_MS}\n${encodeBeat(WATCH_BEAT_MS)}`);
+const WATCH_BEAT = Buffer.from(encodeBeat(WATCH_BEAT_MS));
 
 export interface SyncRoutesDeps {
   readonly hall: TransferHall;
@@ -56,21 +61,34 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
 
   const follower = createTransferFollower({ book, find, view, clock });
 
-  const follow = async (id: string, call: Pick<Call, "signal">, { response }: Wire) => {
-    const watch = await follower(id);
+  /** The id of an event is the tag of the state that it tells: who comes back with it is told again only what differs. */
+  const follow = async (id: string, call: Pick<Call, "signal" | "lastEventId">, { response }: Wire) => {
+    const { first, watch } = await follower(id);
+    let told = call.lastEventId;
+    if (told !== undefined && first.isOver && told === tagOf(JSON.stringify(first.shown))) {
+      // It knows the end: no content is what ends an `EventSource`.
+      response.writeHead(204).end();
+      return;
+    }
     const sink = createEventSink(response, { maxWaitingBytes: MAX_WAITING_BYTES });
     const over = new AbortController();
     const end = () => sink.close("end");
     response.on("error", () => response.destroy());
     response.once("close", () => over.abort());
     call.signal.addEventListener("abort", end, { once: true });
-    const send = (event: string, data: unknown) =>
-      sink.send(Buffer.from(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`));
+    const send = (event: string, tag: string | undefined, data: string) =>
+      sink.send(Buffer.from(encodeEvent({ event, id: tag, data })));
     sink.open();
+    sink.send(WATCH_BEGIN);
     await watch({
-      progress: (shown) => send("progress", shown),
-      beat: () => sink.send(Buffer.from(": beat\n\n")),
-      gone: () => send("gone", { request_id: id }),
+      progress: (shown) => {
+        const text = JSON.stringify(shown);
+        const tag = tagOf(text);
+        if (tag !== told) send("progress", tag, text);
+        told = tag;
+      },
+      beat: () => sink.send(WATCH_BEAT),
+      gone: () => send("gone", undefined, JSON.stringify({ request_id: id })),
       signal: AbortSignal.any([call.signal, over.signal]),
     });
     end();
@@ -125,7 +143,8 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
       method: "GET",
       path: "/sync/{id}",
       access: "viewer",
-      summary: "How a transfer goes; with If-None-Match, or as server-sent events for who accepts text/event-stream",
+      summary:
+        "How a transfer goes; with If-None-Match, or as server-sent events (after Last-Event-ID) for who accepts text/event-stream",
       params: pathSchema,
       answer: syncProgressSchema,
       stream: async (call, wire) => {
@@ -184,9 +203,14 @@ function withoutDifferences({ comparison, ...rest }: SyncProgress): SyncProgress
   return { ...rest, comparison: counts };
 }
 
+/** Names one state: as `ETag`, and as id of an event. */
+function tagOf(text: string): string {
+  return createHash("sha256").update(text).digest("base64url").slice(0, 27);
+}
+
 function sendJson({ request, response }: Wire, body: unknown, headers: Readonly<Record<string, string>>): void {
   const text = JSON.stringify(body);
-  const etag = `"${createHash("sha256").update(text).digest("base64url").slice(0, 27)}"`;
+  const etag = `"${tagOf(text)}"`;
   const asked = (request.headers["if-none-match"] ?? "").split(",").map((tag) => tag.trim().replace(/^W\//, ""));
   const isSame = asked.includes(etag) || asked.includes("*");
   response.writeHead(isSame ? 304 : 200, {

@@ -7,10 +7,14 @@ import { notFound } from "../store/store-error.ts";
 import { leavesNothing } from "./decide-transfer.ts";
 import { writerOf } from "./same-target.ts";
 import { relistUnread } from "./skip-things.ts";
+import { isRace } from "./transfer-book.ts";
 import type { TransferHall } from "./transfer-hall.ts";
 import { isOver, NO_STEP, recordOf, type Transfer, type TransferRecord } from "./transfer-record.ts";
 import { retryFailed } from "./unit-states.ts";
 import { storageWith } from "./worker-record.ts";
+
+/** Of a removal that something else was quicker than each time. */
+const CANCEL_ATTEMPTS = 16;
 
 type Asker = Pick<Call, "caller" | "request" | "address">;
 
@@ -155,12 +159,18 @@ export function createTransferDesk(hall: TransferHall): TransferDesk {
       }
     },
     cancel: async (id, by) => {
-      for (;;) {
+      for (let lost = 0; ; ) {
         const transfer = await require(id);
         const isIdle = transfer.phase === "completed" || leavesNothing(transfer);
         if (isIdle) {
           await pieces.sweep(transfer.uid);
-          await book.remove(transfer, audited(id, by, "transfer.cancel"));
+          try {
+            await book.remove(transfer, audited(id, by, "transfer.cancel"));
+          } catch (thrown) {
+            // Its end was only just written, and the hub goes on from there: the caller has named no revision.
+            if (!isRace(thrown) || ++lost === CANCEL_ATTEMPTS) throw thrown;
+            continue;
+          }
           pieces.forget(transfer.uid);
           // It may have begun just now.
           if ((await book.get(id))?.uid === transfer.uid) continue;

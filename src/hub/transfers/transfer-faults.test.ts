@@ -6,6 +6,7 @@ import type { SyncProgress } from "../../contract/transfer/sync-progress.ts";
 import type { TransferEntry } from "../../contract/transfer/transfer-entry.ts";
 import { createMemoryStore } from "../store/memory/memory-store.ts";
 import { NOW } from "../store/store.fake.ts";
+import { TRANSFER_KIND } from "./transfer-record.ts";
 import {
   createFakeStorage,
   createFakeWorker,
@@ -360,6 +361,31 @@ describe("a transfer", () => {
     expect(target.isDiscarded).toBe(true);
     await expect(look("r")).rejects.toMatchObject({ code: "not-found" });
     await expect(to.tell(late)).rejects.toMatchObject({ code: "gone" });
+  });
+
+  test("that is over and is forgotten while the hub still writes of its end is gone all the same", async () => {
+    clock = createFakeClock(NOW);
+    const store = createMemoryStore({ newId: () => `id-${++ids}` });
+    let races = 0;
+    const racing: typeof store.objects = {
+      ...store.objects,
+      delete: async (kind, id, context) => {
+        const held = kind === TRANSFER_KIND && races < 2 ? await store.objects.get(kind, id) : undefined;
+        if (held !== undefined) {
+          races++;
+          await store.objects.put({ kind, id, body: held.body }, { nowMs: clock.wallMs() });
+        }
+        return store.objects.delete(kind, id, context);
+      },
+    };
+    hub = startTransferHub({ ...store, objects: racing }, clock);
+    const { source, worker } = await makeWorkers(files(1));
+    await submit("r");
+    await work(source, worker("dst-1"));
+    expect(await look("r")).toMatchObject({ state: "COMPLETED" });
+    expect(await hub.ask("DELETE", "/sync/r")).toMatchObject({ is_confirmed: true });
+    expect(races).toBe(2);
+    await expect(look("r")).rejects.toMatchObject({ code: "not-found" });
   });
 
   test("of high priority is next, however much of a low one is left, and a normal one comes between", async () => {

@@ -6,6 +6,7 @@ import type { TicketKeys } from "../remote/ticket-keys.ts";
 import { type PoolMember, poolOf, type SideWish, wishesOf } from "./choose-workers.ts";
 import type { LeaseWatch } from "./lease-watch.ts";
 import type { PieceBook } from "./piece-book.ts";
+import type { SenderWatch } from "./sender-watch.ts";
 import type { ServeBook } from "./serve-book.ts";
 import type { TransferBook } from "./transfer-book.ts";
 import type { Transfer } from "./transfer-record.ts";
@@ -23,6 +24,7 @@ export interface TransferHall {
   readonly workers: WorkerBook;
   readonly serves: ServeBook;
   readonly watch: LeaseWatch;
+  readonly senders: SenderWatch;
   readonly wake: Wake;
   readonly keys: Pick<TicketKeys, "signing" | "list">;
   readonly rests: Rests;

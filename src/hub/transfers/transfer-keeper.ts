@@ -277,8 +277,9 @@ export function createTransferKeeper(
   };
 
   const trim = async () => {
-    const { book, pieces, watch, workers, serves, ways } = hallOf();
+    const { book, pieces, watch, senders, workers, serves, ways } = hallOf();
     watch.prune();
+    senders.prune((lease) => watch.of(lease.split(":")[0] ?? "").some(({ id }) => id === lease));
     ways.prune();
     await workers.trim();
     await serves.trim();

@@ -6,6 +6,7 @@ import { createLeaseDesk } from "./lease-desk.ts";
 import { createLeaseWatch } from "./lease-watch.ts";
 import { createPieceBook } from "./piece-book.ts";
 import { createSegmentRoute } from "./segment-routes.ts";
+import { createSenderWatch } from "./sender-watch.ts";
 import { createServeBook } from "./serve-book.ts";
 import { createSyncRoutes } from "./sync-routes.ts";
 import { createTransferBook } from "./transfer-book.ts";
@@ -36,6 +37,7 @@ export function createTransferParts(
   const { context, keys, routers } = deps;
   const { clock, log, newSecret } = context;
   const workers = createWorkerBook(context);
+  const bootOf = (worker: string) => workers.get(worker)?.heartbeat.boot_id;
   const keeper = createTransferKeeper(options, context, () => hall);
   const hall: TransferHall = createHall({
     clock,
@@ -47,7 +49,14 @@ export function createTransferParts(
     pieces: createPieceBook(context),
     workers,
     serves: createServeBook(context),
-    watch: createLeaseWatch(context, (worker) => workers.get(worker)?.heartbeat.boot_id),
+    watch: createLeaseWatch(context, bootOf),
+    senders: createSenderWatch({
+      bootOf,
+      isHeard: (id) => {
+        const worker = workers.get(id);
+        return worker !== undefined && workers.isActive(worker);
+      },
+    }),
     wake: createWake(context),
     mark: keeper.mark,
   });

@@ -399,4 +399,57 @@ describe("workers that know the protocol", () => {
     expect(states.at(-1)).toBe("COMPLETED");
     expect(response.headers.get("content-type")).toMatch(/event-stream/);
   });
+
+  test("who comes back with the id of what was told last is told what differs, and nothing when it knows the end", async () => {
+    const { source, destination } = workers("resumed");
+    await source.heartbeat();
+    await destination.heartbeat();
+    await submit("resumed");
+    const authorization = `Bearer ${hub.tokens.viewer}`;
+    const watch = (lastEventId: string | undefined, signal: AbortSignal) =>
+      fetch(`${hub.origin}/sync/resumed`, {
+        headers: {
+          authorization,
+          accept: "text/event-stream",
+          ...(lastEventId === undefined ? {} : { "last-event-id": lastEventId }),
+        },
+        signal,
+      });
+    /** The stream's first bytes that hold as much, and then no more of it. */
+    const head = async (lastEventId: string | undefined, until: RegExp) => {
+      const stop = new AbortController();
+      const response = await watch(lastEventId, AbortSignal.any([stop.signal, AbortSignal.timeout(30_000)]));
+      let text = "";
+      const decoder = new TextDecoder();
+      for await (const bytes of response.body ?? []) {
+        text += decoder.decode(bytes, { stream: true });
+        if (until.test(text)) break;
+      }
+      stop.abort();
+      return text;
+    };
+    const first = await head(undefined, /^data: .*\n\n/m);
+    expect(first).toMatch(/^retry: 1000\n: beat 15\n\nevent: progress\nid: (\S+)\ndata: \{/);
+    const id = /^id: (\S+)$/m.exec(first)?.[1];
+    const plain = await fetch(`${hub.origin}/sync/resumed`, { headers: { authorization } });
+    expect(plain.headers.get("etag")).toBe(`"${id}"`);
+
+    const again = head(id, /^data: .*\n\n/m);
+    await perform(source, await next(source));
+    const told = await again;
+    expect(/^id: (\S+)$/m.exec(told)?.[1]).not.toBe(id);
+    expect(told).toMatch(/"state":"PROGRESS"/);
+    for (;;) {
+      const work = await next(destination);
+      await perform(destination, work);
+      if (work.work.kind === "close") break;
+    }
+    const end = await (await watch(id, AbortSignal.timeout(30_000))).text();
+    expect(end.match(/^id: /gm)?.length).toBeGreaterThan(0);
+    const last = [...end.matchAll(/^id: (\S+)$/gm)].at(-1)?.[1];
+    expect(end).toMatch(/"state":"COMPLETED"/);
+    const known = await watch(last, AbortSignal.timeout(30_000));
+    expect([known.status, await known.text()]).toEqual([204, ""]);
+    expect((await watch("another", AbortSignal.timeout(30_000))).status).toBe(200);
+  });
 });

@@ -36,6 +36,7 @@ let open: Set<string>;
 let running: Promise<void>;
 /** Rounds that are over: each writes to a real disk. */
 let laps: number;
+let counts: (id: string) => unknown;
 /** What the hub says of a file. */
 let answerOf: (name: string, bytes: number) => Partial<SegmentAnswer["segments"][number]>;
 
@@ -114,6 +115,7 @@ function begin(move: object = { to: "archive:/archive" }, isRunning = true) {
       log: quiet,
     },
   );
+  counts = mover.countsOf;
   const before = laps;
   running = mover.run(signal);
   return lapAfter(before);
@@ -212,6 +214,34 @@ describe("finished recordings", () => {
     await rounds(4);
     expect(existsSync(pathOf(1))).toBe(true);
     expect(asks.length).toBeGreaterThan(2);
+  });
+
+  test("are counted: what has moved also by earlier agents, what waits, what failed and why last", async () => {
+    for (const minute of [1, 2, 3, 4]) record(minute);
+    answerOf = (name, bytes) =>
+      name.startsWith("20260115-1101")
+        ? { state: "moved", receipt: receipt(name, bytes) }
+        : name.startsWith("20260115-1102")
+          ? { state: "failed", reason: "a disk is full" }
+          : {};
+    await begin();
+    const at = new Date(NOW_MS).toISOString();
+    expect(counts("cam-1")).toEqual({
+      moved: 1,
+      waiting: 1,
+      failed: 1,
+      lastError: { at, message: "a disk is full" },
+    });
+    await rounds(2);
+    expect(counts("cam-1")).toMatchObject({ failed: 1, lastError: { at } });
+    answerOf = (name, bytes) => ({ state: "moved", receipt: receipt(name, bytes) });
+    await rounds(2);
+    const done = { moved: 3, waiting: 0, failed: 0 };
+    expect(counts("cam-1")).toMatchObject({ ...done, lastError: { at } });
+    expect(counts("another")).toBeUndefined();
+    await stop();
+    await begin();
+    expect(counts("cam-1")).toEqual(done);
   });
 
   test("stay where they were changed after they had arrived, and are told anew", async () => {

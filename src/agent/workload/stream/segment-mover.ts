@@ -3,6 +3,7 @@ import { AppError, messageOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import type { Service } from "../../../base/service.ts";
 import { parseDurationMs } from "../../../contract/duration-text.ts";
+import type { SegmentCounts } from "../../../contract/local-status.ts";
 import { recordingNameMatcher, recordingOf } from "../../../contract/recording-name.ts";
 import { toVerifyKey } from "../../../contract/remote/ticket-key.ts";
 import { readTimelessToken } from "../../../contract/signed-token.ts";
@@ -13,6 +14,7 @@ import { transferReceiptSchema } from "../../../contract/transfer/transfer-recei
 import type { StreamWorkload } from "../../../contract/workload.ts";
 import type { SegmentBook } from "../../registry/segment-book.ts";
 import type { Segment, SegmentDisk } from "./segment-disk.ts";
+import { createSegmentTally, type SegmentRound } from "./segment-tally.ts";
 
 /** A stream that is wanted. */
 export interface MovingStream {
@@ -60,13 +62,20 @@ export function mayGo({ mtimeNs }: Pick<Segment, "mtimeNs">, { keepHere }: Segme
   return wallMs - Number(mtimeNs / 1_000_000n) >= keepMs;
 }
 
+export interface SegmentMover extends Service {
+  /** `undefined`: no rule moves anything of it, or it was not looked at yet. */
+  countsOf(id: string): SegmentCounts | undefined;
+}
+
 /**
  * Has the finished files of recordings moved as their rules say. A file is removed here when the hub has shown a receipt for exactly it, the
  * file is still what was moved, and its time here is over; never otherwise.
  */
-export function createSegmentMover(options: { readonly intervalMs: number }, deps: SegmentMoverDeps): Service {
+export function createSegmentMover(options: { readonly intervalMs: number }, deps: SegmentMoverDeps): SegmentMover {
   const { disk, clock, log } = deps;
   const problems = new Map<string, string>();
+  let held: SegmentBook | undefined;
+  const tally = createSegmentTally((id) => held?.countOf(id) ?? 0);
 
   const say = (id: string, problem: string | undefined) => {
     if (problem === undefined) problems.delete(id);
@@ -79,15 +88,14 @@ export function createSegmentMover(options: { readonly intervalMs: number }, dep
   const moveOutput = async (
     { workload, pids }: MovingStream,
     output: { readonly url: string; readonly move: SegmentMove },
-    { book, signal }: { readonly book: SegmentBook; readonly signal: AbortSignal },
+    { book, signal, told }: { readonly book: SegmentBook; readonly signal: AbortSignal; readonly told: SegmentRound },
   ): Promise<void> => {
     const recording = recordingOf(output);
     if (recording === undefined || pids?.length === 0) return;
     const found = disk.find(recording.directory, recordingNameMatcher(recording.pattern));
     const isMoved = (segment: Segment) => book.find(segment.path)?.identity === segment.identity;
     // Nothing is to be done with any: nobody's descriptors have to be looked through.
-    if (found.every((segment) => isMoved(segment) && !mayGo(segment, output.move, clock.wallMs())))
-      return say(workload.id, undefined);
+    if (found.every((segment) => isMoved(segment) && !mayGo(segment, output.move, clock.wallMs()))) return;
     const finished =
       pids === undefined
         ? finishedSegments(found, disk.openAnywhere(), clock.wallMs())
@@ -99,7 +107,8 @@ export function createSegmentMover(options: { readonly intervalMs: number }, dep
     }
     const waiting = finished.filter((segment) => !isMoved(segment) && disk.look(segment.path) !== undefined);
     const asked = waiting.slice(0, MAX_ASKED_SEGMENTS);
-    if (asked.length === 0) return say(workload.id, undefined);
+    told.waiting += waiting.length;
+    if (asked.length === 0) return;
     const { segments, keys } = await deps.ask(
       {
         stream: workload.id,
@@ -108,44 +117,62 @@ export function createSegmentMover(options: { readonly intervalMs: number }, dep
       },
       signal,
     );
-    let problem: string | undefined;
     for (const segment of asked) {
       const answer = segments.find(({ name }) => name === segment.name);
-      if (answer?.state === "failed") problem ??= answer.reason;
+      if (answer?.state === "failed") {
+        told.problem ??= answer.reason;
+        told.waiting--;
+        told.failed++;
+      }
       if (answer?.state !== "moved") continue;
       // What has changed since it was asked for is another file by now, and is asked for anew.
       if (disk.look(segment.path)?.identity !== segment.identity) continue;
       try {
         requireReceipt(answer, segment, { boxId: deps.boxId, keys });
-        await book.add({ path: segment.path, identity: segment.identity, requestId: answer.request_id });
+        await book.add(workload.id, {
+          path: segment.path,
+          identity: segment.identity,
+          requestId: answer.request_id,
+        });
+        told.waiting--;
         log.info(`${segment.path} has arrived (transfer ${answer.request_id})`);
       } catch (thrown) {
-        problem ??= `transfer ${answer.request_id}: ${messageOf(thrown)}`;
+        told.problem ??= `transfer ${answer.request_id}: ${messageOf(thrown)}`;
       }
     }
-    say(workload.id, problem);
   };
 
   const round = async (book: SegmentBook, signal: AbortSignal) => {
     for (const { path } of book.all()) if (disk.look(path) === undefined) book.forget(path);
+    const ruled = new Set<string>();
     for (const stream of deps.streams()) {
-      for (const { url, move } of stream.workload.spec.outputs) {
+      const { id, spec } = stream.workload;
+      const told: SegmentRound = { waiting: 0, failed: 0, problem: undefined };
+      for (const { url, move } of spec.outputs) {
         if (move === undefined) continue;
+        ruled.add(id);
         try {
-          await moveOutput(stream, { url, move }, { book, signal });
+          await moveOutput(stream, { url, move }, { book, signal, told });
         } catch (thrown) {
           if (signal.aborted) return;
-          say(stream.workload.id, messageOf(thrown));
+          told.problem ??= messageOf(thrown);
         }
       }
+      if (!ruled.has(id)) continue;
+      tally.told(id, told, clock.wallMs());
+      say(id, told.problem);
     }
+    tally.keepOnly(ruled);
+    book.keepCounts(ruled);
     await book.commit();
   };
 
   return {
     name: "segment mover",
+    countsOf: tally.of,
     run: async (signal) => {
       const book = deps.openBook();
+      held = book;
       while (!signal.aborted) {
         await round(book, signal);
         await clock.delay(options.intervalMs, signal).catch((reason: unknown) => {
