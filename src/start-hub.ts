@@ -45,7 +45,10 @@ export async function startHub(options: HubOptions, from: HubProcess, stop: Abor
         pages: findPageDirectories(import.meta.url),
         createRouter: ({ id, sessions }, deps) =>
           // How many an operator may have the hub says, which knows tokens of one name apart.
-          createRouter({ ...ROUTER_DEFAULTS, id, limits: { sessions, sessionsPerOperator: sessions } }, deps),
+          createRouter(
+            { ...ROUTER_DEFAULTS, id, hasLanes: true, limits: { sessions, sessionsPerOperator: sessions } },
+            deps,
+          ),
         newAdminToken: from.newAdminToken,
         announce: (started) => from.write(renderHubStart(started)),
       },

@@ -10,12 +10,12 @@ import type { Log } from "../base/log.ts";
 import { createMetricsServer } from "../base/metrics-server.ts";
 import type { Random } from "../base/random.ts";
 import { runServices, type Service } from "../base/service.ts";
+import { splitHandshakes } from "../base/split-handshakes.ts";
 import { createHubTransport } from "../client/hub-transport.ts";
 import type { RouterProgramOptions } from "../config/router-options.ts";
 import { createHubBeat } from "./hub-beat.ts";
 import type { Router } from "./router.ts";
 import { createRouter, ROUTER_DEFAULTS } from "./router-server.ts";
-import { createTlsFront } from "./tls-front.ts";
 
 export interface RunRouterDeps {
   readonly clock: Clock;
@@ -72,8 +72,7 @@ export async function runRouter(options: RouterProgramOptions, deps: RunRouterDe
     },
   );
 
-  const tls = await createTls(options, router);
-  const server = createListener(tls, router, clock);
+  const server = await createServer(options, router, clock);
   const sockets = new Set<Socket>();
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
@@ -102,21 +101,15 @@ export async function runRouter(options: RouterProgramOptions, deps: RunRouterDe
   stop.addEventListener("abort", () => void drainAndEnd(), { once: true });
   if (stop.aborted) void drainAndEnd();
   try {
-    await runServices([metrics, beat, createCertificateWatch(options, tls, deps)], life.signal);
+    await runServices([metrics, beat, createCertificateWatch(options, server, deps)], life.signal);
   } finally {
     server.close();
     for (const socket of sockets) socket.destroy();
   }
 }
 
-function createListener(tls: TlsServer | undefined, router: Router, clock: Clock): Server {
+async function createServer({ tls }: RouterProgramOptions, router: Router, clock: Clock): Promise<Server> {
   if (tls === undefined) return createPlainServer({ noDelay: true }, (socket) => router.serve(socket));
-  const serveOther = (socket: Socket) => router.serve(socket, { isLaneOnly: true });
-  return createTlsFront(tls, { serveOther, firstBytesMs: HANDSHAKE_MS }, { clock });
-}
-
-async function createTls({ tls }: RouterProgramOptions, router: Router): Promise<TlsServer | undefined> {
-  if (tls === undefined) return undefined;
   const identity = await readIdentity(tls);
   const given = {
     ...identity,
@@ -127,13 +120,15 @@ async function createTls({ tls }: RouterProgramOptions, router: Router): Promise
   const server = createTlsServer({ ...given, noDelay: true }, (socket) => router.serve(socket));
   // A socket that breaks during its handshake is told to nobody.
   server.on("tlsClientError", () => undefined);
+  const serveOther = (socket: Socket) => router.serve(socket, { isLaneOnly: true });
+  splitHandshakes(server, { serveOther, firstBytesMs: HANDSHAKE_MS }, { clock });
   return server;
 }
 
 /** Certificates are renewed while the router runs: a new one is shown to who connects from then on. */
 function createCertificateWatch(
   { tls }: RouterProgramOptions,
-  server: TlsServer | undefined,
+  server: Server | TlsServer,
   { clock, log }: RunRouterDeps,
 ): Service {
   return {
@@ -142,7 +137,7 @@ function createCertificateWatch(
       let shown = tls === undefined ? undefined : await readIdentity(tls);
       while (!signal.aborted) {
         await clock.delay(CERTIFICATE_LOOK_MS, signal).catch(() => undefined);
-        if (tls === undefined || signal.aborted || server === undefined) continue;
+        if (tls === undefined || signal.aborted || !("setSecureContext" in server)) continue;
         try {
           const found = await readIdentity(tls);
           if (found.cert === shown?.cert && found.key === shown.key) continue;

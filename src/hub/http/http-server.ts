@@ -6,6 +6,7 @@ import Fastify, { type FastifyInstance } from "fastify";
 import { AppError, errnoOf, messageOf } from "../../base/errors.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { HubContext } from "../hub-context.ts";
+import type { MountedRouter } from "../remote/mounted-router.ts";
 import type { ClientCertificates } from "../tls/client-certificates.ts";
 import { createOpenStreams } from "./open-streams.ts";
 import { type PageOptions, registerPages } from "./pages.ts";
@@ -30,8 +31,8 @@ export interface HttpServerOptions {
   /** How long answers under way may take when the hub ends. */
   readonly drainMs: number;
   readonly pages: PageOptions;
-  /** Gets every connection that speaks HTTP/2. Absent: only HTTP/1.1 is spoken here. */
-  readonly router?: { serve(socket: Duplex): void; drain(withinMs: number): Promise<void> } | undefined;
+  /** Gets every connection that speaks HTTP/2, and with TLS those without (lanes of sessions). Absent: only HTTP/1.1 is spoken here. */
+  readonly router?: Pick<MountedRouter, "serve" | "drain"> | undefined;
 }
 
 export interface HttpServer {
@@ -87,7 +88,7 @@ export async function startHttpServer(
               handler,
             );
       if (options.router !== undefined) {
-        const serve = (socket: Duplex) => options.router?.serve(socket);
+        const { serve } = options.router;
         splitHttp2(server, { serve, firstBytesMs: HEADERS_TIMEOUT_MS }, context);
       }
       server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {

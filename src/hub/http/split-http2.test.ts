@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect as connectPlain } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "node:tls";
@@ -24,8 +24,8 @@ beforeAll(async () => {
     { key: readFileSync(path("key")), cert: readFileSync(path("cert")), ALPNProtocols: HTTP2_PROTOCOLS },
     (_, response) => response.end("page"),
   );
-  const serve = (socket: { destroy(): void }) => {
-    routed.push(socket);
+  const serve = (socket: { destroy(): void }, { isLaneOnly = false } = {}) => {
+    routed.push({ isLaneOnly });
     socket.destroy();
   };
   splitHttp2(server, { serve, firstBytesMs: 1000 }, { clock: systemClock });
@@ -59,5 +59,18 @@ test.each([
     expect(String(answer)).toContain("200 OK");
   }
   await once(socket, "close");
-  expect(routed).toHaveLength(toRouter);
+  expect(routed).toEqual(toRouter === 0 ? [] : [{ isLaneOnly: false }]);
+});
+
+test.each([
+  ["a lane", "PRI * SLUICE-LANE/1\r\n\r\n"],
+  ["a request", "GET / HTTP/1.1\r\nhost: hub\r\n\r\n"],
+])("%s in clear on the port with TLS gets the router, which takes nothing but lanes there", async (_, first) => {
+  routed.length = 0;
+  const { port } = server.address() as AddressInfo;
+  const socket = connectPlain({ port, host: "127.0.0.1" });
+  socket.on("error", () => undefined);
+  socket.end(first);
+  await once(socket.resume(), "close");
+  expect(routed).toEqual([{ isLaneOnly: true }]);
 });

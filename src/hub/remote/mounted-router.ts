@@ -4,8 +4,8 @@ import type { EndReasonName } from "../../contract/remote/end-reason.ts";
 /** A router that runs in this process, as far as the hub needs it. `src/router` makes it, and whoever wires the hub puts it in. */
 export interface MountedRouter {
   readonly id: string;
-  /** A connection that speaks HTTP/2 is the router's from now on. */
-  serve(socket: Duplex): void;
+  /** A connection that speaks HTTP/2 is the router's from now on. `isLaneOnly`: it came without TLS to a port that has it. */
+  serve(socket: Duplex, how?: { readonly isLaneOnly?: boolean }): void;
   list(): readonly MountedSession[];
   /** False: there is no such session here. */
   terminate(sessionId: string, message: string): boolean;

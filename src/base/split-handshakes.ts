@@ -1,20 +1,22 @@
-import { createServer, type Server, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Server as TlsServer } from "node:tls";
-import type { Clock } from "../base/clock.ts";
+import type { Clock } from "./clock.ts";
 
 /** First byte of a record that carries a handshake of TLS. */
 const HANDSHAKE_RECORD = 0x16;
 
 /**
- * The listener of a port that has TLS: who begins a handshake is led to `tls`, as if that listened itself, and everybody else to `serveOther`.
- * Who says nothing within `firstBytesMs` is cut.
+ * Two kinds of connections on one port that has TLS: who begins a handshake stays with the server, and everybody else is led to
+ * `serveOther`. Who says nothing within `firstBytesMs` is cut. To be called before anybody else listens for connections.
  */
-export function createTlsFront(
-  tls: TlsServer,
+export function splitHandshakes(
+  server: TlsServer,
   options: { readonly serveOther: (socket: Socket) => void; readonly firstBytesMs: number },
   { clock }: { readonly clock: Pick<Clock, "timer"> },
-): Server {
-  return createServer({ noDelay: true }, (socket) => {
+): void {
+  const listeners = server.listeners("connection");
+  server.removeAllListeners("connection");
+  server.on("connection", (socket: Socket) => {
     const cut = () => socket.destroy();
     const ignore = () => undefined;
     const late = clock.timer(options.firstBytesMs, cut);
@@ -24,8 +26,8 @@ export function createTlsFront(
       socket.off("error", ignore);
       socket.pause();
       socket.unshift(bytes);
-      if (bytes[0] === HANDSHAKE_RECORD) tls.emit("connection", socket);
-      else options.serveOther(socket);
+      if (bytes[0] !== HANDSHAKE_RECORD) return options.serveOther(socket);
+      for (const listener of listeners) listener.call(server, socket);
     };
     socket.on("error", ignore);
     socket.once("close", () => late.clear());

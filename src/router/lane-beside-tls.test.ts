@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { type AddressInfo, connect, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join as joinPath } from "node:path";
 import { connect as connectTls, createServer as createTls } from "node:tls";
@@ -9,11 +9,11 @@ import { afterEach, beforeAll, beforeEach, expect, it } from "vitest";
 import { createFakeClock, type FakeClock } from "../base/clock.fake.ts";
 import { systemClock } from "../base/clock.ts";
 import { BARE_PREFACE, BARE_PROTOCOL } from "../base/grpc/bare-stream.ts";
+import { splitHandshakes } from "../base/split-handshakes.ts";
 import { newKeyPair } from "../remote/proof-hub.fake.ts";
 import { awaitProof, proveToBox } from "../remote/proven-carrier.ts";
 import { createRouterDialler, type RouterDialler } from "../remote/router-dialler.ts";
 import { joinMessage, listen, ROUTER_ID, type RouterUnderTest, startRouter, ticketFor } from "./router.fake.ts";
-import { createTlsFront } from "./tls-front.ts";
 
 const FIRST_BYTES_MS = 10_000;
 const never = new AbortController().signal;
@@ -36,10 +36,10 @@ beforeAll(() => {
 beforeEach(async () => {
   world = await startRouter({ hasLanes: true });
   clock = createFakeClock();
-  const tls = createTls({ ...identity, ALPNProtocols: [BARE_PROTOCOL, "h2"] }, (socket) => world.router.serve(socket));
-  tls.on("tlsClientError", () => undefined);
+  const server = createTls({ ...identity, ALPNProtocols: [BARE_PROTOCOL, "h2"] }, (socket) => world.router.serve(socket));
+  server.on("tlsClientError", () => undefined);
   const serveOther = (socket: Socket) => world.router.serve(socket, { isLaneOnly: true });
-  const server = createTlsFront(tls, { serveOther, firstBytesMs: FIRST_BYTES_MS }, { clock });
+  splitHandshakes(server, { serveOther, firstBytesMs: FIRST_BYTES_MS }, { clock });
   server.on("connection", (socket) => life.push(() => socket.destroy()));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -96,9 +96,7 @@ it("takes nothing but a lane without TLS, so that no ticket is ever said in clea
 
 it("takes a handshake that comes in pieces, and one that is too large or none for none", async () => {
   const { promise: first, resolve } = Promise.withResolvers<Buffer>();
-  const hello = createTlsFront(createTls(identity), { serveOther: () => undefined, firstBytesMs: 1 }, { clock });
-  hello.removeAllListeners("connection");
-  hello.on("connection", (socket) => socket.once("data", resolve));
+  const hello = createServer((socket) => socket.once("data", resolve));
   hello.listen(0, "127.0.0.1");
   await once(hello, "listening");
   life.push(() => hello.close());
