@@ -36,7 +36,9 @@ beforeAll(() => {
 beforeEach(async () => {
   world = await startRouter({ hasLanes: true });
   clock = createFakeClock();
-  const server = createTls({ ...identity, ALPNProtocols: [BARE_PROTOCOL, "h2"] }, (socket) => world.router.serve(socket));
+  const server = createTls({ ...identity, ALPNProtocols: [BARE_PROTOCOL, "h2"] }, (socket) =>
+    world.router.serve(socket),
+  );
   server.on("tlsClientError", () => undefined);
   const serveOther = (socket: Socket) => world.router.serve(socket, { isLaneOnly: true });
   splitHandshakes(server, { serveOther, firstBytesMs: FIRST_BYTES_MS }, { clock });

@@ -27,9 +27,9 @@ export interface RunningExec {
   signal(name: string): void;
   /** Gives it up: the box ends the command. */
   leave(reason: RemoteFailure): void;
-  /** The same as soon as it is known; the session is closed behind it. */
+  /** How it ended, as soon as that is known: before the session is closed. Never rejects. */
   readonly proved: Promise<ExecOutcome>;
-  /** Never rejects. When it resolves the session is closed. */
+  /** The same, once the session is closed. */
   readonly outcome: Promise<ExecOutcome>;
 }
 
