@@ -25,7 +25,9 @@ const urlOf = (world: AgentWorld, key: string) => `${world.server.rtmp?.url}/${k
 function watchKeys(world: AgentWorld, keys: readonly string[]) {
   const life = new AbortController();
   let looks = 0;
-  let bare = 0;
+  /** What was seen then, and when. */
+  const bare: string[] = [];
+  const beganMs = systemClock.monotonicMs();
   const look = async () => {
     const seen = new Map<string, number>();
     while (!life.signal.aborted) {
@@ -37,7 +39,7 @@ function watchKeys(world: AgentWorld, keys: readonly string[]) {
         return found?.publishing === true && found.mediaBytes > before;
       });
       looks++;
-      if (!isServed) bare++;
+      if (!isServed) bare.push(describeLook(systemClock.monotonicMs() - beganMs, publishers));
       await systemClock.delay(10, life.signal).catch(() => undefined);
     }
   };
@@ -49,6 +51,14 @@ function watchKeys(world: AgentWorld, keys: readonly string[]) {
       return { looks, bare };
     },
   };
+}
+
+function describeLook(
+  ms: number,
+  publishers: readonly { readonly key: string; readonly publishing: boolean; readonly mediaBytes: number }[],
+): string {
+  const all = publishers.map((one) => `${one.key} ${one.publishing ? "publishes" : "is gone"}, ${one.mediaBytes} bytes`);
+  return `after ${Math.round(ms)} ms: ${all.join("; ")}`;
 }
 
 /** Takes connections, and never says a word. */
@@ -108,7 +118,7 @@ describe("a stream that is changed while it runs", () => {
     const { looks, bare } = await watch.end();
 
     expect(looks).toBeGreaterThan(100);
-    expect(bare).toBe(0);
+    expect(bare).toEqual([]);
     expect(after.pid).toBe(proving.update?.pid);
     expect(after.generation).toBe(before.generation + 1);
     expect(after.proof?.gapCount).toBe(before.proof?.gapCount);
@@ -174,7 +184,7 @@ describe("a stream that is changed while it runs", () => {
       await settledOn(world, next);
       said += world.agent()?.output() ?? "";
       const { bare } = await watch.end();
-      expect(bare, `killed after ${delayMs} ms`).toBe(0);
+      expect(bare, `killed after ${delayMs} ms`).toEqual([]);
       expect(
         world.server.rtmp
           ?.publishers()
