@@ -57,7 +57,9 @@ function describeLook(
   ms: number,
   publishers: readonly { readonly key: string; readonly publishing: boolean; readonly mediaBytes: number }[],
 ): string {
-  const all = publishers.map((one) => `${one.key} ${one.publishing ? "publishes" : "is gone"}, ${one.mediaBytes} bytes`);
+  const all = publishers.map(
+    (one) => `${one.key} ${one.publishing ? "publishes" : "is gone"}, ${one.mediaBytes} bytes`,
+  );
   return `after ${Math.round(ms)} ms: ${all.join("; ")}`;
 }
 
