@@ -5,8 +5,10 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   statSync,
   symlinkSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
   writeSync,
@@ -66,6 +68,30 @@ it("a tree arrives identical though workers and the hub are killed on the way", 
   await compare(world, tree, end.root_hash);
   expect(world.movedBytes()).toBeGreaterThan(BIG_BYTES);
   expect(world.movedBytes()).toBeLessThan(BIG_BYTES + 2 * KILL_BYTES + 2 * MIB);
+});
+
+it("long files that are nearly or altogether holes arrive, and have them still", { timeout: 120_000 }, async () => {
+  await using world = await createTransferWorld({});
+  const tree = join(world.from, "disks");
+  mkdirSync(tree);
+  for (const [name, data] of [
+    ["nearly", randomBytes(MIB)],
+    ["altogether", Buffer.alloc(0)],
+  ] as const) {
+    writeFileSync(join(tree, name), data);
+    truncateSync(join(tree, name), 64 * MIB);
+  }
+  const to = join(world.to, "copy");
+  const id = await world.submit({ source_path: tree, destination_path: to, chunk_size_mb: 8, preserve: ["sparse"] });
+  const end = await world.until(async () => {
+    const progress = await world.progress(id);
+    return progress.state === "COMPLETED" || progress.state === "FAILED" ? progress : undefined;
+  }, "its end");
+  expect(end).toMatchObject({ state: "COMPLETED", failures: [] });
+  for (const name of ["nearly", "altogether"]) {
+    expect(readFileSync(join(to, name)).equals(readFileSync(join(tree, name)))).toBe(true);
+    expect(statSync(join(to, name)).blocks * 512).toBeLessThan(2 * MIB);
+  }
 });
 
 /** Nothing goes between the boxes for it; of both trees it says what the receipt says, and then the one byte that differs. */

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { closeSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
@@ -16,11 +16,12 @@ afterEach(() => {
   for (const close of open.splice(0)) close();
 });
 
-async function stage(how: { readonly isSparse: boolean; readonly before: Buffer }) {
+async function stage(how: { readonly isSparse: boolean; readonly before: Buffer; readonly size?: number }) {
   const directory = mkdtempSync(join(tmpdir(), "sluice-staged-"));
   open.push(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
   const path = join(directory, "staged");
   writeFileSync(path, how.before);
+  if (how.size !== undefined) truncateSync(path, how.size);
   const root = openRootDirectory(directory);
   open.push(() => closeSync(root));
   const place = { directory: root, name: Buffer.from("staged") };
@@ -61,6 +62,24 @@ describe("zeros of many pieces that are told of at once", () => {
     const whole = Buffer.concat([Buffer.alloc(4 * PIECE_BYTES), last]);
     expect(readFileSync(path).equals(whole)).toBe(true);
     if (isSparse && before.length === 0) expect(statSync(path).blocks * 512).toBeLessThan(3 * PIECE_BYTES);
+  });
+
+  it.each([
+    ["many at once", 4],
+    ["one by one", 1],
+  ])("stay holes, told of %s, where another range has made the file longer already", async (_, pieces) => {
+    const { staged, path } = await stage({ isSparse: true, before: randomBytes(5), size: LENGTH });
+    const marks = sender();
+    for (let at = 0; at < 4; at += pieces) {
+      const [digest] = Array.from({ length: pieces }, () => marks.updateZeros(PIECE_BYTES)).slice(-1);
+      const length = pieces * PIECE_BYTES;
+      await staged.add({ at: at * PIECE_BYTES, length, isZero: true, digest, bytes: NOTHING });
+    }
+    await staged.sync();
+    await staged.close();
+    expect(readFileSync(path).equals(Buffer.alloc(LENGTH))).toBe(true);
+    // What lay in the first piece was written over.
+    expect(statSync(path).blocks * 512).toBeLessThan(2 * PIECE_BYTES);
   });
 
   it("are refused where they do not follow, end within a piece, reach too far, or have another mark", async () => {

@@ -111,6 +111,28 @@ async function open(
     if (from < data.length) await writeAll(data.subarray(from), position + from);
   };
 
+  let present: Buffer | undefined;
+  /** What lies there already is zero, or nothing. */
+  const isClear = async (from: number, count: number): Promise<boolean> => {
+    present ??= Buffer.allocUnsafe(PIECE_BYTES);
+    for (let done = 0; done < count; ) {
+      const { bytesRead } = await readOnce(fd, present, 0, count - done, from + done);
+      if (bytesRead === 0) return true;
+      if (!isZero(present.subarray(0, bytesRead))) return false;
+      done += bytesRead;
+    }
+    return true;
+  };
+  /** Where nothing lies, nothing has to be written; and a hole stays one, although another range has made the file longer than it. */
+  const clear = async (from: number, end: number) => {
+    const until = isSparse ? Math.min(end, Math.max(from, emptyFrom)) : end;
+    for (let at = from; at < until; at += PIECE_BYTES) {
+      const count = Math.min(PIECE_BYTES, until - at);
+      if (isSparse && (await isClear(at, count))) continue;
+      await writeAll(ZEROS.subarray(0, count), at);
+    }
+  };
+
   /** A hole at the end has to be there too. */
   const fillUp = () => {
     const { size } = fstatSync(fd);
@@ -132,11 +154,7 @@ async function open(
     const end = from + piece.length;
     bytes += piece.length;
     isDirty = true;
-    // Where nothing lies yet, nothing has to be written.
-    const written = isSparse ? Math.min(end, Math.max(from, emptyFrom)) : end;
-    for (let at = from; at < written; at += PIECE_BYTES) {
-      await writeAll(ZEROS.subarray(0, Math.min(PIECE_BYTES, written - at)), at);
-    }
+    await clear(from, end);
   };
 
   return {
@@ -159,7 +177,7 @@ async function open(
       const position = offset + bytes;
       bytes += piece.length;
       isDirty = true;
-      if (piece.isZero && isSparse && position >= emptyFrom) return;
+      if (piece.isZero && isSparse) return clear(position, position + piece.length);
       if (data.length <= BLOCK_BYTES && length <= BLOCK_BYTES) writeWhole(fd, data, position);
       else await put(data, position);
     },

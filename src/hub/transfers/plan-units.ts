@@ -83,9 +83,13 @@ function longFile(entry: number, extent: Extent, chunkBytes: number): readonly U
   return units;
 }
 
+/** What is as long as its file is a whole file to who writes it, and has its name at once: a file that is ended by itself has more. */
+const MIN_RANGES_A_FILE = 2;
+
 /** Of a file with holes a range has about as much data as another: what is told of holes is little, and of each unit it is more. */
 function rangeBytes({ size, allocated = size }: Extent, chunkBytes: number): number {
-  const ranges = Math.min(MAX_RANGES_A_FILE, Math.max(1, Math.ceil(Math.min(allocated, size) / chunkBytes)));
+  const wanted = Math.ceil(Math.min(allocated, size) / chunkBytes);
+  const ranges = Math.min(MAX_RANGES_A_FILE, Math.max(MIN_RANGES_A_FILE, wanted));
   const least = Math.ceil(size / ranges);
   return least <= chunkBytes ? chunkBytes : Math.ceil(least / MIB) * MIB;
 }

@@ -59,7 +59,12 @@ describe("units", () => {
     // Five ranges with a chunk of data each, and the end of the file.
     expect(holes).toHaveLength(6);
     expect(holes.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(huge.size);
-    expect(planUnits([{ ...huge, allocated: 0 }], MIB)).toHaveLength(2);
+    for (const size of [MIB + 1, 3 * MIB, huge.size]) {
+      const empty = planUnits([{ ...huge, size, allocated: 0 }], MIB);
+      expect(empty.map(({ kind }) => kind)).toEqual(["copy", "copy", "finish"]);
+      // A range that is all of its file would be a whole file to who writes it.
+      for (const { bytes } of empty) expect(bytes).toBeLessThan(size);
+    }
     const units = planUnits([huge], MIB);
     expect(units.length).toBeLessThanOrEqual(MAX_RANGES_A_FILE + 1);
     expect(units.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(huge.size);
