@@ -35,6 +35,22 @@ test(
 );
 
 test(
+  "a reader that begins when the command has long ended gets all of it",
+  async () => {
+    // Around what a pipe and the program itself hold.
+    for (const bytes of [60_000, 150_000, 230_000, 260_000, 300_000]) {
+      const run = exec("/usr/bin/head", "-c", String(bytes), "/dev/zero");
+      run.child.stdout.pause();
+      await systemClock.delay(1500);
+      run.child.stdout.resume();
+      const { code, out, err } = await run.ended;
+      expect({ code, err, bytes: out.length }).toEqual({ code: 0, err: "", bytes });
+    }
+  },
+  LIMIT_MS,
+);
+
+test(
   "what is piped in arrives whole, with its end, sealed or not",
   async () => {
     const bytes = Buffer.alloc(20_000_000, "any bytes \0\xff\r\n", "latin1");

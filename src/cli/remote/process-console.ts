@@ -54,25 +54,26 @@ function createTerminal({ process, runAtOnce, terminalType = "xterm-256color" }:
   };
 }
 
-/** Waits for room whenever the stream asks for it. */
+/** Waits until the system has each piece: what a process still holds when it ends reaches nobody, however slowly its reader reads. */
 export function toSink(stream: Writable): Sink {
   let isGone = false;
   const waiting = new Set<() => void>();
-  const wake = () => {
-    for (const resolve of waiting) resolve();
-    waiting.clear();
-  };
   const leave = () => {
     isGone = true;
-    wake();
+    for (const resolve of waiting) resolve();
   };
   stream.on("error", leave);
   stream.on("close", leave);
-  stream.on("drain", wake);
   return {
     write: async (bytes) => {
       if (isGone || stream.destroyed) return false;
-      if (!stream.write(bytes)) await new Promise<void>((resolve) => waiting.add(resolve));
+      await new Promise<void>((resolve) => {
+        waiting.add(resolve);
+        stream.write(bytes, () => {
+          waiting.delete(resolve);
+          resolve();
+        });
+      });
       return !isGone;
     },
   };
