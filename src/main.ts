@@ -7,6 +7,7 @@ import { dirname } from "node:path";
 import { systemClock } from "./base/clock.ts";
 import { AppError, messageOf } from "./base/errors.ts";
 import { fileIdentity } from "./base/file-identity.ts";
+import { exitFlushed } from "./base/flushed.ts";
 import { formatLogLine, type Log, type LogComponent } from "./base/log.ts";
 import { systemRandom } from "./base/random.ts";
 import { createRedactor } from "./base/redact.ts";
@@ -395,4 +396,4 @@ async function main(): Promise<number> {
   return runProgram(process.argv.slice(2), context);
 }
 
-process.exit(await main());
+await exitFlushed(process, await main());
