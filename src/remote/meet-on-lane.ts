@@ -2,7 +2,8 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
-import type { Carrier, CarrierEnd, CarrierHandlers, LaneOffer } from "./carrier.ts";
+import type { Carrier, LaneOffer } from "./carrier.ts";
+import { createCarrierInbox } from "./carrier-inbox.ts";
 import { createLaneCarrier, isBeat } from "./lane-carrier.ts";
 import { sealLane } from "./lane-line.ts";
 
@@ -77,31 +78,18 @@ export function meetAsBox(
 
 /** A carrier whose frames wait until somebody listens; `onNews` is called for each of them, and for its end. Beats are none. */
 function holdFrames(inner: Carrier, onNews: () => void): Carrier {
-  let handlers: CarrierHandlers | undefined;
-  let early: (readonly Uint8Array[])[] = [];
-  let earlyEnd: CarrierEnd | undefined;
+  const inbox = createCarrierInbox();
   inner.listen({
     onFrame: (pieces) => {
       if (isBeat(pieces)) return;
-      if (handlers !== undefined) return handlers.onFrame(pieces);
-      early.push(pieces);
-      onNews();
+      inbox.onFrame(pieces);
+      if (!inbox.isHeard) onNews();
     },
-    onDrain: () => handlers?.onDrain(),
+    onDrain: inbox.onDrain,
     onEnd: (end) => {
-      if (handlers !== undefined) return handlers.onEnd(end);
-      earlyEnd = end;
-      onNews();
+      inbox.onEnd(end);
+      if (!inbox.isHeard) onNews();
     },
   });
-  return {
-    ...inner,
-    listen: (given) => {
-      handlers = given;
-      const frames = early;
-      early = [];
-      for (const frame of frames) given.onFrame(frame);
-      if (earlyEnd !== undefined) given.onEnd(earlyEnd);
-    },
-  };
+  return { ...inner, listen: inbox.listen };
 }
