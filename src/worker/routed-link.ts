@@ -73,7 +73,7 @@ export function createRoutedLinks({ clock, identity, openDialler }: RoutedLinksD
     try {
       dialler ??= openDialler();
       const carrier = await (await dialler).join(
-        { router, ticket, lane: `bulk-${slot}` },
+        { router, ticket, traffic: `bulk-${slot}`, isSealed: true },
         {},
         AbortSignal.any([signal, limit.signal]),
       );
