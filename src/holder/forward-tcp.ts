@@ -1,6 +1,7 @@
 import { connect, type Socket } from "node:net";
 import type { Clock, Timer } from "../base/clock.ts";
 import { AppError, errnoOf, messageOf } from "../base/errors.ts";
+import { createSlabReader } from "../base/slab-reader.ts";
 import type { Channel } from "../remote/channel.ts";
 import { pour } from "../remote/pour.ts";
 import type { Place } from "./resolve-target.ts";
@@ -12,10 +13,6 @@ export const DIAL_MS = 5000;
 const ONE_OF_MANY_MS = 1500;
 /** One direction has ended and nothing moves in the other. */
 export const HALF_OPEN_MS = 3_600_000;
-
-const READ_BYTES = 256 * 1024;
-/** Of all sockets: what is read is copied out before the next one reads, so a connection that is silent holds none. */
-let readBuffer: Buffer | undefined;
 
 /** A connection to a target, read in large pieces. */
 export interface DialledSocket {
@@ -57,8 +54,6 @@ function dialOne(
   clock: Clock,
 ): Promise<DialledSocket> {
   return new Promise((resolve, reject) => {
-    readBuffer ??= Buffer.allocUnsafeSlow(READ_BYTES);
-    const buffer = readBuffer;
     const early: Buffer[] = [];
     let take = (bytes: Buffer): boolean => {
       early.push(bytes);
@@ -75,7 +70,7 @@ function dialOne(
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: 30_000,
-      onread: { buffer, callback: (count) => take(Buffer.from(buffer.subarray(0, count))) },
+      onread: createSlabReader((bytes) => take(bytes)),
     });
     const timer = clock.timer(limitMs, () => {
       socket.destroy(Object.assign(new AppError("timeout", "no answer"), { code: "ETIMEDOUT" }));

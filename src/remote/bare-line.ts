@@ -2,6 +2,7 @@ import { connect as connectPlain, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { Clock, Timer } from "../base/clock.ts";
 import { BARE_PREFACE, BARE_PROTOCOL, type BareStream, createBareStream } from "../base/grpc/bare-stream.ts";
+import { createSlabReader } from "../base/slab-reader.ts";
 
 /** A connection to a router for one call, without HTTP/2. */
 export interface BareLine {
@@ -16,10 +17,6 @@ export interface BareLineDeps {
   readonly toError: (thrown: unknown) => Error;
 }
 
-/** Of one piece of memory that reads fill one after the other. What was read of it keeps it, and nobody writes there again. */
-const SLAB_BYTES = 256 * 1024;
-/** Less is not worth a read. */
-const LEAST_READ_BYTES = 32 * 1024;
 /** A router says something every 5 s while the other end is awaited. */
 const SILENT_MS = 35_000;
 const LOOK_MS = 5000;
@@ -96,20 +93,4 @@ export function dialBare(
       resolve({ socket, stream, joined: () => watch?.clear() });
     });
   });
-}
-
-/** Each read goes behind the one before: TLS gives 16 KiB at a time, and memory of its own for each would cost more than to read it. */
-function createSlabReader(take: (bytes: Uint8Array) => boolean) {
-  let slab = Buffer.alloc(0);
-  return {
-    buffer: (): Uint8Array => {
-      if (slab.length < LEAST_READ_BYTES) slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-      return slab;
-    },
-    callback: (count: number): boolean => {
-      const bytes = slab.subarray(0, count);
-      slab = slab.subarray(count);
-      return take(bytes);
-    },
-  };
 }

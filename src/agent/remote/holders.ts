@@ -63,10 +63,11 @@ const POLL_MS = 50;
 /**
  * As launchers run what moves bytes (`write_launcher` in `scripts/bootstrap.sh`): what is read is garbage soon, and a small young
  * generation is looked through before so many buffers have gathered, by which the heap may grow, that V8 looks through everything.
+ * Not as small as theirs: what waits for its acknowledgement on a busy machine would outlive it, and be found by looking through everything.
  */
 export const HOLDER_NODE_OPTIONS = [
   "--single-threaded-gc",
-  "--max-semi-space-size=1",
+  "--max-semi-space-size=4",
   "--heap-growing-percent=200",
 ] as const;
 /** Of an agent's environment: by it the C library would ask the kernel for each buffer of a read. */
