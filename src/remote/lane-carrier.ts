@@ -19,9 +19,9 @@ const LAST_WORD_MS = 500;
 
 /** A frame whose first byte has this bit is of the link. */
 const LINK_BIT = 0x80;
-const ALIVE = new Uint8Array(0);
+export const ALIVE = new Uint8Array(0);
 /** `seq` 1 and nothing else: no session sends such a frame. */
-const ACTIVE = Uint8Array.of(0x08, 0x01);
+export const ACTIVE = Uint8Array.of(0x08, 0x01);
 
 /** Said on a call by an end whose frames go over a lane. */
 export function isBeat(pieces: readonly Uint8Array[]): boolean {

@@ -76,7 +76,7 @@ export function meetAsBox(
 }
 
 /** A carrier whose frames wait until somebody listens; `onNews` is called for each of them, and for its end. Beats are none. */
-function holdFrames(inner: Carrier, onNews: () => void): Carrier {
+export function holdFrames(inner: Carrier, onNews: () => void): Carrier {
   let handlers: CarrierHandlers | undefined;
   let early: (readonly Uint8Array[])[] = [];
   let earlyEnd: CarrierEnd | undefined;

@@ -15,8 +15,8 @@ import { dialLane } from "./lane-line.ts";
 
 /**
  * Bulk goes over a connection of its own: what is typed must not wait behind it. With a number: each over one of its own. `forward`: each
- * over one of its own, where the router knows that without HTTP/2 (`bare-line.ts`), which moves a byte for half the work; and beside it a
- * lane (`lane-line.ts`), where the other end and the router know that, too.
+ * over one of its own, where the router knows that without HTTP/2 (`bare-line.ts`), which moves a byte for half the work. Beside the last
+ * two a lane (`lane-line.ts`), where the other end and the router know that, too.
  */
 export type Lane = "interactive" | "bulk" | "forward" | `bulk-${number}`;
 
@@ -25,7 +25,7 @@ export interface JoinTarget {
   /** Secret, single-use. */
   readonly ticket: string;
   readonly lane: Lane;
-  /** Of `forward`: nothing is gained by a lane. */
+  /** Nothing is gained by a lane. */
   readonly isLaneless?: boolean;
 }
 
@@ -225,7 +225,7 @@ export function createRouterDialler(
               $typeName: "sluice.router.v1.Join",
               ticket,
               client,
-              lane: lane === "forward" && !isLaneless && mayTakeLane(router),
+              lane: isForBytes(lane) && !isLaneless && mayTakeLane(router),
             },
           },
         }),
@@ -264,6 +264,10 @@ export function createRouterDialler(
       for (const socket of bareSockets) socket.destroy();
     },
   };
+}
+
+function isForBytes(lane: Lane): boolean {
+  return lane === "forward" || lane.startsWith("bulk-");
 }
 
 function keepAlive(session: ClientHttp2Session, clock: Clock, onNext: (timer: Timer) => void): Timer {
