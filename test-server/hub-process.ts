@@ -1,14 +1,16 @@
 import { spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { systemClock } from "../src/base/clock.ts";
 import { AppError } from "../src/base/errors.ts";
+import { createHttpFetch, type HttpFetch } from "../src/base/http-fetch.ts";
 import { MAIN_PROGRAM } from "./main-program.ts";
 
 const BUILT = resolve(import.meta.dirname, "../build/main.js");
 const START_MS = 30_000;
 const STOP_MS = 15_000;
+const ANSWER_MS = 60_000;
 const POLL_MS = 50;
 const KEEP_OUTPUT_CHARACTERS = 256 * 1024;
 
@@ -17,6 +19,8 @@ export interface HubProcessOptions {
   readonly dataDir?: string;
   /** Address to listen on; 127.0.0.1 unless given. */
   readonly host?: string;
+  /** With a certificate by an authority that it makes itself. */
+  readonly hasTls?: boolean;
   /** 0, or left out: a free one. */
   readonly port?: number;
   /** What enrolment tokens name as the hub's address; the hub's own unless given. */
@@ -33,30 +37,33 @@ export interface HubProcessOptions {
   readonly isBuilt?: boolean;
 }
 
-/** `sluice hub` as a real process over plain HTTP on loopback. */
+/** `sluice hub` as a real process on loopback, over plain HTTP unless asked for TLS. */
 export interface HubProcess extends AsyncDisposable {
   readonly origin: string;
   readonly port: number;
   readonly pid: number;
   readonly adminToken: string;
+  /** File with the authority of its certificate. */
+  readonly caFile: string | undefined;
   signal(name: NodeJS.Signals): void;
   /** SIGKILL, to its end. */
   kill(): Promise<void>;
   output(): string;
   /** Calls the API as the admin. Gives the answer; rejects with what the hub said when it refused. */
   call(method: string, path: string, body?: unknown): Promise<unknown>;
+  /** What it tells of itself to Prometheus. */
+  metrics(): Promise<string>;
 }
 
 /** Resolves when the hub answers. Rejects with its output when it ends before that. */
 export async function startHubProcess(options: HubProcessOptions = {}): Promise<HubProcess> {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), "sluice-hub-")));
-  const { publicUrl, storeUrl, isBuilt = false } = options;
+  const { publicUrl, storeUrl, hasTls = false, isBuilt = false } = options;
   const flags = [
     ...[
       "--server-listen",
       `${options.host ?? "127.0.0.1"}:${options.port ?? 0}`,
-      "--tls-mode",
-      "off",
+      ...(hasTls ? [] : ["--tls-mode", "off"]),
       "--data-dir",
       dataDir,
     ],
@@ -103,10 +110,14 @@ export async function startHubProcess(options: HubProcessOptions = {}): Promise<
       if (isOver) throw new AppError("unavailable", `the hub ended while it started:\n${output}`);
       return output;
     });
+    const caFile = hasTls ? join(dataDir, "tls/ca.pem") : undefined;
+    const fetch = createHttpFetch(caFile === undefined ? {} : { ca: await readFile(caFile, "utf8") });
+    const ask = (request: Asked) => askHub(fetch, { origin, token: adminToken }, request);
     return {
       origin,
       port: Number(new URL(origin).port),
       adminToken,
+      caFile,
       signal: (name) => void child.kill(name),
       kill: async () => {
         child.kill("SIGKILL");
@@ -114,7 +125,11 @@ export async function startHubProcess(options: HubProcessOptions = {}): Promise<
       },
       pid: child.pid ?? -1,
       output: () => output,
-      call: (method, path, body) => callHub({ origin, token: adminToken }, { method, path, body }),
+      call: async (method, path, body) => {
+        const text = await ask({ method, path, body });
+        return text === "" ? undefined : JSON.parse(text);
+      },
+      metrics: () => ask({ method: "GET", path: "/metrics", body: undefined }),
       [Symbol.asyncDispose]: dispose,
     };
   } catch (thrown) {
@@ -130,7 +145,7 @@ async function untilStarted(
   const endMs = systemClock.monotonicMs() + START_MS;
   for (;;) {
     const text = read();
-    const origin = /The hub serves (http:\/\/\S+)/.exec(text)?.[1];
+    const origin = /The hub serves (https?:\/\/\S+)/.exec(text)?.[1];
     const adminToken = knownToken ?? /keep it safe:\s+(\S+)/.exec(text)?.[1];
     if (origin !== undefined && adminToken !== undefined) return { origin, adminToken };
     if (systemClock.monotonicMs() > endMs) throw new AppError("timeout", `the hub did not start; it said:\n${text}`);
@@ -138,21 +153,29 @@ async function untilStarted(
   }
 }
 
-async function callHub(
+interface Asked {
+  readonly method: string;
+  readonly path: string;
+  readonly body: unknown;
+}
+
+async function askHub(
+  fetch: HttpFetch,
   hub: { readonly origin: string; readonly token: string },
-  request: { readonly method: string; readonly path: string; readonly body: unknown },
-): Promise<unknown> {
-  const { method, path, body } = request;
-  const answer = await fetch(`${hub.origin}${path}`, {
-    method,
+  { method, path, body }: Asked,
+): Promise<string> {
+  const answer = await fetch(new URL(path, hub.origin), {
+    method: method as "GET",
     headers: {
       accept: "application/json",
       authorization: `Bearer ${hub.token}`,
       ...(body === undefined ? {} : { "content-type": "application/json" }),
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    redirect: "manual",
+    signal: AbortSignal.timeout(ANSWER_MS),
   });
-  const text = await answer.text();
+  const text = await new Response(answer.body).text();
   if (!answer.ok) throw new AppError("unavailable", `${method} ${path}: ${answer.status} ${text}`);
-  return text === "" ? undefined : JSON.parse(text);
+  return text;
 }

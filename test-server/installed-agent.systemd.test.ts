@@ -197,7 +197,7 @@ describe.skipIf(problem !== undefined)(title, () => {
           limits: { idleSeconds: 600, maxSeconds: 600, resumeSeconds: 120 },
         },
       });
-      const target = { router: place, ticket: ticketFor({ sid: id }), lane: "bulk" } as const;
+      const target = { router: place, ticket: ticketFor({ sid: id }), traffic: "bulk", isSealed: false } as const;
       const carrier = await dialler.join(target, {}, AbortSignal.timeout(60_000));
       session.carry(await proveToBox(carrier, proof, { clock: systemClock })).catch(() => undefined);
       const channel = session.open({

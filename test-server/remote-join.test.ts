@@ -45,7 +45,7 @@ function join(
 ): Promise<Carrier> {
   const ticket = ticketFor({ side, sub: "ada", ...claims });
   const address = { id: ROUTER_ID, url: router.url };
-  return dialler.join({ router: address, ticket, lane: "interactive" }, {}, never);
+  return dialler.join({ router: address, ticket, traffic: "interactive", isSealed: false }, {}, never);
 }
 
 async function meet(operator: RemoteSession, box: RemoteSession, claims: Parameters<typeof ticketFor>[0] = {}) {
@@ -105,7 +105,9 @@ describe("two ends through a real router", () => {
     });
     const dialler = newDialler();
     const nobody = { id: ROUTER_ID, url: "http://127.0.0.1:1" };
-    await expect(dialler.join({ router: nobody, ticket: "x", lane: "bulk" }, {}, never)).rejects.toMatchObject({
+    await expect(
+      dialler.join({ router: nobody, ticket: "x", traffic: "bulk", isSealed: false }, {}, never),
+    ).rejects.toMatchObject({
       code: "unavailable",
       message: expect.stringContaining("127.0.0.1:1 cannot be reached"),
     });
@@ -117,7 +119,8 @@ describe("two ends through a real router", () => {
     const target = {
       router: { id: ROUTER_ID, url: router.url },
       ticket: ticketFor({ sid: "s-4" }),
-      lane: "bulk",
+      traffic: "bulk",
+      isSealed: false,
     } as const;
     const joining = newDialler().join(target, { onWaiting: (message) => waiting.push(message) }, stop.signal);
     setImmediate(() => stop.abort(new Error("called off")));

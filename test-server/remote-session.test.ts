@@ -78,7 +78,8 @@ test("a command outlives its agent and its link, is begun once, and is lost only
       const target = {
         router: { id: ROUTER_ID, url: router.url },
         ticket: ticketFor({ sid: id }),
-        lane: "bulk",
+        traffic: "bulk",
+        isSealed: false,
       } as const;
       const carrier = await dialler.join(target, {}, AbortSignal.timeout(30_000));
       const { privateKey, key } = newKeyPair();

@@ -27,7 +27,7 @@ interface ShellBox extends Disposable {
 }
 
 const realRouter: CreateRouter = ({ id, sessions }, deps) =>
-  createRouter({ ...ROUTER_DEFAULTS, id, limits: { sessions, sessionsPerOperator: sessions } }, deps);
+  createRouter({ ...ROUTER_DEFAULTS, id, hasLanes: false, limits: { sessions, sessionsPerOperator: sessions } }, deps);
 
 const REMOTE = {
   enabled: true,
@@ -74,7 +74,8 @@ async function startBox(): Promise<ShellBox> {
       );
     if (known === undefined) session.onChannel((channel) => shell.resolve(channel));
     sessions.set(offer.session, session);
-    const target = { router: offer.router, ticket: offer.ticket, lane: "interactive" as const };
+    const { router, ticket } = offer;
+    const target = { router, ticket, traffic: "interactive", isSealed: true } as const;
     const joined = await dialler.join(target, {}, stop.signal);
     // As a holder does: nothing before the hub, which is the operator's end, has proved itself.
     const { proof, attempt } = offer;

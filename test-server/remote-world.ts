@@ -48,6 +48,8 @@ export interface RemoteWorldOptions {
   readonly hubFlags?: readonly string[];
   /** Address to listen on. */
   readonly hubHost?: string;
+  /** The hub, and with it its router, has TLS on its port. */
+  readonly hasTls?: boolean;
   /** Where the box lives. */
   readonly namespace?: string;
   /** Flags of the agent's policy after `--policy-remote-`, in place of one that allows everything. */
@@ -61,8 +63,8 @@ export async function createRemoteWorld(options: RemoteWorldOptions = {}): Promi
   const directory = await mkdtemp(join(tmpdir(), "sluice-remote-"));
   stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
   const dataDir = join(directory, "hub");
-  const { hubHost = "127.0.0.1", hubFlags = [] } = options;
-  const hubOptions = { dataDir, host: hubHost, flags: hubFlags };
+  const { hubHost = "127.0.0.1", hubFlags = [], hasTls = false } = options;
+  const hubOptions = { dataDir, host: hubHost, hasTls, flags: hubFlags };
   let hub = await startHubProcess(hubOptions);
   stack.defer(() => hub[Symbol.asyncDispose]());
   const policy = options.policy ?? {
@@ -105,6 +107,7 @@ export async function createRemoteWorld(options: RemoteWorldOptions = {}): Promi
     XDG_STATE_HOME: join(directory, "state"),
     SLUICE_HUB: hub.origin,
     SLUICE_HUB_TOKEN: hub.adminToken,
+    ...(hub.caFile === undefined ? {} : { SLUICE_HUB_CA: hub.caFile }),
   });
   const start = (args: readonly string[], env: Readonly<Record<string, string>> = {}): Running => {
     const child = spawn(process.execPath, ["--no-warnings", MAIN_PROGRAM, ...args], {

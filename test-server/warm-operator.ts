@@ -31,7 +31,12 @@ export function createWarmOperator(
       const session = createRemoteSession({ side: "operator", program: "warm" }, { clock, newId: randomUUID, ledger });
       const silent = { tell: () => undefined, hint: () => undefined };
       const link = await openRemoteLink(
-        { box, create: { operation: { kind: "exec", argv: [...argv], pty: false, detach: false } }, lane: "bulk" },
+        {
+          box,
+          create: { operation: { kind: "exec", argv: [...argv], pty: false, detach: false } },
+          traffic: "bulk",
+          isSealed: false,
+        },
         {
           hub: hub.remote,
           findBox: async (id) => id,

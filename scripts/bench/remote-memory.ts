@@ -39,7 +39,7 @@ async function measureRouter({ lab, say, signal }: MeasureContext): Promise<read
   const join = (ticket: string): Promise<Carrier> => {
     const dialler = createRouterDialler({ client: "bench/1" }, { clock: systemClock, authorities: () => [] });
     diallers.push(dialler);
-    return dialler.join({ router: { id: "router-1", url }, ticket, lane: "bulk" }, {}, signal);
+    return dialler.join({ router: { id: "router-1", url }, ticket, traffic: "bulk", isSealed: false }, {}, signal);
   };
   const boxes: { readonly box: Carrier; hasRoom: boolean }[] = [];
   for (const { operator, box } of tickets) {

@@ -7,6 +7,7 @@ import type { BoxWhy } from "../contract/remote/box-why.ts";
 import type { HeldSessionView } from "../contract/remote/holder-call.ts";
 import { describeMasked } from "../contract/remote/mask-operation.ts";
 import type { RemoteOffer, RemoteProof } from "../contract/remote/offer.ts";
+import type { RemoteOperation } from "../contract/remote/operation.ts";
 import type { RemoteGrant } from "../contract/remote/remote-grant.ts";
 import type { Carrier, CarrierEnd } from "../remote/carrier.ts";
 import type { Channel } from "../remote/channel.ts";
@@ -15,7 +16,7 @@ import type { OpenWhat } from "../remote/open-what.ts";
 import { awaitProof } from "../remote/proven-carrier.ts";
 import type { WindowLedger } from "../remote/receive-window.ts";
 import { createRemoteSession } from "../remote/remote-session.ts";
-import type { RouterDialler } from "../remote/router-dialler.ts";
+import type { RouterDialler, Traffic } from "../remote/router-dialler.ts";
 import type { AuditLog } from "./audit-log.ts";
 import { judgeTicket } from "./judge-ticket.ts";
 import { type KeptFacts, lookIntoSession, type SessionWhyDeps } from "./session-why.ts";
@@ -160,15 +161,12 @@ export function createHeldSession(
     }
   };
 
-  const dialUntilJoined = async (offer: RemoteOffer, signal: AbortSignal) => {
-    const { kind } = offer.operation;
-    const isInteractive = kind === "shell" || kind === "attach" || (kind === "exec" && offer.operation.pty);
+  const dialUntilJoined = async ({ router, ticket, operation, proof }: ProvableOffer, signal: AbortSignal) => {
+    const traffic = trafficOf(operation);
     const untilMs = clock.monotonicMs() + JOIN_MS;
     for (let isFirst = true; ; isFirst = false) {
       try {
-        const isBulk = kind === "forward" || kind === "rsync";
-        const lane = isInteractive ? "interactive" : isBulk ? "forward" : "bulk";
-        return await deps.dialler.join({ router: offer.router, ticket: offer.ticket, lane }, {}, signal);
+        return await deps.dialler.join({ router, ticket, traffic, isSealed: proof.seal }, {}, signal);
       } catch (thrown) {
         const code = thrown instanceof AppError ? thrown.code : undefined;
         // A call that broke off may have spent the ticket: its operator then asks for another.
@@ -256,4 +254,18 @@ export function createHeldSession(
       ...(keeper.pid === undefined ? {} : { pid: keeper.pid }),
     }),
   };
+}
+
+function trafficOf(operation: RemoteOperation): Traffic {
+  switch (operation.kind) {
+    case "shell":
+    case "attach":
+      return "interactive";
+    case "exec":
+      return operation.pty ? "interactive" : "bulk";
+    case "forward":
+    case "session":
+    case "rsync":
+      return "piped";
+  }
 }

@@ -4,10 +4,11 @@ import { AppError, messageOf } from "../base/errors.ts";
 import type { CallStream } from "../base/grpc/call-stream.ts";
 import { createPieceReader, MESSAGE_PREFIX_BYTES, writePrefix } from "../base/grpc/grpc-messages.ts";
 import { decodeGrpcMessage } from "../base/grpc/grpc-status.ts";
-import { createTurnBatch } from "../base/turn-batch.ts";
 import { type Ended, JoinResponseSchema } from "../contract/proto/sluice/router/v1/router_pb.js";
 import { endReasonOf } from "../contract/remote/end-reason-number.ts";
-import type { Carrier, CarrierEnd, CarrierEndReason, CarrierHandlers } from "./carrier.ts";
+import type { Carrier, CarrierEnd, CarrierEndReason } from "./carrier.ts";
+import { createCarrierInbox } from "./carrier-inbox.ts";
+import { createFrameWriter, type FrameHead } from "./frame-writer.ts";
 
 export const JOIN_PATH = "/sluice.router.v1.RouterService/Join";
 
@@ -32,11 +33,18 @@ export interface JoinCallHooks {
 // `frame`, in `JoinRequest` and in `JoinResponse` alike: field 2, a message.
 const FRAME_TAG = 0x12;
 const EMPTY = Buffer.alloc(0);
-/** Below this a copy is cheaper than another piece. */
-const COPY_BYTES = 2048;
-/** What may wait here for the connection, so that it always has something to send. */
-const HOLD_ABOVE_BYTES = 256 * 1024;
-const RELEASE_BELOW_BYTES = 64 * 1024;
+/** A gRPC message that holds nothing but its frame. */
+const HEAD: FrameHead = {
+  lengthOf: (bytes) => MESSAGE_PREFIX_BYTES + 1 + lengthBytesOf(bytes),
+  write: (target, bytes) => {
+    writePrefix(target, 1 + lengthBytesOf(bytes) + bytes);
+    target[MESSAGE_PREFIX_BYTES] = FRAME_TAG;
+    let at = MESSAGE_PREFIX_BYTES + 1;
+    let rest = bytes;
+    for (; rest >= 0x80; rest >>= 7) target[at++] = (rest & 0x7f) | 0x80;
+    target[at] = rest;
+  },
+};
 
 /** What an end before the beginning means for who wanted to join. */
 const REFUSALS: Readonly<Partial<Record<CarrierEndReason, string>>> = {
@@ -75,20 +83,12 @@ export function callJoin(
   signal: AbortSignal,
 ): Promise<JoinedCarrier> {
   return new Promise((resolve, reject) => {
-    let handlers: CarrierHandlers | undefined;
-    /** What came before anybody listened: no more than one chunk of the connection. */
-    let early: (readonly Uint8Array[])[] = [];
-    let earlyEnd: CarrierEnd | undefined;
+    /** Before anybody listens: no more than one chunk of the connection. */
+    const inbox = createCarrierInbox();
     let isJoined = false;
     let isOver = false;
     let trailers: IncomingHttpHeaders = {};
-    let isFull = false;
-    const onTaken = () => {
-      if (!isFull || stream.writableLength > RELEASE_BELOW_BYTES) return;
-      isFull = false;
-      handlers?.onDrain();
-    };
-    const write = createTurnBatch(stream, onTaken);
+    const writeFrame = createFrameWriter(stream, HEAD, inbox.onDrain);
 
     /** False: it was over before. */
     const leave = (): boolean => {
@@ -100,9 +100,8 @@ export function callJoin(
     };
     const over = (end: CarrierEnd) => {
       if (!leave()) return;
-      if (!isJoined) reject(toRefusal(end));
-      else if (handlers === undefined) earlyEnd = end;
-      else handlers.onEnd(end);
+      if (isJoined) inbox.onEnd(end);
+      else reject(toRefusal(end));
     };
     const onAbort = () => {
       leave();
@@ -119,8 +118,7 @@ export function callJoin(
       const frame = frameOf(pieces);
       if (frame !== undefined) {
         if (!isJoined) throw new AppError("invalid", "a frame came before both ends were there");
-        if (handlers === undefined) early.push(frame);
-        else handlers.onFrame(frame);
+        inbox.onFrame(frame);
         return;
       }
       const { message } = fromBinary(JoinResponseSchema, Buffer.concat(pieces));
@@ -150,18 +148,12 @@ export function callJoin(
       routerId,
       peerClient,
       listen: (given) => {
-        handlers = given;
-        const frames = early;
-        early = [];
-        for (const frame of frames) given.onFrame(frame);
-        if (earlyEnd !== undefined) given.onEnd(earlyEnd);
+        inbox.listen(given);
         stream.resume();
       },
       send: (pieces) => {
         if (isOver || stream.writableEnded || stream.destroyed) return true;
-        writeFrame(write, pieces);
-        if (stream.writableLength >= HOLD_ABOVE_BYTES) isFull = true;
-        return !isFull;
+        return writeFrame(pieces);
       },
       finish: () => {
         if (!stream.writableEnded) stream.end();
@@ -178,7 +170,7 @@ export function callJoin(
       try {
         reader.push(chunk);
         // Frames wait for whoever listens: nothing is read in between.
-        if (isJoined && handlers === undefined) stream.pause();
+        if (isJoined && !inbox.isHeard) stream.pause();
       } catch (thrown) {
         over({ reason: "protocol", message: messageOf(thrown) });
         stream.close(constants.NGHTTP2_CANCEL);
@@ -236,26 +228,6 @@ function frameOfWhole(pieces: readonly Uint8Array[]): readonly Uint8Array[] | un
   return pieces.length === 1 ? undefined : frameOf([Buffer.concat(pieces)]);
 }
 
-function writeFrame(write: (bytes: Uint8Array) => void, pieces: readonly Uint8Array[]): void {
-  let bytes = 0;
-  for (const piece of pieces) bytes += piece.length;
-  const [first = EMPTY, ...more] = pieces;
-  // What is short goes with the head: a frame is then one piece, and one of data two.
-  const along = bytes <= COPY_BYTES ? bytes : first.length <= COPY_BYTES ? first.length : 0;
-  const lengthBytes = bytes < 0x80 ? 1 : bytes < 0x4000 ? 2 : bytes < 0x20_0000 ? 3 : 4;
-  const head = Buffer.allocUnsafe(MESSAGE_PREFIX_BYTES + 1 + lengthBytes + along);
-  writePrefix(head, 1 + lengthBytes + bytes);
-  head[MESSAGE_PREFIX_BYTES] = FRAME_TAG;
-  let at = MESSAGE_PREFIX_BYTES + 1;
-  let rest = bytes;
-  for (; rest >= 0x80; rest >>= 7) head[at++] = (rest & 0x7f) | 0x80;
-  head[at++] = rest;
-  for (const piece of along === bytes ? pieces : along > 0 ? [first] : []) {
-    head.set(piece, at);
-    at += piece.length;
-  }
-  write(head);
-  if (along === bytes) return;
-  if (along === 0) write(first);
-  for (const piece of more) write(piece);
+function lengthBytesOf(bytes: number): number {
+  return bytes < 0x80 ? 1 : bytes < 0x4000 ? 2 : bytes < 0x20_0000 ? 3 : 4;
 }

@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 import type { Clock, Timer } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import type { Carrier, CarrierEnd } from "./carrier.ts";
-import { ACTIVE, ALIVE } from "./lane-carrier.ts";
+import { ACTIVE, ALIVE } from "./lane-beat.ts";
 
 /** The call says that its end lives, and that its session is in use. */
 const BEAT_MS = 10_000;

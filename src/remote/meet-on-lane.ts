@@ -2,8 +2,9 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
-import type { Carrier, CarrierEnd, CarrierHandlers, LaneOffer } from "./carrier.ts";
-import { createLaneCarrier, isBeat } from "./lane-carrier.ts";
+import type { Carrier, LaneOffer } from "./carrier.ts";
+import { holdFrames } from "./held-carrier.ts";
+import { createLaneCarrier } from "./lane-carrier.ts";
 import { sealLane } from "./lane-line.ts";
 
 export interface LaneTask {
@@ -73,35 +74,4 @@ export function meetAsBox(
         },
       );
   });
-}
-
-/** A carrier whose frames wait until somebody listens; `onNews` is called for each of them, and for its end. Beats are none. */
-export function holdFrames(inner: Carrier, onNews: () => void): Carrier {
-  let handlers: CarrierHandlers | undefined;
-  let early: (readonly Uint8Array[])[] = [];
-  let earlyEnd: CarrierEnd | undefined;
-  inner.listen({
-    onFrame: (pieces) => {
-      if (isBeat(pieces)) return;
-      if (handlers !== undefined) return handlers.onFrame(pieces);
-      early.push(pieces);
-      onNews();
-    },
-    onDrain: () => handlers?.onDrain(),
-    onEnd: (end) => {
-      if (handlers !== undefined) return handlers.onEnd(end);
-      earlyEnd = end;
-      onNews();
-    },
-  });
-  return {
-    ...inner,
-    listen: (given) => {
-      handlers = given;
-      const frames = early;
-      early = [];
-      for (const frame of frames) given.onFrame(frame);
-      if (earlyEnd !== undefined) given.onEnd(earlyEnd);
-    },
-  };
 }

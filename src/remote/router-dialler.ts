@@ -14,27 +14,29 @@ import { callJoin, type JoinedCarrier, requestJoin } from "./join-call.ts";
 import { dialLane } from "./lane-line.ts";
 
 /**
- * Bulk goes over a connection of its own: what is typed must not wait behind it. With a number: each over one of its own. `forward`: each
- * over one of its own, where the router knows that without HTTP/2 (`bare-line.ts`), which moves a byte for half the work. Beside the last
- * two a lane (`lane-line.ts`), where the other end and the router know that, too.
+ * What a session carries. Bulk goes over another connection than what is typed, which must not wait behind it; with a number: each over one
+ * of its own. `piped`, what other programs say to each other through the session: each over one of its own, where the router knows that
+ * without HTTP/2 (`bare-line.ts`), which moves a byte for half the work. Beside the last two over a lane (`lane-line.ts`), where it is worth one.
  */
-export type Lane = "interactive" | "bulk" | "forward" | `bulk-${number}`;
+export type Traffic = "interactive" | "bulk" | `bulk-${number}` | "piped";
 
 export interface JoinTarget {
   readonly router: RouterAddress;
   /** Secret, single-use. */
   readonly ticket: string;
-  readonly lane: Lane;
-  /** Nothing is gained by a lane. */
-  readonly isLaneless?: boolean;
+  readonly traffic: Traffic;
+  /** End to end. */
+  readonly isSealed: boolean;
 }
+
+export type PreparedTarget = Pick<JoinTarget, "router" | "traffic">;
 
 export interface JoinHooks {
   /** The other end is awaited: one sentence for people. */
   readonly onWaiting?: (message: string) => void;
 }
 
-/** Joins sessions at routers, and keeps one connection to each router and lane for a while after its last use. */
+/** Joins sessions at routers, and keeps one connection to each router for each kind of traffic for a while after its last use. */
 export interface RouterDialler {
   /**
    * Resolves when both ends are there. Rejects with the router's own word: `unauthorized`, `refused`, `exhausted`, `unavailable`,
@@ -42,7 +44,7 @@ export interface RouterDialler {
    */
   join(target: JoinTarget, hooks: JoinHooks, signal: AbortSignal): Promise<Carrier>;
   /** Has a connection there for a `join` that is to come; one that cannot be made is none. */
-  prepare(target: Omit<JoinTarget, "ticket">): void;
+  prepare(target: PreparedTarget): void;
   /** Ends all connections, with what they carry. */
   close(): void;
 }
@@ -85,7 +87,7 @@ export function createRouterDialler(
   /** Routers that did not know what a bare call is, and when that was. */
   const http2Only = new Map<string, number>();
   /** Routers at which a lane was of no use, and when that was. */
-  const laneless = new Map<string, number>();
+  const failedLanes = new Map<string, number>();
 
   /** `undefined`: the system's. */
   const trustedFor = ({ ca }: RouterAddress): string[] | undefined => {
@@ -139,8 +141,8 @@ export function createRouterDialler(
   };
 
   /** For one more call, which releases it. */
-  const take = (router: RouterAddress, lane: Lane) => {
-    const key = [lane, router.url, router.ca ?? authorities().join("")].join(" ");
+  const take = ({ router, traffic }: PreparedTarget) => {
+    const key = [traffic, router.url, router.ca ?? authorities().join("")].join(" ");
     const known = lines.get(key);
     const line = known === undefined || known.session.closed || known.session.destroyed ? dial(key, router) : known;
     line.rest?.clear();
@@ -154,18 +156,20 @@ export function createRouterDialler(
     if (!line.session.destroyed) line.session.close();
   };
 
-  const maySpeakBare = (router: RouterAddress): boolean => {
-    const sinceMs = http2Only.get(router.url);
-    return (
-      (sinceMs === undefined || clock.monotonicMs() - sinceMs >= HTTP2_ONLY_MS) && connectionTo?.(router) === undefined
-    );
+  const isLately = (noted: ReadonlyMap<string, number>, { url }: RouterAddress, forMs: number): boolean => {
+    const atMs = noted.get(url);
+    return atMs !== undefined && clock.monotonicMs() - atMs < forMs;
   };
-  const mayTakeLane = (router: RouterAddress): boolean => {
-    const sinceMs = laneless.get(router.url);
-    return (
-      (sinceMs === undefined || clock.monotonicMs() - sinceMs >= NO_LANE_MS) && connectionTo?.(router) === undefined
-    );
-  };
+  /** A connection of its own can be had. */
+  const canDial = ({ router }: JoinTarget): boolean => connectionTo?.(router) === undefined;
+  const speaksBare = (target: JoinTarget): boolean =>
+    target.traffic === "piped" && canDial(target) && !isLately(http2Only, target.router, HTTP2_ONLY_MS);
+  /** A lane seals what it carries: where nothing else does, on no leg, that is all it would add. */
+  const wantsLane = (target: JoinTarget): boolean =>
+    mayFill(target.traffic) &&
+    canDial(target) &&
+    (target.isSealed || target.router.url.startsWith("https:")) &&
+    !isLately(failedLanes, target.router, NO_LANE_MS);
   const withLane = (carrier: JoinedCarrier, { url }: RouterAddress): Carrier => {
     const { laneToken: token } = carrier;
     if (token === undefined) return carrier;
@@ -178,7 +182,7 @@ export function createRouterDialler(
       ready = line.ready;
       return ready;
     };
-    const lane: LaneOffer = { meet, failed: () => void laneless.set(url, clock.monotonicMs()) };
+    const lane: LaneOffer = { meet, failed: () => void failedLanes.set(url, clock.monotonicMs()) };
     return { ...carrier, lane };
   };
   /** `undefined`: the router does not know what that is. */
@@ -214,8 +218,9 @@ export function createRouterDialler(
   };
 
   return {
-    join: async ({ router, ticket, lane, isLaneless = false }, hooks, signal) => {
+    join: async (target, hooks, signal) => {
       signal.throwIfAborted();
+      const { router, ticket } = target;
       const join = toBinary(
         JoinRequestSchema,
         create(JoinRequestSchema, {
@@ -225,17 +230,17 @@ export function createRouterDialler(
               $typeName: "sluice.router.v1.Join",
               ticket,
               client,
-              lane: isForBytes(lane) && !isLaneless && mayTakeLane(router),
+              lane: wantsLane(target),
             },
           },
         }),
       );
       const first = prefixMessage(join);
-      if (lane === "forward" && maySpeakBare(router)) {
+      if (speaksBare(target)) {
         const carrier = await joinBare(router, first, hooks, signal);
         if (carrier !== undefined) return withLane(carrier, router);
       }
-      const { key, line } = take(router, lane);
+      const { key, line } = take(target);
       try {
         await abortable(line.connected, signal);
       } catch (thrown) {
@@ -255,8 +260,8 @@ export function createRouterDialler(
         throw thrown;
       }
     },
-    prepare: ({ router, lane }) => {
-      const { line } = take(router, lane);
+    prepare: (target) => {
+      const { line } = take(target);
       void line.connected.catch(() => undefined).then(() => release(line));
     },
     close: () => {
@@ -266,8 +271,9 @@ export function createRouterDialler(
   };
 }
 
-function isForBytes(lane: Lane): boolean {
-  return lane === "forward" || lane.startsWith("bulk-");
+/** It may be as much as a connection takes. */
+function mayFill(traffic: Traffic): boolean {
+  return traffic === "piped" || traffic.startsWith("bulk-");
 }
 
 function keepAlive(session: ClientHttp2Session, clock: Clock, onNext: (timer: Timer) => void): Timer {

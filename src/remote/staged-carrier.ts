@@ -1,6 +1,7 @@
 import type { Clock, Timer } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
-import type { Carrier, CarrierEnd, CarrierHandlers } from "./carrier.ts";
+import type { Carrier, CarrierEnd } from "./carrier.ts";
+import { createCarrierInbox } from "./carrier-inbox.ts";
 import { decodeFrame, encodeControl, type FrameBody } from "./frame.ts";
 import { refusedBody } from "./frame-bodies.ts";
 import { createFrameOpener, createFrameSealer, type FrameOpener, type FrameSealer } from "./sealed-frame.ts";
@@ -47,10 +48,7 @@ const REFUSED_TAG = 0x32;
 const TAMPERED = "conflict";
 
 export function createStagedCarrier(inner: Carrier, clock: Clock, hooks: StagedHooks): StagedCarrier {
-  let handlers: CarrierHandlers | undefined;
-  let early: (readonly Uint8Array[])[] = [];
-  let earlyEnd: CarrierEnd | undefined;
-  let isOver = false;
+  const inbox = createCarrierInbox();
   let isStarted = false;
   /** It is to end so. */
   let leaving: CarrierEnd | undefined;
@@ -59,11 +57,9 @@ export function createStagedCarrier(inner: Carrier, clock: Clock, hooks: StagedH
   let opener: FrameOpener | undefined;
 
   const over = (end: CarrierEnd) => {
-    if (isOver) return;
-    isOver = true;
+    if (inbox.isOver) return;
     limit.clear();
-    if (handlers === undefined) earlyEnd = end;
-    else handlers.onEnd(end);
+    inbox.onEnd(end);
     if (!isStarted) hooks.onGone();
   };
   const limit = clock.timer(hooks.limitMs, hooks.onLate);
@@ -79,7 +75,7 @@ export function createStagedCarrier(inner: Carrier, clock: Clock, hooks: StagedH
   });
   /** Nothing is taken or sent any more; it is over when the last word has arrived, or when nobody takes it. */
   const refuse = (problem: Problem) => {
-    if (isOver || leaving !== undefined) return;
+    if (inbox.isOver || leaving !== undefined) return;
     sendBody(refusedBody(problem));
     leaving = endOf(problem);
     limit.clear();
@@ -98,8 +94,7 @@ export function createStagedCarrier(inner: Carrier, clock: Clock, hooks: StagedH
   const deliver = (pieces: readonly Uint8Array[]) => {
     const word = pieces[0]?.[0] === REFUSED_TAG ? linkBodyOf(pieces) : undefined;
     if (word?.case === "refused") return leftByOther(word.value);
-    if (handlers === undefined) early.push(pieces);
-    else handlers.onFrame(pieces);
+    inbox.onFrame(pieces);
   };
   const open = (pieces: readonly Uint8Array[]) => {
     if (opener === undefined) return deliver(pieces);
@@ -115,9 +110,9 @@ export function createStagedCarrier(inner: Carrier, clock: Clock, hooks: StagedH
   queueMicrotask(() =>
     inner.listen({
       onFrame: (pieces) => {
-        if (!isOver && leaving === undefined) take(pieces);
+        if (!inbox.isOver && leaving === undefined) take(pieces);
       },
-      onDrain: () => handlers?.onDrain(),
+      onDrain: inbox.onDrain,
       onEnd: (end) => {
         farewell?.clear();
         over(leaving ?? end);
@@ -129,15 +124,9 @@ export function createStagedCarrier(inner: Carrier, clock: Clock, hooks: StagedH
     sessionId: inner.sessionId,
     routerId: inner.routerId,
     peerClient: inner.peerClient,
-    listen: (given) => {
-      handlers = given;
-      const frames = early;
-      early = [];
-      for (const frame of frames) given.onFrame(frame);
-      if (earlyEnd !== undefined) given.onEnd(earlyEnd);
-    },
+    listen: inbox.listen,
     send: (pieces) => {
-      if (isOver || leaving !== undefined) return true;
+      if (inbox.isOver || leaving !== undefined) return true;
       if (sealer === undefined) return inner.send(pieces);
       if (sealer.isSpent) {
         over({ reason: "broken", message: "as many frames as a key may seal were sent: the next carrier has another" });
@@ -168,7 +157,7 @@ export function createStagedCarrier(inner: Carrier, clock: Clock, hooks: StagedH
       take = open;
     },
     end: (reason, message) => {
-      if (isOver) return;
+      if (inbox.isOver) return;
       // First: to be cut is an end, too.
       over({ reason, message });
       inner.cut();

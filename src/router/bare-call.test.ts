@@ -12,7 +12,7 @@ import { systemClock } from "../base/clock.ts";
 import { BARE_PREFACE, BARE_PROTOCOL, startsBare } from "../base/grpc/bare-stream.ts";
 import { prefixMessage } from "../base/grpc/grpc-messages.ts";
 import type { Carrier } from "../remote/carrier.ts";
-import { createRouterDialler, type Lane, type RouterDialler } from "../remote/router-dialler.ts";
+import { createRouterDialler, type RouterDialler, type Traffic } from "../remote/router-dialler.ts";
 import { joinMessage, listen, ROUTER_ID, type RouterUnderTest, startRouter, ticketFor } from "./router.fake.ts";
 
 let world: RouterUnderTest;
@@ -36,12 +36,12 @@ function newDialler(): RouterDialler {
 
 function join(
   side: "operator" | "box",
-  lane: Lane,
+  traffic: Traffic,
   router: { readonly url?: string; readonly ca?: string } = {},
   dialler = newDialler(),
 ) {
   return dialler.join(
-    { router: { id: ROUTER_ID, url: world.url, ...router }, ticket: ticketFor({ side }), lane },
+    { router: { id: ROUTER_ID, url: world.url, ...router }, ticket: ticketFor({ side }), traffic, isSealed: false },
     {},
     new AbortController().signal,
   );
@@ -98,11 +98,11 @@ async function startTls(protocols: readonly string[]) {
 }
 
 describe.each([
-  ["both without HTTP/2", "forward", "forward"],
-  ["the box on HTTP/2", "forward", "bulk"],
-  ["the operator on HTTP/2", "bulk", "forward"],
-] as const)("%s", (_, operatorLane, boxLane) => {
-  const meet = () => Promise.all([join("operator", operatorLane), join("box", boxLane)]);
+  ["both without HTTP/2", "piped", "piped"],
+  ["the box on HTTP/2", "piped", "bulk"],
+  ["the operator on HTTP/2", "bulk", "piped"],
+] as const)("%s", (_, operatorTraffic, boxTraffic) => {
+  const meet = () => Promise.all([join("operator", operatorTraffic), join("box", boxTraffic)]);
 
   it("carries frames of any size in both directions, and their end in order", async () => {
     const [operator, box] = await meet();
@@ -130,7 +130,7 @@ describe.each([
   it.each([
     ["the box is cut", (box: Carrier) => box.cut(), "peer-lost"],
     ["the session is ended", () => world.router.terminate("s-1", "by bob"), "terminated"],
-    ["the box joins again", () => void join("box", boxLane).catch(() => undefined), "peer-lost"],
+    ["the box joins again", () => void join("box", boxTraffic).catch(() => undefined), "peer-lost"],
   ])("tells the operator when %s", async (_what, act, reason) => {
     const [operator, box] = await meet();
     const atOperator = listen(operator);
@@ -160,12 +160,18 @@ describe.each([
 
 it("refuses in words, with the code of the reason", async () => {
   const dialler = newDialler();
-  const wrong = { router: { id: ROUTER_ID, url: world.url }, ticket: "none", lane: "forward" } as const;
+  const wrong = {
+    router: { id: ROUTER_ID, url: world.url },
+    ticket: "none",
+    traffic: "piped",
+    isSealed: false,
+  } as const;
   await expect(dialler.join(wrong, {}, new AbortController().signal)).rejects.toMatchObject({ code: "unauthorized" });
   const other = {
     router: { id: ROUTER_ID, url: world.url },
     ticket: ticketFor({ aud: "router-2" }),
-    lane: "forward",
+    traffic: "piped",
+    isSealed: false,
   } as const;
   await expect(dialler.join(other, {}, new AbortController().signal)).rejects.toMatchObject({ code: "refused" });
 });
@@ -174,7 +180,12 @@ it("gives up a call that is waited for when its caller does", async () => {
   const life = new AbortController();
   const dialler = newDialler();
   const waiting = Promise.withResolvers<string>();
-  const target = { router: { id: ROUTER_ID, url: world.url }, ticket: ticketFor(), lane: "forward" } as const;
+  const target = {
+    router: { id: ROUTER_ID, url: world.url },
+    ticket: ticketFor(),
+    traffic: "piped",
+    isSealed: false,
+  } as const;
   const joined = dialler.join(target, { onWaiting: waiting.resolve }, life.signal);
   expect(await waiting.promise).toContain("waiting for the box");
   life.abort(new Error("enough"));
@@ -201,7 +212,7 @@ it.each([
 });
 
 it("tells both ends that the router drains", async () => {
-  const [operator, box] = await Promise.all([join("operator", "forward"), join("box", "forward")]);
+  const [operator, box] = await Promise.all([join("operator", "piped"), join("box", "piped")]);
   const ends = [listen(operator).end, listen(box).end];
   const drained = world.router.drain(1000);
   expect((await Promise.all(ends)).map(({ reason }) => reason)).toEqual(["draining", "draining"]);
@@ -241,7 +252,7 @@ it("is handed on to the router that its ticket is for, with its end", async () =
   };
   const wrong = await startRouter({ id: "router-2" }, { peers });
   life.defer(wrong.close);
-  const [operator, box] = await Promise.all([join("operator", "forward", { url: wrong.url }), join("box", "forward")]);
+  const [operator, box] = await Promise.all([join("operator", "piped", { url: wrong.url }), join("box", "piped")]);
   expect([operator.routerId, world.router.list().length, wrong.router.list().length]).toEqual([ROUTER_ID, 1, 0]);
   const [atOperator, atBox] = [listen(operator), listen(box)];
   const frame = Buffer.alloc(2_000_000, 5);
@@ -258,8 +269,8 @@ it("goes on with HTTP/2 where a router does not know bare calls", async () => {
   const old = await startOldRouter();
   const dialler = newDialler();
   const at = { url: old.url };
-  await expect(join("operator", "forward", at, dialler)).rejects.toMatchObject({ code: "unavailable" });
-  const [operator] = await Promise.all([join("operator", "forward", at, dialler), join("box", "forward")]);
+  await expect(join("operator", "piped", at, dialler)).rejects.toMatchObject({ code: "unavailable" });
+  const [operator] = await Promise.all([join("operator", "piped", at, dialler), join("box", "piped")]);
   expect(operator.sessionId).toBe("s-1");
   expect(old.bare()).toBe(1);
 });
@@ -269,7 +280,7 @@ it.each([
   ["HTTP/2 where the router knows only that", ["h2"]],
 ])("agrees in the handshake of TLS on what is spoken: %s", async (_, protocols) => {
   const { router, spoken } = await startTls(protocols);
-  const [operator, box] = await Promise.all([join("operator", "forward", router), join("box", "forward", router)]);
+  const [operator, box] = await Promise.all([join("operator", "piped", router), join("box", "piped", router)]);
   const atBox = listen(box);
   listen(operator);
   const frame = Buffer.alloc(300_000, 9);

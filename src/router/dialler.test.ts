@@ -19,7 +19,7 @@ function join(side: "operator" | "box", sid = "s-1"): Promise<Carrier> {
   diallers.push(dialler);
   const router = { id: ROUTER_ID, url: world.url };
   return dialler.join(
-    { router, ticket: ticketFor({ side, sid }), lane: "interactive" },
+    { router, ticket: ticketFor({ side, sid }), traffic: "interactive", isSealed: false },
     {},
     new AbortController().signal,
   );

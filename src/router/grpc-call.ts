@@ -5,6 +5,7 @@ import type { CallStream } from "../base/grpc/call-stream.ts";
 import { createMessageReader, prefixMessage } from "../base/grpc/grpc-messages.ts";
 import { encodeGrpcMessage } from "../base/grpc/grpc-status.ts";
 import { ERROR_POLICY, toAppError } from "../contract/error-code.ts";
+import { createAnswerEnd } from "./answer-end.ts";
 
 /** The server's end of one gRPC call. */
 export interface GrpcCall {
@@ -27,7 +28,7 @@ export interface GrpcCall {
   lap(): void;
 }
 
-export const TAKE_END_WITHIN_MS = 5000;
+export const OK = { "grpc-status": "0" } as const;
 const CONTENT_TYPE = "application/grpc";
 
 /** On a stream of HTTP/2. */
@@ -36,9 +37,9 @@ export function createGrpcCall(
   headers: IncomingHttpHeaders,
   clock: Pick<Clock, "monotonicMs">,
 ): GrpcCall {
+  const end = createAnswerEnd(stream, clock);
   let isBegun = false;
-  let endedAtMs: number | undefined;
-  let trailers: OutgoingHttpHeaders = { "grpc-status": "0" };
+  let trailers: OutgoingHttpHeaders = OK;
   // What goes wrong with a stream is told by its close.
   stream.on("error", () => undefined);
 
@@ -48,7 +49,7 @@ export function createGrpcCall(
       if (!stream.destroyed && !stream.closed && !stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
     });
   const begin = () => {
-    if (isBegun || isGone()) return;
+    if (isBegun || end.isGone) return;
     isBegun = true;
     stream.on("wantTrailers", () => {
       if (stream.destroyed || stream.closed) return;
@@ -57,15 +58,8 @@ export function createGrpcCall(
     });
     stream.respond({ ":status": 200, "content-type": CONTENT_TYPE }, { waitForTrailers: true });
   };
-  const isGone = () => stream.destroyed || stream.closed || stream.aborted;
-  const end = () => {
-    endedAtMs = clock.monotonicMs();
-    stream.resume();
-  };
   const conclude = (given: OutgoingHttpHeaders) => {
-    if (endedAtMs !== undefined) return;
-    end();
-    if (isGone()) return;
+    if (!end.begin()) return;
     trailers = given;
     if (isBegun) {
       stream.end();
@@ -79,29 +73,21 @@ export function createGrpcCall(
     stream,
     headers,
     get isEnded() {
-      return endedAtMs !== undefined || isGone();
+      return end.isEnded;
     },
     send: (message) => {
       begin();
-      if (!isGone() && !stream.writableEnded) stream.write(prefixMessage(message));
+      if (!end.isGone && !stream.writableEnded) stream.write(prefixMessage(message));
     },
     finish: () => {
-      if (endedAtMs !== undefined) return;
-      begin();
-      end();
-      if (!isGone()) stream.end();
+      if (!end.isEnded) begin();
+      conclude(OK);
     },
     fail: (error) => conclude(statusOf(error)),
     begin,
     conclude,
-    reset: () => {
-      end();
-      if (!stream.destroyed) stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-    },
-    lap: () => {
-      if (endedAtMs === undefined || stream.destroyed) return;
-      if (clock.monotonicMs() - endedAtMs >= TAKE_END_WITHIN_MS) stream.close(constants.NGHTTP2_CANCEL);
-    },
+    reset: end.reset,
+    lap: end.lap,
   };
 }
 

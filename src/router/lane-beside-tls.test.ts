@@ -58,7 +58,7 @@ function join(side: "operator" | "box") {
   const dialler = createRouterDialler({ client: "test/1" }, { clock: systemClock, authorities: () => [] });
   diallers.push(dialler);
   const router = { id: ROUTER_ID, url: `https://127.0.0.1:${port}`, ca: identity.cert };
-  return dialler.join({ router, ticket: ticketFor({ side }), lane: "forward" }, {}, never);
+  return dialler.join({ router, ticket: ticketFor({ side }), traffic: "piped", isSealed: false }, {}, never);
 }
 
 function open(first: string | Uint8Array) {

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
 import type { Clock } from "../base/clock.ts";
 import { LANE_READY } from "../contract/remote/lane-preface.ts";
-import { TAKE_END_WITHIN_MS } from "./grpc-call.ts";
+import { TAKE_END_WITHIN_MS } from "./answer-end.ts";
 import { type LanePipe, pipeLane } from "./lane-pipe.ts";
 
 export type LaneSide = "operator" | "box";

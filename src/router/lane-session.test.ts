@@ -7,7 +7,7 @@ import { newKeyPair } from "../remote/proof-hub.fake.ts";
 import { awaitProof, proveToBox } from "../remote/proven-carrier.ts";
 import { createWindowLedger } from "../remote/receive-window.ts";
 import { createRemoteSession, type RemoteSession } from "../remote/remote-session.ts";
-import { createRouterDialler, type RouterDialler } from "../remote/router-dialler.ts";
+import { createRouterDialler, type RouterDialler, type Traffic } from "../remote/router-dialler.ts";
 import { startLaneMiddle } from "./lane-middle.fake.ts";
 import { listen, ROUTER_ID, type RouterUnderTest, startRouter, ticketFor } from "./router.fake.ts";
 
@@ -36,7 +36,11 @@ function newDialler(): RouterDialler {
 }
 
 function join(side: "operator" | "box", url = world.url, dialler = newDialler()): Promise<Carrier> {
-  return dialler.join({ router: { id: ROUTER_ID, url }, ticket: ticketFor({ side }), lane: "forward" }, {}, never);
+  return dialler.join(
+    { router: { id: ROUTER_ID, url }, ticket: ticketFor({ side }), traffic: "piped", isSealed: true },
+    {},
+    never,
+  );
 }
 
 function hear(carrier: Carrier) {
@@ -90,6 +94,21 @@ it("carries frames both ways between two ends that have proved themselves, and t
   expect((await here.end).reason).toBe("peer-done");
   await expect.poll(() => world.router.list()).toEqual([]);
   await expect.poll(() => world.router.metrics()).toContain("router_grpc_connections 0");
+});
+
+it("is offered where something is piped that is sealed on the way or end to end, and nowhere else", async () => {
+  const hasLane = async (traffic: Traffic, isSealed: boolean) => {
+    const sid = `${traffic}-${isSealed}`;
+    const ends = (["operator", "box"] as const).map((side) => {
+      const target = { router: { id: ROUTER_ID, url: world.url }, ticket: ticketFor({ side, sid }), traffic, isSealed };
+      return newDialler().join(target, {}, never);
+    });
+    return (await Promise.all(ends)).map(({ lane }) => lane !== undefined);
+  };
+  expect(await hasLane("piped", true)).toEqual([true, true]);
+  // Without TLS to the router, too.
+  expect(await hasLane("piped", false)).toEqual([false, false]);
+  expect(await hasLane("bulk", true)).toEqual([false, false]);
 });
 
 const isOnLane = () => world.router.metrics().includes("router_grpc_lanes_active 1");

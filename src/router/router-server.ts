@@ -23,9 +23,8 @@ import { createSessionService } from "./session-service.ts";
 import { createTicketGate, MisroutedTicket } from "./ticket-gate.ts";
 import { createWindowGrants } from "./window-grants.ts";
 
-export const ROUTER_DEFAULTS: Pick<RouterOptions, "rendezvousMs" | "windowBudgetBytes" | "hasLanes"> = {
+export const ROUTER_DEFAULTS: Pick<RouterOptions, "rendezvousMs" | "windowBudgetBytes"> = {
   rendezvousMs: 60_000,
-  hasLanes: false,
   windowBudgetBytes: 512 * 1024 * 1024,
 };
 

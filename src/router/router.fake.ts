@@ -61,7 +61,13 @@ export async function startRouter(
   const events: RouterEvent[] = [];
   const silent = { error: () => {}, warn: () => {}, info: () => {}, debug: () => {} };
   const router = createRouter(
-    { id: ROUTER_ID, limits: { sessions: 512, sessionsPerOperator: 400 }, ...ROUTER_DEFAULTS, ...options },
+    {
+      id: ROUTER_ID,
+      limits: { sessions: 512, sessionsPerOperator: 400 },
+      hasLanes: false,
+      ...ROUTER_DEFAULTS,
+      ...options,
+    },
     {
       clock: systemClock,
       log: silent,

@@ -44,7 +44,7 @@ function diallerFor(side: Side) {
   return {
     ...dialler,
     join: async (target: JoinTarget, ...rest: [JoinHooks, AbortSignal]) => {
-      const carrier = await dialler.join({ ...target, isLaneless: !knowsLanes[side] }, ...rest);
+      const carrier = await dialler.join({ ...target, isSealed: knowsLanes[side] }, ...rest);
       if (carrier.lane !== undefined) asked.push(side);
       return carrier;
     },

@@ -66,7 +66,7 @@ export function createRoutedLinks({ clock, identity, openDialler }: RoutedLinksD
     let carrier: Carrier;
     try {
       dialler ??= openDialler();
-      const target = { router, ticket, lane: `bulk-${slot}` } as const;
+      const target = { router, ticket, traffic: `bulk-${slot}`, isSealed: true } as const;
       carrier = await (await dialler).join(target, {}, AbortSignal.any([signal, limit.signal]));
     } finally {
       timer.clear();

@@ -5,8 +5,8 @@ import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import type { Carrier, LaneOffer } from "../remote/carrier.ts";
 import { createCarrierDuplex } from "../remote/carrier-duplex.ts";
+import { holdFrames } from "../remote/held-carrier.ts";
 import { keepLaneCall } from "../remote/lane-call.ts";
-import { holdFrames } from "../remote/meet-on-lane.ts";
 
 export interface MeetingTask {
   /** On which both workers are there, and nothing was said yet. */

@@ -16,7 +16,7 @@ const SECONDS = 3600;
 const sessions = Number(process.argv[2]);
 const { publicKey, privateKey } = generateKeyPairSync("ed25519");
 const router = createRouter(
-  { ...ROUTER_DEFAULTS, id: ID, limits: { sessions, sessionsPerOperator: sessions } },
+  { ...ROUTER_DEFAULTS, id: ID, hasLanes: false, limits: { sessions, sessionsPerOperator: sessions } },
   { clock: systemClock, log: createMemoryLog(), ticketKeys: { get: () => publicKey } },
 );
 const server = createServer({ noDelay: true }, router.serve).listen(0, "127.0.0.1");

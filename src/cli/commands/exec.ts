@@ -136,8 +136,8 @@ async function runOnOne(
   try {
     const signal = AbortSignal.any([context.signal, stop.signal]);
     const voice = createVoice(context, flags.verbose === true || console.isErrorTerminal);
-    const lane = terminal === undefined ? "bulk" : "interactive";
-    const wish = { box, create: { operation }, lane, ...seal } as const;
+    const traffic = terminal === undefined ? "bulk" : "interactive";
+    const wish = { box, create: { operation }, traffic, ...seal } as const;
     const link = await reach.open(wish, voice, signal);
     running = runExec(
       what,

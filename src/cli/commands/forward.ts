@@ -70,7 +70,7 @@ async function runForward(
       ports: rules.flatMap(portsOf),
       isJson: flags.json === true,
       openLink: async (stop) => {
-        const link = await reach.open({ box, create: { operation }, lane: "forward", ...sealed }, voice, stop);
+        const link = await reach.open({ box, create: { operation }, traffic: "piped", ...sealed }, voice, stop);
         // A name may come to mean another.
         ({ box } = link);
         return link;

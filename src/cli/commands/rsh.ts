@@ -44,7 +44,7 @@ async function runRsh(words: readonly string[], flags: SealFlags, context: Comma
     const signal = AbortSignal.any([context.signal, stop.signal]);
     const { argv, box, user } = call;
     const operation = { kind: "rsync" as const, argv: [...argv], ...(user === undefined ? {} : { user }) };
-    const wish = { box, create: { operation }, lane: "forward", ...sealed } as const;
+    const wish = { box, create: { operation }, traffic: "piped", ...sealed } as const;
     const link = await reach.open(wish, createVoice(context, false), signal);
     running = runExec(
       { kind: "exec", argv, env: {}, cwd: undefined, user, pty: undefined, stdin: true },

@@ -68,7 +68,7 @@ export async function runSessionForward(
   const openLink = async (stop: AbortSignal): Promise<RemoteLink> => {
     const session = await sessions.get(id, stop);
     if (session.box === undefined) throw new AppError("unavailable", stateText(session));
-    return reach.open({ box: session.box, create: { operation }, lane: "forward", ...sealed }, voice, stop);
+    return reach.open({ box: session.box, create: { operation }, traffic: "piped", ...sealed }, voice, stop);
   };
   const sessionReach = createSessionReach(
     { id, mayWake: flags.wake === true },

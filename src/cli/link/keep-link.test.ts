@@ -17,7 +17,7 @@ const never = new AbortController().signal;
 /** Sockets are the system's: how soon they tell of what happened is no matter of the injected clock. */
 const seen = (look: () => unknown) => vi.waitFor(look, { timeout: 20_000, interval: 5 });
 const ROUTER = { id: "r-1", url: "https://router.test" };
-const TARGET: JoinTarget = { router: ROUTER, ticket: "secret", lane: "bulk" };
+const TARGET: JoinTarget = { router: ROUTER, ticket: "secret", traffic: "bulk", isSealed: false };
 const ADMISSION: RemoteAdmission = {
   id: "s-1",
   box: "north-1",
@@ -86,7 +86,7 @@ async function keeper(options: { readonly idleSeconds?: number } = {}): Promise<
         world.pairs.push(pair);
         return pair.operator;
       },
-      prepare: ({ router, lane }) => void world.prepared.push(`${lane} ${router.id}`),
+      prepare: ({ router, traffic }) => void world.prepared.push(`${traffic} ${router.id}`),
       close: () => undefined,
     },
     findBox: (given) => say(`find ${given}`, "north-1"),

@@ -4,7 +4,7 @@ import type { Clock, Timer } from "../../base/clock.ts";
 import { AppError } from "../../base/errors.ts";
 import type { RemoteClient } from "../../client/remote-client.ts";
 import type { Carrier } from "../../remote/carrier.ts";
-import type { JoinTarget, RouterDialler } from "../../remote/router-dialler.ts";
+import type { PreparedTarget, RouterDialler } from "../../remote/router-dialler.ts";
 import { createLinkWire, type LinkWire } from "./link-wire.ts";
 import { type Asked, type LinkCall, type Told, toAsked, toLinkError } from "./link-words.ts";
 
@@ -16,7 +16,7 @@ export interface LinkKeeperOptions {
   /** It ends itself so long after its last use. */
   readonly idleSeconds: number;
   /** What the command that starts it has just used, and the next will: connected at once. */
-  readonly routers: readonly Omit<JoinTarget, "ticket">[];
+  readonly routers: readonly PreparedTarget[];
 }
 
 export interface LinkKeeperDeps {
@@ -160,7 +160,7 @@ export async function runLinkKeeper(
   };
   rest();
   lookAround();
-  for (const { router, lane } of options.routers) dialler.prepare({ router, lane });
+  for (const target of options.routers) dialler.prepare(target);
   const onAbort = () => ended.resolve();
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) onAbort();

@@ -1,7 +1,8 @@
 import { connect, type Socket } from "node:net";
 import type { Clock } from "../../base/clock.ts";
 import { AppError, messageOf } from "../../base/errors.ts";
-import type { Carrier, CarrierEnd, CarrierHandlers } from "../../remote/carrier.ts";
+import type { Carrier } from "../../remote/carrier.ts";
+import { createCarrierInbox } from "../../remote/carrier-inbox.ts";
 import type { JoinHooks, JoinTarget } from "../../remote/router-dialler.ts";
 import { createLinkWire } from "./link-wire.ts";
 import { fromLinkError, type LinkCall, type Told, toTold } from "./link-words.ts";
@@ -101,17 +102,7 @@ function joinThrough(
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
     const socket = connect({ path, allowHalfOpen: true });
-    let handlers: CarrierHandlers | undefined;
-    let early: (readonly Uint8Array[])[] = [];
-    let earlyEnd: CarrierEnd | undefined;
-    let isOver = false;
-    let isFull = false;
-    const over = (end: CarrierEnd) => {
-      if (isOver) return;
-      isOver = true;
-      if (handlers === undefined) earlyEnd = end;
-      else handlers.onEnd(end);
-    };
+    const inbox = createCarrierInbox();
     const onAbort = () => {
       reject(signal.reason);
       socket.destroy();
@@ -130,30 +121,23 @@ function joinThrough(
           reject(fromLinkError(told.error));
           socket.destroy();
         } else if (told?.kind === "end") {
-          over(told.end);
+          inbox.onEnd(told.end);
           socket.end();
         } else socket.destroy();
       },
-      onFrame: (pieces) => {
-        if (handlers === undefined) early.push(pieces);
-        else handlers.onFrame(pieces);
-      },
+      onFrame: inbox.onFrame,
+      onDrain: inbox.onDrain,
     });
     let problem: unknown;
     socket.on("error", (thrown) => {
       problem = thrown;
-    });
-    socket.on("drain", () => {
-      if (!isFull) return;
-      isFull = false;
-      handlers?.onDrain();
     });
     socket.once("end", () => socket.end());
     socket.once("close", () => {
       settled();
       const message = problem === undefined ? GONE : `${GONE}: ${messageOf(problem)}`;
       reject(new AppError("unavailable", message));
-      over({ reason: "broken", message });
+      inbox.onEnd({ reason: "broken", message });
     });
     wire.say({ kind: "join", target });
 
@@ -161,20 +145,11 @@ function joinThrough(
       sessionId,
       routerId,
       peerClient,
-      listen: (given) => {
-        handlers = given;
-        const frames = early;
-        early = [];
-        for (const frame of frames) given.onFrame(frame);
-        if (earlyEnd !== undefined) given.onEnd(earlyEnd);
-      },
-      send: (pieces) => {
-        if (!wire.frame(pieces)) isFull = true;
-        return !isFull;
-      },
+      listen: inbox.listen,
+      send: wire.frame,
       finish: () => endOf(socket),
       cut: () => {
-        over({ reason: "broken", message: "this end cut it" });
+        inbox.onEnd({ reason: "broken", message: "this end cut it" });
         socket.destroy();
       },
     });

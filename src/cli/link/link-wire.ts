@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { AppError } from "../../base/errors.ts";
 import { createPieceReader, MESSAGE_PREFIX_BYTES, writePrefix } from "../../base/grpc/grpc-messages.ts";
+import { createFrameWriter, type FrameHead, withHead } from "../../remote/frame-writer.ts";
 
 /**
  * What goes over the socket between a command and the keeper of a link: messages with their length in front, each of which begins with a
@@ -8,21 +9,27 @@ import { createPieceReader, MESSAGE_PREFIX_BYTES, writePrefix } from "../../base
  */
 export interface LinkWire {
   say(words: unknown): void;
-  /** Always taken; `false`: no more before the socket has drained. */
+  /** Always taken; `false`: no more before `onDrain`. */
   frame(pieces: readonly Uint8Array[]): boolean;
 }
 
 export interface LinkWireHandlers {
   onWords(words: unknown): void;
   onFrame(pieces: readonly Uint8Array[]): void;
+  /** Of who sends frames no faster than they are taken. */
+  onDrain?(): void;
 }
 
 const WORDS = 1;
 const FRAME = 2;
-/** Below this a copy is cheaper than another piece. */
-const COPY_BYTES = 2048;
-/** What may wait here, so that the other end always has something to read. */
-const HOLD_ABOVE_BYTES = 256 * 1024;
+
+const headOf = (kind: number): FrameHead => ({
+  lengthOf: () => MESSAGE_PREFIX_BYTES + 1,
+  write: (target, bytes) => {
+    writePrefix(target, 1 + bytes);
+    target[MESSAGE_PREFIX_BYTES] = kind;
+  },
+});
 
 /** What is no message of ours ends the socket. */
 export function createLinkWire(socket: Socket, handlers: LinkWireHandlers): LinkWire {
@@ -42,25 +49,14 @@ export function createLinkWire(socket: Socket, handlers: LinkWireHandlers): Link
       socket.destroy(thrown instanceof Error ? thrown : undefined);
     }
   });
-  const send = (kind: number, pieces: readonly Uint8Array[]): boolean => {
-    if (socket.destroyed || socket.writableEnded) return true;
-    let bytes = 0;
-    for (const piece of pieces) bytes += piece.length;
-    const [first = new Uint8Array(), ...more] = pieces;
-    const along = first.length <= COPY_BYTES ? first.length : 0;
-    const head = Buffer.allocUnsafe(MESSAGE_PREFIX_BYTES + 1 + along);
-    writePrefix(head, 1 + bytes);
-    head[MESSAGE_PREFIX_BYTES] = kind;
-    if (along > 0) head.set(first, MESSAGE_PREFIX_BYTES + 1);
-    const rest = along > 0 ? more : pieces;
-    if (rest.length > 0) socket.cork();
-    socket.write(head);
-    for (const piece of rest) socket.write(piece);
-    if (rest.length > 0) socket.uncork();
-    return socket.writableLength < HOLD_ABOVE_BYTES;
-  };
+  const isClosed = () => socket.destroyed || socket.writableEnded;
+  const writeFrame = createFrameWriter(socket, headOf(FRAME), () => handlers.onDrain?.());
   return {
-    say: (words) => void send(WORDS, [Buffer.from(JSON.stringify(words))]),
-    frame: (pieces) => send(FRAME, pieces),
+    // Not with what else is written in this turn: who says its last words may end the socket at once.
+    say: (words) => {
+      if (isClosed()) return;
+      for (const piece of withHead(headOf(WORDS), [Buffer.from(JSON.stringify(words))])) socket.write(piece);
+    },
+    frame: (pieces) => isClosed() || writeFrame(pieces),
   };
 }

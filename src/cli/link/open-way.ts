@@ -2,8 +2,7 @@ import type { Timer } from "../../base/clock.ts";
 import { AppError, messageOf } from "../../base/errors.ts";
 import type { HubEndpoint } from "../../client/hub-transport.ts";
 import { type RemoteCalls, readAdmission, readStanding } from "../../client/remote-client.ts";
-import type { RouterAddress } from "../../contract/remote/offer.ts";
-import type { JoinTarget, Lane, RouterDialler } from "../../remote/router-dialler.ts";
+import type { PreparedTarget, RouterDialler } from "../../remote/router-dialler.ts";
 import type { CommandContext } from "../command-context.ts";
 import { connectKeptLink, type KeptLink } from "./kept-link.ts";
 import { linkSocketPath, openLinkDirectory } from "./link-place.ts";
@@ -49,25 +48,25 @@ export async function openWay(options: WayOptions, deps: WayDeps, context: Comma
   const own = ownWay(endpoint, context);
   // Before the first request, so that nothing comes between that and its way out.
   if (kept === undefined) await own.calls();
-  const lanes = new Map<string, Omit<JoinTarget, "ticket">>();
+  const next = new Map<string, PreparedTarget>();
   let start: Timer | undefined;
   const begin = async () => {
     start?.clear();
     start = undefined;
-    if (path === undefined || lanes.size === 0) return;
-    const input = { path, endpoint, hub: endpoint.hub, idleSeconds: persistSeconds, routers: [...lanes.values()] };
-    lanes.clear();
+    if (path === undefined || next.size === 0) return;
+    const input = { path, endpoint, hub: endpoint.hub, idleSeconds: persistSeconds, routers: [...next.values()] };
+    next.clear();
     try {
       if (remote.links !== undefined) await startKeeper(input, context, remote.links);
     } catch (thrown) {
       explain(`no link is kept: ${messageOf(thrown)}`);
     }
   };
-  const used = (router: RouterAddress, lane: Lane) => {
+  const used = ({ router, traffic: given }: PreparedTarget) => {
     if (kept !== undefined || path === undefined) return;
-    // A forward's connections carry nothing else; the next command wants another.
-    const next = lane === "forward" ? "bulk" : lane;
-    lanes.set(`${next} ${router.url}`, { router, lane: next });
+    // A connection of what was piped carries nothing else; the next command wants another.
+    const traffic = given === "piped" ? "bulk" : given;
+    next.set(`${traffic} ${router.url}`, { router, traffic });
     start ??= clock.timer(START_AFTER_MS, () => void begin());
   };
   /** `undefined`: nobody keeps one who could answer. */
@@ -107,7 +106,7 @@ export async function openWay(options: WayOptions, deps: WayDeps, context: Comma
         if (kept !== undefined && !kept.isGone && !options.joinsItself) return kept.join(target, hooks, signal);
         if (kept?.isGone === true) leave("its keeper is gone");
         const carrier = await (await own.dialler()).join(target, hooks, signal);
-        used(target.router, target.lane);
+        used(target);
         return carrier;
       },
     },

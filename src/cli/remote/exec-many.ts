@@ -107,7 +107,7 @@ async function runThere(
     const tell = (line: string) => io.writeError(`sluice: ${box}: ${line}\n`);
     const sealed = parseSealFlags(wish.flags);
     const link = await reach.open(
-      { box, create: { operation }, lane: "bulk", ...sealed },
+      { box, create: { operation }, traffic: "bulk", ...sealed },
       { tell, hint: () => undefined },
       both,
     );

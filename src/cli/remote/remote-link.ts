@@ -9,7 +9,7 @@ import { IDENTIFIER_PATTERN } from "../../contract/identifier-pattern.ts";
 import { fingerprintOf, newRemoteKey, publicTextOf } from "../../contract/remote/remote-key.ts";
 import type { Carrier } from "../../remote/carrier.ts";
 import type { RemoteSession } from "../../remote/remote-session.ts";
-import type { RouterDialler } from "../../remote/router-dialler.ts";
+import type { RouterDialler, Traffic } from "../../remote/router-dialler.ts";
 import { formatDuration } from "../duration.ts";
 import { judgeCarrierEnd, judgeRejoin } from "./judge-carrier-end.ts";
 import { failure, failureOf, lostOf, type RemoteFailure } from "./remote-failure.ts";
@@ -45,7 +45,7 @@ export interface RemoteWish extends SealWish {
   /** Its id, or what a person calls it. */
   readonly box: string;
   readonly create: Omit<RemoteCreate, "key" | "seal">;
-  readonly lane: "interactive" | "bulk" | "forward";
+  readonly traffic: Traffic;
 }
 
 const BACKOFF: BackoffOptions = { baseMs: 250, maxMs: 5000 };
@@ -248,7 +248,7 @@ async function joinAnywhere(
 /** Waits at the router for the box, and proves itself to it. Rejects with the hub's word where the session ends meanwhile. */
 async function join(
   { admission, privateKey }: OwnAdmission,
-  { lane, isSealed = false }: RemoteWish,
+  { traffic, isSealed = false }: RemoteWish,
   { dialler, hub, clock, hint }: RemoteLinkDeps,
   signal: AbortSignal,
 ): Promise<Carrier> {
@@ -271,9 +271,7 @@ async function join(
     if (isTold) hint(text);
   };
   try {
-    // Where nothing is sealed on any leg, a lane would only add that.
-    const isLaneless = !isSealed && router.url.startsWith("http:");
-    const joined = await dialler.join({ router, ticket, lane, isLaneless }, { onWaiting }, both);
+    const joined = await dialler.join({ router, ticket, traffic, isSealed }, { onWaiting }, both);
     return await proveToBox(joined, task, { clock });
   } catch (thrown) {
     if (both.aborted) throw both.reason;

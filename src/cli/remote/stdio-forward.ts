@@ -21,7 +21,7 @@ export async function runStdio(
   const console = await context.remote.openConsole();
   const voice = createVoice(context, verbose);
   const operation = { kind: "forward" as const, targets: [target] };
-  const link = await reach.open({ box, create: { operation }, lane: "bulk", isSealed, boxKey }, voice, signal);
+  const link = await reach.open({ box, create: { operation }, traffic: "bulk", isSealed, boxKey }, voice, signal);
   const channel = link.session.open({ kind: "dial", host: target.host, port: target.from });
   const place = formatPlace(target.host, target.from);
   const isOver = Promise.race([

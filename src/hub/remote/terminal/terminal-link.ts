@@ -72,7 +72,8 @@ export async function carryTerminal(
       const { router, ticket } = admission;
       const task = proofTaskOf(admission, { privateKey: admission.privateKey, isSealed: true });
       admission = undefined;
-      const joined = await dialler.join({ router, ticket, lane: "interactive" }, { onWaiting: onNote }, both);
+      const target = { router, ticket, traffic: "interactive", isSealed: true } as const;
+      const joined = await dialler.join(target, { onWaiting: onNote }, both);
       const carrier = await proveToBox(joined, task, { clock });
       onNote("");
       wasTogether = true;
