@@ -20,9 +20,7 @@ function writeTree(world: TransferWorld): string {
 
 /** Of the hub's own router, towards the destination. */
 async function bytesFromBox(world: TransferWorld): Promise<{ readonly all: number; readonly onLanes: number }> {
-  const { origin, adminToken } = world.hub();
-  const answer = await fetch(`${origin}/metrics`, { headers: { authorization: `Bearer ${adminToken}` } });
-  const lines = (await answer.text()).split("\n");
+  const lines = (await world.hub().metrics()).split("\n");
   const figureOf = (name: string) =>
     Number(lines.find((line) => line.startsWith(`router_grpc_${name}{direction="from_box"} `))?.split(" ")[1]);
   return { all: figureOf("bytes_total"), onLanes: figureOf("lane_bytes_total") };
@@ -42,6 +40,7 @@ it("two boxes that nobody can reach meet on lanes of a router, which may die in 
   timeout: 300_000,
 }, async () => {
   await using world = await createTransferWorld({
+    hasTls: true,
     isReachable: false,
     agentArguments: ["--transfer-max-streams", "3"],
   });
