@@ -69,6 +69,8 @@ const PING_LIMIT_MS = 15_000;
 const HTTP2_ONLY_MS = 300_000;
 /** What a session waits for a lane at most, before it goes over its call. */
 const LANE_LIMIT_MS = 3000;
+/** Of a transfer, which nobody looks at: without one it takes twice the work for as long as none is tried. */
+const BULK_LANE_LIMIT_MS = 8000;
 const NO_LANE_MS = 300_000;
 
 interface Line {
@@ -170,13 +172,14 @@ export function createRouterDialler(
     canDial(target) &&
     (target.isSealed || target.router.url.startsWith("https:")) &&
     !isLately(failedLanes, target.router, NO_LANE_MS);
-  const withLane = (carrier: JoinedCarrier, { url }: RouterAddress): Carrier => {
+  const withLane = (carrier: JoinedCarrier, { router: { url }, traffic }: JoinTarget): Carrier => {
     const { laneToken: token } = carrier;
     if (token === undefined) return carrier;
     let ready: Promise<Socket> | undefined;
     const meet = () => {
       if (ready !== undefined) return ready;
-      const line = dialLane({ url, token, limitMs: LANE_LIMIT_MS }, { clock });
+      const limitMs = traffic === "piped" ? LANE_LIMIT_MS : BULK_LANE_LIMIT_MS;
+      const line = dialLane({ url, token, limitMs }, { clock });
       bareSockets.add(line.socket);
       line.socket.once("close", () => bareSockets.delete(line.socket));
       ready = line.ready;
@@ -238,7 +241,7 @@ export function createRouterDialler(
       const first = prefixMessage(join);
       if (speaksBare(target)) {
         const carrier = await joinBare(router, first, hooks, signal);
-        if (carrier !== undefined) return withLane(carrier, router);
+        if (carrier !== undefined) return withLane(carrier, target);
       }
       const { key, line } = take(target);
       try {
@@ -253,7 +256,7 @@ export function createRouterDialler(
           { onWaiting: hooks.onWaiting ?? (() => undefined), onOver: () => release(line) },
           signal,
         );
-        return withLane(carrier, router);
+        return withLane(carrier, target);
       } catch (thrown) {
         // It is about to end, or has lost its way: another connection may lead to another router behind the same address.
         if (thrown instanceof AppError && thrown.code === "unavailable") retire(key, line);

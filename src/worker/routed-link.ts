@@ -29,7 +29,7 @@ export interface RoutedLinksDeps {
 
 const MEET_MS = 30_000;
 /** With the time for a lane that comes to nothing. */
-const HANDSHAKE_MS = 20_000;
+const HANDSHAKE_MS = 30_000;
 
 /** The router was reached, and the other worker did not come. */
 export class NobodyCame extends AppError<"unreachable"> {}
