@@ -13,13 +13,18 @@ const FILE_BYTES = 64 * 1024 * 1024;
 const TICKS_PER_SECOND = 100;
 
 /** Prints a figure, and holds it to nothing: what a router costs beside the direct way. */
-it.skipIf(!isLong).each([true, false])(
-  "the cost of a transfer of 512 MiB, boxes reach each other: %s",
+it.skipIf(!isLong).each([
+  ["which reach each other", { isReachable: true }],
+  ["which meet in a router without TLS", { isReachable: false }],
+  ["which meet in a router with TLS", { isReachable: false, hasTls: true }],
+])(
+  "the cost of a transfer of 512 MiB between boxes %s",
   {
     timeout: 300_000,
   },
-  async (isReachable) => {
-    await using world = await createTransferWorld({ isReachable });
+  async (_, options) => {
+    const { isReachable } = options;
+    await using world = await createTransferWorld(options);
     const tree = join(world.from, "tree");
     mkdirSync(tree);
     const bytes = randomBytes(FILE_BYTES);

@@ -61,6 +61,8 @@ export async function createTransferWorld(
     readonly hubPort?: number;
     /** Where boxes reach the hubs; the first hub's own address unless given. */
     readonly publicUrl?: string;
+    /** The hub, and with it its router, has TLS. */
+    readonly hasTls?: boolean;
     /** False: no box listens. */
     readonly isReachable?: boolean;
     readonly hasTwin?: boolean;
@@ -71,9 +73,10 @@ export async function createTransferWorld(
   const directory = await mkdtemp(join(tmpdir(), "sluice-transfer-"));
   stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
   const dataDir = join(directory, "hub");
-  const { hubPort, publicUrl, storeUrl } = options;
+  const { hubPort, publicUrl, storeUrl, hasTls = false } = options;
   const { hubRuntimeFlags: runtimeFlags = [] } = options;
   const store = {
+    hasTls,
     runtimeFlags,
     ...(storeUrl === undefined ? {} : { storeUrl }),
     ...(publicUrl === undefined ? {} : { publicUrl }),

@@ -5,6 +5,7 @@ import { createPieceReader, MESSAGE_PREFIX_BYTES, writePrefix } from "../base/gr
 import type { Carrier, CarrierEnd } from "./carrier.ts";
 import { createCarrierInbox } from "./carrier-inbox.ts";
 import { createFrameWriter, type FrameHead } from "./frame-writer.ts";
+import { ACTIVE, ALIVE } from "./lane-beat.ts";
 
 const HEAD: FrameHead = { lengthOf: () => MESSAGE_PREFIX_BYTES, write: writePrefix };
 /** The call says that its end lives, and at most so often that the session is in use. */
@@ -16,16 +17,6 @@ const LAST_WORD_MS = 500;
 
 /** A frame whose first byte has this bit is of the link. */
 const LINK_BIT = 0x80;
-const ALIVE = new Uint8Array(0);
-/** `seq` 1 and nothing else: no session sends such a frame. */
-const ACTIVE = Uint8Array.of(0x08, 0x01);
-
-/** Said on a call by an end whose frames go over a lane. */
-export function isBeat(pieces: readonly Uint8Array[]): boolean {
-  let bytes = 0;
-  for (const piece of pieces) bytes += piece.length;
-  return bytes <= ACTIVE.length;
-}
 
 /** Carries frames on a lane, and leaves to the call beside it how it ends. `onBroken`: the lane ended while its call did not. */
 export function createLaneCarrier(

@@ -3,8 +3,8 @@ import type { TLSSocket } from "node:tls";
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import type { Carrier, LaneOffer } from "./carrier.ts";
-import { createCarrierInbox } from "./carrier-inbox.ts";
-import { createLaneCarrier, isBeat } from "./lane-carrier.ts";
+import { holdFrames } from "./held-carrier.ts";
+import { createLaneCarrier } from "./lane-carrier.ts";
 import { sealLane } from "./lane-line.ts";
 
 export interface LaneTask {
@@ -74,22 +74,4 @@ export function meetAsBox(
         },
       );
   });
-}
-
-/** A carrier whose frames wait until somebody listens; `onNews` is called for each of them, and for its end. Beats are none. */
-function holdFrames(inner: Carrier, onNews: () => void): Carrier {
-  const inbox = createCarrierInbox();
-  inner.listen({
-    onFrame: (pieces) => {
-      if (isBeat(pieces)) return;
-      inbox.onFrame(pieces);
-      if (!inbox.isHeard) onNews();
-    },
-    onDrain: inbox.onDrain,
-    onEnd: (end) => {
-      inbox.onEnd(end);
-      if (!inbox.isHeard) onNews();
-    },
-  });
-  return { ...inner, listen: inbox.listen };
 }

@@ -16,7 +16,7 @@ import { dialLane } from "./lane-line.ts";
 /**
  * What a session carries. Bulk goes over another connection than what is typed, which must not wait behind it; with a number: each over one
  * of its own. `piped`, what other programs say to each other through the session: each over one of its own, where the router knows that
- * without HTTP/2 (`bare-line.ts`), which moves a byte for half the work; and beside it over a lane (`lane-line.ts`), where it is worth one.
+ * without HTTP/2 (`bare-line.ts`), which moves a byte for half the work. Beside the last two over a lane (`lane-line.ts`), where it is worth one.
  */
 export type Traffic = "interactive" | "bulk" | `bulk-${number}` | "piped";
 
@@ -69,6 +69,8 @@ const PING_LIMIT_MS = 15_000;
 const HTTP2_ONLY_MS = 300_000;
 /** What a session waits for a lane at most, before it goes over its call. */
 const LANE_LIMIT_MS = 3000;
+/** Of a transfer, which nobody looks at: without one it takes twice the work for as long as none is tried. */
+const BULK_LANE_LIMIT_MS = 8000;
 const NO_LANE_MS = 300_000;
 
 interface Line {
@@ -160,23 +162,24 @@ export function createRouterDialler(
     const atMs = noted.get(url);
     return atMs !== undefined && clock.monotonicMs() - atMs < forMs;
   };
-  /** It is worth a connection of its own, which can be had. */
-  const isAlone = ({ router, traffic }: JoinTarget): boolean =>
-    traffic === "piped" && connectionTo?.(router) === undefined;
+  /** A connection of its own can be had. */
+  const canDial = ({ router }: JoinTarget): boolean => connectionTo?.(router) === undefined;
   const speaksBare = (target: JoinTarget): boolean =>
-    isAlone(target) && !isLately(http2Only, target.router, HTTP2_ONLY_MS);
+    target.traffic === "piped" && canDial(target) && !isLately(http2Only, target.router, HTTP2_ONLY_MS);
   /** A lane seals what it carries: where nothing else does, on no leg, that is all it would add. */
   const wantsLane = (target: JoinTarget): boolean =>
-    isAlone(target) &&
+    mayFill(target.traffic) &&
+    canDial(target) &&
     (target.isSealed || target.router.url.startsWith("https:")) &&
     !isLately(failedLanes, target.router, NO_LANE_MS);
-  const withLane = (carrier: JoinedCarrier, { url }: RouterAddress): Carrier => {
+  const withLane = (carrier: JoinedCarrier, { router: { url }, traffic }: JoinTarget): Carrier => {
     const { laneToken: token } = carrier;
     if (token === undefined) return carrier;
     let ready: Promise<Socket> | undefined;
     const meet = () => {
       if (ready !== undefined) return ready;
-      const line = dialLane({ url, token, limitMs: LANE_LIMIT_MS }, { clock });
+      const limitMs = traffic === "piped" ? LANE_LIMIT_MS : BULK_LANE_LIMIT_MS;
+      const line = dialLane({ url, token, limitMs }, { clock });
       bareSockets.add(line.socket);
       line.socket.once("close", () => bareSockets.delete(line.socket));
       ready = line.ready;
@@ -238,7 +241,7 @@ export function createRouterDialler(
       const first = prefixMessage(join);
       if (speaksBare(target)) {
         const carrier = await joinBare(router, first, hooks, signal);
-        if (carrier !== undefined) return withLane(carrier, router);
+        if (carrier !== undefined) return withLane(carrier, target);
       }
       const { key, line } = take(target);
       try {
@@ -253,7 +256,7 @@ export function createRouterDialler(
           { onWaiting: hooks.onWaiting ?? (() => undefined), onOver: () => release(line) },
           signal,
         );
-        return withLane(carrier, router);
+        return withLane(carrier, target);
       } catch (thrown) {
         // It is about to end, or has lost its way: another connection may lead to another router behind the same address.
         if (thrown instanceof AppError && thrown.code === "unavailable") retire(key, line);
@@ -269,6 +272,11 @@ export function createRouterDialler(
       for (const socket of bareSockets) socket.destroy();
     },
   };
+}
+
+/** It may be as much as a connection takes. */
+function mayFill(traffic: Traffic): boolean {
+  return traffic === "piped" || traffic.startsWith("bulk-");
 }
 
 function keepAlive(session: ClientHttp2Session, clock: Clock, onNext: (timer: Timer) => void): Timer {

@@ -1,5 +1,4 @@
-import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { systemClock } from "../base/clock.ts";
@@ -9,6 +8,7 @@ import { awaitProof, proveToBox } from "../remote/proven-carrier.ts";
 import { createWindowLedger } from "../remote/receive-window.ts";
 import { createRemoteSession, type RemoteSession } from "../remote/remote-session.ts";
 import { createRouterDialler, type RouterDialler, type Traffic } from "../remote/router-dialler.ts";
+import { startLaneMiddle } from "./lane-middle.fake.ts";
 import { listen, ROUTER_ID, type RouterUnderTest, startRouter, ticketFor } from "./router.fake.ts";
 
 const FACTS = { session: "s-1", box: "edge-001", attempt: 1, isSealed: false };
@@ -47,32 +47,10 @@ function hear(carrier: Carrier) {
   return { carrier, ...listen(carrier) };
 }
 
-/** Stands between an end and the router, and sees lanes: `onLane` gets what an end says on one. */
 async function startMiddle(onLane: (near: Socket, far: Socket) => void): Promise<string> {
-  const sockets = new Set<Socket>();
-  const server = createServer((near) => {
-    const far = connect(world.port, "127.0.0.1");
-    for (const [one, other] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(one);
-      one.on("error", () => undefined);
-      one.on("close", () => other.destroy());
-      one.on("data", (bytes) => other.write(bytes));
-      one.on("end", () => other.end());
-    }
-    near.once("data", (first: Buffer) => {
-      if (first.toString("latin1").startsWith("PRI * SLUICE-LANE")) onLane(near, far);
-    });
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  middles.push(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const middle = await startLaneMiddle(world.port, onLane);
+  middles.push(middle.close);
+  return middle.url;
 }
 
 /** Both ends, past their proof; the operator's has said `first`. */

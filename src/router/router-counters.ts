@@ -6,6 +6,8 @@ export type RelayDirection = "to_box" | "from_box";
 export interface RouterCounters {
   met(seconds: number): void;
   relayed(direction: RelayDirection, bytes: number): void;
+  /** Of those that are `relayed`. */
+  relayedOnLane(direction: RelayDirection, bytes: number): void;
   ended(reason: EndReasonName): void;
   /** A call that could not begin, by the name of its gRPC status. */
   refused(status: string): void;
@@ -37,6 +39,7 @@ const ERROR_OF_END: Partial<Record<EndReasonName, string>> = {
 
 export function createRouterCounters(): RouterCounters {
   const bytes: Record<RelayDirection, number> = { to_box: 0, from_box: 0 };
+  const laneBytes: Record<RelayDirection, number> = { to_box: 0, from_box: 0 };
   const errors = new Map<string, number>();
   const buckets = RENDEZVOUS_BOUNDS_SECONDS.map(() => 0);
   let rendezvous = { count: 0, sumSeconds: 0 };
@@ -53,6 +56,9 @@ export function createRouterCounters(): RouterCounters {
     },
     relayed: (direction, count) => {
       bytes[direction] += count;
+    },
+    relayedOnLane: (direction, count) => {
+      laneBytes[direction] += count;
     },
     ended: (reason) => {
       const code = ERROR_OF_END[reason];
@@ -91,6 +97,10 @@ export function createRouterCounters(): RouterCounters {
         ...family("bytes_total", "counter", "Bytes relayed, as gRPC messages with their prefixes, and those of lanes", [
           ['{direction="to_box"}', bytes.to_box],
           ['{direction="from_box"}', bytes.from_box],
+        ]),
+        ...family("lane_bytes_total", "counter", "Of the bytes relayed, those of lanes", [
+          ['{direction="to_box"}', laneBytes.to_box],
+          ['{direction="from_box"}', laneBytes.from_box],
         ]),
         ...family(
           "errors_total",

@@ -72,7 +72,10 @@ export function createRouter(options: RouterOptions, deps: RouterDeps): Router {
     const isHandedOn = ({ call }: JoinCall) => call.headers[HANDED_ON_HEADER] !== undefined;
     const all = [sides.operator, sides.box];
     if (!options.hasLanes || all.some((side) => !side.canTakeLane || isHandedOn(side))) return undefined;
-    const lane = lanes.promise((from, bytes) => sides[from].sentOnLane(bytes));
+    const lane = lanes.promise((from, bytes) => {
+      counters.relayedOnLane(from === "operator" ? "to_box" : "from_box", bytes);
+      sides[from].sentOnLane(bytes);
+    });
     for (const side of ["operator", "box"] as const) sides[side].lane = { lane, side };
     return lane.tokens;
   };

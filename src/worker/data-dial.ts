@@ -5,11 +5,11 @@ import { messageOf } from "../base/errors.ts";
 import type { TransferPeer } from "../contract/transfer/assignment.ts";
 import { connectForBulk } from "./big-reads.ts";
 import { createDataLink, type DataLink } from "./data-link.ts";
-import { fingerprintOf, type Identity } from "./data-server.ts";
 import type { EndpointTurns, EndpointUse } from "./endpoint-turns.ts";
 import { fault } from "./fault.ts";
 import { FRAME, jsonFrame } from "./frames.ts";
 import { DATA_PLANE_VERSION } from "./link-messages.ts";
+import { clientOptions, fingerprintOf, type Identity } from "./worker-tls.ts";
 
 export interface DialDeps {
   readonly clock: Clock;
@@ -119,14 +119,7 @@ function connectOne(
   return new Promise((resolve, reject) => {
     const socket: Socket | TLSSocket = trusted
       ? connectForBulk(place)
-      : connectTls({
-          ...place,
-          ...identity(),
-          minVersion: "TLSv1.3",
-          // No authority vouches for it: its certificate is the one that the hub names, or it is nobody.
-          rejectUnauthorized: false,
-          checkServerIdentity: () => undefined,
-        });
+      : connectTls({ ...place, ...clientOptions(identity()) });
     const fail = (error: unknown) => {
       end();
       socket.destroy();

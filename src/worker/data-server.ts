@@ -1,6 +1,4 @@
 import { createServer, type Server, type Socket } from "node:net";
-import type { Duplex } from "node:stream";
-import { createSecureContext, TLSSocket } from "node:tls";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
@@ -13,6 +11,7 @@ import { helloSchema, itemsSchema, parseBody, wantSchema } from "./link-messages
 import type { Pace } from "./pace.ts";
 import { sendItems } from "./send-items.ts";
 import { requireMounted, type Storage } from "./storage.ts";
+import { fingerprintOf, type Identity, startTlsServer } from "./worker-tls.ts";
 
 export interface DataServerOptions {
   readonly host: string;
@@ -28,12 +27,6 @@ export interface ServeDeps {
   readonly pace: Pace;
   readonly onSent: (bytes: number) => void;
   readonly signal: AbortSignal;
-}
-
-/** What a worker shows to others, PEM. */
-export interface Identity {
-  readonly cert: string;
-  readonly key: string;
 }
 
 export interface DataServerDeps extends LinkDeps {
@@ -193,27 +186,4 @@ function firstByte(socket: Socket): Promise<number> {
       resolve(chunk[0] ?? 0);
     });
   });
-}
-
-/** The dialled end of TLS. Any certificate is taken: what it may do is for tickets to say. */
-export function startTlsServer(socket: Duplex, identity: Identity): Promise<TLSSocket> {
-  return new Promise((resolve, reject) => {
-    const secureContext = createSecureContext({ ...identity, minVersion: "TLSv1.3" });
-    const secure = new TLSSocket(socket, {
-      isServer: true,
-      secureContext,
-      requestCert: true,
-      rejectUnauthorized: false,
-    });
-    // It stays: what goes wrong after that is heard by whoever listens then.
-    secure.on("error", reject);
-    socket.once("close", () => reject(fault("unreachable", "the peer left")));
-    secure.once("secure", () => resolve(secure));
-  });
-}
-
-/** SHA-256 of the other side's certificate, lower-case hexadecimal; `undefined` where it has shown none. */
-export function fingerprintOf(socket: TLSSocket): string | undefined {
-  const { fingerprint256 } = socket.getPeerCertificate();
-  return fingerprint256?.replaceAll(":", "").toLowerCase();
 }

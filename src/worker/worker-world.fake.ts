@@ -83,6 +83,8 @@ export interface WorkerWorld {
 
 export interface WorldOptions {
   readonly trusted?: boolean;
+  /** Of each side; what the world has in the place of a router unless given. */
+  readonly diallerFor?: (side: "source" | "destination") => RouterDialler;
   /** Is given each storage's root before it is opened: to mount something there. What it did is undone by the answer. */
   readonly prepare?: (path: string, workerId: string) => undefined | (() => void);
 }
@@ -101,7 +103,7 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
   const meetings: Meetings = { pairs: [], bend: undefined, waiting: undefined };
   let sent = 0;
 
-  const openSide = async (workerId: string): Promise<WorkerSide & { readonly server: Server }> => {
+  const openSide = async (workerId: "source" | "destination"): Promise<WorkerSide & { readonly server: Server }> => {
     const path = join(directory, workerId);
     mkdirSync(path);
     const undo = prepare?.(path, workerId);
@@ -146,7 +148,7 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
         routed: createRoutedLinks({
           clock: systemClock,
           identity: () => identity,
-          openDialler: async () => diallerOf(meetings),
+          openDialler: async () => options.diallerFor?.(workerId) ?? diallerOf(meetings),
         }),
         storageOf,
         awaitPushed: pushed.wait,
@@ -240,7 +242,7 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
         context: at.context,
         signal,
         onBytes,
-        pace: createPace(() => undefined, systemClock),
+        pace: createPace(() => (work.kind === "copy" ? work.rate_bytes_s : undefined), systemClock),
       });
       return outcome;
     },

@@ -147,7 +147,8 @@ export declare type Joined = Message<"sluice.router.v1.Joined"> & {
    *
    * A lane is a TCP connection of each end to the router's own port, with or without TLS on that port. An end says
    * "PRI * SLUICE-LANE/1\r\n\r\n", its token and "\r\n", and hears "SLUICE-LANE/1 READY\r\n" once both are there. From then on the router
-   * carries bytes, both ways, and knows nothing of them: the ends speak TLS 1.3 with a key that their proof gives (`frame.proto`). The
+   * carries bytes, both ways, and knows nothing of them: the ends speak TLS 1.3 with a key that their proof gives (`frame.proto`), or, as
+   * workers of transfers, with the certificates that the hub names to each. The
    * calls stay: they tell how the session ends. An end whose frames go over a lane says so on its call: with frames of no
    * bytes, every 10 s, and where frames other than those of the link went, with `seq` 1 and nothing else, at most twice a second.
    *
