@@ -148,6 +148,12 @@ export function listNames(directory: number): Buffer[] {
   return readdirSync(`/proc/self/fd/${directory}`, { encoding: "buffer" });
 }
 
+/** In the order of their bytes. As text they are made and sorted in half the time. */
+export function listSortedNames(directory: number): Buffer[] {
+  const names = readdirSync(`/proc/self/fd/${directory}`, { encoding: "latin1" });
+  return names.sort().map((name) => Buffer.from(name, "latin1"));
+}
+
 /** As latin1 text, or `undefined` where there are more than `most`. */
 export function listFewNames(directory: number, most: number): Set<string> | undefined {
   const names = new Set<string>();
