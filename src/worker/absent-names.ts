@@ -1,5 +1,5 @@
 import { errnoOf } from "../base/errors.ts";
-import { type Descent, listFewNames } from "./jail.ts";
+import { type Descent, isIn, listFewNames } from "./jail.ts";
 
 /** Knows at little cost that nothing has a name: where many of one directory are asked for, that is listed once. */
 export interface AbsentNames {
@@ -12,22 +12,34 @@ const LOOKS = 8;
 /** A directory with more is not listed for the sake of one lease. */
 const MAX_NAMES = 2000;
 
+interface Asked {
+  looks: number;
+  /** Once it is listed. */
+  names: Set<string> | undefined;
+}
+
 export function createAbsentNames(descent: Pick<Descent, "directory">): AbsentNames {
-  const asked = new Map<string, { looks: number; names: Set<string> | undefined }>();
+  const asked = new Map<string, Asked>();
+  let last: { readonly parent: readonly Buffer[]; readonly of: Asked } | undefined;
+  const askedOf = (parent: readonly Buffer[]): Asked => {
+    const key = parent.map((part) => part.toString("latin1")).join("/");
+    const known = asked.get(key) ?? { looks: 0, names: undefined };
+    asked.set(key, known);
+    return known;
+  };
   return {
     has: (target) => {
       const name = target.at(-1);
       if (name === undefined) return false;
-      const parent = target.slice(0, -1);
-      const key = parent.map((part) => part.toString("latin1")).join("/");
-      let known = asked.get(key);
-      if (known === undefined) {
-        known = { looks: 0, names: undefined };
-        asked.set(key, known);
+      if (last === undefined || !isIn(target, last.parent)) {
+        const parent = target.slice(0, -1);
+        last = { parent, of: askedOf(parent) };
       }
+      const { parent, of: known } = last;
       known.looks += 1;
       if (known.looks === LOOKS) known.names = namesIn(parent, descent);
-      return known.names !== undefined && !known.names.has(name.toString("latin1"));
+      if (known.names === undefined) return false;
+      return known.names.size === 0 || !known.names.has(name.toString("latin1"));
     },
   };
 }

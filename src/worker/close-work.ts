@@ -16,6 +16,8 @@ import { walkTree } from "./walk-tree.ts";
 /** So many may always be removed; more only where at least as much stays. */
 const FREE_REMOVALS = 100;
 const MAX_TOLD = 1000;
+/** Of the plan, while one is worked on. */
+const PAGES_AHEAD = 4;
 
 interface Closing {
   readonly task: Task<"close">;
@@ -68,10 +70,18 @@ async function* planned(
   only?: TransferEntry["type"],
 ): AsyncGenerator<readonly TransferEntry[]> {
   const { pages } = task.work;
-  for (let index = 0; index < pages; index++) {
-    const page = order === "forth" ? index : pages - 1 - index;
-    const { request_id: id } = task.assignment;
-    const entries = await untilAnswered(() => context.hub.page(id, page, only, task.signal), context, task.signal);
+  const { request_id: id } = task.assignment;
+  const ask = (page: number) =>
+    untilAnswered(() => context.hub.page(id, page, only, task.signal), context, task.signal);
+  const asked: ReturnType<typeof ask>[] = [];
+  for (let index = 0, next = 0; index < pages; index++) {
+    for (; next < Math.min(pages, index + PAGES_AHEAD); next++) {
+      const coming = ask(order === "forth" ? next : pages - 1 - next);
+      // Nobody may come to wait for it.
+      coming.catch(() => undefined);
+      asked.push(coming);
+    }
+    const entries = (await asked.shift()) ?? [];
     yield order === "forth" ? entries : entries.toReversed();
   }
 }

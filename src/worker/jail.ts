@@ -41,18 +41,15 @@ export function splitPath(path: Buffer): Buffer[] {
   if (path.length > MAX_PATH_BYTES) {
     throw new AppError("denied", `path: given ${path.length} bytes; allowed: ${MAX_PATH_BYTES}`);
   }
+  if (path.length === 0) return [];
   const parts: Buffer[] = [];
-  for (let at = 0; at <= path.length; ) {
-    const next = path.indexOf(SLASH, at);
-    const end = next === -1 ? path.length : next;
-    if (end > at) {
-      const part = path.subarray(at, end);
-      if (part.length === 1 && part[0] === 0x2e) throw notAllowed(".");
-      parts.push(requireName(part));
-    } else if (path.length > 0) {
-      throw notAllowed("an empty component");
-    }
-    at = end + 1;
+  let from = 0;
+  // By hand: to look for a byte in a short name takes Node longer than the whole loop.
+  for (let at = 0; at <= path.length; at++) {
+    if (at < path.length && path[at] !== SLASH) continue;
+    if (at === from) throw notAllowed("an empty component");
+    parts.push(requireName(path.subarray(from, at)));
+    from = at + 1;
   }
   return parts;
 }
@@ -61,8 +58,10 @@ export function splitPath(path: Buffer): Buffer[] {
 export function requireName(name: Buffer): Buffer {
   if (name.length === 0) throw notAllowed("an empty name");
   if (name.length > MAX_NAME_BYTES) throw notAllowed(`a name of ${name.length} bytes`);
-  if (name.includes(0)) throw notAllowed("a zero byte");
-  if (name.includes(SLASH)) throw notAllowed("a slash in a name");
+  for (let at = 0; at < name.length; at++) {
+    if (name[at] === 0) throw notAllowed("a zero byte");
+    if (name[at] === SLASH) throw notAllowed("a slash in a name");
+  }
   if (name[0] === 0x2e && (name.length === 1 || (name.length === 2 && name[1] === 0x2e))) {
     throw notAllowed(name.toString());
   }
@@ -149,6 +148,12 @@ export function listNames(directory: number): Buffer[] {
   return readdirSync(`/proc/self/fd/${directory}`, { encoding: "buffer" });
 }
 
+/** In the order of their bytes. As text they are made and sorted in half the time. */
+export function listSortedNames(directory: number): Buffer[] {
+  const names = readdirSync(`/proc/self/fd/${directory}`, { encoding: "latin1" });
+  return names.sort().map((name) => Buffer.from(name, "latin1"));
+}
+
 /** As latin1 text, or `undefined` where there are more than `most`. */
 export function listFewNames(directory: number, most: number): Set<string> | undefined {
   const names = new Set<string>();
@@ -187,6 +192,8 @@ export function syncHeldDirectory(directory: number): void {
 
 /** What `within` is in. */
 let entered: number | undefined;
+/** Of the last directory: most names of a lease are in one. */
+let wayOf: { readonly directory: number; readonly bytes: Buffer } | undefined;
 
 /**
  * Meanwhile names in this directory are told to the system alone, as by `openat`: the way through `/proc` costs more than most calls on a small file.
@@ -208,7 +215,9 @@ export function within<Answer>(directory: number, work: () => Answer): Answer {
 /** For the system's own calls that take two paths. */
 export function pathOf({ directory, name }: Place): Buffer {
   if (directory === entered) return requireName(name);
-  return Buffer.concat([Buffer.from(`/proc/self/fd/${directory}/`, "latin1"), requireName(name)]);
+  if (wayOf?.directory !== directory)
+    wayOf = { directory, bytes: Buffer.from(`/proc/self/fd/${directory}/`, "latin1") };
+  return Buffer.concat([wayOf.bytes, requireName(name)]);
 }
 
 /** Directories below one root, each opened component by component and held while work goes on in it. */
@@ -233,8 +242,12 @@ export function createDescent(root: number): Descent {
   const held = new Map<string, number>();
   const changed = new Map<string, readonly Buffer[]>();
 
+  /** That the last place was in. Whoever asks with the same buffers asks for the same directory, without a look at their bytes. */
+  let last: { readonly parent: readonly Buffer[]; readonly directory: number; isChanged: boolean } | undefined;
+
   const makeRoom = () => {
     if (held.size < MAX_HELD) return;
+    last = undefined;
     for (const [key, fd] of [...held].slice(0, MAX_HELD / 2)) {
       closeSync(fd);
       held.delete(key);
@@ -277,9 +290,13 @@ export function createDescent(root: number): Descent {
   const placeIn = (parts: readonly Buffer[], makes: boolean): Place => {
     const name = parts.at(-1);
     if (name === undefined) throw new AppError("denied", "path: given the storage's root; allowed: what lies below it");
-    const parent = parts.slice(0, -1);
-    const directory = walk(parent, makes);
-    if (makes) changed.set(keyOf(parent, parent.length), parent);
+    if (last === undefined || !isIn(parts, last.parent)) {
+      const parent = parts.slice(0, -1);
+      last = { parent, directory: walk(parent, makes), isChanged: false };
+    }
+    const { parent, directory } = last;
+    if (makes && !last.isChanged) changed.set(keyOf(parent, parent.length), parent);
+    last.isChanged ||= makes;
     return { directory, name };
   };
 
@@ -291,12 +308,21 @@ export function createDescent(root: number): Descent {
     sync: () => {
       for (const parts of changed.values()) syncHeldDirectory(walk(parts, false));
       changed.clear();
+      last = undefined;
     },
     close: () => {
+      last = undefined;
       for (const fd of held.values()) closeSync(fd);
       held.clear();
     },
   };
+}
+
+/** Whether a path is known to be one name below `parent`, because it begins with the very same buffers. */
+export function isIn(parts: readonly Buffer[], parent: readonly Buffer[]): boolean {
+  if (parts.length !== parent.length + 1) return false;
+  for (let index = parent.length - 1; index >= 0; index--) if (parts[index] !== parent[index]) return false;
+  return true;
 }
 
 /** `/` is in no name. */

@@ -12,6 +12,7 @@ import { comparePaths, walkTree } from "./walk-tree.ts";
 const RETRY_MS = 1000;
 /** A page may not become too large for one request, whatever the paths. */
 const PAGE_CHARACTERS = 512 * 1024;
+const FIRST_PAGE_ENTRIES = 64;
 /** So that nothing else of this process waits long for a walk. */
 const TURN_ENTRIES = 200;
 
@@ -80,13 +81,18 @@ export async function listWork(task: Task<"list">, context: TaskContext): Promis
         characters += await attributes.add(entry);
         characters += entry.path.length + (entry.target?.length ?? 0) + 200;
       }
-      if (Math.max(entries.length, skipped.length) >= MAX_PAGE_ENTRIES || characters > PAGE_CHARACTERS)
+      if (Math.max(entries.length, skipped.length) >= pageEntries(page) || characters > PAGE_CHARACTERS)
         await send(false);
     }
     await send(true);
   } finally {
     attributes.close();
   }
+}
+
+/** Nobody copies anything before the first page is there. */
+function pageEntries(page: number): number {
+  return Math.min(MAX_PAGE_ENTRIES, FIRST_PAGE_ENTRIES * 4 ** Math.min(page, 8));
 }
 
 /** Rejects with what no repetition mends, and with the signal's reason. */

@@ -22,6 +22,7 @@ import { createPackReceiver } from "./receive-packs.ts";
 import { hashRange, openStagedFile, type Piece, type StagedFile, type StagedProof } from "./staged-file.ts";
 import { itemKey, openStaging, type Staging, scratchOf, stagedName, type UnitClaim } from "./staging.ts";
 import { requireUnreserved } from "./storage.ts";
+import { createTargetPaths } from "./target-paths.ts";
 import type { JournalRecord } from "./unit-journal.ts";
 import type { VerifyDeps, VerifyLevel } from "./verify-file.ts";
 
@@ -115,7 +116,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
   const { staging, claim, descent } = held;
   const { items, preserve } = task;
   const { signal } = deps;
-  const place = splitPath(pathBytes(task.place));
+  const targetOf = createTargetPaths(splitPath(pathBytes(task.place)));
   const isSparse = preserve.includes("sparse");
   const incoming = new Map<number, Incoming>();
   const addPatched = createPatcher();
@@ -184,7 +185,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
   };
   /** What has to be asked for, if anything. */
   const prepare = async (index: number, item: CopyItem): Promise<Want["wants"][number] | undefined> => {
-    const target = [...place, ...splitPath(pathBytes(item.entry.path))];
+    const target = targetOf(item.entry.path);
     requireUnreserved(target);
     if (item.entry.type !== "file") {
       const sha256 = placeNonFile(item.entry, target, { claim, descent, preserve });

@@ -6,7 +6,7 @@ import { type Descent, openFileAt, type Place } from "./jail.ts";
 
 /** Who the file is and how it was when it was looked at: `dev:ino:size:mtime_ns:ctime_ns`. */
 export function generationOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
-  return [dev, ino, size, mtimeNs, ctimeNs].join(":");
+  return `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`;
 }
 
 /** The device has another number on each box that mounts it, and after a reboot. */

@@ -6,7 +6,7 @@ import { MAX_PATH_BYTES } from "../contract/transfer/transfer-path.ts";
 import type { ResultFailure } from "../contract/transfer/transfer-result.ts";
 import { fault, toFault } from "./fault.ts";
 import type { Glob } from "./glob.ts";
-import { createDescent, listNames, lookAt, openDirectoryAt, type Place, readLinkAt, within } from "./jail.ts";
+import { createDescent, listSortedNames, lookAt, openDirectoryAt, type Place, readLinkAt, within } from "./jail.ts";
 import { generationOf } from "./source-file.ts";
 import { isReserved } from "./storage.ts";
 
@@ -100,7 +100,7 @@ function* walkDirectory(walk: Walk, fd: number, here: Trail, only: Only | undefi
   let isTooLong = false;
   const names =
     only === undefined
-      ? listNames(fd).sort(Buffer.compare)
+      ? listSortedNames(fd)
       : [...only.keys()].map((name) => Buffer.from(name, "latin1")).sort(Buffer.compare);
   for (let at = 0; at < names.length; at += LOOKED_AT_ONCE) {
     const found: (Trail & { readonly name: Buffer })[] = [];

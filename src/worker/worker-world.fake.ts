@@ -274,6 +274,7 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
       local: false,
       verify: "full",
       preserve: [...PRESERVE],
+      takes_hashes: false,
       ...work,
     }),
     move: async ({ chunkBytes = 1024 * 1024, work = {} } = {}) => {

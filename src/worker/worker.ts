@@ -16,6 +16,7 @@ import { createEndpointTurns } from "./endpoint-turns.ts";
 import { fault, toFault } from "./fault.ts";
 import { createHubLink } from "./hub-link.ts";
 import { createPace } from "./pace.ts";
+import { packItemHashes } from "./pack-hashes.ts";
 import { createPushedLinks } from "./pushed-links.ts";
 import { createRequestPaces } from "./request-paces.ts";
 import { createRoutedLinks } from "./routed-link.ts";
@@ -231,7 +232,7 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
       completed_at: new Date(clock.wallMs()).toISOString(),
       lease_id: assignment.lease_id,
       attempt: assignment.attempt,
-      items: outcome.items,
+      ...doneOf(assignment, outcome),
       failures: outcome.failures,
       bytes_sent: outcome.bytesSent,
       dial_failed: outcome.isDialFailed,
@@ -307,6 +308,13 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
 
 function isStranger(thrown: unknown): boolean {
   return thrown instanceof AppError && thrown.code === "unauthorized";
+}
+
+/** As hashes alone where the hub takes them: what it gave out it knows. */
+function doneOf({ work }: Assignment, { items }: TaskOutcome): Pick<TransferResultInput, "items" | "item_hashes"> {
+  const isPacked = work.kind === "copy" && work.takes_hashes && items.length > 0;
+  const packed = isPacked ? packItemHashes(work.items, items) : undefined;
+  return packed === undefined ? { items } : { item_hashes: packed };
 }
 
 /** What is neither done nor told is told with the lease's own failure: it is not the fault of any one file. */

@@ -42,10 +42,10 @@ export interface Fleet extends AsyncDisposable {
   untilOver(id: string): Promise<SyncProgress>;
 }
 
-/** First often, so that a short one is not measured too long; then as a person would have it. */
-const POLL_MS = { first: 25, later: 100, firstMs: 1000 } as const;
 /** Each look is a program in the other network. */
 const FAR_POLL_MS = 100;
+/** After a connection that told nothing of the end. */
+const FOLLOW_AGAIN_MS = 25;
 const OVER: readonly SyncProgress["state"][] = ["COMPLETED", "FAILED"];
 
 export async function startFleet(wish: FleetWish, lab: Lab): Promise<Fleet> {
@@ -123,12 +123,13 @@ export async function startFleet(wish: FleetWish, lab: Lab): Promise<Fleet> {
   };
   const progress: Fleet["progress"] = async (id) => syncProgressSchema.parse(await operate("GET", `/sync/${id}`));
   const untilOver: Fleet["untilOver"] = async (id) => {
-    const begunMs = performance.now();
+    const isFar = sites.near.namespace !== undefined;
     for (;;) {
+      // As `sluice sync start --watch` does, so that looking costs the hub little and the end is heard at once.
+      if (!isFar) await followToEnd(`${origin}/sync/${id}`, token).catch(() => undefined);
       const last = await progress(id).catch(() => undefined);
       if (last !== undefined && OVER.includes(last.state)) return last;
-      const isYoung = performance.now() - begunMs < POLL_MS.firstMs;
-      await lab.delay(sites.near.namespace !== undefined ? FAR_POLL_MS : isYoung ? POLL_MS.first : POLL_MS.later);
+      await lab.delay(isFar ? FAR_POLL_MS : FOLLOW_AGAIN_MS);
     }
   };
   const pids = () => [hub.pid, ...agents.map(({ pid }) => pid)];
@@ -159,6 +160,13 @@ export async function startFleet(wish: FleetWish, lab: Lab): Promise<Fleet> {
     untilOver,
     [Symbol.asyncDispose]: () => life.disposeAsync(),
   };
+}
+
+/** Resolves when the events of a transfer end. */
+async function followToEnd(url: string, token: string): Promise<void> {
+  const headers = { authorization: `Bearer ${token}`, accept: "text/event-stream" };
+  const { body } = await fetch(url, { headers });
+  for await (const _ of body ?? []);
 }
 
 /** Its storage and the directory of its log are in its arguments. */

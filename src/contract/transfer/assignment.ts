@@ -79,6 +79,8 @@ const copyWorkSchema = z.object({
   local: z.boolean(),
   verify: z.enum(VERIFY_LEVELS),
   preserve: preserveSchema,
+  /** The hub takes `item_hashes` in the place of `items`. Left out by an earlier hub: it does not. */
+  takes_hashes: z.boolean().default(false),
   /** Bytes a second that this lease may take; absent: as much as there is. */
   rate_bytes_s: z.number().positive().optional(),
 });

@@ -4,6 +4,9 @@ import { requestIdSchema } from "./sync-request.ts";
 import { relativePathSchema } from "./transfer-path.ts";
 import { sha256Schema, TRANSFER_WAYS, workerIdSchema } from "./worker-heartbeat.ts";
 
+/** 2000 hashes in base64. */
+const MAX_HASHES_CHARACTERS = 90_000;
+
 export const resultItemSchema = z.object({
   path: relativePathSchema,
   offset: z.int().min(0),
@@ -38,6 +41,8 @@ export const transferResultSchema = z.object({
   lease_id: z.string().max(200).optional(),
   attempt: z.int().min(1).optional(),
   items: z.array(resultItemSchema).max(2000).default([]),
+  /** Of a copy whose work `takes_hashes`, in the place of `items`: of each item of the assignment, in that order, as `packHashes` has them; none: not done. */
+  item_hashes: z.base64().max(MAX_HASHES_CHARACTERS).optional(),
   failures: z.array(resultFailureSchema).max(2000).default([]),
   bytes_sent: z.int().min(0).default(0).describe("Over the network, for figures."),
   dial_failed: z

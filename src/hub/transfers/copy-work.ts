@@ -47,6 +47,7 @@ export async function copyWork(
     destination: { storage_id: destination.storage, path: destination.path },
     verify: request.verify,
     preserve: request.preserve,
+    takes_hashes: true,
     ...(share === undefined ? {} : { rate_bytes_s: share }),
   };
   // Whichever box was named: it has the very same storage, and may read it.

@@ -1,6 +1,5 @@
-import { hash } from "node:crypto";
 import { expect, test } from "vitest";
-import { packEntries, packHashes, unpackEntries, unpackHashes } from "./packed-piece.ts";
+import { packEntries, unpackEntries } from "./packed-piece.ts";
 import { fileEntry } from "./transfer-world.fake.ts";
 
 test("entries come back as they were, and a thousand that are alike take little room", () => {
@@ -11,10 +10,4 @@ test("entries come back as they were, and a thousand that are alike take little 
   const packed = packEntries(entries);
   expect(unpackEntries(packed)).toEqual(entries);
   expect(packed.length).toBeLessThan(JSON.stringify(entries).length / 5);
-});
-
-test("hashes come back in their order, with those that have none", () => {
-  const hashes = [hash("sha256", "one"), "", hash("sha256", "two")];
-  expect(unpackHashes(packHashes(hashes))).toEqual(hashes);
-  expect(() => packHashes(["no hash"])).toThrow();
 });

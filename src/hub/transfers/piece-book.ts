@@ -2,9 +2,10 @@ import { z } from "zod";
 import { AppError } from "../../base/errors.ts";
 import { createTurns } from "../../base/turns.ts";
 import { TRANSFER_FAILURES } from "../../contract/transfer/failure-code.ts";
+import { packHashes, unpackHashes } from "../../contract/transfer/packed-hashes.ts";
 import { type TransferEntry, transferEntrySchema } from "../../contract/transfer/transfer-entry.ts";
 import type { HubContext } from "../hub-context.ts";
-import { packEntries, packHashes, unpackEntries, unpackHashes } from "./packed-piece.ts";
+import { packEntries, unpackEntries } from "./packed-piece.ts";
 import { MIB, planHashing, planUnits } from "./plan-units.ts";
 import { isRace } from "./transfer-book.ts";
 import type { Transfer } from "./transfer-record.ts";
@@ -82,6 +83,7 @@ export interface PieceBook {
   summaries(transfer: Transfer): Promise<readonly PieceSummary[]>;
   /** Other hubs may have changed something. */
   doubt(): void;
+  /** Relaxed: what is written behind it says that nothing is kept any more, and is durable only after it. */
   sweep(uid: string): Promise<void>;
   forget(uid: string): void;
 }
@@ -271,7 +273,8 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
         for (;;) {
           const page = await store.objects.list(kind, { after: `${uid}.`, limit: 50 });
           const mine = page.items.filter(({ id }) => id.startsWith(`${uid}.`));
-          for (const { id } of mine) await store.objects.delete(kind, id, { nowMs: clock.wallMs() });
+          const context = { nowMs: clock.wallMs(), durability: "relaxed" } as const;
+          await Promise.all(mine.map(({ id }) => store.objects.delete(kind, id, context)));
           if (mine.length < 50) break;
         }
       }

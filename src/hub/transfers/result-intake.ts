@@ -90,8 +90,8 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
   };
 
   /** What came, and by which way: for people, and for the next choice. */
-  const noteWay = async (transfer: Transfer, { way, worker_id: worker, items }: TransferResult): Promise<void> => {
-    if (way === undefined || items.length === 0) return;
+  const noteWay = async (transfer: Transfer, { way, worker_id: worker, ...told }: TransferResult): Promise<void> => {
+    if (way === undefined || (told.items.length === 0 && told.item_hashes === undefined)) return;
     if (way !== "local" && transfer.source !== undefined) ways.worked(worker, transfer.source.storage, way);
     if (transfer.ways?.includes(way) === true) return;
     await book.change(transfer.id, (fresh) =>
@@ -158,6 +158,7 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
         way: result.way ?? "source",
         message,
         items: [],
+        item_hashes: undefined,
         failures: paths.map((path) => ({ path, code: "unreachable" as const, message: message.slice(0, 1000) })),
       },
     );

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { TransferFailureCode } from "../../contract/transfer/failure-code.ts";
+import { packHashes } from "../../contract/transfer/packed-hashes.ts";
 import { cutPage, MAX_RANGES_A_FILE, MIB, planUnits } from "./plan-units.ts";
 import { fileEntry, hashFor } from "./transfer-world.fake.ts";
 import {
@@ -39,6 +40,43 @@ const failing = (code: TransferFailureCode, path: string, more: object = {}) => 
 });
 const copied = () =>
   [1, 2, 3].reduce((states, unit) => done(states, unit, [RANGES[unit - 1] ?? {}]), freshStates(piece));
+
+describe("hashes that a worker packs", () => {
+  const three = [fileEntry("a", 1), fileEntry("b", 2), fileEntry("c", 3)];
+  const batch = { entries: three, units: planUnits(three, MIB) };
+  const tell = (states: UnitStates, hashes: readonly string[], more: object = {}) => {
+    const plain = { worker_id: "w", success: true, items: [], failures: [], message: "", dial_failed: false };
+    const result = { ...plain, item_hashes: packHashes(hashes), ...more };
+    return applyResult(batch, leaseUnit(states, 0, "w"), {
+      unit: 0,
+      attempt: (states.units[0]?.attempt ?? 0) + 1,
+      round: 0,
+      result,
+    });
+  };
+
+  test("are those of the items that were given out, in their order", () => {
+    const { answer, states } = tell(freshStates(batch), [hashFor("a"), hashFor("b"), hashFor("c")]);
+    expect(answer).toBe("ack");
+    expect(states.units[0]).toMatchObject({ state: "done", hashes: [hashFor("a"), hashFor("b"), hashFor("c")] });
+  });
+
+  test("leave open what has none, and what failed; the next lease has these alone", () => {
+    const failures = [{ path: "b", code: "io", message: "so" }];
+    const first = tell(freshStates(batch), ["", hashFor("b"), hashFor("c")], { success: false, failures });
+    expect(first.states.units[0]).toMatchObject({ state: "waiting", hashes: [null, null, hashFor("c")] });
+    const second = tell(first.states, [hashFor("a"), hashFor("b")]);
+    expect(second.states.units[0]).toMatchObject({ state: "done", hashes: [hashFor("a"), hashFor("b"), hashFor("c")] });
+  });
+
+  test("are of no use where they are not as many as were given out", () => {
+    for (const hashes of [[hashFor("a")], [hashFor("a"), hashFor("b"), hashFor("c"), hashFor("d")]]) {
+      const { states, problem } = tell(freshStates(batch), hashes);
+      expect(states.units[0]).toMatchObject({ state: "waiting", hashes: [null, null, null] });
+      expect(problem?.message).toContain("without the hash of what was written");
+    }
+  });
+});
 
 describe("units", () => {
   test("are batches of whole files, and ranges of a long one with its end", () => {

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { TRANSFER_FAILURES, type TransferFailureCode } from "../../contract/transfer/failure-code.ts";
+import { unpackHashes } from "../../contract/transfer/packed-hashes.ts";
 import type { TransferEntry } from "../../contract/transfer/transfer-entry.ts";
 import type { TransferResult } from "../../contract/transfer/transfer-result.ts";
 import { isCounted, type Unit } from "./plan-units.ts";
@@ -105,7 +106,10 @@ export function applyResult(
     readonly round: number;
     /** A comparison: what cannot be read is told, and not waited for. */
     readonly isVerify?: boolean;
-    readonly result: Pick<TransferResult, "worker_id" | "success" | "items" | "failures" | "message" | "dial_failed">;
+    readonly result: Pick<
+      TransferResult,
+      "worker_id" | "success" | "items" | "item_hashes" | "failures" | "message" | "dial_failed"
+    >;
   },
 ): ResultOutcome {
   const { result, attempt } = told;
@@ -117,22 +121,24 @@ export function applyResult(
   if (state.state !== "leased") return { answer: "duplicate", states };
   const hashes = unit.items.map((_, item) => state.hashes?.[item] ?? null);
   const given = new Map(result.items.map((item) => [`${item.path}\0${item.offset}\0${item.length}`, item.sha256]));
+  const open = openItems(unit, state);
+  const packed = packedOf(result, open.length);
   const failed = new Map(result.failures.map((failure) => [failure.path, failure]));
   const failures = [...(state.failures ?? [])];
   let problem: ResultOutcome["problem"];
   let blocks: readonly { readonly offset: number; readonly length: number }[] | undefined;
-  for (const item of openItems(unit, state)) {
+  for (const [place, item] of open.entries()) {
     const { entry: index, offset, length } = unit.items[item] ?? { entry: -1, offset: 0, length: 0 };
     const entry = piece.entries[index];
     if (entry === undefined) continue;
     const failure = failed.get(entry.path);
-    const hash = given.get(`${entry.path}\0${offset}\0${length}`);
+    const hash = packed === undefined ? given.get(`${entry.path}\0${offset}\0${length}`) : packed[place];
     if (failure !== undefined) {
       problem = { code: failure.code, message: failure.message };
       if (failure.code === "corrupt") blocks = failure.blocks ?? [];
       const isFinal = FINAL.includes(failure.code) || (told.isVerify === true && failure.code === "denied");
       if (isFinal) failures.push(itemFailure(item, failure, told.round));
-    } else if (hash !== undefined) hashes[item] = hash;
+    } else if (hash !== undefined && hash !== "") hashes[item] = hash;
     else if (entry.type !== "file" && result.success) hashes[item] = "";
     else if (problem === undefined) problem = withoutWord(entry, result);
   }
@@ -145,20 +151,27 @@ export function applyResult(
     hashes,
     ...(failures.length === 0 ? {} : { failures }),
   };
-  const open = openItems(unit, next);
-  if (open.length === 0) {
+  const left = openItems(unit, next);
+  if (left.length === 0) {
     const settled = withUnit(states, told.unit, () => ({ ...next, state: "done" }));
     return { answer: "ack", states: failures.length > 0 ? abandonFile(piece, settled, told.unit) : settled };
   }
   if (next.failed >= MAX_FAILED) {
     const last = problem ?? { code: "io" as const, message: result.message };
-    const all = [...failures, ...open.map((item) => itemFailure(item, last, told.round))];
+    const all = [...failures, ...left.map((item) => itemFailure(item, last, told.round))];
     const settled = withUnit(states, told.unit, () => ({ ...next, state: "done", failures: all }));
     return { answer: "ack", states: abandonFile(piece, settled, told.unit) };
   }
   const waiting = withUnit(states, told.unit, () => next);
   const isTorn = unit.kind === "finish" && blocks !== undefined;
   return { answer: "ack", states: isTorn ? reopen(piece, waiting, told.unit, blocks ?? []) : waiting, problem };
+}
+
+/** Of the items that were given out: those that are still open. What is told of another number of them is of something else. */
+function packedOf({ item_hashes: packed }: Pick<TransferResult, "item_hashes">, given: number) {
+  if (packed === undefined) return undefined;
+  const hashes = unpackHashes(packed);
+  return hashes.length === given ? hashes : [];
 }
 
 function withoutWord(entry: TransferEntry, result: Pick<TransferResult, "success" | "message" | "dial_failed">) {
