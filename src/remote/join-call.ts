@@ -236,7 +236,8 @@ function frameOfWhole(pieces: readonly Uint8Array[]): readonly Uint8Array[] | un
   return pieces.length === 1 ? undefined : frameOf([Buffer.concat(pieces)]);
 }
 
-function writeFrame(write: (bytes: Uint8Array) => void, pieces: readonly Uint8Array[]): void {
+/** As one message of the call. */
+export function writeFrame(write: (bytes: Uint8Array) => void, pieces: readonly Uint8Array[]): void {
   let bytes = 0;
   for (const piece of pieces) bytes += piece.length;
   const [first = EMPTY, ...more] = pieces;

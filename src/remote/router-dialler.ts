@@ -10,7 +10,7 @@ import { JoinRequestSchema } from "../contract/proto/sluice/router/v1/router_pb.
 import type { RouterAddress } from "../contract/remote/offer.ts";
 import { dialBare } from "./bare-line.ts";
 import type { Carrier, LaneOffer } from "./carrier.ts";
-import { callJoin, type JoinedCarrier, requestJoin } from "./join-call.ts";
+import { callJoin, type JoinedCarrier, requestJoin, writeFrame } from "./join-call.ts";
 import { dialLane } from "./lane-line.ts";
 
 /**
@@ -27,6 +27,8 @@ export interface JoinTarget {
   readonly lane: Lane;
   /** Of `forward`: nothing is gained by a lane. */
   readonly isLaneless?: boolean;
+  /** A frame that goes behind `join`, before both ends are there. Base64, because a target is handed on as text. Not of `forward`. */
+  readonly firstFrame?: string;
 }
 
 export interface JoinHooks {
@@ -214,7 +216,7 @@ export function createRouterDialler(
   };
 
   return {
-    join: async ({ router, ticket, lane, isLaneless = false }, hooks, signal) => {
+    join: async ({ router, ticket, lane, isLaneless = false, firstFrame }, hooks, signal) => {
       signal.throwIfAborted();
       const join = toBinary(
         JoinRequestSchema,
@@ -244,7 +246,7 @@ export function createRouterDialler(
       }
       try {
         const carrier = await callJoin(
-          { stream: requestJoin(line.session, router.url), url: router.url, first },
+          { stream: requestJoin(line.session, router.url), url: router.url, first: withFrame(first, firstFrame) },
           { onWaiting: hooks.onWaiting ?? (() => undefined), onOver: () => release(line) },
           signal,
         );
@@ -264,6 +266,14 @@ export function createRouterDialler(
       for (const socket of bareSockets) socket.destroy();
     },
   };
+}
+
+/** What goes first on a call, with a frame behind it. */
+function withFrame(first: Uint8Array, frame: string | undefined): Uint8Array {
+  if (frame === undefined) return first;
+  const parts: Uint8Array[] = [first];
+  writeFrame((bytes) => parts.push(bytes), [Buffer.from(frame, "base64")]);
+  return Buffer.concat(parts);
 }
 
 function keepAlive(session: ClientHttp2Session, clock: Clock, onNext: (timer: Timer) => void): Timer {

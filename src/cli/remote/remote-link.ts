@@ -253,8 +253,10 @@ async function join(
   signal: AbortSignal,
 ): Promise<Carrier> {
   const { id, router, ticket } = admission;
-  const { proofTaskOf, proveToBox } = await import("../../remote/proven-carrier.ts");
+  const { proofTaskOf, proveEarly, proveToBox } = await import("../../remote/proven-carrier.ts");
   const task = proofTaskOf(admission, { privateKey, isSealed });
+  const early = admission.takesEarlyProof === true && lane !== "forward" && !isSealed ? proveEarly(task) : undefined;
+  const first = early === undefined ? {} : { firstFrame: Buffer.from(early.frame).toString("base64") };
   const stop = new AbortController();
   const both = AbortSignal.any([signal, stop.signal]);
   const watched = watchForEnd({ id, hub, clock }, both).then((ended) => {
@@ -273,8 +275,8 @@ async function join(
   try {
     // Where nothing is sealed on any leg, a lane would only add that.
     const isLaneless = !isSealed && router.url.startsWith("http:");
-    const joined = await dialler.join({ router, ticket, lane, isLaneless }, { onWaiting }, both);
-    return await proveToBox(joined, task, { clock });
+    const joined = await dialler.join({ router, ticket, lane, isLaneless, ...first }, { onWaiting }, both);
+    return await proveToBox(joined, task, { clock }, early);
   } catch (thrown) {
     if (both.aborted) throw both.reason;
     // The router only says that it was told to end it; the hub knows why.
