@@ -68,11 +68,10 @@ export async function startEvilRouter(hub: HubProcess): Promise<EvilRouter> {
         }
         // Field 2, whose length takes as many bytes as it needs.
         const frame = frameOf(Buffer.from(bytes));
-        const direction = mine.side === "operator" ? "toBox" : "toOperator";
         const index = mine.sent.push(frame) - 1;
         seen.push(frame);
-        const given = bend === undefined || isApart ? [frame] : bend(frame, { direction, index });
-        for (const one of given) mine.peer?.send(one);
+        // What comes before both are there waits for the other.
+        if (mine.peer !== undefined) handOn(mine, frame, index);
       },
     });
     stream.on("data", (chunk: Buffer) => reader.push(chunk));
@@ -85,6 +84,11 @@ export async function startEvilRouter(hub: HubProcess): Promise<EvilRouter> {
       const peer = ends.find((end) => end === mine?.peer);
       peer?.stream.destroy();
     });
+  };
+  const handOn = ({ side, peer }: (typeof ends)[number], frame: Buffer, index: number) => {
+    const direction = side === "operator" ? "toBox" : "toOperator";
+    const given = bend === undefined || isApart ? [frame] : bend(frame, { direction, index });
+    for (const one of given) peer?.send(one);
   };
   const join = (stream: ServerHttp2Stream, bytes: Buffer): (typeof ends)[number] => {
     const { message } = fromBinary(JoinRequestSchema, bytes);
@@ -121,6 +125,7 @@ export async function startEvilRouter(hub: HubProcess): Promise<EvilRouter> {
       other.peer = end;
       greet(end);
       greet(other);
+      for (const [index, frame] of other.sent.entries()) handOn(other, frame, index);
     }
     return end;
   };

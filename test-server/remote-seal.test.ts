@@ -132,13 +132,13 @@ test(
     router.holdApart(true);
     const marker = join(world.directory, "alone");
     const script = `echo alone > ${marker}`;
-    const play = async (proofs: (operator: JoinedEnd) => readonly Uint8Array[]) => {
+    const play = async (proofs: (operator: JoinedEnd) => readonly Uint8Array[], opened = script) => {
       const run = sh([], script);
       const operator = await router.until("operator", ({ session }) => !played.has(session));
       const box = await router.until("box", ({ session }) => session === operator.session);
       played.add(operator.session);
       router.greet(box);
-      for (const frame of [...proofs(operator), ...openFrames(script)]) box.send(frame);
+      for (const frame of [...proofs(operator), ...openFrames(opened)]) box.send(frame);
       await until(async () => (await refusals(operator.session)).length > 0, "the box refuses");
       operator.cut();
       run.child.kill("SIGKILL");
@@ -154,6 +154,14 @@ test(
     });
     expect(stolen).toMatch(/does not have its key/);
     expect(await play(() => [proofOf(other.ticket)])).toMatch(/another session/);
+    // What the operator has proved before it was asked is for the command that they asked for.
+    let early: readonly Uint8Array[] = [];
+    const proved = await play(({ sent }) => {
+      early = [...sent];
+      return early;
+    }, `echo other > ${marker}`);
+    expect([early.length, proved]).toEqual([1, expect.stringMatching(/opened for another command/)]);
+    expect(await play(() => early)).toMatch(/another session/);
     expect(existsSync(marker)).toBe(false);
     const opened = (await audit()).filter((entry) => entry["event"] === "open" && played.has(entry["session"] ?? ""));
     expect(opened).toEqual([]);

@@ -4,6 +4,7 @@ import type { Service } from "../base/service.ts";
 import { hubOfEvents } from "../contract/hub-address.ts";
 import type { AgentStatus } from "../contract/local-status.ts";
 import { REMOTE_WHY_COMMAND } from "../contract/remote/box-why.ts";
+import { EARLY_PROOF_CAPABILITY } from "../contract/remote/early-proof.ts";
 import { REMOTE_COMMAND } from "../contract/remote/offer.ts";
 import { isSessionCommand } from "../contract/session-command.ts";
 import type { AgentContext } from "./agent-context.ts";
@@ -98,7 +99,7 @@ export function createUplinkLink(
     log,
     commands: actions,
     journal,
-    // A session is in the book of remote sessions before a holder hears of it: offered again it is joined, never begun twice.
+    // A session is in the book of remote sessions before anything of it starts: offered again it is joined, never begun twice.
     recordsItself: (name) => name === REMOTE_COMMAND,
     // What such a command changes is stored before it is answered, with the command's id.
     traceOf: (name, id) => (isSessionCommand(name) ? { text: commanded.outcomeOf(id) } : undefined),
@@ -157,6 +158,7 @@ export function createUplinkLink(
     capabilities: [
       ...Object.keys(actions).map((name) => `command:${name}`),
       ...remote.abilities.map((ability) => `remote:${ability}`),
+      EARLY_PROOF_CAPABILITY,
     ],
     services: logStreams === undefined ? [commands] : [commands, logStreams],
     run: onceEnrolled(context, link.run),

@@ -60,12 +60,13 @@ export function readAdmission(value: unknown): RemoteAdmission | undefined {
   const router = readRouter(fields?.["router"]);
   const limits = readLimits(fields?.["limits"]);
   if (fields === undefined || router === undefined || limits === undefined) return undefined;
-  const { id, box, ticket, expiresAt, attempt, boxKey, warning } = fields;
+  const { id, box, ticket, expiresAt, attempt, boxKey, takesEarlyProof, warning } = fields;
   if (!isText(id) || !isText(box) || !isText(ticket) || !isText(expiresAt) || !isCount(attempt)) return undefined;
   if (!isTextOrAbsent(boxKey) || !isTextOrAbsent(warning)) return undefined;
   return {
     ...{ id, box, ticket, router, expiresAt, attempt, limits },
     ...(boxKey === undefined ? {} : { boxKey }),
+    ...(takesEarlyProof === true ? { takesEarlyProof } : {}),
     ...(warning === undefined ? {} : { warning }),
   };
 }

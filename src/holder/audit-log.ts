@@ -2,7 +2,7 @@ import {
   closeSync,
   constants,
   existsSync,
-  fdatasyncSync,
+  fdatasync,
   fstatSync,
   mkdirSync,
   openSync,
@@ -49,8 +49,8 @@ export type AuditEntry =
 
 /** The box's own record of what was done on it from afar: `remote.log`, one JSON object a line, which no hub can change. */
 export interface AuditLog {
-  /** On disk when it returns. Throws `storage`: what cannot be recorded is not begun. */
-  must(entry: AuditEntry): void;
+  /** Written when it returns, on disk when what it gives resolves. Throws, or rejects with, `storage`: what cannot be recorded is not begun. */
+  must(entry: AuditEntry): Promise<void>;
   /** What has happened anyway. Never throws. */
   note(entry: AuditEntry): void;
 }
@@ -65,9 +65,22 @@ export function createAuditLog(
 ): AuditLog {
   let held: OpenFile | undefined;
   const close = () => {
-    if (held !== undefined) closeSync(held.fd);
+    const left = held;
     held = undefined;
+    if (left?.syncs === 0) closeSync(left.fd);
   };
+  const sync = (file: OpenFile): Promise<void> =>
+    new Promise((resolve, reject) => {
+      file.syncs += 1;
+      // Apart: a slow disk keeps no other session from anything.
+      fdatasync(file.fd, (problem) => {
+        file.syncs -= 1;
+        if (problem !== null && held === file) close();
+        else if (file.syncs === 0 && held !== file) closeSync(file.fd);
+        if (problem === null) resolve();
+        else reject(problem);
+      });
+    });
   /** The one that has the name: somebody may have moved or removed what was opened before. */
   const theFile = (): OpenFile => {
     const found = statSync(path, { throwIfNoEntry: false });
@@ -79,37 +92,43 @@ export function createAuditLog(
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const fd = openSync(path, APPEND, 0o600);
     const { ino, dev, size } = fstatSync(fd);
-    held = { fd, inode: ino, device: dev, size };
+    held = { fd, inode: ino, device: dev, size, syncs: 0 };
     return held;
   };
-  const write = (entry: AuditEntry, isDurable: boolean) => {
+  const write = (entry: AuditEntry, isDurable: boolean): Promise<void> | undefined => {
     const file = theFile();
+    let synced: Promise<void> | undefined;
     const line = Buffer.from(`${JSON.stringify({ at: new Date(clock.wallMs()).toISOString(), ...entry })}\n`);
     try {
       let written = 0;
       while (written < line.length) written += writeSync(file.fd, line, written);
-      if (isDurable) fdatasyncSync(file.fd);
+      if (isDurable) synced = sync(file);
     } catch (thrown) {
       close();
       throw thrown;
     }
-    if (file.size + line.length < MAX_FILE_BYTES) return;
+    if (file.size + line.length < MAX_FILE_BYTES) return synced;
     close();
     rotate(path);
+    return synced;
   };
+  const problemOf = (cause: unknown) =>
+    new AppError("storage", `${path} cannot be written, so nothing is begun: ${messageOf(cause)}`, { cause });
   return {
     must: (entry) => {
+      let written: Promise<void> | undefined;
       try {
-        write(entry, true);
+        written = write(entry, true);
       } catch (thrown) {
-        throw new AppError("storage", `${path} cannot be written, so nothing is begun: ${messageOf(thrown)}`, {
-          cause: thrown,
-        });
+        throw problemOf(thrown);
       }
+      return Promise.resolve(written).catch((thrown: unknown) => {
+        throw problemOf(thrown);
+      });
     },
     note: (entry) => {
       try {
-        write(entry, false);
+        void write(entry, false);
       } catch (thrown) {
         onProblem(`${path} cannot be written: ${messageOf(thrown)}`);
       }
@@ -123,6 +142,8 @@ interface OpenFile {
   readonly device: number;
   /** Before the line that is about to be written. */
   size: number;
+  /** Waits for the disk that use it: it is closed after the last. */
+  syncs: number;
 }
 
 function rotate(path: string): void {

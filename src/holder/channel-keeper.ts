@@ -4,6 +4,7 @@ import type { Log } from "../base/log.ts";
 import { toAppError } from "../contract/error-code.ts";
 import type { CommandGrant, ForwardGrant, RemoteGrant, SessionGrant } from "../contract/remote/remote-grant.ts";
 import type { Channel } from "../remote/channel.ts";
+import type { KilledByName } from "../remote/exit-facts.ts";
 import type { OpenWhat } from "../remote/open-what.ts";
 import type { AskPlace } from "./ask-place.ts";
 import type { AuditLog } from "./audit-log.ts";
@@ -42,14 +43,24 @@ const FOLLOW_MS = 2000;
 /** From a command's end until its operator has heard of it. */
 const HEAR_MS = 5000;
 
+interface ChannelsOf {
+  readonly session: string;
+  readonly operator: string;
+  readonly grant: RemoteGrant;
+  /** Nothing is started or dialled before; what it rejects with is told to whoever asks for it. */
+  readonly mayStart: Promise<unknown>;
+}
+
 export function createChannelKeeper(
-  { session, operator, grant }: { readonly session: string; readonly operator: string; readonly grant: RemoteGrant },
+  { session, operator, grant, mayStart }: ChannelsOf,
   deps: ChannelKeeperDeps,
 ): ChannelKeeper {
   const { clock, audit, log } = deps;
   const ledger = createAuditor(session, audit, clock);
   let command: HeldCommand | undefined;
   let isBegun = false;
+  /** The session is over, and takes its command with it: one that is about to begin, too. */
+  let endedBy: KilledByName | undefined;
   let connections = 0;
   /** Another session's, to which this one is attached: it is shown, and never ended. */
   let attached: HeldCommand | undefined;
@@ -66,6 +77,8 @@ export function createChannelKeeper(
     if (isBegun) throw new AppError("conflict", "the command of this session was begun already");
     isBegun = true;
     const late = lateHandlers(channel, ledger);
+    await mayStart;
+    if (endedBy !== undefined) throw new AppError("cancelled", "the session ended before its command was begun");
     const running = await startCommand(what, { grant: mine, session }, deps);
     const held = createHeldCommand(
       running,
@@ -78,17 +91,20 @@ export function createChannelKeeper(
     ledger.opened(channel, what.pty === undefined ? "command" : "terminal", held.pid);
     late(held);
     held.serve(channel);
+    if (endedBy !== undefined) void held.end(endedBy);
     void held.over.then((end) => ledger.closed(channel, describeEnd(end)));
   };
 
-  const attach = (channel: Channel, id: string) => {
+  const attach = async (channel: Channel, id: string) => {
     const found = deps.detachedOf(id, operator);
     if (found === undefined) {
       throw new AppError("not-found", `there is no detached command of ${operator} by the name ${id} on this box`);
     }
+    const late = lateHandlers(channel, ledger);
+    await mayStart;
     attached = found;
     keep(channel, "command");
-    lateHandlers(channel, ledger)(found);
+    late(found);
     ledger.opened(channel, `attach to ${id}`, found.pid);
     found.serve(channel);
     void channel.closed.then(({ error }) => ledger.closed(channel, undefined, error?.message));
@@ -99,7 +115,8 @@ export function createChannelKeeper(
     what: Extract<OpenWhat, { kind: "dial" | "associate" }>,
     mine: ForwardGrant | SessionGrant,
   ) => {
-    const find = mine.kind === "session" ? sessionFinder(what, mine) : targetFinder(what, mine);
+    const findPlace = mine.kind === "session" ? sessionFinder(what, mine) : targetFinder(what, mine);
+    const find = () => mayStart.then(findPlace);
     if (connections >= MAX_CONNECTIONS) {
       throw new AppError("exhausted", `a session has at most ${MAX_CONNECTIONS} connections at once`);
     }
@@ -222,6 +239,7 @@ export function createChannelKeeper(
     end: async (by) => {
       const mine = command;
       const goesOn = grant.kind === "command" && grant.detach && by !== "terminated" && by !== "max-age";
+      if (!goesOn) endedBy ??= by;
       if (mine === undefined || goesOn) return;
       await mine.end(by);
       let timer: { clear(): void } | undefined;

@@ -244,26 +244,24 @@ describe("without its operator", () => {
   });
 });
 
-test("a session that was begun elsewhere is lost, and never begun twice", () => {
+test("a session that was begun elsewhere is lost, and never begun twice", async () => {
   const grant = grantOf(["/bin/true"]);
   const { id, connect } = world.begin(grant);
-  expect(connect(true).text).toBe("joined again");
+  await expect(connect(true).text).resolves.toBe("joined again");
   const other = createRemoteWorld();
   try {
-    expect(() => {
-      const offer = {
-        session: id,
-        ticket: "t",
-        router: { id: "r", url: "http://127.0.0.1:1" },
-        attempt: 2,
-        operator: "ann",
-        operation: { kind: "shell", pty: true } as const,
-        limits: { idleSeconds: 9, maxSeconds: 9, resumeSeconds: 9 },
-        proof: other.hub.proof(),
-      };
-      other.holder.offer({ box: BOX_ID, offer, grant, isKnown: true });
-    }).toThrow(/^lost:/);
+    const offer = {
+      session: id,
+      ticket: "t",
+      router: { id: "r", url: "http://127.0.0.1:1" },
+      attempt: 2,
+      operator: "ann",
+      operation: { kind: "shell", pty: true } as const,
+      limits: { idleSeconds: 9, maxSeconds: 9, resumeSeconds: 9 },
+      proof: other.hub.proof(),
+    };
+    await expect(other.holder.offer({ box: BOX_ID, offer, grant, isKnown: true })).rejects.toThrow(/^lost:/);
   } finally {
-    void other.close();
+    await other.close();
   }
 });

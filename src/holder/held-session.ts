@@ -4,6 +4,7 @@ import { AppError, messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { toAppError } from "../contract/error-code.ts";
 import type { BoxWhy } from "../contract/remote/box-why.ts";
+import { takesEarlyProof } from "../contract/remote/early-proof.ts";
 import type { HeldSessionView } from "../contract/remote/holder-call.ts";
 import { describeMasked } from "../contract/remote/mask-operation.ts";
 import type { RemoteOffer, RemoteProof } from "../contract/remote/offer.ts";
@@ -186,7 +187,9 @@ export function createHeldSession(
       spent.add(proven.id);
       return proven.operatorKey;
     };
-    const task = { session: id, box, attempt, isSealed: proof.seal, boxKey: deps.boxKey() };
+    const { operation } = offer;
+    const takesEarly = attempt === 1 && takesEarlyProof(operation, { isSealed: proof.seal });
+    const task = { session: id, box, attempt, isSealed: proof.seal, boxKey: deps.boxKey(), takesEarly };
     return awaitProof(carrier, task, judge, { clock }, signal);
   };
 

@@ -32,8 +32,12 @@ export interface HolderSessionsDeps
 
 /** All remote sessions that this process holds, and the commands that go on without one. */
 export interface HolderSessions {
-  /** Joins or begins. Throws `conflict` when it was begun before and is not here, `unavailable` while draining, `exhausted`, `storage`. */
-  offer(call: OfferCall): string;
+  /**
+   * Joins or begins at once; resolves when what it begins may start something: it is in the audit log on the disk, and `recorded` has resolved.
+   * Rejects with `conflict` when it was begun before and is not here, `unavailable` while draining, `exhausted`, `storage`, and with what
+   * `recorded` rejects with.
+   */
+  offer(call: OfferCall, recorded?: Promise<void>): Promise<string>;
   end(session: string, reason: string): string;
   /** How it stands, after a moment of looking on. Rejects with `not-found`. */
   why(session: string): Promise<BoxWhy>;
@@ -110,7 +114,7 @@ export function createHolderSessions(deps: HolderSessionsDeps): HolderSessions {
     });
   };
 
-  const begin = ({ grant, box }: OfferCall, offer: ProvableOffer) => {
+  const begin = ({ grant, box }: OfferCall, offer: ProvableOffer, recorded: Promise<void>): Promise<unknown> => {
     if (isDraining) throw new AppError("unavailable", "this holder takes no new session: a newer one does");
     if (sessions.size >= MAX_SESSIONS) {
       throw new AppError("exhausted", `this box holds ${MAX_SESSIONS} remote sessions already`);
@@ -122,14 +126,15 @@ export function createHolderSessions(deps: HolderSessionsDeps): HolderSessions {
       );
     }
     const { session: id, operator } = offer;
-    audit.must({ event: "begin", session: id, operator, operation: describeMasked(offer.operation) });
+    const audited = audit.must({ event: "begin", session: id, operator, operation: describeMasked(offer.operation) });
+    const mayStart = Promise.all([audited, recorded]);
     const session = createHeldSession(
       { offer, grant, box },
       {
         ...deps,
         keeperOf: () =>
           createChannelKeeper(
-            { session: id, operator, grant },
+            { session: id, operator, grant, mayStart },
             {
               ...deps,
               onDetached: keepDetached,
@@ -154,10 +159,11 @@ export function createHolderSessions(deps: HolderSessionsDeps): HolderSessions {
     });
     session.join(offer);
     tell();
+    return mayStart;
   };
 
   return {
-    offer: (call) => {
+    offer: async (call, recorded = Promise.resolve()) => {
       const offer = requireProvable(call.offer);
       deps.trust(call.ca);
       const known = sessions.get(offer.session);
@@ -176,7 +182,7 @@ export function createHolderSessions(deps: HolderSessionsDeps): HolderSessions {
         const hint = detached.has(offer.session) ? ` (its command goes on: attach to ${offer.session})` : "";
         throw new AppError("conflict", `lost: the session was begun before and is over on this box${hint}`);
       }
-      begin(call, offer);
+      await begin(call, offer, recorded);
       return "joining";
     },
     end: (id, reason) => {

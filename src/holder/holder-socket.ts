@@ -4,19 +4,27 @@ import type { Clock } from "../base/clock.ts";
 import { AppError, errnoOf, messageOf } from "../base/errors.ts";
 import { openSocketAddress } from "../base/socket-address.ts";
 import { toAppError } from "../contract/error-code.ts";
-import { type HolderAnswer, holderCallSchema, MAX_HOLDER_LINE_BYTES } from "../contract/remote/holder-call.ts";
+import {
+  type HolderAnswer,
+  holderCallSchema,
+  MAX_HOLDER_LINE_BYTES,
+  RECORDED_LINE,
+} from "../contract/remote/holder-call.ts";
 
 const IDLE_MS = 10_000;
+const NEWLINE = 10;
+
+/** `recorded`: resolves when the agent says that an offer is on its disk; rejects with `unavailable` when it goes before. */
+export type AnswerAgent = (
+  call: ReturnType<typeof holderCallSchema.parse>,
+  recorded: Promise<void>,
+) => Promise<HolderAnswer> | HolderAnswer;
 
 /**
- * Answers the agent: one JSON line in, one out, then the connection ends. Rejects with `conflict` when another holder answers
- * there. Resolves with what closes it.
+ * Answers the agent: one JSON line in (and `recorded` behind some offers), one out, then the connection ends. Rejects with `conflict` when
+ * another holder answers there. Resolves with what closes it.
  */
-export async function openHolderSocket(
-  path: string,
-  answer: (call: ReturnType<typeof holderCallSchema.parse>) => Promise<HolderAnswer> | HolderAnswer,
-  clock: Clock,
-): Promise<() => Promise<void>> {
+export async function openHolderSocket(path: string, answer: AnswerAgent, clock: Clock): Promise<() => Promise<void>> {
   const address = await openSocketAddress(path);
   const server = createServer((socket) => serve(socket, answer, clock));
   server.maxConnections = 32;
@@ -45,27 +53,39 @@ export async function openHolderSocket(
   };
 }
 
-function serve(socket: Socket, answer: Parameters<typeof openHolderSocket>[1], clock: Clock): void {
+function serve(socket: Socket, answer: AnswerAgent, clock: Clock): void {
   let held: Buffer[] = [];
   let bytes = 0;
+  let isAsked = false;
+  const recorded = Promise.withResolvers<void>();
+  recorded.promise.catch(() => undefined);
   const timer = clock.timer(IDLE_MS, () => socket.destroy());
-  socket.once("close", () => timer.clear());
+  socket.once("close", () => {
+    timer.clear();
+    recorded.reject(new AppError("unavailable", "the agent ended before it had written down that the session begins"));
+  });
   socket.on("error", () => socket.destroy());
   const reply = (value: HolderAnswer) => socket.end(`${JSON.stringify(value)}\n`);
   const onData = (chunk: Buffer) => {
     held.push(chunk);
     bytes += chunk.length;
     if (bytes > MAX_HOLDER_LINE_BYTES) return void socket.destroy();
-    if (!chunk.includes(10)) return;
-    socket.removeListener("data", onData);
-    const text = Buffer.concat(held).toString("utf8");
-    held = [];
-    void respond(text, answer).then(reply);
+    if (!chunk.includes(NEWLINE)) return;
+    const lines = Buffer.concat(held).toString("utf8").split("\n");
+    held = [Buffer.from(lines.pop() ?? "")];
+    for (const line of lines) {
+      if (isAsked && line === RECORDED_LINE) recorded.resolve();
+      if (!isAsked) void respond(line, (call) => answer(call, recorded.promise)).then(reply);
+      isAsked = true;
+    }
   };
   socket.on("data", onData);
 }
 
-async function respond(text: string, answer: Parameters<typeof openHolderSocket>[1]): Promise<HolderAnswer> {
+async function respond(
+  text: string,
+  answer: (call: Parameters<AnswerAgent>[0]) => ReturnType<AnswerAgent>,
+): Promise<HolderAnswer> {
   try {
     return await answer(holderCallSchema.parse(JSON.parse(text)));
   } catch (thrown) {

@@ -71,10 +71,10 @@ export async function runHolder(configText: string, deps: HolderDeps, signal: Ab
   restWhenIdle();
   const close = await openHolderSocket(
     config.socketPath,
-    async (call) => {
+    async (call, recorded) => {
       switch (call.call) {
         case "offer":
-          return { text: sessions.offer(call) };
+          return { text: await sessions.offer(call, call.isRecorded ? undefined : recorded) };
         case "end":
           return { text: sessions.end(call.session, call.reason) };
         case "why":

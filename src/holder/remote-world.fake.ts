@@ -17,7 +17,7 @@ import type { Channel } from "../remote/channel.ts";
 import type { ExitFacts } from "../remote/exit-facts.ts";
 import type { ExecWhat } from "../remote/open-what.ts";
 import { createProofHub, newKeyPair } from "../remote/proof-hub.fake.ts";
-import { proveToBox } from "../remote/proven-carrier.ts";
+import { proveEarly, proveToBox } from "../remote/proven-carrier.ts";
 import { createWindowLedger } from "../remote/receive-window.ts";
 import { createRemoteSession } from "../remote/remote-session.ts";
 import { createAuditLog } from "./audit-log.ts";
@@ -80,9 +80,28 @@ export function createRemoteWorld(deps: Partial<HolderSessionsDeps> = {}) {
     ...deps,
   });
 
+  /** Where the box dials for what is offered. */
+  const dialled = (offer: () => Promise<string>) => {
+    const pair = createCarrierPair();
+    const text = offer();
+    // Whoever looks at what becomes of it hears of it all the same.
+    text.catch(() => undefined);
+    if (waiting === undefined) throw new AppError("internal", "the box did not dial");
+    waiting(pair.box);
+    waiting = undefined;
+    return { pair, text };
+  };
   const prepare = (
     grant: RemoteGrant,
-    { operator = "ann", resumeSeconds = 300, maxSeconds = 3600, idleSeconds = 1800, isSealed = false } = {},
+    {
+      operator = "ann",
+      resumeSeconds = 300,
+      maxSeconds = 3600,
+      idleSeconds = 1800,
+      isSealed = false,
+      isEarly = false,
+      recorded = Promise.resolve(),
+    } = {},
   ) => {
     const id = randomUUID();
     const session = createRemoteSession(
@@ -102,21 +121,19 @@ export function createRemoteWorld(deps: Partial<HolderSessionsDeps> = {}) {
         operation: {
           kind: "exec",
           argv: grant.kind === "command" ? grant.asked.argv : ["x"],
-          pty: false,
+          pty: grant.kind === "command" && grant.asked.pty,
           detach: false,
         },
         limits: { idleSeconds, maxSeconds, resumeSeconds },
         proof: hub.proof(isSealed),
       };
-      const pair = createCarrierPair();
-      const text = holder.offer({ offer, grant, box: BOX_ID, isKnown });
-      if (waiting === undefined) throw new AppError("internal", "the box did not dial");
-      waiting(pair.box);
-      waiting = undefined;
+      const { pair, text } = dialled(() => holder.offer({ offer, grant, box: BOX_ID, isKnown }, recorded));
       const { privateKey, key } = newKeyPair();
       const ticket = hub.ticketFor(offer, { box: BOX_ID, key, seal: isSealed });
       const task = { session: id, box: BOX_ID, attempt, isSealed, ticket, privateKey, boxKey: box.key };
-      return { pair, text, proven: proveToBox(pair.operator, task, { clock: systemClock }) };
+      const early = isEarly ? proveEarly(task) : undefined;
+      if (early !== undefined) pair.operator.send([early.frame]);
+      return { pair, text, offer, early, proven: proveToBox(pair.operator, task, { clock: systemClock }, early) };
     };
     const connect = (isKnown = attempt > 0) => {
       const { pair, text, proven } = meet(isKnown);
@@ -137,6 +154,7 @@ export function createRemoteWorld(deps: Partial<HolderSessionsDeps> = {}) {
     hub,
     box,
     prepare,
+    dialled,
     log,
     directory,
     begin,

@@ -142,7 +142,7 @@ export function createLive(options: LiveOptions, context: HubContext, deps: Live
       ownUrl: options.advertisedUrl,
       recordings: options.recordings,
     },
-    { context, presence, ...deps },
+    { context, presence, takerOf: room.takerOf, ...deps },
   );
   intake.onReport(remote.onReport);
   const transfers = createTransferParts(options, { context, keys: remote.ticketKeys, routers: remote.routers });

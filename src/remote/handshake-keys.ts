@@ -13,8 +13,8 @@ export interface AttemptFacts {
 export interface HandshakePublics {
   /** The one that the hub vouches for. */
   readonly box: string;
-  /** Of this carrier alone. */
-  readonly challenge: string;
+  /** Of this carrier alone. Absent: the proof is early. */
+  readonly challenge?: string | undefined;
   /** In the ticket. */
   readonly operator: string;
 }
@@ -38,25 +38,28 @@ export function operatorKeys(
   mine: KeyObject,
   { box, challenge }: Pick<HandshakePublics, "box" | "challenge">,
 ): HandshakeKeys {
-  const shared = [challenge, box].map((text) => diffieHellman({ privateKey: mine, publicKey: toPublicKey(text) }));
+  const theirs = challenge === undefined ? [box] : [challenge, box];
+  const shared = theirs.map((text) => diffieHellman({ privateKey: mine, publicKey: toPublicKey(text) }));
   return derive(facts, { box, challenge, operator: publicTextOf(mine) }, shared);
 }
 
-/** Of the box's end: `challenge` was made for this carrier alone, so that no two carriers have the same keys. */
+/** Of the box's end: `challenge` was made for this carrier alone, so that no two carriers have the same keys. Without it they are for an early proof only. */
 export function boxKeys(
   facts: AttemptFacts,
-  mine: { readonly box: KeyObject; readonly challenge: KeyObject },
+  mine: { readonly box: KeyObject; readonly challenge?: KeyObject | undefined },
   operator: string,
 ): HandshakeKeys {
   const publicKey = toPublicKey(operator);
-  const shared = [mine.challenge, mine.box].map((privateKey) => diffieHellman({ privateKey, publicKey }));
-  return derive(facts, { box: publicTextOf(mine.box), challenge: publicTextOf(mine.challenge), operator }, shared);
+  const own = mine.challenge === undefined ? [mine.box] : [mine.challenge, mine.box];
+  const shared = own.map((privateKey) => diffieHellman({ privateKey, publicKey }));
+  const challenge = mine.challenge === undefined ? undefined : publicTextOf(mine.challenge);
+  return derive(facts, { box: publicTextOf(mine.box), challenge, operator }, shared);
 }
 
 /** As `frame.proto` says. */
 function derive(
   { session, box: id, attempt, isSealed }: AttemptFacts,
-  { box, challenge, operator }: HandshakePublics,
+  { box, challenge = "", operator }: HandshakePublics,
   shared: readonly Buffer[],
 ): HandshakeKeys {
   const said = JSON.stringify([NAME, session, id, attempt, isSealed, box, challenge, operator]);

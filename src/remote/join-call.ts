@@ -8,7 +8,7 @@ import { type Ended, JoinResponseSchema } from "../contract/proto/sluice/router/
 import { endReasonOf } from "../contract/remote/end-reason-number.ts";
 import type { Carrier, CarrierEnd, CarrierEndReason } from "./carrier.ts";
 import { createCarrierInbox } from "./carrier-inbox.ts";
-import { createFrameWriter, type FrameHead } from "./frame-writer.ts";
+import { createFrameWriter, type FrameHead, withHead } from "./frame-writer.ts";
 
 export const JOIN_PATH = "/sluice.router.v1.RouterService/Join";
 
@@ -226,6 +226,11 @@ function frameOf(pieces: readonly Uint8Array[]): readonly Uint8Array[] | undefin
 /** Its head was cut in two, or it is none. */
 function frameOfWhole(pieces: readonly Uint8Array[]): readonly Uint8Array[] | undefined {
   return pieces.length === 1 ? undefined : frameOf([Buffer.concat(pieces)]);
+}
+
+/** As one message of the call. */
+export function toFrameMessage(pieces: readonly Uint8Array[]): readonly Uint8Array[] {
+  return withHead(HEAD, pieces);
 }
 
 function lengthBytesOf(bytes: number): number {

@@ -6,7 +6,7 @@ import { createCarrierPair } from "./carrier-pair.fake.ts";
 import { encodeControl } from "./frame.ts";
 import { pingBody } from "./frame-bodies.ts";
 import { newKeyPair } from "./proof-hub.fake.ts";
-import { awaitProof, proveToBox } from "./proven-carrier.ts";
+import { awaitProof, proveEarly, proveToBox } from "./proven-carrier.ts";
 
 const never = new AbortController().signal;
 const box = newKeyPair();
@@ -239,6 +239,116 @@ test("a proof that was recorded opens nothing on another carrier", async () => {
   // The box's challenge, and its refusal: nothing else was said.
   await expect(router.ended).resolves.toMatchObject({ reason: "peer-done" });
   expect(router.frames).toHaveLength(2);
+});
+
+/** The operator's proof is there before the box has asked for it. */
+async function meetEarly({
+  isSealed = false,
+  takesEarly = true,
+  operatorTask,
+  judge = () => operator.key,
+  boxKey = box.privateKey,
+}: Meeting & { readonly takesEarly?: boolean; readonly boxKey?: typeof box.privateKey } = {}) {
+  const pair = createCarrierPair();
+  const mine = {
+    ...{ ...FACTS, isSealed: false, ticket: "ticket", privateKey: operator.privateKey, boxKey: box.key },
+    ...operatorTask,
+  };
+  const early = proveEarly(mine);
+  pair.operator.send([early.frame]);
+  const proving = proveToBox(pair.operator, mine, { clock: systemClock }, early);
+  const theirs = { ...FACTS, isSealed, boxKey, takesEarly };
+  const waiting = awaitProof(pair.box, theirs, judge, { clock: systemClock }, never);
+  // Whoever is early does not wait for the box's word.
+  const here = listen(await proving);
+  return { box: listen(await waiting), operator: here, frame: early.frame };
+}
+
+test("an operator whose proof came before it was asked for is let in, and hands on frames in their order", async () => {
+  const { box: there, operator: here } = await meetEarly();
+  here.carrier.send([PING]);
+  here.carrier.send([DATA]);
+  there.carrier.send([DATA]);
+  await expect.poll(() => there.frames).toEqual([Buffer.from(PING), DATA]);
+  await expect.poll(() => here.frames).toEqual([DATA]);
+});
+
+test.each<[string, Parameters<typeof meetEarly>[0], string]>([
+  ["a box that does not take it", { takesEarly: false }, "which it does not take here"],
+  ["a box that wants all sealed", { isSealed: true }, "which it does not take here"],
+  ["another session", { operatorTask: { session: "s-2" } }, "does not have its key"],
+  ["another attempt", { operatorTask: { attempt: 2 } }, "does not have its key"],
+  ["another box", { operatorTask: { box: "edge-002" } }, "does not have its key"],
+  ["a key of the box that it does not have", { operatorTask: { boxKey: newKeyPair().key } }, "does not have its key"],
+  ["a ticket whose key is another's", { judge: () => newKeyPair().key }, "does not have its key"],
+  ["whoever has no key of the box's", { boxKey: newKeyPair().privateKey }, "does not have its key"],
+])("an early proof for %s is refused, and both ends hear it", async (_what, meeting, text) => {
+  const { operator: here, box: there } = await meetEarly(meeting);
+  await expect(there.ended).resolves.toMatchObject({ reason: "refused", message: expect.stringContaining(text) });
+  await expect(here.ended).resolves.toMatchObject({ reason: "refused" });
+  expect([there.frames, here.frames]).toEqual([[], []]);
+});
+
+test("an early proof is no answer to a challenge, nor the other way round", async () => {
+  const mine = { ...FACTS, isSealed: false, ticket: "ticket", privateKey: operator.privateKey, boxKey: box.key };
+  const { frame } = proveEarly(mine);
+  const asked = await meet();
+  const answer = asked.seen.toBox[0] ?? Buffer.alloc(0);
+  // `early` is field 3 of the proof, and stands last; two lengths before it grow by as much.
+  const early = Buffer.from(frame);
+  const claimed = Buffer.concat([answer, Buffer.from([0x18, 0x01])]);
+  const lengths = [...early.subarray(2, 4)];
+  claimed.set(lengths, 2);
+  const stripped = Buffer.from(early.subarray(0, -2));
+  stripped.set(answer.subarray(2, 4), 2);
+  for (const [sent, text] of [
+    [claimed, "does not have its key"],
+    [stripped, "does not have its key"],
+  ] as const) {
+    const pair = createCarrierPair();
+    const theirs = { ...FACTS, isSealed: false, boxKey: box.privateKey, takesEarly: true };
+    const waiting = awaitProof(pair.box, theirs, () => operator.key, { clock: systemClock }, never);
+    pair.operator.send([sent]);
+    await expect(listen(await waiting).ended).resolves.toMatchObject({
+      reason: "refused",
+      message: expect.stringContaining(text),
+    });
+  }
+});
+
+test("who stands in for the box is found out by what it cannot confirm, before a byte of it is believed", async () => {
+  const pair = createCarrierPair();
+  const mine = { ...FACTS, isSealed: false, ticket: "ticket", privateKey: operator.privateKey, boxKey: box.key };
+  const here = listen(await proveToBox(pair.operator, mine, { clock: systemClock }, proveEarly(mine)));
+  const impostor = createCarrierPair();
+  const facts = { ...FACTS, isSealed: false };
+  const own = newKeyPair();
+  // What a box says to another operator, handed on to this one.
+  const other = { ...facts, ticket: "ticket", privateKey: operator.privateKey, boxKey: own.key };
+  const said: Buffer[] = [];
+  impostor.operator.listen({
+    onFrame: (pieces) => said.push(Buffer.concat(pieces)),
+    onDrain: () => undefined,
+    onEnd: () => undefined,
+  });
+  impostor.operator.send([proveEarly(other).frame]);
+  void awaitProof(
+    impostor.box,
+    { ...facts, boxKey: own.privateKey, takesEarly: true },
+    () => operator.key,
+    { clock: systemClock },
+    never,
+  );
+  await expect.poll(() => said.length).toBe(2);
+  for (const frame of [...said, DATA]) pair.box.send([frame]);
+  await expect(here.ended).resolves.toMatchObject({ reason: "tampered" });
+  expect(here.frames).toEqual([]);
+});
+
+test("a key of a box that leads to no secret is found out before anything is sent", () => {
+  const boxKey = Buffer.alloc(32).toString("base64url");
+  const mine = { ...FACTS, isSealed: false, ticket: "ticket", privateKey: operator.privateKey, boxKey };
+  expect(() => proveEarly(mine)).toThrow("the key by which the hub knows the box is none");
 });
 
 test("a box that waits no more leaves, and an operator whose box says nothing comes back later", async () => {

@@ -6,7 +6,7 @@ import type { RemoteAdmission } from "../contract/fleet/remote.ts";
 import { ChallengeSchema, ConfirmSchema, ProofSchema } from "../contract/proto/sluice/router/v1/frame_pb.js";
 import { newRemoteKey, publicTextOf } from "../contract/remote/remote-key.ts";
 import type { Carrier, LaneOffer } from "./carrier.ts";
-import type { FrameBody } from "./frame.ts";
+import { encodeControl, type FrameBody } from "./frame.ts";
 import {
   type AttemptFacts,
   boxKeys,
@@ -45,6 +45,29 @@ export interface ProofDeps {
   readonly clock: Clock;
 }
 
+/** A proof that was made before the box has asked. */
+export interface EarlyProof {
+  /** Behind the operator's `join`. */
+  readonly frame: Uint8Array;
+  readonly keys: HandshakeKeys;
+}
+
+/**
+ * For a box that takes it: what the box checks is then there when both ends have met. Not for what is sealed, for whose keys a key that the box
+ * makes for this carrier alone is needed. Throws `unavailable` where the box's key is none.
+ */
+export function proveEarly(task: ProofTask): EarlyProof {
+  const { ticket, privateKey, boxKey: box } = task;
+  let keys: HandshakeKeys;
+  try {
+    keys = operatorKeys(task, privateKey, { box });
+  } catch (cause) {
+    throw new AppError("unavailable", `the key by which the hub knows the box is none: ${messageOf(cause)}`, { cause });
+  }
+  const value = create(ProofSchema, { ticket, mac: proofMac(keys, ticket), early: true });
+  return { frame: encodeControl({ seq: 0, channel: 0, body: { case: "proof", value } }), keys };
+}
+
 /** The other end has so long to say its part, once both are there. */
 const PROOF_MS = 20_000;
 /** A ticket and a MAC, with room for claims to come. */
@@ -56,15 +79,21 @@ const MAX_PROOF_BYTES = 16 * 1024;
  * goes wrong, then or later, is the end of the carrier that it gives: `refused` is the box's word, `tampered` and `broken` name a
  * router that changes what it carries, or stands in for the box.
  */
-export function proveToBox(carrier: Carrier, task: ProofTask, { clock }: ProofDeps): Promise<Carrier> {
+export function proveToBox(
+  carrier: Carrier,
+  task: ProofTask,
+  { clock }: ProofDeps,
+  early?: EarlyProof,
+): Promise<Carrier> {
   const { ticket, privateKey, boxKey } = task;
-  const lane = startLane(carrier);
+  const lane = early === undefined ? startLane(carrier) : undefined;
   const { promise, resolve } = Promise.withResolvers<Carrier>();
   const staged: StagedCarrier = createStagedCarrier(carrier, clock, {
     onFirst: (pieces) => {
       const body = smallBodyOf(pieces);
       if (body?.case !== "challenge")
         return staged.end("broken", "what answered at the router is no box: it asks for no proof");
+      if (early !== undefined) return hear(early.keys);
       const challenge = Buffer.from(body.value.ephemeral).toString("base64url");
       let keys: HandshakeKeys;
       try {
@@ -76,18 +105,7 @@ export function proveToBox(carrier: Carrier, task: ProofTask, { clock }: ProofDe
       staged.say({ case: "proof", value: create(ProofSchema, { ticket, mac }) });
       // What is sealed for the box nobody else can open: it may go before the box has answered.
       staged.sendWith(task.isSealed ? keys.toBox : undefined);
-      staged.receiveFirst((answer) => {
-        const confirm = smallBodyOf(answer);
-        if (confirm?.case === "refused") return staged.leftByOther(confirm.value);
-        if (confirm?.case !== "confirm" || !isSame(confirm.value.mac, confirmMac(keys))) {
-          return staged.end(
-            "tampered",
-            "what answered at the router is not the box that the hub names: it does not have that box's key",
-          );
-        }
-        staged.receiveWith(task.isSealed ? keys.toOperator : undefined);
-        if (lane !== undefined) resolve(meetAsOperator({ call: staged.carrier, lane, key: keys.lane }, { clock }));
-      });
+      hear(keys);
       // Whoever may meet the box elsewhere waits for its word.
       if (lane === undefined) resolve(staged.carrier);
     },
@@ -95,6 +113,21 @@ export function proveToBox(carrier: Carrier, task: ProofTask, { clock }: ProofDe
     limitMs: PROOF_MS,
     onLate: () => staged.end("broken", `the box did not answer to the proof within ${PROOF_MS / 1000} s`),
   });
+  const hear = (keys: HandshakeKeys) =>
+    staged.receiveFirst((answer) => {
+      const confirm = smallBodyOf(answer);
+      if (confirm?.case === "refused") return staged.leftByOther(confirm.value);
+      if (confirm?.case !== "confirm" || !isSame(confirm.value.mac, confirmMac(keys))) {
+        return staged.end(
+          "tampered",
+          "what answered at the router is not the box that the hub names: it does not have that box's key",
+        );
+      }
+      staged.receiveWith(task.isSealed ? keys.toOperator : undefined);
+      if (lane !== undefined) resolve(meetAsOperator({ call: staged.carrier, lane, key: keys.lane }, { clock }));
+    });
+  // It is on its way already, and so may be what the session says.
+  if (early !== undefined) resolve(staged.carrier);
   return promise;
 }
 
@@ -104,7 +137,7 @@ export function proveToBox(carrier: Carrier, task: ProofTask, { clock }: ProofDe
  */
 export function awaitProof(
   carrier: Carrier,
-  task: AttemptFacts & { readonly boxKey: KeyObject },
+  task: AttemptFacts & { readonly boxKey: KeyObject; readonly takesEarly?: boolean },
   judge: (ticket: string) => string,
   { clock }: ProofDeps,
   signal: AbortSignal,
@@ -145,8 +178,15 @@ export function awaitProof(
         "no ticket was shown: what joined is a router, or a sluice before version 2 of sessions, which is to be upgraded",
       );
     }
+    const { early: isEarly } = body.value;
+    if (isEarly && (task.takesEarly !== true || task.isSealed || lane !== undefined)) {
+      throw new AppError(
+        "unauthorized",
+        "the proof was made before this box has asked for it, which it does not take here",
+      );
+    }
     const operator = judge(body.value.ticket);
-    const keys = boxKeys(task, { box: task.boxKey, challenge }, operator);
+    const keys = boxKeys(task, { box: task.boxKey, challenge: isEarly ? undefined : challenge }, operator);
     if (!isSame(body.value.mac, proofMac(keys, body.value.ticket))) {
       throw new AppError(
         "unauthorized",

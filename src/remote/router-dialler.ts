@@ -10,7 +10,7 @@ import { JoinRequestSchema } from "../contract/proto/sluice/router/v1/router_pb.
 import type { RouterAddress } from "../contract/remote/offer.ts";
 import { dialBare } from "./bare-line.ts";
 import type { Carrier, LaneOffer } from "./carrier.ts";
-import { callJoin, type JoinedCarrier, requestJoin } from "./join-call.ts";
+import { callJoin, type JoinedCarrier, requestJoin, toFrameMessage } from "./join-call.ts";
 import { dialLane } from "./lane-line.ts";
 
 /**
@@ -27,6 +27,8 @@ export interface JoinTarget {
   readonly traffic: Traffic;
   /** End to end. */
   readonly isSealed: boolean;
+  /** A frame that goes behind `join`, before both ends are there. Base64, because a target is handed on as text. Not of what is `piped`. */
+  readonly firstFrame?: string;
 }
 
 export type PreparedTarget = Pick<JoinTarget, "router" | "traffic">;
@@ -252,7 +254,11 @@ export function createRouterDialler(
       }
       try {
         const carrier = await callJoin(
-          { stream: requestJoin(line.session, router.url), url: router.url, first },
+          {
+            stream: requestJoin(line.session, router.url),
+            url: router.url,
+            first: withFrame(first, target.firstFrame),
+          },
           { onWaiting: hooks.onWaiting ?? (() => undefined), onOver: () => release(line) },
           signal,
         );
@@ -277,6 +283,11 @@ export function createRouterDialler(
 /** It may be as much as a connection takes. */
 function mayFill(traffic: Traffic): boolean {
   return traffic === "piped" || traffic.startsWith("bulk-");
+}
+
+/** What goes first on a call, with a frame behind it. */
+function withFrame(first: Uint8Array, frame: string | undefined): Uint8Array {
+  return frame === undefined ? first : Buffer.concat([first, ...toFrameMessage([Buffer.from(frame, "base64")])]);
 }
 
 function keepAlive(session: ClientHttp2Session, clock: Clock, onNext: (timer: Timer) => void): Timer {

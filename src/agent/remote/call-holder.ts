@@ -7,15 +7,23 @@ import {
   type HolderCall,
   holderAnswerSchema,
   MAX_HOLDER_LINE_BYTES,
+  RECORDED_LINE,
 } from "../../contract/remote/holder-call.ts";
 
 const ANSWER_MS = 10_000;
 
-/** Rejects with the holder's own error, with `unavailable` when nobody answers there, and `timeout` when it hangs. */
-export async function callHolder(socketPath: string, call: HolderCall, clock: Clock): Promise<HolderAnswer> {
+/**
+ * Rejects with the holder's own error, with `unavailable` when nobody answers there, and `timeout` when it hangs. `recorded`: of an offer that
+ * is not on disk yet; the holder is told when it is.
+ */
+export async function callHolder(
+  socketPath: string,
+  call: HolderCall,
+  { clock, recorded }: { readonly clock: Clock; readonly recorded?: Promise<void> | undefined },
+): Promise<HolderAnswer> {
   const address = await openSocketAddress(socketPath);
   try {
-    const answer = await ask(address.path, `${JSON.stringify(call)}\n`, clock);
+    const answer = await ask(address.path, { line: `${JSON.stringify(call)}\n`, recorded }, clock);
     if (answer.error !== undefined) throw new AppError(answer.error.code, answer.error.message);
     return answer;
   } finally {
@@ -29,7 +37,12 @@ export function isNobodyThere(thrown: unknown): boolean {
   return errno === "ENOENT" || errno === "ECONNREFUSED";
 }
 
-function ask(path: string, line: string, clock: Clock): Promise<HolderAnswer> {
+interface Asked {
+  readonly line: string;
+  readonly recorded: Promise<void> | undefined;
+}
+
+function ask(path: string, { line, recorded }: Asked, clock: Clock): Promise<HolderAnswer> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
     let text = "";
@@ -40,7 +53,12 @@ function ask(path: string, line: string, clock: Clock): Promise<HolderAnswer> {
       );
     });
     socket.once("close", () => timer.clear());
-    socket.once("connect", () => socket.write(line));
+    socket.once("connect", () => {
+      socket.write(line);
+      void recorded?.then(() => {
+        if (!socket.destroyed && !socket.readableEnded) socket.write(`${RECORDED_LINE}\n`);
+      });
+    });
     socket.on("data", (part: string) => {
       text += part;
       if (text.length > MAX_HOLDER_LINE_BYTES)

@@ -37,8 +37,11 @@ export interface HoldersDeps {
 
 /** The processes that hold this box's remote sessions: one of this release, and any of an earlier one that still has some. */
 export interface Holders {
-  /** Brings it to the holder of this release, which is begun where there is none. */
-  callOwn(call: HolderCall): Promise<HolderAnswer>;
+  /**
+   * Brings it to the holder of this release, which is begun where there is none. `recorded`: resolves when an offer is on disk that says
+   * it is not.
+   */
+  callOwn(call: HolderCall, recorded?: Promise<void>): Promise<HolderAnswer>;
   /** Every holder that answers. */
   living(): Promise<readonly Holder[]>;
   /** The same, with whether there is no other: each of the rest is known to be gone, and none just did not answer. */
@@ -83,7 +86,7 @@ export function createHolders(options: HoldersOptions, deps: HoldersDeps): Holde
 
   const isThere = async () => {
     try {
-      await callHolder(ownPath, { call: "status" }, deps.clock);
+      await callHolder(ownPath, { call: "status" }, deps);
       return true;
     } catch {
       return false;
@@ -142,7 +145,7 @@ export function createHolders(options: HoldersOptions, deps: HoldersDeps): Holde
         .filter((name) => /^holder-[\w.+-]+\.sock$/.test(name))
         .map(async (name): Promise<Holder[]> => {
           const path = join(runDirectory, name);
-          const call = (asked: HolderCall) => callHolder(path, asked, deps.clock);
+          const call = (asked: HolderCall) => callHolder(path, asked, deps);
           try {
             const { status } = await call({ call: "status" });
             if (status !== undefined) return [{ isOwn: name === ownName, status, call }];
@@ -158,9 +161,10 @@ export function createHolders(options: HoldersOptions, deps: HoldersDeps): Holde
   const living = async () => (await survey()).living;
 
   return {
-    callOwn: async (call) => {
+    callOwn: async (call, recorded) => {
+      const { clock } = deps;
       try {
-        return await callHolder(ownPath, call, deps.clock);
+        return await callHolder(ownPath, call, { clock, recorded });
       } catch (thrown) {
         if (!isNobodyThere(thrown)) throw thrown;
       }
@@ -169,7 +173,7 @@ export function createHolders(options: HoldersOptions, deps: HoldersDeps): Holde
         starting = undefined;
       });
       await starting;
-      return callHolder(ownPath, call, deps.clock);
+      return callHolder(ownPath, call, { clock, recorded });
     },
     living,
     survey,

@@ -85,12 +85,14 @@ export function createRemoteAccess(deps: RemoteAccessDeps): RemoteAccess {
   };
 
   const begin = async (offer: RemoteOffer, grant: Awaited<ReturnType<typeof judgeOffer>>) => {
-    // Before anything is begun: an agent that is killed in between must not begin it again.
+    // Before anything starts: an agent that is killed in between must not begin it again. The holder joins while the disk is waited for.
     const isDetached = grant.kind === "command" && grant.detach;
-    await book.begin({ session: offer.session, bootId, ...(isDetached ? { isDetached } : {}) });
+    const recorded = book.begin({ session: offer.session, bootId, ...(isDetached ? { isDetached } : {}) });
     try {
       const call = { call: "offer", offer, grant, box: boxId, isKnown: false, ...withCa(deps.ca()) } as const;
-      if (grant.kind !== "attach") return (await holders.callOwn(call)).text ?? "";
+      if (grant.kind !== "attach") return (await holders.callOwn({ ...call, isRecorded: false }, recorded)).text ?? "";
+      // What it is attached to may be held by an earlier release, which waits for no line.
+      await recorded;
       const holder = await holderOf(grant.session);
       if (holder === undefined) {
         throw new AppError("not-found", `attach: given ${grant.session}; this box holds no such command`);

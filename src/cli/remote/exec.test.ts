@@ -75,6 +75,8 @@ test("output, errors and exit status come apart and exact, and the status line s
     },
   ]);
   expect(JSON.stringify(world.created)).not.toContain("s3");
+  // The box need not ask for it first.
+  expect(world.earlyProofs()).toBe(1);
   expect(fake.statusLines().map((line) => JSON.parse(line.slice(2)))).toEqual([
     { kind: "exit", code: 42, verified: true, wallMs: 12 },
   ]);
@@ -205,6 +207,7 @@ test("a link that breaks in the middle is joined again, and nothing is lost or t
   const { fake, exit } = start(["north-1", "--", "x"], () => undefined, { world });
   expect(await exit).toBe(3);
   expect(world.rejoins()).toBe(3);
+  expect(world.earlyProofs()).toBe(1);
   expect(Buffer.compare(Buffer.from(fake.out()), whole)).toBe(0);
 });
 
@@ -342,6 +345,7 @@ test("with -t the terminal is raw while it runs, its size follows, ~. leaves, an
   fake.stdin.write("~.");
   expect(await exit).toBe(250);
   expect(fake.isRaw()).toBe(false);
+  expect(world.earlyProofs()).toBe(0);
 });
 
 test("a command that takes too long is stopped, and that is 252", async () => {

@@ -253,8 +253,10 @@ async function join(
   signal: AbortSignal,
 ): Promise<Carrier> {
   const { id, router, ticket } = admission;
-  const { proofTaskOf, proveToBox } = await import("../../remote/proven-carrier.ts");
+  const { proofTaskOf, proveEarly, proveToBox } = await import("../../remote/proven-carrier.ts");
   const task = proofTaskOf(admission, { privateKey, isSealed });
+  const early = admission.takesEarlyProof === true && traffic !== "piped" && !isSealed ? proveEarly(task) : undefined;
+  const first = early === undefined ? {} : { firstFrame: Buffer.from(early.frame).toString("base64") };
   const stop = new AbortController();
   const both = AbortSignal.any([signal, stop.signal]);
   const watched = watchForEnd({ id, hub, clock }, both).then((ended) => {
@@ -271,8 +273,8 @@ async function join(
     if (isTold) hint(text);
   };
   try {
-    const joined = await dialler.join({ router, ticket, traffic, isSealed }, { onWaiting }, both);
-    return await proveToBox(joined, task, { clock });
+    const joined = await dialler.join({ router, ticket, traffic, isSealed, ...first }, { onWaiting }, both);
+    return await proveToBox(joined, task, { clock }, early);
   } catch (thrown) {
     if (both.aborted) throw both.reason;
     // The router only says that it was told to end it; the hub knows why.

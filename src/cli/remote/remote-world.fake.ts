@@ -4,6 +4,7 @@ import { systemClock } from "../../base/clock.ts";
 import { AppError } from "../../base/errors.ts";
 import type { HubClient } from "../../client/hub-client.ts";
 import type { RemoteAdmission, RemoteCreate, RemoteView } from "../../contract/fleet/remote.ts";
+import { takesEarlyProof } from "../../contract/remote/early-proof.ts";
 import { remoteOperationSchema } from "../../contract/remote/operation.ts";
 import { type CarrierPair, createCarrierPair } from "../../remote/carrier-pair.fake.ts";
 import type { Channel } from "../../remote/channel.ts";
@@ -32,6 +33,8 @@ export interface RemoteWorld {
   /** What the next calls of `rejoin` fail with, in turn. */
   readonly rejoinFaults: AppError[];
   rejoins(): number;
+  /** Joins with a proof before the box has asked for it. */
+  earlyProofs(): number;
   /** The carrier in use. */
   carrier(): CarrierPair;
   /** The box forgets every session. */
@@ -55,6 +58,7 @@ export function createRemoteWorld(
   const attempts = new Map<string, AttemptFacts & { readonly operatorKey: string }>();
   let pair: CarrierPair | undefined;
   let rejoins = 0;
+  let early = 0;
   let serial = 0;
   let endReason: string | undefined;
 
@@ -86,12 +90,20 @@ export function createRemoteWorld(
       attempt,
       limits: LIMITS,
       boxKey: boxKey.key,
+      ...(takesEarly(id, attempt) ? { takesEarlyProof: true } : {}),
     };
+  };
+  /** As a hub and a box of this release judge it. */
+  const takesEarly = (id: string, attempt: number): boolean => {
+    const wish = created[Number(id.slice(2)) - 1]?.create;
+    if (wish === undefined || attempt > 1) return false;
+    return takesEarlyProof(remoteOperationSchema.parse(wish.operation), { isSealed: wish.seal === true });
   };
   const joinBox = async (ticket: string, given: CarrierPair) => {
     const facts = attempts.get(ticket);
     if (facts === undefined) throw new AppError("unauthorized", "no such ticket");
-    const task = { ...facts, boxKey: boxKey.privateKey };
+    const { session, attempt } = facts;
+    const task = { ...facts, boxKey: boxKey.privateKey, takesEarly: takesEarly(session, attempt) };
     const proven = await awaitProof(given.box, task, () => facts.operatorKey, { clock }, new AbortController().signal);
     await boxEnd(facts.session, facts.box).carry(proven);
   };
@@ -151,10 +163,14 @@ export function createRemoteWorld(
       connectRemote: async () => hub.remote,
       createSession: async () => makeSession("operator"),
       createDialler: async () => ({
-        join: async ({ ticket }) => {
+        join: async ({ ticket, firstFrame }) => {
           const fault = joinFaults.shift();
           if (fault !== undefined) throw fault;
           pair = createCarrierPair();
+          if (firstFrame !== undefined) {
+            pair.operator.send([Buffer.from(firstFrame, "base64")]);
+            early += 1;
+          }
           void joinBox(ticket, pair).catch(() => undefined);
           return pair.operator;
         },
@@ -165,6 +181,7 @@ export function createRemoteWorld(
     joinFaults,
     rejoinFaults,
     rejoins: () => rejoins,
+    earlyProofs: () => early,
     carrier: () => {
       if (pair === undefined) throw new AppError("internal", "nothing was joined");
       return pair;

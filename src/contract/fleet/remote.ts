@@ -33,6 +33,8 @@ export const remoteAdmissionSchema = z.object({
   limits: remoteLimitsSchema,
   /** The box's X25519 key, as it told the hub. Absent: a hub that knows nothing of it. */
   boxKey: remoteKeySchema.optional(),
+  /** The box takes a proof behind `join`, before it has asked for it: `frame.proto`. Absent: it does not. */
+  takesEarlyProof: z.boolean().optional(),
   /** One sentence where the box cannot come now: it is offline since …; the session waits for it all the same. */
   warning: z.string().optional(),
 });

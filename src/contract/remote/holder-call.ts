@@ -16,6 +16,11 @@ export const holderCallSchema = z.discriminatedUnion("call", [
     ca: z.string().optional(),
     /** The session was begun before: whoever does not hold it must not begin it again. */
     isKnown: z.boolean(),
+    /**
+     * False: that the session begins is not on the agent's disk yet. The line `recorded` follows on the same connection when it is: the
+     * holder joins meanwhile, and starts nothing before.
+     */
+    isRecorded: z.boolean().default(true),
   }),
   z.object({ call: z.literal("status") }),
   /** How a session stands: it looks on for a moment. */
@@ -52,6 +57,9 @@ export const holderAnswerSchema = z.object({
     .optional(),
 });
 export type HolderAnswer = z.output<typeof holderAnswerSchema>;
+
+/** What follows an offer that was not recorded. */
+export const RECORDED_LINE = "recorded";
 
 /** One line may hold an offer with the longest command and two certificates. */
 export const MAX_HOLDER_LINE_BYTES = 1024 * 1024;

@@ -81,9 +81,9 @@ async function sendSet(connection: BoxConnection, deps: BoxLapDeps): Promise<boo
 
 async function sendCommands(connection: BoxConnection, deps: BoxLapDeps): Promise<void> {
   const { boxId, sink } = connection;
-  const taker = `${deps.hubId}/${connection.id}`;
+  const taker = takerOf(connection, deps.hubId);
   const commands = await deps.store.commands.list(boxId, deps.clock.wallMs());
-  // One that is ours and was not sent: the answer of the store to our taking it was lost.
+  // One that is ours and was not sent: it was written as ours, or the answer of the store to our taking it was lost.
   const due = commands.filter(
     ({ id, state, takenBy }) =>
       state === "waiting" || (state === "taken" && takenBy === taker && !connection.sentCommands.has(id)),
@@ -93,13 +93,20 @@ async function sendCommands(connection: BoxConnection, deps: BoxLapDeps): Promis
     sink.close("cut");
     return;
   }
-  for (const { id } of due) {
+  for (const one of due) {
     if (!sink.isOpen() || sink.waitingBytes() > WAITING_BYTES) return;
-    const command = await deps.store.commands.take(boxId, id, { taker, nowMs: deps.clock.wallMs() });
+    const { id } = one;
+    const isOurs = one.state === "taken";
+    const command = isOurs ? one : await deps.store.commands.take(boxId, id, { taker, nowMs: deps.clock.wallMs() });
     if (command === undefined) continue;
     connection.sentCommands = new Set([...connection.sentCommands, id].slice(-SENT_COMMANDS_KEPT));
     send(connection, commandEvent(command));
   }
+}
+
+/** Of all takers of commands, a connection of its hub is one. */
+export function takerOf({ id }: Pick<BoxConnection, "id">, hubId: string): string {
+  return `${hubId}/${id}`;
 }
 
 function send(connection: BoxConnection, text: string): void {

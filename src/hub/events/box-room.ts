@@ -6,7 +6,7 @@ import type { Service } from "../../base/service.ts";
 import type { Store } from "../store/store.ts";
 import type { BoxConnection } from "./box-connection.ts";
 import { retryLine } from "./box-events.ts";
-import { takeBoxLap, WAITING_BYTES } from "./box-lap.ts";
+import { takeBoxLap, takerOf, WAITING_BYTES } from "./box-lap.ts";
 import type { ConnectionMarks } from "./connection-marks.ts";
 import { encodeBeat } from "./frame.ts";
 import { handOver } from "./hand-over.ts";
@@ -23,6 +23,11 @@ export interface BoxRoom extends Service {
   /** Closes what the box has open. Answers whether there was anything. */
   cut(boxId: string): boolean;
   has(boxId: string): boolean;
+  /**
+   * Who takes the box's commands, where it is this hub beyond doubt and the box hears at once what is said: what is claimed for it when it is
+   * written is sent without another write. `undefined`: ask again when it is to be sent.
+   */
+  takerOf(boxId: string): string | undefined;
   count(): number;
   /** Connections that wait for what they should hear. */
   behind(): number;
@@ -148,6 +153,12 @@ export function createBoxRoom(options: BoxRoomOptions, deps: BoxRoomDeps): BoxRo
       return connection !== undefined;
     },
     has: (boxId) => connections.has(boxId),
+    takerOf: (boxId) => {
+      const connection = connections.get(boxId);
+      const isCertain = deps.marks === undefined && connection?.served === true && connection.held === undefined;
+      if (!isCertain || !connection.sink.isOpen() || connection.sink.waitingBytes() > 0) return undefined;
+      return takerOf(connection, deps.hubId);
+    },
     count: () => connections.size,
     behind: () => laps.waiting(),
     cutSlow: () => cutSlow,

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import { AppError } from "../../base/errors.ts";
 import type { RemoteAdmission, remoteCreateSchema } from "../../contract/fleet/remote.ts";
+import { takesEarlyProof } from "../../contract/remote/early-proof.ts";
 import { REMOTE_COMMAND, type RemoteOffer, type RouterAddress } from "../../contract/remote/offer.ts";
 import { operationDigest } from "../../contract/remote/operation-digest.ts";
 import { signTicket, type TicketClaims } from "../../contract/remote/ticket.ts";
@@ -10,6 +11,7 @@ import type { Call, Caller } from "../http/route.ts";
 import type { HubContext } from "../hub-context.ts";
 import type { Presence } from "../life/presence.ts";
 import type { Box } from "../store/box.ts";
+import { type BoxProof, boxProofOf } from "./box-proof.ts";
 import { RENDEZVOUS_SECONDS } from "./decide-remote.ts";
 import type { RemoteBook } from "./remote-book.ts";
 import type { RemoteOptions } from "./remote-options.ts";
@@ -53,6 +55,8 @@ export interface RemoteAdmissionDeps {
   readonly keys: TicketKeys;
   readonly routers: RouterBook;
   readonly presence: Pick<Presence, "of">;
+  /** Who sends the box its commands at once; `undefined`: nobody does for certain. */
+  readonly takerOf: (boxId: string) => string | undefined;
 }
 
 /** The box may hear of it late in the time that both ends have to meet, and needs a moment to come. */
@@ -60,41 +64,12 @@ const TICKET_SECONDS = RENDEZVOUS_SECONDS + 30;
 const DETAIL_CHARACTERS = 1000;
 
 export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissions {
-  const { context, options, book, keys, routers, presence } = deps;
+  const { context, options, book, keys, routers, presence, takerOf } = deps;
   const { store, clock, log, newSecret } = context;
   const counts = { admitted: 0, resumed: 0, refused: 0 };
   const requireEnabled = () => {
     if (!options.enabled)
       throw new AppError("refused", "remote sessions are switched off on this hub (remote.enabled)");
-  };
-
-  /** By what operators know it, as it last said. */
-  const boxKeyOf = async (boxId: string): Promise<string> => {
-    const report = (await store.reports.get(boxId))?.report;
-    const field = "box";
-    if (report === undefined) {
-      throw new AppError(
-        "unavailable",
-        `box ${boxId} was never heard, so nobody knows its key: try again once it is online`,
-        { field },
-      );
-    }
-    const { agentVersion, capabilities, remoteKey } = report;
-    if (capabilities?.includes(`command:${REMOTE_COMMAND}`) !== true) {
-      throw new AppError(
-        "unsupported",
-        `box ${boxId} runs sluice ${agentVersion}, which takes no remote sessions: upgrade its agent`,
-        { field },
-      );
-    }
-    if (remoteKey === undefined) {
-      throw new AppError(
-        "unsupported",
-        `box ${boxId} (sluice ${agentVersion}) has told no key by which its operators know it: upgrade its agent, or see its log`,
-        { field },
-      );
-    }
-    return remoteKey;
   };
 
   const requireAttachable = async (boxId: string, wish: z.output<typeof remoteCreateSchema>, caller: Operator) => {
@@ -146,7 +121,7 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
     return store.commands.create(
       remote.box,
       { id: commandId ?? offerId(session, attempt), name: REMOTE_COMMAND, args, deadlineMs, key: `remote/${session}` },
-      { nowMs },
+      { nowMs, taker: takerOf(remote.box) },
     );
   };
 
@@ -162,11 +137,16 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
   };
 
   const admission = (remote: Remote, router: RouterAddress, means: AdmissionMeans): RemoteAdmission => {
-    const { signingKey, operatorKey, boxKey, box } = means;
+    const { signingKey, operatorKey, boxProof, box } = means;
     const { ticket, expiresMs } = ticketOf(remote, { side: "operator", key: operatorKey }, router, signingKey);
-    const { id, attempt, limits } = remote;
+    const { id, attempt, limits, operation, seal: isSealed } = remote;
     const expiresAt = isoOf(expiresMs);
-    return { id, box: box.id, ticket, router, expiresAt, attempt, limits, boxKey, ...warningOf(box) };
+    const isEarly = boxProof.takesEarly && attempt === 1 && takesEarlyProof(operation, { isSealed });
+    return {
+      ...{ id, box: box.id, ticket, router, expiresAt, attempt, limits, boxKey: boxProof.key },
+      ...(isEarly ? { takesEarlyProof: true } : {}),
+      ...warningOf(box),
+    };
   };
 
   const failed = async (remote: Remote, thrown: unknown) => {
@@ -196,12 +176,12 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
     const operatorKey = requireKey(wish.key);
     const { caller, request, origin } = by;
     const box = await findBox(boxId, { field: "box", isNew: false }, store);
-    const [signingKey, boxKey] = await Promise.all([
+    const [signingKey, boxProof] = await Promise.all([
       keys.signing(),
-      boxKeyOf(boxId),
+      boxProofOf(boxId, store),
       requireAttachable(boxId, wish, caller),
     ]);
-    const means: AdmissionMeans = { signingKey, operatorKey, boxKey, box };
+    const means: AdmissionMeans = { signingKey, operatorKey, boxProof, box };
     const router = routers.choose(origin);
     const nowMs = clock.wallMs();
     const nonce = newSecret().slice(0, 16);
@@ -240,6 +220,8 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
       throw thrown;
     }
     counts.admitted++;
+    // The box has the longer way to the router: it is told before the operator's ticket is made.
+    await new Promise((resolve) => setImmediate(resolve));
     return admission(remote, router.operator, means);
   };
 
@@ -249,12 +231,12 @@ export function createRemoteAdmissions(deps: RemoteAdmissionDeps): RemoteAdmissi
     const held = await book.get(id);
     requireOwner(held, by.caller);
     if (held.state === "ended") throw isOver(held);
-    const [box, signingKey, boxKey] = await Promise.all([
+    const [box, signingKey, boxProof] = await Promise.all([
       findBox(held.box, { field: "box", isNew: false }, store),
       keys.signing(),
-      boxKeyOf(held.box),
+      boxProofOf(held.box, store),
     ]);
-    const means: AdmissionMeans = { signingKey, operatorKey, boxKey, box };
+    const means: AdmissionMeans = { signingKey, operatorKey, boxProof, box };
     const router = routers.choose(by.origin, held.router);
     const nonce = newSecret().slice(0, 16);
     const remote = await book.change(id, (current) => {
@@ -315,7 +297,7 @@ type Side = { readonly side: "box" } | { readonly side: "operator"; readonly key
 interface AdmissionMeans {
   readonly signingKey: SigningKey;
   readonly operatorKey: string;
-  readonly boxKey: string;
+  readonly boxProof: BoxProof;
   readonly box: Box;
 }
 

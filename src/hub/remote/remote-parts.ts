@@ -61,6 +61,8 @@ export interface RemotePartsDeps {
   readonly context: HubContext;
   readonly presence: Pick<Presence, "of">;
   readonly authenticator: Pick<Authenticator, "identify" | "watch">;
+  /** Who sends a box its commands at once; `undefined`: nobody does for certain. */
+  readonly takerOf: (boxId: string) => string | undefined;
   /** This hub's own, once it is there; left out: it has none. */
   readonly router?: (() => MountedRouter | undefined) | undefined;
 }
@@ -92,7 +94,7 @@ export function createRemoteParts(options: RemotePartsOptions, deps: RemoteParts
   const routers = createRouterBook({ own, manyHubs: options.manyHubs }, context);
   const news = createRouterNews(context, { book });
   const feed = createOwnRouterFeed({ router, news, ends, clock, log });
-  const admissions = createRemoteAdmissions({ context, options, book, keys, routers, presence });
+  const admissions = createRemoteAdmissions({ context, options, book, keys, routers, presence, takerOf: deps.takerOf });
 
   const why = createRemoteWhy({ context, book, presence, router });
   const { mode = "off", directory, days } = options.recordings ?? {};

@@ -62,6 +62,7 @@ test("both ends get a ticket of their own for the same session, and the box hear
   const { id, ticket, router: operatorRouter } = made.body;
   const { args, name } = (await events.until(({ name }) => name === "command")).data as Offered;
   expect([name, args.session, args.attempt, args.operator]).toEqual(["remote", id, 1, "operator"]);
+  expect(await commands()).toMatchObject([{ state: "taken" }]);
   expect(args.operation).toEqual({ kind: "exec", argv: ["uptime"], pty: false, detach: false });
   // Whoever asked is told the address that they used.
   expect([operatorRouter.url, args.router.url]).toEqual([hub.origin, expect.stringMatching(/^http:\/\/127/)]);
@@ -79,6 +80,39 @@ test("both ends get a ticket of their own for the same session, and the box hear
     return jwk === undefined ? undefined : createPublicKey({ key: jwk, format: "jwk" });
   };
   expect(readTicket(ticket, { keyOf, nowSeconds: nowSeconds() }).sid).toBe(id);
+});
+
+test("an offer waits for a box that is away, and each is sent once", async () => {
+  const away = (await create()).body.id;
+  expect(await commands()).toMatchObject([{ state: "waiting" }]);
+  using events = await openEvents(`${hub.origin}/v1/boxes/north-1/events`, { token: key });
+  const sessionOf = ({ data }: { readonly data: unknown }) => (data as Partial<Offered>).args?.session;
+  await events.until((event) => sessionOf(event) === away);
+  const near = (await create()).body.id;
+  await events.until((event) => sessionOf(event) === near);
+  // Whatever wakes its connection.
+  expect((await asOperator("POST", `/v1/remote/${near}/rejoin`, { key: KEY })).status).toBe(200);
+  await events.until(({ data }) => (data as Partial<Offered>).args?.attempt === 2);
+  const sent = events.events.filter(({ name }) => name === "command").map(sessionOf);
+  expect(sent).toEqual([away, near, near]);
+  expect((await commands()).map(({ state }: { state: string }) => state)).toEqual(["taken", "taken", "taken"]);
+});
+
+test("the operator hears whether the box takes an early proof, for the first attempt of a command in the clear and without a terminal", async () => {
+  const takes = async (body: object) => (await create({ ...body, key: KEY })).body.takesEarlyProof;
+  const { operation } = EXEC;
+  expect(await takes({ operation })).toBeUndefined();
+  await report({}, ["command:remote", "remote-proof:early"]);
+  const first = (await create()).body;
+  expect(first.takesEarlyProof).toBe(true);
+  expect(await takes({ operation, seal: true })).toBeUndefined();
+  expect(await takes({ operation: { ...operation, pty: true } })).toBeUndefined();
+  expect(await takes({ operation: { kind: "shell", pty: true } })).toBeUndefined();
+  expect(await takes({ operation: { kind: "forward", targets: [{ host: "a", port: 1, protocol: "tcp" }] } })).toBe(
+    undefined,
+  );
+  const again = await asOperator("POST", `/v1/remote/${first.id}/rejoin`, { key: KEY });
+  expect([again.status, again.body.takesEarlyProof]).toEqual([200, undefined]);
 });
 
 test("no ticket is in any view, log or audit entry", async () => {

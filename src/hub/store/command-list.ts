@@ -53,8 +53,8 @@ export interface Edit<Answer> {
   readonly answer: Answer;
 }
 
-/** Pure. */
-export function decideCreate(list: BoxCommands, asked: NewCommand, nowMs: number): Edit<Command> {
+/** Pure. `taker`: who has it from the beginning, so that nobody else takes it. */
+export function decideCreate(list: BoxCommands, asked: NewCommand, nowMs: number, taker?: string): Edit<Command> {
   const known = list.commands.find(({ id }) => id === asked.id);
   if (known !== undefined) return { list, answer: known };
   if (asked.deadlineMs <= nowMs) {
@@ -66,7 +66,13 @@ export function decideCreate(list: BoxCommands, asked: NewCommand, nowMs: number
     throw new AppError("exhausted", `${OPEN_COMMANDS} commands wait for box ${list.boxId} already; it takes no more`);
   }
   const generation = list.lastGeneration + 1;
-  const made: Command = { ...asked, boxId: list.boxId, generation, state: "waiting", createdMs: nowMs };
+  const made: Command = {
+    ...asked,
+    boxId: list.boxId,
+    generation,
+    createdMs: nowMs,
+    ...(taker === undefined ? { state: "waiting" } : { state: "taken", takenBy: taker, takenMs: nowMs }),
+  };
   const others = list.commands.map((command) =>
     asked.key !== undefined && command.key === asked.key && command.state === "waiting"
       ? finished(command, { state: "replaced", finishedMs: nowMs, answer: `replaced by ${asked.id}` })

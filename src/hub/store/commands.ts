@@ -27,7 +27,7 @@ import { change, type WriteContext } from "./write-context.ts";
  */
 export interface CommandStore {
   /** The same id again gives the command that is there. `not-found`: no such box; `exhausted`: `OPEN_COMMANDS` are open; `invalid`: the deadline has passed. */
-  create(boxId: string, command: NewCommand, context: WriteContext): Promise<Command>;
+  create(boxId: string, command: NewCommand, context: CommandWrite): Promise<Command>;
   /**
    * Claims a waiting command for sending. Of all takers one gets it; the same taker asking again gets it again (its first
    * answer was lost). `undefined`: another has it, or it waits no more. A hub that dies after taking leaves it to expire:
@@ -45,6 +45,11 @@ export interface CommandStore {
    * and all do. Answers how many deadlines it looked at.
    */
   expireDue(nowMs: number, limit: number): Promise<number>;
+}
+
+export interface CommandWrite extends WriteContext {
+  /** Who sends it at once: it is claimed with the same write. One that dies before leaves it to expire, as after `take`. */
+  readonly taker?: string | undefined;
 }
 
 export interface CommandResult {
@@ -140,6 +145,7 @@ export function createCommandStore(engine: Engine): CommandStore {
           expireAll(held ?? emptyList(boxId), context.nowMs),
           command,
           context.nowMs,
+          context.taker,
         );
         if (list === held) return { answer };
         const { puts = [], wakes = [], ...rest } = writeList(held, list);

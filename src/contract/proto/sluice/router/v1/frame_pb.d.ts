@@ -202,6 +202,11 @@ export declare const FrameSchema: GenMessage<Frame>;
  * info is "sluice.remote.2 keys". Its 128 bytes are the keys of `proof.mac`, of `confirm.mac`, and of sealed frames to the box and from it.
  * The operator's end may send frames behind its proof without waiting.
  *
+ * A proof may be early: sent behind `join`, before there is anybody at the router to ask for it, and so one way through the router sooner.
+ * It is made of X25519(box, operator) alone, with an empty challenge in the array. The hub tells the operator's end whether the box takes it, which
+ * is for the first attempt of a command without a terminal that is not sealed: the operation is the ticket's, and nothing is encrypted by what has no key of
+ * the box's for this carrier alone. That it is not repeated is seen by the ticket, which the box takes once. The box's `challenge` comes all the same.
+ *
  * Where the router has offered a lane (`Joined.lane_token`), the operator's end waits for `confirm` and then meets the box there, as client
  * of TLS 1.3 with the identity "sluice-lane" and 32 bytes more of the same HKDF as external pre-shared key, for
  * TLS_AES_128_GCM_SHA256 with an ephemeral exchange. There each frame has four bytes before it, which are its length, the highest first. The box sends
@@ -241,6 +246,13 @@ export declare type Proof = Message<"sluice.router.v1.Proof"> & {
    * @generated from field: bytes mac = 2;
    */
   mac: Uint8Array;
+
+  /**
+   * It was made without the box's challenge.
+   *
+   * @generated from field: bool early = 3;
+   */
+  early: boolean;
 };
 
 /**
