@@ -55,6 +55,8 @@ const LOOK_MS = 1000;
 const STRANGER_MS = 10_000;
 /** Of what is told meanwhile. */
 const STRANGER_ATTEMPTS = 8;
+/** So often at most the same work is done for a hub that does not take its result. */
+const UNTAKEN_MS = 10_000;
 /** At a time, beside the streams. */
 const MAX_SERVES = 64;
 
@@ -187,6 +189,8 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
           : thrown instanceof AppError && thrown.code === "unavailable";
         if (!isWorthIt) {
           log.error(`The hub does not take a result of ${result.request_id}: ${messageOf(thrown)}`);
+          // As long as this is among what the worker has, nobody is given the same again.
+          await clock.delay(UNTAKEN_MS, signal).catch(() => undefined);
           return;
         }
       }
@@ -281,7 +285,9 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
         continue;
       }
       try {
-        const assignment = await hub.assignment(what === "work" ? free : 0, signal);
+        const ask =
+          what === "work" ? { free, boot_id: deps.bootId, leases: [...running.keys()] } : ({ free: 0 } as const);
+        const assignment = await hub.assignment(ask, signal);
         failures = 0;
         if (assignment !== undefined && !running.has(assignment.lease_id)) begin(assignment);
         else if (assignment !== undefined || what === "serves") await clock.delay(TOLD_AGAIN_MS, signal);
