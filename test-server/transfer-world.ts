@@ -4,6 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { systemClock } from "../src/base/clock.ts";
 import { AppError } from "../src/base/errors.ts";
 import { sendSignal } from "../src/base/send-signal.ts";
 import { enrolmentCreatedSchema } from "../src/contract/fleet/token.ts";
@@ -46,6 +47,7 @@ export interface TransferWorld extends AsyncDisposable {
 }
 
 const WAIT_MS = 60_000;
+const ENROL_ATTEMPTS = 5;
 
 export async function createTransferWorld(
   options: {
@@ -190,10 +192,17 @@ export async function createTransferWorld(
   };
 }
 
+/** A balancer that cuts what is idle for seconds cuts this too on a busy machine: a person would try again. */
 async function enrol(box: AgentWorld, hub: HubProcess): Promise<void> {
-  const { token = "" } = enrolmentCreatedSchema.parse(await hub.call("POST", "/v1/enrolments", {}));
-  const { code, text } = await runSluice(box, ["enrol", token]);
-  if (code !== 0) throw new AppError("internal", `the box did not enrol: ${text}`);
+  for (let attempt = 1; ; attempt++) {
+    const { token = "" } = enrolmentCreatedSchema.parse(await hub.call("POST", "/v1/enrolments", {}));
+    const { code, text } = await runSluice(box, ["enrol", token]);
+    if (code === 0) return;
+    if (attempt === ENROL_ATTEMPTS || !/HTTP 50[24]/.test(text)) {
+      throw new AppError("internal", `the box did not enrol: ${text}`);
+    }
+    await systemClock.delay(2000);
+  }
 }
 
 /** What it is started with is in its arguments. */

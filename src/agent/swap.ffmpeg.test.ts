@@ -176,17 +176,22 @@ describe("a stream that is changed while it runs", () => {
     await settledOn(world, "key-0");
     const delays = process.env["SLUICE_TEST_LONG"] === "1" ? [20, 150, 600, 2000, 3600, 4200] : [20, 2000, 4200];
     let said = "";
+    const hear = () => {
+      said += world.agent()?.output() ?? "";
+    };
     for (const [round, delayMs] of delays.entries()) {
       const [old, next] = [`key-${round}`, `key-${round + 1}`];
       const watch = watchKeys(world, [old, next]);
       world.server.putStreams(copyTo(urlOf(world, next)));
       await systemClock.delay(delayMs);
+      hear();
       await world.killAgent("SIGKILL");
       await world.startAgent();
       await settledOn(world, next);
-      said += world.agent()?.output() ?? "";
+      hear();
       const { bare } = await watch.end();
-      expect(bare, `killed after ${delayMs} ms`).toEqual([]);
+      // What the agents did tells why.
+      expect(bare, `killed after ${delayMs} ms; the agents said:\n${said}`).toEqual([]);
       expect(
         world.server.rtmp
           ?.publishers()

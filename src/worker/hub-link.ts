@@ -1,7 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
 import { createHttpFetch, type HttpFetch, type HttpResponse } from "../base/http-fetch.ts";
-import { type Assignment, assignmentSchema } from "../contract/transfer/assignment.ts";
+import { type Assignment, type AssignmentAsk, assignmentSchema } from "../contract/transfer/assignment.ts";
 import { type PlanPageInput, planPageViewSchema } from "../contract/transfer/plan-page.ts";
 import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
 import {
@@ -23,7 +23,7 @@ import {
 export interface HubLink {
   heartbeat(body: WorkerHeartbeatInput, signal: AbortSignal): Promise<HeartbeatAnswer>;
   /** Waits at the hub. */
-  assignment(free: number, signal: AbortSignal): Promise<Assignment | undefined>;
+  assignment(ask: AssignmentAsk, signal: AbortSignal): Promise<Assignment | undefined>;
   result(body: TransferResultInput, signal: AbortSignal): Promise<ResultAnswer["status"] | "gone">;
   /** `false`: the lease is not ours any more. */
   plan(body: PlanPageInput, signal: AbortSignal): Promise<boolean>;
@@ -100,9 +100,9 @@ export function createHubLink(
       const { value } = await ask({ method: "POST", path: "/workers/heartbeat", body }, signal);
       return heartbeatAnswerSchema.parse(value);
     },
-    assignment: async (free, signal) => {
+    assignment: async (body, signal) => {
       const path = `/workers/${encodeURIComponent(workerId)}/assignment?wait=${WAIT_SECONDS}`;
-      const { value } = await ask({ method: "POST", path, body: { free }, waitMs: WAIT_SECONDS * 1000 }, signal);
+      const { value } = await ask({ method: "POST", path, body, waitMs: WAIT_SECONDS * 1000 }, signal);
       return value === null || value === undefined ? undefined : assignmentSchema.parse(value);
     },
     result: async (body, signal) => {

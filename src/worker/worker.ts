@@ -1,9 +1,9 @@
-import { fullJitterMs } from "../base/backoff.ts";
 import type { Clock } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { RunProgram } from "../base/spawn.ts";
+import { createWake } from "../base/wake.ts";
 import type { Assignment } from "../contract/transfer/assignment.ts";
 import type { TransferResultInput } from "../contract/transfer/transfer-result.ts";
 import type { WorkerConfig, WorkerCredentials } from "../contract/transfer/worker-config.ts";
@@ -15,6 +15,7 @@ import { startDataServer } from "./data-server.ts";
 import { createEndpointTurns } from "./endpoint-turns.ts";
 import { fault, toFault } from "./fault.ts";
 import { createHubLink } from "./hub-link.ts";
+import { createHubRetry } from "./hub-retry.ts";
 import { createPace } from "./pace.ts";
 import { packItemHashes } from "./pack-hashes.ts";
 import { createPushedLinks } from "./pushed-links.ts";
@@ -47,7 +48,6 @@ interface Running {
   beatBytes: number;
 }
 
-const RETRY = { baseMs: 500, maxMs: 15_000 } as const;
 const FIRST_BEAT_MS = 3000;
 /** The hub gives out what is under way here: it has not heard of it yet. */
 const TOLD_AGAIN_MS = 500;
@@ -56,12 +56,14 @@ const LOOK_MS = 1000;
 const STRANGER_MS = 10_000;
 /** Of what is told meanwhile. */
 const STRANGER_ATTEMPTS = 8;
+/** So often at most the same work is done for a hub that does not take its result. */
+const UNTAKEN_MS = 10_000;
 /** At a time, beside the streams. */
 const MAX_SERVES = 64;
 
 /** Works for the hub until the signal; then what is under way ends, and its journals say how far it was. */
 export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: AbortSignal): Promise<void> {
-  const { clock, log, random } = deps;
+  const { clock, log } = deps;
   const hub = createHubLink(config.workerId, deps);
   const tickets = createTicketChecker({ workerId: config.workerId, nowSeconds: hub.nowSeconds });
   const storages = createStorages(config.storages, { log, clock });
@@ -82,6 +84,8 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
   const paces = createRequestPaces(clock);
   const serveDeps = { clock, tickets, storageOf: storages.of, pace: sendPace };
   const running = new Map<string, Running>();
+  const changes = createWake({ clock });
+  const retry = createHubRetry(deps);
   const context: TaskContext = {
     clock,
     log,
@@ -145,6 +149,7 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
     }
     paces.told(answer.rates);
     heard.resolve();
+    retry.answered();
     return answer.heartbeat_seconds * 1000;
   };
 
@@ -185,10 +190,12 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
           : thrown instanceof AppError && thrown.code === "unavailable";
         if (!isWorthIt) {
           log.error(`The hub does not take a result of ${result.request_id}: ${messageOf(thrown)}`);
+          // As long as this is among what the worker has, nobody is given the same again.
+          await clock.delay(UNTAKEN_MS, signal).catch(() => undefined);
           return;
         }
       }
-      await clock.delay(fullJitterMs(attempt, RETRY, random), signal).catch(() => undefined);
+      await retry.pause(attempt, signal);
     }
   };
 
@@ -252,21 +259,16 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
       beatBytes: 0,
     };
     running.set(assignment.lease_id, one);
-    change();
+    changes.ring();
     void work(one)
       .catch((thrown: unknown) => log.error(`A lease ended in a fault of ours: ${messageOf(thrown)}`))
       .finally(() => {
         running.delete(assignment.lease_id);
         done.resolve();
-        change();
+        changes.ring();
       });
   };
 
-  let changed = Promise.withResolvers<void>();
-  const change = () => {
-    changed.resolve();
-    changed = Promise.withResolvers();
-  };
   /** Those that serve are not counted: a worker waits elsewhere for each, and two full ones would wait for each other. */
   const freeStreams = () =>
     config.maxStreams - [...running.values()].filter(({ assignment }) => assignment.work.kind !== "serve").length;
@@ -280,18 +282,20 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
     while (!signal.aborted) {
       const free = freeStreams();
       if ((what === "work") !== free > 0 || running.size >= config.maxStreams + MAX_SERVES) {
-        await Promise.race([changed.promise, clock.delay(LOOK_MS, signal).catch(() => undefined)]);
+        await changes.wait(LOOK_MS, signal).catch(() => undefined);
         continue;
       }
       try {
-        const assignment = await hub.assignment(what === "work" ? free : 0, signal);
+        const ask =
+          what === "work" ? { free, boot_id: deps.bootId, leases: [...running.keys()] } : ({ free: 0 } as const);
+        const assignment = await hub.assignment(ask, signal);
         failures = 0;
         if (assignment !== undefined && !running.has(assignment.lease_id)) begin(assignment);
         else if (assignment !== undefined || what === "serves") await clock.delay(TOLD_AGAIN_MS, signal);
       } catch (thrown) {
         if (signal.aborted) break;
         if (failures++ === 0) log.debug(`The hub gives no work: ${messageOf(thrown)}`);
-        await clock.delay(200 + fullJitterMs(failures, RETRY, random), signal).catch(() => undefined);
+        await retry.pause(failures, signal);
       }
     }
   };

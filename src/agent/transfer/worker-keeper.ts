@@ -24,8 +24,8 @@ export interface WorkerKeeperDeps {
 }
 
 const RETRY = { baseMs: 1000, maxMs: 30_000 } as const;
-/** A worker that ran for so long has not failed at its start. */
-const STEADY_MS = 60_000;
+/** A worker that ran for so long has not failed at its start: transfers wait for the next one. */
+const STEADY_MS = 15_000;
 const LOOK_MS = 5000;
 const END_MS = 5000;
 /** Of an agent's environment. */

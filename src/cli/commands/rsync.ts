@@ -21,6 +21,9 @@ interface Flags extends SealFlags {
   readonly keep?: string;
 }
 
+/** A terminal has told rsync by then, and it has ended. */
+const TERMINAL_MS = 1000;
+
 export function rsyncCommand(context: CommandContext, finish: Finish): Command {
   return (
     addSealFlags(new Command("rsync"))
@@ -72,12 +75,17 @@ async function runRsync(words: readonly string[], flags: Flags, context: Command
   if (words.length === 0) throw new AppError("invalid", "name what to copy: sluice rsync [options of rsync] SRC… DST");
   checkRsyncArguments(words);
   const sealed = parseSealFlags(flags);
-  const { remote, signal } = context;
+  const { remote, signal, clock } = context;
   const console = await remote.openConsole();
   const ending = new AbortController();
-  // The terminal sends the others to rsync as well: this program waits for what rsync makes of them.
+  const over = new AbortController();
+  // The terminal sends the others to rsync as well, which ends by them. Whoever sends one to this program alone means the same.
   const release = console.takeSignals((name) => {
-    if (name === "TERM") ending.abort();
+    const waited = name === "TERM" ? Promise.resolve() : clock.delay(TERMINAL_MS, over.signal);
+    waited.then(
+      () => ending.abort(),
+      () => undefined,
+    );
   });
   try {
     const env: Record<string, string> = flags.context === undefined ? {} : { SLUICE_CONTEXT: flags.context };
@@ -88,6 +96,7 @@ async function runRsync(words: readonly string[], flags: Flags, context: Command
     });
     return code ?? 128 + (name === null ? 0 : constants.signals[name]);
   } finally {
+    over.abort();
     release();
   }
 }

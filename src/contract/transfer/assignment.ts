@@ -161,7 +161,13 @@ export type WorkOf<Kind extends WorkKind> = Extract<Work, { kind: Kind }>;
 export const assignmentAskSchema = z.object({
   /** How many leases more it can take now. 0: none but `serve`, for which somebody waits. */
   free: z.int().min(0).max(1000).default(1),
+  /** Which process of the worker asks. */
+  boot_id: z.string().max(100).optional(),
+  /** All that it has at this moment: what was given in an answer that never came is given again at once. */
+  leases: z.array(z.string().max(200)).max(1100).optional(),
 });
+
+export type AssignmentAsk = z.input<typeof assignmentAskSchema>;
 
 export const MAX_ASSIGNMENT_WAIT_SECONDS = 30;
 

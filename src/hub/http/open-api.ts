@@ -1,13 +1,14 @@
 import { z } from "zod";
 import type { Route } from "./route.ts";
 
-/** The routes as an OpenAPI 3.1 document, from the schemas that also judge requests and answers. Pure. */
+type Paths = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+/**
+ * The routes as an OpenAPI 3.1 document, from the schemas that also judge requests and answers. Pure. Its paths are made when somebody
+ * reads them: for all of a hub they take a sixth of its start, and few hubs are ever asked.
+ */
 export function openApiOf(routes: readonly Route[], info: { readonly title: string; readonly version: string }) {
-  const paths: Record<string, Record<string, unknown>> = {};
-  for (const route of routes) {
-    paths[route.path] ??= {};
-    Object.assign(paths[route.path] ?? {}, { [route.method.toLowerCase()]: operationOf(route) });
-  }
+  let paths: Paths | undefined;
   return {
     openapi: "3.1.0",
     info: {
@@ -22,8 +23,20 @@ export function openApiOf(routes: readonly Route[], info: { readonly title: stri
       },
       schemas: { Error: ERROR_SCHEMA },
     },
-    paths,
+    get paths(): Paths {
+      paths ??= pathsOf(routes);
+      return paths;
+    },
   };
+}
+
+function pathsOf(routes: readonly Route[]): Paths {
+  const paths: Record<string, Record<string, unknown>> = {};
+  for (const route of routes) {
+    paths[route.path] ??= {};
+    Object.assign(paths[route.path] ?? {}, { [route.method.toLowerCase()]: operationOf(route) });
+  }
+  return paths;
 }
 
 const ERROR_SCHEMA = {

@@ -1,10 +1,10 @@
 import type { Clock } from "../../base/clock.ts";
 import { AppError } from "../../base/errors.ts";
+import { createWake } from "../../base/wake.ts";
 import type { SyncProgress } from "../../contract/transfer/sync-progress.ts";
 import type { TransferBook } from "./transfer-book.ts";
 import { isOver, type Transfer } from "./transfer-record.ts";
 import type { ViewTransfer } from "./transfer-view.ts";
-import { createWake } from "./wake.ts";
 
 /** Who watches one transfer. */
 export interface TransferWatcher {

@@ -2,7 +2,7 @@ import type { Assignment, CopyItem, Place, Work } from "../../contract/transfer/
 import { joinPath } from "../../contract/transfer/transfer-path.ts";
 import { inOrder } from "./choose-workers.ts";
 import { copyWork, NoWay } from "./copy-work.ts";
-import { createLeaseStates, LOOKED_AT } from "./lease-states.ts";
+import { type Asker, createLeaseStates, LOOKED_AT } from "./lease-states.ts";
 import { LEASE_TTL_MS } from "./lease-watch.ts";
 import type { LoadedPiece } from "./piece-book.ts";
 import { type Pools, poolsOf, type TransferHall } from "./transfer-hall.ts";
@@ -22,8 +22,10 @@ import { isPlain, type Worker } from "./worker-record.ts";
 /** Gives work to who asks. Every lease is in the store before anybody hears of it. */
 export interface LeaseDesk {
   /** The next piece of work for a worker, or nothing. `serves`: only what others wait for. */
-  pick(worker: Worker, only?: "serves"): Promise<Assignment | undefined>;
+  pick(worker: AskingWorker, only?: "serves"): Promise<Assignment | undefined>;
 }
+
+export type AskingWorker = Worker & Pick<Asker, "held">;
 
 export function createLeaseDesk(hall: TransferHall): LeaseDesk {
   const { book, pieces, watch, rests, inTurn, notes, serves, senders, workers, mark } = hall;
@@ -32,7 +34,7 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
 
   const assignmentOf = (
     transfer: Transfer,
-    worker: Worker,
+    worker: AskingWorker,
     given: {
       readonly pools: Pools;
       readonly unit: string;
@@ -68,7 +70,7 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
     transfer: Transfer,
     attempt: number,
     change: (record: Transfer) => { readonly step: Step; readonly next: (step: Step) => TransferRecord } | undefined,
-    worker: Worker,
+    worker: AskingWorker,
   ): Promise<Transfer | undefined> => {
     let isMine = false;
     const after = await book.change(transfer.id, (fresh) => {
@@ -83,12 +85,13 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
 
   const simpleStep = async (
     transfer: Transfer,
-    worker: Worker,
+    worker: AskingWorker,
     name: "list" | "close" | "discard",
     given: { readonly pools: Pools; readonly work: (leased: Transfer) => Work },
   ): Promise<Assignment | undefined> => {
     const step = transfer[name];
-    if (step.isDone || isOut(transfer, name, step) || !rests.isOver(`${transfer.uid}:${name}`)) return undefined;
+    if (step.isDone || isOut(transfer, name, step, worker) || !rests.isOver(`${transfer.uid}:${name}`))
+      return undefined;
     const leased = await leaseStep(
       transfer,
       step.attempt,
@@ -104,7 +107,7 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
     });
   };
 
-  const list = (transfer: Transfer, worker: Worker, pools: Pools) =>
+  const list = (transfer: Transfer, worker: AskingWorker, pools: Pools) =>
     simpleStep(transfer, worker, "list", {
       pools,
       work: ({ request, list: { pages, last, round, changed }, ...leased }) => ({
@@ -125,7 +128,7 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
 
   const destinationOf = ({ destination }: Transfer) => placeOf(destination);
 
-  const plain = async (transfer: Transfer, worker: Worker, pools: Pools): Promise<Assignment | undefined> => {
+  const plain = async (transfer: Transfer, worker: AskingWorker, pools: Pools): Promise<Assignment | undefined> => {
     const steps = transfer.plain ?? [];
     const give = (index: number, attempt: number) =>
       assignmentOf(transfer, worker, {
@@ -163,7 +166,7 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
 
   const unitOf = async (
     transfer: Transfer,
-    worker: Worker,
+    worker: AskingWorker,
     pools: Pools,
     mayTake: (piece: number) => boolean = () => true,
   ): Promise<Assignment | undefined> => {
@@ -182,7 +185,7 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
         continue;
       }
       for (const index of loaded.piece.units.keys()) {
-        const found = stateOf(transfer, worker.id, { piece, index, loaded });
+        const found = stateOf(transfer, worker, { piece, index, loaded });
         if (found === "straggler") stragglers.push({ piece, index });
         if (found !== "free") continue;
         const granted = await leaseAndBuild(transfer, worker, { pools, piece, index, loaded });
@@ -198,7 +201,7 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
 
   const leaseAndBuild = async (
     transfer: Transfer,
-    worker: Worker,
+    worker: AskingWorker,
     at: { readonly pools: Pools; readonly piece: number; readonly index: number; readonly loaded: LoadedPiece },
   ): Promise<Assignment | undefined> => {
     const { pools, piece, index } = at;
@@ -258,7 +261,7 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
     ...given,
   });
 
-  const grant = async (transfer: Transfer, worker: Worker): Promise<Assignment | undefined> => {
+  const grant = async (transfer: Transfer, worker: AskingWorker): Promise<Assignment | undefined> => {
     const pools = poolsOf(transfer, hall);
     const isSource = pools.sources.some((member) => member.worker.id === worker.id);
     const isDestination = pools.destinations.some((member) => member.worker.id === worker.id);

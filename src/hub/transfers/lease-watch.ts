@@ -34,6 +34,8 @@ export interface LeaseWatch {
   heard(worker: string, progress: LeaseProgress): void;
   /** Everything that this worker has by plain forms. */
   heardPlain(worker: string): void;
+  /** All that a worker has of what renews leases: an answer that gave it anything else never came. */
+  has(worker: string, held: ReadonlySet<string>): void;
   isLive(id: string, worker: string, ttlMs: number): boolean;
   over(id: string): SeenLease | undefined;
   /** Alive, of one transfer. */
@@ -85,6 +87,11 @@ export function createLeaseWatch(
         const isPlain = lease.worker === worker && lease.ttlMs === LEASE_TTL_MS.plain;
         const nowMs = clock.monotonicMs();
         if (isPlain && isFresh(lease)) seen.set(lease.id, { ...lease, heardMs: nowMs, seenMs: nowMs });
+      }
+    },
+    has: (worker, held) => {
+      for (const { id, worker: of, ttlMs } of seen.values()) {
+        if (of === worker && ttlMs === LEASE_TTL_MS.full && !held.has(id)) seen.delete(id);
       }
     },
     isLive: (id, worker, ttlMs) => isFresh(seen.get(id) ?? begin(id, worker, ttlMs)),

@@ -6,6 +6,7 @@ import type { SyncProgress } from "../../contract/transfer/sync-progress.ts";
 import type { TransferEntry } from "../../contract/transfer/transfer-entry.ts";
 import { createMemoryStore } from "../store/memory/memory-store.ts";
 import { NOW } from "../store/store.fake.ts";
+import type { Store } from "../store/store.ts";
 import { TRANSFER_KIND } from "./transfer-record.ts";
 import {
   createFakeStorage,
@@ -22,11 +23,13 @@ const DAY_MS = 86_400_000;
 let ids = 0;
 let hub: TransferHub;
 let clock: FakeClock;
+let store: Store;
 afterEach(() => hub.stop());
 
 const begin = () => {
   clock = createFakeClock(NOW);
-  hub = startTransferHub(createMemoryStore({ newId: () => `id-${++ids}` }), clock);
+  store = createMemoryStore({ newId: () => `id-${++ids}` });
+  hub = startTransferHub(store, clock);
 };
 const files = (count: number, bytes = 10): TransferEntry[] => [
   fileEntry("", 0, { type: "directory" }),
@@ -302,6 +305,35 @@ describe("a worker", () => {
     expect(second.attempt).toBe(first.attempt + 1);
     // It wakes.
     expect((await holder.heartbeat()).revoked).toMatchObject([{ lease_id: first.lease_id }]);
+  });
+
+  test("that asks again without what it was given has never heard of it: it has it at once, through whichever hub, and others have not", async () => {
+    begin();
+    const { source, worker } = await makeWorkers(files(1, MIB));
+    const [holder, other] = [worker("dst-1", ["dst-2"]), worker("dst-2", ["dst-1"])];
+    await holder.heartbeat();
+    await other.heartbeat();
+    await submit("r");
+    await listIt(source);
+    const ask = { free: 1, boot_id: "b", leases: [] };
+    const lost = (await hub.ask("POST", "/workers/dst-1/assignment?wait=0", ask)) as Assignment;
+    expect(lost.work.kind).toBe("copy");
+    // Its answer may still be on its way, as far as others are concerned.
+    expect(await other.poll()).toBeNull();
+    await hub.stop();
+    hub = startTransferHub(store, clock, { hubId: "hub-2" });
+    await other.heartbeat();
+    await holder.heartbeat();
+    expect(await other.poll()).toBeNull();
+    // Another process of it cannot know what this one has.
+    expect(await hub.ask("POST", "/workers/dst-1/assignment?wait=0", { ...ask, boot_id: "other" })).toBeNull();
+    const again = need(await holder.poll());
+    expect([again.lease_id === lost.lease_id, again.attempt]).toEqual([false, lost.attempt + 1]);
+    expect(await holder.poll()).toBeNull();
+    expect(await holder.tell((await holder.carryOut(lost)) ?? {})).toBe("stale");
+    expect(await holder.tell((await holder.carryOut(again)) ?? {})).toBe("ack");
+    await work(source, holder);
+    expect(await look("r")).toMatchObject({ state: "COMPLETED", transferred_bytes: MIB });
   });
 
   test("that was killed has what it held again with the first heartbeat of its next process, and not when the lease runs out", async () => {

@@ -1,6 +1,7 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import { createTurns, type InTurn } from "../../base/turns.ts";
+import type { Wake } from "../../base/wake.ts";
 import type { RouterBook } from "../remote/router-book.ts";
 import type { TicketKeys } from "../remote/ticket-keys.ts";
 import { type PoolMember, poolOf, type SideWish, wishesOf } from "./choose-workers.ts";
@@ -10,7 +11,6 @@ import type { SenderWatch } from "./sender-watch.ts";
 import type { ServeBook } from "./serve-book.ts";
 import type { TransferBook } from "./transfer-book.ts";
 import type { Transfer } from "./transfer-record.ts";
-import type { Wake } from "./wake.ts";
 import { createWayBook, type WayBook } from "./way-book.ts";
 import type { WorkerBook } from "./worker-book.ts";
 
@@ -40,6 +40,8 @@ export interface TransferHall {
 export interface Rests {
   isOver(name: string): boolean;
   rest(name: string, ms: number): void;
+  /** Forgets what is over. Answers how many are left. */
+  prune(): number;
 }
 
 export function createRests({ clock }: { readonly clock: Clock }): Rests {
@@ -53,6 +55,10 @@ export function createRests({ clock }: { readonly clock: Clock }): Rests {
       return true;
     },
     rest: (name, ms) => void until.set(name, clock.monotonicMs() + ms),
+    prune: () => {
+      for (const [name, ms] of until) if (clock.monotonicMs() >= ms) until.delete(name);
+      return until.size;
+    },
   };
 }
 
@@ -61,21 +67,28 @@ export interface Notes {
   say(id: string, text: string): void;
   clear(id: string): void;
   of(id: string): string | undefined;
+  /** Forgets what is old. Answers how many are left. */
+  prune(): number;
 }
 
 const NOTE_MS = 30_000;
 
 export function createNotes({ clock }: { readonly clock: Clock }): Notes {
   const notes = new Map<string, { readonly text: string; readonly atMs: number }>();
+  const isOld = ({ atMs }: { readonly atMs: number }) => clock.monotonicMs() - atMs > NOTE_MS;
   return {
     say: (id, text) => void notes.set(id, { text, atMs: clock.monotonicMs() }),
     clear: (id) => void notes.delete(id),
     of: (id) => {
       const note = notes.get(id);
       if (note === undefined) return undefined;
-      if (clock.monotonicMs() - note.atMs <= NOTE_MS) return note.text;
+      if (!isOld(note)) return note.text;
       notes.delete(id);
       return undefined;
+    },
+    prune: () => {
+      for (const [id, note] of notes) if (isOld(note)) notes.delete(id);
+      return notes.size;
     },
   };
 }

@@ -277,8 +277,10 @@ export function createTransferKeeper(
   };
 
   const trim = async () => {
-    const { book, pieces, watch, senders, workers, serves, ways } = hallOf();
+    const { book, pieces, watch, senders, workers, serves, ways, rests, notes } = hallOf();
     watch.prune();
+    rests.prune();
+    notes.prune();
     senders.prune((lease) => watch.of(lease.split(":")[0] ?? "").some(({ id }) => id === lease));
     ways.prune();
     await workers.trim();

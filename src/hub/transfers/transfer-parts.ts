@@ -1,4 +1,5 @@
 import type { Service } from "../../base/service.ts";
+import { createWake } from "../../base/wake.ts";
 import { SYNC_STATES, type SyncState } from "../../contract/transfer/sync-progress.ts";
 import type { Route } from "../http/route.ts";
 import type { HubContext } from "../hub-context.ts";
@@ -14,7 +15,6 @@ import { createTransferDesk } from "./transfer-desk.ts";
 import { createHall, type TransferHall } from "./transfer-hall.ts";
 import { createTransferKeeper } from "./transfer-keeper.ts";
 import { createTransferView, stateOf } from "./transfer-view.ts";
-import { createWake } from "./wake.ts";
 import { createWorkerBook } from "./worker-book.ts";
 import { createWorkerRoutes } from "./worker-routes.ts";
 

@@ -236,6 +236,8 @@ export function createFakeWorker(
     poll: async () => {
       const assignment = (await world.ask()("POST", `/workers/${id}/assignment?wait=0`, {
         free: 1,
+        boot_id: "b",
+        leases: [...held.keys()],
       })) as Assignment | null;
       if (assignment !== null) held.set(assignment.lease_id, assignment);
       return assignment;

@@ -115,9 +115,13 @@ export function createWorkerRoutes({ hall, desk, view }: WorkerRoutesDeps): read
         await ready();
         requireWorker(id);
         yielding.asked(id, body.free);
+        // Of another process it says nothing.
+        const isPresent = body.boot_id !== undefined && body.boot_id === workers.get(id)?.heartbeat.boot_id;
+        const held = isPresent && body.leases !== undefined ? new Set(body.leases) : undefined;
+        if (held !== undefined) watch.has(id, held);
         const untilMs = clock.monotonicMs() + wait * 1000;
         for (;;) {
-          const assignment = await desk.pick(requireWorker(id), body.free === 0 ? "serves" : undefined);
+          const assignment = await desk.pick({ ...requireWorker(id), held }, body.free === 0 ? "serves" : undefined);
           const leftMs = untilMs - clock.monotonicMs();
           if (assignment !== undefined || leftMs <= 0 || signal.aborted) return assignment ?? null;
           await wake.wait(Math.min(leftMs, LOOK_AGAIN_MS), signal).catch(() => undefined);

@@ -51,7 +51,7 @@ export function createYielding(hall: TransferHall): Yielding {
       if (++looked > LOOKED_AT) return false;
       const loaded = await pieces.load(transfer, piece);
       for (const [index, { kind }] of loaded.piece.units.entries()) {
-        if (stateOf(transfer, worker.id, { piece, index, loaded }) !== "free") continue;
+        if (stateOf(transfer, worker, { piece, index, loaded }) !== "free") continue;
         return !isCopy || kind !== "copy" || hasWay(transfer, worker, `${piece}.${index}`);
       }
     }
