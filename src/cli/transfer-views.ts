@@ -48,7 +48,7 @@ export function renderTransfer(transfer: SyncProgress, view: View): string {
   const { paint } = view;
   const { request_id: id, state, reason, failures, failures_total, workers, detail } = transfer;
   const facts: readonly (readonly [string, string | undefined])[] = [
-    ["reason", reason],
+    ["reason", reason === "" ? undefined : reason],
     ["from", sourceOf(transfer)],
     ["to", destinationOf(transfer)],
     ["bytes", amountOf(transfer)],
@@ -111,7 +111,8 @@ export function renderTransferProgress(transfer: SyncProgress): readonly string[
   const rest = left === undefined ? [] : [`${left} left`];
   return [
     `[${bar}] ${[...figures, ...rest].filter((figure) => figure !== undefined).join("  ")}`,
-    ...(transfer.state === "PROGRESS" ? [] : [`  ${oneLine(transfer.reason)}`]),
+    // Who works says more, unless nobody does.
+    ...(transfer.workers.length > 0 || transfer.reason === "" ? [] : [`  ${oneLine(transfer.reason)}`]),
     ...transfer.workers.map((worker) => `  ${workerLine(worker)}`),
   ];
 }
