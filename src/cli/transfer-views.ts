@@ -72,7 +72,10 @@ export function renderTransfer(transfer: SyncProgress, view: View): string {
       ({ worker_id, way, reason: why }) =>
         `  ${"given up".padEnd(10)} ${oneLine(`${worker_id}: ${WAYS[way]}: ${why}`)}`,
     ),
-    ...Object.entries(detail).map(([who, text]) => `  ${"said".padEnd(10)} ${oneLine(`${who}: ${text}`)}`),
+    // What the hub says itself is the reason, or among the failures.
+    ...Object.entries(detail)
+      .filter(([who, text]) => who !== "master" && text !== "PROGRESS")
+      .map(([who, text]) => `  ${"said".padEnd(10)} ${oneLine(`${who}: ${text}`)}`),
     ...failures.map(
       ({ path, code, message }) => `  ${"failure".padEnd(10)} ${oneLine(`${path}: ${code}: ${message}`)}`,
     ),
