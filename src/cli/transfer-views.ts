@@ -76,9 +76,7 @@ export function renderTransfer(transfer: SyncProgress, view: View): string {
     ...Object.entries(detail)
       .filter(([who, text]) => who !== "master" && text !== "PROGRESS")
       .map(([who, text]) => `  ${"said".padEnd(10)} ${oneLine(`${who}: ${text}`)}`),
-    ...failures.map(
-      ({ path, code, message }) => `  ${"failure".padEnd(10)} ${oneLine(`${path}: ${code}: ${message}`)}`,
-    ),
+    ...failures.map((failure) => `  ${"failure".padEnd(10)} ${failureText(failure)}`),
     ...(failures_total > failures.length ? [`  ${countOf(failures_total - failures.length, "more failure")}`] : []),
   ];
   return `${lines.join("\n")}\n${transfer.comparison === undefined ? "" : renderComparison(transfer.comparison)}`;
@@ -98,6 +96,11 @@ export function renderComparison(comparison: TreeComparison): string {
   // What is in a directory that one side alone has is counted, and not named.
   const rest = all > differences.length ? [`(${differences.length} told of ${all})`] : [];
   return [...lines, ...rest, comparisonText(comparison)].map((line) => `${line}\n`).join("");
+}
+
+/** Of the place itself the path is empty. */
+export function failureText({ path, code, message }: SyncProgress["failures"][number]): string {
+  return oneLine(`${path === "" ? "." : path}: ${code}: ${message}`);
 }
 
 function rootText(hash: string | undefined): string | undefined {

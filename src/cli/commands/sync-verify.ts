@@ -16,7 +16,7 @@ import { gather } from "../parse-values.ts";
 import { readGivenFile } from "../read-given-file.ts";
 import { parsePreserved, refuseByFlag, type TransferFlags, transferFromFlags } from "../transfer-from-flags.ts";
 import { type GivenPlaces, openPlaces } from "../transfer-place.ts";
-import { renderComparison } from "../transfer-views.ts";
+import { failureText, renderComparison } from "../transfer-views.ts";
 import { watchToEnd } from "../watch-transfer.ts";
 
 interface VerifyFlags
@@ -119,7 +119,7 @@ function tell(
     io.write(`receipt: the destination ${isReceived ? "is" : "is not"} ${what}\n`);
   }
   if (state !== "COMPLETED" || comparison === undefined) {
-    for (const { path, code, message } of failures) io.writeError(`sluice: ${path}: ${code}: ${message}\n`);
+    for (const failure of failures) io.writeError(`sluice: ${failureText(failure)}\n`);
     if (failures_total > failures.length) io.writeError(`sluice: and ${failures_total - failures.length} more\n`);
     io.writeError(`sluice: ${reason}; sluice sync retry ${over.request_id} compares again\n`);
     return EXIT.trouble;
