@@ -10,15 +10,18 @@ import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { systemClock } from "../src/base/clock.ts";
 import { AppError } from "../src/base/errors.ts";
 import { startBalancer } from "./balancer.ts";
 import { pty, sluiceOnTerminal } from "./on-terminal.ts";
 import { createRemoteWorld, type RemoteWorld, type Running, startRemoteRouter, until } from "./remote-world.ts";
 import { freePorts } from "./tunnel-pair.ts";
 
-/** Real programs through remote sessions that meet at two routers of their own. The last two tests kill them. */
+/** Real programs through remote sessions that meet at two routers of their own. The last three tests stop and kill them. */
 
 const LIMIT_MS = 120_000;
+/** Longer than a hub waits for a router's word. */
+const STILL_MS = 12_000;
 const IDS = ["router-1", "router-2"] as const;
 type RouterId = (typeof IDS)[number];
 const run = promisify(execFile);
@@ -323,6 +326,23 @@ const count = () =>
     ...["exec", world.boxId, "-v", "--no-stdin", "--"],
     ...["/bin/sh", "-c", "for i in $(seq 1 40); do echo line $i; sleep 0.1; done; exit 7"],
   ]);
+
+test(
+  `a router that stands still for ${STILL_MS / 1000} s loses no byte of its sessions, and holds up no new one for longer`,
+  async () => {
+    const runs = await countAtBoth();
+    const { child } = routers["router-1"];
+    child.kill("SIGSTOP");
+    const goesOn = systemClock.delay(STILL_MS).then(() => void child.kill("SIGCONT"));
+    try {
+      await expectAllGoOn(runs);
+    } finally {
+      await goesOn;
+    }
+    await until(async () => (await live()).length === 2, "the hub hears both again");
+  },
+  LIMIT_MS,
+);
 
 test(
   "of two routers one is killed: sessions at the other go on, those of the first move there, and new ones begin at once",

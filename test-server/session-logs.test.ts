@@ -1,12 +1,10 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemClock } from "../src/base/clock.ts";
-import { systemRandom } from "../src/base/random.ts";
 import { followLog, type LogReading } from "../src/cli/follow-log.ts";
-import { createHubClient } from "../src/client/hub-client.ts";
 import { createLocalAgent } from "../src/client/local-agent.ts";
 import type { LogRecord } from "../src/contract/fleet/log-line.ts";
-import { createHubWorld } from "./hub-world.ts";
+import { createSessionBox } from "./session-box.ts";
 
 /** Counts on both outputs, says how far it came when it is asked to end, and never speaks of another run. */
 const COUNTING = `
@@ -57,27 +55,13 @@ function countsOf(records: readonly LogRecord[]): Map<string, number[]> {
 }
 
 test("A12: a session's lines are all read once, at the hub and on the box, across restarts of the agent and its own sleep", async () => {
-  await using life = await createHubWorld({
-    world: { agentArguments: ["--policy-session-commands", "/bin/sh"], server: { rtmpPort: undefined } },
-  });
-  const { world, hub } = life;
-  await life.enrol();
-  await world.startAgent();
-  const client = createHubClient(
-    { hub: hub.origin, token: hub.adminToken },
-    { fetch, clock: systemClock, random: systemRandom },
-  );
+  await using box = await createSessionBox("/bin/sh");
+  const { life, client, command } = box;
+  const { world } = life;
   const { boxId } = world;
-  await world.until(
-    async () => (await client.boxes.get(boxId, AbortSignal.timeout(10_000))).connection === "online",
-    "online",
-  );
-  const command = (name: string, args: Record<string, unknown>) =>
-    hub.call("POST", `/v1/boxes/${boxId}/commands`, { name, args });
   const spec = { id: "count", user: "anna", platform: "process", template: { command: ["/bin/sh", "-c", COUNTING] } };
   await command("StartSession", { spec, generation: 1 });
-  const untilState = (state: string) =>
-    world.until(async () => (await world.workload("count"))?.state === state, `it is ${state}`);
+  const untilState = (state: string) => box.untilState("count", state);
   await untilState("running");
 
   const local = createLocalAgent({ socketPath: join(world.stateDir, "agent.sock") });
@@ -101,10 +85,7 @@ test("A12: a session's lines are all read once, at the hub and on the box, acros
   await untilState("hibernated");
   await world.killAgent("SIGTERM");
   await world.startAgent();
-  await world.until(
-    async () => (await client.boxes.get(boxId, AbortSignal.timeout(10_000))).connection === "online",
-    "online",
-  );
+  await box.untilOnline();
   await command("WakeSession", { id: "count", generation: 3 });
   await untilState("running");
   await untilMore();

@@ -2,9 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
 import { AppError } from "../../src/base/errors.ts";
-import { systemRandom } from "../../src/base/random.ts";
-import { createHubClient } from "../../src/client/hub-client.ts";
-import { createHubWorld } from "../../test-server/hub-world.ts";
+import { createSessionBox } from "../../test-server/session-box.ts";
 import type { Measurement } from "./measurement.ts";
 
 const MEGABYTES_A_SECOND = 10;
@@ -36,27 +34,16 @@ export const sessionLog: Measurement = {
   limitMs: 600_000,
   measure: async ({ isLong, note, say, signal }) => {
     const megabytes = isLong ? 200 : 40;
-    await using life = await createHubWorld({
-      world: { agentArguments: ["--policy-session-commands", "/usr/bin/perl"], server: { rtmpPort: undefined } },
-    });
-    const { world, hub } = life;
-    await life.enrol();
-    await world.startAgent();
-    const client = createHubClient(
-      { hub: hub.origin, token: hub.adminToken },
-      { fetch, clock: systemClock, random: systemRandom },
-    );
+    await using box = await createSessionBox("/usr/bin/perl");
+    const { client } = box;
+    const { world } = box.life;
     const { boxId } = world;
-    await world.until(
-      async () => (await client.boxes.get(boxId, AbortSignal.timeout(10_000))).connection === "online",
-      "the box is at the hub",
-    );
     const go = join(world.stateDir, "go");
     const lines = (megabytes * 1e6) / LINE_BYTES;
     const command = ["/usr/bin/perl", "-e", FLOOD, go, String(lines)];
     const spec = { id: "flood", user: "anna", platform: "process", template: { command } };
-    await hub.call("POST", `/v1/boxes/${boxId}/commands`, { name: "StartSession", args: { spec, generation: 1 } });
-    await world.until(async () => (await world.workload("flood"))?.state === "running", "it runs");
+    await box.command("StartSession", { spec, generation: 1 });
+    await box.untilState("flood", "running");
 
     const seen = { lines: 0, bytes: 0, gaps: 0, gapBytes: 0, uncounted: 0, wrong: 0 };
     let startMs = Number.NaN;

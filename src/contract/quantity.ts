@@ -1,8 +1,7 @@
 import { z } from "zod";
 
 /** Amounts as Kubernetes writes them: `256Mi`, `2G`, `500m`, `1.5`. */
-
-const BYTE_UNITS: Readonly<Record<string, number>> = {
+export const BYTE_UNITS: Readonly<Record<string, number>> = {
   "": 1,
   k: 1e3,
   M: 1e6,

@@ -2,11 +2,11 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { request } from "node:http";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { systemClock } from "../../../src/base/clock.ts";
 import { AppError } from "../../../src/base/errors.ts";
 import { createSqliteStore } from "../../../src/hub/store/sqlite/sqlite-store.ts";
+import { freePort } from "../../../test-server/free-port.ts";
 
 export interface HubProcess {
   readonly port: number;
@@ -107,13 +107,4 @@ function answers(port: number): Promise<boolean> {
 
 function hashOf(secret: string): string {
   return createHash("sha256").update(secret).digest("hex");
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  await new Promise((done) => server.close(done));
-  if (typeof address !== "object" || address === null) throw new AppError("unavailable", "no free port");
-  return address.port;
 }

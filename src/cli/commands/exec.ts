@@ -101,9 +101,10 @@ export async function runExecCommand(
     return runOnMany({ argv, selector, parallel, limitSeconds, flags }, context);
   }
   if (box === undefined) throw new AppError("invalid", "name a box, or boxes with --label or --all");
-  await using reach = await openReach(flags, { joinsItself: false }, context);
   const console = await context.remote.openConsole();
-  return await runOnOne({ box, program, flags, limitSeconds, statusFd }, { reach, console, context });
+  const writeStatus = statusFd === undefined ? undefined : console.openStatusDescriptor(statusFd);
+  await using reach = await openReach(flags, { joinsItself: false }, context);
+  return await runOnOne({ box, program, flags, limitSeconds, writeStatus }, { reach, console, context });
 }
 
 interface OneWish {
@@ -111,11 +112,11 @@ interface OneWish {
   readonly program: readonly string[];
   readonly flags: Flags;
   readonly limitSeconds: number | undefined;
-  readonly statusFd: number | undefined;
+  readonly writeStatus: ((line: string) => void) | undefined;
 }
 
 async function runOnOne(
-  { box, program, flags, limitSeconds, statusFd }: OneWish,
+  { box, program, flags, limitSeconds, writeStatus }: OneWish,
   { reach, console, context }: { readonly reach: Reach; readonly console: Console; readonly context: CommandContext },
 ): Promise<number> {
   const { io, clock } = context;
@@ -132,7 +133,7 @@ async function runOnOne(
       giveUp: (name) => stop.abort(failure("unreachable", "cancelled", `SIG${name} came before anything was begun`)),
     },
   );
-  const report = { statusFd, verbose: flags.verbose };
+  const report = { writeStatus, isErrorTerminal: console.isErrorTerminal, verbose: flags.verbose };
   try {
     const signal = AbortSignal.any([context.signal, stop.signal]);
     const voice = createVoice(context, flags.verbose === true || console.isErrorTerminal);
@@ -159,10 +160,10 @@ async function runOnOne(
         droppedBytes > 0 && voice.tell(`${droppedBytes} bytes of its output are no longer kept; what follows is newer`),
       () => undefined,
     );
-    return reportOutcome(await limitTime(running, limitSeconds, clock), report, { io, console });
+    return reportOutcome(await limitTime(running, limitSeconds, clock), report, io);
   } catch (thrown) {
     const reason: unknown = stop.signal.aborted ? stop.signal.reason : thrown;
-    return reportOutcome(outcomeOfFailure(failureOf(reason)), report, { io, console });
+    return reportOutcome(outcomeOfFailure(failureOf(reason)), report, io);
   } finally {
     release();
   }

@@ -51,7 +51,7 @@ async function runRsh(words: readonly string[], flags: SealFlags, context: Comma
       { stdin: console.stdin, stdout: console.stdout, stderr: console.stderr, terminal: undefined },
       { link, clock },
     );
-    return reportOutcome(await running.outcome, {}, { io, console });
+    return reportOutcome(await running.outcome, { isErrorTerminal: console.isErrorTerminal }, io);
   } finally {
     release();
   }

@@ -34,8 +34,8 @@ export interface Console {
   readonly isErrorTerminal: boolean;
   /** SIGINT and its like go to the listener, and to nobody else, until the returned function is called. */
   takeSignals(listener: (name: ForwardedSignal) => void): () => void;
-  /** Into an open descriptor of this process. Throws the system's error. */
-  writeToFd(fd: number, text: string): void;
+  /** Writes into a descriptor that this process was started with; throws `invalid` where it is none. What is returned throws the system's error. */
+  openStatusDescriptor(fd: number): (text: string) => void;
 }
 
 export const FORWARDED_SIGNALS = ["INT", "TERM", "HUP", "QUIT"] as const;

@@ -1,6 +1,7 @@
-import { readlinkSync, writeSync } from "node:fs";
+import { readlinkSync } from "node:fs";
 import type { Writable } from "node:stream";
 import type { Console, ForwardedSignal, RawTerminal, Sink } from "./console.ts";
+import { openStatusDescriptor } from "./status-descriptor.ts";
 
 const DEFAULT_SIZE = { cols: 80, rows: 24 };
 
@@ -24,7 +25,7 @@ export function createProcessConsole(deps: ConsoleDeps): Console {
     terminal: stdin.isTTY === true && stdout.isTTY === true ? createTerminal(deps) : undefined,
     isErrorTerminal: stderr.isTTY === true,
     takeSignals,
-    writeToFd: (fd, text) => void writeSync(fd, text),
+    openStatusDescriptor,
   };
 }
 

@@ -261,7 +261,7 @@ export function createFakeConsole({ isTerminal = false, onWrite }: FakeConsoleWi
           listener = undefined;
         };
       },
-      writeToFd: (fd, text) => void lines.push(`${fd} ${text}`),
+      openStatusDescriptor: (fd) => (text) => void lines.push(`${fd} ${text}`),
     },
     stdin,
     out: () => Buffer.concat(chunks.out).toString(),

@@ -1,22 +1,29 @@
+import { messageOf } from "../../base/errors.ts";
 import type { CommandContext } from "../command-context.ts";
-import type { Console } from "./console.ts";
 import { type ExecOutcome, outcomeOfFailure } from "./judge-exit.ts";
 import { failureOf } from "./remote-failure.ts";
 
 export interface ReportWish {
-  /** Descriptor that gets the outcome as one line of JSON. */
-  readonly statusFd?: number | undefined;
+  /** Takes the outcome as one line of JSON. */
+  readonly writeStatus?: ((line: string) => void) | undefined;
+  /** Messages for a person go to a person. */
+  readonly isErrorTerminal: boolean;
   readonly verbose?: boolean | undefined;
 }
 
 /** Says how it ended where that must be said. Gives the exit status. */
 export function reportOutcome(
   { exitCode, status, message, isFailure }: ExecOutcome,
-  { statusFd, verbose = false }: ReportWish,
-  { io, console }: { readonly io: CommandContext["io"]; readonly console: Console },
+  { writeStatus, isErrorTerminal, verbose = false }: ReportWish,
+  io: CommandContext["io"],
 ): number {
-  if (message !== undefined && (isFailure || verbose || console.isErrorTerminal)) io.writeError(`sluice: ${message}\n`);
-  if (statusFd !== undefined) console.writeToFd(statusFd, `${JSON.stringify(status)}\n`);
+  if (message !== undefined && (isFailure || verbose || isErrorTerminal)) io.writeError(`sluice: ${message}\n`);
+  try {
+    writeStatus?.(`${JSON.stringify(status)}\n`);
+  } catch (error) {
+    // Whoever asked for the line has gone. The exit status is still the command's.
+    io.writeError(`sluice: --status-fd: ${messageOf(error)}\n`);
+  }
   return exitCode;
 }
 

@@ -1,18 +1,7 @@
+import { BYTE_UNITS } from "../../../contract/quantity.ts";
+
 /** Amounts as the metrics API writes them: `12345678n`, `250m`, `1` for cores; `123456Ki` for bytes. */
-const FACTORS: Readonly<Record<string, number>> = {
-  n: 1e-9,
-  u: 1e-6,
-  m: 1e-3,
-  "": 1,
-  k: 1e3,
-  M: 1e6,
-  G: 1e9,
-  T: 1e12,
-  Ki: 2 ** 10,
-  Mi: 2 ** 20,
-  Gi: 2 ** 30,
-  Ti: 2 ** 40,
-};
+const FACTORS: Readonly<Record<string, number>> = { n: 1e-9, u: 1e-6, m: 1e-3, ...BYTE_UNITS };
 
 /** Undefined for what is no amount. */
 export function parseUsageQuantity(text: string): number | undefined {
