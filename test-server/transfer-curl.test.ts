@@ -1,6 +1,10 @@
-import { execFile, spawnSync } from "node:child_process";
+import { execFile, execFileSync, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { expect, it } from "vitest";
 import { startHubProcess } from "./hub-process.ts";
+
+const PAGE = resolve(import.meta.dirname, "../docs/transfers.md");
 
 const hasCurl = spawnSync("curl", ["--version"], { stdio: "ignore" }).status === 0;
 const LIMIT_MS = 30_000;
@@ -73,5 +77,26 @@ it.skipIf(!hasCurl)(
       body: { status: "deleted", request_id: "demo-1" },
     });
     expect(await curl(`${hub.origin}/sync/demo-1`, ...bearer)).toMatchObject({ status: 404 });
+  },
+);
+
+it.skipIf(!hasCurl)(
+  "the commands of the page about transfers work as they are written, one after the other",
+  async () => {
+    await using hub = await startHubProcess();
+    const blocks = [...readFileSync(PAGE, "utf8").matchAll(/```sh\n(.*?)```/gs)].map(([, text = ""]) => text);
+    const commands = blocks.flatMap((text) => text.replaceAll("\\\n", " ").trim().split("\n"));
+    const said = commands.map((command) => {
+      const environment = { PATH: process.env["PATH"], HUB: hub.origin, TOKEN: hub.adminToken };
+      const options = { env: environment, timeout: LIMIT_MS, encoding: "utf8" } as const;
+      return JSON.parse(execFileSync("sh", ["-c", command.replace(/^curl /, "curl -s ")], options));
+    });
+    expect(said).toMatchObject([
+      { status: "queued", request_id: "demo-1" },
+      { status: "ok" },
+      { request_id: "demo-1", source_path: "/data/source", destination_path: "/data/dest" },
+      { status: "ack" },
+    ]);
+    await expect.poll(async () => hub.call("GET", "/sync/demo-1")).toMatchObject({ state: "COMPLETED", files_done: 1 });
   },
 );

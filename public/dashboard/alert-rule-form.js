@@ -1,7 +1,7 @@
 import { html, nothing } from "/vendor/lit-html/lit-html.js";
 import { pathOf } from "./api.js";
 import { drawField, drawSelect } from "./field.js";
-import { createFormProblem } from "./form-problem.js";
+import { createFormSubmit } from "./form-submit.js";
 
 const CONDITIONS = [
   ["box-offline", "a box is offline"],
@@ -22,36 +22,34 @@ const NEW = {
 
 /** Makes and changes one alert rule. */
 export function createAlertRuleForm({ api, redraw, reload, notify }) {
-  const problem = createFormProblem(redraw);
+  const sending = createFormSubmit(redraw);
+  const { problem } = sending;
   let edited;
 
-  const save = async (event) => {
-    event.preventDefault();
-    const form = event.currentTarget;
+  const save = sending.on(async (form) => {
     const value = (name) => form.elements[name].value.trim();
     const secret = value("webhook.secret");
-    problem.clear();
-    try {
-      const body = {
-        condition: value("condition"),
-        selector: value("selector"),
-        forSeconds: Number(value("forSeconds")),
-        clearAfterSeconds: Number(value("clearAfterSeconds")),
-        threshold: Number(value("threshold")),
-        enabled: form.elements.enabled.checked,
-        webhook: { url: value("webhook.url"), ...(secret === "" ? {} : { secret }) },
-      };
-      const { revision } = edited;
-      await api.put(pathOf("v1", "alert-rules", value("id") || "-"), {
-        body,
-        ...(revision === undefined ? {} : { revision }),
-      });
-      notify(`${value("id")}: saved`);
-      edited = undefined;
-      void reload();
-    } catch (error) {
-      problem.show(error, form);
-    }
+    const body = {
+      condition: value("condition"),
+      selector: value("selector"),
+      forSeconds: Number(value("forSeconds")),
+      clearAfterSeconds: Number(value("clearAfterSeconds")),
+      threshold: Number(value("threshold")),
+      enabled: form.elements.enabled.checked,
+      webhook: { url: value("webhook.url"), ...(secret === "" ? {} : { secret }) },
+    };
+    const { revision } = edited;
+    await api.put(pathOf("v1", "alert-rules", value("id") || "-"), {
+      body,
+      ...(revision === undefined ? {} : { revision }),
+    });
+    notify(`${value("id")}: saved`);
+    edited = undefined;
+    void reload();
+  });
+  const close = () => {
+    edited = undefined;
+    redraw();
   };
 
   return {
@@ -76,11 +74,7 @@ export function createAlertRuleForm({ api, redraw, reload, notify }) {
         </div>
         <label class="check"><input type="checkbox" name="enabled" .checked=${edited.enabled}>Enabled</label>
         ${problem.drawRest()}
-        <div class="actions"><button type="submit" class="primary">Save</button>
-          <button type="button" @click=${() => {
-            edited = undefined;
-            redraw();
-          }}>Cancel</button></div>
+        ${sending.drawActions("Save", html`<button type="button" @click=${close}>Cancel</button>`)}
       </form>`;
     },
   };

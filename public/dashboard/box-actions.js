@@ -1,27 +1,22 @@
 import { html, nothing } from "/vendor/lit-html/lit-html.js";
 import { confirmAction } from "./confirm.js";
 import { drawField } from "./field.js";
-import { createFormProblem } from "./form-problem.js";
+import { createFormSubmit } from "./form-submit.js";
 import { labelsText, parseLabels } from "./labels.js";
 import { drawAgo } from "./time.js";
 
 /** What a person may do to a box itself. Viewers get nothing. */
 export function createBoxActions({ api, session, attempt, redraw, reload, notify }, path) {
-  const problem = createFormProblem(redraw);
+  const sending = createFormSubmit(redraw);
+  const { problem } = sending;
 
-  const save = async (event, box) => {
-    event.preventDefault();
-    const form = event.currentTarget;
-    problem.clear();
-    try {
+  const saveOf = (box) =>
+    sending.on(async (form) => {
       const body = { name: form.elements.name.value, labels: parseLabels(form.elements.labels.value) };
       await api.patch(path, { body, revision: box.revision });
       notify(`${box.id}: saved`);
       void reload();
-    } catch (error) {
-      problem.show(error, form);
-    }
-  };
+    });
   const drain = (box) =>
     attempt(box.draining ? `${box.id} takes work again` : `${box.id} is draining`, () =>
       api.patch(path, { body: { draining: !box.draining }, revision: box.revision }),
@@ -70,11 +65,11 @@ export function createBoxActions({ api, session, attempt, redraw, reload, notify
       return html`
         <details class="more-actions">
           <summary>Change this box</summary>
-          <form class="fields" @submit=${(event) => save(event, box)}>
+          <form class="fields" @submit=${saveOf(box)} novalidate aria-label="Name and labels">
             ${drawField(problem, { name: "name", label: "Name", value: box.name, required: true })}
             ${drawField(problem, { name: "labels", label: "Labels", value: labelsText(box.labels), placeholder: "site=north, gpu" })}
-            <div class="actions wrap"><button type="submit">Save</button></div>
             ${problem.drawRest()}
+            ${sending.drawActions("Save")}
           </form>
           <div class="actions wrap">
             <button type="button" @click=${() => drain(box)}>${box.draining ? "Stop draining" : "Drain"}</button>

@@ -6,6 +6,8 @@ export function createFormSubmit(redraw) {
   const problem = createFormProblem(redraw);
   let isBusy = false;
   const run = async (form, send) => {
+    // Two presses in one frame are one wish: the button is out of use only once it is drawn so.
+    if (isBusy) return;
     problem.clear();
     isBusy = true;
     redraw();

@@ -27,13 +27,14 @@ export function drawHistory({ incidents, gaps, starts }, nowMs) {
   </div>`;
 }
 
-/** It is shown whole: a column is as wide as its words, and only what is long is broken. */
-function isWord(cell) {
-  return typeof cell === "string" && /^\S{1,20}$/.test(cell);
+/** A word is shown whole, and so are those of a sentence: only what is long is broken. */
+function classOf(cell) {
+  if (typeof cell !== "string" || /\S{21}/.test(cell)) return nothing;
+  return /\s/.test(cell) ? "words" : "word";
 }
 
-/** A small table that scrolls by itself where it is too wide. Tells how many rows it leaves out. */
-export function drawTable({ title, none, heads, rows, shown = SHOWN }) {
+/** A small table that scrolls by itself where it is too wide. Tells how many rows it leaves out: `rest`, unless they are older ones. */
+export function drawTable({ title, none, heads, rows, shown = SHOWN, rest = "older ones" }) {
   return html`<section class="card" aria-label=${title}>
     <h2>${title}</h2>
     ${
@@ -41,9 +42,9 @@ export function drawTable({ title, none, heads, rows, shown = SHOWN }) {
         ? html`<p class="empty">${none}</p>`
         : html`<div class="scroll" tabindex="0" role="group" aria-label=${title}><table>
           <thead><tr>${heads.map((head) => html`<th scope="col">${head}</th>`)}</tr></thead>
-          <tbody>${rows.slice(0, shown).map((row) => html`<tr>${row.map((cell) => html`<td class=${isWord(cell) ? "word" : nothing}>${cell}</td>`)}</tr>`)}</tbody>
+          <tbody>${rows.slice(0, shown).map((row) => html`<tr>${row.map((cell) => html`<td class=${classOf(cell)}>${cell}</td>`)}</tr>`)}</tbody>
         </table></div>`
     }
-    ${rows.length > shown ? html`<p class="hint">${rows.length - shown} older ones are not shown.</p>` : nothing}
+    ${rows.length > shown ? html`<p class="hint">${rows.length - shown} ${rest} are not shown.</p>` : nothing}
   </section>`;
 }

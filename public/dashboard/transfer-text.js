@@ -44,6 +44,16 @@ export function placeText(box, path) {
   return box === undefined ? path : `${box}:${path}`;
 }
 
+/** Who said what last, in pairs. That somebody works, and what the hub itself says, stands elsewhere. */
+export function saidBy({ detail }) {
+  return Object.entries(detail).filter(([who, text]) => who !== "master" && text !== "PROGRESS");
+}
+
+/** Of those that are told by name, where there are more: `Failures, 100 of 1234`. */
+export function countedTitle(title, told, all) {
+  return all > told ? `${title}, ${told} of ${all}` : title;
+}
+
 /** 0 to 1; `undefined` while nobody can say. */
 export function shareOf({ state, transferred_bytes, total_bytes, files_done, files_total, is_listed }) {
   if (state === "COMPLETED") return 1;

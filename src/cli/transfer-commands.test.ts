@@ -142,3 +142,43 @@ test("a comparison that cannot be asked for is trouble, and says why", async () 
   const queued = await world.run("sync", "verify", "/srv/a", "/archive/a", "--id", "later", "--no-wait");
   expect(queued).toMatchObject({ exitCode: 0, out: expect.stringContaining("comparison later is queued") });
 });
+
+test("a stream's recordings that have moved, wait and failed are counted in the list, and where none move there is no column", async () => {
+  const stream = (id: string, output: object) => ({
+    workload: { kind: "stream", id, spec: { input: "rtsp://camera/1", outputs: [output] } },
+  });
+  const put = async (id: string, output: object) => {
+    const path = `/v1/boxes/north-1/workloads/${id}`;
+    const { status } = await world.hub.ask("PUT", path, { token: world.hub.tokens.operator, body: stream(id, output) });
+    expect(status).toBe(200);
+  };
+  const at = new Date().toISOString();
+  const statusOf = (id: string, more: object) => {
+    const status = { id, kind: "stream", description: "", state: "running", generation: 1, restarts: 0, since: at };
+    return { ...status, ...more };
+  };
+  const recording = { url: "/srv/recordings/cam-1/", segmentSeconds: 60 };
+  await put("cam-1", { ...recording, move: { to: "archive:/archive/cam-1", keepHere: "3d" } });
+  await put("cam-2", { url: "rtmp://ingest/live/k" });
+  await world.report("north-1", { workloads: [statusOf("cam-1", {}), statusOf("cam-2", {})] });
+  expect((await world.run("stream", "ls")).out).not.toContain("MOVED");
+
+  const told = async (segments: object) => {
+    await world.report("north-1", { workloads: [statusOf("cam-1", { segments }), statusOf("cam-2", {})] });
+    const [head = "", ...rows] = (await world.run("stream", "ls")).out.split("\n");
+    const from = head.indexOf("MOVED");
+    const to = head.indexOf("WHAT");
+    const cell = (id: string) =>
+      rows
+        .find((row) => row.includes(id))
+        ?.slice(from, to)
+        .trim();
+    return [cell("cam-1"), cell("cam-2")];
+  };
+  expect(await told({ moved: 12, waiting: 0, failed: 0 })).toEqual(["12", ""]);
+  const lastError = { at, message: "a.mp4: denied: archive may not take it" };
+  expect(await told({ moved: 13, waiting: 2, failed: 1, lastError })).toEqual(["13, 2 wait, 1 failed", ""]);
+  const { out } = await world.run("stream", "show", "cam-1");
+  expect(out).toMatch(/^recordings +13 moved, 2 waiting, 1 failed$/m);
+  expect(out).toContain("a.mp4: denied: archive may not take it");
+});

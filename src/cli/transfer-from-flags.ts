@@ -6,7 +6,7 @@ import {
   type SyncRequestInput,
   type VERIFY_LEVELS,
 } from "../contract/transfer/sync-request.ts";
-import { parseMoment, parseWhole } from "./parse-values.ts";
+import { parseDurationSeconds, parseWhole } from "./parse-values.ts";
 
 export interface TransferFlags {
   readonly id?: string;
@@ -66,6 +66,43 @@ export function transferFromFlags(
   };
 }
 
+/** What a person wrote, by the field of the request that it became. */
+const WRITTEN: Readonly<Record<string, string>> = {
+  source_path: "SOURCE",
+  destination_path: "DESTINATION",
+  request_id: "--id",
+  include: "--include",
+  exclude: "--exclude",
+  verify: "--verify",
+  priority: "--priority",
+  chunk_size_mb: "--chunk-size",
+  bandwidth_mbps: "--bandwidth",
+  deadline: "--deadline",
+  delete_extraneous: "--delete",
+  preserve: "--preserve",
+};
+/** In messages fields are also named on their own. */
+const NAMED = [
+  ["file_list, include and exclude", "--include and --exclude"],
+  ["mode verify", "sluice sync verify"],
+  ["mode copy", "sluice sync start"],
+] as const;
+
+/** Throws a refusal of the hub in the words of who wrote the command, and anything else as it is. */
+export function refuseByFlag(error: unknown): never {
+  throw inWordsOfFlags(error);
+}
+
+function inWordsOfFlags(error: unknown): unknown {
+  if (!(error instanceof AppError) || error.field === undefined) return error;
+  const field = WRITTEN[error.field.replace(/\[\d+\]$/, "")];
+  const prefix = `${error.field}: `;
+  if (field === undefined || !error.message.startsWith(prefix)) return error;
+  let said = error.message.slice(prefix.length);
+  for (const [hubs, ours] of NAMED) said = said.replace(hubs, ours);
+  return new AppError(error.code, `${field}: ${said}`, { field });
+}
+
 function parseMbit(text: string): number {
   const value = /^\d+(?:\.\d+)?$/.test(text) ? Number(text) : 0;
   if (value > 0 && value <= 1_000_000) return value;
@@ -78,9 +115,17 @@ function parseMbit(text: string): number {
 
 /** A moment, or how long from now. */
 function parseDeadline(text: string, nowMs: number): string {
-  const given = Date.parse(parseMoment(text, { field: "--deadline", nowMs }));
-  // A span was taken as one that has passed: a deadline lies ahead by as much.
-  return new Date(/^\d{4}-/.test(text) ? given : 2 * nowMs - given).toISOString();
+  const atMs = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
+  if (!Number.isNaN(atMs)) return new Date(atMs).toISOString();
+  try {
+    return new Date(nowMs + parseDurationSeconds(text, "--deadline") * 1000).toISOString();
+  } catch (cause) {
+    throw new AppError(
+      "invalid",
+      `--deadline: given ${JSON.stringify(text)}; allowed: a time such as 2026-01-15T10:00:00Z, or how long from now: 15m, 24h`,
+      { field: "--deadline", cause },
+    );
+  }
 }
 
 /** Throws `invalid` with the flag's name. */

@@ -48,7 +48,7 @@ export function renderTransfer(transfer: SyncProgress, view: View): string {
   const { paint } = view;
   const { request_id: id, state, reason, failures, failures_total, workers, detail } = transfer;
   const facts: readonly (readonly [string, string | undefined])[] = [
-    ["reason", reason],
+    ["reason", reason === "" ? undefined : reason],
     ["from", sourceOf(transfer)],
     ["to", destinationOf(transfer)],
     ["bytes", amountOf(transfer)],
@@ -72,10 +72,11 @@ export function renderTransfer(transfer: SyncProgress, view: View): string {
       ({ worker_id, way, reason: why }) =>
         `  ${"given up".padEnd(10)} ${oneLine(`${worker_id}: ${WAYS[way]}: ${why}`)}`,
     ),
-    ...Object.entries(detail).map(([who, text]) => `  ${"said".padEnd(10)} ${oneLine(`${who}: ${text}`)}`),
-    ...failures.map(
-      ({ path, code, message }) => `  ${"failure".padEnd(10)} ${oneLine(`${path}: ${code}: ${message}`)}`,
-    ),
+    // What the hub says itself is the reason, or among the failures.
+    ...Object.entries(detail)
+      .filter(([who, text]) => who !== "master" && text !== "PROGRESS")
+      .map(([who, text]) => `  ${"said".padEnd(10)} ${oneLine(`${who}: ${text}`)}`),
+    ...failures.map((failure) => `  ${"failure".padEnd(10)} ${failureText(failure)}`),
     ...(failures_total > failures.length ? [`  ${countOf(failures_total - failures.length, "more failure")}`] : []),
   ];
   return `${lines.join("\n")}\n${transfer.comparison === undefined ? "" : renderComparison(transfer.comparison)}`;
@@ -97,6 +98,11 @@ export function renderComparison(comparison: TreeComparison): string {
   return [...lines, ...rest, comparisonText(comparison)].map((line) => `${line}\n`).join("");
 }
 
+/** Of the place itself the path is empty. */
+export function failureText({ path, code, message }: SyncProgress["failures"][number]): string {
+  return oneLine(`${path === "" ? "." : path}: ${code}: ${message}`);
+}
+
 function rootText(hash: string | undefined): string | undefined {
   return hash === undefined ? undefined : `root hash ${hash}`;
 }
@@ -111,7 +117,8 @@ export function renderTransferProgress(transfer: SyncProgress): readonly string[
   const rest = left === undefined ? [] : [`${left} left`];
   return [
     `[${bar}] ${[...figures, ...rest].filter((figure) => figure !== undefined).join("  ")}`,
-    ...(transfer.state === "PROGRESS" ? [] : [`  ${oneLine(transfer.reason)}`]),
+    // Who works says more, unless nobody does.
+    ...(transfer.workers.length > 0 || transfer.reason === "" ? [] : [`  ${oneLine(transfer.reason)}`]),
     ...transfer.workers.map((worker) => `  ${workerLine(worker)}`),
   ];
 }

@@ -1,4 +1,5 @@
 import { AppError } from "../base/errors.ts";
+import { oneLine } from "../base/log.ts";
 import type { HubClient } from "../client/hub-client.ts";
 import type { ErrorCode } from "../contract/error-code.ts";
 import type { TransferFailureCode } from "../contract/transfer/failure-code.ts";
@@ -9,6 +10,14 @@ import { renderTransferProgress } from "./transfer-views.ts";
 
 /** After a stream of events that ended before the transfer did. */
 const AGAIN_MS = 500;
+/** What a hub that is begun anew, or its store, answers with: what is watched goes on meanwhile. */
+const AWAY: ReadonlySet<ErrorCode> = new Set([
+  "unavailable",
+  "store-unavailable",
+  "timeout",
+  "rate-limited",
+  "exhausted",
+]);
 /** What a script is told of a transfer that failed, by what failed first. */
 const CODES: Readonly<Record<TransferFailureCode, ErrorCode>> = {
   "no-space": "storage",
@@ -37,8 +46,8 @@ export async function watchTransfer(id: string, hub: HubClient, context: Command
 }
 
 /**
- * Shows how far it is until it is over: bars for who sits at a terminal, else a line at each change of its reason. Rejects for one that
- * was taken away. Ctrl-C ends the watching alone.
+ * Shows how far it is until it is over: bars for who sits at a terminal, else a line at each change of its reason. A hub that is away is
+ * waited for. Rejects for one that was taken away. Ctrl-C ends the watching alone.
  */
 export async function watchToEnd(id: string, hub: HubClient, context: CommandContext): Promise<SyncProgress> {
   const { clock, signal, io } = context;
@@ -57,11 +66,14 @@ export async function watchToEnd(id: string, hub: HubClient, context: CommandCon
         // Whether the hub is away, or says no, is told by the question below.
         if (!(thrown instanceof AppError)) throw thrown;
       }
-      const transfer = await hub.transfers.get(id, signal).catch(orNothing);
+      const transfer = await hub.transfers.get(id, signal).catch(orAway);
       if (transfer === undefined)
         throw new AppError("cancelled", `transfer ${id} was cancelled or forgotten meanwhile`);
-      board.show(transfer);
-      if (isOver(transfer)) return transfer;
+      if (transfer instanceof AppError) board.say(`${transfer.message}; it is asked again`);
+      else {
+        board.show(transfer);
+        if (isOver(transfer)) return transfer;
+      }
       await clock.delay(AGAIN_MS, signal);
     }
   } catch (thrown) {
@@ -72,12 +84,19 @@ export async function watchToEnd(id: string, hub: HubClient, context: CommandCon
   }
 }
 
+/** `undefined`: there is no such transfer. */
+function orAway(error: unknown): AppError | undefined {
+  return error instanceof AppError && AWAY.has(error.code) ? error : orNothing(error);
+}
+
 function isOver({ state }: SyncProgress): boolean {
   return state === "COMPLETED" || state === "FAILED";
 }
 
 interface Board {
   readonly show: (transfer: SyncProgress) => void;
+  /** In its place, where nothing can be known. */
+  readonly say: (text: string) => void;
   readonly end: () => void;
 }
 
@@ -89,20 +108,23 @@ function createBoard({ io }: CommandContext): Board {
     if (lines > 0) io.writeError(`\u001b[${lines}A\r\u001b[J`);
     lines = 0;
   };
+  const sayOnce = (text: string) => {
+    if (text !== said) io.writeError(`${text}\n`);
+    said = text;
+  };
+  const draw = (texts: readonly string[]) => {
+    const width = (io.columns ?? 80) - 1;
+    const drawn = texts.map((line) => line.slice(0, width));
+    clear();
+    io.writeError(`${drawn.join("\n")}\n`);
+    lines = drawn.length;
+  };
   return {
     show: (transfer) => {
-      if (!io.isTerminal) {
-        const now = `${transfer.state.toLowerCase()}: ${transfer.reason}`;
-        if (now !== said) io.writeError(`${now}\n`);
-        said = now;
-        return;
-      }
-      const width = (io.columns ?? 80) - 1;
-      const drawn = renderTransferProgress(transfer).map((line) => line.slice(0, width));
-      clear();
-      io.writeError(`${drawn.join("\n")}\n`);
-      lines = drawn.length;
+      if (io.isTerminal) draw(renderTransferProgress(transfer));
+      else sayOnce([transfer.state.toLowerCase(), oneLine(transfer.reason)].filter((part) => part !== "").join(": "));
     },
+    say: (text) => (io.isTerminal ? draw([oneLine(text)]) : sayOnce(oneLine(text))),
     end: () => (io.isTerminal ? clear() : undefined),
   };
 }

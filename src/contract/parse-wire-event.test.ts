@@ -66,9 +66,9 @@ describe("an expected event", () => {
 
   it.each([
     [{ revision: 1, workloads: [] }, "epoch: given nothing; allowed: a text"],
-    [{ epoch: "e", revision: "1", workloads: [] }, "revision: given a text of 1 characters; allowed: a number"],
+    [{ epoch: "e", revision: "1", workloads: [] }, "revision: given a text of 1 character; allowed: a number"],
     [{ epoch: "e", revision: -1, workloads: [] }, "revision: given -1; allowed: at least 0"],
-    [{ epoch: "e", revision: 1.5, workloads: [] }, "revision: given a number; allowed: a whole number"],
+    [{ epoch: "e", revision: 1.5, workloads: [] }, "revision: given 1.5; allowed: a whole number"],
     [{ epoch: "e", revision: 1, workloads: {} }, "workloads: given an object; allowed: a list"],
     [{ version: 2, epoch: "e", revision: 1, workloads: [] }, "version: given a number; allowed: 1"],
     [[], "event: given a list of 0; allowed: an object"],

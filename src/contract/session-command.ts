@@ -60,6 +60,6 @@ function parsed<Data>(
   commandOf: (data: Data) => SessionCommand,
 ): ReturnType<typeof parseSessionCommand> {
   if (result.success) return { command: commandOf(result.data) };
-  const problem = describeProblem(result.error, args, ["args"]);
+  const problem = describeProblem(result.error, args, { prefix: ["args"] });
   return { problem, field: problem.slice(0, problem.indexOf(":")) };
 }

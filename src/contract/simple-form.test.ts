@@ -102,7 +102,7 @@ describe("the simple form", () => {
     [
       { eventType: "start", cameraUrl: "rtsp://c", streamKey: "" },
       TEMPLATE,
-      "streamKey: given a text of 0 characters; allowed: at least 1 characters",
+      "streamKey: given a text of 0 characters; allowed: at least 1 character",
     ],
     [{ eventType: "start", cameraUrl: "rtsp://c" }, TEMPLATE, "output: given nothing; allowed: output, or streamKey"],
     [{ eventType: "start", output: "udp://h:1" }, TEMPLATE, "input: given nothing; allowed: input, or cameraUrl"],

@@ -125,7 +125,7 @@ function parseSnapshot(raw: unknown, outputTemplate: string | undefined): Simple
     const path = ["streams", index];
     const stream = streamSchema.safeParse(item);
     if (!stream.success) {
-      return { rejected: { id: undefined, reason: describeProblem(stream.error, item, path) } };
+      return { rejected: { id: undefined, reason: describeProblem(stream.error, item, { prefix: path }) } };
     }
     for (const field of unknownFields(item, { ...stream.data, eventType: "start" })) unknown.add(`streams[].${field}`);
     return toWorkload(stream.data, outputTemplate, path);

@@ -27,7 +27,7 @@ export function parseWorkload(raw: unknown, path: readonly PropertyKey[]): Parse
     return { rejected: { id, reason } };
   }
   const parsed = workloadSchema.safeParse(raw);
-  if (!parsed.success) return { rejected: { id, reason: describeProblem(parsed.error, raw, path) } };
+  if (!parsed.success) return { rejected: { id, reason: describeProblem(parsed.error, raw, { prefix: path }) } };
   return { workload: parsed.data, unknownFields: unknownFields(raw, parsed.data, ["workload"]) };
 }
 

@@ -231,6 +231,11 @@ describe("who asks for bytes", () => {
     const { world, items, ask } = await prepared();
     expect(await ask("none")).toBe("denied");
     expect(await ask(world.ticket(items.slice(1)))).toBe("denied");
+    // Of the same files other ranges.
+    const shorter = items.map((item) => ({ ...item, length: 0 }));
+    expect(await ask(world.ticket(shorter))).toBe("denied");
+    const shifted = items.map((item) => ({ ...item, offset: 1 }));
+    expect(await ask(world.ticket(shifted))).toBe("denied");
     expect(await ask(world.ticket(items, { src: "other" }))).toBe("denied");
     expect(await ask(world.ticket(items, { iat: 1, exp: 2 }))).toBe("denied");
     // Such a storage may come back: it waits.

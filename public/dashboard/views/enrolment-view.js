@@ -4,39 +4,32 @@ import { hashOf } from "../address.js";
 import { pathOf } from "../api.js";
 import { drawLabels } from "../facts.js";
 import { drawField, drawSelect } from "../field.js";
-import { createFormProblem } from "../form-problem.js";
+import { createFormSubmit } from "../form-submit.js";
 import { parseLabels } from "../labels.js";
 import { drawSecret } from "../secret-card.js";
 import { drawAgo, drawTime } from "../time.js";
 
 /** Lets new boxes in: one-time tokens, and boxes that wait for approval. */
 export function createEnrolmentView({ api, session, redraw, reload, attempt }) {
-  const problem = createFormProblem(redraw);
+  const sending = createFormSubmit(redraw);
+  const { problem } = sending;
   let enrolments;
   let waiting;
   let created;
 
-  const make = async (event) => {
-    event.preventDefault();
-    const form = event.currentTarget;
+  const make = sending.on(async (form) => {
     const { box, labels, approve, expiresInSeconds } = form.elements;
-    problem.clear();
-    try {
-      created = await api.post("/v1/enrolments", {
-        body: {
-          ...(box.value.trim() === "" ? {} : { box: box.value.trim() }),
-          labels: parseLabels(labels.value),
-          ...(approve.value === "" ? {} : { approve: approve.value === "true" }),
-          expiresInSeconds: Number(expiresInSeconds.value),
-        },
-      });
-      form.reset();
-      void reload();
-    } catch (error) {
-      problem.show(error, form);
-    }
-    redraw();
-  };
+    created = await api.post("/v1/enrolments", {
+      body: {
+        ...(box.value.trim() === "" ? {} : { box: box.value.trim() }),
+        labels: parseLabels(labels.value),
+        ...(approve.value === "" ? {} : { approve: approve.value === "true" }),
+        expiresInSeconds: Number(expiresInSeconds.value),
+      },
+    });
+    form.reset();
+    void reload();
+  });
   const approve = ({ id }) => attempt(`${id} is approved`, () => api.post(pathOf("v1", "boxes", id, "approve")));
   const remove = ({ id }) =>
     attempt("The token opens nothing any more", () => api.remove(pathOf("v1", "enrolments", id)));
@@ -92,7 +85,7 @@ export function createEnrolmentView({ api, session, redraw, reload, attempt }) {
           })}
         </div>
         ${problem.drawRest()}
-        <div class="actions"><button type="submit" class="primary">Make a token</button></div>
+        ${sending.drawActions("Make a token")}
       </form>
       <section aria-labelledby="waiting-title">
         <h2 id="waiting-title">Boxes that wait for approval</h2>

@@ -4,7 +4,7 @@ import { hashOf } from "../address.js";
 import { pathOf } from "../api.js";
 import { confirmAction } from "../confirm.js";
 import { drawField } from "../field.js";
-import { createFormProblem } from "../form-problem.js";
+import { createFormSubmit } from "../form-submit.js";
 import { drawAgo } from "../time.js";
 
 const TEMPLATE = {
@@ -15,29 +15,22 @@ const TEMPLATE = {
 
 /** One workload on every box whose labels match. */
 export function createRolloutsView({ api, session, redraw, reload, attempt, notify }) {
-  const problem = createFormProblem(redraw);
+  const sending = createFormSubmit(redraw);
   let rollouts;
   let edited;
 
-  const save = async (event) => {
-    event.preventDefault();
-    const form = event.currentTarget;
+  const save = sending.on(async (form) => {
     const { id, selector, template, enabled } = form.elements;
-    problem.clear();
-    try {
-      const body = { selector: selector.value, template: parseTemplate(template.value), enabled: enabled.checked };
-      const { revision } = edited;
-      await api.put(pathOf("v1", "rollouts", id.value.trim() || "-"), {
-        body,
-        ...(revision === undefined ? {} : { revision }),
-      });
-      notify(`${id.value}: saved`);
-      edited = undefined;
-      void reload();
-    } catch (error) {
-      problem.show(error, form);
-    }
-  };
+    const body = { selector: selector.value, template: parseTemplate(template.value), enabled: enabled.checked };
+    const { revision } = edited;
+    await api.put(pathOf("v1", "rollouts", id.value.trim() || "-"), {
+      body,
+      ...(revision === undefined ? {} : { revision }),
+    });
+    notify(`${id.value}: saved`);
+    edited = undefined;
+    void reload();
+  });
   const remove = async ({ id, boxes }) => {
     const agreed = await confirmAction({
       title: `Remove the rollout ${id}?`,
@@ -47,7 +40,7 @@ export function createRolloutsView({ api, session, redraw, reload, attempt, noti
     if (agreed) await attempt(`${id} is removed`, () => api.remove(pathOf("v1", "rollouts", id)));
   };
   const edit = (rollout) => {
-    problem.clear();
+    sending.problem.clear();
     edited = rollout;
     redraw();
   };
@@ -66,7 +59,7 @@ export function createRolloutsView({ api, session, redraw, reload, attempt, noti
             ? html`<button type="button" class="primary" @click=${() => edit({ id: "", selector: "", template: TEMPLATE, enabled: true })}>New rollout</button>`
             : nothing
         }</div>
-      ${edited === undefined ? nothing : drawForm({ edited, problem, save, cancel: () => edit(undefined) })}
+      ${edited === undefined ? nothing : drawForm({ edited, sending, save, cancel: () => edit(undefined) })}
       ${rollouts?.length === 0 ? html`<p class="empty card">No rollout yet.</p>` : nothing}
       <ul class="rows" aria-label="Rollouts">${repeat(
         rollouts ?? [],
@@ -92,7 +85,8 @@ export function createRolloutsView({ api, session, redraw, reload, attempt, noti
   };
 }
 
-function drawForm({ edited, problem, save, cancel }) {
+function drawForm({ edited, sending, save, cancel }) {
+  const { problem } = sending;
   return html`<form class="card stack" @submit=${save} novalidate aria-label="Rollout">
     <div class="fields">
       ${drawField(problem, { name: "id", label: "Id", value: edited.id, required: true })}
@@ -105,7 +99,7 @@ function drawForm({ edited, problem, save, cancel }) {
       ${problem.draw("template")}</label>
     <label class="check"><input type="checkbox" name="enabled" .checked=${edited.enabled}>Enabled</label>
     ${problem.drawRest()}
-    <div class="actions"><button type="submit" class="primary">Save</button><button type="button" @click=${cancel}>Cancel</button></div>
+    ${sending.drawActions("Save", html`<button type="button" @click=${cancel}>Cancel</button>`)}
   </form>`;
 }
 

@@ -3,7 +3,7 @@ import { html, nothing } from "/vendor/lit-html/lit-html.js";
 import { pathOf } from "../api.js";
 import { confirmAction } from "../confirm.js";
 import { drawField, drawSelect } from "../field.js";
-import { createFormProblem } from "../form-problem.js";
+import { createFormSubmit } from "../form-submit.js";
 import { drawSecret } from "../secret-card.js";
 import { drawAgo, drawTime } from "../time.js";
 import { drawState } from "../tone.js";
@@ -17,25 +17,18 @@ const LIFETIMES = [
 
 /** Who may use this hub, and how much. */
 export function createTokensView({ api, session, redraw, reload, attempt }) {
-  const problem = createFormProblem(redraw);
+  const sending = createFormSubmit(redraw);
+  const { problem } = sending;
   let tokens;
   let created;
 
-  const make = async (event) => {
-    event.preventDefault();
-    const form = event.currentTarget;
+  const make = sending.on(async (form) => {
     const { name, role, expiresInSeconds } = form.elements;
-    problem.clear();
-    try {
-      const lifetime = expiresInSeconds.value === "" ? {} : { expiresInSeconds: Number(expiresInSeconds.value) };
-      created = await api.post("/v1/tokens", { body: { name: name.value, role: role.value, ...lifetime } });
-      form.reset();
-      void reload();
-    } catch (error) {
-      problem.show(error, form);
-    }
-    redraw();
-  };
+    const lifetime = expiresInSeconds.value === "" ? {} : { expiresInSeconds: Number(expiresInSeconds.value) };
+    created = await api.post("/v1/tokens", { body: { name: name.value, role: role.value, ...lifetime } });
+    form.reset();
+    void reload();
+  });
   const revoke = async (token) => {
     const agreed = await confirmAction({
       title: `Revoke the token of ${token.name}?`,
@@ -87,7 +80,7 @@ export function createTokensView({ api, session, redraw, reload, attempt }) {
           ${drawSelect(problem, { name: "expiresInSeconds", label: "It lasts", value: "", options: LIFETIMES })}
         </div>
         ${problem.drawRest()}
-        <div class="actions"><button type="submit" class="primary">Make a token</button></div>
+        ${sending.drawActions("Make a token")}
       </form>
       <ul class="rows" aria-label="Tokens">${repeat(
         tokens ?? [],

@@ -10,17 +10,19 @@ import { drawTransferActions } from "../transfer-actions.js";
 import {
   amountText,
   comparisonText,
+  countedTitle,
   filesText,
   isMoving,
+  isOver,
   leftText,
-  placeText,
   rateText,
+  saidBy,
   shareOf,
   stateText,
   waysText,
   wayText,
 } from "../transfer-text.js";
-import { sayTransfer } from "./transfers-view.js";
+import { drawTransferRoute, sayTransfer } from "./transfers-view.js";
 
 /** One transfer: how far it is and why, who works on it, and what could not be done. */
 export function createTransferView(context) {
@@ -55,19 +57,9 @@ export function createTransferView(context) {
 }
 
 function drawTransfer(transfer, context) {
-  const {
-    request_id: id,
-    state,
-    reason,
-    failures,
-    failures_total,
-    workers,
-    detail,
-    ways_given_up: givenUp = [],
-  } = transfer;
+  const { request_id: id, state, reason, failures, failures_total, workers, ways_given_up: givenUp = [] } = transfer;
   const nowMs = context.api.nowMs();
-  // That somebody works is in the table of workers.
-  const said = Object.entries(detail).filter(([, text]) => text !== "PROGRESS");
+  const said = saidBy(transfer);
   return html`
     <section class="card" aria-label="State" data-transfer=${id} data-state=${state}>
       <div class="section-head">
@@ -76,7 +68,7 @@ function drawTransfer(transfer, context) {
           location.hash = "#/transfers";
         })}
       </div>
-      <p class="route"><span class="way">${placeText(transfer.source_box, transfer.source_path)} → ${placeText(transfer.destination_box, transfer.destination_path)}</span></p>
+      ${drawTransferRoute(transfer)}
       ${state === "COMPLETED" ? nothing : html`<p class="cause" data-tone=${state === "FAILED" ? "bad" : "neutral"}>${reason}</p>`}
       ${isMoving(transfer) ? drawProgress({ label: `Progress of ${id}`, share: shareOf(transfer), text: amountText(transfer) }) : nothing}
       ${drawFacts([
@@ -101,18 +93,22 @@ function drawTransfer(transfer, context) {
       }
     </section>
     ${transfer.comparison === undefined ? nothing : drawComparison(transfer.comparison)}
-    ${drawTable({
-      title: "Workers",
-      none: "Nobody works on it now.",
-      heads: ["worker", "does", "so far", "rate", "way"],
-      rows: workers.map((worker) => [
-        worker.worker_id,
-        worker.work,
-        bytesText(worker.bytes),
-        rateText(worker) ?? "",
-        wayText(worker.way),
-      ]),
-    })}
+    ${
+      isOver(transfer) && workers.length === 0
+        ? nothing
+        : drawTable({
+            title: "Workers",
+            none: "Nobody works on it now.",
+            heads: ["worker", "does", "so far", "rate", "way"],
+            rows: workers.map((worker) => [
+              worker.worker_id,
+              worker.work,
+              bytesText(worker.bytes),
+              rateText(worker) ?? "",
+              wayText(worker.way),
+            ]),
+          })
+    }
     ${
       givenUp.length === 0
         ? nothing
@@ -129,11 +125,13 @@ function drawTransfer(transfer, context) {
           })
     }
     ${drawTable({
-      title: failures_total > failures.length ? `Failures, ${failures.length} of ${failures_total}` : "Failures",
+      // One that is whole all the same has left out what is no file.
+      title: countedTitle(state === "COMPLETED" ? "Left out" : "Failures", failures.length, failures_total),
       none: "None.",
       heads: ["path", "why", "message"],
       rows: failures.map(({ path, code, message }) => [html`<code>${path === "" ? "." : path}</code>`, code, message]),
       shown: 100,
+      rest: "more",
     })}
     ${
       said.length === 0
@@ -144,13 +142,15 @@ function drawTransfer(transfer, context) {
             heads: ["who", "what"],
             rows: said,
             shown: 50,
+            rest: "more",
           })
     }
   `;
 }
 
 function drawComparison(comparison) {
-  const { differences = [], source_root_hash, destination_root_hash } = comparison;
+  const { differences = [], differing, only_in_source, only_in_destination } = comparison;
+  const { source_root_hash, destination_root_hash } = comparison;
   return html`
     <section class="card" aria-label="Comparison">
       <p>${comparisonText(comparison)}</p>
@@ -160,7 +160,7 @@ function drawComparison(comparison) {
       ])}
     </section>
     ${drawTable({
-      title: "Differences",
+      title: countedTitle("Differences", differences.length, differing + only_in_source + only_in_destination),
       none: "None.",
       heads: ["path", "in what", "source, destination"],
       rows: differences.map(({ path, differs, message }) => [
@@ -169,6 +169,7 @@ function drawComparison(comparison) {
         message,
       ]),
       shown: 100,
+      rest: "more",
     })}
   `;
 }

@@ -75,8 +75,14 @@ export function sayTransfer(transfer) {
   return `${transfer.mode === "verify" ? "Comparison" : "Transfer"} ${transfer.request_id} is ${stateText(transfer)}${why}`;
 }
 
+/** From where to where. Each place is broken only where it is longer than a line. */
+export function drawTransferRoute({ source_box, source_path, destination_box, destination_path }) {
+  const place = (box, path) => html`<span class="place">${placeText(box, path)}</span>`;
+  return html`<p class="route">${place(source_box, source_path)} → ${place(destination_box, destination_path)}</p>`;
+}
+
 function drawRow(transfer, context) {
-  const { request_id: id, state, reason, source_box, source_path, destination_box, destination_path } = transfer;
+  const { request_id: id, state, reason } = transfer;
   // Of one that has not begun nothing is known yet.
   const facts = state === "QUEUED" ? [] : [filesText(transfer), rateText(transfer), leftText(transfer)].filter(Boolean);
   return html`<li class="card row-card" data-transfer=${id} data-state=${state}>
@@ -86,6 +92,6 @@ function drawRow(transfer, context) {
     ${drawTransferActions(transfer, context)}
     ${isMoving(transfer) ? drawProgress({ label: `Progress of ${id}`, share: shareOf(transfer), text: amountText(transfer) }) : nothing}
     ${state === "COMPLETED" && transfer.comparison === undefined ? nothing : html`<p class="cause" data-tone=${state === "FAILED" ? "bad" : "neutral"}>${reason}</p>`}
-    <p class="route"><span class="way">${placeText(source_box, source_path)} → ${placeText(destination_box, destination_path)}</span></p>
+    ${drawTransferRoute(transfer)}
   </li>`;
 }

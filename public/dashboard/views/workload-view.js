@@ -47,7 +47,7 @@ export function createWorkloadView(context) {
     const prefix = `rec-${id}-`;
     const transfers = await api.get("/sync", { after: prefix, limit: 200 }, signal);
     moves = transfers
-      .filter(({ request_id, source_box }) => request_id.startsWith(prefix) && source_box === box)
+      .filter(({ request_id, source_box }) => isOfStream(request_id, prefix) && source_box === box)
       .toSorted((one, other) => other.updated_at.localeCompare(one.updated_at));
   };
 
@@ -142,6 +142,11 @@ function factsOf({ box, status, workload }, nowMs) {
 
 function exitText({ code, signal, class: kind, evidence }) {
   return [signal === null ? `code ${code}` : signal, kind, evidence].filter(Boolean).join(", ");
+}
+
+/** `rec-cam-1-` and 16 digits: of `cam-1-b` they are not. */
+function isOfStream(id, prefix) {
+  return id.startsWith(prefix) && id.length === prefix.length + 16;
 }
 
 /** A file that failed is wrong now; an error that is over is told, and no more. */

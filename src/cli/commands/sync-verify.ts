@@ -14,9 +14,9 @@ import { addHubFlags, type HubFlags } from "../hub-session.ts";
 import { printJson } from "../output.ts";
 import { gather } from "../parse-values.ts";
 import { readGivenFile } from "../read-given-file.ts";
-import { parsePreserved, type TransferFlags, transferFromFlags } from "../transfer-from-flags.ts";
+import { parsePreserved, refuseByFlag, type TransferFlags, transferFromFlags } from "../transfer-from-flags.ts";
 import { type GivenPlaces, openPlaces } from "../transfer-place.ts";
-import { renderComparison } from "../transfer-views.ts";
+import { failureText, renderComparison } from "../transfer-views.ts";
 import { watchToEnd } from "../watch-transfer.ts";
 
 interface VerifyFlags
@@ -94,7 +94,7 @@ async function verify(given: GivenPlaces, flags: VerifyFlags, context: CommandCo
     clock.wallMs(),
   );
   const compared = compare === undefined ? {} : { preserve: parsePreserved(compare, "--compare", COMPARED) };
-  const accepted = await hub.transfers.create({ ...asked, ...compared, mode: "verify" }, signal);
+  const accepted = await hub.transfers.create({ ...asked, ...compared, mode: "verify" }, signal).catch(refuseByFlag);
   const id = accepted.request_id;
   if (!flags.wait) {
     if (flags.json === true) printJson(io, accepted);
@@ -119,7 +119,7 @@ function tell(
     io.write(`receipt: the destination ${isReceived ? "is" : "is not"} ${what}\n`);
   }
   if (state !== "COMPLETED" || comparison === undefined) {
-    for (const { path, code, message } of failures) io.writeError(`sluice: ${path}: ${code}: ${message}\n`);
+    for (const failure of failures) io.writeError(`sluice: ${failureText(failure)}\n`);
     if (failures_total > failures.length) io.writeError(`sluice: and ${failures_total - failures.length} more\n`);
     io.writeError(`sluice: ${reason}; sluice sync retry ${over.request_id} compares again\n`);
     return EXIT.trouble;

@@ -9,7 +9,7 @@ import { collect, printJson, viewOf } from "../output.ts";
 import { gather } from "../parse-values.ts";
 import { resolveName } from "../resolve-name.ts";
 import { show, type WatchFlags } from "../show.ts";
-import { type TransferFlags, transferFromFlags } from "../transfer-from-flags.ts";
+import { refuseByFlag, type TransferFlags, transferFromFlags } from "../transfer-from-flags.ts";
 import { type GivenPlaces, openPlaces } from "../transfer-place.ts";
 import { renderTransfer, renderTransfers } from "../transfer-views.ts";
 import { watchTransfer } from "../watch-transfer.ts";
@@ -93,7 +93,8 @@ Examples:
 export async function runSyncStart(given: GivenPlaces, flags: StartFlags, context: CommandContext): Promise<number> {
   const { io, signal, clock } = context;
   const { hub, places } = await openPlaces(given, flags, context);
-  const accepted = await hub.transfers.create(transferFromFlags(flags, places, clock.wallMs()), signal);
+  const asked = transferFromFlags(flags, places, clock.wallMs());
+  const accepted = await hub.transfers.create(asked, signal).catch(refuseByFlag);
   const id = accepted.request_id;
   if (flags.watch !== true) {
     if (flags.json === true) printJson(io, accepted);

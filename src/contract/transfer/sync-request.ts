@@ -55,7 +55,10 @@ export const syncRequestSchema = z
     chunk_size_mb: z.int().min(1).max(1024).default(64).describe("MiB that are leased at a time."),
     verify: z.enum(VERIFY_LEVELS).default("full"),
     priority: z.enum(PRIORITIES).default("normal"),
-    deadline: z.iso.datetime({ offset: true }).optional().describe("It fails when it is not done by then."),
+    deadline: z.iso
+      .datetime({ offset: true, error: "a time such as 2026-01-15T10:30:45Z" })
+      .optional()
+      .describe("It fails when it is not done by then."),
     bandwidth_mbps: z
       .number()
       .positive()
@@ -74,18 +77,17 @@ export const syncRequestSchema = z
       !delete_extraneous || [file_list, include, exclude].every((part) => part === undefined),
     {
       path: ["delete_extraneous"],
-      message: "cannot be given with file_list, include or exclude: what they leave out would be removed",
+      message: "only without file_list, include and exclude: what they leave out would be removed",
     },
   )
   .superRefine((request, context) => {
     if (request.mode !== "verify") return;
     const refuse = (field: keyof typeof request, message: string) =>
       context.addIssue({ code: "custom", path: [field], message });
-    if (request.delete_extraneous) refuse("delete_extraneous", "cannot be given with mode verify: it writes nothing");
+    if (request.delete_extraneous) refuse("delete_extraneous", "only with mode copy: a comparison writes nothing");
     if (request.bandwidth_mbps !== undefined)
-      refuse("bandwidth_mbps", "cannot be given with mode verify: no byte of a file leaves its box");
-    if (request.verify === "transit")
-      refuse("verify", "must be full or readback with mode verify: nothing is in transit");
+      refuse("bandwidth_mbps", "only with mode copy: in a comparison no byte of a file leaves its box");
+    if (request.verify === "transit") refuse("verify", "full or readback with mode verify: nothing is in transit");
   });
 export type SyncRequestInput = z.input<typeof syncRequestSchema>;
 export type SyncRequest = z.output<typeof syncRequestSchema>;

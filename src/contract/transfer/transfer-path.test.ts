@@ -29,7 +29,7 @@ describe("paths of transfers", () => {
   it("takes the place itself, and 255 bytes of a name that are more characters", () => {
     expect(readPath("")).toEqual({ text: "" });
     expect(readPath("%FF".repeat(255))).toEqual({ text: "%FF".repeat(255) });
-    expect(readPath("%FF".repeat(256))).toEqual({ problem: "must have names of at most 255 bytes" });
+    expect(readPath("%FF".repeat(256))).toEqual({ problem: "a path of names of at most 255 bytes" });
   });
 
   it.each([

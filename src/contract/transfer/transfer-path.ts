@@ -42,18 +42,18 @@ export function readPath(text: string): { readonly text: string } | { readonly p
   if (text.length <= MAX_PATH_BYTES && PLAIN_PATH.test(text)) return { text };
   try {
     const bytes = pathBytes(text);
-    if (bytes.length > MAX_PATH_BYTES) return { problem: `must have at most ${MAX_PATH_BYTES} bytes` };
-    if (bytes.includes(0)) return { problem: "must not contain the byte 0" };
+    if (bytes.length > MAX_PATH_BYTES) return { problem: `a path of at most ${MAX_PATH_BYTES} bytes` };
+    if (bytes.includes(0)) return { problem: "a path without the byte 0" };
     if (bytes.length === 0) return { text: "" };
     for (const name of splitBytes(bytes)) {
-      if (name.length === 0) return { problem: "must have a name between every two /, and none at its ends" };
-      if (name.length > MAX_NAME_BYTES) return { problem: `must have names of at most ${MAX_NAME_BYTES} bytes` };
+      if (name.length === 0) return { problem: "a path with a name between every two /, and none at its ends" };
+      if (name.length > MAX_NAME_BYTES) return { problem: `a path of names of at most ${MAX_NAME_BYTES} bytes` };
       const word = name.toString("latin1");
-      if (word === "." || word === "..") return { problem: "must not contain . or .. as a name" };
+      if (word === "." || word === "..") return { problem: "a path without . or .. as a name" };
     }
     return { text: pathText(bytes) };
   } catch (thrown) {
-    return { problem: messageOf(thrown) };
+    return { problem: messageOf(thrown).replace(/^.*; allowed: /, "") };
   }
 }
 

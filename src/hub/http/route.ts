@@ -21,6 +21,8 @@ export interface Route<Shape extends RouteShape = RouteShape> {
   readonly params?: Shape["params"];
   readonly query?: Shape["query"];
   readonly body?: Shape["body"];
+  /** Nothing that belongs into its path, query or body is a secret: a refusal repeats what was given. */
+  readonly hasNoSecrets?: true;
   /** Bytes; 256 KiB when left out. */
   readonly maxBodyBytes?: number;
   readonly answer?: Shape["answer"];

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import type { z } from "zod";
 import { AppError } from "../../base/errors.ts";
 import type { Rate } from "../../base/token-bucket.ts";
 import { ENROL_PATH } from "../../contract/hub-address.ts";
@@ -146,13 +147,16 @@ async function readCall(
 ): Promise<Call> {
   const { request, caller, signal } = from;
   const { rawHeaders, url = "" } = request.raw;
-  const params = route.params === undefined ? undefined : parseInput(route.params, request.params, "path");
-  const query = route.query === undefined ? undefined : parseInput(route.query, queryOf(url, route), "query");
+  const telling = { isOpen: route.hasNoSecrets === true };
+  const parse = <Schema extends z.ZodType>(schema: Schema, input: unknown, whole: string) =>
+    parseInput(schema, input, whole, telling);
+  const params = route.params === undefined ? undefined : parse(route.params, request.params, "path");
+  const query = route.query === undefined ? undefined : parse(route.query, queryOf(url, route), "query");
   const expectedRevision = revisionOf(route, readIfMatch(rawHeaders));
   const key = route.method === "GET" ? undefined : readIdempotencyKey(rawHeaders);
   const raw = route.stream === undefined ? await bodyOf(route, request, deps) : undefined;
   const body =
-    route.body === undefined || raw === undefined ? undefined : parseInput(route.body, jsonOf(raw, request), "body");
+    route.body === undefined || raw === undefined ? undefined : parse(route.body, jsonOf(raw, request), "body");
   const lastEventId = request.headers["last-event-id"];
   const parts = [route.method, url.split("?", 1)[0], expectedRevision ?? "", raw ?? ""];
   return {

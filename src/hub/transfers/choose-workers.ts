@@ -15,6 +15,9 @@ export interface SideWish {
   readonly needs: readonly WorkerAbility[];
 }
 
+/** Of the storages that a box has instead. */
+const TOLD_ROOTS = 5;
+
 export function wishesOf(request: SyncRequest): { readonly source: SideWish; readonly destination: SideWish } {
   const isVerify = request.mode === "verify";
   const needs: readonly WorkerAbility[] = [
@@ -47,7 +50,10 @@ function lackOf({ heartbeat }: Worker, needs: readonly WorkerAbility[]): string 
   return lacking === undefined ? undefined : LACKING[lacking];
 }
 
-export type SideChoice = { readonly side: Side } | { readonly problem: string };
+/** How near it came: nobody is there, nobody has it, who has it cannot. */
+const NEAR = { nobody: 0, noStorage: 1, holder: 2 } as const;
+
+export type SideChoice = { readonly side: Side } | { readonly problem: string; readonly near: number };
 
 /** Pure. The one storage that is meant, or why there is none at the moment. `isActive`: heard lately. */
 export function chooseSide(
@@ -66,7 +72,7 @@ export function chooseSide(
     ({ worker, storage }) => storage[wish.access] && isActive(worker) && lackOf(worker, wish.needs) === undefined,
   );
   const [first] = usable;
-  if (first === undefined) return { problem: whyNone(wish, fitting, holders) };
+  if (first === undefined) return whyNone(wish, fitting, holders);
   const others = usable.filter(
     ({ worker, storage, path }) =>
       worker.id !== first.worker.id && !(path === first.path && isReachedFrom(first, { worker, storage }, holders)),
@@ -74,6 +80,7 @@ export function chooseSide(
   const [other] = others;
   if (other !== undefined) {
     return {
+      near: NEAR.holder,
       problem: `the storages of ${first.worker.id} and ${other.worker.id} both have ${wish.path}, and are not known to be one: name ${wish.name}_box`,
     };
   }
@@ -100,11 +107,31 @@ function isReachedFrom(from: Holder, to: Holder, holders: readonly Holder[]): bo
   return false;
 }
 
-function whyNone(wish: SideWish, fitting: readonly Worker[], holders: readonly Holder[]): string {
+function whyNone(
+  wish: SideWish,
+  fitting: readonly Worker[],
+  holders: readonly Holder[],
+): Extract<SideChoice, { readonly near: number }> {
   const where = wish.box === undefined ? "" : ` of box ${wish.box}`;
-  if (fitting.length === 0) return `no worker${where} has ever been heard`;
+  if (fitting.length === 0) return { near: NEAR.nobody, problem: `no worker${where} has ever been heard` };
   const [holder] = holders;
-  if (holder === undefined) return `no worker${where} has a storage with the ${wish.name} ${wish.path}`;
+  if (holder === undefined) {
+    const roots = wish.box === undefined ? [] : fitting.flatMap(({ heartbeat }) => storagesOf(heartbeat));
+    const has = roots.length === 0 ? "" : `; it has ${listed([...new Set(roots.map(({ path }) => path))])}`;
+    return {
+      near: NEAR.noStorage,
+      problem: `no worker${where} has a storage with the ${wish.name} ${wish.path}${has}`,
+    };
+  }
+  return { near: NEAR.holder, problem: whyUnusable(wish, holder, holders) };
+}
+
+function listed(paths: readonly string[]): string {
+  const more = paths.length - TOLD_ROOTS;
+  return `${paths.slice(0, TOLD_ROOTS).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+}
+
+function whyUnusable(wish: SideWish, holder: Holder, holders: readonly Holder[]): string {
   const allowed = holders.find(({ storage }) => storage[wish.access]);
   if (allowed === undefined) return `${holder.worker.id} has ${wish.path}, and may not ${wish.access} it`;
   const { quarantine } = allowed.worker;
@@ -113,6 +140,13 @@ function whyNone(wish: SideWish, fitting: readonly Worker[], holders: readonly H
   const lack = lackOf(allowed.worker, wish.needs);
   if (lack !== undefined) return `${allowed.worker.id} has ${wish.path}, and ${lack}`;
   return `${allowed.worker.id}, which has ${wish.path}, is not heard`;
+}
+
+/** Pure. Why a transfer cannot begin, and how near it came to it; `undefined`: it can. */
+export function whyNotBegun(source: SideChoice, destination: SideChoice) {
+  if ("problem" in source) return source;
+  // That its source is there is nearer than anything that is said of a source.
+  return "problem" in destination ? { ...destination, near: destination.near + NEAR.holder + 1 } : undefined;
 }
 
 export interface PoolMember {

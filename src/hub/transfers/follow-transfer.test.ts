@@ -41,7 +41,8 @@ async function begin() {
       if (found === undefined) throw new AppError("not-found", id);
       return found;
     },
-    view: async (transfer) => viewOf(transfer, { totals: undefined, leases: [], note: undefined, givenUp: [] }),
+    view: async (transfer) =>
+      viewOf(transfer, { totals: undefined, leases: [], note: undefined, lack: undefined, givenUp: [] }),
   });
   const heard: string[] = [];
   const { watch } = await follower("r");

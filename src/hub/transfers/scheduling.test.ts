@@ -215,7 +215,42 @@ test("what is not done by its deadline has failed, whether it waits or is under 
   expect((await world.dst[0].heartbeat()).revoked).toEqual([
     { lease_id: assignment.lease_id, reason: "its request has failed" },
   ]);
+  const retried = world.hub.ask("POST", `/sync/${runs}/retry`);
+  await expect(retried).rejects.toMatchObject({
+    code: "conflict",
+    message: expect.stringContaining("past its deadline"),
+  });
 });
+
+test("a deadline that is over is refused, but not of a request that was taken in time and is asked for again", async () => {
+  const world = await begin();
+  const deadline = new Date(world.clock.wallMs() + 10_000).toISOString();
+  await world.submit({ request_id: "same", destination_path: "/out/same", deadline });
+  await world.pass(11);
+  expect(await world.submit({ request_id: "same", destination_path: "/out/same", deadline })).toBe("same");
+  const refused = { code: "invalid", field: "deadline" };
+  await expect(world.submit({ request_id: "other", deadline })).rejects.toMatchObject(refused);
+  await expect(world.progress("other")).rejects.toMatchObject({ code: "not-found" });
+});
+
+test.each([
+  [{ source_path: "/elsewhere" }, "no worker has a storage with the source /elsewhere"],
+  [
+    { source_path: "/etc", source_box: "src-1" },
+    "no worker of box src-1 has a storage with the source /etc; it has /in",
+  ],
+  [
+    { destination_path: "/etc", destination_box: "dst-1" },
+    "no worker of box dst-1 has a storage with the destination /etc; it has /out",
+  ],
+  [{ source_box: "src-9" }, "no worker of box src-9 has ever been heard"],
+])(
+  "what waits is told what is missing, though workers that know only the plain forms are missing too: %j",
+  async (more, reason) => {
+    const world = await begin();
+    expect(await world.progress(await world.submit(more))).toMatchObject({ state: "QUEUED", reason });
+  },
+);
 
 describe("two workers of which neither listens", () => {
   const copyOf = ({ work }: Assignment): WorkOf<"copy"> => {

@@ -96,6 +96,7 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
 
   return [
     route({
+      hasNoSecrets: true,
       method: "POST",
       path: "/sync",
       access: "operator",
@@ -111,6 +112,7 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
       },
     }),
     route({
+      hasNoSecrets: true,
       method: "GET",
       path: "/sync",
       access: "viewer",
@@ -140,6 +142,7 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
       },
     }),
     route({
+      hasNoSecrets: true,
       method: "GET",
       path: "/sync/{id}",
       access: "viewer",
@@ -154,6 +157,7 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
       },
     }),
     route({
+      hasNoSecrets: true,
       method: "DELETE",
       path: "/sync/{id}",
       access: "operator",
@@ -167,6 +171,7 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
       },
     }),
     route({
+      hasNoSecrets: true,
       method: "POST",
       path: "/sync/{id}/retry",
       access: "operator",
@@ -180,6 +185,7 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
       },
     }),
     route({
+      hasNoSecrets: true,
       method: "POST",
       path: "/sync/{id}/reassign",
       access: "operator",

@@ -20,11 +20,11 @@ type Asker = Pick<Call, "caller" | "request" | "address">;
 
 /** What people ask of transfers. */
 export interface TransferDesk {
-  /** `conflict`: the id is another request's. The same request again is told the same. */
+  /** `conflict`: the id is another request's; `invalid`: a deadline that is over. The same request again is told the same. */
   submit(request: SyncRequest, by: Asker): Promise<{ readonly id: string }>;
   /** It is stopped; gone at once, or when its workers have confirmed that they left nothing. `not-found`. */
   cancel(id: string, by: Asker): Promise<{ readonly isGone: boolean }>;
-  /** What failed is tried again. `conflict`: it has not failed. */
+  /** What failed is tried again. `conflict`: it has not failed, or its deadline is over. */
   retry(id: string, by: Asker): Promise<void>;
   /** It is given to this worker. `conflict`: it has neither failed nor does it wait. */
   reassign(id: string, workerId: string, by: Asker): Promise<void>;
@@ -46,6 +46,8 @@ export function createTransferDesk(hall: TransferHall): TransferDesk {
     newSecret()
       .replaceAll(/[^A-Za-z0-9]/g, "")
       .slice(0, 16);
+
+  const isPast = (deadline: string | undefined) => deadline !== undefined && Date.parse(deadline) <= clock.wallMs();
 
   const changed = (id: string) => {
     mark(id);
@@ -80,6 +82,13 @@ export function createTransferDesk(hall: TransferHall): TransferDesk {
   };
 
   const again = async (transfer: Transfer, by: Asker, how: Again) => {
+    // It would fail once more at once.
+    if (isPast(transfer.request.deadline)) {
+      throw new AppError(
+        "conflict",
+        `request ${transfer.id} is past its deadline, ${transfer.request.deadline}; ask for it anew: what has arrived is not sent again`,
+      );
+    }
     if (transfer.request.mode === "verify") return compareAgain(transfer, by, how);
     const writer = transfer.destination && writerOf(transfer.destination, transfer, book.all());
     if (writer !== undefined) {
@@ -128,6 +137,12 @@ export function createTransferDesk(hall: TransferHall): TransferDesk {
       // What was asked for before there were modes is the same request still.
       const asked = mode === "copy" ? rest : { ...rest, mode };
       const bodyHash = createHash("sha256").update(JSON.stringify(asked)).digest("hex");
+      // Asked for again when its time is over, it is the same request still.
+      if (isPast(request.deadline) && (await book.get(id)) === undefined) {
+        throw new AppError("invalid", `deadline: given ${request.deadline}; allowed: a time that is still to come`, {
+          field: "deadline",
+        });
+      }
       const record: TransferRecord = {
         uid: newUid(),
         request: { ...request, request_id: id },

@@ -368,6 +368,28 @@ describe("a worker", () => {
 });
 
 describe("a transfer", () => {
+  test("that nobody can go on with says whose worker is not heard, also while it is being cancelled", async () => {
+    begin();
+    const { source, worker } = await makeWorkers(files(1, MIB));
+    const to = worker("dst-1");
+    await to.heartbeat();
+    await submit("r");
+    await listIt(source);
+    const minuteWith = async (heard: FakeWorker) => {
+      for (let second = 0; second < 60; second++) {
+        await clock.advance(1000);
+        await heard.heartbeat();
+      }
+    };
+    await minuteWith(to);
+    const why = "it waits: src-1, which has /in/r, is not heard";
+    expect(await look("r")).toMatchObject({ state: "PROGRESS", reason: why, workers: [] });
+    await minuteWith(source);
+    expect((await look("r")).reason).toBe("it waits: dst-1, which has /out/r, is not heard");
+    await hub.ask("DELETE", "/sync/r");
+    expect((await look("r")).reason).toMatch(/^it was cancelled; .*; it waits: dst-1, which has .*, is not heard$/);
+  });
+
   test("that is cancelled is left with the next heartbeat; late results are gone, then its staging, then itself", async () => {
     begin();
     const { source, worker, target } = await makeWorkers(files(2, MIB));

@@ -4,7 +4,7 @@ import type { TransferReceipt } from "../../contract/transfer/transfer-receipt.t
 import { comparisonText, type TreeComparison } from "../../contract/transfer/tree-comparison.ts";
 import type { HubContext } from "../hub-context.ts";
 import { createSettledObjects, type SettledObjects, type SettledStep } from "../settled-objects.ts";
-import { chooseSide, poolOf, wishesOf } from "./choose-workers.ts";
+import { chooseSide, poolOf, whyNotBegun, wishesOf } from "./choose-workers.ts";
 import { compareTrees } from "./compare-trees.ts";
 import { decideTransfer, failureReason, type TransferDecision } from "./decide-transfer.ts";
 import { hashedEntries } from "./hashed-entries.ts";
@@ -158,6 +158,7 @@ export function createTransferKeeper(
     const wishes = wishesOf(transfer.request);
     const all = workers.all();
     let reason = "";
+    let nearest = -1;
     // Whoever only knows the plain forms cannot compare.
     const modes = transfer.request.mode === "verify" ? (["full"] as const) : (["full", "plain"] as const);
     for (const mode of modes) {
@@ -181,9 +182,8 @@ export function createTransferKeeper(
         const sides = { source: source.side, destination: destination.side };
         return put(transfer, { ...transfer, ...sides, ...steps, mode, phase: "active", reason: "", startedMs });
       }
-      const problem = "problem" in source ? source.problem : "problem" in destination ? destination.problem : "";
-      // What is said of workers that know the protocol says more, unless there are none.
-      if (reason === "" || reason.startsWith("no worker")) reason = problem;
+      const why = whyNotBegun(source, destination);
+      if (why !== undefined && why.near > nearest) ({ near: nearest, problem: reason } = why);
     }
     if (reason === transfer.reason) return false;
     await put(transfer, { ...transfer, reason });

@@ -2,6 +2,7 @@ import type { SyncProgress, SyncState } from "../../contract/transfer/sync-progr
 import type { SyncMode } from "../../contract/transfer/sync-request.ts";
 import type { TransferWay } from "../../contract/transfer/worker-heartbeat.ts";
 import { isoOf } from "../fleet/write-of.ts";
+import { chooseSide, wishesOf } from "./choose-workers.ts";
 import type { SeenLease } from "./lease-watch.ts";
 import { poolsOf, type TransferHall } from "./transfer-hall.ts";
 import { isOver, parseLeaseId, type Transfer, type TransferPhase } from "./transfer-record.ts";
@@ -12,10 +13,12 @@ export type ViewTransfer = (transfer: Transfer) => Promise<SyncProgress>;
 export function createTransferView(hall: TransferHall): ViewTransfer {
   const { pieces, watch, notes } = hall;
   return async (transfer) => {
+    const leases = watch.of(transfer.uid);
     const totals = transfer.outcome === undefined ? totalsOf(transfer, await pieces.summaries(transfer)) : undefined;
     return viewOf(transfer, {
       totals,
-      leases: watch.of(transfer.uid),
+      leases,
+      lack: leases.length === 0 ? lackOf(transfer, hall) : undefined,
       note: notes.of(transfer.id),
       givenUp: isOver(transfer) ? [] : givenUpOf(transfer, hall),
     });
@@ -29,6 +32,8 @@ export function viewOf(
     readonly totals: Totals | undefined;
     readonly leases: readonly SeenLease[];
     readonly note: string | undefined;
+    /** Why nobody works on it. */
+    readonly lack: string | undefined;
     readonly givenUp: SyncProgress["ways_given_up"];
   },
 ): SyncProgress {
@@ -74,6 +79,25 @@ export function viewOf(
   };
 }
 
+/** Of one that has begun: which side nobody can work on at present, and why. */
+function lackOf(transfer: Transfer, { workers }: TransferHall): string | undefined {
+  const { phase, request, mode } = transfer;
+  if (phase !== "active" && phase !== "closing" && phase !== "cancelling") return undefined;
+  const pools = poolsOf(transfer, { workers });
+  const wishes = wishesOf(request);
+  const facts = { isActive: workers.mayWork, mode: mode ?? "full" };
+  // Who closes or clears away needs no source.
+  const isEmpty = {
+    source: phase === "active" && pools.sources.length === 0,
+    destination: pools.destinations.length === 0,
+  };
+  for (const side of ["source", "destination"] as const) {
+    const choice = isEmpty[side] ? chooseSide(wishes[side], workers.all(), facts) : undefined;
+    if (choice !== undefined && "problem" in choice) return choice.problem;
+  }
+  return undefined;
+}
+
 /** Between its storages, at present. */
 function givenUpOf(transfer: Transfer, { ways, workers, clock }: TransferHall): SyncProgress["ways_given_up"] {
   const { source } = transfer;
@@ -112,12 +136,20 @@ function reasonOf(
   {
     leases,
     note,
+    lack,
     totals,
-  }: { readonly leases: readonly SeenLease[]; readonly note: string | undefined; readonly totals: Totals | undefined },
+  }: {
+    readonly leases: readonly SeenLease[];
+    readonly note: string | undefined;
+    readonly lack: string | undefined;
+    readonly totals: Totals | undefined;
+  },
 ): string {
   const { phase, list, reason } = transfer;
+  if (phase === "cancelling" && lack !== undefined) return `${reason}; it waits: ${lack}`;
   if (phase !== "active" && phase !== "closing") return reason;
-  if (leases.length === 0) return note === undefined ? "it waits for a worker" : `it waits: ${note}`;
+  const why = note ?? lack;
+  if (leases.length === 0) return why === undefined ? "it waits for a worker" : `it waits: ${why}`;
   const trouble = note === undefined ? "" : `; ${note}`;
   if (phase === "closing") return `directories and links are finished${trouble}`;
   const count = totals === undefined ? 0 : totals.failuresTotal - totals.leftOutTotal;

@@ -57,13 +57,14 @@ function askOf(routes: readonly Route[], signal: AbortSignal): Ask {
       const match = route.method === method ? new RegExp(`^${pattern}$`).exec(path) : null;
       if (match === null) continue;
       const params = Object.fromEntries(names.map((name, at) => [name, match[at + 1]]));
+      const telling = { isOpen: route.hasNoSecrets === true };
       const call = {
-        params: route.params === undefined ? undefined : parseInput(route.params, params, "path"),
+        params: route.params === undefined ? undefined : parseInput(route.params, params, "path", telling),
         query:
           route.query === undefined
             ? undefined
-            : parseInput(route.query, Object.fromEntries(new URLSearchParams(query)), "query"),
-        body: route.body === undefined ? undefined : parseInput(route.body, body, "body"),
+            : parseInput(route.query, Object.fromEntries(new URLSearchParams(query)), "query", telling),
+        body: route.body === undefined ? undefined : parseInput(route.body, body, "body", telling),
         caller: OPERATOR,
         address: "127.0.0.1",
         signal,
