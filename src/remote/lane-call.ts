@@ -8,8 +8,8 @@ import { ACTIVE, ALIVE } from "./lane-beat.ts";
 const BEAT_MS = 10_000;
 /** So many beats without a byte of the other end, and whoever gives the lane up then does so because it is of no use. */
 const QUIET_BEATS = 2;
-/** How a session ends the call tells; it is waited for so long after the lane's end. */
-const LAST_WORD_MS = 500;
+/** How a session ends the call tells. Both end together where the router dies, and a machine that is busy hears of the one late. */
+const LAST_WORD_MS = 5000;
 
 /**
  * The call beside a lane whose bytes are the ends' own: it lasts as long as the lane, keeps the session alive at the router, and ends the

@@ -46,11 +46,16 @@ export async function sealMeeting(
     const line = await Promise.race([met, spoken.promise]);
     signal.throwIfAborted();
     if (line === undefined) {
+      // Before the lane is left: what follows is no problem of its own.
+      const before = problem;
       needless.abort();
-      return await sealCall({ ...task, carrier: call }, signal).catch((thrown: unknown) => {
+      const sealed = await sealCall({ ...task, carrier: call }, signal).catch((thrown: unknown) => {
         // Who was refused on the lane does not come to the call.
-        throw problem instanceof AppError && problem.code === "refused" ? problem : thrown;
+        throw before instanceof AppError && before.code === "refused" ? before : thrown;
       });
+      // Where the call is of no use either, nothing is said about lanes.
+      if (isOfLane(before, task.as)) lane.failed();
+      return sealed;
     }
     keepLaneCall({ call, line }, deps, lane.failed);
     return line;
@@ -83,11 +88,15 @@ async function sealLane(
     return line;
   } catch (thrown) {
     cut();
-    // That the receiver did not come, or has decided for the call, says nothing of the next one.
-    const isOwn = thrown instanceof AppError && thrown.code === "unsupported";
-    if (!needless.aborted && (as === "receiver" || isOwn)) lane.failed();
     throw thrown;
   }
+}
+
+/** That the receiver did not come says nothing of the sender's next lane. */
+function isOfLane(problem: unknown, as: MeetingTask["as"]): boolean {
+  return (
+    problem !== undefined && (as === "receiver" || (problem instanceof AppError && problem.code === "unsupported"))
+  );
 }
 
 async function sealCall({ carrier, as, seal }: MeetingTask, signal: AbortSignal): Promise<TLSSocket> {
