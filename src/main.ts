@@ -162,7 +162,8 @@ function createIo(): CommandIo {
     writeError: (text) => void process.stderr.write(redactor.redact(text)),
     isTerminal,
     hasColour: isTerminal && noColour === "" && process.env["TERM"] !== "dumb",
-    columns: isTerminal ? process.stdout.columns : undefined,
+    // One that nobody has given a size says 0.
+    columns: (isTerminal && process.stdout.columns) || undefined,
     ask:
       isTerminal && process.stdin.isTTY === true
         ? async (question, options) => (await import("./cli/terminal-input.ts")).askLine(question, options, process)

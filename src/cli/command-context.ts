@@ -19,7 +19,7 @@ export interface CommandIo {
   writeError(text: string): void;
   readonly isTerminal: boolean;
   readonly hasColour: boolean;
-  /** Width of the terminal; undefined when it is none. */
+  /** Width of the terminal; undefined when it is none, or has none. */
   readonly columns: number | undefined;
   /** Resolves with one line that a person types, without its end. Undefined when none sits at the terminal. */
   readonly ask: ((question: string, options?: { readonly hidden?: boolean }) => Promise<string>) | undefined;

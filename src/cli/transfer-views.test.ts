@@ -41,24 +41,31 @@ const TRANSFER: SyncProgress = {
 };
 
 test("a transfer is a bar with its figures, and a line for each worker", () => {
-  expect(renderTransferProgress(TRANSFER)).toEqual([
+  expect(renderTransferProgress(TRANSFER, 120)).toEqual([
     "[######------------------] 25 %  3 MiB of 12 MiB  3 of 9 files  1 MiB/s  9 s left",
     "  archive: copies 1 file, 1 MiB, 512 KiB/s, through a router",
   ]);
 });
 
+test.each([79, 72, 40])("its figures are whole on %s columns where the shortest bar leaves them room", (columns) => {
+  const large = { ...TRANSFER, total_bytes: 381 * 2 ** 20, transferred_bytes: 220 * 2 ** 20, files_total: 301 };
+  const [line = ""] = renderTransferProgress(large, columns);
+  expect(line).toMatch(/^\[#+-+\] 57 % {2}220 MiB of 381 MiB {2}3 of 301 files {2}1 MiB\/s {2}9 s left$/);
+  expect(line.length).toBeLessThanOrEqual(Math.max(columns, 69));
+});
+
 test("before the end of the listing nobody is told a share of it", () => {
   const { seconds_left: _, ...open } = TRANSFER;
-  const [bar] = renderTransferProgress({ ...open, is_listed: false, rate_bytes_s: 0 });
+  const [bar] = renderTransferProgress({ ...open, is_listed: false, rate_bytes_s: 0 }, 120);
   expect(bar).toBe("[listing                 ] 3 MiB of 12 MiB+  3 of 9+ files");
 });
 
 test("one that waits says why; a tree of empty files counts files; what is whole is whole", () => {
   const queued = { ...TRANSFER, state: "QUEUED" as const, reason: "waits: no worker has /srv/day-1", workers: [] };
-  expect(renderTransferProgress(queued)[1]).toBe("  waits: no worker has /srv/day-1");
+  expect(renderTransferProgress(queued, 120)[1]).toBe("  waits: no worker has /srv/day-1");
   const empty = { ...TRANSFER, total_bytes: 0, transferred_bytes: 0 };
-  expect(renderTransferProgress(empty)[0]).toContain("33 %");
-  expect(renderTransferProgress({ ...TRANSFER, state: "COMPLETED", total_bytes: 0 })[0]).toContain("100 %");
+  expect(renderTransferProgress(empty, 120)[0]).toContain("33 %");
+  expect(renderTransferProgress({ ...TRANSFER, state: "COMPLETED", total_bytes: 0 }, 120)[0]).toContain("100 %");
 });
 
 test("all of one transfer is told, and nothing of it drives the terminal", () => {

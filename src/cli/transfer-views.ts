@@ -20,6 +20,7 @@ const WAYS: Readonly<Record<SyncProgress["ways"][number], string>> = {
   router: "through a router",
 };
 const BAR_CHARACTERS = 24;
+const LEAST_BAR_CHARACTERS = "listing".length;
 
 export function renderTransfers(transfers: readonly SyncProgress[], view: View): string {
   if (transfers.length === 0) return "no transfer\n";
@@ -107,16 +108,19 @@ function rootText(hash: string | undefined): string | undefined {
   return hash === undefined ? undefined : `root hash ${hash}`;
 }
 
-/** A bar with its figures, and a line for each worker: what a person watches. */
-export function renderTransferProgress(transfer: SyncProgress): readonly string[] {
-  const share = shareOf(transfer);
-  const filled = Math.round((share ?? 0) * BAR_CHARACTERS);
-  const bar = share === undefined ? "listing".padEnd(BAR_CHARACTERS) : "#".repeat(filled).padEnd(BAR_CHARACTERS, "-");
-  const figures = [percentOf(transfer), amountOf(transfer), `${filesOf(transfer)} files`, rateOf(transfer)];
+/** A bar with its figures, as long as `columns` leave it room, and a line for each worker: what a person watches. */
+export function renderTransferProgress(transfer: SyncProgress, columns: number): readonly string[] {
   const left = leftOf(transfer);
-  const rest = left === undefined ? [] : [`${left} left`];
+  const figures = [percentOf(transfer), amountOf(transfer), `${filesOf(transfer)} files`, rateOf(transfer)];
+  const text = [...figures, left === undefined ? undefined : `${left} left`]
+    .filter((one) => one !== undefined)
+    .join("  ");
+  const characters = Math.max(LEAST_BAR_CHARACTERS, Math.min(BAR_CHARACTERS, columns - text.length - "[] ".length));
+  const share = shareOf(transfer);
+  const filled = "#".repeat(Math.round((share ?? 0) * characters));
+  const bar = share === undefined ? "listing".padEnd(characters) : filled.padEnd(characters, "-");
   return [
-    `[${bar}] ${[...figures, ...rest].filter((figure) => figure !== undefined).join("  ")}`,
+    `[${bar}] ${text}`,
     // Who works says more, unless nobody does.
     ...(transfer.workers.length > 0 || transfer.reason === "" ? [] : [`  ${oneLine(transfer.reason)}`]),
     ...transfer.workers.map((worker) => `  ${workerLine(worker)}`),

@@ -112,16 +112,16 @@ function createBoard({ io }: CommandContext): Board {
     if (text !== said) io.writeError(`${text}\n`);
     said = text;
   };
+  const width = () => (io.columns ?? 80) - 1;
   const draw = (texts: readonly string[]) => {
-    const width = (io.columns ?? 80) - 1;
-    const drawn = texts.map((line) => line.slice(0, width));
+    const drawn = texts.map((line) => line.slice(0, width()));
     clear();
     io.writeError(`${drawn.join("\n")}\n`);
     lines = drawn.length;
   };
   return {
     show: (transfer) => {
-      if (io.isTerminal) draw(renderTransferProgress(transfer));
+      if (io.isTerminal) draw(renderTransferProgress(transfer, width()));
       else sayOnce([transfer.state.toLowerCase(), oneLine(transfer.reason)].filter((part) => part !== "").join(": "));
     },
     say: (text) => (io.isTerminal ? draw([oneLine(text)]) : sayOnce(oneLine(text))),
