@@ -166,9 +166,10 @@ describe.skipIf(problem !== undefined)(`a box behind a network${because(problem)
   /** What is typed into a terminal of a session of its own, while something else goes on. */
   const openTypist = async (terminals: LoadedPty) => {
     const size = { cols: 80, rows: 24 };
-    const shell = sluiceOnTerminal(["exec", "-t", world.boxId, "--", "/bin/cat"], world.environment(), size, terminals);
-    shell.type("\r");
-    await until(() => shell.shown().includes("\n"), "the terminal answers", 60_000);
+    // Only the box says this: until its terminal is open, this machine's own shows what is typed, at once.
+    const argv = ["/bin/sh", "-c", "echo open; exec /bin/cat"];
+    const shell = sluiceOnTerminal(["exec", "-t", world.boxId, "--", ...argv], world.environment(), size, terminals);
+    await until(() => shell.shown().includes("open\r\n"), "the box's terminal is open", 60_000);
     const typedMs: number[] = [];
     const tookMs: number[] = [];
     shell.onShown((bytes) => {
@@ -318,7 +319,11 @@ describe.skipIf(problem !== undefined)(`a box behind a network${because(problem)
     expect({ code: other.code, err: other.err }).toMatchObject({ code: 253, err: expect.stringContaining("forward") });
 
     // At the same port another machine answers under this name, and the box itself.
-    const camera = createServer((socket) => socket.end("a camera")).listen(ECHO_PORT, namespace.nearAddress);
+    const camera = createServer((socket) => {
+      // A caller that goes before it has read resets it.
+      socket.on("error", () => undefined);
+      socket.end("a camera");
+    }).listen(ECHO_PORT, namespace.nearAddress);
     try {
       await once(camera, "listening");
       names["camera.lan"] = namespace.nearAddress;
