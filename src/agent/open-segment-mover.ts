@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { AppError } from "../base/errors.ts";
+import { withinLimit } from "../base/within-limit.ts";
 import { boxAddress, hubOfEvents } from "../contract/hub-address.ts";
 import { type SegmentAnswer, type SegmentAsk, segmentAnswerSchema } from "../contract/transfer/segment-ask.ts";
 import type { AgentContext } from "./agent-context.ts";
@@ -52,9 +53,8 @@ async function askHub(context: AgentContext, asked: SegmentAsk, signal: AbortSig
   const hub = enrolment?.status().hub ?? (endpoint === undefined ? undefined : hubOfEvents(endpoint)?.hub);
   if (hub === undefined) throw new AppError("config", "there is no hub that could move them");
   const token = await readToken(context);
-  const limit = new AbortController();
-  const timer = clock.timer(ANSWER_MS, () => limit.abort(new AppError("timeout", "the hub does not answer")));
-  try {
+  const late = () => new AppError("timeout", "the hub does not answer");
+  return withinLimit({ ms: ANSWER_MS, late, signal }, clock, async (stop) => {
     const response = await (enrolment?.fetch ?? context.fetch)(new URL(boxAddress(hub, options.box.id, "segments")), {
       method: "POST",
       headers: {
@@ -63,12 +63,10 @@ async function askHub(context: AgentContext, asked: SegmentAsk, signal: AbortSig
       },
       body: JSON.stringify(asked),
       redirect: "manual",
-      signal: AbortSignal.any([signal, limit.signal]),
+      signal: stop,
     });
     const text = await readBoundedText(response, MAX_ANSWER_BYTES);
     if (!response.ok) throw new AppError("unavailable", problemOf(text) ?? `the hub answers ${response.status}`);
     return segmentAnswerSchema.parse(parseJson(text));
-  } finally {
-    timer.clear();
-  }
+  });
 }

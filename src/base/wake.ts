@@ -1,3 +1,4 @@
+import { boundedWait } from "./bounded-wait.ts";
 import type { Clock } from "./clock.ts";
 
 /**
@@ -16,28 +17,12 @@ export function createWake({ clock }: { readonly clock: Pick<Clock, "timer"> }):
     ring: () => {
       for (const wake of [...waiting]) wake();
     },
-    wait: (ms, signal) =>
-      new Promise((resolve, reject) => {
-        if (signal.aborted) {
-          reject(signal.reason);
-          return;
-        }
-        const leave = () => {
-          waiting.delete(wake);
-          timer.clear();
-          signal.removeEventListener("abort", fail);
-        };
-        const wake = () => {
-          leave();
-          resolve();
-        };
-        const fail = () => {
-          leave();
-          reject(signal.reason);
-        };
-        const timer = clock.timer(ms, wake);
+    wait: (ms, signal) => {
+      const begin = (wake: () => void) => {
         waiting.add(wake);
-        signal.addEventListener("abort", fail, { once: true });
-      }),
+        return () => waiting.delete(wake);
+      };
+      return boundedWait<void>({ ms, begin, late: () => undefined }, { clock, signal });
+    },
   };
 }

@@ -2,6 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
 import { createHttpFetch } from "../base/http-fetch.ts";
 import { openSocketAddress } from "../base/socket-address.ts";
+import { withinLimit } from "../base/within-limit.ts";
 import { toAppError } from "../contract/error-code.ts";
 import type { DeclaredPort } from "../contract/remote/operation.ts";
 import { type SessionPlace, sessionPlaceSchema } from "../contract/session-status.ts";
@@ -51,14 +52,13 @@ interface Answer {
 /** Rejects when there was no whole answer. */
 async function request(agentSocket: string, path: string, clock: Clock): Promise<Answer> {
   const address = await openSocketAddress(agentSocket);
-  const late = new AbortController();
-  const timer = clock.timer(ANSWER_MS, () => late.abort(new AppError("timeout", "no answer")));
-  try {
+  const late = () => new AppError("timeout", "no answer");
+  return withinLimit({ ms: ANSWER_MS, late }, clock, async (signal) => {
     const fetch = createHttpFetch({ socketPath: address.path });
     const response = await fetch(new URL(path, "http://agent"), {
       headers: {},
       redirect: "manual",
-      signal: late.signal,
+      signal,
     });
     let text = "";
     const decoder = new TextDecoder();
@@ -67,10 +67,7 @@ async function request(agentSocket: string, path: string, clock: Clock): Promise
       if (text.length > MAX_ANSWER_BYTES) throw new AppError("too-large", "the answer has no end");
     }
     return { isGood: response.ok, body: JSON.parse(text) };
-  } finally {
-    timer.clear();
-    await address.close();
-  }
+  }).finally(() => address.close());
 }
 
 function readPlace({ isGood, body }: Answer): SessionPlace {

@@ -1,6 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
 import { createHttpFetch, type HttpFetch, type HttpResponse } from "../base/http-fetch.ts";
+import { withinLimit } from "../base/within-limit.ts";
 import { type Assignment, type AssignmentAsk, assignmentSchema } from "../contract/transfer/assignment.ts";
 import { type PlanPageInput, planPageViewSchema } from "../contract/transfer/plan-page.ts";
 import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
@@ -63,11 +64,7 @@ export function createHubLink(
     signal: AbortSignal,
   ): Promise<{ readonly status: number; readonly value: unknown }> => {
     const { fetch, credentials } = fetchNow();
-    const limit = new AbortController();
-    const timer = clock.timer(ANSWER_MS + (call.waitMs ?? 0), () =>
-      limit.abort(new AppError("unavailable", "the hub does not answer")),
-    );
-    try {
+    const send = async (stop: AbortSignal) => {
       const response = await fetch(new URL(`${credentials.hub.replace(/\/+$/, "")}${call.path}`), {
         method: call.method,
         headers: {
@@ -77,7 +74,7 @@ export function createHubLink(
         },
         ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
         redirect: "manual",
-        signal: AbortSignal.any([signal, limit.signal]),
+        signal: stop,
       });
       const date = Date.parse(response.headers.get("date") ?? "");
       if (!Number.isNaN(date)) offsetMs = date - clock.monotonicMs();
@@ -86,12 +83,14 @@ export function createHubLink(
       const isAway = response.status >= 500 || response.status === 429;
       const code = isAway ? "unavailable" : response.status === 401 ? "unauthorized" : "refused";
       throw new AppError(code, `HTTP ${response.status} of ${call.path}: ${problemOf(text)}`);
+    };
+    const late = () => new AppError("unavailable", "the hub does not answer");
+    try {
+      return await withinLimit({ ms: ANSWER_MS + (call.waitMs ?? 0), late, signal }, clock, send);
     } catch (thrown) {
       signal.throwIfAborted();
       if (thrown instanceof AppError) throw thrown;
       throw new AppError("unavailable", messageOf(thrown), { cause: thrown });
-    } finally {
-      timer.clear();
     }
   };
 

@@ -1,3 +1,4 @@
+import { boundedWait } from "../base/bounded-wait.ts";
 import type { Clock } from "../base/clock.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault } from "./fault.ts";
@@ -16,29 +17,17 @@ export function createPushedLinks(clock: Clock): PushedLinks {
   const waiting = new Map<string, (link: DataLink) => void>();
   const keyOf = (lease: string, attempt: number) => `${attempt} ${lease}`;
   return {
-    wait: (lease, attempt, signal) =>
-      new Promise((resolve, reject) => {
-        const key = keyOf(lease, attempt);
-        const end = () => {
-          waiting.delete(key);
-          timer.clear();
-          signal.removeEventListener("abort", onAbort);
-        };
-        const onAbort = () => {
-          end();
-          reject(signal.reason);
-        };
-        const timer = clock.timer(WAIT_MS, () => {
-          end();
-          reject(fault("unreachable", "the source, which was to come here, did not"));
-        });
-        signal.addEventListener("abort", onAbort, { once: true });
-        waiting.set(key, (link) => {
-          end();
-          resolve(link);
-        });
-        if (signal.aborted) onAbort();
-      }),
+    wait: (lease, attempt, signal) => {
+      const key = keyOf(lease, attempt);
+      const begin = (take: (link: DataLink) => void) => {
+        waiting.set(key, take);
+        return () => waiting.delete(key);
+      };
+      const late = (): never => {
+        throw fault("unreachable", "the source, which was to come here, did not");
+      };
+      return boundedWait({ ms: WAIT_MS, begin, late }, { clock, signal });
+    },
     take: (lease, attempt, link) => {
       const taken = waiting.get(keyOf(lease, attempt));
       taken?.(link);

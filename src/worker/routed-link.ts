@@ -2,8 +2,8 @@ import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import type { Clock } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
+import { withinLimit } from "../base/within-limit.ts";
 import type { Meeting } from "../contract/transfer/assignment.ts";
-import type { Carrier } from "../remote/carrier.ts";
 import type { RouterDialler } from "../remote/router-dialler.ts";
 import { createDataLink, type DataLink } from "./data-link.ts";
 import { fault, type TransferFault } from "./fault.ts";
@@ -59,31 +59,21 @@ export function createRoutedLinks({ clock, identity, openDialler }: RoutedLinksD
 
   const open = async (meeting: Meeting, as: "receiver" | "sender", signal: AbortSignal, slot: number) => {
     const { router, ticket, worker_id: worker } = meeting;
-    const limit = new AbortController();
-    const timer = clock.timer(MEET_MS, () =>
-      limit.abort(new AppError("timeout", `${worker} did not come within ${MEET_MS / 1000} s`)),
-    );
-    let carrier: Carrier;
-    try {
+    const within = <Value>(ms: number, did: string, work: (stop: AbortSignal) => Promise<Value>) => {
+      const late = () => new AppError("timeout", `${worker} did not ${did} within ${ms / 1000} s`);
+      return withinLimit({ ms, late, signal }, clock, work);
+    };
+    const target = { router, ticket, traffic: `bulk-${slot}`, isSealed: true } as const;
+    const carrier = await within(MEET_MS, "come", async (stop) => {
       dialler ??= openDialler();
-      const target = { router, ticket, traffic: `bulk-${slot}`, isSealed: true } as const;
-      carrier = await (await dialler).join(target, {}, AbortSignal.any([signal, limit.signal]));
-    } finally {
-      timer.clear();
-    }
-    const late = clock.timer(HANDSHAKE_MS, () =>
-      limit.abort(new AppError("timeout", `${worker} did not say who it is within ${HANDSHAKE_MS / 1000} s`)),
-    );
-    try {
-      const task = { carrier, as, seal: sealWith(meeting, as) };
-      const secure = await sealMeeting(task, { clock }, AbortSignal.any([signal, limit.signal]));
-      secure.once("close", () => slots.delete(slot));
-      const link = createDataLink(secure, clock, (error) => toUnreachable(meeting, error));
-      secure.resume();
-      return link;
-    } finally {
-      late.clear();
-    }
+      return (await dialler).join(target, {}, stop);
+    });
+    const task = { carrier, as, seal: sealWith(meeting, as) };
+    const secure = await within(HANDSHAKE_MS, "say who it is", (stop) => sealMeeting(task, { clock }, stop));
+    secure.once("close", () => slots.delete(slot));
+    const link = createDataLink(secure, clock, (error) => toUnreachable(meeting, error));
+    secure.resume();
+    return link;
   };
 
   return {

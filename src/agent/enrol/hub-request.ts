@@ -1,6 +1,7 @@
 import type { Clock } from "../../base/clock.ts";
 import { AppError } from "../../base/errors.ts";
 import type { HttpFetch } from "../../base/http-fetch.ts";
+import { withinLimit } from "../../base/within-limit.ts";
 import type { ErrorCode } from "../../contract/error-code.ts";
 import { problemOf, readBoundedText } from "../link/problem-body.ts";
 import { parseRetryAfter } from "../link/retry-after.ts";
@@ -32,11 +33,8 @@ export async function askHub(
   request: HubRequest,
   deps: { readonly fetch: HttpFetch; readonly clock: Clock },
 ): Promise<unknown> {
-  const limit = new AbortController();
-  const timer = deps.clock.timer(TIMEOUT_MS, () =>
-    limit.abort(new AppError("timeout", `no answer within ${TIMEOUT_MS / 1000} s`)),
-  );
-  try {
+  const late = () => new AppError("timeout", `no answer within ${TIMEOUT_MS / 1000} s`);
+  return withinLimit({ ms: TIMEOUT_MS, late, signal: request.signal }, deps.clock, async (signal) => {
     const response = await deps.fetch(new URL(request.url), {
       method: request.method,
       headers: {
@@ -46,7 +44,7 @@ export async function askHub(
       },
       body: JSON.stringify(request.body),
       redirect: "manual",
-      signal: AbortSignal.any([request.signal, limit.signal]),
+      signal,
     });
     const text = await readBoundedText(response, MAX_ANSWER_BYTES);
     if (response.ok) return text === "" ? undefined : parseJson(text);
@@ -57,9 +55,7 @@ export async function askHub(
       `HTTP ${response.status}${problem === undefined ? "" : `: ${problem}`}`,
       retryAfterMs === undefined ? {} : { retryAfterMs },
     );
-  } finally {
-    timer.clear();
-  }
+  });
 }
 
 function parseJson(text: string): unknown {

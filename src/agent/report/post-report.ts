@@ -1,6 +1,7 @@
 import type { Clock } from "../../base/clock.ts";
 import { AppError } from "../../base/errors.ts";
 import type { HttpFetch } from "../../base/http-fetch.ts";
+import { withinLimit } from "../../base/within-limit.ts";
 import type { Report } from "../../contract/report.ts";
 import type { ReportDelta } from "../../contract/report-delta.ts";
 import { codeOf, parseJson, problemOf, readBoundedText } from "../link/problem-body.ts";
@@ -39,14 +40,9 @@ export async function postReport(
   request: PostRequest,
   deps: { readonly fetch: HttpFetch; readonly clock: Clock },
 ): Promise<PostAnswer> {
-  const abort = new AbortController();
-  const onAbort = () => abort.abort(request.signal.reason);
-  const timer = deps.clock.timer(request.timeoutMs, () =>
-    abort.abort(new AppError("timeout", `no answer within ${request.timeoutMs / 1000} s`)),
-  );
-  request.signal.addEventListener("abort", onAbort, { once: true });
-  if (request.signal.aborted) onAbort();
-  try {
+  const late = () => new AppError("timeout", `no answer within ${request.timeoutMs / 1000} s`);
+  const limit = { ms: request.timeoutMs, late, signal: request.signal };
+  return withinLimit(limit, deps.clock, async (signal) => {
     const headers: Record<string, string> = { "content-type": "application/json" };
     if (request.authorization !== undefined) headers["authorization"] = request.authorization;
     const response = await deps.fetch(request.url, {
@@ -54,7 +50,7 @@ export async function postReport(
       headers,
       body: JSON.stringify(request.report),
       redirect: "manual",
-      signal: abort.signal,
+      signal,
     });
     const text = await readBoundedText(response, MAX_ANSWER_BYTES);
     if (response.ok) return { isDelivered: true, isBase: isBaseAnswer(text) };
@@ -67,10 +63,7 @@ export async function postReport(
       problem: problemOf(text),
       wantsWhole: codeOf(text) === "base-unknown",
     };
-  } finally {
-    timer.clear();
-    request.signal.removeEventListener("abort", onAbort);
-  }
+  });
 }
 
 /** A hub that takes deltas says so; of any other server the body means nothing. */

@@ -5,6 +5,7 @@ import type { HttpFetch } from "../../base/http-fetch.ts";
 import type { Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import { type Service, untilAborted } from "../../base/service.ts";
+import { createWake } from "../../base/wake.ts";
 import type { AgentStatus } from "../../contract/local-status.ts";
 import type { Occurrence, Report } from "../../contract/report.ts";
 import { deltaOf, type ReportDelta } from "../../contract/report-delta.ts";
@@ -72,11 +73,11 @@ const BODY_REFUSED: readonly number[] = [400, 413, 422];
 export function createReporter(options: ReporterOptions, deps: ReporterDeps): Reporter {
   const { clock, log, random } = deps;
   const address = options.endpoint === undefined ? undefined : parseAddress(options.endpoint, "report.endpoint");
+  const wake = createWake({ clock });
   const queue = createDurableQueue(QUEUE_BOUNDS, deps.queueFile, log);
   let { session } = deps;
   let sequence = 0;
   let hasChanged = true;
-  let wake: (() => void) | undefined;
   let reason: string | undefined;
   let failures = 0;
   let refusals = 0;
@@ -90,7 +91,7 @@ export function createReporter(options: ReporterOptions, deps: ReporterDeps): Re
 
   const changed = () => {
     hasChanged = true;
-    wake?.();
+    wake.ring();
   };
 
   const keep = (entry: QueueEntry) => {
@@ -101,19 +102,7 @@ export function createReporter(options: ReporterOptions, deps: ReporterDeps): Re
 
   /** Until something changed, at most `intervalMs`; then a moment more for what changes with it. */
   const untilDue = async (signal: AbortSignal) => {
-    if (!hasChanged) {
-      await new Promise<void>((resolve) => {
-        const done = () => {
-          timer.clear();
-          wake = undefined;
-          signal.removeEventListener("abort", done);
-          resolve();
-        };
-        const timer = clock.timer(options.intervalMs, done);
-        wake = done;
-        signal.addEventListener("abort", done, { once: true });
-      });
-    }
+    if (!hasChanged) await wake.wait(options.intervalMs, signal);
     signal.throwIfAborted();
     if (hasChanged) await clock.delay(coalesceMs(), signal);
   };

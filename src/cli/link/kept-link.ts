@@ -1,4 +1,5 @@
 import { connect, type Socket } from "node:net";
+import { boundedWait } from "../../base/bounded-wait.ts";
 import type { Clock } from "../../base/clock.ts";
 import { AppError, messageOf } from "../../base/errors.ts";
 import type { Carrier } from "../../remote/carrier.ts";
@@ -26,13 +27,15 @@ const GREETING_MS = 1000;
 const ANSWER_MS = 35_000;
 const GONE = "the keeper of the link is gone";
 
+type Answer = Extract<Told, { kind: "answer" }>;
+
 /** Resolves with `undefined` where nobody listens, or does not answer at once. */
 export function connectKeptLink(
   path: string,
   { idleSeconds, clock }: { readonly idleSeconds: number; readonly clock: Clock },
 ): Promise<KeptLink | undefined> {
   return new Promise((resolve) => {
-    const waiting = new Map<number, (told: Extract<Told, { kind: "answer" }> | undefined) => void>();
+    const waiting = new Map<number, (told: Answer | undefined) => void>();
     let serial = 0;
     let isGone = false;
     const socket = connect({ path });
@@ -63,30 +66,27 @@ export function connectKeptLink(
       get isGone() {
         return isGone;
       },
-      call: (call, signal) =>
-        new Promise((answer, reject) => {
-          if (signal.aborted) return reject(signal.reason);
-          if (isGone) return reject(new AppError("unavailable", GONE));
-          const id = ++serial;
-          // Silent for so long it is stopped: a command does without it from here on.
-          const late = clock.timer(ANSWER_MS, leave);
-          const settle = (act: () => void) => {
-            waiting.delete(id);
-            late.clear();
-            signal.removeEventListener("abort", onAbort);
-            act();
-          };
-          const onAbort = () => settle(() => reject(signal.reason));
-          signal.addEventListener("abort", onAbort, { once: true });
-          waiting.set(id, (told) =>
-            settle(() => {
-              if (told === undefined) reject(new AppError("unavailable", GONE));
-              else if (told.error === undefined) answer(told.value);
-              else reject(fromLinkError(told.error));
-            }),
-          );
-          wire.say({ kind: "call", id, call });
-        }),
+      call: async (call, signal) => {
+        signal.throwIfAborted();
+        if (isGone) throw new AppError("unavailable", GONE);
+        const id = ++serial;
+        const told = await boundedWait<Answer | undefined>(
+          {
+            ms: ANSWER_MS,
+            begin: (settle) => {
+              waiting.set(id, settle);
+              wire.say({ kind: "call", id, call });
+              return () => waiting.delete(id);
+            },
+            // Silent for so long it is stopped: a command does without it from here on.
+            late: () => void leave(),
+          },
+          { clock, signal },
+        );
+        if (told === undefined) throw new AppError("unavailable", GONE);
+        if (told.error !== undefined) throw fromLinkError(told.error);
+        return told.value;
+      },
       join: (target, hooks, signal) => joinThrough(path, { target, hooks }, signal),
       close: () => socket.destroy(),
     });
