@@ -3,31 +3,24 @@ import { z } from "zod";
 import { openApiOf } from "./open-api.ts";
 import { route } from "./route.ts";
 
-test("a hub that starts describes nothing: the schemas are read when somebody asks for the page, and once", () => {
-  let reads = 0;
+test("a route is described by the schemas that judge its requests", () => {
   const routes = [
-    {
-      ...route({
-        method: "POST",
-        path: "/v1/things",
-        access: "operator",
-        summary: "Makes a thing",
-        handle: async () => undefined,
-      }),
-      get body() {
-        reads++;
-        return z.strictObject({ name: z.string() });
-      },
-    },
+    route({
+      method: "POST",
+      path: "/v1/things",
+      access: "operator",
+      summary: "Makes a thing",
+      body: z.strictObject({ name: z.string() }),
+      handle: async () => undefined,
+    }),
   ];
   const document = openApiOf(routes, { title: "Sluice hub", version: "1.2.3" });
   expect(document.info.version).toBe("1.2.3");
-  expect(reads).toBe(0);
-  expect(JSON.parse(JSON.stringify(document)).paths["/v1/things"].post.requestBody.content).toHaveProperty(
-    ["application/json", "schema", "properties", "name"],
-    { type: "string" },
-  );
-  const before = reads;
-  expect(document.paths).toHaveProperty(["/v1/things", "post"]);
-  expect(reads).toBe(before);
+  expect(document.paths["/v1/things"]).toMatchObject({
+    post: {
+      summary: "Makes a thing",
+      security: [{ operator: [] }],
+      requestBody: { content: { "application/json": { schema: { properties: { name: { type: "string" } } } } } },
+    },
+  });
 });

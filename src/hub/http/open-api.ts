@@ -3,12 +3,8 @@ import type { Route } from "./route.ts";
 
 type Paths = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
-/**
- * The routes as an OpenAPI 3.1 document, from the schemas that also judge requests and answers. Pure. Its paths are made when somebody
- * reads them: for all of a hub they take a sixth of its start, and few hubs are ever asked.
- */
+/** The routes as an OpenAPI 3.1 document, from the schemas that also judge requests and answers. Pure. */
 export function openApiOf(routes: readonly Route[], info: { readonly title: string; readonly version: string }) {
-  let paths: Paths | undefined;
   return {
     openapi: "3.1.0",
     info: {
@@ -23,10 +19,7 @@ export function openApiOf(routes: readonly Route[], info: { readonly title: stri
       },
       schemas: { Error: ERROR_SCHEMA },
     },
-    get paths(): Paths {
-      paths ??= pathsOf(routes);
-      return paths;
-    },
+    paths: pathsOf(routes),
   };
 }
 

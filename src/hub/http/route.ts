@@ -103,3 +103,8 @@ type Definition<Params, Query, Body, Answer> = Omit<
   }>,
   "params" | "query" | "body" | "answer"
 > & { readonly params?: Params; readonly query?: Query; readonly body?: Body; readonly answer?: Answer };
+
+/** The same routes, of a part of the API in which nobody sends a secret. */
+export function withoutSecrets(routes: readonly Route[]): readonly Route[] {
+  return routes.map((one) => ({ ...one, hasNoSecrets: true }));
+}

@@ -10,14 +10,14 @@ import {
   leaseIdOf,
   listedSide,
   type Side,
-  type SideName,
   type Step,
   sideOfPiece,
   type Transfer,
   type TransferRecord,
 } from "./transfer-record.ts";
 import { isReady, leaseUnit, openItems, rangesOf, type UnitStates } from "./unit-states.ts";
-import { isPlain, type Worker } from "./worker-record.ts";
+import type { Worker } from "./worker-record.ts";
+import { type Share, sharesOf } from "./worker-shares.ts";
 
 /** Gives work to who asks. Every lease is in the store before anybody hears of it. */
 export interface LeaseDesk {
@@ -30,7 +30,7 @@ export type AskingWorker = Worker & Pick<Asker, "held">;
 export function createLeaseDesk(hall: TransferHall): LeaseDesk {
   const { book, pieces, watch, rests, inTurn, notes, serves, senders, workers, mark } = hall;
 
-  const { isOut, stateOf } = createLeaseStates(hall);
+  const { isOut, isFree, stateOf } = createLeaseStates(hall);
 
   const assignmentOf = (
     transfer: Transfer,
@@ -90,8 +90,7 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
     given: { readonly pools: Pools; readonly work: (leased: Transfer) => Work },
   ): Promise<Assignment | undefined> => {
     const step = transfer[name];
-    if (step.isDone || isOut(transfer, name, step, worker) || !rests.isOver(`${transfer.uid}:${name}`))
-      return undefined;
+    if (!isFree(transfer, name, worker)) return undefined;
     const leased = await leaseStep(
       transfer,
       step.attempt,
@@ -168,7 +167,7 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
     transfer: Transfer,
     worker: AskingWorker,
     pools: Pools,
-    mayTake: (piece: number) => boolean = () => true,
+    mayTake: (piece: number) => boolean,
   ): Promise<Assignment | undefined> => {
     if (!rests.isOver(`${transfer.uid}:copy`)) return undefined;
     const summaries = await pieces.summaries(transfer);
@@ -261,50 +260,45 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
     ...given,
   });
 
+  const give = (
+    share: Share,
+    { transfer, worker, pools }: { readonly transfer: Transfer; readonly worker: AskingWorker; readonly pools: Pools },
+  ): Promise<Assignment | undefined> => {
+    switch (share.kind) {
+      case "discard":
+        return simpleStep(transfer, worker, "discard", {
+          pools,
+          work: () => ({ kind: "discard", unit: "discard", destination: destinationOf(transfer) }),
+        });
+      case "close":
+        return simpleStep(transfer, worker, "close", {
+          pools,
+          work: ({ request, list: { pieces: count, hardlinks } }) => ({
+            kind: "close",
+            unit: "close",
+            destination: destinationOf(transfer),
+            pages: count,
+            has_hardlinks: hardlinks !== 0,
+            delete_extraneous: request.delete_extraneous,
+            preserve: request.preserve,
+          }),
+        });
+      case "plain":
+        return plain(transfer, worker, pools);
+      case "list":
+        return list(transfer, worker, pools);
+      case "units":
+        return unitOf(transfer, worker, pools, share.mayTake);
+    }
+  };
+
   const grant = async (transfer: Transfer, worker: AskingWorker): Promise<Assignment | undefined> => {
     const pools = poolsOf(transfer, hall);
-    const isSource = pools.sources.some((member) => member.worker.id === worker.id);
-    const isDestination = pools.destinations.some((member) => member.worker.id === worker.id);
-    if (transfer.phase === "cancelling") {
-      // Whoever still had something of it has stopped, or is not heard any more.
-      if (!isDestination || watch.of(transfer.uid).length > 0) return undefined;
-      return simpleStep(transfer, worker, "discard", {
-        pools,
-        work: () => ({ kind: "discard", unit: "discard", destination: destinationOf(transfer) }),
-      });
+    for (const share of sharesOf(transfer, worker, { pools, isHeld: watch.of(transfer.uid).length > 0 })) {
+      const given = await give(share, { transfer, worker, pools });
+      if (given !== undefined) return given;
     }
-    const isPreferred = (side: SideName) => {
-      const pool = side === "source" ? pools.sources : pools.destinations;
-      const preferred = pool.find((member) => member.worker.id === transfer.prefer);
-      return preferred === undefined || preferred.worker.id === worker.id;
-    };
-    if (transfer.mode === "plain") {
-      const may = isSource && isPlain(worker) && pools.destinations.length > 0 && isPreferred("source");
-      return may ? plain(transfer, worker, pools) : undefined;
-    }
-    if (transfer.phase === "closing") {
-      if (!isDestination) return undefined;
-      return simpleStep(transfer, worker, "close", {
-        pools,
-        work: ({ request, list: { pieces: count, hardlinks } }) => ({
-          kind: "close",
-          unit: "close",
-          destination: destinationOf(transfer),
-          pages: count,
-          has_hardlinks: hardlinks !== 0,
-          delete_extraneous: request.delete_extraneous,
-          preserve: request.preserve,
-        }),
-      });
-    }
-    const may = { source: isSource && isPreferred("source"), destination: isDestination && isPreferred("destination") };
-    const listed = may[listedSide(transfer)] ? await list(transfer, worker, pools) : undefined;
-    if (listed !== undefined) return listed;
-    if (transfer.request.mode === "verify") {
-      const mayTake = (piece: number) => may[sideOfPiece(transfer, piece)];
-      return may.source || may.destination ? unitOf(transfer, worker, pools, mayTake) : undefined;
-    }
-    return may.destination ? unitOf(transfer, worker, pools) : undefined;
+    return undefined;
   };
 
   return {

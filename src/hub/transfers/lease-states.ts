@@ -19,6 +19,8 @@ export interface Asker {
 export interface LeaseStates {
   /** For who asks its own leases are out only as far as it has them. */
   isOut(transfer: Transfer, unit: string, step: Pick<Step, "attempt" | "worker">, asker?: Asker): boolean;
+  /** Whether a step of the transfer itself could be given out. */
+  isFree(transfer: Transfer, name: "list" | "close" | "discard", asker: Asker): boolean;
   stateOf(
     transfer: Transfer,
     asker: Asker,
@@ -40,6 +42,10 @@ export function createLeaseStates({
   };
   return {
     isOut,
+    isFree: (transfer, name, asker) => {
+      const step = transfer[name];
+      return !step.isDone && !isOut(transfer, name, step, asker) && rests.isOver(`${transfer.uid}:${name}`);
+    },
     stateOf: (transfer, asker, { piece, index, loaded }) => {
       const state = loaded.states.units[index];
       const unit = `${piece}.${index}`;

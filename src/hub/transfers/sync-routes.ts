@@ -12,7 +12,7 @@ import {
 import { requestIdSchema, syncAcceptedSchema, syncRequestSchema } from "../../contract/transfer/sync-request.ts";
 import { createEventSink } from "../events/event-sink.ts";
 import { encodeBeat, encodeEvent } from "../events/frame.ts";
-import { type Call, type Route, route, type Wire } from "../http/route.ts";
+import { type Call, type Route, route, type Wire, withoutSecrets } from "../http/route.ts";
 import { notFound } from "../store/store-error.ts";
 import { createTransferFollower, WATCH_BEAT_MS } from "./follow-transfer.ts";
 import type { TransferDesk } from "./transfer-desk.ts";
@@ -94,9 +94,8 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
     end();
   };
 
-  return [
+  return withoutSecrets([
     route({
-      hasNoSecrets: true,
       method: "POST",
       path: "/sync",
       access: "operator",
@@ -112,7 +111,6 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
       },
     }),
     route({
-      hasNoSecrets: true,
       method: "GET",
       path: "/sync",
       access: "viewer",
@@ -142,7 +140,6 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
       },
     }),
     route({
-      hasNoSecrets: true,
       method: "GET",
       path: "/sync/{id}",
       access: "viewer",
@@ -157,7 +154,6 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
       },
     }),
     route({
-      hasNoSecrets: true,
       method: "DELETE",
       path: "/sync/{id}",
       access: "operator",
@@ -171,7 +167,6 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
       },
     }),
     route({
-      hasNoSecrets: true,
       method: "POST",
       path: "/sync/{id}/retry",
       access: "operator",
@@ -185,7 +180,6 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
       },
     }),
     route({
-      hasNoSecrets: true,
       method: "POST",
       path: "/sync/{id}/reassign",
       access: "operator",
@@ -199,7 +193,7 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
         return { status: "requeued" as const, request_id: call.params.id, worker_id: call.body.worker_id };
       },
     }),
-  ];
+  ]);
 }
 
 /** They may be many; of a list only the counts are wanted. */

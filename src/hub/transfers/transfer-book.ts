@@ -1,3 +1,4 @@
+import { doneOnce } from "../../base/done-once.ts";
 import { AppError } from "../../base/errors.ts";
 import { createTurns } from "../../base/turns.ts";
 import type { HubContext } from "../hub-context.ts";
@@ -46,7 +47,6 @@ export function createTransferBook({ store, clock }: Pick<HubContext, "store" | 
   const known = new Map<string, Transfer>();
   const inTurn = createTurns();
   const listeners = new Set<() => void>();
-  let loading: Promise<void> | undefined;
 
   const tell = () => {
     for (const listener of listeners) listener();
@@ -77,13 +77,7 @@ export function createTransferBook({ store, clock }: Pick<HubContext, "store" | 
   };
 
   return {
-    ready: () => {
-      loading ??= refresh().catch((thrown: unknown) => {
-        loading = undefined;
-        throw thrown;
-      });
-      return loading;
-    },
+    ready: doneOnce(refresh),
     all: () => [...known.values()],
     known: (id) => known.get(id),
     ofUid: (uid) => {

@@ -1,3 +1,4 @@
+import { doneOnce } from "../../base/done-once.ts";
 import { createTurns } from "../../base/turns.ts";
 import type { WorkerHeartbeat } from "../../contract/transfer/worker-heartbeat.ts";
 import type { HubContext } from "../hub-context.ts";
@@ -44,7 +45,6 @@ export function createWorkerBook({ store, clock }: Pick<HubContext, "store" | "c
   /** Of each worker the process before the present one. */
   const replaced = new Map<string, string>();
   const inTurn = createTurns();
-  let loading: Promise<void> | undefined;
 
   const hold = (worker: Worker) => {
     if (known.get(worker.id)?.revision !== worker.revision) heardAtMs.set(worker.id, clock.monotonicMs());
@@ -91,13 +91,7 @@ export function createWorkerBook({ store, clock }: Pick<HubContext, "store" | "c
   };
 
   return {
-    ready: () => {
-      loading ??= refresh().catch((thrown: unknown) => {
-        loading = undefined;
-        throw thrown;
-      });
-      return loading;
-    },
+    ready: doneOnce(refresh),
     all: () => [...known.values()],
     get: (id) => known.get(id),
     isActive,

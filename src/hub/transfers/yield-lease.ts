@@ -3,8 +3,9 @@ import { rankOf } from "./choose-workers.ts";
 import { copyWork, NoWay } from "./copy-work.ts";
 import { createLeaseStates, LOOKED_AT } from "./lease-states.ts";
 import { poolsOf, type TransferHall } from "./transfer-hall.ts";
-import { isOver, listedSide, parseLeaseId, type SideName, sideOfPiece, type Transfer } from "./transfer-record.ts";
+import { isOver, parseLeaseId, type Transfer } from "./transfer-record.ts";
 import type { Worker } from "./worker-record.ts";
+import { sharesOf } from "./worker-shares.ts";
 
 /** A worker that has no stream free for something of higher priority gives one up: its journal keeps what it has. */
 export interface Yielding {
@@ -22,7 +23,7 @@ const FULL_MS = 30_000;
 
 export function createYielding(hall: TransferHall): Yielding {
   const { book, pieces, watch, rests, clock } = hall;
-  const { isOut, stateOf } = createLeaseStates(hall);
+  const { isFree, stateOf } = createLeaseStates(hall);
   const fullSinceMs = new Map<string, number>();
 
   const isFull = (worker: string) => {
@@ -32,27 +33,26 @@ export function createYielding(hall: TransferHall): Yielding {
 
   /** Whether it would be given something of this transfer now. */
   const hasWork = async (transfer: Transfer, worker: Worker): Promise<boolean> => {
-    const { uid, phase, request, prefer, mode } = transfer;
-    if (mode !== "full" || (prefer !== undefined && prefer !== worker.id)) return false;
     const pools = poolsOf(transfer, hall);
-    const has = (side: SideName) =>
-      (side === "source" ? pools.sources : pools.destinations).some((member) => member.worker.id === worker.id);
-    const isFree = (name: "list" | "close" | "discard") =>
-      !transfer[name].isDone && !isOut(transfer, name, transfer[name]) && rests.isOver(`${uid}:${name}`);
-    if (phase === "cancelling") return has("destination") && watch.of(uid).length === 0 && isFree("discard");
-    if (phase === "closing") return has("destination") && isFree("close");
-    if (phase !== "active") return false;
-    if (has(listedSide(transfer)) && isFree("list")) return true;
-    const isCopy = request.mode === "copy";
-    if ((isCopy && !has("destination")) || !rests.isOver(`${uid}:copy`)) return false;
+    for (const share of sharesOf(transfer, worker, { pools, isHeld: watch.of(transfer.uid).length > 0 })) {
+      if (share.kind === "units" && (await hasUnit(transfer, worker, share.mayTake))) return true;
+      // A plain worker cannot let go of what it has.
+      if (share.kind !== "units" && share.kind !== "plain" && isFree(transfer, share.kind, worker)) return true;
+    }
+    return false;
+  };
+
+  const hasUnit = async (transfer: Transfer, worker: Worker, mayTake: (piece: number) => boolean): Promise<boolean> => {
+    if (!rests.isOver(`${transfer.uid}:copy`)) return false;
     let looked = 0;
     for (const [piece, { open }] of (await pieces.summaries(transfer)).entries()) {
-      if (open === 0 || (!isCopy && !has(sideOfPiece(transfer, piece)))) continue;
+      if (open === 0 || !mayTake(piece)) continue;
       if (++looked > LOOKED_AT) return false;
       const loaded = await pieces.load(transfer, piece);
       for (const [index, { kind }] of loaded.piece.units.entries()) {
         if (stateOf(transfer, worker, { piece, index, loaded }) !== "free") continue;
-        return !isCopy || kind !== "copy" || hasWay(transfer, worker, `${piece}.${index}`);
+        const isCopy = transfer.request.mode !== "verify" && kind === "copy";
+        return !isCopy || hasWay(transfer, worker, `${piece}.${index}`);
       }
     }
     return false;
