@@ -152,7 +152,7 @@ test("a box whose agent is away is named; the tunnel goes up without hands when 
 });
 
 test("a port that something else has is named with its holder, and the tunnel goes up once it is free", async () => {
-  const holder = createServer();
+  const holder = createServer((socket) => socket.on("error", () => undefined));
   const port = entryPort(await free());
   await new Promise<void>((resolve) => holder.listen(port, "127.0.0.1", resolve));
   const tunnel = await world.create({ entries: [{ port }] });

@@ -6,28 +6,20 @@ import { connect, createServer, type Server } from "node:net";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { sessionViewSchema } from "../src/contract/fleet/session.ts";
+import { type LateAnswerer, startLateAnswerer } from "./late-answerer.ts";
 import { createRemoteWorld, type RemoteWorld, until } from "./remote-world.ts";
 
 const LIMIT_MS = 90_000;
 const hasRsync = (process.env["PATH"] ?? "").split(delimiter).some((directory) => existsSync(join(directory, "rsync")));
 
 let world: RemoteWorld;
-let server: Server;
+let server: LateAnswerer;
 beforeAll(async () => {
   world = await createRemoteWorld();
-  // Reads to the end before it answers, as `git upload-pack` and dumps of databases do.
-  server = createServer({ allowHalfOpen: true }, (socket) => {
-    let bytes = 0;
-    socket.on("data", (piece) => {
-      bytes += piece.length;
-    });
-    socket.on("end", () => socket.end(`${bytes} bytes`));
-    socket.on("error", () => undefined);
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
+  server = await startLateAnswerer(({ bytes }) => `${bytes} bytes`);
 }, LIMIT_MS);
 afterAll(async () => {
-  server.close();
+  await server[Symbol.asyncDispose]();
   await world[Symbol.asyncDispose]();
 });
 
@@ -64,11 +56,7 @@ test(
     await once(closed, "listening");
     const dead = portOf(closed);
     closed.close();
-    const run = await forward(
-      `0:127.0.0.1:${portOf(server)}`,
-      `0:127.0.0.1:${dead}`,
-      `0:127.0.0.1:${portOf(echo)}/udp`,
-    );
+    const run = await forward(`0:127.0.0.1:${server.port}`, `0:127.0.0.1:${dead}`, `0:127.0.0.1:${portOf(echo)}/udp`);
     const [tcp, refused, udp = 0] = run.ports;
     const sizes = Array.from({ length: 20 }, (_none, index) => index * 50_000);
     expect(await Promise.all(sizes.map((bytes) => count(tcp, bytes)))).toEqual(sizes.map((bytes) => `${bytes} bytes`));
@@ -95,8 +83,10 @@ test(
 test(
   "a killed hub, with its router, costs neither a command nor a connection anything, sealed as they are",
   async () => {
-    const run = await forward("--seal", `0:127.0.0.1:${portOf(server)}`);
+    const run = await forward("--seal", `0:127.0.0.1:${server.port}`);
     const socket = connect({ host: "127.0.0.1", port: run.ports[0] ?? 0, allowHalfOpen: true });
+    // What becomes of it is read at the end.
+    socket.on("error", () => undefined);
     socket.write(Buffer.alloc(100_000));
     const text = "for i in $(seq 1 60); do echo line $i; sleep 0.1; done; exit 7";
     const command = world.start(["exec", "--seal", world.boxId, "--no-stdin", "--", "/bin/sh", "-c", text]);

@@ -1,12 +1,12 @@
 import { createHash, randomBytes } from "node:crypto";
-import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { type AddressInfo, connect, createServer, type Server } from "node:net";
+import { connect } from "node:net";
 import { delimiter, join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { sessionViewSchema } from "../src/contract/fleet/session.ts";
+import { type LateAnswerer, startLateAnswerer } from "./late-answerer.ts";
 import { createRemoteWorld, type RemoteWorld, until } from "./remote-world.ts";
 
 /** A real hub with TLS on the port of its router, a real agent, holder and CLI: what forwards and rsync carry goes over a lane there. */
@@ -15,21 +15,14 @@ const BYTES = 8 * 1024 * 1024;
 const hasRsync = (process.env["PATH"] ?? "").split(delimiter).some((directory) => existsSync(join(directory, "rsync")));
 
 let world: RemoteWorld;
-let server: Server;
+let server: LateAnswerer;
 const answer = randomBytes(BYTES);
 beforeAll(async () => {
   world = await createRemoteWorld({ hasTls: true });
-  // Reads to the end before it answers.
-  server = createServer({ allowHalfOpen: true }, (socket) => {
-    const hash = createHash("sha256");
-    socket.on("data", (piece) => hash.update(piece));
-    socket.on("end", () => socket.end(Buffer.concat([hash.digest(), answer])));
-    socket.on("error", () => undefined);
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
+  server = await startLateAnswerer(({ sha256 }) => Buffer.concat([sha256, answer]));
 }, LIMIT_MS);
 afterAll(async () => {
-  server.close();
+  await server[Symbol.asyncDispose]();
   await world[Symbol.asyncDispose]();
 });
 
@@ -62,8 +55,7 @@ async function listening(...args: string[]) {
 test(
   "a forward's bytes come whole in both directions, on one lane",
   async () => {
-    const { port } = server.address() as AddressInfo;
-    const run = await listening("forward", world.boxId, `0:127.0.0.1:${port}`);
+    const run = await listening("forward", world.boxId, `0:127.0.0.1:${server.port}`);
     await untilLanes(1);
     const before = await figures();
     const local = Number(run.shown.forwards[0].local[0].split(":").at(-1));

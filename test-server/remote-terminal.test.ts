@@ -130,6 +130,8 @@ async function openPage(
   const url = `${hub.origin.replace("http", "ws")}/v1/remote/terminal`;
   const socket = new WebSocket(url, protocols, origin === undefined ? {} : { origin });
   pages.push(socket);
+  // A hub that is killed resets it.
+  socket.on("error", () => undefined);
   const told: TerminalTold[] = [];
   const shown: Buffer[] = [];
   socket.on("message", (data: Buffer, isBinary) => {

@@ -149,7 +149,7 @@ async function certificate(pair: TunnelPair, role: TunnelRole, generation: numbe
 
 test.concurrent("a busy port is named with who has it, and taken once it is free", async () => {
   await using pair = await createTunnelPair({ security: "psk" });
-  const holder = createServer();
+  const holder = createServer((socket) => socket.on("error", () => undefined));
   await new Promise<void>((resolve) => holder.listen(pair.entries[0], "127.0.0.1", resolve));
   await Promise.all([pair.producer.startAgent(), pair.consumer.startAgent()]);
   await pair.link();

@@ -5,11 +5,15 @@ import { createProcessSockets } from "./process-sockets.ts";
 
 test("finds a process's own sockets, and bytes that its peer does not read", async () => {
   const peers: Socket[] = [];
-  const server = createServer({ pauseOnConnect: true }, (accepted) => void peers.push(accepted)).listen(0, "127.0.0.1");
+  const server = createServer({ pauseOnConnect: true }, (accepted) => {
+    accepted.on("error", () => undefined);
+    peers.push(accepted);
+  }).listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
   const client = connect(port, "127.0.0.1");
+  client.on("error", () => undefined);
   await once(client, "connect");
   client.write(Buffer.alloc(32 * 1024 * 1024));
   await new Promise((resolve) => setTimeout(resolve, 300));
@@ -29,7 +33,10 @@ test("finds a process's own sockets, and bytes that its peer does not read", asy
 
 test("tells trouble from calm, and sees connections that were opened in the calm", async () => {
   const peers: Socket[] = [];
-  const server = createServer({ pauseOnConnect: true }, (accepted) => void peers.push(accepted)).listen(0, "127.0.0.1");
+  const server = createServer({ pauseOnConnect: true }, (accepted) => {
+    accepted.on("error", () => undefined);
+    peers.push(accepted);
+  }).listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
@@ -39,6 +46,7 @@ test("tells trouble from calm, and sees connections that were opened in the calm
   // Whatever else this machine does on its network.
   await expect.poll(() => sockets.hasTrouble([process.pid])).toBe(false);
   const client = connect(port, "127.0.0.1");
+  client.on("error", () => undefined);
   await once(client, "connect");
   client.write(Buffer.alloc(32 * 1024 * 1024));
   await expect.poll(() => sockets.hasTrouble([process.pid])).toBe(true);

@@ -30,10 +30,14 @@ describe("a counter of the kernel's", () => {
 
 test("a peer that stops reading is noticed within the retransmission timeout", async () => {
   const peers: Socket[] = [];
-  const server = createServer({ pauseOnConnect: true }, (accepted) => void peers.push(accepted)).listen(0, "127.0.0.1");
+  const server = createServer({ pauseOnConnect: true }, (accepted) => {
+    accepted.on("error", () => undefined);
+    peers.push(accepted);
+  }).listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
   const client = connect(typeof address === "object" && address !== null ? address.port : 0, "127.0.0.1");
+  client.on("error", () => undefined);
   await once(client, "connect");
   const before = readTcpTrouble("/proc/self/net") ?? Number.NaN;
   client.write(Buffer.alloc(32 * 1024 * 1024));

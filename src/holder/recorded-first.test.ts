@@ -127,6 +127,7 @@ async function holderSocket() {
     createFakeClock(),
   );
   const socket = connect(path);
+  socket.on("error", () => undefined);
   let answer = "";
   socket.on("data", (bytes) => {
     answer += String(bytes);

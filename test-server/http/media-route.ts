@@ -45,6 +45,8 @@ export function registerMediaRoute(app: FastifyInstance, parts: Parts, signal: A
 function serveWebSockets(app: FastifyInstance, parts: Parts, signal: AbortSignal): void {
   const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
   app.server.on("upgrade", (request, socket: Socket, head) => {
+    // Nobody else listens any more, and a viewer that goes resets it.
+    socket.on("error", () => socket.destroy());
     const { host, origin } = request.headers;
     const { listenAnywhere } = parts.options;
     const key = MEDIA_PATH.test(pathOf(request.url)) ? streamKey(request.url ?? "") : undefined;

@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { systemClock } from "../../src/base/clock.ts";
 import { messageOf } from "../../src/base/errors.ts";
+import { answerAtEnd } from "../late-answerer.ts";
 import { createRtmpServer, type RtmpServer } from "../rtmp/rtmp-server.ts";
 import { type ApplicationRequest, applicationRequestSchema, type Exchanged } from "./application-request.ts";
 
@@ -38,13 +39,7 @@ function echo(socket: Socket, port: number): void {
 
 /** Answers only when the other side has finished sending. */
 function count(socket: Socket): void {
-  const hash = createHash("sha256");
-  let bytes = 0;
-  socket.on("data", (chunk: Buffer) => {
-    bytes += chunk.length;
-    hash.update(chunk);
-  });
-  socket.once("end", () => socket.end(`${bytes} ${hash.digest("hex")}`));
+  answerAtEnd(socket, ({ bytes, sha256 }) => `${bytes} ${sha256.toString("hex")}`);
 }
 
 async function open(host: string, port: number): Promise<number> {

@@ -88,7 +88,7 @@ test("a socket left by a dead agent is replaced", async () => {
 });
 
 test("a socket that another agent answers on is left alone, and taken when that one ends", async () => {
-  const other = createServer();
+  const other = createServer((socket) => socket.on("error", () => undefined));
   await new Promise<void>((resolve) => other.listen(socketPath, resolve));
   const started = start();
   while (log.lines.length === 0) await systemClock.delay(10);
@@ -216,6 +216,7 @@ test("a reader that does not read holds back the file, not the memory", async ()
   await start();
   const before = process.memoryUsage().rss;
   const socket = connect(socketPath);
+  socket.on("error", () => undefined);
   socket.pause();
   socket.write("GET /v1/logs/cam-1?lines=100000 HTTP/1.1\r\nhost: a\r\n\r\n");
   await systemClock.delay(300);

@@ -372,6 +372,7 @@ test("a router of its own registers with a token that opens nothing else, tells 
 test("HTTP/2 on the hub's port is the router's, and HTTP/1.1 goes on beside it", async () => {
   const { port } = new URL(hub.origin);
   const socket = connect(Number(port), "127.0.0.1");
+  socket.on("error", () => undefined);
   await once(socket, "connect");
   socket.write("PR");
   await pause(20);
