@@ -16,17 +16,18 @@ test("finds a process's own sockets, and bytes that its peer does not read", asy
   client.on("error", () => undefined);
   await once(client, "connect");
   client.write(Buffer.alloc(32 * 1024 * 1024));
-  await new Promise((resolve) => setTimeout(resolve, 300));
   const sockets = createProcessSockets();
-  const own = sockets.read([process.pid]).get(process.pid) ?? [];
-  const outgoing = own.find(({ remote }) => remote === `127.0.0.1:${port}`);
+  const readOwn = () => sockets.read([process.pid]).get(process.pid) ?? [];
+  const ofPeer = (own: ReturnType<typeof readOwn>) => own.find(({ remote }) => remote === `127.0.0.1:${port}`);
+  // The peer's window closes when it has what it takes.
+  await expect.poll(() => ofPeer(readOwn())?.timer).toBe("probe");
+  const own = readOwn();
+  const outgoing = ofPeer(own);
   expect(outgoing).toMatchObject({ isEstablished: true, timer: "probe" });
   expect(outgoing?.unackedBytes).toBeGreaterThan(100_000);
   expect(own.some(({ unreadBytes }) => unreadBytes > 0)).toBe(true);
   client.destroy();
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  const later = [1, 2].map(() => sockets.read([process.pid]).get(process.pid) ?? []);
-  expect(later.at(-1)?.some(({ remote }) => remote === `127.0.0.1:${port}`)).toBe(false);
+  await expect.poll(() => ofPeer(readOwn())).toBeUndefined();
   for (const peer of peers) peer.destroy();
   server.close();
 });
