@@ -49,6 +49,13 @@ test("events are the same wherever the network cuts them, even inside a line's e
   );
 });
 
+test("comments are heard apart from the events, in their order", async () => {
+  const said: string[] = [];
+  const body = ReadableStream.from([new TextEncoder().encode(": beat 3\n\ndata: one\n\n:\n: beat 15\n\n")]);
+  for await (const { data } of readEvents(body, (text: string) => said.push(text))) said.push(data);
+  expect(said).toEqual([" beat 3", "one", "", " beat 15"]);
+});
+
 test.each([
   ["workload.spec.outputs[0].url", "workload.spec.outputs[0].url"],
   ["body.workload.pictureUrl", "workload.pictureUrl"],

@@ -226,6 +226,30 @@ test.skipIf(!hasBrowser).concurrent("the page says that the hub is gone and keep
 test
   .skipIf(!hasBrowser)
   .concurrent(
+    "the page says within seconds that a hub is away which ends no connection, as one without power, and that it is back",
+    { timeout: 120_000 },
+    async ({ expect }) => {
+      await using hub = await startHubProcess();
+      const { page, complaints } = await visit(browser, hub.origin);
+      await signIn(page, hub.adminToken);
+      const live = page.getByText("live", { exact: true });
+      await live.waitFor();
+      hub.signal("SIGSTOP");
+      try {
+        // Of 7.5 s; the rest is for a machine that is busy.
+        await page.getByText("hub not heard, retrying").waitFor({ timeout: 20_000 });
+      } finally {
+        hub.signal("SIGCONT");
+      }
+      await live.waitFor();
+      await page.close();
+      expect(complaints).toEqual([]);
+    },
+  );
+
+test
+  .skipIf(!hasBrowser)
+  .concurrent(
     "a page that stays open while its hub is killed says so, and comes back with the next hub by itself: its figures go on",
     { timeout: 180_000 },
     async ({ expect }) => {

@@ -2,8 +2,10 @@ import { readEvents } from "./read-events.js";
 
 const MIN_RETRY_MS = 1000;
 const MAX_RETRY_MS = 15_000;
-/** The hub writes a comment at least this often; a connection without a byte for longer is dead. */
-const SILENCE_MS = 45_000;
+/** Until a connection has told how often it beats; an answer that does not begin takes no longer either. */
+const SILENCE_MS = 15_000;
+/** Beats that may fail to come before a connection counts as dead: one lost, the next one late by half. */
+const BEATS = 2.5;
 
 /**
  * Follows `/v1/events` for as long as the signal lives, from where it broke off. `onEvent` gets each event, `onState` gets
@@ -13,13 +15,14 @@ export async function followEvents({ api, signal, onEvent, onState, onGap }) {
   let cursor;
   let retryMs = MIN_RETRY_MS;
   while (!signal.aborted) {
-    const attempt = new AbortController();
-    const both = AbortSignal.any([signal, attempt.signal]);
+    const silence = watchSilence();
+    const both = AbortSignal.any([signal, silence.signal]);
     try {
       const response = await api.open("/v1/events", { signal: both, lastEventId: cursor });
       onState("live");
       onGap();
-      for await (const event of readEvents(watchSilence(response.body, attempt))) {
+      const beat = (comment) => silence.beatsEvery(/^\s*beat\s+(\d{1,3})\b/.exec(comment)?.[1]);
+      for await (const event of readEvents(silence.hear(response.body), beat)) {
         retryMs = MIN_RETRY_MS;
         if (event.id !== undefined) cursor = event.id;
         if (event.name === "reset") onGap();
@@ -27,6 +30,8 @@ export async function followEvents({ api, signal, onEvent, onState, onGap }) {
       }
     } catch (error) {
       if (error.status === 401) return;
+    } finally {
+      silence.end();
     }
     if (signal.aborted) return;
     onState("lost");
@@ -43,22 +48,38 @@ function handle({ data }, onEvent) {
   }
 }
 
-function watchSilence(body, attempt) {
+/** A hub that has no power, or whose network is gone, ends nothing: only its silence tells. */
+function watchSilence() {
+  const over = new AbortController();
+  let limitMs = SILENCE_MS;
   let timer;
   const arm = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => attempt.abort(), SILENCE_MS);
+    if (!over.signal.aborted) timer = setTimeout(() => over.abort(), limitMs);
   };
   arm();
-  return body.pipeThrough(
-    new TransformStream({
-      transform: (chunk, controller) => {
-        arm();
-        controller.enqueue(chunk);
-      },
-      flush: () => clearTimeout(timer),
-    }),
-  );
+  return {
+    signal: over.signal,
+    /** Seconds, as the hub told them; `undefined`: it told none. */
+    beatsEvery: (seconds) => {
+      if (seconds === undefined) return;
+      limitMs = Math.max(1, Number(seconds)) * BEATS * 1000;
+      arm();
+    },
+    hear: (body) =>
+      body.pipeThrough(
+        new TransformStream({
+          transform: (chunk, controller) => {
+            arm();
+            controller.enqueue(chunk);
+          },
+        }),
+      ),
+    end: () => {
+      over.abort();
+      clearTimeout(timer);
+    },
+  };
 }
 
 function pause(ms, signal) {

@@ -3,9 +3,10 @@
  * an empty line, `id` lasts until another one comes.
  *
  * @param {ReadableStream<Uint8Array>} body
+ * @param {(text: string) => void} [onComment] Hears comments, which are no events.
  * @returns {AsyncGenerator<{name: string, data: string, id: string | undefined, retryMs: number | undefined}>}
  */
-export async function* readEvents(body) {
+export async function* readEvents(body, onComment = () => undefined) {
   let event = { name: "message", lines: [] };
   let id;
   let retryMs;
@@ -16,7 +17,10 @@ export async function* readEvents(body) {
       continue;
     }
     const colon = line.indexOf(":");
-    if (colon === 0) continue;
+    if (colon === 0) {
+      onComment(line.slice(1));
+      continue;
+    }
     const field = colon < 0 ? line : line.slice(0, colon);
     const value = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
     if (field === "data") event.lines.push(value);

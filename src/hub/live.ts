@@ -49,6 +49,8 @@ export interface LiveOptions {
   readonly manyHubs: boolean;
   /** Period of the comments that prove a connection. */
   readonly beatMs: number;
+  /** To people, who look at a page: they are few, and want to see soon that it is not true any more. */
+  readonly peopleBeatMs: number;
   /** Boxes that may connect each second, and at once. */
   readonly connects: { readonly perSecond: number; readonly burst: number };
   /** Where boxes reach this very hub, for what only this one of several hubs can take; `undefined`: where they reach any. */
@@ -66,6 +68,7 @@ export interface LiveOptions {
 
 export const LIVE_DEFAULTS: Omit<LiveOptions, "manyHubs" | "advertisedUrl"> = {
   beatMs: 15_000,
+  peopleBeatMs: 3000,
   connects: { perSecond: 500, burst: 500 },
   webhookNetworks: [],
   remote: REMOTE_DEFAULTS,
@@ -120,7 +123,7 @@ export function createLive(options: LiveOptions, context: HubContext, deps: Live
     },
   );
   const gate = createConnectGate(options.connects, { clock, random });
-  const feed = createPeopleFeed({ beatMs: options.beatMs }, { store, clock, log });
+  const feed = createPeopleFeed({ beatMs: options.peopleBeatMs }, { store, clock, log });
   const samples = createSampleBook({ store, clock, log });
   const alerts = createAlertKeeper({ store, clock, log, hubId, presence });
   const webhooks = createWebhookSender({

@@ -38,6 +38,8 @@ const EVENTS_A_READ = 200;
 const RECENT_KEPT = 1000;
 const WAITING_BYTES = 256 * 1024;
 const STORE_RETRY_MS = 1000;
+/** Each viewer is looked at without a hint this often. */
+const LOOK_MS = 15_000;
 
 export function createPeopleFeed(
   options: PeopleFeedOptions,
@@ -123,10 +125,11 @@ export function createPeopleFeed(
           const again = [...failed];
           failed.clear();
           for (const viewer of again) laps.wake(viewer);
-          if (elapsedMs % options.beatMs !== 0) continue;
-          for (const viewer of viewers) {
-            if (viewer.sink.waitingBytes() === 0) viewer.sink.send(beat);
-            laps.wake(viewer);
+          if (elapsedMs % options.beatMs === 0) {
+            for (const { sink } of viewers) if (sink.waitingBytes() === 0) sink.send(beat);
+          }
+          if (elapsedMs % LOOK_MS === 0) {
+            for (const viewer of viewers) laps.wake(viewer);
           }
         }
       } catch (thrown) {
