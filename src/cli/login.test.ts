@@ -81,10 +81,28 @@ test("a certificate file does the same", async () => {
   expect((await run(["box", "ls"])).exitCode).toBe(0);
 });
 
+test("an address of the wrong scheme and a file that is not there are named, and nothing is kept", async () => {
+  expect(await run(["login", url().replace("https", "http")])).toEqual({
+    exitCode: 69,
+    out: "",
+    err: `sluice: what listens at ${url().replace("https", "http")} ended the connection: is its address https:// rather than http://?\n`,
+  });
+  expect(await run(["login", url(), "--token-file", "nowhere"])).toEqual({
+    exitCode: 78,
+    out: "",
+    err: "sluice: --token-file: nowhere cannot be read: there is no such file\n",
+  });
+  expect((await run(["context", "ls"])).out).toMatch(/^No context yet/);
+});
+
 test("another fingerprint is refused, and nothing is kept or sent", async () => {
   const answer = await run(["login", url(), "--fingerprint", "ab".repeat(32)]);
   expect(answer).toMatchObject({ exitCode: 77, err: expect.stringContaining("another machine may stand between") });
-  expect(await run(["login", url(), "--fingerprint", "abc"])).toMatchObject({ exitCode: 64 });
+  expect(await run(["login", url(), "--fingerprint", "abc"])).toEqual({
+    exitCode: 64,
+    out: "",
+    err: 'sluice: --fingerprint: given "abc"; allowed: a SHA-256, 64 hexadecimal digits with or without colons\n',
+  });
   expect((await run(["context", "ls"])).out).toMatch(/^No context yet/);
 });
 

@@ -193,6 +193,39 @@ test("a broken configuration does not keep anyone from the agent that runs", asy
   expect((await run(["status", "--config", config])).exitCode).toBe(0);
 });
 
+test("doctor says which box's agent runs, and that it was asked to look at another's configuration", async () => {
+  source.current = sampleStatus({});
+  await startAgent();
+  const checksOf = async (env: Record<string, string>) => {
+    const { out } = await run(["doctor", "--json"], {
+      env: { SLUICE_STATE_DIR: directory, SLUICE_CONFIG: "/dev/null", ...env },
+    });
+    const { checks } = JSON.parse(out) as {
+      checks: { name: string; outcome: string; found: string; advice?: string }[];
+    };
+    return ["configuration", "agent"].map((name) => checks.find((check) => check.name === name));
+  };
+  const { boxId, pid, link } = sampleStatus({});
+  const found = `runs as ${boxId} (pid ${pid}), link ${link.state}`;
+  expect(await checksOf({})).toEqual([
+    { name: "configuration", outcome: "ok", found: "names no box: it is called as it was enrolled" },
+    { name: "agent", outcome: "ok", found },
+  ]);
+  expect(await checksOf({ SLUICE_BOX_ID: boxId })).toMatchObject([{ found: `of box ${boxId}` }, { outcome: "ok" }]);
+  expect(await checksOf({ SLUICE_BOX_ID: "another" })).toMatchObject([
+    { found: "of box another" },
+    { outcome: "warn", found, advice: expect.stringContaining("--config") },
+  ]);
+});
+
+test("who enrols is told to start the agent where the key is", async () => {
+  const enrol = async () => ({ hub: "https://hub.example/", state: "approved", mustRestartAgent: false }) as const;
+  const said = async (...flags: string[]) =>
+    (await run(["enrol", "sluice1.x", "--id", "north", ...flags], { enrol })).out;
+  expect(await said()).toContain("Start the agent: sudo systemctl start sluice-agent, or sluice agent\n");
+  expect(await said("--state-dir", directory)).toContain(`\nStart the agent: sluice agent --state-dir ${directory}\n`);
+});
+
 test("explain gives the reasons, and exits 66 for what nobody knows", async () => {
   await startAgent();
   const known = await run(["explain", "cam-1"]);

@@ -1,4 +1,4 @@
-import { AppError, messageOf } from "../base/errors.ts";
+import { AppError, errnoOf, messageOf } from "../base/errors.ts";
 import type { CommandContext } from "./command-context.ts";
 
 /** A file that a flag names, `-` for standard input. Throws `invalid` for one that cannot be read. */
@@ -11,6 +11,7 @@ export async function readGivenFile(
   try {
     return { path, text: await readTextFile(path) };
   } catch (cause) {
-    throw new AppError("invalid", `${flag}: ${path} cannot be read: ${messageOf(cause)}`, { field: flag, cause });
+    const why = errnoOf(cause) === "ENOENT" ? "there is no such file" : messageOf(cause);
+    throw new AppError("invalid", `${flag}: ${path} cannot be read: ${why}`, { field: flag, cause });
   }
 }

@@ -28,6 +28,9 @@ export function toConnectionError(thrown: unknown, hub: string): AppError<ErrorC
   if (code === "EPROTO" || code.startsWith("ERR_SSL_")) {
     return fail(`${hub} does not speak TLS as we do: is its address http:// rather than https://?`);
   }
+  if (code === "ECONNRESET" && hub.startsWith("http://")) {
+    return fail(`what listens at ${hub} ended the connection: is its address https:// rather than http://?`);
+  }
   return fail(`cannot talk to the hub at ${hub}: ${messageOf(thrown)}`);
 }
 

@@ -58,7 +58,10 @@ async function collectChecks(flags: DoctorFlags, context: CommandContext): Promi
     return [fail("configuration", error.message, "Correct it; docs/configuration.md lists every key."), ...host];
   }
   return [
-    ok("configuration", `of box ${options.box.id}`),
+    ok(
+      "configuration",
+      options.box.isIdGiven ? `of box ${options.box.id}` : "names no box: it is called as it was enrolled",
+    ),
     await checkFfmpeg(options.streams.ffmpegPath, context),
     await checkFfprobe(options.streams.ffprobePath, context),
     await checkStunnel(options.tunnels.stunnelPath, context),
@@ -69,7 +72,7 @@ async function collectChecks(flags: DoctorFlags, context: CommandContext): Promi
     await checkRunDirectory(runDirectories(options.files.stateDir, context)),
     ...host,
     ...((await checkHub(flags, context)) ?? (await checkLink(options, context))),
-    await checkAgent(flags, context),
+    await checkAgent(options.box, { flags, context }),
   ];
 }
 
@@ -137,10 +140,19 @@ async function checkLink({ link }: AgentOptions, context: CommandContext): Promi
   return [clockCheck, ...checks, ...judgeEndpoint(link.endpoint, probe)];
 }
 
-async function checkAgent(flags: DoctorFlags, context: CommandContext): Promise<Check> {
+async function checkAgent(
+  { id, isIdGiven }: AgentOptions["box"],
+  { flags, context }: { readonly flags: DoctorFlags; readonly context: CommandContext },
+): Promise<Check> {
   try {
-    const { pid, link } = await (await findAgent(flags, context)).status(context.signal);
-    return ok("agent", `runs (pid ${pid}), link ${link.state}`);
+    const { pid, link, boxId } = await (await findAgent(flags, context)).status(context.signal);
+    const found = `runs as ${boxId} (pid ${pid}), link ${link.state}`;
+    if (!isIdGiven || boxId === id) return ok("agent", found);
+    return warn(
+      "agent",
+      found,
+      "The configuration that was looked at is another's: give the agent's own with --config.",
+    );
   } catch (error) {
     return warn(
       "agent",

@@ -68,9 +68,19 @@ export async function runEnrol(
   io.write(
     result.mustRestartAgent
       ? "The agent that runs here takes it up when it is started again: sudo systemctl restart sluice-agent. Streams go on\n"
-      : "Start the agent: sudo systemctl start sluice-agent, or sluice agent\n",
+      : startHint(flags),
   );
   return 0;
+}
+
+/** Who named another place starts the agent there, too. */
+function startHint({ stateDir, config }: PlaceFlags): string {
+  const place = [
+    ...(config === undefined ? [] : ["--config", config]),
+    ...(stateDir === undefined ? [] : ["--state-dir", stateDir]),
+  ];
+  const start = ["sluice agent", ...place].join(" ");
+  return `Start the agent: ${place.length === 0 ? `sudo systemctl start sluice-agent, or ${start}` : start}\n`;
 }
 
 const ID_ALLOWED = "1 to 63 letters, digits, dots, dashes or underscores, not starting with . or -";

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { parseFingerprint, type SeenCertificate } from "../../base/certificate-chain.ts";
-import { AppError, messageOf } from "../../base/errors.ts";
+import { AppError, errnoOf, messageOf } from "../../base/errors.ts";
 import { isUntrusted } from "../../client/hub-error.ts";
 import { CONTEXT_NAME_PATTERN, contextsPath, type HubLogin, toHubUrl } from "../../config/contexts.ts";
 import type { Whoami } from "../../contract/fleet/token.ts";
@@ -106,7 +106,7 @@ async function pinned(hub: string, { fingerprint }: LoginFlags, context: Command
   if (wanted === undefined) {
     throw new AppError(
       "invalid",
-      "--fingerprint: given is no SHA-256; allowed: 64 hexadecimal digits, with or without colons",
+      `--fingerprint: given ${JSON.stringify(fingerprint)}; allowed: a SHA-256, 64 hexadecimal digits with or without colons`,
       {
         field: "--fingerprint",
       },
@@ -139,7 +139,11 @@ async function readToken({ tokenFile }: LoginFlags, { io, readTextFile }: Comman
   const read = async () => {
     if (tokenFile !== undefined) {
       return readTextFile(tokenFile).catch((error: unknown) => {
-        throw new AppError("config", `--token-file: ${messageOf(error)}`, { field: "--token-file", cause: error });
+        const why = errnoOf(error) === "ENOENT" ? "there is no such file" : messageOf(error);
+        throw new AppError("config", `--token-file: ${tokenFile} cannot be read: ${why}`, {
+          field: "--token-file",
+          cause: error,
+        });
       });
     }
     return io.ask === undefined ? io.readInput() : io.ask("Token (it is not shown): ", { hidden: true });

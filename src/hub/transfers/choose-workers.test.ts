@@ -5,6 +5,8 @@ import { workerHeartbeatSchema } from "../../contract/transfer/worker-heartbeat.
 import { chooseSide, inOrder, poolOf, type SideWish, shareOf } from "./choose-workers.ts";
 import type { Worker } from "./worker-record.ts";
 
+const HOW = ": a box has one once its configuration names transfer.storages";
+
 interface Given {
   readonly path?: string;
   readonly storage?: string;
@@ -56,8 +58,8 @@ describe("the storage that a path means", () => {
   });
 
   test.each([
-    ["nobody was ever heard", [], {}, [], "no worker has ever been heard"],
-    ["nobody of that box", [worker("a")], { box: "b" }, [], "no worker of box b has ever been heard"],
+    ["nobody was ever heard", [], {}, [], `no worker has ever been heard${HOW}`],
+    ["nobody of that box", [worker("a")], { box: "b" }, [], `no worker of box b has ever been heard${HOW}`],
     [
       "it may not write",
       [worker("a", { write: false })],
