@@ -206,7 +206,7 @@ test
       while ((await state("COMPLETED").count()) === 0) await lap();
       expect(await page.locator("progress").count()).toBe(0);
       const facts = await state("COMPLETED").textContent();
-      expect(facts).toMatch(/1\.0 MB of 1\.0 MB/);
+      expect(facts).toMatch(/1 MiB of 1 MiB/);
       expect(facts).toMatch(/root hash\s*[0-9a-f]{64}/);
       await page.getByText("Receipt, signed by the hub").click();
       expect(await page.locator("details code").textContent()).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+$/);
