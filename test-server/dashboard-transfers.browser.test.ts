@@ -230,7 +230,7 @@ test
         if (listed !== undefined) await src.tell(listed);
         held = await dst.poll();
       }
-      await state("PROGRESS").getByText("it is copied").waitFor();
+      await state("PROGRESS").getByText("it is being copied").waitFor();
       await page.getByRole("button", { name: "Cancel half" }).click();
       await page.getByRole("dialog").getByText("Files that have arrived whole stay at /out/day-2").waitFor();
       await page.getByRole("dialog").getByRole("button", { name: "Cancel it" }).click();

@@ -56,8 +56,20 @@ describe("the storage that a path means", () => {
   });
 
   test.each([
-    ["nobody was ever heard", [], {}, [], "no worker has ever been heard"],
-    ["nobody of that box", [worker("a")], { box: "b" }, [], "no worker of box b has ever been heard"],
+    [
+      "nobody was ever heard",
+      [],
+      {},
+      [],
+      "no worker has ever been heard; a box has one once its configuration names transfer.storages",
+    ],
+    [
+      "nobody of that box",
+      [worker("a")],
+      { box: "b" },
+      [],
+      "no worker of box b has ever been heard; a box has one once its configuration names transfer.storages",
+    ],
     [
       "it may not write",
       [worker("a", { write: false })],

@@ -113,7 +113,10 @@ function whyNone(
   holders: readonly Holder[],
 ): Extract<SideChoice, { readonly near: number }> {
   const where = wish.box === undefined ? "" : ` of box ${wish.box}`;
-  if (fitting.length === 0) return { near: NEAR.nobody, problem: `no worker${where} has ever been heard` };
+  if (fitting.length === 0) {
+    const problem = `no worker${where} has ever been heard; a box has one once its configuration names transfer.storages`;
+    return { near: NEAR.nobody, problem };
+  }
   const [holder] = holders;
   if (holder === undefined) {
     const roots = wish.box === undefined ? [] : fitting.flatMap(({ heartbeat }) => storagesOf(heartbeat));

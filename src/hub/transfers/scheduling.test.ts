@@ -243,7 +243,10 @@ test.each([
     { destination_path: "/etc", destination_box: "dst-1" },
     "no worker of box dst-1 has a storage with the destination /etc; it has /out",
   ],
-  [{ source_box: "src-9" }, "no worker of box src-9 has ever been heard"],
+  [
+    { source_box: "src-9" },
+    "no worker of box src-9 has ever been heard; a box has one once its configuration names transfer.storages",
+  ],
 ])(
   "what waits is told what is missing, though workers that know only the plain forms are missing too: %j",
   async (more, reason) => {
