@@ -5,7 +5,7 @@ import { afterAll, beforeAll, test } from "vitest";
 import type { Assignment } from "../src/contract/transfer/assignment.ts";
 import { createFakeStorage, createFakeWorker, fileEntry } from "../src/hub/transfers/transfer-world.fake.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { go, hasBrowser, signIn, visit } from "./dashboard-visit.ts";
+import { go, hasBrowser, signIn, visit, visitSignedIn } from "./dashboard-visit.ts";
 import { type HubProcess, startHubProcess } from "./hub-process.ts";
 import { enrolReportedBox } from "./reported-box.ts";
 
@@ -192,8 +192,7 @@ test
           if (result !== undefined) await worker.tell(result);
         }
       };
-      const { page, complaints } = await visit(browser, hub.origin, { width: 360 });
-      await signIn(page, hub.adminToken);
+      const { page, complaints } = await visitSignedIn(browser, hub, { width: 360 });
       await lap();
 
       await hub.call("POST", "/sync", {
@@ -282,8 +281,7 @@ test
         return box.report({ workloads: [Object.assign(status, { since: at, segments })] as never });
       };
       await tell({ moved: 12, waiting: 0, failed: 0 });
-      const { page, complaints } = await visit(browser, hub.origin);
-      await signIn(page, hub.adminToken);
+      const { page, complaints } = await visitSignedIn(browser, hub);
       const facts = page.locator('[data-workload="cam-1"]');
       for (const place of ["workloads", "boxes/north-1"]) {
         await page.goto(`${hub.origin}/#/${place}`);
