@@ -3,7 +3,7 @@ import { afterAll, beforeAll, test } from "vitest";
 import { systemClock } from "../src/base/clock.ts";
 import type { WorkloadStatus } from "../src/contract/local-status.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { go, hasBrowser, signIn, visit } from "./dashboard-visit.ts";
+import { go, hasBrowser, visitSignedIn } from "./dashboard-visit.ts";
 import { startHubProcess } from "./hub-process.ts";
 import { enrolReportedBox } from "./reported-box.ts";
 
@@ -40,8 +40,7 @@ test
     async ({ expect }) => {
       await using hub = await startHubProcess();
       await enrolReportedBox(hub, "north-1");
-      const { page } = await visit(browser, hub.origin);
-      await signIn(page, hub.adminToken);
+      const { page } = await visitSignedIn(browser, hub);
       await page.locator('[data-box="north-1"]').waitFor();
       hub.signal("SIGSTOP");
       try {
@@ -65,8 +64,7 @@ test
       const ids = ["cam-1", "cam-2", "cam-3"];
       for (const id of ids) await hub.call("PUT", `/v1/boxes/north-1/workloads/${id}`, stream(id));
       await box.report({ workloads: ids.map((id) => statusOf(id)) });
-      const { page, complaints } = await visit(browser, hub.origin);
-      await signIn(page, hub.adminToken);
+      const { page, complaints } = await visitSignedIn(browser, hub);
       await page.goto(`${hub.origin}/#/boxes/north-1`);
       const rows = page.getByRole("list", { name: "Workloads" }).getByRole("listitem");
       const order = () =>
@@ -107,8 +105,7 @@ test
       const box = await enrolReportedBox(hub, "north-1");
       await hub.call("PUT", "/v1/boxes/north-1/workloads/cam-1", stream("cam-1"));
       await box.report({ workloads: [statusOf("cam-1")] });
-      const { page } = await visit(browser, hub.origin);
-      await signIn(page, hub.adminToken);
+      const { page } = await visitSignedIn(browser, hub);
       await page.goto(`${hub.origin}/#/boxes/north-1/workloads/cam-1`);
       await page.locator('[data-workload="cam-1"][data-state="running"]').waitFor();
       // Everything that a screen reader is told of, from here on.
@@ -142,8 +139,7 @@ test
       for (const id of many) await hub.call("PUT", `/v1/boxes/north-1/workloads/${id}`, stream(id));
       await box.report({ workloads: many.map((id) => statusOf(id)) });
       await enrolReportedBox(hub, "new-1", { approve: false });
-      const { page } = await visit(browser, hub.origin, { width: 360 });
-      await signIn(page, hub.adminToken);
+      const { page } = await visitSignedIn(browser, hub, { width: 360 });
 
       for (const path of [
         "boxes/north-1",
@@ -173,8 +169,7 @@ test
 test.skipIf(!hasBrowser).concurrent("a box in quarantine says why, and an admin lets it out there", async () => {
   await using hub = await startHubProcess();
   const box = await enrolReportedBox(hub, "north-1");
-  const { page } = await visit(browser, hub.origin);
-  await signIn(page, hub.adminToken);
+  const { page } = await visitSignedIn(browser, hub);
   await page.goto(`${hub.origin}/#/boxes/north-1`);
   const standing = page.locator("[data-standing]");
   // Two agents with one key, in turn: a copied disk.

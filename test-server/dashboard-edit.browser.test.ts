@@ -3,7 +3,7 @@ import { afterAll, beforeAll, test } from "vitest";
 import { workloadPutSchema } from "../src/contract/fleet/expected-view.ts";
 import { tokenCreatedSchema } from "../src/contract/fleet/token.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { hasBrowser, signIn, visit } from "./dashboard-visit.ts";
+import { hasBrowser, visitSignedIn } from "./dashboard-visit.ts";
 import { type HubProcess, startHubProcess } from "./hub-process.ts";
 import { enrolReportedBox } from "./reported-box.ts";
 
@@ -29,8 +29,7 @@ const WORKLOAD = "/v1/boxes/north-1/workloads/cam-1";
 async function openEdit(hub: HubProcess) {
   const box = await enrolReportedBox(hub, "north-1");
   await hub.call("PUT", WORKLOAD, { workload: STREAM });
-  const { page, complaints } = await visit(browser, hub.origin);
-  await signIn(page, hub.adminToken);
+  const { page, complaints } = await visitSignedIn(browser, hub);
   await page.goto(`${hub.origin}/#/boxes/north-1`);
   await page.getByRole("link", { name: "Change cam-1" }).focus();
   await page.keyboard.press("Enter");

@@ -1,15 +1,21 @@
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, test } from "vitest";
 import { CHROMIUM } from "./chromium.ts";
-import { hasBrowser, signIn, visit } from "./dashboard-visit.ts";
+import { hasBrowser, visitSignedIn } from "./dashboard-visit.ts";
 import { type HubProcess, startHubProcess } from "./hub-process.ts";
 import { enrolReportedBox } from "./reported-box.ts";
 
+/** One hub for all: each form makes something of its own. */
 let browser: Browser;
+let hub: HubProcess;
 beforeAll(async () => {
-  if (hasBrowser) browser = await chromium.launch(CHROMIUM);
+  if (!hasBrowser) return;
+  [browser, hub] = await Promise.all([chromium.launch(CHROMIUM), startHubProcess()]);
+  await enrolReportedBox(hub, "north-1");
 });
-afterAll(() => (hasBrowser ? browser.close() : undefined));
+afterAll(async () => {
+  if (hasBrowser) await Promise.all([browser.close(), hub[Symbol.asyncDispose]()]);
+});
 
 interface Form {
   /** As it is called to who hears the page. */
@@ -24,12 +30,12 @@ interface Form {
   readonly method: string;
   readonly url: RegExp;
   /** What the hub then has. */
-  readonly isMade: (hub: HubProcess) => Promise<number>;
+  readonly isMade: () => Promise<number>;
 }
 
 const WAIT = { timeout: 20_000 };
 
-const countOf = async (hub: HubProcess, path: string, holds: string): Promise<number> => {
+const countOf = async (path: string, holds: string): Promise<number> => {
   const { items } = (await hub.call("GET", path)) as { readonly items: readonly unknown[] };
   return items.filter((item) => JSON.stringify(item).includes(holds)).length;
 };
@@ -42,7 +48,7 @@ const FORMS: readonly Form[] = [
     right: "night watch",
     method: "POST",
     url: /\/v1\/tokens$/,
-    isMade: (hub) => countOf(hub, "/v1/tokens", "night watch"),
+    isMade: () => countOf("/v1/tokens", "night watch"),
   },
   {
     form: "New enrolment token",
@@ -51,7 +57,7 @@ const FORMS: readonly Form[] = [
     right: "south-1",
     method: "POST",
     url: /\/v1\/enrolments$/,
-    isMade: (hub) => countOf(hub, "/v1/enrolments", "south-1"),
+    isMade: () => countOf("/v1/enrolments", "south-1"),
   },
   {
     form: "Rollout",
@@ -62,7 +68,7 @@ const FORMS: readonly Form[] = [
     rest: { id: "gates", selector: "site=north" },
     method: "PUT",
     url: /\/v1\/rollouts\/gates$/,
-    isMade: (hub) => countOf(hub, "/v1/rollouts", "gates"),
+    isMade: () => countOf("/v1/rollouts", "gates"),
   },
   {
     form: "Alert rule",
@@ -73,7 +79,7 @@ const FORMS: readonly Form[] = [
     rest: { id: "away" },
     method: "PUT",
     url: /\/v1\/alert-rules\/away$/,
-    isMade: (hub) => countOf(hub, "/v1/alert-rules", "away"),
+    isMade: () => countOf("/v1/alert-rules", "away"),
   },
   {
     form: "Name and labels",
@@ -84,7 +90,7 @@ const FORMS: readonly Form[] = [
     rest: { name: "North gate" },
     method: "PATCH",
     url: /\/v1\/boxes\/north-1$/,
-    isMade: (hub) => countOf(hub, "/v1/boxes", '"site":"north"'),
+    isMade: () => countOf("/v1/boxes", '"site":"north"'),
   },
 ];
 
@@ -95,10 +101,7 @@ for (const { form: name, page: path, open, wrong, right, rest = {}, method, url,
       `the form "${name}" shows what is wrong at its input, sends once however often it is pressed, and can be sent again`,
       { timeout: 120_000 },
       async ({ expect }) => {
-        await using hub = await startHubProcess();
-        await enrolReportedBox(hub, "north-1");
-        const { page, complaints } = await visit(browser, hub.origin);
-        await signIn(page, hub.adminToken);
+        const { page, complaints } = await visitSignedIn(browser, hub);
         await page.goto(`${hub.origin}/#/${path}`);
         await open?.(page);
         const form = page.getByRole("form", { name });
@@ -128,7 +131,7 @@ for (const { form: name, page: path, open, wrong, right, rest = {}, method, url,
         expect(await input.getAttribute("aria-invalid")).toBe("true");
         await expect.poll(busy, WAIT).toBe(0);
         expect(await page.evaluate("document.activeElement.name")).toBe(wrong[0]);
-        expect(await isMade(hub)).toBe(0);
+        expect(await isMade()).toBe(0);
 
         sent = 0;
         await input.fill(right);
@@ -140,7 +143,7 @@ for (const { form: name, page: path, open, wrong, right, rest = {}, method, url,
         }`);
         await expect.poll(busy, WAIT).toBe(1);
         await release();
-        await expect.poll(() => isMade(hub), WAIT).toBe(1);
+        await expect.poll(isMade, WAIT).toBe(1);
         await expect.poll(busy, WAIT).toBe(0);
         expect(await page.locator(".field-problem").count()).toBe(0);
         expect(sent).toBe(1);

@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { formatBytes } from "../src/cli/duration.ts";
 import { workloadPutSchema } from "../src/contract/fleet/expected-view.ts";
 import { sessionWishSchema } from "../src/contract/fleet/session.ts";
 import { tunnelCreateSchema } from "../src/contract/fleet/tunnel.ts";
@@ -19,6 +20,7 @@ const { toTunnel } = await load("tunnel-form.js");
 const { splitWords, toSession } = await load("session-form.js");
 const { exitText, idleText, isOnLoopback, isWebAddress, portText, wakesText } = await load("session-text.js");
 const { toTransfer } = await load("transfer-form.js");
+const { bytesText } = await load("../shared/quantity.js");
 const { amountText, shareOf } = await load("transfer-text.js");
 const { differencesOf, toWorkload, unshownOf } = await load("stream-form.js");
 const { unwellFirst } = await load("box-query.js");
@@ -397,4 +399,17 @@ test("a transfer's share is unknown until all is listed, and that of empty files
   expect(shareOf({ ...transfer, total_bytes: 0, is_listed: true })).toBe(0.5);
   expect(shareOf({ ...transfer, state: "COMPLETED", is_listed: true })).toBe(1);
   expect(amountText({ ...transfer, is_listed: false })).toBe("25 B of 100 B+");
+});
+
+test("an amount of bytes reads as the commands say it", () => {
+  expect([0, 1023, 1536, 5 * 1024 * 1024, 1.5e9, 3e12, 1e16].map(bytesText)).toEqual([
+    "0 B",
+    "1023 B",
+    "1.5 KiB",
+    "5 MiB",
+    "1.4 GiB",
+    "2.7 TiB",
+    "9095 TiB",
+  ]);
+  fc.assert(fc.property(fc.nat({ max: Number.MAX_SAFE_INTEGER }), (bytes) => bytesText(bytes) === formatBytes(bytes)));
 });

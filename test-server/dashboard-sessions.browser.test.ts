@@ -8,7 +8,7 @@ import type { WorkloadStatus } from "../src/contract/local-status.ts";
 import type { SessionFacts } from "../src/contract/session-status.ts";
 import type { SessionWorkload } from "../src/contract/workload.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { go, hasBrowser, signIn, visit } from "./dashboard-visit.ts";
+import { go, hasBrowser, signIn, visit, visitSignedIn } from "./dashboard-visit.ts";
 import { type HubProcess, startHubProcess } from "./hub-process.ts";
 import { enrolReportedBox, type ReportedBox } from "./reported-box.ts";
 
@@ -101,8 +101,7 @@ test
       await south.report();
       const lap = (given: Partial<WorkloadStatus> = {}) => step(hub, north, given);
       await lap();
-      const { page, complaints } = await visit(browser, hub.origin);
-      await signIn(page, hub.adminToken);
+      const { page, complaints } = await visitSignedIn(browser, hub);
       await go(page, "Sessions");
       await page.getByText("No session yet.").waitFor();
 

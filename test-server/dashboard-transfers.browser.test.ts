@@ -5,7 +5,7 @@ import { afterAll, beforeAll, test } from "vitest";
 import type { Assignment } from "../src/contract/transfer/assignment.ts";
 import { createFakeStorage, createFakeWorker, fileEntry } from "../src/hub/transfers/transfer-world.fake.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { go, hasBrowser, signIn, visit } from "./dashboard-visit.ts";
+import { go, hasBrowser, signIn, visit, visitSignedIn } from "./dashboard-visit.ts";
 import { type HubProcess, startHubProcess } from "./hub-process.ts";
 import { enrolReportedBox } from "./reported-box.ts";
 
@@ -192,8 +192,7 @@ test
           if (result !== undefined) await worker.tell(result);
         }
       };
-      const { page, complaints } = await visit(browser, hub.origin, { width: 360 });
-      await signIn(page, hub.adminToken);
+      const { page, complaints } = await visitSignedIn(browser, hub, { width: 360 });
       await lap();
 
       await hub.call("POST", "/sync", {
@@ -206,7 +205,7 @@ test
       while ((await state("COMPLETED").count()) === 0) await lap();
       expect(await page.locator("progress").count()).toBe(0);
       const facts = await state("COMPLETED").textContent();
-      expect(facts).toMatch(/1\.0 MB of 1\.0 MB/);
+      expect(facts).toMatch(/1 MiB of 1 MiB/);
       expect(facts).toMatch(/root hash\s*[0-9a-f]{64}/);
       await page.getByText("Receipt, signed by the hub").click();
       expect(await page.locator("details code").textContent()).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+$/);
@@ -230,7 +229,7 @@ test
         if (listed !== undefined) await src.tell(listed);
         held = await dst.poll();
       }
-      await state("PROGRESS").getByText("it is copied").waitFor();
+      await state("PROGRESS").getByText("it is being copied").waitFor();
       await page.getByRole("button", { name: "Cancel half" }).click();
       await page.getByRole("dialog").getByText("Files that have arrived whole stay at /out/day-2").waitFor();
       await page.getByRole("dialog").getByRole("button", { name: "Cancel it" }).click();
@@ -282,8 +281,7 @@ test
         return box.report({ workloads: [Object.assign(status, { since: at, segments })] as never });
       };
       await tell({ moved: 12, waiting: 0, failed: 0 });
-      const { page, complaints } = await visit(browser, hub.origin);
-      await signIn(page, hub.adminToken);
+      const { page, complaints } = await visitSignedIn(browser, hub);
       const facts = page.locator('[data-workload="cam-1"]');
       for (const place of ["workloads", "boxes/north-1"]) {
         await page.goto(`${hub.origin}/#/${place}`);

@@ -9,7 +9,7 @@ import type { WorkloadStatus } from "../src/contract/local-status.ts";
 import type { TunnelSpec } from "../src/contract/tunnel-spec.ts";
 import { TUNNEL_ATTACKS, type TunnelStatus } from "../src/contract/tunnel-status.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { go, hasBrowser, signIn, visit } from "./dashboard-visit.ts";
+import { go, hasBrowser, signIn, visit, visitSignedIn } from "./dashboard-visit.ts";
 import { type HubProcess, startHubProcess } from "./hub-process.ts";
 import { enrolReportedBox, type ReportedBox } from "./reported-box.ts";
 
@@ -113,8 +113,7 @@ test
         await step(hub, south, given);
       };
       await both();
-      const { page, complaints } = await visit(browser, hub.origin);
-      await signIn(page, hub.adminToken);
+      const { page, complaints } = await visitSignedIn(browser, hub);
       await go(page, "Tunnels");
       await page.getByText("No tunnel yet.").waitFor();
 

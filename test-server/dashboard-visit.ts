@@ -36,6 +36,17 @@ export async function visit(browser: Browser, origin: string, options: VisitOpti
   return { page, complaints };
 }
 
+/** The same, with the hub's first token signed in. */
+export async function visitSignedIn(
+  browser: Browser,
+  hub: { readonly origin: string; readonly adminToken: string },
+  options: VisitOptions = {},
+): Promise<Visit> {
+  const opened = await visit(browser, hub.origin, options);
+  await signIn(opened.page, hub.adminToken);
+  return opened;
+}
+
 export async function signIn(page: Page, token: string): Promise<void> {
   await page.getByLabel("Operator token").fill(token);
   await page.getByRole("button", { name: "Sign in" }).click();

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, type ExpectStatic, test } from "vitest";
 import { systemClock } from "../src/base/clock.ts";
 import { tokenCreatedSchema } from "../src/contract/fleet/token.ts";
 import { CHROMIUM } from "./chromium.ts";
-import { go, hasBrowser, signIn, visit } from "./dashboard-visit.ts";
+import { go, hasBrowser, signIn, visit, visitSignedIn } from "./dashboard-visit.ts";
 import { startHubProcess } from "./hub-process.ts";
 import { createHubWorld } from "./hub-world.ts";
 
@@ -26,8 +26,7 @@ test
     async ({ expect }) => {
       await using hubWorld = await createHubWorld({ world: { agentArguments: ["--report-interval-seconds", "1"] } });
       const { hub, world, sluice } = hubWorld;
-      const { page, complaints } = await visit(browser, hub.origin);
-      await signIn(page, hub.adminToken);
+      const { page, complaints } = await visitSignedIn(browser, hub);
 
       await go(page, "Enrolment");
       await page.getByLabel("Labels that the box gets").fill("site=north, gpu");
@@ -214,8 +213,7 @@ test
 
 test.skipIf(!hasBrowser).concurrent("the page says that the hub is gone and keeps what it showed", async () => {
   const first = await startHubProcess();
-  const { page } = await visit(browser, first.origin);
-  await signIn(page, first.adminToken);
+  const { page } = await visitSignedIn(browser, first);
   await first[Symbol.asyncDispose]();
   await page.getByText("hub not heard, retrying").waitFor();
   await page.getByRole("alert").getByText("The hub cannot be reached").waitFor();
@@ -267,8 +265,7 @@ test
       await hub.call("PUT", `/v1/boxes/${world.boxId}/workloads/cam-1`, { workload });
       const { pid } = await world.untilRunning("cam-1");
 
-      const { page, complaints } = await visit(browser, hub.origin);
-      await signIn(page, hub.adminToken);
+      const { page, complaints } = await visitSignedIn(browser, hub);
       await page.goto(`${hub.origin}/#/boxes/${world.boxId}/workloads/cam-1`);
       await page.locator('[data-workload="cam-1"][data-state="running"]').waitFor();
       const frames = async () =>

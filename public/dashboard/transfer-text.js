@@ -63,7 +63,7 @@ export function shareOf({ state, transferred_bytes, total_bytes, files_done, fil
   return all === 0 ? 0 : Math.min(1, done / all);
 }
 
-/** `3.1 MB of 20.0 MB`; a plus sign says that more may be found. */
+/** `3.1 MiB of 20 MiB`; a plus sign says that more may be found. */
 export function amountText({ transferred_bytes, total_bytes, is_listed }) {
   return `${bytesText(transferred_bytes)} of ${bytesText(total_bytes)}${is_listed ? "" : "+"}`;
 }

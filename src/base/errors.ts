@@ -31,7 +31,7 @@ export interface AppErrorDetails {
 export function messageOf(thrown: unknown): string {
   const parts: string[] = [];
   for (let value: unknown = thrown, depth = 0; value !== undefined && depth < 4; depth++) {
-    const text = value instanceof Error ? value.message || value.name : String(value);
+    const text = value instanceof Error ? textOf(value) : String(value);
     if (text !== "" && !parts.includes(text)) parts.push(text);
     value = value instanceof Error ? value.cause : undefined;
   }
@@ -41,5 +41,22 @@ export function messageOf(thrown: unknown): string {
 /** The errno name of a system error (`ENOENT`), where it has one. */
 export function errnoOf(thrown: unknown): string | undefined {
   if (!(thrown instanceof Error) || !("code" in thrown) || typeof thrown.code !== "string") return undefined;
-  return thrown.code;
+  return unnamedOf(thrown)?.name ?? thrown.code;
+}
+
+/** Errors of disks that Node has no name for: it calls each `Unknown system error` and its number, on Linux the same on every machine. */
+const UNNAMED: ReadonlyMap<unknown, { readonly name: string; readonly text: string }> = new Map([
+  [-122, { name: "EDQUOT", text: "disk quota exceeded" }],
+  [-117, { name: "EUCLEAN", text: "the file system is damaged" }],
+  [-116, { name: "ESTALE", text: "stale file handle" }],
+]);
+
+function unnamedOf(error: Error) {
+  return "errno" in error ? UNNAMED.get(error.errno) : undefined;
+}
+
+function textOf(error: Error): string {
+  const unnamed = unnamedOf(error);
+  if (unnamed === undefined) return error.message || error.name;
+  return error.message.replace(/^(Unknown system error -\d+)(: \1)?/, `${unnamed.name}: ${unnamed.text}`);
 }

@@ -57,12 +57,12 @@ const watch = async (hub: HubClient, isTerminal: boolean) => {
 
 test("who watches is told that the hub is away, once, and hears the end when it is back, from where it was", async () => {
   const { hub, cursors } = hubWith(
-    [at("PROGRESS", "it is copied")],
+    [at("PROGRESS", "it is being copied")],
     ["unavailable", "unavailable", "store-unavailable", "timeout", at("COMPLETED", "")],
   );
   const { over, err } = await watch(hub, false);
   expect(over).toMatchObject({ state: "COMPLETED" });
-  expect(err).toBe("progress: it is copied\nnothing listens at http://hub; it is asked again\ncompleted\n");
+  expect(err).toBe("progress: it is being copied\nnothing listens at http://hub; it is asked again\ncompleted\n");
   expect(cursors).toEqual([undefined, "c1", "c1", "c1", "c1"]);
 });
 
@@ -80,6 +80,6 @@ test.each([
   ["unauthorized", "unauthorized"],
   ["not-found", "cancelled"],
 ] as const)("a hub that answers %s ends the watching", async (answer, code) => {
-  const { hub } = hubWith([at("PROGRESS", "it is copied")], [answer]);
+  const { hub } = hubWith([at("PROGRESS", "it is being copied")], [answer]);
   expect((await watch(hub, false)).over).toMatchObject({ code });
 });

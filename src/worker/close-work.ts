@@ -8,6 +8,7 @@ import { applyAllMetadata } from "./apply-metadata.ts";
 import { fault, toFault } from "./fault.ts";
 import { createDescent, type Descent, linkAt, lookAt, renameAt, splitPath, unlinkAt } from "./jail.ts";
 import { untilAnswered } from "./list-work.ts";
+import { noteMade, removeEmptyMade } from "./made-directories.ts";
 import { openStaging, removeStaging, removeTree, scratchOf, stagingAttempt, type UnitClaim } from "./staging.ts";
 import { requireUnreserved, type Storage } from "./storage.ts";
 import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
@@ -37,7 +38,7 @@ export async function closeWork(task: Task<"close">, outcome: TaskOutcome, conte
   const place = splitPath(pathBytes(work.destination.path));
   requireUnreserved(place);
   const staging = openStaging(storage.root, assignment.request_id);
-  const descent = createDescent(storage.root);
+  const descent = createDescent(storage.root, noteMade(staging.directory));
   let claim: UnitClaim | undefined;
   try {
     claim = staging.claim(work.unit, stagingAttempt(assignment));
@@ -58,10 +59,11 @@ export async function closeWork(task: Task<"close">, outcome: TaskOutcome, conte
   if (outcome.failures.length === 0) removeStaging(storage.root, assignment.request_id);
 }
 
-/** What a cancelled request left is removed; from here on nothing of it can get a name. */
+/** What a cancelled request left is removed, its own directories in which nothing lies with it; from here on nothing of it can get a name. */
 export async function discardWork(task: Task<"discard">, context: TaskContext): Promise<void> {
   const storage = requireStorage(context, task.work.destination.storage_id, "write");
-  removeStaging(storage.root, task.assignment.request_id);
+  const { root } = storage;
+  removeStaging(root, task.assignment.request_id, (request) => removeEmptyMade(root, request));
 }
 
 async function* planned(

@@ -142,10 +142,14 @@ describe("what is staged and changes on the disk", () => {
   );
 });
 
-describe("a worker that died between the name and the answer", () => {
+describe.each([
+  ["short", 15],
+  ["long", 300_000],
+])("a worker that died between the name of a %s file and the answer", (_, bytes) => {
+  const right = randomBytes(bytes);
   const named = async () => {
     const { world, from, to } = await begin();
-    writeFileSync(join(from, "file"), "the right bytes", { mode: 0o640 });
+    writeFileSync(join(from, "file"), right, { mode: 0o640 });
     utimesSync(join(from, "file"), 5, 1234.5);
     const items = await itemsOf(world);
     expect((await world.run(world.copyWork(items))).failures).toEqual([]);
@@ -166,10 +170,10 @@ describe("a worker that died between the name and the answer", () => {
 
   it("is not believed where the file has other bytes by then, under the same number of the file system", async () => {
     const { world, from, to, items } = await named();
-    writeFileSync(join(to, "file"), "the wrong bytes");
+    writeFileSync(join(to, "file"), randomBytes(bytes));
     const outcome = await world.run(world.copyWork(items), undefined, { attempt: 2 });
     expect(outcome.failures).toEqual([]);
-    expect(readFileSync(join(to, "file"), "utf8")).toBe("the right bytes");
+    expect(readFileSync(join(to, "file")).equals(right)).toBe(true);
     expect(digestTree(to).slice(1)).toEqual(digestTree(from).slice(1));
   });
 });
@@ -255,7 +259,11 @@ describe("a source whose storage is another by now", () => {
     writeFileSync(join(from, "file"), "bytes");
     const items = await itemsOf(world);
     writeFileSync(join(world.directory, "source/.sluice-storage"), '{"version":1,"id":"another-storage-entirely"}');
-    expect(await codeOf(world.run(world.copyWork(items)))).toBe("unreachable");
+    const run = world.run(world.copyWork(items));
+    await expect(run).rejects.toMatchObject({
+      code: "unreachable",
+      message: expect.stringMatching(/^at the source, .* the storage .* is not what is mounted there now$/),
+    });
     expect(existsSync(join(world.directory, "destination/tree"))).toBe(false);
   });
 });
@@ -332,6 +340,18 @@ describe.skipIf(!tracesHere)("what the system is asked for, by strace", () => {
     expect(result.names).toHaveLength(3);
     expect(result.names).not.toContain(result.failures[0].path);
   });
+
+  it.each(["ENOSPC", "EDQUOT"])(
+    "a disk that says %s of one file is full: it is waited for, nothing unproved gets a name, and what was done is told",
+    (errno) => {
+      const { result, lines } = traced(["-e", `inject=fdatasync:error=${errno}:when=2`]);
+      const [failed = ""] = lines.filter((line) => line.includes(errno));
+      expect(failed).toMatch(/\/f-/);
+      expect(JSON.stringify(result)).toContain("no-space");
+      expect(result.names).not.toEqual(["one", "sub", "sub/three", "two"]);
+      for (const path of result.told) if (path !== "") expect(result.names).toContain(path);
+    },
+  );
 
   it("a directory that cannot be synced has nothing told of its new names", () => {
     const { result } = traced(["-e", "inject=fsync:error=EIO:when=1+"]);

@@ -19,7 +19,7 @@ const ERRNO_CODES: Readonly<Record<string, TransferFailureCode>> = {
   ENOTEMPTY: "denied",
   ENOENT: "not-found",
   ESTALE: "not-found",
-  EOPNOTSUPP: "unsupported",
+  ENOTSUP: "unsupported",
   ENOSYS: "unsupported",
   ECONNREFUSED: "unreachable",
   ECONNRESET: "unreachable",

@@ -6,6 +6,7 @@ import { applyAllMetadata } from "./apply-metadata.ts";
 import { fault } from "./fault.ts";
 import { createItemHash, itemKeyOf } from "./item-hash.ts";
 import { createDescent, type Descent, lookAt, openFileAt, openStagedAt, renameAt, splitPath } from "./jail.ts";
+import { noteMade } from "./made-directories.ts";
 import { isPublished, syncNames } from "./published.ts";
 import { hashRange } from "./staged-file.ts";
 import { itemKey, openStaging, type Staging, scratchOf, stagingAttempt, type UnitClaim } from "./staging.ts";
@@ -23,7 +24,7 @@ export async function finishWork(task: Task<"finish">, outcome: TaskOutcome, con
   const target = [...splitPath(pathBytes(work.destination.path)), ...splitPath(pathBytes(work.entry.path))];
   requireUnreserved(target);
   const staging = openStaging(storage.root, assignment.request_id);
-  const descent = createDescent(storage.root);
+  const descent = createDescent(storage.root, noteMade(staging.directory));
   let claim: UnitClaim | undefined;
   try {
     claim = staging.claim(work.unit, stagingAttempt(assignment));

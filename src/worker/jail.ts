@@ -30,7 +30,7 @@ export interface Place {
   readonly name: Buffer;
 }
 
-const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
+const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_APPEND, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
 const SLASH = 0x2f;
 const MAX_NAME_BYTES = 255;
 const MAX_PATH_BYTES = 4096;
@@ -100,6 +100,11 @@ export function openStagedAt({ directory, name }: Place): number {
 /** For reading and writing. Throws `EEXIST` where anything has this name. */
 export function createStagedAt(place: Place, mode: number): number {
   return openSync(pathOf(place), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+}
+
+/** Made where it is not there. */
+export function openForAppendingAt({ directory, name }: Place): number {
+  return openSync(pathOf({ directory, name }), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK, 0o600);
 }
 
 /** False: it was there, whatever it is. */
@@ -238,7 +243,11 @@ export interface Descent {
 /** Held at a time by one piece of work. */
 const MAX_HELD = 64;
 
-export function createDescent(root: number): Descent {
+/** `onMade` hears of each directory that it makes, which is held open meanwhile. */
+export function createDescent(
+  root: number,
+  onMade: (parts: readonly Buffer[], directory: number) => void = () => undefined,
+): Descent {
   const held = new Map<string, number>();
   const changed = new Map<string, readonly Buffer[]>();
 
@@ -258,8 +267,11 @@ export function createDescent(root: number): Descent {
       return openDirectoryAt(place);
     } catch (thrown) {
       if (!makes || errnoOf(thrown) !== "ENOENT") throw thrown;
-      if (makeDirectoryAt(place)) changed.set(keyOf(parent, parent.length), parent);
-      return openDirectoryAt(place);
+      const isMade = makeDirectoryAt(place);
+      if (isMade) changed.set(keyOf(parent, parent.length), parent);
+      const directory = openDirectoryAt(place);
+      if (isMade) onMade([...parent, place.name], directory);
+      return directory;
     }
   };
   const walk = (parts: readonly Buffer[], makes: boolean): number => {

@@ -6,6 +6,7 @@ import { fault } from "./fault.ts";
 import { PIECE_BYTES } from "./frames.ts";
 import { createItemHash, itemKeyOf } from "./item-hash.ts";
 import { createDescent, type Descent, lookAt, pathOf, splitPath, unlinkAt } from "./jail.ts";
+import { noteMade } from "./made-directories.ts";
 import { placeNonFile } from "./place-non-file.ts";
 import { failureOf, publishFiles } from "./publish-files.ts";
 import { syncNames } from "./published.ts";
@@ -41,7 +42,7 @@ export async function copyInPlace(
   const source = requireStorage(context, work.source.storage_id, "read");
   const staging = openStaging(storage.root, assignment.request_id);
   const from = createDescent(source.root);
-  const descent = createDescent(storage.root);
+  const descent = createDescent(storage.root, noteMade(staging.directory));
   let claim: UnitClaim | undefined;
   try {
     claim = staging.claim(work.unit, stagingAttempt(assignment));

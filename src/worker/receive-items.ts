@@ -12,6 +12,7 @@ import { DATA_HEAD_BYTES, FRAME, FRAME_HEAD_BYTES, jsonFrame, readDataHead } fro
 import { createItemHash, isTagged } from "./item-hash.ts";
 import { createDescent, type Descent, splitPath } from "./jail.ts";
 import { failedSchema, itemsMessage, parseBody, refusalSchema, sameSchema, type Want } from "./link-messages.ts";
+import { noteMade } from "./made-directories.ts";
 import type { Pace } from "./pace.ts";
 import { createPatcher } from "./patch-piece.ts";
 import { placeNonFile } from "./place-non-file.ts";
@@ -88,7 +89,7 @@ export async function receiveItems(task: ReceiveTask, outcome: ReceiveOutcome, d
   const staging = openStaging(deps.root, task.requestId);
   try {
     const claim = staging.claim(task.unit, task.attempt);
-    const descent = createDescent(deps.root);
+    const descent = createDescent(deps.root, noteMade(staging.directory));
     const told = outcome.items.length;
     try {
       try {

@@ -15,6 +15,7 @@ import {
   syncHeldDirectory,
   unlinkAt,
 } from "./jail.ts";
+import { MADE_NAME } from "./made-directories.ts";
 import { openUnitJournal, type UnitJournal } from "./unit-journal.ts";
 
 /** In the root of a storage; nothing of this name is copied or written by a transfer. */
@@ -26,6 +27,7 @@ export const STAGING_NAME = ".sluice-transfer";
  *     .sluice-transfer/<request>/p-<file>            a file that comes in several ranges
  *     .sluice-transfer/<request>/u-<unit>.<attempt>/ one lease: journal, f-<item> of each whole file, s-<index> of short ones that came together; of
  *                                                    `stagingAttempt`
+ *     .sluice-transfer/<request>/made                directories that it made at the destination
  *
  * A later attempt moves the staged files of an earlier one into its own directory and removes that: whoever still works for the
  * earlier one, on whatever box shares the storage, finds neither a directory to stage in nor a file to give its name.
@@ -86,8 +88,11 @@ export function openStaging(root: number, requestId: string): Staging {
   }
 }
 
-/** Whatever the request left, of all attempts. True when there was something. */
-export function removeStaging(root: number, requestId: string): boolean {
+/**
+ * Whatever the request left, of all attempts. True when there was something. `whenFenced` comes when no attempt can give anything a name any more,
+ * and again where a crash came between.
+ */
+export function removeStaging(root: number, requestId: string, whenFenced?: (request: number) => void): boolean {
   const name = Buffer.from(STAGING_NAME);
   let all: number;
   try {
@@ -97,6 +102,7 @@ export function removeStaging(root: number, requestId: string): boolean {
     throw thrown;
   }
   try {
+    if (whenFenced !== undefined) fence({ directory: all, name: Buffer.from(requestId) }, whenFenced);
     const wasThere = removeTree(all, Buffer.from(requestId));
     if (wasThere) syncHeldDirectory(all);
     if (listNames(all).length === 0) {
@@ -110,6 +116,17 @@ export function removeStaging(root: number, requestId: string): boolean {
     return wasThere;
   } finally {
     closeSync(all);
+  }
+}
+
+function fence(place: Place, whenFenced: (request: number) => void): void {
+  if (lookAt(place)?.isDirectory() !== true) return;
+  const request = openDirectoryAt(place);
+  try {
+    for (const name of listNames(request)) if (!name.equals(MADE_NAME)) removeTree(request, name);
+    whenFenced(request);
+  } finally {
+    closeSync(request);
   }
 }
 

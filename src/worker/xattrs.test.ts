@@ -97,6 +97,29 @@ describe.skipIf(lack !== undefined)(`extended attributes${lack === undefined ? "
     expect(dumpOf(join(to, "a"))).toEqual(["trusted.secret=0x78", "user.plain=0x78"]);
   });
 
+  it.each(["a", "middle"])(
+    "come once more where a worker died between a name and the answer, and the bytes of %s do not",
+    async (name) => {
+      const { world, from, to } = await begin();
+      // Longer than what comes in a pack with others.
+      writeFileSync(join(from, "middle"), Buffer.alloc(300_000, 5));
+      set(join(from, name), "user.plain", "a value");
+      const entries = await world.list({ preserve: [...WANTED] });
+      const items = entries
+        .filter(({ path }) => path === name)
+        .map((entry) => ({ entry, offset: 0, length: entry.size }));
+      const work = world.copyWork(items, { preserve: [...WANTED] });
+      expect((await world.run(work)).failures).toEqual([]);
+      const sent = world.sentBytes();
+      execFileSync("setfattr", ["-x", "user.plain", join(to, name)]);
+      for (const attempt of [2, 3]) expect((await world.run(work, undefined, { attempt })).failures).toEqual([]);
+      expect(dumpOf(join(to, name))).toEqual(dumpOf(join(from, name)));
+      expect(dumpOf(join(to, name))).toHaveLength(1);
+      // Of a short one it is asked whether it is the same.
+      expect(world.sentBytes() - sent).toBeLessThan(1000);
+    },
+  );
+
   it("are those of what is held open, wherever its name leads by now", async () => {
     const { world, from } = await begin();
     const { context } = world.source;

@@ -5,6 +5,7 @@ import { AppError, messageOf } from "../../base/errors.ts";
 import { receiveFile } from "../../base/receive-file.ts";
 import { BACKUP_SHA256_HEADER } from "../../contract/fleet/backup.ts";
 import type { CommandContext, Finish } from "../command-context.ts";
+import { formatBytes } from "../duration.ts";
 import { addHubFlags, type HubFlags, openHub } from "../hub-session.ts";
 import { printJson } from "../output.ts";
 import { createProgress } from "../progress.ts";
@@ -49,7 +50,7 @@ export async function runBackup(file: string, flags: BackupFlags, context: Comma
     let boxes = 0;
     const received = await receiveFile(path, chunks, {
       onBytes: (bytes) =>
-        progress.say(`${megabytes(bytes)}${promised === undefined ? "" : ` of ${megabytes(promised)}`}`),
+        progress.say(`${formatBytes(bytes)}${promised === undefined ? "" : ` of ${formatBytes(promised)}`}`),
       accept: async (got, part) => {
         if (got.bytes !== promised || got.sha256 !== sha256) {
           throw new AppError(
@@ -64,7 +65,7 @@ export async function runBackup(file: string, flags: BackupFlags, context: Comma
     if (flags.json === true) printJson(io, { file: path, boxes, ...received });
     else
       io.write(
-        `${path}: ${megabytes(received.bytes)}, boxes: ${boxes}, whole and checked (SHA-256 ${received.sha256})\n`,
+        `${path}: ${formatBytes(received.bytes)}, boxes: ${boxes}, whole and checked (SHA-256 ${received.sha256})\n`,
       );
     return 0;
   } catch (thrown) {
@@ -73,8 +74,4 @@ export async function runBackup(file: string, flags: BackupFlags, context: Comma
   } finally {
     progress.end();
   }
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)} MB`;
 }

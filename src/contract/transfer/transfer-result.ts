@@ -54,6 +54,6 @@ export const transferResultSchema = z.object({
 export type TransferResult = z.output<typeof transferResultSchema>;
 export type TransferResultInput = z.input<typeof transferResultSchema>;
 
-/** `stale`: a later attempt has it, and nothing was taken from this one. */
+/** `stale`: a later attempt has it, or its request is over: nothing is taken from this one. */
 export const resultAnswerSchema = z.object({ status: z.enum(["ack", "duplicate", "stale"]) });
 export type ResultAnswer = z.output<typeof resultAnswerSchema>;

@@ -14,10 +14,12 @@ const BLOCKED: readonly TransferFailureCode[] = ["no-space", "read-only", "no-st
 
 /** Takes what workers tell of their leases. Each is applied once: by one conditional write, of the present attempt only. */
 export function createResultIntake(hall: TransferHall): (result: TransferResult) => Promise<ResultAnswer> {
-  const { book, pieces, watch, senders, wake, mark, workers, rests, notes, ways, clock, inTurn } = hall;
+  const { book, pieces, watch, senders, wake, mark, workers, rests, notes, ways, applied, clock, inTurn } = hall;
 
   const take = async (result: TransferResult): Promise<ResultAnswer["status"]> => {
     const leaseId = result.lease_id;
+    // Before anything is asked of the request: it may be over by now, or gone.
+    if (leaseId !== undefined && applied.has(result.worker_id, leaseId)) return "duplicate";
     let transfer: Transfer;
     try {
       transfer = await requireTransfer(hall, result.request_id, leaseId);
@@ -54,6 +56,8 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     lease: { readonly piece: number; readonly index: number; readonly attempt: number; readonly leaseId: string },
     result: TransferResult,
   ): Promise<ResultAnswer["status"]> => {
+    // It is whole, and what became of its units is not kept.
+    if (known.phase === "completed") return "stale";
     // Another hub may have taken pages since.
     const transfer = lease.piece < known.list.pieces ? known : await book.get(known.id);
     if (transfer === undefined || transfer.uid !== known.uid || lease.piece >= transfer.list.pieces) return "stale";
@@ -235,10 +239,16 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     return answer;
   };
 
+  const note = ({ lease_id: lease, worker_id: worker }: TransferResult) => {
+    // One that serves may be told to once more under the same lease.
+    if (lease !== undefined && parseLeaseId(lease)?.unit.kind !== "serve") applied.note(worker, lease);
+  };
+
   return (result) =>
     inTurn(result.request_id, async () => {
       const status = await take(result);
       if (status === "ack") {
+        note(result);
         mark(result.request_id);
         wake.ring();
       }

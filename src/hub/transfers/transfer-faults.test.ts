@@ -131,6 +131,61 @@ describe("what is told more than once", () => {
     expect(now).toEqual(after);
     expect(now).toMatchObject({ transferred_bytes: 30 });
   });
+
+  test("is a duplicate also when its unit has gone on since, and when its request is over or deleted; what was never taken is not", async () => {
+    begin();
+    const { source, worker } = await makeWorkers(files(3));
+    const to = worker("dst-1");
+    await to.heartbeat();
+    await submit("r");
+    await listIt(source);
+    const failed = failing(need(await to.poll()), "unreachable", "it is away");
+    expect(await to.tell(failed)).toBe("ack");
+    await clock.advance(1000);
+    // The next attempt has it, and has told nothing yet.
+    const again = need(await to.poll());
+    expect([again.attempt, await to.tell(failed)]).toEqual([2, "duplicate"]);
+    expect((await to.heartbeat()).revoked).toEqual([]);
+    const copied = (await to.carryOut(again)) ?? {};
+    expect(await to.tell(copied)).toBe("ack");
+    await clock.advance(3000);
+    await to.heartbeat();
+    const closed = (await to.carryOut(need(await to.poll()))) ?? {};
+    const before = await look("r");
+    expect(await to.tell(closed)).toBe("ack");
+    await clock.advance(3000);
+    const done = await look("r");
+    expect([before.state, done.state]).toEqual(["PROGRESS", "COMPLETED"]);
+    const never = { ...copied, lease_id: String(again.lease_id).replace(/2$/, "7"), attempt: 7 };
+    for (const told of [failed, copied, closed]) expect(await to.tell(told)).toBe("duplicate");
+    // Somebody else was not given it.
+    for (const told of [never, { ...copied, worker_id: "src-1" }]) expect(await to.tell(told)).toBe("stale");
+    expect(await look("r")).toEqual(done);
+    // A hub that was begun anew knows what the store says.
+    await hub.stop();
+    hub = startTransferHub(store, clock, { hubId: "hub-2" });
+    expect([await to.tell(closed), await to.tell(copied)]).toEqual(["duplicate", "stale"]);
+    expect(await look("r")).toEqual(done);
+
+    await hub.ask("DELETE", "/sync/r");
+    await expect(to.tell(copied)).rejects.toMatchObject({ code: "gone" });
+    // Of one that is cancelled: what was taken by then, and what was not.
+    await submit("half");
+    await source.heartbeat();
+    await to.heartbeat();
+    await listIt(source);
+    const last = failing(need(await to.poll()), "unreachable");
+    expect(await to.tell(last)).toBe("ack");
+    await clock.advance(1000);
+    const late = (await to.carryOut(need(await to.poll()))) ?? {};
+    await hub.ask("DELETE", "/sync/half");
+    expect(await to.tell(last)).toBe("duplicate");
+    await expect(to.tell(late)).rejects.toMatchObject({ code: "gone" });
+    await work(source, to);
+    await expect(hub.ask("GET", "/sync/half")).rejects.toMatchObject({ code: "not-found" });
+    expect(await to.tell(last)).toBe("duplicate");
+    await expect(to.tell(late)).rejects.toMatchObject({ code: "gone" });
+  });
 });
 
 describe("a destination", () => {

@@ -4,6 +4,7 @@ import { createTurns, type InTurn } from "../../base/turns.ts";
 import type { Wake } from "../../base/wake.ts";
 import type { RouterBook } from "../remote/router-book.ts";
 import type { TicketKeys } from "../remote/ticket-keys.ts";
+import { type AppliedResults, createAppliedResults } from "./applied-results.ts";
 import { type PoolMember, poolOf, type SideWish, wishesOf } from "./choose-workers.ts";
 import type { LeaseWatch } from "./lease-watch.ts";
 import type { PieceBook } from "./piece-book.ts";
@@ -30,6 +31,7 @@ export interface TransferHall {
   readonly rests: Rests;
   readonly notes: Notes;
   readonly ways: WayBook;
+  readonly applied: AppliedResults;
   readonly routers: Pick<RouterBook, "choose" | "problem">;
   readonly inTurn: InTurn;
   /** Looks at it soon. */
@@ -107,12 +109,13 @@ export function poolsOf(transfer: Transfer, { workers }: Pick<TransferHall, "wor
   return { sources: pool(transfer.source, source), destinations: pool(transfer.destination, destination) };
 }
 
-export function createHall(parts: Omit<TransferHall, "rests" | "notes" | "ways" | "inTurn">): TransferHall {
+export function createHall(parts: Omit<TransferHall, "rests" | "notes" | "ways" | "applied" | "inTurn">): TransferHall {
   return {
     ...parts,
     rests: createRests(parts),
     notes: createNotes(parts),
     ways: createWayBook(parts),
+    applied: createAppliedResults(parts),
     inTurn: createTurns(),
   };
 }

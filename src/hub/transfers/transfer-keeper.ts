@@ -277,10 +277,11 @@ export function createTransferKeeper(
   };
 
   const trim = async () => {
-    const { book, pieces, watch, senders, workers, serves, ways, rests, notes } = hallOf();
+    const { book, pieces, watch, senders, workers, serves, ways, rests, notes, applied } = hallOf();
     watch.prune();
     rests.prune();
     notes.prune();
+    applied.prune();
     senders.prune((lease) => watch.of(lease.split(":")[0] ?? "").some(({ id }) => id === lease));
     ways.prune();
     await workers.trim();

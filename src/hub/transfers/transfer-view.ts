@@ -151,11 +151,12 @@ function reasonOf(
   const why = note ?? lack;
   if (leases.length === 0) return why === undefined ? "it waits for a worker" : `it waits: ${why}`;
   const trouble = note === undefined ? "" : `; ${note}`;
-  if (phase === "closing") return `directories and links are finished${trouble}`;
+  if (phase === "closing") return `directories and links are being finished${trouble}`;
   const count = totals === undefined ? 0 : totals.failuresTotal - totals.leftOutTotal;
   const failed = count === 0 ? "" : `; ${count} failed`;
   const verb = transfer.request.mode === "verify" ? "compared" : "copied";
-  return `${list.isDone || transfer.mode === "plain" ? `it is ${verb}` : `it is listed and ${verb}`}${failed}${trouble}`;
+  const isListing = !list.isDone && transfer.mode !== "plain";
+  return `it is being ${isListing ? "listed and " : ""}${verb}${failed}${trouble}`;
 }
 
 function detailOf(

@@ -71,6 +71,7 @@ export function createWorkerRoutes({ hall, desk, view }: WorkerRoutesDeps): read
     route({
       method: "POST",
       path: "/workers/heartbeat",
+      hasNoSecrets: true,
       access: "worker",
       summary: "A worker is there, with what it has; renews the leases that it names",
       body: workerHeartbeatSchema,
@@ -103,6 +104,7 @@ export function createWorkerRoutes({ hall, desk, view }: WorkerRoutesDeps): read
     route({
       method: "POST",
       path: "/workers/{id}/assignment",
+      hasNoSecrets: true,
       access: "worker",
       summary: "The next piece of work for a worker, or null; waits for one",
       params: workerPathSchema,
@@ -179,6 +181,7 @@ export function createWorkerRoutes({ hall, desk, view }: WorkerRoutesDeps): read
     route({
       method: "POST",
       path: "/workers/result",
+      hasNoSecrets: true,
       access: "worker",
       summary: "What became of a piece of work; each is taken once",
       body: transferResultSchema,

@@ -126,6 +126,20 @@ test.each([
   ],
   ["GET", "/workers/nobody/requests", undefined, 404, 'there is no worker "nobody"'],
   ["POST", "/workers/nobody/assignment", undefined, 404, 'there is no worker "nobody"'],
+  [
+    "POST",
+    "/workers/heartbeat",
+    { worker_id: "w", status: "READY", storage_paths: ["/data"] },
+    400,
+    'status: given "READY"; allowed: IDLE, TRANSFERRING, ERROR',
+  ],
+  [
+    "POST",
+    "/workers/result",
+    { request_id: "there-before", worker_id: "w", success: "yes" },
+    400,
+    'success: given "yes"; allowed: true or false',
+  ],
 ] as const)("%s %s is refused (%#)", async (method, path, body, status, message) => {
   const answer = await ask(method, path, body);
   expect([answer.status, answer.body.error.message]).toEqual([status, message]);
