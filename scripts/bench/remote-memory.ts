@@ -3,11 +3,9 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
-import { systemClock } from "../../src/base/clock.ts";
-import type { Carrier } from "../../src/remote/carrier.ts";
-import { createRouterDialler, type RouterDialler } from "../../src/remote/router-dialler.ts";
 import type { MeasureContext, Measurement, Row } from "./measurement.ts";
 import { readProcessFigures } from "./process-figures.ts";
+import { fill, joinRaw, type RawEnd } from "./remote/raw-end.ts";
 import { LOOPBACK } from "./remote/site-link.ts";
 import { startSluiceSite } from "./remote/sluice-site.ts";
 
@@ -15,6 +13,12 @@ const COUNT = 1000;
 const SETTLE_MS = 5000;
 /** Nothing was taken for so long: everything is full. */
 const STILL_MS = 3000;
+/** The same, counted by looks of a process that may be slow itself. */
+const STILL_ROUNDS = 100;
+const READ_BYTES = 1024 * 1024;
+const AT_ONCE = 10;
+/** Those of the launcher (`write_launcher` in `scripts/bootstrap.sh`). */
+const ROUTER_FLAGS = ["--single-threaded-gc", "--max-semi-space-size=1", "--heap-growing-percent=200"];
 const PROGRAM = resolve(import.meta.dirname, "remote/router-program.ts");
 const CHUNK = Buffer.alloc(64 * 1024, 8);
 
@@ -25,8 +29,10 @@ export const remoteMemory: Measurement = {
   measure: async (context) => [...(await measureRouter(context)), ...(await measureForward(context))],
 };
 
-async function measureRouter({ lab, say, signal }: MeasureContext): Promise<readonly Row[]> {
-  const child = lab.spawn(process.execPath, ["--no-warnings", PROGRAM, String(COUNT)], { stdio: "pipe" });
+async function measureRouter({ lab, say }: MeasureContext): Promise<readonly Row[]> {
+  const child = lab.spawn(process.execPath, ["--no-warnings", ...ROUTER_FLAGS, PROGRAM, String(COUNT)], {
+    stdio: "pipe",
+  });
   const { stdout, pid = -1 } = child;
   if (stdout === null) throw new RangeError("the router has no output");
   const [line] = await once(createInterface({ input: stdout }), "line");
@@ -35,41 +41,45 @@ async function measureRouter({ lab, say, signal }: MeasureContext): Promise<read
   await delay(SETTLE_MS);
   const emptyKB = rss();
   say(`joining ${COUNT} sessions, each end with a connection of its own`);
-  const diallers: RouterDialler[] = [];
-  const join = (ticket: string): Promise<Carrier> => {
-    const dialler = createRouterDialler({ client: "bench/1" }, { clock: systemClock, authorities: () => [] });
-    diallers.push(dialler);
-    return dialler.join({ router: { id: "router-1", url }, ticket, traffic: "bulk", isSealed: false }, {}, signal);
-  };
-  const boxes: { readonly box: Carrier; hasRoom: boolean }[] = [];
-  for (const { operator, box } of tickets) {
-    // Who does not listen does not read.
-    const [, joined] = await Promise.all([join(operator), join(box)]);
-    const end = { box: joined, hasRoom: true };
-    const onDrain = () => {
-      end.hasRoom = true;
-    };
-    joined.listen({ onFrame: () => undefined, onDrain, onEnd: () => undefined });
-    boxes.push(end);
+  const ends: { readonly operator: RawEnd; readonly box: RawEnd }[] = [];
+  for (const ticket of tickets) {
+    const [operator, box] = await Promise.all([joinRaw(url, ticket.operator), joinRaw(url, ticket.box)]);
+    ends.push({ operator, box });
   }
+  await lab.until(() => ends.every(({ operator, box }) => operator.readBytes > 0 && box.readBytes > 0), "all have met");
   await delay(SETTLE_MS);
   const idleKB = rss();
-  say("each box sends, and no operator reads");
-  let stillSinceMs = performance.now();
-  while (performance.now() - stillSinceMs < STILL_MS) {
-    for (const end of boxes) {
-      if (!end.hasRoom) continue;
-      end.hasRoom = end.box.send([CHUNK]);
-      stillSinceMs = performance.now();
+  for (const { operator } of ends) operator.stream.pause();
+  const fillAll = async () => {
+    for (let stillRounds = 0; stillRounds < STILL_ROUNDS; ) {
+      stillRounds = ends.filter(({ box }) => fill(box)).length > 0 ? 0 : stillRounds + 1;
+      await delay(20);
     }
-    await delay(20);
+    return rss();
+  };
+  say("each box sends, and no operator reads");
+  const unreadKB = await fillAll();
+  say("each operator reads 1 MiB as fast as it can, some after the others, and stops");
+  for (let at = 0; at < ends.length; at += AT_ONCE) {
+    const some = ends
+      .slice(at, at + AT_ONCE)
+      .map((end) => ({ ...end, untilBytes: end.operator.readBytes + READ_BYTES }));
+    for (const { operator } of some) operator.stream.resume();
+    await lab.until(() => {
+      for (const { operator, box, untilBytes } of some) {
+        if (operator.readBytes < untilBytes) fill(box);
+        else operator.stream.pause();
+      }
+      return some.every(({ operator }) => operator.stream.isPaused());
+    }, "some have read");
   }
-  const stuckKB = rss();
+  const stoppedKB = await fillAll();
   child.kill("SIGKILL");
-  for (const dialler of diallers) dialler.close();
+  for (const { operator, box } of ends) for (const { session } of [operator, box]) session.destroy();
   return [
     row("router: a session of 1 000 idle ones", (idleKB - emptyKB) / COUNT),
-    row("router: a session of 1 000 whose reader does not read", (stuckKB - emptyKB) / COUNT),
+    row("router: a session of 1 000 whose reader does not read", (unreadKB - emptyKB) / COUNT),
+    row("router: a session of 1 000 whose reader has read fast and stopped", (stoppedKB - emptyKB) / COUNT),
   ];
 }
 

@@ -85,7 +85,7 @@ export const ROUTER_OPTIONS = {
   "limits.windowBytes": {
     value: bytesValue({ min: 8 * 1024 * 1024, max: 64 * 1024 ** 3 }),
     fallback: "512Mi",
-    help: "What senders with much to send may have on its way here, together, beyond 256 KiB a stream: about what the router holds in memory at worst.",
+    help: "What senders with much to send may have on its way here, together, beyond 256 KiB a stream. With 512 KiB for each reader that does not read, all that the router holds for readers.",
   },
   "metrics.listen": {
     value: listenValue("127.0.0.1:9465"),

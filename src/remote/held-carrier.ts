@@ -2,20 +2,39 @@ import type { Carrier } from "./carrier.ts";
 import { createCarrierInbox } from "./carrier-inbox.ts";
 import { isBeat } from "./lane-beat.ts";
 
-/** A carrier whose frames wait until somebody listens; `onNews` is called for each of them, and for its end. Beats are none. */
-export function holdFrames(inner: Carrier, onNews: () => void): Carrier {
+/** Told of what comes before somebody listens. */
+export interface HeldNews {
+  onFrame(): void;
+  onBeat(): void;
+  onEnd(): void;
+}
+
+export interface HeldCarrier extends Carrier {
+  /** Beats are frames from here on: for the call beside a lane. */
+  passBeats(): void;
+}
+
+/** A carrier whose frames wait until somebody listens. Beats are none. */
+export function holdFrames(inner: Carrier, news: HeldNews): HeldCarrier {
   const inbox = createCarrierInbox();
+  let passesBeats = false;
   inner.listen({
     onFrame: (pieces) => {
-      if (isBeat(pieces)) return;
+      if (!passesBeats && isBeat(pieces)) return news.onBeat();
       inbox.onFrame(pieces);
-      if (!inbox.isHeard) onNews();
+      if (!inbox.isHeard) news.onFrame();
     },
     onDrain: inbox.onDrain,
     onEnd: (end) => {
       inbox.onEnd(end);
-      if (!inbox.isHeard) onNews();
+      if (!inbox.isHeard) news.onEnd();
     },
   });
-  return { ...inner, listen: inbox.listen };
+  return {
+    ...inner,
+    listen: inbox.listen,
+    passBeats: () => {
+      passesBeats = true;
+    },
+  };
 }

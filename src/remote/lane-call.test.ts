@@ -2,8 +2,8 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { createFakeClock, type FakeClock } from "../base/clock.fake.ts";
-import type { Carrier, CarrierEnd, CarrierHandlers } from "./carrier.ts";
 import { keepLaneCall } from "./lane-call.ts";
+import { createScriptedCall } from "./scripted-call.fake.ts";
 
 const BEAT_MS = 10_000;
 const ALIVE = "";
@@ -13,12 +13,12 @@ let clock: FakeClock;
 /** This end's side of the lane, and the other end's. */
 let near: Socket;
 let far: Socket;
-let call: ReturnType<typeof createCall>;
+let call: ReturnType<typeof createScriptedCall>;
 const life: (() => unknown)[] = [];
 
 beforeEach(async () => {
   clock = createFakeClock();
-  const made = createCall();
+  const made = createScriptedCall();
   call = made;
   const accepted = Promise.withResolvers<Socket>();
   const server = createServer(accepted.resolve).listen(0, "127.0.0.1");
@@ -38,27 +38,6 @@ beforeEach(async () => {
 afterEach(() => {
   for (const end of life.splice(0)) end();
 });
-
-/** The call of the session: what is said on it, and what becomes of it. */
-function createCall() {
-  let handlers: CarrierHandlers | undefined;
-  const heard: string[] = [];
-  const carrier: Carrier = {
-    sessionId: "s-1",
-    routerId: "router-1",
-    peerClient: "other/1",
-    listen: (given) => {
-      handlers = given;
-    },
-    send: (pieces) => {
-      heard.push(Buffer.concat(pieces).toString("hex"));
-      return true;
-    },
-    finish: () => void heard.push("finish"),
-    cut: () => void heard.push("cut"),
-  };
-  return { carrier, heard, end: (end: CarrierEnd) => handlers?.onEnd(end) };
-}
 
 const said = () => call.heard.splice(0);
 

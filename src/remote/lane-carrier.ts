@@ -15,10 +15,16 @@ const ACTIVE_BEAT_MS = 500;
 const LAST_BYTES_MS = 5000;
 const LAST_WORD_MS = 500;
 
+/** A session asks the other end sooner than that whether it is there, and gives a carrier up that says nothing for so long, or longer. */
+const SILENT_MS = 20_000;
+
 /** A frame whose first byte has this bit is of the link. */
 const LINK_BIT = 0x80;
 
-/** Carries frames on a lane, and leaves to the call beside it how it ends. `onBroken`: the lane ended while its call did not. */
+/**
+ * Carries frames on a lane, and leaves to the call beside it how it ends. `onBroken`: the lane ended while its call did not, or was given up
+ * when nothing came over it any more and the other end still said on the call that it lives.
+ */
 export function createLaneCarrier(
   { call, line }: { readonly call: Carrier; readonly line: TLSSocket },
   { clock }: { readonly clock: Clock },
@@ -31,6 +37,9 @@ export function createLaneCarrier(
   let beat: Timer | undefined;
   let beatAtMs = Number.NEGATIVE_INFINITY;
   let last: Timer | undefined;
+  let readAtMs = clock.monotonicMs();
+  let beatenAtMs = readAtMs;
+  const isSilent = () => clock.monotonicMs() - readAtMs >= SILENT_MS && beatenAtMs - readAtMs >= BEAT_MS;
 
   const over = (end: CarrierEnd) => {
     if (inbox.isOver) return;
@@ -69,6 +78,7 @@ export function createLaneCarrier(
 
   const reader = createPieceReader({ onMessage: inbox.onFrame });
   line.on("data", (chunk: Uint8Array) => {
+    readAtMs = clock.monotonicMs();
     if (callEnd !== undefined) settle();
     try {
       reader.push(chunk);
@@ -84,7 +94,9 @@ export function createLaneCarrier(
   line.on("end", onLineOver);
   line.on("close", onLineOver);
   call.listen({
-    onFrame: () => undefined,
+    onFrame: () => {
+      beatenAtMs = clock.monotonicMs();
+    },
     onDrain: () => undefined,
     onEnd: (end) => {
       callEnd = end;
@@ -115,6 +127,7 @@ export function createLaneCarrier(
       call.finish();
     },
     cut: () => {
+      if (!inbox.isOver && inbox.isHeard && callEnd === undefined && isSilent()) onBroken();
       over({ reason: "broken", message: "this end cut it" });
       line.destroy();
     },

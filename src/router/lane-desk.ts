@@ -24,7 +24,7 @@ export interface LaneDesk {
   arrive(token: string, socket: Socket, onClose: () => void): LaneArrival | undefined;
   /** To be called about every second. */
   lap(): void;
-  /** Lanes on which both ends have met. */
+  /** Lanes on which both ends have met, of sessions that are not over. */
   readonly count: number;
 }
 
@@ -84,7 +84,7 @@ export function createLaneDesk({ clock }: { readonly clock: Pick<Clock, "monoton
 
   return {
     get count() {
-      return [...lanes].filter(({ pipe }) => pipe !== undefined).length;
+      return [...lanes].filter(({ pipe, endsAtMs }) => pipe !== undefined && endsAtMs === undefined).length;
     },
     promise: (onBytes) => {
       const tokenOf = () => randomBytes(TOKEN_BYTES).toString("hex");

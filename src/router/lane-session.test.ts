@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { createFakeClock } from "../base/clock.fake.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Carrier } from "../remote/carrier.ts";
 import { newKeyPair } from "../remote/proof-hub.fake.ts";
@@ -184,6 +185,44 @@ it("breaks with its lane, so that both ends come back, and then without one", as
   await expect.poll(() => world.router.list()).toEqual([]);
   await proveAlive(await meet([join("operator", url, dialler), join("box")]));
   expect(isOnLane()).toBe(false);
+});
+
+it("is not tried again by a box to which nothing came over it, although its operator spoke on it", async () => {
+  // Both flights of the operator's handshake, and nothing behind them.
+  let flights = 0;
+  const url = await startMiddle((near, far) => {
+    near.removeAllListeners("data");
+    near.on("data", (bytes: Buffer) => {
+      if (++flights <= 2) far.write(bytes);
+    });
+  });
+  const atBox = newDialler();
+  const [operator, box] = await Promise.all([join("operator", url), join("box", world.url, atBox)]);
+  const clock = createFakeClock();
+  const facts = { ...FACTS, boxKey: boxKeys.privateKey };
+  const waiting = awaitProof(box, facts, () => operatorKeys.key, { clock }, never);
+  const task = { ...FACTS, ticket: "ticket", privateKey: operatorKeys.privateKey, boxKey: boxKeys.key };
+  const here = hear(await proveToBox(operator, task, { clock }));
+  await expect.poll(() => flights).toBe(2);
+  here.carrier.send([DATA]);
+  let isDecided = false;
+  void waiting.then(() => {
+    isDecided = true;
+  });
+  await expect
+    .poll(
+      async () => {
+        await clock.advance(1000);
+        return isDecided;
+      },
+      { timeout: 10_000, interval: 20 },
+    )
+    .toBe(true);
+  expect((await hear(await waiting).end).reason).toBe("broken");
+  await here.end;
+  await expect.poll(() => world.router.list()).toEqual([]);
+  const [, again] = await Promise.all([join("operator", url), join("box", world.url, atBox)]);
+  expect(again.lane).toBeUndefined();
 });
 
 it.each([

@@ -173,11 +173,14 @@ it("breaks both ends when one breaks, and leaves the calls to say what it means"
 it.each([
   ["is ended", () => world.router.terminate("s-1", "by bob")],
   ["is drained", () => void world.router.drain(100)],
-])("ends a lane with its session that %s, behind what was sent", async (_, act) => {
+])("ends a lane with its session that %s, behind what was sent, and counts it no more at once", async (_, act) => {
   const { lane } = await meet();
   lane.operator.socket.write("the last");
   await expect.poll(() => world.router.list()[0]?.bytesToBox).toBe(8);
+  expect(world.router.metrics()).toContain("router_grpc_lanes_active 1");
   act();
+  await expect.poll(() => world.router.list()).toEqual([]);
+  expect(world.router.metrics()).toContain("router_grpc_lanes_active 0");
   await expect.poll(() => [lane.box.isEnded, lane.operator.isEnded]).toEqual([true, true]);
   expect(lane.box.text).toBe("the last");
 });

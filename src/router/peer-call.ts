@@ -53,8 +53,11 @@ export async function handOn(
     [HANDED_ON_HEADER]: deps.routerId,
   });
   const down = call.stream;
-  const windows = deps.windows.add((initialWindowSize) => {
-    if (!session.destroyed && !session.closed) session.settings({ initialWindowSize });
+  const windows = deps.windows.add({
+    apply: (initialWindowSize, onAgreed) => {
+      if (!session.destroyed && !session.closed) session.settings({ initialWindowSize }, onAgreed);
+    },
+    heldAbove: (bytes) => Math.max(0, up.readableLength - bytes),
   });
   windows.streams(1);
   let trailers: IncomingHttpHeaders = {};

@@ -35,6 +35,7 @@ export function openConnection(
 ): RouterConnection {
   const { clock } = deps;
   const calls = new Set<GrpcCall>();
+  const streams = new Set<ServerHttp2Stream>();
   const openedAtMs = clock.monotonicMs();
   let heardAtMs = openedAtMs;
   let isPinging = false;
@@ -51,8 +52,15 @@ export function openConnection(
   });
   // A stream that is not read must not hold the others: Node gives this window back as data comes.
   session.setLocalWindowSize(WINDOW_BYTES.large);
-  const windows = deps.windows.add((initialWindowSize) => {
-    if (!session.destroyed && !session.closed) session.settings({ initialWindowSize });
+  const windows = deps.windows.add({
+    apply: (initialWindowSize, onAgreed) => {
+      if (!session.destroyed && !session.closed) session.settings({ initialWindowSize }, onAgreed);
+    },
+    heldAbove: (bytes) => {
+      let held = 0;
+      for (const { readableLength } of streams) held += Math.max(0, readableLength - bytes);
+      return held;
+    },
   });
 
   const connection: RouterConnection = {
@@ -90,9 +98,11 @@ export function openConnection(
     heardAtMs = clock.monotonicMs();
     const call = createGrpcCall(stream, headers, clock);
     calls.add(call);
+    streams.add(stream);
     windows.streams(calls.size);
     stream.once("close", () => {
       calls.delete(call);
+      streams.delete(stream);
       windows.streams(calls.size);
     });
     stream.on("data", (chunk: Uint8Array) => {

@@ -14,46 +14,81 @@ export interface WindowGrant {
   remove(): void;
 }
 
+/** The streams of one connection, as whoever grants windows sees them. */
+export interface WindowHolder {
+  /** Sets the receive window of every stream, those to come included; `onAgreed` once the sender keeps to that. It is the small one at first. */
+  apply(windowBytes: number, onAgreed: () => void): void;
+  /** What has come and waits for its reader, of each stream as far as it is more than this, together. */
+  heldAbove(bytes: number): number;
+}
+
 export interface WindowGrants {
-  /** `apply` sets the receive window of every stream of the connection, those to come included. It has the small one until then. */
-  add(apply: (windowBytes: number) => void): WindowGrant;
+  add(holder: WindowHolder): WindowGrant;
+  /** What may have to be held beyond the small windows. */
   readonly grantedBytes: number;
 }
 
-interface Granted {
-  apply(windowBytes: number): void;
+interface Granted extends WindowHolder {
   streams: number;
   isLarge: boolean;
+  /** Its sender keeps to the window that was set last. */
+  isAgreed: boolean;
   since: { ms: number; bytes: number };
   busyAtMs: number;
 }
 
+const STEP_BYTES = WINDOW_BYTES.large - WINDOW_BYTES.small;
+
 /**
  * Who is shown to need a large window gets one, within a budget for all: what is in a window may have to be held when the other side
- * does not read, and nothing that was granted can be taken back from a sender that uses it.
+ * does not read, and nothing that was granted can be taken back from a sender that uses it. So a window that was taken back counts whole until the
+ * sender has agreed, and from then on as what is held above the small one, until its reader has read that.
  */
 export function createWindowGrants(budgetBytes: number): WindowGrants {
-  const all = new Set<Granted>();
-  const costOf = ({ isLarge, streams }: Granted) => (isLarge ? streams * (WINDOW_BYTES.large - WINDOW_BYTES.small) : 0);
-  const granted = () => [...all].reduce((sum, each) => sum + costOf(each), 0);
+  /** Those that cost something. */
+  const costly = new Set<Granted>();
+  const costOf = ({ isLarge, isAgreed, streams, heldAbove }: Granted) =>
+    isLarge || !isAgreed ? streams * STEP_BYTES : heldAbove(WINDOW_BYTES.small);
+  const granted = () => {
+    let bytes = 0;
+    for (const each of costly) {
+      const cost = costOf(each);
+      if (cost === 0 && !each.isLarge && each.isAgreed) costly.delete(each);
+      bytes += cost;
+    }
+    return bytes;
+  };
   const setLarge = (each: Granted, isLarge: boolean) => {
     if (each.isLarge === isLarge) return;
     each.isLarge = isLarge;
-    each.apply(isLarge ? WINDOW_BYTES.large : WINDOW_BYTES.small);
+    each.isAgreed = false;
+    costly.add(each);
+    each.apply(isLarge ? WINDOW_BYTES.large : WINDOW_BYTES.small, () => {
+      each.isAgreed = each.isLarge === isLarge;
+    });
   };
   const fits = (each: Granted, nowMs: number): boolean => {
-    const wanted = costOf({ ...each, isLarge: true });
+    // It still may send what was taken back.
+    if (costly.has(each) && !each.isAgreed) return false;
+    // What it holds is a part of it.
+    const wanted = each.streams * STEP_BYTES - costOf(each);
     if (granted() + wanted <= budgetBytes) return true;
-    for (const other of all) if (other.isLarge && nowMs - other.busyAtMs >= UNUSED_AFTER_MS) setLarge(other, false);
+    for (const other of costly) if (other.isLarge && nowMs - other.busyAtMs >= UNUSED_AFTER_MS) setLarge(other, false);
     return granted() + wanted <= budgetBytes;
   };
   return {
     get grantedBytes() {
       return granted();
     },
-    add: (apply) => {
-      const own: Granted = { apply, streams: 0, isLarge: false, since: { ms: 0, bytes: 0 }, busyAtMs: 0 };
-      all.add(own);
+    add: (holder) => {
+      const own: Granted = {
+        ...holder,
+        streams: 0,
+        isLarge: false,
+        isAgreed: true,
+        since: { ms: 0, bytes: 0 },
+        busyAtMs: 0,
+      };
       return {
         streams: (count) => {
           own.streams = count;
@@ -64,10 +99,13 @@ export function createWindowGrants(budgetBytes: number): WindowGrants {
           own.since.bytes += bytes;
           if (own.since.bytes < BUSY_BYTES) return;
           own.busyAtMs = nowMs;
-          if (!own.isLarge && fits(own, nowMs)) setLarge(own, true);
+          if (own.isLarge) return;
+          if (fits(own, nowMs)) setLarge(own, true);
+          // To ask is work: not again for each piece that comes.
+          else own.since = { ms: nowMs, bytes: 0 };
         },
         shrink: () => setLarge(own, false),
-        remove: () => all.delete(own),
+        remove: () => costly.delete(own),
       };
     },
   };

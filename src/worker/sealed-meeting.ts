@@ -3,10 +3,11 @@ import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
-import type { Carrier, LaneOffer } from "../remote/carrier.ts";
+import type { Carrier } from "../remote/carrier.ts";
 import { createCarrierDuplex } from "../remote/carrier-duplex.ts";
-import { holdFrames } from "../remote/held-carrier.ts";
 import { keepLaneCall } from "../remote/lane-call.ts";
+import { meetOnLane } from "../remote/lane-meeting.ts";
+import { ROLES } from "../remote/meeting-place.ts";
 
 export interface MeetingTask {
   /** On which both workers are there, and nothing was said yet. */
@@ -30,73 +31,31 @@ export async function sealMeeting(
   deps: { readonly clock: Clock },
   signal: AbortSignal,
 ): Promise<TLSSocket> {
-  const { lane } = task.carrier;
+  const { carrier, as, seal } = task;
+  const { lane } = carrier;
   if (lane === undefined) return sealCall(task, signal);
-  const spoken = Promise.withResolvers<undefined>();
-  const call = holdFrames(task.carrier, () => spoken.resolve(undefined));
-  const onAbort = () => spoken.reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  const needless = new AbortController();
+  const sealInTime = (socket: Socket) => {
+    const limit = deps.clock.timer(SEAL_MS, () => void socket.destroy());
+    return seal(socket).finally(() => limit.clear());
+  };
   try {
-    let problem: unknown;
-    const met = sealLane(task, lane, deps, needless.signal).catch((thrown: unknown) => {
-      problem = thrown;
-      return undefined;
-    });
-    const line = await Promise.race([met, spoken.promise]);
-    signal.throwIfAborted();
-    if (line === undefined) {
-      // Before the lane is left: what follows is no problem of its own.
-      const before = problem;
-      needless.abort();
-      const sealed = await sealCall({ ...task, carrier: call }, signal).catch((thrown: unknown) => {
-        // Who was refused on the lane does not come to the call.
-        throw before instanceof AppError && before.code === "refused" ? before : thrown;
-      });
-      // Where the call is of no use either, nothing is said about lanes.
-      if (isOfLane(before, task.as)) lane.failed();
-      return sealed;
+    const met = await meetOnLane({ call: carrier, lane, role: ROLES[as], seal: sealInTime }, signal);
+    const { line, call, problem } = met;
+    if (line !== undefined) {
+      keepLaneCall({ call, line }, deps, lane.failed);
+      return line;
     }
-    keepLaneCall({ call, line }, deps, lane.failed);
-    return line;
+    const sealed = await sealCall({ ...task, carrier: call }, signal).catch((thrown: unknown) => {
+      // Who was refused on the lane does not come to the call.
+      throw problem instanceof AppError && problem.code === "refused" ? problem : thrown;
+    });
+    // Where the call is of no use either, nothing is said about lanes.
+    if (met.isLaneToBlame) lane.failed();
+    return sealed;
   } catch (thrown) {
-    needless.abort();
-    task.carrier.cut();
-    throw thrown;
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
-}
-
-/** Resolves when it is certain that this is where both speak. */
-async function sealLane(
-  { as, seal }: MeetingTask,
-  lane: LaneOffer,
-  { clock }: { readonly clock: Clock },
-  needless: AbortSignal,
-): Promise<TLSSocket> {
-  let socket: Socket | undefined;
-  const cut = () => socket?.destroy();
-  needless.addEventListener("abort", cut, { once: true });
-  try {
-    socket = await lane.meet();
-    if (needless.aborted) cut();
-    const limit = clock.timer(SEAL_MS, cut);
-    const line = await seal(socket).finally(() => limit.clear());
-    if (as === "sender") await firstBytes(line);
-    needless.removeEventListener("abort", cut);
-    return line;
-  } catch (thrown) {
-    cut();
+    carrier.cut();
     throw thrown;
   }
-}
-
-/** That the receiver did not come says nothing of the sender's next lane. */
-function isOfLane(problem: unknown, as: MeetingTask["as"]): boolean {
-  return (
-    problem !== undefined && (as === "receiver" || (problem instanceof AppError && problem.code === "unsupported"))
-  );
 }
 
 async function sealCall({ carrier, as, seal }: MeetingTask, signal: AbortSignal): Promise<TLSSocket> {
@@ -125,16 +84,4 @@ async function sealCall({ carrier, as, seal }: MeetingTask, signal: AbortSignal)
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
-}
-
-/** They are read again by whoever listens next, once that resumes. */
-function firstBytes(line: TLSSocket): Promise<void> {
-  return new Promise((resolve, reject) => {
-    line.once("close", () => reject(new AppError("unavailable", "the other side left")));
-    line.once("data", (first: Buffer) => {
-      line.pause();
-      line.unshift(first);
-      resolve();
-    });
-  });
 }
