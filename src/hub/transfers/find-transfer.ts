@@ -9,8 +9,11 @@ export async function requireTransfer(
   id: string,
   leaseId: string | undefined,
 ): Promise<Transfer> {
-  const transfer = book.known(id) ?? (await book.get(id));
   const lease = leaseId === undefined ? undefined : parseLeaseId(leaseId);
+  const known = book.known(id);
+  // The one that is known may have made way for another of its name, through another hub.
+  const isIt = known !== undefined && (lease === undefined || lease.uid === known.uid);
+  const transfer = isIt ? known : await book.get(id);
   if (leaseId !== undefined && lease === undefined) {
     throw new AppError("invalid", "lease_id: given something else; allowed: the lease_id of an assignment", {
       field: "lease_id",

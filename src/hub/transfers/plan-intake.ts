@@ -15,7 +15,10 @@ export function createPlanIntake(hall: TransferHall): (page: PlanPage) => Promis
   const { book, pieces, watch, wake, inTurn, mark } = hall;
   return (page) =>
     inTurn(`plan/${page.request_id}`, async () => {
-      const transfer = await requireTransfer(hall, page.request_id, page.lease_id);
+      const known = await requireTransfer(hall, page.request_id, page.lease_id);
+      // Another hub may have given the lease, or have taken pages since.
+      const isBehind = !isLister(known, page) || page.page > known.list.pages;
+      const transfer = isBehind ? ((await book.get(page.request_id)) ?? known) : known;
       if (!isLister(transfer, page)) return { status: "stale" };
       watch.heard(page.worker_id, { lease_id: page.lease_id, attempt: page.attempt, transferred_bytes: 0, rate: 0 });
       if (page.page < transfer.list.pages) return { status: "duplicate" };

@@ -391,6 +391,73 @@ describe("a worker", () => {
     expect(await look("r")).toMatchObject({ state: "COMPLETED", transferred_bytes: MIB });
   });
 
+  test("that lists may tell each page to another hub, also to one that has heard of no page, and of an earlier request of that name", async () => {
+    begin();
+    const { source, worker } = await makeWorkers(files(3));
+    const to = worker("dst-1");
+    await to.heartbeat();
+    await submit("r");
+    const other = startTransferHub(store, clock, { hubId: "hub-2" });
+    try {
+      for (const round of ["first", "second"]) {
+        await other.ask("GET", "/sync");
+        if (round === "second") {
+          await hub.ask("DELETE", "/sync/r");
+          await work(to);
+          await clock.advance(10_000);
+          await work(to);
+          await submit("r", { source_path: "/in/second" });
+        }
+        await clock.advance(3000);
+        await source.heartbeat();
+        const { lease_id, attempt } = need(await source.poll());
+        const tell = (through: TransferHub, page: number) =>
+          through.ask("POST", "/workers/plan", {
+            worker_id: "src-1",
+            request_id: "r",
+            lease_id,
+            attempt,
+            page,
+            entries: [fileEntry(`f${page}`, 1)],
+            is_last: page === 3,
+          });
+        for (const [page, through] of [hub, other, hub, other].entries()) {
+          expect([round, page, await tell(through, page)]).toEqual([round, page, { status: "ack" }]);
+        }
+        source.held.clear();
+        expect(await other.ask("GET", "/sync/r")).toMatchObject({ files_total: 4, is_listed: true });
+      }
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test("that closes is given the plan by whichever hub, also by one that has heard nothing of its lease, and others are not", async () => {
+    begin();
+    const { source, worker } = await makeWorkers(files(3));
+    const to = worker("dst-1");
+    await to.heartbeat();
+    await submit("r");
+    // It knows the request, and little of its plan.
+    const other = startTransferHub(store, clock, { hubId: "hub-2" });
+    await other.ask("GET", "/sync");
+    try {
+      await listIt(source);
+      await to.tell((await to.carryOut(need(await to.poll()))) ?? {});
+      await clock.advance(3000);
+      await to.heartbeat();
+      expect(need(await to.poll()).work).toMatchObject({ kind: "close", pages: 1 });
+      const page = await other.askAs("dst-1")("GET", "/workers/plan/r?page=0");
+      expect(page).toMatchObject({ entries: { length: 4 } });
+      for (const box of ["src-1", "dst-2"]) {
+        const asked = other.askAs(box)("GET", "/workers/plan/r?page=0");
+        await expect(asked).rejects.toMatchObject({ code: "refused" });
+      }
+    } finally {
+      await other.stop();
+    }
+  });
+
   test("that was killed has what it held again with the first heartbeat of its next process, and not when the lease runs out", async () => {
     begin();
     const { source, worker } = await makeWorkers(files(1, MIB));

@@ -14,6 +14,8 @@ export type Ask = (method: string, path: string, body?: unknown) => Promise<unkn
 export interface TransferHub {
   /** Calls a route that answers JSON, without HTTP. Rejects with the route's error. */
   readonly ask: Ask;
+  /** The same with the key of a box. */
+  readonly askAs: (boxId: string) => Ask;
   stop(): Promise<void>;
 }
 
@@ -36,6 +38,7 @@ export function startTransferHub(
   const running = service.run(life.signal).catch(() => undefined);
   return {
     ask: askOf(routes, life.signal),
+    askAs: (boxId) => askOf(routes, life.signal, { kind: "box", boxId, keySlot: "current" }),
     stop: async () => {
       life.abort();
       await running;
@@ -45,7 +48,7 @@ export function startTransferHub(
 
 const OPERATOR: Caller = { kind: "operator", tokenId: "t", name: "t", role: "operator" };
 
-function askOf(routes: readonly Route[], signal: AbortSignal): Ask {
+function askOf(routes: readonly Route[], signal: AbortSignal, caller: Caller = OPERATOR): Ask {
   return async (method, target, body) => {
     const [path = "", query = ""] = target.split("?");
     for (const route of routes) {
@@ -65,7 +68,7 @@ function askOf(routes: readonly Route[], signal: AbortSignal): Ask {
             ? undefined
             : parseInput(route.query, Object.fromEntries(new URLSearchParams(query)), "query", telling),
         body: route.body === undefined ? undefined : parseInput(route.body, body, "body", telling),
-        caller: OPERATOR,
+        caller,
         address: "127.0.0.1",
         signal,
       };

@@ -23,6 +23,7 @@ import type { LeaseDesk } from "./lease-desk.ts";
 import { createPlanIntake } from "./plan-intake.ts";
 import { createResultIntake } from "./result-intake.ts";
 import type { TransferHall } from "./transfer-hall.ts";
+import type { Transfer } from "./transfer-record.ts";
 import type { ViewTransfer } from "./transfer-view.ts";
 import { isOfBox, type Worker } from "./worker-record.ts";
 import { createYielding } from "./yield-lease.ts";
@@ -168,11 +169,17 @@ export function createWorkerRoutes({ hall, desk, view }: WorkerRoutesDeps): read
       answer: planPageViewSchema,
       handle: async ({ params: { id }, query: { page, only }, caller }) => {
         await ready();
-        const transfer = book.known(id) ?? (await book.get(id));
+        // Its lease, and the plan, may be from another hub: of those the store tells.
+        const mayRead = ({ uid, close }: Transfer, boxId: string) =>
+          [close, ...watch.of(uid)].some(({ worker }) => worker !== undefined && isOfBox(worker, boxId));
+        const known = book.known(id);
+        const isEnough =
+          known !== undefined && page < known.list.pieces && (caller.kind !== "box" || mayRead(known, caller.boxId));
+        const transfer = isEnough ? known : await book.get(id);
         if (transfer === undefined) throw notFound("request", id);
-        const isWorking =
-          caller.kind !== "box" || watch.of(transfer.uid).some(({ worker }) => isOfBox(worker, caller.boxId));
-        if (!isWorking) throw new AppError("refused", `box ${caller.boxId} has no lease of request ${id}`);
+        if (caller.kind === "box" && !mayRead(transfer, caller.boxId)) {
+          throw new AppError("refused", `box ${caller.boxId} has no lease of request ${id}`);
+        }
         if (page >= transfer.list.pieces) throw notFound("page", String(page));
         const { piece } = await pieces.load(transfer, page);
         return { page, entries: piece.entries.filter(({ type }) => only === undefined || type === only) };
