@@ -33,8 +33,9 @@ const MEASURING = [
 /** A test file's suffix names the world it needs; `scripts/test` installs those worlds before it runs them. */
 export default defineConfig({
   test: {
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // Ends what hangs, and is no bar: what is held to a time says so itself, and a busy machine takes three times as long for the rest.
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
     // How long a condition is waited for that must come; a second, the default, is little for real programs on a busy machine.
     expect: { poll: { timeout: 20_000, interval: 50 } },
     pool: "forks",

@@ -66,7 +66,8 @@ async function untilPictureMoves(expect: ExpectStatic, page: Page, id: string): 
         before = after;
         return moves;
       },
-      { timeout: 20_000, interval: 300 },
+      // A busy machine decodes it late.
+      { timeout: 60_000, interval: 300 },
     )
     .toBe(true);
 }

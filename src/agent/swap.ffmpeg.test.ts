@@ -241,4 +241,4 @@ test.concurrent("of two streams for one publishing point the first keeps it, and
   world.server.set.remove(["cam-1"]);
   await world.until(async () => (await world.workload("cam-2"))?.state === "running", "cam-2 has it");
   expect(world.server.rtmp?.connects("shared")).toBe(2);
-}, 60_000);
+});

@@ -159,7 +159,7 @@ test("a line of 10 MB is whole in the log, in pieces that say so, and so are ran
   expect(Math.max(...pieces.map((piece) => piece.length))).toBeLessThanOrEqual(8192 + "[stdout+] ".length);
   expect(Buffer.from(pieces.map((piece) => piece.replace(/^\[stdout\+?\] /, "")).join("")).equals(long)).toBe(true);
   expect(lines.at(-2)?.match(/\\x[0-9a-f]{2}/g)?.length).toBeGreaterThan(1000);
-}, 60_000);
+});
 
 test("of a flood what the log does not take is counted to the byte, its end is kept, and its file does not grow", async () => {
   const spawner = createSpawner({ ambient: process.env }, { clock: systemClock });
