@@ -97,7 +97,9 @@ describe("units", () => {
     const cut = planUnits([file], chunk, "tapered");
     const lengths = cut.flatMap(({ kind, bytes }) => (kind === "copy" ? [bytes / MIB] : []));
     expect(lengths.slice(0, 9)).toEqual([64, 64, 64, 64, 64, 64, 64, 64, 64]);
-    expect(lengths.slice(9)).toEqual([56, 49, 43, 38, 33, 29, 25, 22, 20, 17, 15, 13, 11, 10, 9, 8, 8, 8, 8, 8, 8, 8, 2]);
+    expect(lengths.slice(9)).toEqual([
+      56, 49, 43, 38, 33, 29, 25, 22, 20, 17, 15, 13, 11, 10, 9, 8, 8, 8, 8, 8, 8, 8, 2,
+    ]);
     for (const [index, unit] of cut.entries()) {
       const offset = lengths.slice(0, index).reduce((sum, length) => sum + length * MIB, 0);
       if (unit.kind === "copy") expect(unit.items).toEqual([{ entry: 0, offset, length: unit.bytes }]);
