@@ -22,7 +22,8 @@ const LOST_BYTES = 8 * MIB;
 
 /**
  * One file is brought over loopback, at the same rate by each mover, and a part of it is killed at a quarter, at a half and at three
- * quarters. Bytes are those of the loopback device, with all that is said beside them: so nothing else may use it meanwhile.
+ * quarters. Bytes are those of the loopback device, with all that is said beside them: so nothing else may use it meanwhile, and `run`
+ * begins this in a network of its own where it can.
  */
 export const transferKill: Measurement = {
   name: "transfer-kill",

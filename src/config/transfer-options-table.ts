@@ -28,7 +28,7 @@ export const TRANSFER_OPTIONS = {
     help: "How bytes may come and go: `direct`, over connections between boxes, whoever dials; `router`, sealed through a router where no connection is to be had, which takes its bandwidth. Empty: within this box alone.",
   }),
   "transfer.maxStreams": option(countValue({ min: 1, max: 64 }), 4, {
-    help: "Pieces of work of transfers at a time; each has a connection of its own.",
+    help: "Pieces of work of transfers at a time, each over a connection of its own. Over a long way (from 72 ms there and back) there are as many as fill 1 Gbit/s, up to twice this.",
   }),
   "transfer.maxRateMbit": unsetOption(countValue({ min: 1, max: 1_000_000 }), {
     help: "Mbit/s that all transfers of this box may take together, each way. Without it: as much as there is.",

@@ -13,6 +13,8 @@ import { requireStorage, type Task, type TaskContext, type TaskOutcome } from ".
 /** Of a connection that breaks while bytes come, for as long as each attempt brings some. */
 const MAX_BARREN = 3;
 const RETRY_MS = 500;
+/** Of what is still to come: before the source has sent it, the next lease is asked for, and the source asked for its bytes. */
+const AHEAD_BYTES = 8 * 1024 * 1024;
 
 /** Brings the items of a lease here, from whichever source answers. */
 export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context: TaskContext): Promise<void> {
@@ -37,7 +39,8 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
       work.items.filter(({ entry, offset }) => done.has(`${offset} ${entry.path}`) || failed.has(entry.path)),
     );
     const before = moved;
-    const place: { opened: OpenedLink | undefined } = { opened: undefined };
+    let left = work.items.reduce((sum, item) => sum + (skips.has(item) ? 0 : item.length), 0);
+    const place: { opened: DialledLink | undefined } = { opened: undefined };
     try {
       await receiveItems(
         {
@@ -67,7 +70,11 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
           signal,
           onBytes: (bytes) => {
             moved += bytes;
+            left -= bytes;
             task.onBytes(bytes);
+            if (left > AHEAD_BYTES) return;
+            place.opened?.lend();
+            task.onNearlyDone();
           },
         },
       );
@@ -90,11 +97,9 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
   }
 }
 
-type OpenedLink = Pick<DialledLink, "link" | "keep" | "broke">;
-
 /** Of what serves once. */
-function onceOnly(link: DataLink): OpenedLink {
-  return { link, keep: () => link.close(), broke: () => undefined };
+function onceOnly(link: DataLink): DialledLink {
+  return { link, lend: () => undefined, keep: () => link.close(), broke: () => undefined };
 }
 
 async function openLink(
@@ -102,7 +107,7 @@ async function openLink(
   context: TaskContext,
   outcome: TaskOutcome,
   round: number,
-): Promise<OpenedLink> {
+): Promise<DialledLink> {
   outcome.way = work.dial;
   if (work.dial === "router") {
     if (work.meeting === undefined) throw fault("denied", "the hub names no router");

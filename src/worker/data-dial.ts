@@ -9,23 +9,30 @@ import type { EndpointTurns, EndpointUse } from "./endpoint-turns.ts";
 import { fault } from "./fault.ts";
 import { FRAME, jsonFrame } from "./frames.ts";
 import { DATA_PLANE_VERSION } from "./link-messages.ts";
+import { createLinkTurn, type LinkTurn } from "./link-turns.ts";
 import { clientOptions, fingerprintOf, type Identity } from "./worker-tls.ts";
 
 export interface DialDeps {
   readonly clock: Clock;
   readonly identity: () => Identity;
   readonly endpoints: EndpointTurns;
+  /** `roundTripMs` of somebody is another than before. */
+  readonly onRoundTrip: () => void;
 }
 
 /** Connections to other workers. One that has served is kept a while for the next lease with the same peer. */
 export interface Dialler {
   /** Says hello with the peer's ticket. Rejects with `unreachable` in one sentence that names every endpoint. */
   dial(peer: TransferPeer, way: "pull" | "push", signal: AbortSignal): Promise<DialledLink>;
+  /** To a worker and back, by the quickest connection of the last while; `undefined`: it was not dialled yet. */
+  roundTripMs(worker: string): number | undefined;
   close(): void;
 }
 
 export interface DialledLink {
   readonly link: DataLink;
+  /** What was asked for is nearly all here: the next lease with the same peer may ask on it. Again: nothing. */
+  lend(): void;
   /** Everything on it has been answered: it may serve again. */
   keep(): void;
   /** It did not get on: its network is the last that is tried for a while. */
@@ -33,17 +40,39 @@ export interface DialledLink {
 }
 
 const CONNECT_MS = 5000;
-const KEPT_MS = 5000;
+/** Shorter than the other side waits for a word: `IDLE_MS`. */
+const KEPT_MS = 20_000;
 const MAX_KEPT = 16;
+/** After that a longer way is believed. */
+const QUICKEST_MS = 10 * 60_000;
+
+interface Connection {
+  readonly link: DataLink;
+  readonly use: EndpointUse;
+}
+
+interface Lent extends Connection {
+  readonly key: string;
+  readonly turn: LinkTurn;
+}
 
 export function createDialler(deps: DialDeps): Dialler {
-  const kept: { readonly key: string; readonly link: DataLink; readonly use: EndpointUse; readonly untilMs: number }[] =
-    [];
-  const open = async (peer: TransferPeer, signal: AbortSignal) => {
-    const { socket, use } = await connectAny(peer, deps, signal);
+  const kept: (Connection & { readonly key: string; readonly untilMs: number })[] = [];
+  const lent: Lent[] = [];
+  const quickest = new Map<string, { readonly ms: number; readonly atMs: number }>();
+  const measured = (worker: string, ms: number) => {
+    const before = quickest.get(worker);
+    const atMs = deps.clock.monotonicMs();
+    if (before !== undefined && ms >= before.ms && atMs - before.atMs <= QUICKEST_MS) return;
+    quickest.set(worker, { ms, atMs });
+    deps.onRoundTrip();
+  };
+  const open = async (peer: TransferPeer, signal: AbortSignal): Promise<Connection> => {
+    const { socket, use } = await connectAny(peer, { ...deps, measured }, signal);
     socket.once("close", () => use.over(false));
     return { link: createDataLink(socket, deps.clock), use };
   };
+  const isOpen = (one: Lent | undefined) => one?.link.isOpen() === true && one.turn.isWanted();
   const sweep = () => {
     const nowMs = deps.clock.monotonicMs();
     for (let at = kept.length - 1; at >= 0; at--) {
@@ -52,6 +81,15 @@ export function createDialler(deps: DialDeps): Dialler {
       one.link.close();
       kept.splice(at, 1);
     }
+    for (let at = lent.length - 1; at >= 0; at--) if (!isOpen(lent[at])) lent.splice(at, 1);
+  };
+  const forget = (turn: LinkTurn) => {
+    const at = lent.findIndex((one) => one.turn === turn);
+    if (at !== -1) lent.splice(at, 1);
+  };
+  const takeLent = (key: string) => {
+    const at = lent.findIndex((one) => one.key === key);
+    return at === -1 ? undefined : lent.splice(at, 1)[0];
   };
   return {
     dial: async (peer, way, signal) => {
@@ -60,13 +98,25 @@ export function createDialler(deps: DialDeps): Dialler {
       sweep();
       const index = kept.findIndex((one) => one.key === key);
       const found = index === -1 ? undefined : kept.splice(index, 1)[0];
-      const { link, use } = found ?? (await open(peer, signal));
-      link.wake();
+      const ahead = found === undefined ? takeLent(key) : undefined;
+      const { link, use } = found ?? ahead ?? (await open(peer, signal));
+      const turn = ahead?.turn.follow() ?? createLinkTurn(link);
+      if (ahead === undefined) link.wake();
       link.send(hello).catch(() => undefined);
+      let isLent = false;
       return {
-        link,
-        broke: () => use.over(true),
+        link: turn.link,
+        broke: () => {
+          if (turn.hasBegun()) use.over(true);
+        },
+        lend: () => {
+          if (isLent || way === "push") return;
+          isLent = true;
+          lent.push({ key, link, use, turn });
+        },
         keep: () => {
+          if (turn.hasFollower()) return;
+          forget(turn);
           if (!link.isOpen() || kept.length >= MAX_KEPT || way === "push") return link.close();
           link.rest();
           kept.push({ key, link, use, untilMs: deps.clock.monotonicMs() + KEPT_MS });
@@ -74,6 +124,7 @@ export function createDialler(deps: DialDeps): Dialler {
         },
       };
     },
+    roundTripMs: (worker) => quickest.get(worker)?.ms,
     close: () => {
       for (const { link } of kept.splice(0)) link.close();
     },
@@ -89,7 +140,11 @@ interface Opened {
   readonly use: EndpointUse;
 }
 
-async function connectAny(peer: TransferPeer, deps: DialDeps, signal: AbortSignal): Promise<Opened> {
+interface ConnectDeps extends DialDeps {
+  readonly measured: (worker: string, ms: number) => void;
+}
+
+async function connectAny(peer: TransferPeer, deps: ConnectDeps, signal: AbortSignal): Promise<Opened> {
   const problems: string[] = [];
   for (const endpoint of deps.endpoints.inTurn(peer.worker_id, peer.endpoints)) {
     signal.throwIfAborted();
@@ -109,7 +164,7 @@ async function connectAny(peer: TransferPeer, deps: DialDeps, signal: AbortSigna
 function connectOne(
   { certificate_sha256: pin, worker_id: worker }: TransferPeer,
   { address, trusted }: TransferPeer["endpoints"][number],
-  { clock, identity }: DialDeps,
+  { clock, identity, measured }: ConnectDeps,
   signal: AbortSignal,
 ): Promise<Socket> {
   const place = splitAddress(address);
@@ -120,6 +175,12 @@ function connectOne(
     const socket: Socket | TLSSocket = trusted
       ? connectForBulk(place)
       : connectTls({ ...place, ...clientOptions(identity()) });
+    let begunMs = clock.monotonicMs();
+    // Whoever knows the name may be elsewhere.
+    socket.once("lookup", () => {
+      begunMs = clock.monotonicMs();
+    });
+    socket.once("connect", () => measured(worker, clock.monotonicMs() - begunMs));
     const fail = (error: unknown) => {
       end();
       socket.destroy();

@@ -17,6 +17,7 @@ export async function runWork(
     readonly context: TaskContext;
     readonly signal: AbortSignal;
     readonly onBytes: (bytes: number) => void;
+    readonly onNearlyDone: () => void;
     readonly pace: Pace;
   },
 ): Promise<void> {

@@ -37,6 +37,8 @@ export interface Task<Kind extends WorkKind> {
   /** Ends when the lease does. */
   readonly signal: AbortSignal;
   readonly onBytes: (bytes: number) => void;
+  /** Little is left to come: the next lease may be begun. Again: nothing. */
+  readonly onNearlyDone: () => void;
   /** What the hub lets its request take here. */
   readonly pace: Pace;
 }

@@ -41,6 +41,7 @@ interface RunOptions {
   readonly requestedMs?: number;
   readonly signal?: AbortSignal;
   readonly onBytes?: (bytes: number) => void;
+  readonly onNearlyDone?: () => void;
   /** Filled, also where the work rejects. */
   readonly outcome?: TaskOutcome;
 }
@@ -144,6 +145,7 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
           clock: systemClock,
           identity: () => identity,
           endpoints: createEndpointTurns(systemClock),
+          onRoundTrip: () => undefined,
         }),
         routed: createRoutedLinks({
           clock: systemClock,
@@ -220,6 +222,7 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
         requestedMs = 0,
         signal = new AbortController().signal,
         onBytes = () => undefined,
+        onNearlyDone = () => undefined,
         outcome = freshOutcome(),
       }: RunOptions = {},
     ) => {
@@ -242,6 +245,7 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
         context: at.context,
         signal,
         onBytes,
+        onNearlyDone,
         pace: createPace(() => (work.kind === "copy" ? work.rate_bytes_s : undefined), systemClock),
       });
       return outcome;

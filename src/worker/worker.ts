@@ -23,6 +23,7 @@ import { createRequestPaces } from "./request-paces.ts";
 import { createRoutedLinks } from "./routed-link.ts";
 import { runWork } from "./run-work.ts";
 import { createStorages } from "./storages.ts";
+import { streamsFor } from "./stream-count.ts";
 import type { TaskContext, TaskOutcome } from "./task-context.ts";
 
 export interface WorkerDeps {
@@ -44,6 +45,8 @@ interface Running {
   readonly stop: AbortController;
   readonly done: Promise<void>;
   bytes: number;
+  /** Little is left to come, or to be told: another may have its stream. */
+  isNearlyDone: boolean;
   /** For the rate: what it had at the last heartbeat. */
   beatBytes: number;
 }
@@ -68,7 +71,9 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
   const tickets = createTicketChecker({ workerId: config.workerId, nowSeconds: hub.nowSeconds });
   const storages = createStorages(config.storages, { log, clock });
   const identity = () => deps.credentials().identity;
-  const dialler = createDialler({ clock, identity, endpoints: createEndpointTurns(clock) });
+  const changes = createWake({ clock });
+  const endpoints = createEndpointTurns(clock);
+  const dialler = createDialler({ clock, identity, endpoints, onRoundTrip: changes.ring });
   const routed = createRoutedLinks({
     clock,
     identity,
@@ -84,7 +89,6 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
   const paces = createRequestPaces(clock);
   const serveDeps = { clock, tickets, storageOf: storages.of, pace: sendPace };
   const running = new Map<string, Running>();
-  const changes = createWake({ clock });
   const retry = createHubRetry(deps);
   const context: TaskContext = {
     clock,
@@ -214,6 +218,11 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
         context: { ...context, storageOf: borrowed.of },
         signal: stop,
         onBytes,
+        onNearlyDone: () => {
+          if (one.isNearlyDone) return;
+          one.isNearlyDone = true;
+          changes.ring();
+        },
         pace,
       });
     } catch (thrown) {
@@ -256,6 +265,7 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
       stop,
       done: done.promise,
       bytes: 0,
+      isNearlyDone: false,
       beatBytes: 0,
     };
     running.set(assignment.lease_id, one);
@@ -269,9 +279,25 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
       });
   };
 
+  const isServing = ({ assignment }: Running) => assignment.work.kind === "serve";
+  /** The farthest source that bytes are brought from now, over connections of ours. */
+  const roundTripMs = () => {
+    const farMs = [...running.values()].flatMap(({ assignment: { work } }) => {
+      if (work.kind !== "copy" || work.local || work.dial !== "destination") return [];
+      const ms = work.sources.flatMap((source) => dialler.roundTripMs(source.worker_id) ?? []);
+      return ms.length === 0 ? [] : [Math.min(...ms)];
+    });
+    return farMs.length === 0 ? undefined : Math.max(...farMs);
+  };
   /** Those that serve are not counted: a worker waits elsewhere for each, and two full ones would wait for each other. */
-  const freeStreams = () =>
-    config.maxStreams - [...running.values()].filter(({ assignment }) => assignment.work.kind !== "serve").length;
+  const freeStreams = () => {
+    const streams = streamsFor(config.maxStreams, roundTripMs());
+    const held = [...running.values()].filter((one) => !isServing(one));
+    const busy = held.filter(({ isNearlyDone }) => !isNearlyDone);
+    // A hub that takes no results does not make it take more and more.
+    return Math.max(0, Math.min(streams - busy.length, 2 * streams - held.length));
+  };
+  const hasRoomToServe = () => [...running.values()].filter(isServing).length < MAX_SERVES;
   /** Of `what`: work while there is a stream free for it, or, while there is none, what others wait for. */
   const takeOn = async (what: "work" | "serves") => {
     await Promise.race([
@@ -281,7 +307,7 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
     let failures = 0;
     while (!signal.aborted) {
       const free = freeStreams();
-      if ((what === "work") !== free > 0 || running.size >= config.maxStreams + MAX_SERVES) {
+      if ((what === "work") !== free > 0 || !hasRoomToServe()) {
         await changes.wait(LOOK_MS, signal).catch(() => undefined);
         continue;
       }

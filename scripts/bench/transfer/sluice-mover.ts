@@ -42,8 +42,6 @@ export interface Fleet extends AsyncDisposable {
   untilOver(id: string): Promise<SyncProgress>;
 }
 
-/** Each look is a program in the other network. */
-const FAR_POLL_MS = 100;
 /** After a connection that told nothing of the end. */
 const FOLLOW_AGAIN_MS = 25;
 const OVER: readonly SyncProgress["state"][] = ["COMPLETED", "FAILED"];
@@ -123,13 +121,12 @@ export async function startFleet(wish: FleetWish, lab: Lab): Promise<Fleet> {
   };
   const progress: Fleet["progress"] = async (id) => syncProgressSchema.parse(await operate("GET", `/sync/${id}`));
   const untilOver: Fleet["untilOver"] = async (id) => {
-    const isFar = sites.near.namespace !== undefined;
     for (;;) {
       // As `sluice sync start --watch` does, so that looking costs the hub little and the end is heard at once.
-      if (!isFar) await followToEnd(`${origin}/sync/${id}`, token).catch(() => undefined);
+      await followToEnd(sites.near, { url: `${origin}/sync/${id}`, token }, lab).catch(() => undefined);
       const last = await progress(id).catch(() => undefined);
       if (last !== undefined && OVER.includes(last.state)) return last;
-      await lab.delay(isFar ? FAR_POLL_MS : FOLLOW_AGAIN_MS);
+      await lab.delay(FOLLOW_AGAIN_MS);
     }
   };
   const pids = () => [hub.pid, ...agents.map(({ pid }) => pid)];
@@ -163,10 +160,20 @@ export async function startFleet(wish: FleetWish, lab: Lab): Promise<Fleet> {
 }
 
 /** Resolves when the events of a transfer end. */
-async function followToEnd(url: string, token: string): Promise<void> {
+async function followToEnd(
+  site: Site,
+  { url, token }: { readonly url: string; readonly token: string },
+  lab: Lab,
+): Promise<void> {
   const headers = { authorization: `Bearer ${token}`, accept: "text/event-stream" };
-  const { body } = await fetch(url, { headers });
-  for await (const _ of body ?? []);
+  if (site.namespace === undefined) {
+    const { body } = await fetch(url, { headers });
+    for await (const _ of body ?? []);
+    return;
+  }
+  const given = Object.entries(headers).flatMap(([name, value]) => ["-H", `${name}: ${value}`]);
+  const words = [...wordsInside(site), "curl", "-sSN", "--fail-with-body", ...given, url];
+  await lab.run(words[0] ?? "", words.slice(1));
 }
 
 /** Its storage and the directory of its log are in its arguments. */

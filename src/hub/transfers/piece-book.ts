@@ -6,7 +6,7 @@ import { packHashes, unpackHashes } from "../../contract/transfer/packed-hashes.
 import { type TransferEntry, transferEntrySchema } from "../../contract/transfer/transfer-entry.ts";
 import type { HubContext } from "../hub-context.ts";
 import { packEntries, unpackEntries } from "./packed-piece.ts";
-import { MIB, planHashing, planUnits } from "./plan-units.ts";
+import { MIB, PLAN_SHAPES, type PlanShape, planHashing, planUnits } from "./plan-units.ts";
 import { isRace } from "./transfer-book.ts";
 import type { Transfer } from "./transfer-record.ts";
 import {
@@ -30,12 +30,16 @@ export const UNITS_KIND = "transfer-units";
 const HASHES_KIND = "transfer-hashes";
 
 const entriesSchema = z.array(transferEntrySchema);
-/** `entries`: of an earlier version, which did not pack them. */
+/**
+ * `entries`: of an earlier version, which did not pack them. A `packed` that is a text: of one that cut all pieces evenly. What says
+ * how it is cut is no text, so that such a hub does not take it for a piece of its own, and ranges for others.
+ */
 const pieceSchema = z.object({
   attempt: z.int(),
-  packed: z.string().optional(),
+  packed: z.union([z.string(), z.object({ shape: z.enum(PLAN_SHAPES), entries: z.string() })]).optional(),
   entries: entriesSchema.optional(),
 });
+const SHAPE: PlanShape = "tapered";
 const hashesSchema = z.object({ packed: z.string() });
 const summarySchema = z.object({
   bytesDone: z.int(),
@@ -136,7 +140,9 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
     const object = await store.objects.get(PIECE_KIND, keyOf(transfer.uid, index));
     if (object === undefined) throw new AppError("not-found", `piece ${index} of transfer ${transfer.id} is gone`);
     const { packed, entries = [] } = pieceSchema.parse(object.body);
-    return pieceOf(transfer, packed === undefined ? entries : entriesSchema.parse(unpackEntries(packed)));
+    if (packed === undefined) return pieceOf(transfer, entries, "even");
+    const { shape, entries: text } = typeof packed === "string" ? { shape: "even" as const, entries: packed } : packed;
+    return pieceOf(transfer, entriesSchema.parse(unpackEntries(text)), shape);
   };
 
   /** What of the states is read seldom, and is much, lies beside them. */
@@ -249,7 +255,7 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
         if (older !== undefined && older.attempt > piece.attempt) return "stale";
         try {
           const expectedRevision = before?.revision ?? 0;
-          const body = { attempt: piece.attempt, packed: packEntries(piece.entries) };
+          const body = { attempt: piece.attempt, packed: { shape: SHAPE, entries: packEntries(piece.entries) } };
           await store.objects.put({ kind: PIECE_KIND, id, body }, { nowMs: clock.wallMs(), expectedRevision });
           return "ok";
         } catch (thrown) {
@@ -260,7 +266,7 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
     counted: (transfer, index, entries) => {
       const key = keyOf(transfer.uid, index);
       if (held.has(key)) return;
-      const piece = pieceOf(transfer, entries);
+      const piece = pieceOf(transfer, entries, SHAPE);
       hold(key, { piece, states: freshStates(piece), revision: 0 });
     },
     loadHashes,
@@ -290,9 +296,10 @@ function rereadMs({ summaries }: Ledger): number {
   return Math.max(0, summaries.length - REREAD.free) * REREAD.msAPiece;
 }
 
-function pieceOf({ request }: Transfer, entries: readonly TransferEntry[]): Piece {
-  const plan = request.mode === "verify" ? planHashing : planUnits;
-  return { entries, units: plan(entries, request.chunk_size_mb * MIB) };
+function pieceOf({ request }: Transfer, entries: readonly TransferEntry[], shape: PlanShape): Piece {
+  const chunkBytes = request.chunk_size_mb * MIB;
+  const units = request.mode === "verify" ? planHashing(entries, chunkBytes) : planUnits(entries, chunkBytes, shape);
+  return { entries, units };
 }
 
 /** By its units alone nobody has a hash of a file that others could come to. */

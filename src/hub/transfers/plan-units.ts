@@ -33,17 +33,23 @@ export function planHashing(entries: readonly TransferEntry[], chunkBytes: numbe
   return units;
 }
 
+/** How a piece is cut. `even`: of an earlier version. `tapered`: the ranges of its last long file become shorter towards its end. */
+export const PLAN_SHAPES = ["even", "tapered"] as const;
+export type PlanShape = (typeof PLAN_SHAPES)[number];
+
 /** Pure. The same entries give the same units on every hub, so that only what became of them is kept. */
-export function planUnits(entries: readonly TransferEntry[], chunkBytes: number): readonly Unit[] {
+export function planUnits(entries: readonly TransferEntry[], chunkBytes: number, shape: PlanShape): readonly Unit[] {
   const units: Unit[] = [];
   const batch = createBatch(units, chunkBytes);
+  const isLong = ({ type, size }: TransferEntry) => type === "file" && size > chunkBytes;
+  const tapered = shape === "tapered" ? entries.findLastIndex(isLong) : -1;
   for (const [index, entry] of entries.entries()) {
     // Made when everything else is there.
     if (entry.type === "hardlink") continue;
     const length = entry.type === "file" ? entry.size : 0;
-    if (length > chunkBytes) {
+    if (isLong(entry)) {
       batch.close();
-      units.push(...longFile(index, { size: length, allocated: entry.allocated }, chunkBytes));
+      units.push(...longFile(index, { size: length, allocated: entry.allocated }, chunkBytes, index === tapered));
     } else batch.add(index, length);
   }
   batch.close();
@@ -71,16 +77,35 @@ function createBatch(units: Unit[], chunkBytes: number) {
 
 type Extent = Pick<TransferEntry, "size" | "allocated">;
 
-function longFile(entry: number, extent: Extent, chunkBytes: number): readonly Unit[] {
+function longFile(entry: number, extent: Extent, chunkBytes: number, isTapered: boolean): readonly Unit[] {
   const { size } = extent;
   const step = rangeBytes(extent, chunkBytes);
+  // Ranges that are longer than a chunk are of a file that is nearly all holes, or has so many that its end does not matter.
+  const canTaper = isTapered && step === chunkBytes && size <= (MAX_RANGES_A_FILE - TAPER_RANGES) * chunkBytes;
   const units: Unit[] = [];
-  for (let offset = 0; offset < size; offset += step) {
-    const length = Math.min(step, size - offset);
+  for (let offset = 0; offset < size; ) {
+    const left = size - offset;
+    const length = Math.min(canTaper ? taperedBytes(left, chunkBytes) : step, left);
     units.push({ kind: "copy", items: [{ entry, offset, length }], bytes: length, part: { entry } });
+    offset += length;
   }
   units.push({ kind: "finish", items: [{ entry, offset: 0, length: size }], bytes: 0, part: { entry } });
   return units;
+}
+
+/** More than the shorter ranges ever are. */
+const TAPER_RANGES = 48;
+/** Of what is left of the file. */
+const TAPER_SHARE = 8;
+const SHORTEST_BYTES = 8 * MIB;
+
+/**
+ * The connections of a worker are not equally fast: were all ranges as long, the last one would come over one connection while the others
+ * have nothing to do.
+ */
+function taperedBytes(left: number, chunkBytes: number): number {
+  const share = Math.ceil(left / TAPER_SHARE / MIB) * MIB;
+  return Math.min(chunkBytes, Math.max(SHORTEST_BYTES, share));
 }
 
 /** What is as long as its file is a whole file to who writes it, and has its name at once: a file that is ended by itself has more. */
@@ -102,6 +127,7 @@ export function cutPage(entries: readonly TransferEntry[], chunkBytes: number): 
   for (const entry of entries) {
     const size = entry.type === "file" ? entry.size : 0;
     const own = size > chunkBytes ? Math.ceil(size / rangeBytes(entry, chunkBytes)) + 1 : 1;
+    // The shorter ranges of one of them come on top.
     if (piece.length > 0 && units + own > MAX_UNITS_A_PIECE) {
       pieces.push(piece);
       piece = [];

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { TransferFailureCode } from "../../contract/transfer/failure-code.ts";
 import { packHashes } from "../../contract/transfer/packed-hashes.ts";
-import { cutPage, MAX_RANGES_A_FILE, MIB, planUnits } from "./plan-units.ts";
+import { cutPage, MAX_RANGES_A_FILE, MIB, PLAN_SHAPES, planUnits } from "./plan-units.ts";
 import { fileEntry, hashFor } from "./transfer-world.fake.ts";
 import {
   applyResult,
@@ -19,7 +19,7 @@ const entries = [
   fileEntry("link", 0, { type: "hardlink", target: "small" }),
   fileEntry("big", 2 * MIB + 1),
 ];
-const piece = { entries, units: planUnits(entries, MIB) };
+const piece = { entries, units: planUnits(entries, MIB, "even") };
 const item = (path: string, offset: number, length: number) => ({
   path,
   offset,
@@ -43,7 +43,7 @@ const copied = () =>
 
 describe("hashes that a worker packs", () => {
   const three = [fileEntry("a", 1), fileEntry("b", 2), fileEntry("c", 3)];
-  const batch = { entries: three, units: planUnits(three, MIB) };
+  const batch = { entries: three, units: planUnits(three, MIB, "even") };
   const tell = (states: UnitStates, hashes: readonly string[], more: object = {}) => {
     const plain = { worker_id: "w", success: true, items: [], failures: [], message: "", dial_failed: false };
     const result = { ...plain, item_hashes: packHashes(hashes), ...more };
@@ -91,21 +91,50 @@ describe("units", () => {
     ]);
   });
 
+  test("of a piece's last long file become shorter towards its end, so that connections end together", () => {
+    const long = (path: string, mebibytes: number) => fileEntry(path, mebibytes * MIB);
+    const [file, chunk] = [long("one", 1024), 64 * MIB];
+    const cut = planUnits([file], chunk, "tapered");
+    const lengths = cut.flatMap(({ kind, bytes }) => (kind === "copy" ? [bytes / MIB] : []));
+    expect(lengths.slice(0, 9)).toEqual([64, 64, 64, 64, 64, 64, 64, 64, 64]);
+    expect(lengths.slice(9)).toEqual([
+      56, 49, 43, 38, 33, 29, 25, 22, 20, 17, 15, 13, 11, 10, 9, 8, 8, 8, 8, 8, 8, 8, 2,
+    ]);
+    for (const [index, unit] of cut.entries()) {
+      const offset = lengths.slice(0, index).reduce((sum, length) => sum + length * MIB, 0);
+      if (unit.kind === "copy") expect(unit.items).toEqual([{ entry: 0, offset, length: unit.bytes }]);
+    }
+    // All but the last are cut as ever; so is what is no longer than it is worth, and whatever an earlier version has begun.
+    const evenly = planUnits([file, long("two", 100)], chunk, "even").length;
+    const last = planUnits([file, long("two", 100)], chunk, "tapered");
+    expect(last.filter(({ part }) => part?.entry === 0)).toHaveLength(17);
+    expect(last.length).toBeGreaterThan(evenly);
+    expect(planUnits([long("small", 8)], 4 * MIB, "tapered")).toEqual(planUnits([long("small", 8)], 4 * MIB, "even"));
+  });
+
   test("of a file of 10 TiB are not more than fit, and pieces of a page stay small", () => {
     const huge = fileEntry("huge", 10 * 1024 ** 4);
-    const holes = planUnits([{ ...huge, allocated: 5 * MIB }], MIB);
+    const holes = planUnits([{ ...huge, allocated: 5 * MIB }], MIB, "even");
     // Five ranges with a chunk of data each, and the end of the file.
     expect(holes).toHaveLength(6);
     expect(holes.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(huge.size);
     for (const size of [MIB + 1, 3 * MIB, huge.size]) {
-      const empty = planUnits([{ ...huge, size, allocated: 0 }], MIB);
+      const empty = planUnits([{ ...huge, size, allocated: 0 }], MIB, "even");
       expect(empty.map(({ kind }) => kind)).toEqual(["copy", "copy", "finish"]);
       // A range that is all of its file would be a whole file to who writes it.
       for (const { bytes } of empty) expect(bytes).toBeLessThan(size);
     }
-    const units = planUnits([huge], MIB);
-    expect(units.length).toBeLessThanOrEqual(MAX_RANGES_A_FILE + 1);
-    expect(units.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(huge.size);
+    for (const shape of PLAN_SHAPES) {
+      for (const [file, chunk] of [
+        [huge, MIB],
+        [fileEntry("long", 64 * 1024 ** 3), 64 * MIB],
+        [fileEntry("longest", 976 * 1024 ** 3), 1024 * MIB],
+      ] as const) {
+        const units = planUnits([file], chunk, shape);
+        expect(units.length).toBeLessThanOrEqual(MAX_RANGES_A_FILE + 1);
+        expect(units.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(file.size);
+      }
+    }
     const pieces = cutPage([huge, huge, ...entries], MIB);
     expect(pieces.map((cut) => cut.length)).toEqual([1, 1, 3]);
   });
