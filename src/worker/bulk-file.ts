@@ -21,7 +21,7 @@ const SLOW_ONES = 2;
 /** One that took longer in another thread is not tried here: it may never come back. */
 const TRIED_MS = 20;
 /** After so many here everything else has its turn. */
-const MOST_HERE = 16;
+const MOST_ON_END = 16;
 /** So many are done elsewhere after those that were slow here; twice as many after each further time. */
 const LEAST_ELSEWHERE = 8;
 const MOST_ELSEWHERE = 256;
@@ -32,7 +32,7 @@ export function createBulkFile(fd: number, clock: Pick<Clock, "monotonicMs">): B
   // Nobody knows yet what is behind it.
   let elsewhere = 1;
   let nextElsewhere = LEAST_ELSEWHERE;
-  let here = 0;
+  let onEnd = 0;
   let slow = 0;
   const whole = async (
     length: number,
@@ -41,6 +41,11 @@ export function createBulkFile(fd: number, clock: Pick<Clock, "monotonicMs">): B
   ): Promise<number> => {
     const isHere = elsewhere === 0;
     if (!isHere) elsewhere -= 1;
+    onEnd = isHere ? onEnd + 1 : 0;
+    if (onEnd > MOST_ON_END) {
+      onEnd = 1;
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
     const begunMs = clock.monotonicMs();
     let done = 0;
     while (done < length) {
@@ -54,12 +59,7 @@ export function createBulkFile(fd: number, clock: Pick<Clock, "monotonicMs">): B
       elsewhere = nextElsewhere;
       nextElsewhere = Math.min(2 * nextElsewhere, MOST_ELSEWHERE);
       slow = 0;
-      here = 0;
-    } else if (isHere) {
-      if (slow === 0) nextElsewhere = LEAST_ELSEWHERE;
-      here = (here + 1) % MOST_HERE;
-      if (here === 0) elsewhere = 1;
-    }
+    } else if (isHere && slow === 0) nextElsewhere = LEAST_ELSEWHERE;
     return done;
   };
   return {
