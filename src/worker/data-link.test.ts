@@ -106,6 +106,25 @@ describe("of data no more goes than the peer has room for", () => {
     expect(sent()).toBe(40 * LENGTH);
   });
 
+  it("the peer hears of each MiB that was taken; of two at a time while they are taken within 20 ms", async () => {
+    const clock = createFakeClock();
+    const [one, other] = duplexPair();
+    const receiver = createDataLink(other, clock);
+    const told: number[] = [];
+    one.on("data", (frame: Buffer) => told.push(Number(frame.readBigUInt64BE(FRAME_HEAD_BYTES)) / LENGTH));
+    const take = async (count: number, waitMs: number) => {
+      for (let times = 0; times < count; times++) {
+        await clock.advance(waitMs);
+        receiver.took(LENGTH);
+        await turns();
+      }
+    };
+    await take(5, 1);
+    expect(told).toEqual([1, 3, 5]);
+    await take(3, 20);
+    expect(told).toEqual([1, 3, 5, 6, 7, 8]);
+  });
+
   it("who waits for room hears that the connection ends", async () => {
     const link = createDataLink(new PassThrough(), createFakeClock());
     await link.room(WINDOW_BYTES);

@@ -48,8 +48,9 @@ export const IDLE_MS = 30_000;
 /** One frame takes longer: the peer sends by the drop. */
 const FRAME_MS = 120_000;
 const QUEUED_BYTES = 4 * 1024 * 1024;
-/** What is taken is told in steps of this. */
+/** What is taken is told in steps of this, but at most so often; then in steps of twice as much. */
 const TOLD_BYTES = 1024 * 1024;
+const TOLD_MS = 20;
 const SMALL_BYTES = 64 * 1024;
 /** Buffers that are kept for the next frame, over all connections. */
 const KEPT = 32;
@@ -74,6 +75,7 @@ export function createDataLink(
   let begunMs = 0;
   /** Of data frames: sent, and of them taken; taken here, and told of. */
   const window = { sent: 0, taken: 0, took: 0, told: 0 };
+  let toldMs = Number.NEGATIVE_INFINITY;
   let roomFor: (PromiseWithResolvers<void> & { readonly bytes: number }) | undefined;
 
   const widen = (taken: number) => {
@@ -239,7 +241,12 @@ export function createDataLink(
     },
     took: (bytes) => {
       window.took += bytes;
-      if (over !== undefined || window.took - window.told < TOLD_BYTES) return;
+      const untold = window.took - window.told;
+      if (over !== undefined || untold < TOLD_BYTES) return;
+      // Over a far link all of the window is needed, and each step of it is told. A near one is quicker than that, and each is a packet that wakes the peer.
+      const nowMs = clock.monotonicMs();
+      if (untold < 2 * TOLD_BYTES && nowMs - toldMs < TOLD_MS) return;
+      toldMs = nowMs;
       window.told = window.took;
       socket.write(takenFrame(window.took));
     },

@@ -147,6 +147,7 @@ export async function serveItems(
   const letGo = storage.hold();
   try {
     await sendItems(items, want, {
+      clock: deps.clock,
       root: storage.root,
       place: claims.root,
       link,

@@ -106,7 +106,7 @@ async function copyOne(item: CopyItem, parts: Copying): Promise<void> {
   }
 }
 
-async function stageWhole(item: CopyItem, file: SourceFile, { claim, task }: Copying): Promise<StagedFile> {
+async function stageWhole(item: CopyItem, file: SourceFile, { claim, task, context }: Copying): Promise<StagedFile> {
   const place = { directory: claim.directory, name: stagedName(itemKey(item)) };
   if (lookAt(place) !== undefined) unlinkAt(place);
   const mode = constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL;
@@ -116,18 +116,29 @@ async function stageWhole(item: CopyItem, file: SourceFile, { claim, task }: Cop
   const running = createItemHash({ length, key });
   await hashRange(file.fd, item, running, task.signal);
   const proved = { bytes: length, sha256: running.digest() };
-  const staged = await openStagedFile({ place, offset: 0, length, key, proved, isSparse: true, isWhole: true });
+  const { clock } = context;
+  const staged = await openStagedFile({ place, offset: 0, length, key, proved, isSparse: true, isWhole: true, clock });
   if (staged.bytes() === item.length) return staged;
   await staged.close();
   throw fault("corrupt", `the system's copy of ${item.entry.path} differs from it`);
 }
 
-async function stageRange(item: CopyItem, file: SourceFile, { staging, task }: Copying): Promise<StagedFile> {
+async function stageRange(item: CopyItem, file: SourceFile, { staging, task, context }: Copying): Promise<StagedFile> {
   const { offset, length } = item;
   const place = { directory: staging.directory, name: staging.partialName(item) };
   const isSparse = task.work.preserve.includes("sparse");
   const key = itemKeyOf(task.assignment.lease_id);
-  const staged = await openStagedFile({ place, offset, length, key, proved: undefined, isSparse, isWhole: false });
+  const { clock } = context;
+  const staged = await openStagedFile({
+    place,
+    offset,
+    length,
+    key,
+    proved: undefined,
+    isSparse,
+    isWhole: false,
+    clock,
+  });
   try {
     const buffer = Buffer.allocUnsafe(PIECE_BYTES);
     while (staged.bytes() < length) {

@@ -71,6 +71,8 @@ interface DataPiece extends Piece {
 interface Incoming {
   readonly item: CopyItem;
   readonly target: readonly Buffer[];
+  /** `itemKey`, once it is needed: it is wanted for each piece. */
+  key: string | undefined;
   staged: StagedFile | undefined;
   present: PresentFile | undefined;
   /** Of its range, which lies staged whole, but was marked with a key that this transfer has not. */
@@ -169,6 +171,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       proved,
       isSparse,
       isWhole: whole,
+      clock: deps.clock,
     });
   };
 
@@ -193,7 +196,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       outcome.items.push({ path: item.entry.path, offset: 0, length: 0, sha256 });
       return undefined;
     }
-    const one: Incoming = { item, target, staged: undefined, present: undefined, restaged: undefined };
+    const one: Incoming = { item, target, key: undefined, staged: undefined, present: undefined, restaged: undefined };
     const record = claim.journal.isEmpty() ? undefined : claim.journal.of(itemKey(item));
     if (record?.bytes === item.length && isWhole(item) && (await isStagedFile(record, target))) {
       // A crash came between its name and the answer.
@@ -238,7 +241,8 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       const { staged, item } = one;
       // What is told to have been taken does not come again after a crash; short items come at once, and are journalled in groups.
       if (isTagged(item.length)) {
-        claim.journal.append([{ key: itemKey(item), bytes: staged.bytes(), sha256: staged.digest(), ino: staged.ino }]);
+        one.key ??= itemKey(item);
+        claim.journal.append([{ key: one.key, bytes: staged.bytes(), sha256: staged.digest(), ino: staged.ino }]);
       }
       if (!head.isLast) return;
       incoming.delete(head.index);

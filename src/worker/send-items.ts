@@ -1,9 +1,9 @@
-import { read } from "node:fs";
-import { promisify } from "node:util";
+import type { Clock } from "../base/clock.ts";
 import { pathBytes } from "../contract/transfer/path-text.ts";
 import type { ScopedItem } from "../contract/transfer/transfer-ticket.ts";
 import { presentBlocks } from "./block-patch.ts";
 import { createBufferRing } from "./buffer-ring.ts";
+import { type BulkFile, createBulkFile } from "./bulk-file.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
 import {
@@ -28,6 +28,7 @@ import { requireUnreserved } from "./storage.ts";
 import { isZero } from "./zeros.ts";
 
 export interface SendDeps {
+  readonly clock: Pick<Clock, "monotonicMs">;
   /** Root of the storage, held open. */
   readonly root: number;
   /** Of the source within it, as path text. */
@@ -103,12 +104,13 @@ export async function sendItems(
     // Short ones are hashed from their begin, whatever is there.
     const begin = isTagged(length) ? from : 0;
     const running = createItemHash({ length, key, from: begin });
+    const bulk = createBulkFile(file.fd, deps.clock);
     const readPiece = async (start: number): Promise<ReadPiece> => {
       const end = Math.min(length, start < from ? from : Number.POSITIVE_INFINITY, start + PIECE_BYTES);
       const buffer = await takeBuffer();
       try {
         const bytes = buffer.subarray(HEADS, HEADS + end - start);
-        await readAll(file.fd, bytes, offset + start);
+        await readAll(bulk, bytes, offset + start);
         return { buffer, bytes };
       } catch (thrown) {
         ring.release(buffer);
@@ -135,7 +137,7 @@ export async function sendItems(
         const { buffer, bytes } = piece;
         const end = at + bytes.length;
         // The next is read while this one is hashed and sent.
-        reading = end < length ? readPiece(end) : undefined;
+        reading = end < length && !bulk.isDirect() ? readPiece(end) : undefined;
         reading?.catch(() => undefined);
         let isSent = false;
         try {
@@ -170,11 +172,12 @@ export async function sendItems(
   const isSame = async ({ offset, length }: ScopedItem, file: SourceFile, theirs: string, tags?: string) => {
     const running = createItemHash({ length, key });
     const present = tags === undefined ? undefined : presentBlocks({ length, key }, tags, 0);
+    const bulk = createBulkFile(file.fd, deps.clock);
     const buffer = await takeBuffer();
     try {
       for (let at = 0; at < length; ) {
         const bytes = buffer.subarray(0, Math.min(PIECE_BYTES, length - at));
-        await readAll(file.fd, bytes, offset + at);
+        await readAll(bulk, bytes, offset + at);
         signal.throwIfAborted();
         // The first block that differs says it.
         if (present !== undefined && present.changed(bytes, at) !== 0) return false;
@@ -250,13 +253,8 @@ export async function sendItems(
   }
 }
 
-const readOnce = promisify(read);
-
-async function readAll(fd: number, into: Buffer, position: number): Promise<void> {
-  for (let done = 0; done < into.length; ) {
-    const { bytesRead } = await readOnce(fd, into, done, into.length - done, position + done);
-    // It became shorter; the look after the read says so.
-    if (bytesRead === 0) return void into.fill(0, done);
-    done += bytesRead;
-  }
+async function readAll(bulk: BulkFile, into: Buffer, position: number): Promise<void> {
+  const count = await bulk.read(into, position);
+  // It became shorter; the look after the read says so.
+  if (count < into.length) into.fill(0, count);
 }

@@ -3,6 +3,7 @@ import { closeSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, w
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
+import { systemClock } from "../base/clock.ts";
 import { PIECE_BYTES } from "./frames.ts";
 import { createItemHash, itemKeyOf } from "./item-hash.ts";
 import { openRootDirectory } from "./jail.ts";
@@ -33,6 +34,7 @@ async function stage(how: { readonly isSparse: boolean; readonly before: Buffer;
     proved: undefined,
     isSparse: how.isSparse,
     isWhole: false,
+    clock: systemClock,
   });
   return { staged, path };
 }

@@ -1,5 +1,7 @@
-import { closeSync, fdatasync, fdatasyncSync, fstatSync, ftruncateSync, read, write, writeSync } from "node:fs";
+import { closeSync, fdatasync, fdatasyncSync, fstatSync, ftruncateSync, read, writeSync } from "node:fs";
 import { promisify } from "node:util";
+import type { Clock } from "../base/clock.ts";
+import { createBulkFile } from "./bulk-file.ts";
 import { fault } from "./fault.ts";
 import { PIECE_BYTES } from "./frames.ts";
 import { createItemHash, isPieceEnd } from "./item-hash.ts";
@@ -54,11 +56,11 @@ export interface StagedFileOptions {
   readonly isSparse: boolean;
   /** Nobody else writes to this file: what lies behind the proved part is nothing. */
   readonly isWhole: boolean;
+  readonly clock: Pick<Clock, "monotonicMs">;
 }
 
 /** Blocks of a file that is to have holes. */
 const BLOCK_BYTES = 64 * 1024;
-const writeOnce = promisify(write);
 const readOnce = promisify(read);
 const syncData = promisify(fdatasync);
 
@@ -74,7 +76,7 @@ export async function openStagedFile(options: StagedFileOptions): Promise<Staged
 
 async function open(
   fd: number,
-  { offset, length, key, proved, isSparse, isWhole }: StagedFileOptions,
+  { offset, length, key, proved, isSparse, isWhole, clock }: StagedFileOptions,
 ): Promise<StagedFile> {
   const facts = fstatSync(fd, { bigint: true });
   if (!facts.isFile()) throw fault("denied", "what lies in the staging directory is no file");
@@ -91,12 +93,7 @@ async function open(
   // What a crash left may not be on disk yet.
   let isDirty = bytes > 0;
 
-  const writeAll = async (data: Buffer, position: number) => {
-    for (let done = 0; done < data.length; ) {
-      const { bytesWritten } = await writeOnce(fd, data, done, data.length - done, position + done);
-      done += bytesWritten;
-    }
-  };
+  const { write: writeAll } = createBulkFile(fd, clock);
   const put = async (data: Buffer, position: number) => {
     if (!isSparse) return writeAll(data, position);
     // Runs of blocks that hold something.
