@@ -336,6 +336,17 @@ test(
     expect(await recordIn(store)).toMatchObject({ list: { files, bytes: files * 100, pieces: pages, isDone: true } });
     const { entries } = (await hub.ask("GET", `/workers/plan/r?page=${pages - 1}`)) as { entries: TransferEntry[] };
     expect(entries).toHaveLength(1000);
+    // Of several pages as many as there are.
+    expect(await hub.ask("GET", `/workers/plan/r?page=${pages - 2}&pages=16`)).toMatchObject({
+      page: pages - 2,
+      pages: 2,
+      entries: { length: 2000 },
+    });
+    expect(await hub.ask("GET", "/workers/plan/r?page=0&pages=3&only=directory")).toEqual({
+      page: 0,
+      pages: 3,
+      entries: [],
+    });
     await hub.stop();
   },
   isLong ? 900_000 : 60_000,
