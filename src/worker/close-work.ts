@@ -75,13 +75,16 @@ async function* planned(
   // Of one type there are few in most pages, and none in many.
   const atOnce = only === undefined ? 1 : MAX_PAGES_AT_ONCE;
   const rounds = Math.ceil(pages / atOnce);
+  let most = atOnce;
   const ask = async (round: number): Promise<readonly TransferEntry[]> => {
     const entries: TransferEntry[] = [];
     const end = Math.min(pages, (round + 1) * atOnce);
     for (let from = round * atOnce; from < end; ) {
-      const wanted = { from, count: end - from, only };
+      const wanted = { from, count: Math.min(most, end - from), only };
       const got = await untilAnswered(() => context.hub.pages(id, wanted, task.signal), context, task.signal);
       for (const entry of got.entries) entries.push(entry);
+      // An earlier hub gives one, and is not asked for more each time.
+      if (got.pages < wanted.count) most = got.pages;
       from += got.pages;
     }
     return entries;

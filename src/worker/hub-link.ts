@@ -114,9 +114,15 @@ export function createHubLink(
       return status !== 410 && resultAnswerSchema.parse(value).status !== "stale";
     },
     pages: async (requestId, { from, count, only }, signal) => {
-      const query = `page=${from}&pages=${count}${only === undefined ? "" : `&only=${only}`}`;
+      const query = `page=${from}${only === undefined ? "" : `&only=${only}`}`;
       const path = `/workers/plan/${encodeURIComponent(requestId)}?${query}`;
-      const { status, value } = await ask({ method: "GET", path }, signal);
+      const askFor = (pages: number) =>
+        ask({ method: "GET", path: pages === 1 ? path : `${path}&pages=${pages}` }, signal);
+      const { status, value } = await askFor(count).catch((thrown: unknown) => {
+        // An earlier hub knows one page alone, and refuses the word.
+        if (count > 1 && thrown instanceof AppError && thrown.code === "refused") return askFor(1);
+        throw thrown;
+      });
       if (status === 410) throw new AppError("cancelled", "the request is not there any more");
       return planPageViewSchema.parse(value);
     },

@@ -31,7 +31,7 @@ export const MAX_PAGES_AT_ONCE = 16;
 /** `GET /workers/plan/{request_id}?page=N`; with `&only=TYPE` it has the entries of that type alone, with `&pages=M` those of so many pages. */
 export const planPageViewSchema = z.object({
   page: z.int(),
-  /** How many pages these are. Left out by an earlier hub, which gives one whatever is asked for. */
+  /** How many pages these are. Left out by an earlier hub, which gives one. */
   pages: z.int().min(1).default(1),
   entries: z.array(transferEntrySchema),
 });
