@@ -1,15 +1,25 @@
-import { linkSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import type { WorkOf } from "../contract/transfer/assignment.ts";
 import { digestTree } from "./digest-tree.fake.ts";
-import { openWorkerWorld, type WorkerWorld } from "./worker-world.fake.ts";
+import { openWorkerWorld, type WorkerWorld, type WorldOptions } from "./worker-world.fake.ts";
 
 let world: WorkerWorld;
 afterEach(() => world.close());
 
-const begin = async () => {
-  world = await openWorkerWorld();
+const begin = async (options: WorldOptions = {}) => {
+  world = await openWorkerWorld(options);
   const from = join(world.directory, "source/tree");
   const to = join(world.directory, "destination/tree");
   mkdirSync(from);
@@ -80,6 +90,28 @@ describe("what the source does not have", () => {
   });
 });
 
+describe("directories of every page of the plan have the times of the source", () => {
+  it.each([
+    ["a hub that gives many pages at once", 16],
+    ["an earlier hub, which gives one", 1],
+  ])("from %s", async (_, pagesAtOnce) => {
+    const { from, to } = await begin({ pagesAtOnce });
+    const names = Array.from({ length: 45 }, (_, index) => `d${10 + index}`);
+    for (const [index, name] of names.entries()) {
+      mkdirSync(join(from, name));
+      mkdirSync(join(to, name));
+      fill(join(from, name), 30);
+      utimesSync(join(from, name), 1000 + index, 1000 + index);
+    }
+    await world.list();
+    expect(world.pages.length).toBe(3);
+    await close({ delete_extraneous: false });
+    expect(names.map((name) => Math.floor(statSync(join(to, name)).mtimeMs / 1000))).toEqual(
+      names.map((_, index) => 1000 + index),
+    );
+  });
+});
+
 describe("two who close one tree", () => {
   it("are told apart: the earlier does nothing once the later has begun, or is done", async () => {
     const { from, to } = await begin();
@@ -90,16 +122,16 @@ describe("two who close one tree", () => {
     writeFileSync(join(to, "a"), "of a");
     let isLaterDone = false;
     const { hub } = world.destination.context;
-    const page = hub.page;
+    const pages = hub.pages;
     // The earlier is stopped while it reads the plan, and wakes when another has done its work.
-    hub.page = async (...asked) => {
+    hub.pages = async (...asked) => {
       if (!isLaterDone) {
         isLaterDone = true;
         expect((await close({}, 2)).failures).toEqual([]);
         writeFileSync(join(to, "later"), "written since");
         rmSync(join(to, "b"));
       }
-      return page(...asked);
+      return pages(...asked);
     };
     await expect(close({}, 1)).rejects.toMatchObject({ code: "fenced" });
     expect(readdirSync(to).sort()).toEqual(["a", "later"]);

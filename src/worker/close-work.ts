@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { errnoOf } from "../base/errors.ts";
 import { pathBytes } from "../contract/transfer/path-text.ts";
+import { MAX_PAGES_AT_ONCE } from "../contract/transfer/plan-page.ts";
 import { PRESERVED } from "../contract/transfer/sync-request.ts";
 import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
 import type { ResultFailure } from "../contract/transfer/transfer-result.ts";
@@ -17,8 +18,8 @@ import { walkTree } from "./walk-tree.ts";
 /** So many may always be removed; more only where at least as much stays. */
 const FREE_REMOVALS = 100;
 const MAX_TOLD = 1000;
-/** Of the plan, while one is worked on. */
-const PAGES_AHEAD = 4;
+/** Of pages of the plan, while one is worked on. */
+const ROUNDS_AHEAD = 4;
 
 interface Closing {
   readonly task: Task<"close">;
@@ -73,12 +74,27 @@ async function* planned(
 ): AsyncGenerator<readonly TransferEntry[]> {
   const { pages } = task.work;
   const { request_id: id } = task.assignment;
-  const ask = (page: number) =>
-    untilAnswered(() => context.hub.page(id, page, only, task.signal), context, task.signal);
+  // Of one type there are few in most pages, and none in many.
+  const atOnce = only === undefined ? 1 : MAX_PAGES_AT_ONCE;
+  const rounds = Math.ceil(pages / atOnce);
+  let most = atOnce;
+  const ask = async (round: number): Promise<readonly TransferEntry[]> => {
+    const entries: TransferEntry[] = [];
+    const end = Math.min(pages, (round + 1) * atOnce);
+    for (let from = round * atOnce; from < end; ) {
+      const wanted = { from, count: Math.min(most, end - from), only };
+      const got = await untilAnswered(() => context.hub.pages(id, wanted, task.signal), context, task.signal);
+      for (const entry of got.entries) entries.push(entry);
+      // An earlier hub gives one, and is not asked for more each time.
+      if (got.pages < wanted.count) most = got.pages;
+      from += got.pages;
+    }
+    return entries;
+  };
   const asked: ReturnType<typeof ask>[] = [];
-  for (let index = 0, next = 0; index < pages; index++) {
-    for (; next < Math.min(pages, index + PAGES_AHEAD); next++) {
-      const coming = ask(order === "forth" ? next : pages - 1 - next);
+  for (let index = 0, next = 0; index < rounds; index++) {
+    for (; next < Math.min(rounds, index + ROUNDS_AHEAD); next++) {
+      const coming = ask(order === "forth" ? next : rounds - 1 - next);
       // Nobody may come to wait for it.
       coming.catch(() => undefined);
       asked.push(coming);

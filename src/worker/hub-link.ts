@@ -28,12 +28,12 @@ export interface HubLink {
   result(body: TransferResultInput, signal: AbortSignal): Promise<ResultAnswer["status"] | "gone">;
   /** `false`: the lease is not ours any more. */
   plan(body: PlanPageInput, signal: AbortSignal): Promise<boolean>;
-  page(
+  /** Fewer pages than were asked for may be answered. */
+  pages(
     requestId: string,
-    page: number,
-    only: TransferEntry["type"] | undefined,
+    wanted: { readonly from: number; readonly count: number; readonly only: TransferEntry["type"] | undefined },
     signal: AbortSignal,
-  ): Promise<readonly TransferEntry[]>;
+  ): Promise<{ readonly pages: number; readonly entries: readonly TransferEntry[] }>;
   /** By the hub's own clock, as far as it has told it. */
   nowSeconds(): number;
 }
@@ -112,12 +112,18 @@ export function createHubLink(
       const { status, value } = await ask({ method: "POST", path: "/workers/plan", body }, signal);
       return status !== 410 && resultAnswerSchema.parse(value).status !== "stale";
     },
-    page: async (requestId, page, only, signal) => {
-      const query = `page=${page}${only === undefined ? "" : `&only=${only}`}`;
+    pages: async (requestId, { from, count, only }, signal) => {
+      const query = `page=${from}${only === undefined ? "" : `&only=${only}`}`;
       const path = `/workers/plan/${encodeURIComponent(requestId)}?${query}`;
-      const { status, value } = await ask({ method: "GET", path }, signal);
+      const askFor = (pages: number) =>
+        ask({ method: "GET", path: pages === 1 ? path : `${path}&pages=${pages}` }, signal);
+      const { status, value } = await askFor(count).catch((thrown: unknown) => {
+        // An earlier hub knows one page alone, and refuses the word.
+        if (count > 1 && thrown instanceof AppError && thrown.code === "refused") return askFor(1);
+        throw thrown;
+      });
       if (status === 410) throw new AppError("cancelled", "the request is not there any more");
-      return planPageViewSchema.parse(value).entries;
+      return planPageViewSchema.parse(value);
     },
     nowSeconds: () => Math.floor((offsetMs === 0 ? clock.wallMs() : offsetMs + clock.monotonicMs()) / 1000),
   };

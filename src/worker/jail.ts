@@ -23,7 +23,7 @@ import { AppError, errnoOf } from "../base/errors.ts";
 
 /**
  * One name in a directory that is held open: what a path means is settled once, when the directory is opened, and no link that
- * is put in its way later leads elsewhere. Node has no calls relative to a directory: `/proc/self/fd/<fd>/<name>` is the same.
+ * is put in its way later leads elsewhere. Node has no calls relative to a directory: `/proc/<own pid>/fd/<fd>/<name>` is the same.
  */
 export interface Place {
   readonly directory: number;
@@ -150,19 +150,19 @@ export function lookAt({ directory, name }: Place): BigIntStats | undefined {
 
 /** In no order. */
 export function listNames(directory: number): Buffer[] {
-  return readdirSync(`/proc/self/fd/${directory}`, { encoding: "buffer" });
+  return readdirSync(heldPath(directory), { encoding: "buffer" });
 }
 
 /** In the order of their bytes. As text they are made and sorted in half the time. */
 export function listSortedNames(directory: number): Buffer[] {
-  const names = readdirSync(`/proc/self/fd/${directory}`, { encoding: "latin1" });
+  const names = readdirSync(heldPath(directory), { encoding: "latin1" });
   return names.sort().map((name) => Buffer.from(name, "latin1"));
 }
 
 /** As latin1 text, or `undefined` where there are more than `most`. */
 export function listFewNames(directory: number, most: number): Set<string> | undefined {
   const names = new Set<string>();
-  const open = opendirSync(`/proc/self/fd/${directory}`, { encoding: "latin1", bufferSize: LISTED_AT_ONCE });
+  const open = opendirSync(heldPath(directory), { encoding: "latin1", bufferSize: LISTED_AT_ONCE });
   try {
     for (let entry = open.readSync(); entry !== null; entry = open.readSync()) {
       if (names.size === most) return undefined;
@@ -195,6 +195,14 @@ export function syncHeldDirectory(directory: number): void {
   }
 }
 
+let descriptors: string | undefined;
+
+/** Of a directory that is held open. Under its number, as this `/proc` counts, the process is found sooner than as `self`. */
+function heldPath(directory: number): string {
+  descriptors ??= `/proc/${readlinkSync("/proc/self")}/fd`;
+  return `${descriptors}/${directory}`;
+}
+
 /** What `within` is in. */
 let entered: number | undefined;
 /** Of the last directory: most names of a lease are in one. */
@@ -207,7 +215,7 @@ let wayOf: { readonly directory: number; readonly bytes: Buffer } | undefined;
 export function within<Answer>(directory: number, work: () => Answer): Answer {
   if (entered !== undefined) return work();
   const before = process.cwd();
-  process.chdir(`/proc/self/fd/${directory}`);
+  process.chdir(heldPath(directory));
   entered = directory;
   try {
     return work();
@@ -220,8 +228,7 @@ export function within<Answer>(directory: number, work: () => Answer): Answer {
 /** For the system's own calls that take two paths. */
 export function pathOf({ directory, name }: Place): Buffer {
   if (directory === entered) return requireName(name);
-  if (wayOf?.directory !== directory)
-    wayOf = { directory, bytes: Buffer.from(`/proc/self/fd/${directory}/`, "latin1") };
+  if (wayOf?.directory !== directory) wayOf = { directory, bytes: Buffer.from(`${heldPath(directory)}/`, "latin1") };
   return Buffer.concat([wayOf.bytes, requireName(name)]);
 }
 

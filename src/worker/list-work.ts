@@ -90,9 +90,9 @@ export async function listWork(task: Task<"list">, context: TaskContext): Promis
   }
 }
 
-/** Nobody copies anything before the first page is there. */
+/** Nobody copies anything before the first page is there; each page is a round at the hub and at the receiver, so the rest are full. */
 function pageEntries(page: number): number {
-  return Math.min(MAX_PAGE_ENTRIES, FIRST_PAGE_ENTRIES * 4 ** Math.min(page, 8));
+  return page === 0 ? FIRST_PAGE_ENTRIES : MAX_PAGE_ENTRIES;
 }
 
 /** Rejects with what no repetition mends, and with the signal's reason. */

@@ -276,6 +276,8 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       await takeData({ index, at: 0, length: bytes.length, ...flags, digest: undefined, bytes });
     }
     if (group.length >= GROUP_FILES || groupBytes >= GROUP_BYTES) await commit();
+    // Packs that have come would all be taken before anything else of this process is heard: the next lease, too.
+    await new Promise<void>((resolve) => setImmediate(resolve));
   };
   const drop = async (index: number, one: Incoming, thrown: unknown) => {
     incoming.delete(index);

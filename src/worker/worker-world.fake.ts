@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import { createSpawner } from "../base/spawn.ts";
 import type { Assignment, CopyItem, Meeting, TransferPeer, Work, WorkOf } from "../contract/transfer/assignment.ts";
+import { MAX_PAGES_AT_ONCE } from "../contract/transfer/plan-page.ts";
 import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
 import type { ResultFailure } from "../contract/transfer/transfer-result.ts";
 import { signTransferTicket, type TransferTicket, transferScope } from "../contract/transfer/transfer-ticket.ts";
@@ -88,10 +89,12 @@ export interface WorldOptions {
   readonly diallerFor?: (side: "source" | "destination") => RouterDialler;
   /** Is given each storage's root before it is opened: to mount something there. What it did is undone by the answer. */
   readonly prepare?: (path: string, workerId: string) => undefined | (() => void);
+  /** Of the plan, that its hub answers at the most; an earlier one: 1. */
+  readonly pagesAtOnce?: number;
 }
 
 export async function openWorkerWorld(options: WorldOptions = {}): Promise<WorkerWorld> {
-  const { trusted = true, prepare } = options;
+  const { trusted = true, prepare, pagesAtOnce = MAX_PAGES_AT_ONCE } = options;
   // In memory where there is room: nothing here is about the disk, and each file is synced.
   const directory = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "sluice-worker-"));
   const stop = new AbortController();
@@ -165,7 +168,13 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
             skipped.push(...(body.skipped ?? []));
             return true;
           },
-          page: async (_, page, only) => (pages[page] ?? []).filter(({ type }) => only === undefined || type === only),
+          pages: async (_, { from, count, only }) => {
+            const given = pages.slice(from, from + Math.min(count, pagesAtOnce));
+            return {
+              pages: given.length,
+              entries: given.flat().filter(({ type }) => only === undefined || type === only),
+            };
+          },
           nowSeconds: () => Math.floor(systemClock.wallMs() / 1000),
         },
       },

@@ -32,6 +32,8 @@ const END_MS = 5000;
 const AGENTS_OWN = "MALLOC_MMAP_THRESHOLD_";
 /** Reads and writes wait for disks: each thread for one. */
 const THREADS = "8";
+/** What is garbage in a worker dies young, and is little: threads that help with it cost more than they save. */
+const NODE_OPTIONS = ["--single-threaded-gc"] as const;
 
 /** Keeps one transfer worker up, and tells it a changed key. It ends with its input, so that none outlives the agent. */
 export function createWorkerKeeper(
@@ -48,7 +50,7 @@ export function createWorkerKeeper(
     const child = await deps.spawn({
       file: program.file,
       argv0: program.file,
-      args: [...program.args, WORKER_COMMAND, JSON.stringify(config)],
+      args: [...NODE_OPTIONS, ...program.args, WORKER_COMMAND, JSON.stringify(config)],
       env: { ...minimalEnvironment({}), ...rest, UV_THREADPOOL_SIZE: THREADS },
       cwd: "/",
       hasInput: true,

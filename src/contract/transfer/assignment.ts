@@ -122,7 +122,7 @@ const hashWorkSchema = z.object({
 });
 
 /**
- * All files are there. `pages` pages of the plan, from `GET /workers/plan/{request_id}?page=N`, say what the tree is: hard links
+ * All files are there. `pages` pages of the plan, from `GET /workers/plan/{request_id}?page=N&pages=M`, say what the tree is: hard links
  * are made, what the source does not have is removed where that is asked for, directories get modes and times, and the staging
  * of the request is removed.
  */

@@ -25,5 +25,13 @@ export const planPageSchema = z.object({
 export type PlanPage = z.output<typeof planPageSchema>;
 export type PlanPageInput = z.input<typeof planPageSchema>;
 
-/** `GET /workers/plan/{request_id}?page=N`; with `&only=TYPE` it has the entries of that type alone. */
-export const planPageViewSchema = z.object({ page: z.int(), entries: z.array(transferEntrySchema) });
+/** Of `GET /workers/plan/{request_id}`. */
+export const MAX_PAGES_AT_ONCE = 16;
+
+/** `GET /workers/plan/{request_id}?page=N`; with `&only=TYPE` it has the entries of that type alone, with `&pages=M` those of so many pages. */
+export const planPageViewSchema = z.object({
+  page: z.int(),
+  /** How many pages these are. Left out by an earlier hub, which gives one. */
+  pages: z.int().min(1).default(1),
+  entries: z.array(transferEntrySchema),
+});

@@ -37,9 +37,14 @@ export const absolutePathSchema = z
 /** Most paths, at a glance: names of letters that stand for themselves, none of which begins with a dot. */
 const PLAIN_PATH = /^[\w+=@,~-][\w+=@,~. -]{0,254}(?:\/[\w+=@,~-][\w+=@,~. -]{0,254})*$/;
 
+/** Pure. False: it may be one all the same. */
+export function isPlainPath(text: string): boolean {
+  return text.length <= MAX_PATH_BYTES && PLAIN_PATH.test(text);
+}
+
 /** Pure. The one text of the path, or why it is none. */
 export function readPath(text: string): { readonly text: string } | { readonly problem: string } {
-  if (text.length <= MAX_PATH_BYTES && PLAIN_PATH.test(text)) return { text };
+  if (isPlainPath(text)) return { text };
   try {
     const bytes = pathBytes(text);
     if (bytes.length > MAX_PATH_BYTES) return { problem: `a path of at most ${MAX_PATH_BYTES} bytes` };

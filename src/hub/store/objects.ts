@@ -18,7 +18,7 @@ export interface StoredObject {
 export interface ObjectWrite extends WriteContext {
   /** The revision that it must be at; 0: it must not be there. Left out: whatever is there. */
   readonly expectedRevision?: number | undefined;
-  /** Of a deletion; left out: `durable`. */
+  /** Left out: `durable`. What is written durably after it, by the same hub, makes it durable too. */
   readonly durability?: Durability | undefined;
 }
 
@@ -70,7 +70,12 @@ export function createObjectStore(engine: Engine): ObjectStore {
           updatedMs: context.nowMs,
           body,
         };
-        return { answer: next, puts: [putOf(keys[0], next)], wakes: [`${TOPIC}${kind}`] };
+        return {
+          answer: next,
+          puts: [putOf(keys[0], next)],
+          wakes: [`${TOPIC}${kind}`],
+          ...durabilityOf(context),
+        };
       });
     },
     delete: (kind, id, context) => {
@@ -83,7 +88,7 @@ export function createObjectStore(engine: Engine): ObjectStore {
           puts: [putOf(keys[1], { revision: held.revision }, context.nowMs + REVISION_KEPT_MS)],
           deletes: [keys[0]],
           wakes: [`${TOPIC}${kind}`],
-          ...(context.durability === undefined ? {} : { durability: context.durability }),
+          ...durabilityOf(context),
         };
       });
     },
@@ -116,4 +121,8 @@ export function createObjectStore(engine: Engine): ObjectStore {
       return { items: found.items, next: found.next?.slice(kind.length + 1) };
     },
   };
+}
+
+function durabilityOf({ durability }: ObjectWrite): { readonly durability?: Durability } {
+  return durability === undefined ? {} : { durability };
 }

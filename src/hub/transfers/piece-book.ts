@@ -68,7 +68,7 @@ export interface PieceBook {
     how?: { readonly isFresh: boolean },
   ): Promise<Answer>;
   /**
-   * Before the transfer counts it. `stale`: a later walk has written it. The same piece of an earlier walk, which nobody counted,
+   * Before the transfer counts it, which makes it durable. `stale`: a later walk has written it. The same piece of an earlier walk, which nobody counted,
    * is replaced.
    */
   write(
@@ -158,7 +158,8 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
         const id = hashesKeyOf(transfer.uid, index, { unit, attempt });
         await store.objects.put(
           { kind: HASHES_KIND, id, body: { packed: packHashes(hashes) } },
-          { nowMs: clock.wallMs() },
+          // The states that say so are written behind it, and make it durable.
+          { nowMs: clock.wallMs(), durability: "relaxed" },
         );
       }
     }
@@ -255,8 +256,9 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
         if (older !== undefined && older.attempt > piece.attempt) return "stale";
         try {
           const expectedRevision = before?.revision ?? 0;
-          const body = { attempt: piece.attempt, packed: { shape: SHAPE, entries: packEntries(piece.entries) } };
-          await store.objects.put({ kind: PIECE_KIND, id, body }, { nowMs: clock.wallMs(), expectedRevision });
+            const body = { attempt: piece.attempt, packed: { shape: SHAPE, entries: packEntries(piece.entries) } };
+            const context = { nowMs: clock.wallMs(), expectedRevision, durability: "relaxed" } as const;
+            await store.objects.put({ kind: PIECE_KIND, id, body }, context);
           return "ok";
         } catch (thrown) {
           if (!isRace(thrown) || attempt === ATTEMPTS) throw thrown;

@@ -357,6 +357,17 @@ test(
       expect(entries).toHaveLength(perPage);
     }
     expect(reads.length).toBeGreaterThanOrEqual(pages - MAX_HELD_PIECES);
+    // Of several pages as many as there are.
+    expect(await hub.ask("GET", `/workers/plan/r?page=${pages - 2}&pages=16`)).toMatchObject({
+      page: pages - 2,
+      pages: 2,
+      entries: { length: 2000 },
+    });
+    expect(await hub.ask("GET", "/workers/plan/r?page=0&pages=3&only=directory")).toEqual({
+      page: 0,
+      pages: 3,
+      entries: [],
+    });
     await hub.stop();
   },
   isLong ? 900_000 : 60_000,

@@ -5,10 +5,10 @@ import {
   assignmentSchema,
   MAX_ASSIGNMENT_WAIT_SECONDS,
 } from "../../contract/transfer/assignment.ts";
-import { planPageSchema, planPageViewSchema } from "../../contract/transfer/plan-page.ts";
+import { MAX_PAGES_AT_ONCE, planPageSchema, planPageViewSchema } from "../../contract/transfer/plan-page.ts";
 import { syncProgressSchema, workerInventorySchema } from "../../contract/transfer/sync-progress.ts";
 import { requestIdSchema } from "../../contract/transfer/sync-request.ts";
-import { ENTRY_TYPES } from "../../contract/transfer/transfer-entry.ts";
+import { ENTRY_TYPES, type TransferEntry } from "../../contract/transfer/transfer-entry.ts";
 import { resultAnswerSchema, transferResultSchema } from "../../contract/transfer/transfer-result.ts";
 import {
   heartbeatAnswerSchema,
@@ -39,7 +39,11 @@ const waitSchema = z.object({
 });
 const inventoryQuerySchema = z.object({ status: z.enum(["active", "inactive"]).optional() });
 const planPathSchema = z.object({ id: requestIdSchema });
-const planQuerySchema = z.object({ page: z.coerce.number().int().min(0), only: z.enum(ENTRY_TYPES).optional() });
+const planQuerySchema = z.object({
+  page: z.coerce.number().int().min(0),
+  pages: z.coerce.number().int().min(1).max(MAX_PAGES_AT_ONCE).default(1).describe("How many, from that one on."),
+  only: z.enum(ENTRY_TYPES).optional(),
+});
 
 /** A thousand entries with long names. */
 const MAX_PAGE_BYTES = 16 * 1024 * 1024;
@@ -163,11 +167,11 @@ export function createWorkerRoutes({ hall, desk, view }: WorkerRoutesDeps): read
       method: "GET",
       path: "/workers/plan/{id}",
       access: "worker",
-      summary: "One page of what is to be at the destination, for who closes a transfer",
+      summary: "Pages of what is to be at the destination, for who closes a transfer",
       params: planPathSchema,
       query: planQuerySchema,
       answer: planPageViewSchema,
-      handle: async ({ params: { id }, query: { page, only }, caller }) => {
+      handle: async ({ params: { id }, query: { page, pages: most, only }, caller }) => {
         await ready();
         // Its lease, and the plan, may be from another hub: of those the store tells.
         const mayRead = ({ uid, close }: Transfer, boxId: string) =>
@@ -181,8 +185,13 @@ export function createWorkerRoutes({ hall, desk, view }: WorkerRoutesDeps): read
           throw new AppError("refused", `box ${caller.boxId} has no lease of request ${id}`);
         }
         if (page >= transfer.list.pieces) throw notFound("page", String(page));
-        const { piece } = await pieces.load(transfer, page);
-        return { page, entries: piece.entries.filter(({ type }) => only === undefined || type === only) };
+        const found: TransferEntry[] = [];
+        const end = Math.min(page + most, transfer.list.pieces);
+        for (let at = page; at < end; at++) {
+          const { piece } = await pieces.load(transfer, at);
+          for (const entry of piece.entries) if (only === undefined || entry.type === only) found.push(entry);
+        }
+        return { page, pages: end - page, entries: found };
       },
     }),
     route({
