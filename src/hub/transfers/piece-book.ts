@@ -256,9 +256,9 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
         if (older !== undefined && older.attempt > piece.attempt) return "stale";
         try {
           const expectedRevision = before?.revision ?? 0;
-            const body = { attempt: piece.attempt, packed: { shape: SHAPE, entries: packEntries(piece.entries) } };
-            const context = { nowMs: clock.wallMs(), expectedRevision, durability: "relaxed" } as const;
-            await store.objects.put({ kind: PIECE_KIND, id, body }, context);
+          const body = { attempt: piece.attempt, packed: { shape: SHAPE, entries: packEntries(piece.entries) } };
+          const context = { nowMs: clock.wallMs(), expectedRevision, durability: "relaxed" } as const;
+          await store.objects.put({ kind: PIECE_KIND, id, body }, context);
           return "ok";
         } catch (thrown) {
           if (!isRace(thrown) || attempt === ATTEMPTS) throw thrown;

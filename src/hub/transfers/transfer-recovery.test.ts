@@ -361,7 +361,7 @@ test(
     expect(await hub.ask("GET", `/workers/plan/r?page=${pages - 2}&pages=16`)).toMatchObject({
       page: pages - 2,
       pages: 2,
-      entries: { length: 2000 },
+      entries: { length: 2 * perPage },
     });
     expect(await hub.ask("GET", "/workers/plan/r?page=0&pages=3&only=directory")).toEqual({
       page: 0,
