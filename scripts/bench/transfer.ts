@@ -58,9 +58,12 @@ interface Floor {
 
 async function measureOver(roundTripMs: number | undefined, context: MeasureContext): Promise<readonly Row[]> {
   const { lab, say, note, isLong, only, sizeMiB = DEFAULT_MIB } = context;
-  await using stack = new AsyncDisposableStack();
   const place = roundTripMs === undefined ? "loopback" : `1 Gbit/s, ${roundTripMs} ms`;
   const name = roundTripMs === undefined ? "lo" : `far${roundTripMs}`;
+  const all = roundTripMs === undefined ? loopbackStages(sizeMiB, context) : linkStages(roundTripMs, sizeMiB, context);
+  const stages = all.filter(({ what }) => only === undefined || `${place}: ${what}`.includes(only));
+  if (stages.length === 0) return [];
+  await using stack = new AsyncDisposableStack();
   let sites: MoveSites = { near: LOOPBACK, box: LOOPBACK };
   let wireBytes: (() => Promise<number>) | undefined;
   if (roundTripMs !== undefined) {
@@ -99,9 +102,7 @@ async function measureOver(roundTripMs: number | undefined, context: MeasureCont
   }
 
   const rows: Row[] = [];
-  const stages =
-    roundTripMs === undefined ? loopbackStages(sizeMiB, context) : linkStages(roundTripMs, sizeMiB, context);
-  for (const stage of stages.filter(({ what }) => only === undefined || `${place}: ${what}`.includes(only))) {
+  for (const stage of stages) {
     const source = join(roots.from, "tree");
     stage.make(source);
     const rounds = (stage.rounds ?? ROUNDS) * (isLong ? 3 : 1);
