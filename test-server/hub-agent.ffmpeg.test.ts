@@ -55,7 +55,7 @@ async function startHub(port: number) {
       tls: { mode: "generated", certFile: undefined, keyFile: undefined, names: [] },
       store: { kind: "sqlite", path: join(directory, "hub.db") },
       enrolment: { approval: "manual" },
-      limits: { operatorPerSecond: 1000, boxPerSecond: 1000, addressPerSecond: 1000 },
+      limits: { operatorPerSecond: 1000, boxPerSecond: 1000, workerPerSecond: 1000, addressPerSecond: 1000 },
       files: { dataDir: join(directory, "hub") },
       log: { level: "info" },
     },

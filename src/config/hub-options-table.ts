@@ -172,6 +172,11 @@ export const HUB_OPTIONS = {
     20,
     "Requests a second of one box; eight times as many at once.",
   ),
+  "limits.workerPerSecond": option(
+    countValue({ min: 1, max: 100_000 }),
+    200,
+    "Requests a second of one box's transfer worker, beside those of its box; eight times as many at once. It has two or three for each piece that it moves, and pauses where it has none left.",
+  ),
   "limits.addressPerSecond": option(
     countValue({ min: 1, max: 100_000 }),
     20,

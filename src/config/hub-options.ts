@@ -40,6 +40,7 @@ export interface HubOptions {
   readonly limits: {
     readonly operatorPerSecond: number;
     readonly boxPerSecond: number;
+    readonly workerPerSecond: number;
     readonly addressPerSecond: number;
   };
   readonly sessions?: {

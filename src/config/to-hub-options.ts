@@ -45,6 +45,7 @@ export function toHubOptions(values: Values): HubOptions {
     limits: {
       operatorPerSecond: number("limits.operatorPerSecond"),
       boxPerSecond: number("limits.boxPerSecond"),
+      workerPerSecond: number("limits.workerPerSecond"),
       addressPerSecond: number("limits.addressPerSecond"),
     },
     sessions: { perUser: values.get("sessions.perUser") === undefined ? undefined : number("sessions.perUser") },

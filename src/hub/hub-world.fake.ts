@@ -45,7 +45,7 @@ export interface Answer {
   readonly body: any;
 }
 
-const HIGH = { operatorPerSecond: 100_000, boxPerSecond: 100_000, addressPerSecond: 100_000 };
+const HIGH = { operatorPerSecond: 100_000, boxPerSecond: 100_000, workerPerSecond: 100_000, addressPerSecond: 100_000 };
 
 export function testHubOptions(dataDir: string, wish: Partial<HubOptions> = {}): HubOptions {
   return {

@@ -227,12 +227,17 @@ function httpOptions(
   tls: { readonly cert: string; readonly key: string } | undefined,
   deps: HubDeps,
 ) {
-  const { operatorPerSecond, boxPerSecond, addressPerSecond } = options.limits;
+  const { operatorPerSecond, boxPerSecond, workerPerSecond, addressPerSecond } = options.limits;
   const rate = (perSecond: number) => ({ perSecond, burst: perSecond * BURST_SECONDS });
   return {
     ...options.server,
     tls,
-    rates: { operator: rate(operatorPerSecond), box: rate(boxPerSecond), address: rate(addressPerSecond) },
+    rates: {
+      operator: rate(operatorPerSecond),
+      box: rate(boxPerSecond),
+      worker: rate(workerPerSecond),
+      address: rate(addressPerSecond),
+    },
     bodyTimeoutMs: BODY_TIMEOUT_MS,
     pages: { directories: deps.pages, version: deps.version },
   };

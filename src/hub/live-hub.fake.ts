@@ -84,7 +84,7 @@ export async function startLiveHub(wish: LiveHubWish = {}): Promise<LiveHub> {
       host: "127.0.0.1",
       port: wish.port ?? 0,
       trustedProxies: [],
-      rates: { operator: RATE, box: RATE, address: RATE },
+      rates: { operator: RATE, box: RATE, worker: RATE, address: RATE },
       bodyTimeoutMs: 5000,
       drainMs: 500,
       pages: { directories: [], version: "0.0.0" },

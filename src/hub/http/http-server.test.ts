@@ -190,8 +190,25 @@ test("the API page describes every route, and asks no other host for anything", 
   expect(page.text).not.toMatch(/(?:src|href)="(?:https?:)?\/\//);
 });
 
+test("however often a box's transfer worker asks, its box is heard; and it is heard when its box asks too often", async () => {
+  const limits = { operatorPerSecond: 100, boxPerSecond: 1, workerPerSecond: 3, addressPerSecond: 100 };
+  await using slow = await startTestHub({ limits });
+  const token = await slow.enrol("box-1");
+  const asWorker = () => slow.ask("GET", "/workers/plan/none?page=0", { token });
+  // It is nothing for boxes, which is said to who is heard.
+  const asBox = () => slow.ask("GET", "/v1/whoami", { token });
+  const answers = await Promise.all(Array.from({ length: 40 }, asWorker));
+  expect(answers.filter(({ status }) => status === 404).length).toBeGreaterThanOrEqual(24);
+  expect(answers.filter(({ status }) => status === 429).length).toBeGreaterThan(0);
+  expect((await asBox()).status).toBe(403);
+
+  const own = await Promise.all(Array.from({ length: 20 }, asBox));
+  expect(own.filter(({ status }) => status === 429).length).toBeGreaterThan(0);
+  await expect.poll(async () => (await asWorker()).status, { interval: 200, timeout: 10_000 }).toBe(404);
+});
+
 test("whoever asks too often waits, by token and by address, and is told how long", async () => {
-  const limits = { operatorPerSecond: 1, boxPerSecond: 1, addressPerSecond: 2 };
+  const limits = { operatorPerSecond: 1, boxPerSecond: 1, workerPerSecond: 1, addressPerSecond: 2 };
   await using slow = await startTestHub({ limits });
   const answers = await Promise.all(
     Array.from({ length: 12 }, () => slow.ask("GET", "/v1/whoami", { token: slow.tokens.viewer })),

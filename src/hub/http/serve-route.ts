@@ -34,6 +34,8 @@ export interface ServeDeps {
 export interface CallRates {
   readonly operator: Rate;
   readonly box: Rate;
+  /** Of a box's transfer worker, which asks the oftener the quicker it is. What it asks takes nothing from its box. */
+  readonly worker: Rate;
   /** Of an address: public routes, and tokens that open nothing. */
   readonly address: Rate;
 }
@@ -118,6 +120,7 @@ async function identify(token: string | undefined, address: string, deps: ServeD
 
 function rateOf(caller: Identity, route: Route, address: string, rates: CallRates): [string, Rate] {
   if (caller.kind === "operator" && route.access !== "public") return [`operator/${caller.tokenId}`, rates.operator];
+  if (caller.kind === "box" && route.access === "worker") return [`worker/${caller.boxId}`, rates.worker];
   if (caller.kind === "box" && route.access !== "public") return [`box/${caller.boxId}`, rates.box];
   return [`address/${address}`, rates.address];
 }
