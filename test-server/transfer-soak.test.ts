@@ -46,7 +46,9 @@ function median(values: readonly number[]): number {
 it("many transfers one after the other, with the sending worker killed again and again, leave memory, descriptors and disks as they were", {
   timeout: FOR_MS + 240_000,
 }, async () => {
-  await using world = await createTransferWorld({ hubRuntimeFlags: LAUNCHED });
+  // A person asks less often than three that ask again at once.
+  const hubFlags = ["--limits-operator-per-second", "1000"];
+  await using world = await createTransferWorld({ hubRuntimeFlags: LAUNCHED, hubFlags });
   const trees = Array.from({ length: TREES }, (_, number) => {
     const tree = join(world.from, `tree-${number}`);
     mkdirSync(join(tree, "sub"), { recursive: true });

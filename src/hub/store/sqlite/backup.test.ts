@@ -44,7 +44,7 @@ test("a hub that lost its store goes on from a backup: no box keeps a cursor of 
   await put(hub, "cam-1");
   const { exitCode, context } = await sluice(hub, admin, file);
   expect([exitCode, context.err()]).toEqual([0, ""]);
-  expect(context.out()).toMatch(/kept\.db: \d+\.\d MB, boxes: 1, whole and checked \(SHA-256 [0-9a-f]{64}\)/);
+  expect(context.out()).toMatch(/kept\.db: \d+ KiB, boxes: 1, whole and checked \(SHA-256 [0-9a-f]{64}\)/);
   expect(statSync(file).mode & 0o077).toBe(0);
   await put(hub, "cam-2");
   await put(hub, "cam-3");
