@@ -52,7 +52,7 @@ it("two boxes that nobody can reach meet on lanes of a router, which may die in 
   expect((await bytesFromBox(world)).onLanes).toBeGreaterThan(BIG_BYTES / 2);
 
   const copy = join(world.to, "copy");
-  const id = await world.submit({ ...request, destination_path: copy, bandwidth_mbps: 64 });
+  const id = await world.submit({ ...request, destination_path: copy, bandwidth_mbps: 40 });
   await world.until(async () => (await world.progress(id)).transferred_bytes >= BIG_BYTES / 4, "a quarter");
   await world.killHub();
   await expectWhole(world, id, [tree, copy]);

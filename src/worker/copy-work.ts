@@ -6,20 +6,24 @@ import { fault, toFault } from "./fault.ts";
 import { itemKeyOf } from "./item-hash.ts";
 import { copyInPlace } from "./local-copy.ts";
 import { bothPaces } from "./pace.ts";
-import { receiveItems } from "./receive-items.ts";
+import { type ReceiveDeps, receiveItems } from "./receive-items.ts";
 import { NobodyCame } from "./routed-link.ts";
 import { stagingAttempt } from "./staging.ts";
+import type { Storage } from "./storage.ts";
 import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
 
 /** Of a connection that breaks while bytes come, for as long as each attempt brings some. */
 const MAX_BARREN = 3;
 const RETRY_MS = 500;
-/** Of what is still to come: before the source has sent it, the next lease is asked for, and the source asked for its bytes. */
+/**
+ * Of what is still to come: before the source has sent it, the next lease is asked for, and the source asked for its bytes. Where a rate
+ * holds it, no more than two windows: what is asked for any earlier waits, and shares the rate with what could end.
+ */
 const AHEAD_BYTES = 8 * 1024 * 1024;
 
 /** Brings the items of a lease here, from whichever source answers. */
 export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context: TaskContext): Promise<void> {
-  const { work, assignment, signal } = task;
+  const { work } = task;
   const storage = requireStorage(context, work.destination.storage_id, "write");
   if (work.local) {
     outcome.way = "local";
@@ -27,6 +31,20 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
     return;
   }
   const pace = bothPaces(task.pace, context.receivePace);
+  const share = pace.join();
+  try {
+    await copyOver({ pace, windowBytes: share.windowBytes }, task, { outcome, context, storage });
+  } finally {
+    share.leave();
+  }
+}
+
+async function copyOver(
+  rate: Pick<ReceiveDeps, "pace" | "windowBytes">,
+  task: Task<"copy">,
+  { outcome, context, storage }: { outcome: TaskOutcome; context: TaskContext; storage: Storage },
+): Promise<void> {
+  const { work, assignment, signal } = task;
   let moved = 0;
   for (let barren = 0, round = 0; ; round++) {
     const done = new Set(outcome.items.map(({ path, offset }) => `${offset} ${path}`));
@@ -62,13 +80,13 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
             place.opened = opened;
             return opened.link;
           },
-          pace,
+          ...rate,
           signal,
           onBytes: (bytes) => {
             moved += bytes;
             left -= bytes;
             task.onBytes(bytes);
-            if (left > AHEAD_BYTES) return;
+            if (left > Math.min(AHEAD_BYTES, 2 * rate.windowBytes())) return;
             place.opened?.lend();
             task.onNearlyDone();
           },

@@ -112,3 +112,26 @@ it("where two rates hold, both are kept, and the narrower window of the two", as
   await clock.advance(3000);
   await taking;
 });
+
+it("a rate that changes forgives nothing that was taken before, and gives nothing at once", async () => {
+  const clock = createFakeClock();
+  let rate = 1e6;
+  const pace = createPace(() => rate, clock);
+  const never = new AbortController().signal;
+  await pace.take(4e6, never);
+  expect(pace.isRested()).toBe(false);
+  let isThrough = false;
+  const waiting = pace.take(1, never).then(() => {
+    isThrough = true;
+  });
+  for (let times = 0; times < 35; times++) {
+    rate = times % 2 === 0 ? 1.01e6 : 1e6;
+    await clock.advance(100);
+    expect(isThrough).toBe(false);
+  }
+  rate = 1e6;
+  await clock.advance(1000);
+  await waiting;
+  await clock.advance(200);
+  expect(pace.isRested()).toBe(true);
+});

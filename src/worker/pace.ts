@@ -1,5 +1,5 @@
 import type { Clock } from "../base/clock.ts";
-import { createTokenBucket, type TokenBucket } from "../base/token-bucket.ts";
+import { type BucketLevel, refill } from "../base/token-bucket.ts";
 import { windowFor } from "./link-window.ts";
 
 /** Holds bytes to a rate. Shared by all that shares the rate. */
@@ -20,23 +20,32 @@ const TURN_MS = 20;
 /** Of a second: what may go at once after a quiet time. */
 const BURST = 0.1;
 
-/** The rate is asked for each time: it may change. `undefined`: as fast as it goes. */
-export function createPace(rate: () => number | undefined, clock: Clock): Pace {
-  let bucket: { readonly of: number; readonly tokens: TokenBucket } | undefined;
-  const now = () => {
-    const bytesPerSecond = rate();
-    if (bytesPerSecond === undefined) return undefined;
-    if (bucket?.of !== bytesPerSecond) {
-      const burst = Math.max(1, bytesPerSecond * BURST);
-      bucket = { of: bytesPerSecond, tokens: createTokenBucket({ perSecond: bytesPerSecond, burst }) };
+export interface RatePace extends Pace {
+  /** Nothing of what was taken is remembered: a new one would be the same. */
+  isRested(): boolean;
+}
+
+/** The rate is asked for each time: it may change, and what was taken beyond it before is owed still. `undefined`: as fast as it goes. */
+export function createPace(rate: () => number | undefined, clock: Clock): RatePace {
+  let level: BucketLevel | undefined;
+  /** Bytes that may go now; below zero: that more have gone. */
+  const left = () => {
+    const perSecond = rate();
+    if (perSecond === undefined) {
+      level = undefined;
+      return undefined;
     }
-    return bucket.tokens;
+    const burst = Math.max(1, perSecond * BURST);
+    const nowMs = clock.monotonicMs();
+    level = refill(level ?? { tokens: burst, atMs: nowMs }, { perSecond, burst }, nowMs);
+    return { ...level, isFull: level.tokens >= burst };
   };
   // Else who comes back first takes everything, and the others are cut off for their silence. Who is next is woken by who was first:
   // if each looked for itself, what comes in while the next one sleeps would be lost.
   const line: PromiseWithResolvers<void>[] = [];
   let connections = 0;
   return {
+    isRested: () => left()?.isFull !== false,
     join: () => {
       connections += 1;
       let hasLeft = false;
@@ -49,7 +58,7 @@ export function createPace(rate: () => number | undefined, clock: Clock): Pace {
       };
     },
     take: async (bytes, signal) => {
-      if (now() === undefined) return;
+      if (left() === undefined) return;
       signal.throwIfAborted();
       const turn = Promise.withResolvers<void>();
       const onAbort = () => turn.reject(signal.reason);
@@ -58,10 +67,8 @@ export function createPace(rate: () => number | undefined, clock: Clock): Pace {
       if (line[0] === turn) turn.resolve();
       try {
         await turn.promise;
-        for (let tokens = now(); tokens !== undefined && tokens.left(clock.monotonicMs()) <= 0; tokens = now()) {
-          await clock.delay(TURN_MS, signal);
-        }
-        now()?.spend(bytes);
+        for (let now = left(); now !== undefined && now.tokens < 1; now = left()) await clock.delay(TURN_MS, signal);
+        if (level !== undefined) level = { ...level, tokens: level.tokens - bytes };
       } finally {
         signal.removeEventListener("abort", onAbort);
         line.splice(line.indexOf(turn), 1);

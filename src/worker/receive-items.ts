@@ -49,7 +49,9 @@ export interface ReceiveDeps extends VerifyDeps {
   readonly root: number;
   /** Opens what brings the bytes. Called only when there are some to bring. */
   readonly open: () => Promise<DataLink>;
-  readonly pace: Pace;
+  readonly pace: Pick<Pace, "take">;
+  /** That the pace lets be under way on the connection, now. */
+  readonly windowBytes: () => number;
   readonly signal: AbortSignal;
   /** That came over the network, or were proved to be there. */
   readonly onBytes: (bytes: number) => void;
@@ -335,14 +337,13 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     }
     if (wants.length > 0) {
       const link = await deps.open();
-      const share = deps.pace.join();
       const paced = (bytes: number) => link.waitFor(deps.pace.take(bytes, signal));
       const onAbort = () => link.close(signal.reason);
       signal.addEventListener("abort", onAbort, { once: true });
       try {
         signal.throwIfAborted();
         link.send(jsonFrame(FRAME.items, itemsMessage(items))).catch(() => undefined);
-        const want: Want = { wants, sparse: isSparse, key: task.key, window: share.windowBytes() };
+        const want: Want = { wants, sparse: isSparse, key: task.key, window: deps.windowBytes() };
         link.send(jsonFrame(FRAME.want, want)).catch(() => undefined);
         for (;;) {
           const frame = await link.next();
@@ -374,7 +375,6 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
         }
         for (const [index, one] of incoming) await drop(index, one, fault("corrupt", "the peer left it out"));
       } finally {
-        share.leave();
         signal.removeEventListener("abort", onAbort);
       }
     }

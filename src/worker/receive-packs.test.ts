@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemClock } from "../base/clock.ts";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
-import { FRAME, FRAME_HEAD_BYTES, PACK_BYTES } from "./frames.ts";
+import { FRAME, FRAME_HEAD_BYTES, PACK_BYTES, WINDOW_BYTES } from "./frames.ts";
 import { itemKeyOf, tagKeyOf } from "./item-hash.ts";
 import { openRootDirectory } from "./jail.ts";
 import { createPace } from "./pace.ts";
@@ -83,6 +83,7 @@ test("between two packs that have both come, whatever else waits for the event l
         root,
         open: async () => ({ ...link, next }),
         pace: createPace(() => undefined, systemClock),
+        windowBytes: () => WINDOW_BYTES,
         signal: new AbortController().signal,
         onBytes: () => undefined,
       },

@@ -51,6 +51,16 @@ it.each([
   expect(took / asked).toBeLessThan(1.05);
 });
 
+it.each([
+  ["one after the other", 1],
+  ["four at a time", 4],
+])("leases of one piece each, %s, are held to the rate together: none begins with nothing owed", async (_, streams) => {
+  const clock = createFakeClock();
+  const took = await bring({ clock, paces: createRequestPaces(clock) }, { units: 40, streams, bytes: MIB, mbps: 16 });
+  expect(took / ((40 * MIB) / 2e6)).toBeGreaterThan(0.85);
+  expect(took / ((40 * MIB) / 2e6)).toBeLessThan(1.05);
+});
+
 it("what one lease does not use the others do, and a share that the hub takes back is taken back", async () => {
   const clock = createFakeClock();
   const paces = createRequestPaces(clock);

@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import type { HeartbeatAnswer } from "../contract/transfer/worker-heartbeat.ts";
-import { createPace, type Pace } from "./pace.ts";
+import { createPace, type Pace, type RatePace } from "./pace.ts";
 
 /**
  * What the hub lets a request take, shared by all that this worker has of it: one lease that is over, or that waits for its peer, leaves
@@ -17,7 +17,7 @@ export interface RequestPaces {
 interface Shared {
   /** Of all leases that are here, together. */
   rate: number;
-  readonly pace: Pace;
+  readonly pace: RatePace;
   readonly leases: Set<string>;
 }
 
@@ -41,7 +41,6 @@ export function createRequestPaces(clock: Clock): RequestPaces {
       const request = requestOf.get(id);
       const shared = request === undefined ? undefined : requests.get(request);
       shared?.leases.delete(id);
-      if (request !== undefined && shared?.leases.size === 0) requests.delete(request);
     },
     told: (rates) => {
       const sums = new Map<string, number>();
@@ -52,6 +51,10 @@ export function createRequestPaces(clock: Clock): RequestPaces {
       for (const [request, sum] of sums) {
         const shared = requests.get(request);
         if (shared !== undefined) shared.rate = sum;
+      }
+      // Else leases that follow each other would each begin with nothing owed.
+      for (const [request, { leases, pace }] of requests) {
+        if (leases.size === 0 && pace.isRested()) requests.delete(request);
       }
       for (const [id, request] of requestOf) {
         if (requests.get(request)?.leases.has(id) !== true) requestOf.delete(id);
