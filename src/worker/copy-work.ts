@@ -58,6 +58,7 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
         outcome,
         {
           clock: context.clock,
+          bulkFiles: context.bulkFiles,
           runProgram: context.runProgram,
           pid: context.pid,
           root: storage.root,

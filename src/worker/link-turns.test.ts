@@ -20,6 +20,7 @@ function openLink() {
     wake: () => undefined,
     close: (reason) => void closed.push(reason),
     isOpen: () => closed.length === 0,
+    isSealed: false,
   };
   const come = (type: number, text = "") => {
     const frame = { type, body: Buffer.from(text), release: () => undefined };

@@ -5,6 +5,7 @@ import { pathBytes } from "../contract/transfer/path-text.ts";
 import type { Preserved } from "../contract/transfer/sync-request.ts";
 import type { ResultFailure, ResultItem } from "../contract/transfer/transfer-result.ts";
 import { createAbsentNames } from "./absent-names.ts";
+import type { BulkFiles } from "./bulk-file.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
 import { finishNamed } from "./finish-named.ts";
@@ -45,6 +46,7 @@ export interface ReceiveTask {
 
 export interface ReceiveDeps extends VerifyDeps {
   readonly clock: Pick<Clock, "monotonicMs">;
+  readonly bulkFiles: BulkFiles;
   /** Root of the destination's storage, held open. */
   readonly root: number;
   /** Opens what brings the bytes. Called only when there are some to bring. */
@@ -126,6 +128,8 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
   let group: WholeItem[] = [];
   let groupBytes = 0;
   let committing: Promise<void> = Promise.resolve();
+  /** Of the link, once there is one. */
+  let isSealed = false;
   let commitFailure: { readonly reason: unknown } | undefined;
 
   const fail = (item: CopyItem, thrown: unknown) => void outcome.failures.push(failureOf(item, thrown));
@@ -171,7 +175,8 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       proved,
       isSparse,
       isWhole: whole,
-      clock: deps.clock,
+      bulkFiles: deps.bulkFiles,
+      isElsewhere: () => isSealed,
     });
   };
 
@@ -335,6 +340,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     }
     if (wants.length > 0) {
       const link = await deps.open();
+      isSealed = link.isSealed;
       const onAbort = () => link.close(signal.reason);
       signal.addEventListener("abort", onAbort, { once: true });
       try {

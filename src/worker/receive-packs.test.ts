@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemClock } from "../base/clock.ts";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
+import { createBulkFiles } from "./bulk-file.ts";
 import type { DataLink, Frame } from "./data-link.ts";
 import { emptyFrame, FRAME, FRAME_HEAD_BYTES, PACK_BYTES } from "./frames.ts";
 import { itemKeyOf, tagKeyOf } from "./item-hash.ts";
@@ -69,6 +70,7 @@ test("between two packs that have both come, whatever else waits for the event l
     wake: () => undefined,
     close: () => undefined,
     isOpen: () => true,
+    isSealed: false,
   };
   const outcome: ReceiveOutcome = { items: [], failures: [] };
   setImmediate(count);
@@ -88,6 +90,7 @@ test("between two packs that have both come, whatever else waits for the event l
       outcome,
       {
         clock: systemClock,
+        bulkFiles: createBulkFiles(systemClock),
         runProgram: async () => {
           throw new TypeError("no program is needed for this");
         },
