@@ -6,7 +6,7 @@ import type { Preserved } from "../contract/transfer/sync-request.ts";
 import type { ResultFailure, ResultItem } from "../contract/transfer/transfer-result.ts";
 import { createAbsentNames } from "./absent-names.ts";
 import type { BulkFiles } from "./bulk-file.ts";
-import type { DataLink } from "./data-link.ts";
+import type { DialledLink } from "./data-dial.ts";
 import { fault, toFault } from "./fault.ts";
 import { finishNamed } from "./finish-named.ts";
 import { DATA_HEAD_BYTES, FRAME, FRAME_HEAD_BYTES, jsonFrame, readDataHead } from "./frames.ts";
@@ -50,7 +50,7 @@ export interface ReceiveDeps extends VerifyDeps {
   /** Root of the destination's storage, held open. */
   readonly root: number;
   /** Opens what brings the bytes. Called only when there are some to bring. */
-  readonly open: () => Promise<DataLink>;
+  readonly open: () => Promise<Pick<DialledLink, "link" | "worker">>;
   readonly pace: Pace;
   readonly signal: AbortSignal;
   /** That came over the network, or were proved to be there. */
@@ -132,7 +132,11 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
   let isSealed = false;
   let commitFailure: { readonly reason: unknown } | undefined;
 
-  const fail = (item: CopyItem, thrown: unknown) => void outcome.failures.push(failureOf(item, thrown));
+  const fail = (item: CopyItem, thrown: unknown, source?: string) =>
+    void outcome.failures.push({
+      ...failureOf(item, thrown),
+      ...(source === undefined ? {} : { source_worker: source }),
+    });
   const commit = async () => {
     await committing;
     if (commitFailure !== undefined) throw commitFailure.reason;
@@ -284,14 +288,14 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     // Packs that have come would all be taken before anything else of this process is heard: the next lease, too.
     await new Promise<void>((resolve) => setImmediate(resolve));
   };
-  const drop = async (index: number, one: Incoming, thrown: unknown) => {
+  const drop = async (index: number, one: Incoming, thrown: unknown, source?: string) => {
     incoming.delete(index);
     one.present?.close();
     await one.staged?.close();
     claim.requireHeld();
-    fail(one.item, thrown);
+    fail(one.item, thrown, source);
     // Nothing else would fit either: it need not come.
-    if (["no-space", "read-only"].includes(toFault(thrown).code)) throw thrown;
+    if (source === undefined && ["no-space", "read-only"].includes(toFault(thrown).code)) throw thrown;
   };
   const takeSame = async ({ index, sha256 }: z.output<typeof sameSchema>) => {
     const one = incoming.get(index);
@@ -339,7 +343,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       }
     }
     if (wants.length > 0) {
-      const link = await deps.open();
+      const { link, worker } = await deps.open();
       isSealed = link.isSealed;
       const onAbort = () => link.close(signal.reason);
       signal.addEventListener("abort", onAbort, { once: true });
@@ -366,7 +370,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
             } else if (frame.type === FRAME.failed) {
               const { index, code, message } = parseBody(failedSchema, frame.body, "answer");
               const one = incoming.get(index);
-              if (one !== undefined) await drop(index, one, fault(code, message));
+              if (one !== undefined) await drop(index, one, fault(code, message), worker);
             } else if (frame.type === FRAME.refused) {
               const { code, message } = parseBody(refusalSchema, frame.body, "refusal");
               throw fault(code, message);

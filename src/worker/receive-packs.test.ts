@@ -96,7 +96,7 @@ test("between two packs that have both come, whatever else waits for the event l
         },
         pid: process.pid,
         root,
-        open: async () => link,
+        open: async () => ({ link, worker: "source" }),
         pace: createPace(() => undefined, systemClock),
         signal: new AbortController().signal,
         onBytes: () => undefined,
