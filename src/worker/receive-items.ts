@@ -345,24 +345,27 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     if (wants.length > 0) {
       const { link, worker } = await deps.open();
       isSealed = link.isSealed;
+      const share = deps.pace.join();
+      const paced = (bytes: number) => link.waitFor(deps.pace.take(bytes, signal));
       const onAbort = () => link.close(signal.reason);
       signal.addEventListener("abort", onAbort, { once: true });
       try {
         signal.throwIfAborted();
         link.send(jsonFrame(FRAME.items, itemsMessage(items))).catch(() => undefined);
-        link.send(jsonFrame(FRAME.want, { wants, sparse: isSparse, key: task.key })).catch(() => undefined);
+        const want: Want = { wants, sparse: isSparse, key: task.key, window: share.windowBytes() };
+        link.send(jsonFrame(FRAME.want, want)).catch(() => undefined);
         for (;;) {
           const frame = await link.next();
           if (frame === undefined) throw fault("unreachable", "the peer ended before it had sent everything");
           try {
             if (frame.type === FRAME.end) break;
             if (frame.type === FRAME.data) {
-              await deps.pace.take(frame.body.length, signal);
+              await paced(frame.body.length);
               await takeData(readDataHead(frame.body));
               // Holes are not waited for.
               if (frame.body.length > DATA_HEAD_BYTES) link.took(FRAME_HEAD_BYTES + frame.body.length);
             } else if (frame.type === FRAME.pack) {
-              await deps.pace.take(frame.body.length, signal);
+              await paced(frame.body.length);
               await takePack(frame.body);
               link.took(FRAME_HEAD_BYTES + frame.body.length);
             } else if (frame.type === FRAME.same) {
@@ -381,6 +384,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
         }
         for (const [index, one] of incoming) await drop(index, one, fault("corrupt", "the peer left it out"));
       } finally {
+        share.leave();
         signal.removeEventListener("abort", onAbort);
       }
     }

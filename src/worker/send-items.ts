@@ -14,6 +14,7 @@ import {
   jsonFrame,
   MAX_ZERO_BYTES,
   PIECE_BYTES,
+  WINDOW_BYTES,
   writeDataHeads,
 } from "./frames.ts";
 import { createItemHash, isPieceEnd, isTagged } from "./item-hash.ts";
@@ -53,7 +54,7 @@ const BUFFERS = 4;
  */
 export async function sendItems(
   items: readonly ScopedItem[],
-  { wants, sparse, key }: Want,
+  { wants, sparse, key, window }: Want,
   deps: SendDeps,
 ): Promise<void> {
   const { link, signal } = deps;
@@ -64,7 +65,7 @@ export async function sendItems(
 
   const flush = async (buffer: Buffer, frame: Buffer) => {
     try {
-      await deps.pace.take(frame.length, signal);
+      await link.waitFor(deps.pace.take(frame.length, signal));
       await link.room(frame.length);
     } catch (thrown) {
       ring.release(buffer);
@@ -226,6 +227,7 @@ export async function sendItems(
     same: addSame,
     failed: tellFailed,
   });
+  link.hold(window ?? WINDOW_BYTES);
   try {
     for (let at = 0, turn = 0; at < wants.length; ) {
       signal.throwIfAborted();

@@ -216,15 +216,13 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
     };
     try {
       const rate = assignment.work.kind === "copy" ? assignment.work.rate_bytes_s : undefined;
-      // More at a time would gain it nothing, and what each connection has under way goes beyond the rate.
-      const isHeldToARate = rate !== undefined || config.maxBytesPerSecond !== undefined;
       const pace = paces.granted({ id: assignment.lease_id, request: assignment.request_id, rate });
       await runWork(assignment, outcome, {
         context: { ...context, storageOf: borrowed.of },
         signal: stop,
         onBytes,
         onNearlyDone: () => {
-          if (one.isNearlyDone || isHeldToARate) return;
+          if (one.isNearlyDone) return;
           one.isNearlyDone = true;
           changes.ring();
         },
