@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { AppError } from "../../base/errors.ts";
-import { createTurns } from "../../base/turns.ts";
 import { TRANSFER_FAILURES } from "../../contract/transfer/failure-code.ts";
 import { packHashes, unpackHashes } from "../../contract/transfer/packed-hashes.ts";
 import { type TransferEntry, transferEntrySchema } from "../../contract/transfer/transfer-entry.ts";
 import type { HubContext } from "../hub-context.ts";
+import { createJoinedChanges, type DecideAll } from "./joined-changes.ts";
 import { packEntries, unpackEntries } from "./packed-piece.ts";
 import { MIB, PLAN_SHAPES, type PlanShape, planHashing, planUnits } from "./plan-units.ts";
 import { isRace } from "./transfer-book.ts";
@@ -60,7 +60,10 @@ export interface LoadedPiece {
 export interface PieceBook {
   /** Of a piece that the transfer counts. */
   load(transfer: Transfer, index: number, how?: { readonly isFresh: boolean }): Promise<LoadedPiece>;
-  /** What is written is decided on what the store has. The same states: nothing is written, and `isFresh` says whether to trust that. */
+  /**
+   * What is written is decided on what the store has. The same states: nothing is written, and `isFresh` says whether to trust that.
+   * Changes of a piece that wait for one another are written together.
+   */
   change<Answer>(
     transfer: Transfer,
     index: number,
@@ -109,7 +112,7 @@ interface Ledger {
 export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "clock">): PieceBook {
   const held = new Map<string, LoadedPiece>();
   const ledgers = new Map<string, Ledger>();
-  const inTurn = createTurns();
+  const joinChange = createJoinedChanges<LoadedPiece>();
 
   const hold = (key: string, loaded: LoadedPiece): LoadedPiece => {
     held.delete(key);
@@ -222,31 +225,47 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
     ledger.revisions[index] = revision;
   };
 
+  const writeUnits = async (
+    transfer: Transfer,
+    index: number,
+    { decideAll, isFresh }: { readonly decideAll: DecideAll<LoadedPiece>; readonly isFresh: boolean },
+  ): Promise<void> => {
+    const key = keyOf(transfer.uid, index);
+    for (let attempt = 1; ; attempt++) {
+      const loaded = await load(transfer, index, { isFresh: attempt > 1 || isFresh });
+      const decided = decideAll(loaded);
+      if (decided === loaded) return;
+      const states = await putHashesBeside(transfer, index, loaded, decided.states);
+      const body = { ...states, summary: summarize(loaded.piece, states) };
+      try {
+        const { revision } = await store.objects.put(
+          { kind: UNITS_KIND, id: key, body },
+          { nowMs: clock.wallMs(), expectedRevision: loaded.revision },
+        );
+        note(transfer, index, hold(key, { ...loaded, states, revision }));
+        return;
+      } catch (thrown) {
+        // It may have been written all the same: what is there is read before anything else is decided.
+        held.delete(key);
+        if (!isRace(thrown) || attempt === ATTEMPTS) throw thrown;
+      }
+    }
+  };
+
   return {
     load,
     change: (transfer, index, decide, how) =>
-      inTurn(keyOf(transfer.uid, index), async () => {
-        for (let attempt = 1; ; attempt++) {
-          const loaded = await load(transfer, index, { isFresh: attempt > 1 || how?.isFresh === true });
-          const { states: decided, answer } = decide(loaded);
-          if (decided === loaded.states) return answer;
-          const key = keyOf(transfer.uid, index);
-          const states = await putHashesBeside(transfer, index, loaded, decided);
-          const body = { ...states, summary: summarize(loaded.piece, states) };
-          try {
-            const { revision } = await store.objects.put(
-              { kind: UNITS_KIND, id: key, body },
-              { nowMs: clock.wallMs(), expectedRevision: loaded.revision },
-            );
-            note(transfer, index, hold(key, { ...loaded, states, revision }));
-            return answer;
-          } catch (thrown) {
-            // It may have been written all the same: what is there is read before anything else is decided.
-            held.delete(key);
-            if (!isRace(thrown) || attempt === ATTEMPTS) throw thrown;
-          }
-        }
-      }),
+      joinChange(
+        keyOf(transfer.uid, index),
+        {
+          isFresh: how?.isFresh === true,
+          decide: (loaded) => {
+            const { states, answer } = decide(loaded);
+            return { state: states === loaded.states ? loaded : { ...loaded, states }, answer };
+          },
+        },
+        (decideAll, isFresh) => writeUnits(transfer, index, { decideAll, isFresh }),
+      ),
     write: async (transfer, index, piece) => {
       const id = keyOf(transfer.uid, index);
       held.delete(id);

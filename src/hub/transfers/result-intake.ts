@@ -245,7 +245,8 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
   };
 
   return (result) =>
-    inTurn(result.request_id, async () => {
+    // Of different leases they go on beside each other, and are written together.
+    inTurn(`result/${result.request_id}/${result.lease_id ?? result.worker_id}`, async () => {
       const status = await take(result);
       if (status === "ack") {
         note(result);
