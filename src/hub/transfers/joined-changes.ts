@@ -1,4 +1,5 @@
 import { createTurns } from "../../base/turns.ts";
+import type { Durability } from "../store/engine.ts";
 
 /** Changes of one document, each decided on what the one before it leaves. Carried out again it decides anew. */
 export type DecideAll<State> = (state: State) => State;
@@ -8,7 +9,11 @@ export interface Change<State, Answer> {
   readonly decide: (state: State) => { readonly state: State; readonly answer: Answer };
   /** Not on the strength of what is held. */
   readonly isFresh: boolean;
+  readonly durability: Durability;
 }
+
+/** Of all that are written together. */
+export type Manner = Pick<Change<never, never>, "isFresh" | "durability">;
 
 /**
  * Those that come while the document is written are written together, by the next: however many wait, none waits for more than two
@@ -17,11 +22,10 @@ export interface Change<State, Answer> {
 export type JoinChange<State> = <Answer>(
   id: string,
   change: Change<State, Answer>,
-  write: (decideAll: DecideAll<State>, isFresh: boolean) => Promise<void>,
+  write: (decideAll: DecideAll<State>, manner: Manner) => Promise<void>,
 ) => Promise<Answer>;
 
-interface Waiting<State> {
-  readonly isFresh: boolean;
+interface Waiting<State> extends Manner {
   /** Gives the next state, and holds what is then to be told. */
   readonly decide: (state: State) => { readonly state: State; readonly tell: () => void };
   readonly reject: (reason: unknown) => void;
@@ -31,10 +35,11 @@ export function createJoinedChanges<State>(): JoinChange<State> {
   const inTurn = createTurns();
   const waiting = new Map<string, Waiting<State>[]>();
 
-  return (id, { decide, isFresh }, write) =>
+  return (id, { decide, isFresh, durability }, write) =>
     new Promise((resolve, reject) => {
       const mine: Waiting<State> = {
         isFresh,
+        durability,
         reject,
         decide: (before) => {
           try {
@@ -63,10 +68,10 @@ export function createJoinedChanges<State>(): JoinChange<State> {
           return state;
         };
         try {
-          await write(
-            decideAll,
-            all.some((one) => one.isFresh),
-          );
+          await write(decideAll, {
+            isFresh: all.some((one) => one.isFresh),
+            durability: all.every((one) => one.durability === "relaxed") ? "relaxed" : "durable",
+          });
           for (const tell of tells) tell();
         } catch (thrown) {
           for (const one of all) one.reject(thrown);

@@ -4,7 +4,7 @@ import { TRANSFER_FAILURES } from "../../contract/transfer/failure-code.ts";
 import { packHashes, unpackHashes } from "../../contract/transfer/packed-hashes.ts";
 import { type TransferEntry, transferEntrySchema } from "../../contract/transfer/transfer-entry.ts";
 import type { HubContext } from "../hub-context.ts";
-import { createJoinedChanges, type DecideAll } from "./joined-changes.ts";
+import { createJoinedChanges, type DecideAll, type Manner } from "./joined-changes.ts";
 import { packEntries, unpackEntries } from "./packed-piece.ts";
 import { MIB, PLAN_SHAPES, type PlanShape, planHashing, planUnits } from "./plan-units.ts";
 import { isRace } from "./transfer-book.ts";
@@ -62,13 +62,13 @@ export interface PieceBook {
   load(transfer: Transfer, index: number, how?: { readonly isFresh: boolean }): Promise<LoadedPiece>;
   /**
    * What is written is decided on what the store has. The same states: nothing is written, and `isFresh` says whether to trust that.
-   * Changes of a piece that wait for one another are written together.
+   * Changes of a piece that wait for one another are written together. `durability`: as the store has it.
    */
   change<Answer>(
     transfer: Transfer,
     index: number,
     decide: (loaded: LoadedPiece) => { readonly states: UnitStates; readonly answer: Answer },
-    how?: { readonly isFresh: boolean },
+    how?: Partial<Manner>,
   ): Promise<Answer>;
   /**
    * Before the transfer counts it, which makes it durable. `stale`: a later walk has written it. The same piece of an earlier walk, which nobody counted,
@@ -217,18 +217,22 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
     }
   };
 
-  const note = (transfer: Transfer, index: number, { piece, states, revision }: LoadedPiece) => {
-    const ledger = ledgers.get(transfer.uid);
+  const note = (
+    { uid }: Transfer,
+    index: number,
+    { summary, revision }: { readonly summary: PieceSummary; readonly revision: number },
+  ) => {
+    const ledger = ledgers.get(uid);
     if (ledger === undefined || (ledger.revisions[index] ?? 0) >= revision) return;
     while (ledger.summaries.length < index) ledger.summaries.push(FRESH);
-    ledger.summaries[index] = summarize(piece, states);
+    ledger.summaries[index] = summary;
     ledger.revisions[index] = revision;
   };
 
   const writeUnits = async (
     transfer: Transfer,
     index: number,
-    { decideAll, isFresh }: { readonly decideAll: DecideAll<LoadedPiece>; readonly isFresh: boolean },
+    { decideAll, isFresh, durability }: Manner & { readonly decideAll: DecideAll<LoadedPiece> },
   ): Promise<void> => {
     const key = keyOf(transfer.uid, index);
     for (let attempt = 1; ; attempt++) {
@@ -236,13 +240,14 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
       const decided = decideAll(loaded);
       if (decided === loaded) return;
       const states = await putHashesBeside(transfer, index, loaded, decided.states);
-      const body = { ...states, summary: summarize(loaded.piece, states) };
+      const summary = summarize(loaded.piece, states);
       try {
         const { revision } = await store.objects.put(
-          { kind: UNITS_KIND, id: key, body },
-          { nowMs: clock.wallMs(), expectedRevision: loaded.revision },
+          { kind: UNITS_KIND, id: key, body: { ...states, summary } },
+          { nowMs: clock.wallMs(), expectedRevision: loaded.revision, durability },
         );
-        note(transfer, index, hold(key, { ...loaded, states, revision }));
+        hold(key, { ...loaded, states, revision });
+        note(transfer, index, { summary, revision });
         return;
       } catch (thrown) {
         // It may have been written all the same: what is there is read before anything else is decided.
@@ -259,12 +264,13 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
         keyOf(transfer.uid, index),
         {
           isFresh: how?.isFresh === true,
+          durability: how?.durability ?? "durable",
           decide: (loaded) => {
             const { states, answer } = decide(loaded);
             return { state: states === loaded.states ? loaded : { ...loaded, states }, answer };
           },
         },
-        (decideAll, isFresh) => writeUnits(transfer, index, { decideAll, isFresh }),
+        (decideAll, manner) => writeUnits(transfer, index, { decideAll, ...manner }),
       ),
     write: async (transfer, index, piece) => {
       const id = keyOf(transfer.uid, index);
