@@ -20,6 +20,7 @@ import {
   wholeUnits,
   withoutHashes,
 } from "./unit-states.ts";
+import { UnreadablePlan } from "./unreadable-plan.ts";
 
 /** Entries that a worker listed, in pieces of bounded size. */
 const PIECE_KIND = "transfer-piece";
@@ -58,7 +59,7 @@ export interface LoadedPiece {
 }
 
 export interface PieceBook {
-  /** Of a piece that the transfer counts. */
+  /** Of a piece that the transfer counts. Throws `UnreadablePlan`. */
   load(transfer: Transfer, index: number, how?: { readonly isFresh: boolean }): Promise<LoadedPiece>;
   /**
    * What is written is decided on what the store has. The same states: nothing is written, and `isFresh` says whether to trust that.
@@ -142,7 +143,9 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
   const readPiece = async (transfer: Transfer, index: number): Promise<Piece> => {
     const object = await store.objects.get(PIECE_KIND, keyOf(transfer.uid, index));
     if (object === undefined) throw new AppError("not-found", `piece ${index} of transfer ${transfer.id} is gone`);
-    const { packed, entries = [] } = pieceSchema.parse(object.body);
+    const stored = pieceSchema.safeParse(object.body);
+    if (!stored.success) throw new UnreadablePlan(transfer.id);
+    const { packed, entries = [] } = stored.data;
     if (packed === undefined) return pieceOf(transfer, entries, "even");
     const { shape, entries: text } = typeof packed === "string" ? { shape: "even" as const, entries: packed } : packed;
     return pieceOf(transfer, entriesSchema.parse(unpackEntries(text)), shape);

@@ -15,6 +15,7 @@ const BLOCKED: readonly TransferFailureCode[] = ["no-space", "read-only", "no-st
 /** Takes what workers tell of their leases. Each is applied once: by one conditional write, of the present attempt only. */
 export function createResultIntake(hall: TransferHall): (result: TransferResult) => Promise<ResultAnswer> {
   const { book, pieces, watch, senders, wake, mark, workers, rests, notes, ways, applied, clock, inTurn } = hall;
+  const { resultDurability: durability } = hall;
 
   const take = async (result: TransferResult): Promise<ResultAnswer["status"]> => {
     const leaseId = result.lease_id;
@@ -73,8 +74,7 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
           const told = applyResult(piece, states, { unit: index, attempt, round: list.round, isVerify, result });
           return { states: told.states, answer: told };
         },
-        // Of a machine that dies right now nobody waits for this again: the unit is given out once more, and what is there is found there.
-        { isFresh, durability: "relaxed" },
+        { isFresh, durability },
       );
     let outcome = await apply(false);
     // What this hub holds may be older than the lease, which another one gave.
