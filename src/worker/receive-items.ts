@@ -18,7 +18,8 @@ import type { Pace } from "./pace.ts";
 import { createPatcher } from "./patch-piece.ts";
 import { placeNonFile } from "./place-non-file.ts";
 import { findPresent, type PresentFile } from "./present-file.ts";
-import { failureOf, publishFiles, type WholeItem } from "./publish-files.ts";
+import { failureOf } from "./publish-files.ts";
+import { createPublishGroups } from "./publish-groups.ts";
 import { isPublished, syncNames } from "./published.ts";
 import { createPackReceiver } from "./receive-packs.ts";
 import { hashRange, openStagedFile, type Piece, type StagedFile, type StagedProof } from "./staged-file.ts";
@@ -81,10 +82,6 @@ interface Incoming {
   restaged: string | undefined;
 }
 
-/** Files that get their names together: then one wait for the disk serves many. */
-const GROUP_FILES = 64;
-const GROUP_BYTES = 16 * 1024 * 1024;
-
 /**
  * Brings all items of one lease to the destination. Rejects with `fenced`, `unreachable` or the signal's reason when it cannot
  * go on; what is wrong with one item is told in the outcome, and the others go on.
@@ -125,47 +122,29 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
   const isSparse = preserve.includes("sparse");
   const incoming = new Map<number, Incoming>();
   const addPatched = createPatcher();
-  let group: WholeItem[] = [];
-  let groupBytes = 0;
-  let committing: Promise<void> = Promise.resolve();
   /** Of the link, once there is one. */
   let isSealed = false;
-  let commitFailure: { readonly reason: unknown } | undefined;
 
   const fail = (item: CopyItem, thrown: unknown, source?: string) =>
     void outcome.failures.push({
       ...failureOf(item, thrown),
       ...(source === undefined ? {} : { source_worker: source }),
     });
-  const commit = async () => {
-    await committing;
-    if (commitFailure !== undefined) throw commitFailure.reason;
-    const ready = group;
-    group = [];
-    groupBytes = 0;
-    if (ready.length === 0) return;
-    committing = publishFiles(ready, {
-      ...deps,
-      claim,
-      descent,
-      verify: task.verify,
-      key: task.key,
-      preserve,
-      done: (item) => void outcome.items.push(item),
-      failed: (failure) => void outcome.failures.push(failure),
-    }).catch((reason: unknown) => {
-      commitFailure = { reason };
-    });
-  };
-  const gather = (whole: WholeItem) => {
-    group.push(whole);
-    groupBytes += whole.item.length;
-  };
+  const groups = createPublishGroups({
+    ...deps,
+    claim,
+    descent,
+    verify: task.verify,
+    key: task.key,
+    preserve,
+    done: (item) => void outcome.items.push(item),
+    failed: (failure) => void outcome.failures.push(failure),
+  });
   const complete = async ({ item, target }: Pick<Incoming, "item" | "target">, staged: StagedFile) => {
     const key = itemKey(item);
     const record = { key, ino: staged.ino };
-    gather({ item, name: stagedName(key), record, staged, target: isWhole(item) ? target : undefined });
-    if (group.length >= GROUP_FILES || groupBytes >= GROUP_BYTES) await commit();
+    groups.gather({ item, name: stagedName(key), record, staged, target: isWhole(item) ? target : undefined });
+    await groups.publishFull();
   };
   const open = ({ item }: Incoming, proved: StagedProof | undefined = claim.journal.of(itemKey(item))) => {
     const whole = isWhole(item);
@@ -273,7 +252,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       if (one === undefined) continue;
       incoming.delete(index);
       one.present?.close();
-      gather({ item: one.item, name, record: undefined, staged: file, target: one.target });
+      groups.gather({ item: one.item, name, record: undefined, staged: file, target: one.target });
       deps.onBytes(one.item.length);
     }
     for (const { index, thrown } of pack.broken) {
@@ -284,7 +263,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       const flags = { isZero: false, isPatch: false, isLast: true };
       await takeData({ index, at: 0, length: bytes.length, ...flags, digest: undefined, bytes });
     }
-    if (group.length >= GROUP_FILES || groupBytes >= GROUP_BYTES) await commit();
+    await groups.publishFull();
     // Packs that have come would all be taken before anything else of this process is heard: the next lease, too.
     await new Promise<void>((resolve) => setImmediate(resolve));
   };
@@ -388,16 +367,15 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
         signal.removeEventListener("abort", onAbort);
       }
     }
-    await commit();
+    await groups.publish();
   } finally {
-    await committing;
-    for (const { staged } of group) await staged.close();
+    await groups.close();
     for (const one of incoming.values()) {
       one.present?.close();
       await one.staged?.close();
     }
   }
-  if (commitFailure !== undefined) throw commitFailure.reason;
+  groups.throwIfFailed();
   claim.requireHeld();
 }
 
