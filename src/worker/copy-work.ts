@@ -72,13 +72,14 @@ async function copyOver(
         outcome,
         {
           clock: context.clock,
+          bulkFiles: context.bulkFiles,
           runProgram: context.runProgram,
           pid: context.pid,
           root: storage.root,
           open: async () => {
             const opened = await openLink(task, context, outcome, round);
             place.opened = opened;
-            return opened.link;
+            return opened;
           },
           ...rate,
           signal,
@@ -112,8 +113,8 @@ async function copyOver(
 }
 
 /** Of what serves once. */
-function onceOnly(link: DataLink): DialledLink {
-  return { link, lend: () => undefined, keep: () => link.close(), broke: () => undefined };
+function onceOnly(link: DataLink, worker: string): DialledLink {
+  return { link, worker, lend: () => undefined, keep: () => link.close(), broke: () => undefined };
 }
 
 async function openLink(
@@ -123,13 +124,13 @@ async function openLink(
   round: number,
 ): Promise<DialledLink> {
   outcome.way = work.dial;
+  const [source] = work.sources;
   if (work.dial === "router") {
     if (work.meeting === undefined) throw fault("denied", "the hub names no router");
-    const [source] = work.sources;
     try {
       const link = await context.routed.meet(work.meeting, "receiver", signal);
       link.send(helloFrame("pull", source?.ticket ?? "")).catch(() => undefined);
-      return onceOnly(link);
+      return onceOnly(link, source?.worker_id ?? "");
     } catch (thrown) {
       outcome.isDialFailed = !(thrown instanceof NobodyCame) && !signal.aborted;
       throw thrown;
@@ -137,7 +138,7 @@ async function openLink(
   }
   if (work.dial === "source") {
     const link: DataLink = await context.awaitPushed(assignment.lease_id, assignment.attempt, signal);
-    return onceOnly(link);
+    return onceOnly(link, source?.worker_id ?? "");
   }
   const problems: string[] = [];
   for (const peer of inTurn(work.sources, round)) {

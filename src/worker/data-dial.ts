@@ -32,6 +32,8 @@ export interface Dialler {
 
 export interface DialledLink {
   readonly link: DataLink;
+  /** Who is at its other end. */
+  readonly worker: string;
   /** What was asked for is nearly all here: the next lease with the same peer may ask on it. Again: nothing. */
   lend(): void;
   /** Everything on it has been answered: it may serve again. */
@@ -108,6 +110,7 @@ export function createDialler(deps: DialDeps): Dialler {
       let isLent = false;
       return {
         link: turn.link,
+        worker: peer.worker_id,
         broke: () => {
           if (turn.hasBegun()) use.over(true);
         },

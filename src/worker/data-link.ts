@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import { TLSSocket } from "node:tls";
 import type { Clock, Timer } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import { type Reader, readInto } from "./big-reads.ts";
@@ -45,6 +46,8 @@ export interface DataLink {
   wake(): void;
   close(reason?: Error): void;
   readonly isOpen: () => boolean;
+  /** What is moved is encrypted and decrypted in this process, by its one thread. */
+  readonly isSealed: boolean;
 }
 
 /** Nothing moves for this long: the peer is gone, or does not read. */
@@ -293,6 +296,7 @@ export function createDataLink(
       socket.destroy();
     },
     isOpen: () => over === undefined,
+    isSealed: socket instanceof TLSSocket,
   };
 }
 

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemClock } from "../base/clock.ts";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
+import { createBulkFiles } from "./bulk-file.ts";
 import { FRAME, FRAME_HEAD_BYTES, PACK_BYTES, WINDOW_BYTES } from "./frames.ts";
 import { itemKeyOf, tagKeyOf } from "./item-hash.ts";
 import { openRootDirectory } from "./jail.ts";
@@ -76,12 +77,13 @@ test("between two packs that have both come, whatever else waits for the event l
       outcome,
       {
         clock: systemClock,
+        bulkFiles: createBulkFiles(systemClock),
         runProgram: async () => {
           throw new TypeError("no program is needed for this");
         },
         pid: process.pid,
         root,
-        open: async () => ({ ...link, next }),
+        open: async () => ({ link: { ...link, next }, worker: "source" }),
         pace: createPace(() => undefined, systemClock),
         windowBytes: () => WINDOW_BYTES,
         signal: new AbortController().signal,

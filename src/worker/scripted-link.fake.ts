@@ -29,6 +29,7 @@ export function createScriptedLink(): ScriptedLink {
       wake: () => undefined,
       close: (reason) => void closed.push(reason),
       isOpen: () => closed.length === 0,
+      isSealed: false,
     },
     come: (type, body = Buffer.alloc(0)) => {
       const frame = { type, body, release: () => undefined };

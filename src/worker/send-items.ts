@@ -1,9 +1,8 @@
-import type { Clock } from "../base/clock.ts";
 import { pathBytes } from "../contract/transfer/path-text.ts";
 import type { ScopedItem } from "../contract/transfer/transfer-ticket.ts";
 import { presentBlocks } from "./block-patch.ts";
 import { createBufferRing } from "./buffer-ring.ts";
-import { type BulkFile, createBulkFile } from "./bulk-file.ts";
+import type { BulkFile, BulkFiles } from "./bulk-file.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
 import {
@@ -29,7 +28,7 @@ import { requireUnreserved } from "./storage.ts";
 import { isZero } from "./zeros.ts";
 
 export interface SendDeps {
-  readonly clock: Pick<Clock, "monotonicMs">;
+  readonly bulkFiles: BulkFiles;
   /** Root of the storage, held open. */
   readonly root: number;
   /** Of the source within it, as path text. */
@@ -105,7 +104,7 @@ export async function sendItems(
     // Short ones are hashed from their begin, whatever is there.
     const begin = isTagged(length) ? from : 0;
     const running = createItemHash({ length, key, from: begin });
-    const bulk = createBulkFile(file.fd, deps.clock);
+    const bulk = deps.bulkFiles.of(file.fd, () => link.isSealed);
     const readPiece = async (start: number): Promise<ReadPiece> => {
       const end = Math.min(length, start < from ? from : Number.POSITIVE_INFINITY, start + PIECE_BYTES);
       const buffer = await takeBuffer();
@@ -173,7 +172,7 @@ export async function sendItems(
   const isSame = async ({ offset, length }: ScopedItem, file: SourceFile, theirs: string, tags?: string) => {
     const running = createItemHash({ length, key });
     const present = tags === undefined ? undefined : presentBlocks({ length, key }, tags, 0);
-    const bulk = createBulkFile(file.fd, deps.clock);
+    const bulk = deps.bulkFiles.of(file.fd, () => link.isSealed);
     const buffer = await takeBuffer();
     try {
       for (let at = 0; at < length; ) {
