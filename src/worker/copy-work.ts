@@ -5,6 +5,7 @@ import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
 import { itemKeyOf } from "./item-hash.ts";
 import { copyInPlace } from "./local-copy.ts";
+import { bothPaces } from "./pace.ts";
 import { receiveItems } from "./receive-items.ts";
 import { NobodyCame } from "./routed-link.ts";
 import { stagingAttempt } from "./staging.ts";
@@ -25,12 +26,7 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
     await copyInPlace(task, outcome, { context, storage });
     return;
   }
-  const pace = {
-    take: async (bytes: number, stop: AbortSignal) => {
-      await task.pace.take(bytes, stop);
-      await context.receivePace.take(bytes, stop);
-    },
-  };
+  const pace = bothPaces(task.pace, context.receivePace);
   let moved = 0;
   for (let barren = 0, round = 0; ; round++) {
     const done = new Set(outcome.items.map(({ path, offset }) => `${offset} ${path}`));
@@ -58,13 +54,14 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
         outcome,
         {
           clock: context.clock,
+          bulkFiles: context.bulkFiles,
           runProgram: context.runProgram,
           pid: context.pid,
           root: storage.root,
           open: async () => {
             const opened = await openLink(task, context, outcome, round);
             place.opened = opened;
-            return opened.link;
+            return opened;
           },
           pace,
           signal,
@@ -98,8 +95,8 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
 }
 
 /** Of what serves once. */
-function onceOnly(link: DataLink): DialledLink {
-  return { link, lend: () => undefined, keep: () => link.close(), broke: () => undefined };
+function onceOnly(link: DataLink, worker: string): DialledLink {
+  return { link, worker, lend: () => undefined, keep: () => link.close(), broke: () => undefined };
 }
 
 async function openLink(
@@ -109,13 +106,13 @@ async function openLink(
   round: number,
 ): Promise<DialledLink> {
   outcome.way = work.dial;
+  const [source] = work.sources;
   if (work.dial === "router") {
     if (work.meeting === undefined) throw fault("denied", "the hub names no router");
-    const [source] = work.sources;
     try {
       const link = await context.routed.meet(work.meeting, "receiver", signal);
       link.send(helloFrame("pull", source?.ticket ?? "")).catch(() => undefined);
-      return onceOnly(link);
+      return onceOnly(link, source?.worker_id ?? "");
     } catch (thrown) {
       outcome.isDialFailed = !(thrown instanceof NobodyCame) && !signal.aborted;
       throw thrown;
@@ -123,7 +120,7 @@ async function openLink(
   }
   if (work.dial === "source") {
     const link: DataLink = await context.awaitPushed(assignment.lease_id, assignment.attempt, signal);
-    return onceOnly(link);
+    return onceOnly(link, source?.worker_id ?? "");
   }
   const problems: string[] = [];
   for (const peer of inTurn(work.sources, round)) {

@@ -1,9 +1,9 @@
 import type { TransferFailureCode } from "../../contract/transfer/failure-code.ts";
 import type { ResultAnswer, TransferResult } from "../../contract/transfer/transfer-result.ts";
 import { requireTransfer } from "./find-transfer.ts";
-import type { TransferHall } from "./transfer-hall.ts";
+import { poolsOf, type TransferHall } from "./transfer-hall.ts";
 import { leaseIdOf, parseLeaseId, type Step, type Transfer, type TransferRecord } from "./transfer-record.ts";
-import { applyResult, MAX_FAILED, PASSING, type ResultOutcome } from "./unit-states.ts";
+import { applyResult, FINAL, MAX_FAILED, PASSING, type ResultOutcome } from "./unit-states.ts";
 
 /** What fails sooner than this after it was given out has not been tried: its worker's storage is gone, or the like. */
 const FAST_MS = 2000;
@@ -116,21 +116,33 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     },
     result: TransferResult,
   ): Promise<void> => {
-    const { code, message } = what.problem;
+    const { code, message, source, isAll } = what.problem;
     if (result.dial_failed) giveUp(transfer, result.worker_id, result);
     if (code === "cancelled") return;
-    notes.say(transfer.id, `${result.worker_id}: ${code}${message === "" ? "" : `: ${message}`}`);
-    if (code === "no-space" || code === "read-only") {
+    notes.say(transfer.id, `${source ?? result.worker_id}: ${code}${message === "" ? "" : `: ${message}`}`);
+    if (source === undefined && (code === "no-space" || (code === "read-only" && isAlone(transfer, result)))) {
       // Nothing else would fit either.
       rests.rest(`${transfer.uid}:copy`, BLOCKED_REST_MS);
       return;
     }
     rests.rest(what.name, Math.min(REST_MS.most, REST_MS.first * 2 ** Math.min(10, what.attempt - 1)));
+    if (source !== undefined) {
+      if (!FINAL.includes(code)) ways.sourceFailed(result.worker_id, source);
+      return;
+    }
     // Of two that do not hear each other nobody knows whose fault it is.
     if (result.dial_failed || ["fenced", "source-changed", "unreachable"].includes(code)) return;
+    if (!isAll) {
+      await workers.succeeded(result.worker_id);
+      return;
+    }
     const isFast = what.grantedMs !== undefined && clock.monotonicMs() - what.grantedMs < FAST_MS;
     await workers.failed(result.worker_id, { text: `${code}: ${message}`, isFast });
   };
+
+  /** A storage that one worker may not write is a matter of that worker where another has it too. */
+  const isAlone = (transfer: Transfer, { worker_id: id }: TransferResult) =>
+    !poolsOf(transfer, hall).destinations.some(({ worker }) => worker.id !== id);
 
   const giveUp = (transfer: Transfer, destination: string, { way = "destination", message }: TransferResult) => {
     if (transfer.source === undefined || way === "local") return;
