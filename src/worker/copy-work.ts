@@ -4,6 +4,7 @@ import { type DialledLink, helloFrame } from "./data-dial.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
 import { itemKeyOf } from "./item-hash.ts";
+import { lingering } from "./linger.ts";
 import { copyInPlace } from "./local-copy.ts";
 import { receiveItems } from "./receive-items.ts";
 import { NobodyCame } from "./routed-link.ts";
@@ -25,12 +26,8 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
     await copyInPlace(task, outcome, { context, storage });
     return;
   }
-  const pace = {
-    take: async (bytes: number, stop: AbortSignal) => {
-      await task.pace.take(bytes, stop);
-      await context.receivePace.take(bytes, stop);
-    },
-  };
+  const all = work.items.reduce((sum, { length }) => sum + length, 0);
+  // What a round brings again after a break is told once.
   let moved = 0;
   for (let barren = 0, round = 0; ; round++) {
     const done = new Set(outcome.items.map(({ path, offset }) => `${offset} ${path}`));
@@ -39,8 +36,16 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
       work.items.filter(({ entry, offset }) => done.has(`${offset} ${entry.path}`) || failed.has(entry.path)),
     );
     const before = moved;
+    const lost = work.items.reduce((sum, { entry, length }) => sum + (failed.has(entry.path) ? length : 0), 0);
     let left = work.items.reduce((sum, item) => sum + (skips.has(item) ? 0 : item.length), 0);
     const place: { opened: DialledLink | undefined } = { opened: undefined };
+    const pace = {
+      take: (bytes: number, stop: AbortSignal) =>
+        lingering(
+          task.pace.take(bytes, stop).then(() => context.receivePace.take(bytes, stop)),
+          { link: place.opened?.link, clock: context.clock },
+        ),
+    };
     try {
       await receiveItems(
         {
@@ -69,9 +74,12 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
           pace,
           signal,
           onBytes: (bytes) => {
-            moved += bytes;
             left -= bytes;
-            task.onBytes(bytes);
+            const more = all - lost - left - moved;
+            if (more > 0) {
+              moved += more;
+              task.onBytes(more);
+            }
             if (left > AHEAD_BYTES) return;
             place.opened?.lend();
             task.onNearlyDone();

@@ -65,6 +65,20 @@ it("a peer that says something now and then is kept, and one that nobody expects
   expect(link.isOpen()).toBe(false);
 });
 
+it("who takes long over what came is waited for while it says that it lives, and not for longer", async () => {
+  const clock = createFakeClock();
+  const [one, other] = duplexPair();
+  const [sender, receiver] = [createDataLink(one, clock), createDataLink(other, clock)];
+  for (let tenth = 0; tenth < 30; tenth++) {
+    receiver.linger();
+    await turns();
+    await clock.advance(10_000);
+    expect([sender.isOpen(), receiver.isOpen()]).toEqual([true, true]);
+  }
+  await clock.advance(61_000);
+  expect([sender.isOpen(), receiver.isOpen()]).toEqual([false, false]);
+});
+
 describe("of data no more goes than the peer has room for", () => {
   const LENGTH = FRAME_HEAD_BYTES + DATA_HEAD_BYTES + PIECE_BYTES;
   const piece = () => {

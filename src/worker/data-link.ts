@@ -34,6 +34,8 @@ export interface DataLink {
   room(bytes: number): Promise<void>;
   /** So many bytes of data frames need not come again whatever happens: the peer may send as many more. */
   took(bytes: number): void;
+  /** Says again what was taken: that this end lives, while it takes its time. */
+  linger(): void;
   /** Both ways. */
   readonly moved: () => number;
   /** While nobody is expected to say anything. */
@@ -249,6 +251,14 @@ export function createDataLink(
       toldMs = nowMs;
       window.told = window.took;
       socket.write(takenFrame(window.took));
+    },
+    linger: () => {
+      if (over !== undefined) return;
+      window.told = window.took;
+      const frame = takenFrame(window.took);
+      // This end expects nothing meanwhile: the peer may be as far ahead as it can.
+      moved += frame.length;
+      socket.write(frame);
     },
     moved: () => moved,
     rest: () => {

@@ -15,6 +15,7 @@ function openLink() {
     send: async () => undefined,
     room: async () => undefined,
     took: () => undefined,
+    linger: () => undefined,
     moved: () => 0,
     rest: () => undefined,
     wake: () => undefined,

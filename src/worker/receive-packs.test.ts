@@ -64,6 +64,7 @@ test("between two packs that have both come, whatever else waits for the event l
     send: async () => undefined,
     room: async () => undefined,
     took: () => undefined,
+    linger: () => undefined,
     moved: () => 0,
     rest: () => undefined,
     wake: () => undefined,

@@ -19,6 +19,7 @@ import {
 } from "./frames.ts";
 import { createItemHash, isPieceEnd, isTagged } from "./item-hash.ts";
 import { createDescent, splitPath } from "./jail.ts";
+import { lingering } from "./linger.ts";
 import type { Want } from "./link-messages.ts";
 import type { Pace } from "./pace.ts";
 import { MAX_PACKED } from "./pack.ts";
@@ -28,7 +29,7 @@ import { requireUnreserved } from "./storage.ts";
 import { isZero } from "./zeros.ts";
 
 export interface SendDeps {
-  readonly clock: Pick<Clock, "monotonicMs">;
+  readonly clock: Pick<Clock, "monotonicMs" | "timer">;
   /** Root of the storage, held open. */
   readonly root: number;
   /** Of the source within it, as path text. */
@@ -65,7 +66,7 @@ export async function sendItems(
 
   const flush = async (buffer: Buffer, frame: Buffer) => {
     try {
-      await deps.pace.take(frame.length, signal);
+      await lingering(deps.pace.take(frame.length, signal), deps);
       await link.room(frame.length);
     } catch (thrown) {
       ring.release(buffer);

@@ -17,12 +17,16 @@ import {
   stateText,
 } from "../transfer-text.js";
 
-const RANK = ["PROGRESS", "QUEUED", "CANCELLED", "FAILED", "COMPLETED"];
+const STATES = ["PROGRESS", "QUEUED", "CANCELLED", "FAILED", "COMPLETED"];
+const ENDED = ["FAILED", "COMPLETED"];
+/** Those that have ended stay in the order in which they did. */
+const RANK = [...STATES.filter((state) => !ENDED.includes(state)), "ended"];
 
 /** All transfers with how far they are, those under way first. */
 export function createTransfersView(context) {
   const { api, query, session, redraw, ask, notify } = context;
-  const filter = { state: query.get("state") ?? "" };
+  // What goes on and what ended last is among the first, however many there are.
+  const filter = { state: query.get("state") ?? "", order: "recent" };
   const form = createTransferForm({
     api,
     redraw,
@@ -34,7 +38,7 @@ export function createTransfersView(context) {
   const list = createPageList(context, {
     path: "/sync",
     filter,
-    compare: byRank(RANK, ({ state }) => state),
+    compare: byRank(RANK, ({ state }) => (ENDED.includes(state) ? "ended" : state)),
     toPage: (items, limit) => ({ items, next: items.length < limit ? undefined : items.at(-1).request_id }),
   });
 
@@ -57,7 +61,7 @@ export function createTransfersView(context) {
           <select @change=${(event) => {
             filter.state = event.target.value;
             ask();
-          }}>${["", ...RANK].map((state) => html`<option value=${state} ?selected=${state === filter.state}>${state === "" ? "any" : stateText({ state })}</option>`)}</select></label>
+          }}>${["", ...STATES].map((state) => html`<option value=${state} ?selected=${state === filter.state}>${state === "" ? "any" : stateText({ state })}</option>`)}</select></label>
       </form>
       ${list.draw({
         label: "Transfers",

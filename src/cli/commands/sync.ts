@@ -11,7 +11,7 @@ import { resolveName } from "../resolve-name.ts";
 import { show, type WatchFlags } from "../show.ts";
 import { refuseByFlag, type TransferFlags, transferFromFlags } from "../transfer-from-flags.ts";
 import { type GivenPlaces, openPlaces } from "../transfer-place.ts";
-import { renderTransfer, renderTransfers } from "../transfer-views.ts";
+import { inListOrder, renderTransfer, renderTransfers } from "../transfer-views.ts";
 import { watchTransfer } from "../watch-transfer.ts";
 import { addVerify } from "./sync-verify.ts";
 
@@ -120,7 +120,7 @@ async function follow(
 export async function runSyncList(flags: ListFlags, context: CommandContext): Promise<number> {
   const hub = await openHub(flags, context);
   return show(flags, { hub, context }, async (signal) => {
-    const items = await collect(hub.transfers.list({ state: flags.state?.toUpperCase() }, signal));
+    const items = inListOrder(await collect(hub.transfers.list({ state: flags.state?.toUpperCase() }, signal)));
     return { json: { items }, text: (view) => renderTransfers(items, view) };
   });
 }

@@ -11,6 +11,11 @@ const BLOCKED_REST_MS = 5000;
 const REST_MS = { first: 500, most: 30_000 } as const;
 const STEP_FAILURES = 3;
 const BLOCKED: readonly TransferFailureCode[] = ["no-space", "read-only", "no-storage"];
+/**
+ * What tells of a worker, and not of what it was asked to copy: a name that is gone, that it may not read or write, or that is taken
+ * by something else would fail others too. Of two that do not hear each other nobody knows whose fault it is.
+ */
+const OF_WORKERS: readonly TransferFailureCode[] = ["io", "corrupt", "no-storage"];
 
 /** Takes what workers tell of their leases. Each is applied once: by one conditional write, of the present attempt only. */
 export function createResultIntake(hall: TransferHall): (result: TransferResult) => Promise<ResultAnswer> {
@@ -125,8 +130,7 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
       return;
     }
     rests.rest(what.name, Math.min(REST_MS.most, REST_MS.first * 2 ** Math.min(10, what.attempt - 1)));
-    // Of two that do not hear each other nobody knows whose fault it is.
-    if (result.dial_failed || ["fenced", "source-changed", "unreachable"].includes(code)) return;
+    if (result.dial_failed || !OF_WORKERS.includes(code)) return;
     const isFast = what.grantedMs !== undefined && clock.monotonicMs() - what.grantedMs < FAST_MS;
     await workers.failed(result.worker_id, { text: `${code}: ${message}`, isFast });
   };
