@@ -86,13 +86,19 @@ export function drawTransferRoute({ source_box, source_path, destination_box, de
 }
 
 function drawRow(transfer, context) {
-  const { request_id: id, state, reason } = transfer;
+  const { request_id: id, state, reason, started_at: begun, updated_at: changed } = transfer;
+  const nowMs = context.api.nowMs();
+  // While it goes on, its record does not change with it.
+  const when =
+    state === "PROGRESS" && begun !== undefined
+      ? html`begun ${drawAgo(begun, nowMs)}`
+      : html`changed ${drawAgo(changed, nowMs)}`;
   // Of one that has not begun nothing is known yet.
   const facts = state === "QUEUED" ? [] : [filesText(transfer), rateText(transfer), leftText(transfer)].filter(Boolean);
   return html`<li class="card row-card" data-transfer=${id} data-state=${state}>
     <div class="row-name"><a href=${hashOf("transfers", id)}><b>${id}</b></a></div>
     <div class="row-states">${transfer.mode === "verify" ? html`<span class="soft">comparison</span> ` : nothing}${drawState(stateText(transfer))}</div>
-    <div class="row-facts"><span>changed ${drawAgo(transfer.updated_at, context.api.nowMs())}</span>${facts.map((fact) => html`<span>${fact}</span>`)}</div>
+    <div class="row-facts"><span>${when}</span>${facts.map((fact) => html`<span>${fact}</span>`)}</div>
     ${drawTransferActions(transfer, context)}
     ${isMoving(transfer) ? drawProgress({ label: `Progress of ${id}`, share: shareOf(transfer), text: amountText(transfer) }) : nothing}
     ${state === "COMPLETED" && transfer.comparison === undefined ? nothing : html`<p class="cause" data-tone=${state === "FAILED" ? "bad" : "neutral"}>${reason}</p>`}

@@ -81,6 +81,12 @@ function addStart(command: Command, context: CommandContext, finish: Finish): vo
     .addHelpText(
       "after",
       `
+Patterns: *.mp4 for names in any directory, day-*/*.mp4 for paths below the source; ** is any number of directories, and a
+directory takes all that is in it along. Quote them.
+
+Exit status with --watch: 0 completed · 130 cancelled · of one that failed, by what failed first: 66 not there · 69 not reached,
+no file, or past its deadline · 74 disk · 75 changed meanwhile · 77 not allowed
+
 Examples:
   sluice sync start north-1:/srv/recordings/day-1 archive:/archive/north-1/day-1 --watch
   sluice sync start north-1:/srv/recordings archive:/archive/north-1 --include '*.mp4' --bandwidth 20 --priority low`,
