@@ -68,6 +68,8 @@ export async function createTransferWorld(
     /** False: no box listens. */
     readonly isReachable?: boolean;
     readonly hasTwin?: boolean;
+    /** Absolute: where the twin has the storage of `to`; there too unless given. */
+    readonly twinStorage?: string;
   } = {},
 ): Promise<TransferWorld> {
   const { isReachable = true, hasTwin = false } = options;
@@ -96,7 +98,8 @@ export async function createTransferWorld(
   stack.defer(() => hub[Symbol.asyncDispose]());
   const names: readonly BoxName[] = ["from", "to", ...(hasTwin ? (["twin"] as const) : [])];
   const to = options.toStorage ?? join(directory, "to");
-  const storageOf = (name: BoxName) => (name === "from" ? join(directory, "from") : to);
+  const storageOf = (name: BoxName) =>
+    name === "from" ? join(directory, "from") : name === "twin" ? (options.twinStorage ?? to) : to;
   const ports = { from: await freePort(), to: await freePort(), twin: await freePort() };
   const meters = {
     from: stack.use(await startMeter(ports.from)),

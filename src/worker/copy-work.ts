@@ -4,8 +4,8 @@ import { type DialledLink, helloFrame } from "./data-dial.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
 import { itemKeyOf } from "./item-hash.ts";
-import { lingering } from "./linger.ts";
 import { copyInPlace } from "./local-copy.ts";
+import { bothPaces } from "./pace.ts";
 import { receiveItems } from "./receive-items.ts";
 import { NobodyCame } from "./routed-link.ts";
 import { stagingAttempt } from "./staging.ts";
@@ -26,6 +26,7 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
     await copyInPlace(task, outcome, { context, storage });
     return;
   }
+  const pace = bothPaces(task.pace, context.receivePace);
   const all = work.items.reduce((sum, { length }) => sum + length, 0);
   // What a round brings again after a break is told once.
   let moved = 0;
@@ -39,13 +40,6 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
     const lost = work.items.reduce((sum, { entry, length }) => sum + (failed.has(entry.path) ? length : 0), 0);
     let left = work.items.reduce((sum, item) => sum + (skips.has(item) ? 0 : item.length), 0);
     const place: { opened: DialledLink | undefined } = { opened: undefined };
-    const pace = {
-      take: (bytes: number, stop: AbortSignal) =>
-        lingering(
-          task.pace.take(bytes, stop).then(() => context.receivePace.take(bytes, stop)),
-          { link: place.opened?.link, clock: context.clock },
-        ),
-    };
     try {
       await receiveItems(
         {
@@ -63,13 +57,14 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
         outcome,
         {
           clock: context.clock,
+          bulkFiles: context.bulkFiles,
           runProgram: context.runProgram,
           pid: context.pid,
           root: storage.root,
           open: async () => {
             const opened = await openLink(task, context, outcome, round);
             place.opened = opened;
-            return opened.link;
+            return opened;
           },
           pace,
           signal,
@@ -106,8 +101,8 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
 }
 
 /** Of what serves once. */
-function onceOnly(link: DataLink): DialledLink {
-  return { link, lend: () => undefined, keep: () => link.close(), broke: () => undefined };
+function onceOnly(link: DataLink, worker: string): DialledLink {
+  return { link, worker, lend: () => undefined, keep: () => link.close(), broke: () => undefined };
 }
 
 async function openLink(
@@ -117,13 +112,13 @@ async function openLink(
   round: number,
 ): Promise<DialledLink> {
   outcome.way = work.dial;
+  const [source] = work.sources;
   if (work.dial === "router") {
     if (work.meeting === undefined) throw fault("denied", "the hub names no router");
-    const [source] = work.sources;
     try {
       const link = await context.routed.meet(work.meeting, "receiver", signal);
       link.send(helloFrame("pull", source?.ticket ?? "")).catch(() => undefined);
-      return onceOnly(link);
+      return onceOnly(link, source?.worker_id ?? "");
     } catch (thrown) {
       outcome.isDialFailed = !(thrown instanceof NobodyCame) && !signal.aborted;
       throw thrown;
@@ -131,7 +126,7 @@ async function openLink(
   }
   if (work.dial === "source") {
     const link: DataLink = await context.awaitPushed(assignment.lease_id, assignment.attempt, signal);
-    return onceOnly(link);
+    return onceOnly(link, source?.worker_id ?? "");
   }
   const problems: string[] = [];
   for (const peer of inTurn(work.sources, round)) {

@@ -64,13 +64,16 @@ export async function copyWork(
     };
   }
   if (pools.sources.length === 0) throw new NoWay(`no worker that has the source ${request.source_path} is heard`);
-  const choice = chooseWay({
-    destination: worker,
-    sources: pools.sources,
-    routerProblem: routers.problem(),
-    givenUp: ways.of(worker.id, source.storage),
-    nowMs: clock.monotonicMs(),
-  });
+  const choose = (sources: readonly PoolMember[]) =>
+    chooseWay({
+      destination: worker,
+      sources,
+      routerProblem: routers.problem(),
+      givenUp: ways.of(worker.id, source.storage),
+      nowMs: clock.monotonicMs(),
+    });
+  const able = choose(pools.sources.filter((member) => !ways.isFailing(worker.id, member.worker.id)));
+  const choice = "problem" in able ? choose(pools.sources) : able;
   if ("problem" in choice) throw new NoWay(choice.problem);
   const { way: dial } = choice;
   const members = leastBusyFirst(choice.sources, hall).slice(0, dial === "destination" ? MAX_SOURCES : 1);
