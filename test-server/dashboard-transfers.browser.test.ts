@@ -109,6 +109,13 @@ test
           .waitFor();
         expect(await page.locator("progress").count()).toBe(0);
         expect(await page.getByText(DEEP).count()).toBe(1);
+        // On a phone the menu is wider than the screen.
+        await expect
+          .poll(() =>
+            page.evaluate(`(({ left, right }) => left >= 0 && right <= innerWidth)(
+              document.querySelector("nav [aria-current]").getBoundingClientRect())`),
+          )
+          .toBe(true);
       });
 
       await beat(hub, "src", "/in");

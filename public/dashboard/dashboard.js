@@ -68,7 +68,13 @@ function openAddress() {
     ? openView(route, { api, session, params, query, redraw, notify: showNotice, announce, attempt })
     : undefined;
   redraw();
-  requestAnimationFrame(() => requestAnimationFrame(() => byId("title")?.focus({ preventScroll: true })));
+  requestAnimationFrame(() =>
+    requestAnimationFrame(() => {
+      byId("title")?.focus({ preventScroll: true });
+      // Where the menu is wider than the screen, it shows where one is.
+      document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+    }),
+  );
   scrollTo(0, 0);
 }
 

@@ -116,7 +116,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "sync",
-    summary: "files and trees from box to box: start, look, cancel, retry",
+    summary: "files and trees from box to box: copy, compare, look, cancel, retry",
     group: "A fleet, through its hub:",
     load: async () => (await import("./commands/sync.ts")).syncCommand,
   },

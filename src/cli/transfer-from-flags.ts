@@ -83,6 +83,7 @@ const WRITTEN: Readonly<Record<string, string>> = {
 };
 /** In messages fields are also named on their own. */
 const NAMED = [
+  ["neither is source_path nor", "neither is SOURCE nor"],
   ["file_list, include and exclude", "--include and --exclude"],
   ["mode verify", "sluice sync verify"],
   ["mode copy", "sluice sync start"],

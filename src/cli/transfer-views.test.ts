@@ -3,7 +3,7 @@ import { AppError } from "../base/errors.ts";
 import type { SyncProgress } from "../contract/transfer/sync-progress.ts";
 import { createPaint } from "./paint.ts";
 import { parseTransferPlace, transferFromFlags } from "./transfer-from-flags.ts";
-import { renderTransfer, renderTransferProgress, renderTransfers } from "./transfer-views.ts";
+import { inListOrder, renderTransfer, renderTransferProgress, renderTransfers } from "./transfer-views.ts";
 
 const NOW_MS = Date.parse("2026-01-15T10:00:00.000Z");
 const VIEW = { paint: createPaint(false), columns: undefined, nowMs: NOW_MS };
@@ -66,6 +66,33 @@ test("one that waits says why; a tree of empty files counts files; what is whole
   const empty = { ...TRANSFER, total_bytes: 0, transferred_bytes: 0 };
   expect(renderTransferProgress(empty, 120)[0]).toContain("33 %");
   expect(renderTransferProgress({ ...TRANSFER, state: "COMPLETED", total_bytes: 0 }, 120)[0]).toContain("100 %");
+});
+
+test("what goes on is listed first, what was begun last before the others, and then what has ended, by when", () => {
+  const at = (minute: number) => `2026-01-01T00:${minute}:00.000Z`;
+  const one = (request_id: string, more: Partial<SyncProgress>) => ({ ...TRANSFER, request_id, ...more });
+  const transfers = [
+    one("a-done-early", { state: "COMPLETED", started_at: at(50), updated_at: at(51) }),
+    one("b-runs-long", { state: "PROGRESS", started_at: at(10), updated_at: at(59) }),
+    one("c-failed-late", { state: "FAILED", started_at: at(10), updated_at: at(58) }),
+    one("d-runs-since-now", { state: "PROGRESS", started_at: at(57), updated_at: at(57) }),
+  ];
+  expect(inListOrder(transfers).map(({ request_id }) => request_id)).toEqual([
+    "d-runs-since-now",
+    "b-runs-long",
+    "c-failed-late",
+    "a-done-early",
+  ]);
+});
+
+test("of many failures the first twenty are told, and where the others are; what was left out of a whole one is no failure", () => {
+  const failures = Array.from({ length: 100 }, (_, at) => ({ path: `f${at}`, code: "denied" as const, message: "no" }));
+  const failed = renderTransfer({ ...TRANSFER, state: "FAILED", failures, failures_total: 301 }, VIEW);
+  expect(failed.match(/^ {2}failure /gm)).toHaveLength(20);
+  expect(failed).toContain("281 more failures; --json tells 100 of them");
+  const pipe = { path: "p", code: "unsupported" as const, message: "a pipe, which cannot be copied" };
+  const whole = renderTransfer({ ...TRANSFER, state: "COMPLETED", failures: [pipe], failures_total: 1 }, VIEW);
+  expect(whole).toContain("  left out   p: unsupported: a pipe, which cannot be copied\n");
 });
 
 test("all of one transfer is told, and nothing of it drives the terminal", () => {

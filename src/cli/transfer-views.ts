@@ -20,7 +20,18 @@ const WAYS: Readonly<Record<SyncProgress["ways"][number], string>> = {
   router: "through a router",
 };
 const BAR_CHARACTERS = 24;
+/** What is wrong with hundreds of files is mostly one thing, and is to be seen beside the rest. */
+const SHOWN_FAILURES = 20;
 const LEAST_BAR_CHARACTERS = "listing".length;
+
+/** What goes on, what was begun last before the others; then what has ended, by when. */
+export function inListOrder(transfers: readonly SyncProgress[]): readonly SyncProgress[] {
+  const isOver = ({ state }: SyncProgress) => state === "COMPLETED" || state === "FAILED";
+  const momentOf = (one: SyncProgress) => Date.parse(isOver(one) ? one.updated_at : (one.started_at ?? one.updated_at));
+  return transfers.toSorted(
+    (one, other) => Number(isOver(one)) - Number(isOver(other)) || momentOf(other) - momentOf(one),
+  );
+}
 
 export function renderTransfers(transfers: readonly SyncProgress[], view: View): string {
   if (transfers.length === 0) return "no transfer\n";
@@ -48,6 +59,8 @@ export function renderTransfers(transfers: readonly SyncProgress[], view: View):
 export function renderTransfer(transfer: SyncProgress, view: View): string {
   const { paint } = view;
   const { request_id: id, state, reason, failures, failures_total, workers, detail } = transfer;
+  const shown = failures.slice(0, SHOWN_FAILURES);
+  const more = `--json tells ${failures_total > failures.length ? `${failures.length} of them` : "all"}`;
   const facts: readonly (readonly [string, string | undefined])[] = [
     ["reason", reason === "" ? undefined : reason],
     ["from", sourceOf(transfer)],
@@ -77,8 +90,11 @@ export function renderTransfer(transfer: SyncProgress, view: View): string {
     ...Object.entries(detail)
       .filter(([who, text]) => who !== "master" && text !== "PROGRESS")
       .map(([who, text]) => `  ${"said".padEnd(10)} ${oneLine(`${who}: ${text}`)}`),
-    ...failures.map((failure) => `  ${"failure".padEnd(10)} ${failureText(failure)}`),
-    ...(failures_total > failures.length ? [`  ${countOf(failures_total - failures.length, "more failure")}`] : []),
+    // Of one that is whole all the same they are what is no file.
+    ...shown.map(
+      (failure) => `  ${(state === "COMPLETED" ? "left out" : "failure").padEnd(10)} ${failureText(failure)}`,
+    ),
+    ...(failures_total > shown.length ? [`  ${countOf(failures_total - shown.length, "more failure")}; ${more}`] : []),
   ];
   return `${lines.join("\n")}\n${transfer.comparison === undefined ? "" : renderComparison(transfer.comparison)}`;
 }

@@ -66,6 +66,11 @@ test.each([
     USAGE,
     "--delete: given true; allowed: only without --include and --exclude: what they leave out would be removed",
   ],
+  [
+    ["archive:/srv/a", "archive:/srv"],
+    USAGE,
+    'DESTINATION: given "/srv"; allowed: a place that neither is SOURCE nor lies in it, nor holds it',
+  ],
   [[...PLACES, "--colour"], USAGE, "unknown option '--colour'"],
 ] as const)("sluice sync start %j is refused", async (args, exitCode, message) => {
   const { exitCode: code, out, err } = await world.run("sync", "start", ...args);

@@ -19,7 +19,8 @@ export interface ProblemTelling {
  */
 export function describeProblem(error: z.ZodError, input: unknown, telling: ProblemTelling = {}): string {
   const { prefix = [], isOpen = false } = telling;
-  const issue = error.issues[0];
+  // What is no whole number of a computer's is so for the field's own bounds too, and those are what helps.
+  const issue = error.issues.find((each) => !isOfComputers(each)) ?? error.issues[0];
   if (issue === undefined) return `${toFieldName(prefix)}: not understood`;
   const { path, issues, unknown } = innermost(issue);
   const value = valueAt(input, unknown === undefined ? path : [...path, unknown]);
@@ -27,6 +28,10 @@ export function describeProblem(error: z.ZodError, input: unknown, telling: Prob
   const allowed = [...new Set(issues.map(describeAllowed))].join(" or ");
   const name = unknown === undefined ? [] : [PLAIN_NAME.test(unknown) ? unknown : describeValue(unknown)];
   return `${toFieldName([...prefix, ...path, ...name])}: given ${given}; allowed: ${allowed}`;
+}
+
+function isOfComputers(issue: z.core.$ZodIssue): boolean {
+  return (issue.code === "too_big" || issue.code === "too_small") && issue.origin === "int";
 }
 
 /** `workloads[2].spec.outputs[0].url`; the event itself when the path is empty. */

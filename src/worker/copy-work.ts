@@ -45,6 +45,8 @@ async function copyOver(
   { outcome, context, storage }: { outcome: TaskOutcome; context: TaskContext; storage: Storage },
 ): Promise<void> {
   const { work, assignment, signal } = task;
+  const all = work.items.reduce((sum, { length }) => sum + length, 0);
+  // What a round brings again after a break is told once.
   let moved = 0;
   for (let barren = 0, round = 0; ; round++) {
     const done = new Set(outcome.items.map(({ path, offset }) => `${offset} ${path}`));
@@ -53,6 +55,7 @@ async function copyOver(
       work.items.filter(({ entry, offset }) => done.has(`${offset} ${entry.path}`) || failed.has(entry.path)),
     );
     const before = moved;
+    const lost = work.items.reduce((sum, { entry, length }) => sum + (failed.has(entry.path) ? length : 0), 0);
     let left = work.items.reduce((sum, item) => sum + (skips.has(item) ? 0 : item.length), 0);
     const place: { opened: DialledLink | undefined } = { opened: undefined };
     try {
@@ -84,9 +87,12 @@ async function copyOver(
           ...rate,
           signal,
           onBytes: (bytes) => {
-            moved += bytes;
             left -= bytes;
-            task.onBytes(bytes);
+            const more = all - lost - left - moved;
+            if (more > 0) {
+              moved += more;
+              task.onBytes(more);
+            }
             if (left > Math.min(AHEAD_BYTES, 2 * rate.windowBytes())) return;
             place.opened?.lend();
             task.onNearlyDone();

@@ -31,6 +31,16 @@ const ERRNO_CODES: Readonly<Record<string, TransferFailureCode>> = {
   EPIPE: "unreachable",
 };
 
+/** What the system's own words leave open, or say of a call that nobody has heard of. */
+const WORDS: Readonly<Record<string, string>> = {
+  EISDIR: "a directory lies where a file is to be",
+  ENOTDIR: "something lies there that is no directory",
+  ELOOP: "a link lies there, and none is followed",
+  ENAMETOOLONG: "the name is longer than the file system takes",
+  EEXIST: "something lies there that has this name",
+  ENOTEMPTY: "a directory lies there that is not empty",
+};
+
 export function fault(code: TransferFailureCode, message: string, cause?: unknown): TransferFault {
   return new AppError(code, message, cause === undefined ? {} : { cause });
 }
@@ -38,8 +48,10 @@ export function fault(code: TransferFailureCode, message: string, cause?: unknow
 /** What is not one of ours by then is a failure of input or output. */
 export function toFault(thrown: unknown): TransferFault {
   if (thrown instanceof AppError && isFailureCode(thrown.code)) return thrown as TransferFault;
-  const code = ERRNO_CODES[errnoOf(thrown) ?? ""] ?? "io";
-  return fault(code, withoutDescriptor(messageOf(thrown)), thrown);
+  const errno = errnoOf(thrown) ?? "";
+  const words = WORDS[errno];
+  const message = words === undefined ? withoutDescriptor(messageOf(thrown)) : `${errno}: ${words}`;
+  return fault(ERRNO_CODES[errno] ?? "io", message, thrown);
 }
 
 function isFailureCode(code: string): code is TransferFailureCode {
@@ -48,5 +60,5 @@ function isFailureCode(code: string): code is TransferFailureCode {
 
 /** Names of held directories mean nothing outside this process. */
 function withoutDescriptor(message: string): string {
-  return message.replaceAll(/\/proc\/self\/fd\/\d+\/?/g, "");
+  return message.replaceAll(/\/proc\/(?:self|\d+)\/fd\/\d+\/?/g, "");
 }

@@ -353,7 +353,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
             } else if (frame.type === FRAME.failed) {
               const { index, code, message } = parseBody(failedSchema, frame.body, "answer");
               const one = incoming.get(index);
-              if (one !== undefined) await drop(index, one, fault(code, message), worker);
+              if (one !== undefined) await drop(index, one, fault(code, `at the source, ${message}`), worker);
             } else if (frame.type === FRAME.refused) {
               const { code, message } = parseBody(refusalSchema, frame.body, "refusal");
               throw fault(code, message);

@@ -73,6 +73,22 @@ const bindOther = () => {
 const mayMount = spawnSync("unshare", ["--mount", "true"]).status === 0;
 
 describe("a storage", () => {
+  it("that is not there is told of with its path and why, in the log once, until it is back", () => {
+    rmSync(path, { recursive: true });
+    begin();
+    for (let times = 0; times < 3; times++) expect(beat()).toEqual([]);
+    expect(storages.problems()).toEqual([{ path, problem: expect.stringMatching(/^ENOENT: /) }]);
+    expect(said).toHaveLength(1);
+    mkdirSync(path);
+    writeFileSync(join(path, IDENTITY_NAME), "no identity");
+    for (let times = 0; times < 3; times++) beat();
+    expect(storages.problems()).toEqual([{ path, problem: expect.stringMatching(/cannot be read .*bring it back/) }]);
+    expect(said).toHaveLength(2);
+    rmSync(join(path, IDENTITY_NAME));
+    expect(beat()).toHaveLength(1);
+    expect(storages.problems()).toEqual([]);
+  });
+
   it("that nobody has worked in for a minute is let go of between heartbeats, and is open again for who comes", async () => {
     begin();
     const [view] = beat();

@@ -1,7 +1,7 @@
 import type { Clock } from "../base/clock.ts";
-import { messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { WorkerStorage } from "../contract/transfer/worker-heartbeat.ts";
+import { toFault } from "./fault.ts";
 import { openStorage, requireMounted, type Storage, type StorageOptions } from "./storage.ts";
 
 /** The storages of this worker that are there. */
@@ -11,12 +11,15 @@ export interface Storages {
   borrow(): { readonly of: (id: string) => Storage | undefined; readonly giveBack: () => void };
   /** What is known of each now; asked for at each heartbeat. One that nobody has held for a while is let go of in between. */
   views(): readonly WorkerStorage[];
+  /** Those that are not there, and why. */
+  problems(): readonly { readonly path: string; readonly problem: string }[];
   /** One that was away may be back, and another may be where it was. */
   reopen(): void;
   close(): void;
 }
 
 const REST_MS = 60_000;
+const MAX_PROBLEM = 1000;
 
 export function createStorages(
   options: readonly StorageOptions[],
@@ -80,7 +83,8 @@ export function createStorages(
         const held = open.get(path);
         if (held !== undefined) gone.push(held);
         open.delete(path);
-        say(path, messageOf(thrown));
+        // Without what it was called by, which differs each time: the same is said once.
+        say(path, toFault(thrown).message);
       }
     }
   };
@@ -111,6 +115,7 @@ export function createStorages(
           if (isIdle(storage)) storage.rest();
         }
       }),
+    problems: () => [...problems].map(([path, problem]) => ({ path, problem: problem.slice(0, MAX_PROBLEM) })),
     reopen,
     close: () => {
       for (const storage of [...open.values(), ...gone.splice(0)]) storage.close();

@@ -135,6 +135,7 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
         data_plane_endpoints: config.listen === undefined ? [] : deps.endpoints(port),
         ways: [...config.ways],
         storages: [...storages.views()],
+        storage_problems: [...storages.problems()],
         certificate_sha256: deps.certificateSha256(),
         abilities: [...(await abilities())],
         boot_id: deps.bootId,

@@ -17,12 +17,16 @@ import {
   stateText,
 } from "../transfer-text.js";
 
-const RANK = ["PROGRESS", "QUEUED", "CANCELLED", "FAILED", "COMPLETED"];
+const STATES = ["PROGRESS", "QUEUED", "CANCELLED", "FAILED", "COMPLETED"];
+const ENDED = ["FAILED", "COMPLETED"];
+/** Those that have ended stay in the order in which they did. */
+const RANK = [...STATES.filter((state) => !ENDED.includes(state)), "ended"];
 
 /** All transfers with how far they are, those under way first. */
 export function createTransfersView(context) {
   const { api, query, session, redraw, ask, notify } = context;
-  const filter = { state: query.get("state") ?? "" };
+  // What goes on and what ended last is among the first, however many there are.
+  const filter = { state: query.get("state") ?? "", order: "recent" };
   const form = createTransferForm({
     api,
     redraw,
@@ -34,7 +38,7 @@ export function createTransfersView(context) {
   const list = createPageList(context, {
     path: "/sync",
     filter,
-    compare: byRank(RANK, ({ state }) => state),
+    compare: byRank(RANK, ({ state }) => (ENDED.includes(state) ? "ended" : state)),
     toPage: (items, limit) => ({ items, next: items.length < limit ? undefined : items.at(-1).request_id }),
   });
 
@@ -57,7 +61,7 @@ export function createTransfersView(context) {
           <select @change=${(event) => {
             filter.state = event.target.value;
             ask();
-          }}>${["", ...RANK].map((state) => html`<option value=${state} ?selected=${state === filter.state}>${state === "" ? "any" : stateText({ state })}</option>`)}</select></label>
+          }}>${["", ...STATES].map((state) => html`<option value=${state} ?selected=${state === filter.state}>${state === "" ? "any" : stateText({ state })}</option>`)}</select></label>
       </form>
       ${list.draw({
         label: "Transfers",
@@ -82,13 +86,19 @@ export function drawTransferRoute({ source_box, source_path, destination_box, de
 }
 
 function drawRow(transfer, context) {
-  const { request_id: id, state, reason } = transfer;
+  const { request_id: id, state, reason, started_at: begun, updated_at: changed } = transfer;
+  const nowMs = context.api.nowMs();
+  // While it goes on, its record does not change with it.
+  const when =
+    state === "PROGRESS" && begun !== undefined
+      ? html`begun ${drawAgo(begun, nowMs)}`
+      : html`changed ${drawAgo(changed, nowMs)}`;
   // Of one that has not begun nothing is known yet.
   const facts = state === "QUEUED" ? [] : [filesText(transfer), rateText(transfer), leftText(transfer)].filter(Boolean);
   return html`<li class="card row-card" data-transfer=${id} data-state=${state}>
     <div class="row-name"><a href=${hashOf("transfers", id)}><b>${id}</b></a></div>
     <div class="row-states">${transfer.mode === "verify" ? html`<span class="soft">comparison</span> ` : nothing}${drawState(stateText(transfer))}</div>
-    <div class="row-facts"><span>changed ${drawAgo(transfer.updated_at, context.api.nowMs())}</span>${facts.map((fact) => html`<span>${fact}</span>`)}</div>
+    <div class="row-facts"><span>${when}</span>${facts.map((fact) => html`<span>${fact}</span>`)}</div>
     ${drawTransferActions(transfer, context)}
     ${isMoving(transfer) ? drawProgress({ label: `Progress of ${id}`, share: shareOf(transfer), text: amountText(transfer) }) : nothing}
     ${state === "COMPLETED" && transfer.comparison === undefined ? nothing : html`<p class="cause" data-tone=${state === "FAILED" ? "bad" : "neutral"}>${reason}</p>`}

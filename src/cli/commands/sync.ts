@@ -11,7 +11,7 @@ import { resolveName } from "../resolve-name.ts";
 import { show, type WatchFlags } from "../show.ts";
 import { refuseByFlag, type TransferFlags, transferFromFlags } from "../transfer-from-flags.ts";
 import { type GivenPlaces, openPlaces } from "../transfer-place.ts";
-import { renderTransfer, renderTransfers } from "../transfer-views.ts";
+import { inListOrder, renderTransfer, renderTransfers } from "../transfer-views.ts";
 import { watchTransfer } from "../watch-transfer.ts";
 import { addVerify } from "./sync-verify.ts";
 
@@ -81,6 +81,12 @@ function addStart(command: Command, context: CommandContext, finish: Finish): vo
     .addHelpText(
       "after",
       `
+Patterns: *.mp4 for names in any directory, day-*/*.mp4 for paths below the source; ** is any number of directories, and a
+directory takes all that is in it along. Quote them.
+
+Exit status with --watch: 0 completed · 130 cancelled · of one that failed, by what failed first: 66 not there · 69 not reached,
+no file, or past its deadline · 74 disk · 75 changed meanwhile · 77 not allowed
+
 Examples:
   sluice sync start north-1:/srv/recordings/day-1 archive:/archive/north-1/day-1 --watch
   sluice sync start north-1:/srv/recordings archive:/archive/north-1 --include '*.mp4' --bandwidth 20 --priority low`,
@@ -120,7 +126,7 @@ async function follow(
 export async function runSyncList(flags: ListFlags, context: CommandContext): Promise<number> {
   const hub = await openHub(flags, context);
   return show(flags, { hub, context }, async (signal) => {
-    const items = await collect(hub.transfers.list({ state: flags.state?.toUpperCase() }, signal));
+    const items = inListOrder(await collect(hub.transfers.list({ state: flags.state?.toUpperCase() }, signal)));
     return { json: { items }, text: (view) => renderTransfers(items, view) };
   });
 }

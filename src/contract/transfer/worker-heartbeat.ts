@@ -76,6 +76,11 @@ export const workerHeartbeatSchema = z.object({
   storage_paths: z.array(absolutePathSchema).max(64).default([]),
   /** Instead of `storage_paths`, of a worker that knows the whole protocol. */
   storages: z.array(workerStorageSchema).max(64).optional(),
+  /** Of its configuration, those that cannot be used now: not mounted, say. */
+  storage_problems: z
+    .array(z.object({ path: absolutePathSchema, problem: z.string().max(1000) }))
+    .max(64)
+    .default([]),
   /** SHA-256 over the DER of the certificate that its data plane shows. */
   certificate_sha256: sha256Schema.optional(),
   /** Of `worker-ability.ts`, and of later versions: what it can that not every worker can. */

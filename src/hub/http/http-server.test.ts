@@ -134,6 +134,7 @@ describe("a body", () => {
     });
     expect(status).toBe(400);
     expect(body.error.field).toBe("Content-Type");
+    expect(body.error.message).toMatch(/^Content-Type: given (nothing|"[^"]+"); allowed: application\/json$/);
   });
 
   test("that names __proto__ changes no object but itself", async () => {

@@ -49,7 +49,8 @@ export function tooLarge(maxBytes: number): AppError {
 export function parseJsonBody(body: Buffer, contentType: string | undefined): unknown {
   if (body.length === 0) return undefined;
   if (!/^application\/(?:[a-z0-9.+-]+\+)?json\s*(?:;|$)/i.test(contentType ?? "")) {
-    throw new AppError("invalid", "Content-Type: given something else; allowed: application/json", {
+    const given = contentType === undefined ? "nothing" : JSON.stringify(contentType.slice(0, 100));
+    throw new AppError("invalid", `Content-Type: given ${given}; allowed: application/json`, {
       field: "Content-Type",
     });
   }

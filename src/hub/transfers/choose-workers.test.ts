@@ -52,6 +52,18 @@ const choose = (
   mode: "full" | "plain" = "full",
 ) => chooseSide(wish(more), workers, { mode, isActive: ({ id }) => !away.includes(id) });
 
+test("a storage that a worker should have is told with what is wrong with it, and another one that has the path is taken", () => {
+  const away = worker("edge", { path: "/other" });
+  const problem = "/data has no identity, and none can be made (EROFS)";
+  const heartbeat = { ...away.heartbeat, storage_problems: [{ path: "/data", problem }] };
+  const edge = { ...away, heartbeat };
+  expect(choose([edge])).toMatchObject({ problem: `edge has /data, which cannot be used now: ${problem}` });
+  expect(choose([edge], { path: "/database/x" })).toMatchObject({
+    problem: "no worker has a storage with the source /database/x",
+  });
+  expect(choose([edge, worker("b")])).toMatchObject({ side: { anchor: "b" } });
+});
+
 describe("the storage that a path means", () => {
   test("is that of the innermost root, name by name", () => {
     expect(choose([worker("a", { path: "/data2" }), worker("b")])).toEqual({

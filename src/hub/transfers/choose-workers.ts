@@ -1,4 +1,5 @@
 import type { SyncRequest } from "../../contract/transfer/sync-request.ts";
+import { pathBelow } from "../../contract/transfer/transfer-path.ts";
 import type { WorkerAbility } from "../../contract/transfer/worker-ability.ts";
 import type { WorkerStorage } from "../../contract/transfer/worker-heartbeat.ts";
 import type { Side } from "./transfer-record.ts";
@@ -119,6 +120,8 @@ function whyNone(
   }
   const [holder] = holders;
   if (holder === undefined) {
+    const away = awayFrom(wish, fitting);
+    if (away !== undefined) return { near: NEAR.holder, problem: away };
     const roots = wish.box === undefined ? [] : fitting.flatMap(({ heartbeat }) => storagesOf(heartbeat));
     const has = roots.length === 0 ? "" : `; it has ${listed([...new Set(roots.map(({ path }) => path))])}`;
     return {
@@ -127,6 +130,15 @@ function whyNone(
     };
   }
   return { near: NEAR.holder, problem: whyUnusable(wish, holder, holders) };
+}
+
+/** Somebody should have it, and says why not. */
+function awayFrom({ path }: SideWish, workers: readonly Worker[]): string | undefined {
+  for (const { id, heartbeat } of workers) {
+    const found = heartbeat.storage_problems.find((one) => pathBelow(one.path, path) !== undefined);
+    if (found !== undefined) return `${id} has ${found.path}, which cannot be used now: ${found.problem}`;
+  }
+  return undefined;
 }
 
 function listed(paths: readonly string[]): string {

@@ -42,7 +42,14 @@ async function begin() {
       return found;
     },
     view: async (transfer) =>
-      viewOf(transfer, { totals: undefined, leases: [], note: undefined, lack: undefined, givenUp: [] }),
+      viewOf(transfer, {
+        totals: undefined,
+        leases: [],
+        rate: undefined,
+        note: undefined,
+        lack: undefined,
+        givenUp: [],
+      }),
   });
   const heard: string[] = [];
   const { watch } = await follower("r");

@@ -295,7 +295,7 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
 
   const grant = async (transfer: Transfer, worker: AskingWorker): Promise<Assignment | undefined> => {
     const pools = poolsOf(transfer, hall);
-    for (const share of sharesOf(transfer, worker, { pools, isHeld: watch.of(transfer.uid).length > 0 })) {
+    for (const share of sharesOf(transfer, worker, { pools, held: watch.of(transfer.uid) })) {
       const given = await give(share, { transfer, worker, pools });
       if (given !== undefined) return given;
     }

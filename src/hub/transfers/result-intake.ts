@@ -11,7 +11,6 @@ const BLOCKED_REST_MS = 5000;
 const REST_MS = { first: 500, most: 30_000 } as const;
 const STEP_FAILURES = 3;
 const BLOCKED: readonly TransferFailureCode[] = ["no-space", "read-only", "no-storage"];
-
 /** Takes what workers tell of their leases. Each is applied once: by one conditional write, of the present attempt only. */
 export function createResultIntake(hall: TransferHall): (result: TransferResult) => Promise<ResultAnswer> {
   const { book, pieces, watch, senders, wake, mark, workers, rests, notes, ways, applied, clock, inTurn } = hall;
@@ -132,6 +131,8 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     }
     // Of two that do not hear each other nobody knows whose fault it is.
     if (result.dial_failed || ["fenced", "source-changed", "unreachable"].includes(code)) return;
+    // What anybody would meet there is said of what was asked for: a name that is gone or taken, and what the only one may not.
+    if (FINAL.includes(code) || (code === "denied" && isAlone(transfer, result))) return;
     if (!isAll) {
       await workers.succeeded(result.worker_id);
       return;

@@ -1,3 +1,4 @@
+import type { SyncRequest } from "../../contract/transfer/sync-request.ts";
 import type { Side, Transfer } from "./transfer-record.ts";
 
 /** Pure. Whether one of both is the other, or lies in it. Storages that lie in each other are two: nobody can know. */
@@ -19,6 +20,16 @@ export function writerOf(
       other.destination !== undefined &&
       isOverlapping(destination, other.destination),
   )?.id;
+}
+
+/** Pure. Of one box, where no storage has to be known for it. A comparison of such places harms nothing. */
+export function isOntoItself({
+  mode,
+  ...places
+}: Pick<SyncRequest, "mode" | "source_box" | "destination_box" | "source_path" | "destination_path">): boolean {
+  const { source_box, destination_box, source_path: from, destination_path: to } = places;
+  const isOneBox = source_box !== undefined && source_box === destination_box;
+  return mode === "copy" && isOneBox && (isIn(from, to) || isIn(to, from));
 }
 
 function isIn(path: string, of: string): boolean {

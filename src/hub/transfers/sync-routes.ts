@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import { AppError } from "../../base/errors.ts";
 import { MAX_PAGE_LIMIT } from "../../contract/fleet/page.ts";
 import {
   reassignedSchema,
@@ -17,7 +18,7 @@ import { notFound } from "../store/store-error.ts";
 import { createTransferFollower, WATCH_BEAT_MS } from "./follow-transfer.ts";
 import type { TransferDesk } from "./transfer-desk.ts";
 import type { TransferHall } from "./transfer-hall.ts";
-import type { Transfer } from "./transfer-record.ts";
+import { isOver, type Transfer } from "./transfer-record.ts";
 import type { ViewTransfer } from "./transfer-view.ts";
 
 const pathSchema = z.object({ id: requestIdSchema });
@@ -25,6 +26,7 @@ const listQuerySchema = z.object({
   after: z.string().max(128).optional().describe("The request_id of the last one of the page before."),
   limit: z.coerce.number().int().min(1).max(MAX_PAGE_LIMIT).default(MAX_PAGE_LIMIT),
   state: z.enum(SYNC_STATES).optional(),
+  order: z.enum(["id", "recent"]).default("id").describe("recent: what goes on first, then what ended last."),
 });
 const deletedSchema = z.object({
   status: z.literal("deleted"),
@@ -114,15 +116,19 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
       method: "GET",
       path: "/sync",
       access: "viewer",
-      summary: "Transfers in the order of their ids; Link: rel=next where there are more",
+      summary: "Transfers, in the order of their ids with Link: rel=next where there are more",
       query: listQuerySchema,
       answer: z.array(syncProgressSchema),
       streamType: "application/json",
       stream: async (call, wire) => {
         await ready();
-        const { after = "", limit, state } = call.query;
+        const { after = "", limit, state, order } = call.query;
+        if (order !== "id" && after !== "") {
+          const given = JSON.stringify(after);
+          throw new AppError("invalid", `after: given ${given}; allowed: only in the order of ids`, { field: "after" });
+        }
         const all = book.all().filter(({ id }) => id > after);
-        all.sort((one, other) => (one.id < other.id ? -1 : 1));
+        all.sort(order === "id" ? byId : byRecency);
         const shown: SyncProgress[] = [];
         for (const transfer of all) {
           const one = await view(transfer);
@@ -130,13 +136,14 @@ export function createSyncRoutes({ hall, desk, view }: SyncRoutesDeps): readonly
           if (shown.length > limit) break;
         }
         const page = shown.slice(0, limit);
+        const isMore = order === "id" && shown.length > limit;
         const last = page.at(-1)?.request_id;
         const query = new URLSearchParams({
           limit: String(limit),
           after: last ?? "",
           ...(state === undefined ? {} : { state }),
         });
-        sendJson(wire, page, shown.length > limit ? { link: `</sync?${query.toString()}>; rel="next"` } : {});
+        sendJson(wire, page, isMore ? { link: `</sync?${query.toString()}>; rel="next"` } : {});
       },
     }),
     route({
@@ -219,4 +226,15 @@ function sendJson({ request, response }: Wire, body: unknown, headers: Readonly<
     ...(isSame ? {} : { "content-type": "application/json; charset=utf-8", "content-length": Buffer.byteLength(text) }),
   });
   response.end(isSame ? undefined : text);
+}
+
+function byId(one: Transfer, other: Transfer): number {
+  return one.id < other.id ? -1 : 1;
+}
+
+/** What goes on first, what was asked for last before what was asked for earlier; then by when it ended. */
+function byRecency(one: Transfer, other: Transfer): number {
+  const [oneOver, otherOver] = [isOver(one), isOver(other)];
+  if (oneOver !== otherOver) return oneOver ? 1 : -1;
+  return oneOver ? other.updatedMs - one.updatedMs : other.createdMs - one.createdMs;
 }

@@ -5,7 +5,7 @@ import { actorOf, writeOf } from "../fleet/write-of.ts";
 import type { Call } from "../http/route.ts";
 import { notFound } from "../store/store-error.ts";
 import { leavesNothing } from "./decide-transfer.ts";
-import { writerOf } from "./same-target.ts";
+import { isOntoItself, writerOf } from "./same-target.ts";
 import { relistUnread } from "./skip-things.ts";
 import { isRace } from "./transfer-book.ts";
 import type { TransferHall } from "./transfer-hall.ts";
@@ -141,6 +141,13 @@ export function createTransferDesk(hall: TransferHall): TransferDesk {
       if (isPast(request.deadline) && (await book.get(id)) === undefined) {
         throw new AppError("invalid", `deadline: given ${request.deadline}; allowed: a time that is still to come`, {
           field: "deadline",
+        });
+      }
+      if (isOntoItself(request) && (await book.get(id)) === undefined) {
+        const given = JSON.stringify(request.destination_path);
+        const allowed = "a place that neither is source_path nor lies in it, nor holds it";
+        throw new AppError("invalid", `destination_path: given ${given}; allowed: ${allowed}`, {
+          field: "destination_path",
         });
       }
       const record: TransferRecord = {

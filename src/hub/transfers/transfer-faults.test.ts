@@ -115,6 +115,26 @@ const failing = ({ work: given, ...lease }: Assignment, code: string, message = 
   failures: given.kind === "copy" ? given.items.map(({ entry }) => ({ path: entry.path, code, message })) : [],
 });
 
+test("who asks for what is recent has what goes on first, however it is called, and then what ended last", async () => {
+  begin();
+  await makeWorkers(files(1));
+  for (const id of ["a-first", "m-then", "z-last"]) {
+    await submit(id, { deadline: new Date(clock.wallMs() + 60_000).toISOString() });
+    await clock.advance(10_000);
+  }
+  const order = async (query = "") =>
+    ((await hub.ask("GET", `/sync?order=recent${query}`)) as readonly SyncProgress[]).map((one) => one.request_id);
+  expect(await order()).toEqual(["z-last", "m-then", "a-first"]);
+  expect(await order("&limit=1")).toEqual(["z-last"]);
+  // The first and the second are past their deadlines.
+  for (let second = 0; second < 45; second++) await clock.advance(1000);
+  expect((await look("m-then")).state).toBe("FAILED");
+  expect((await look("z-last")).state).toBe("QUEUED");
+  expect(await order()).toEqual(["z-last", "m-then", "a-first"]);
+  await submit("b-new");
+  expect(await order()).toEqual(["b-new", "z-last", "m-then", "a-first"]);
+});
+
 describe("what is told more than once", () => {
   test("because its answer was lost counts once: the others are duplicates, and nothing changes with them", async () => {
     begin();
@@ -125,9 +145,9 @@ describe("what is told more than once", () => {
     await listIt(source);
     const result = (await to.carryOut(need(await to.poll()))) ?? {};
     expect(await to.tell(result)).toBe("ack");
-    const { updated_at: _, ...after } = await look("r");
+    const { updated_at: _, rate_bytes_s: _rate, seconds_left: _left, ...after } = await look("r");
     for (let again = 0; again < 5; again++) expect(await to.tell(result)).toBe("duplicate");
-    const { updated_at: __, ...now } = await look("r");
+    const { updated_at: __, rate_bytes_s: __rate, seconds_left: __left, ...now } = await look("r");
     expect(now).toEqual(after);
     expect(now).toMatchObject({ transferred_bytes: 30 });
   });
@@ -302,6 +322,29 @@ describe("a worker", () => {
     await hole.heartbeat();
     expect((await hole.poll())?.request_id).toBe("next");
   });
+
+  test.each(["denied", "not-found", "unsupported"])(
+    "that meets %s is not kept apart: that is said of what was asked for, and others go on",
+    async (code) => {
+      begin();
+      const { source, worker } = await makeWorkers(files(1));
+      const to = worker("dst-1");
+      await to.heartbeat();
+      await submit("bad");
+      await listIt(source);
+      for (let second = 0; second < 30; second++) {
+        await clock.advance(1000);
+        for (const each of [source, to]) await each.heartbeat();
+        for (let given = await to.poll(); given !== null; given = await to.poll())
+          await to.tell(failing(given, code, "there is something in the way"));
+      }
+      expect(await look("bad")).toMatchObject({ state: "FAILED" });
+      expect(JSON.stringify(await hub.ask("GET", "/workers"))).not.toContain("kept_apart");
+      await submit("good");
+      await listIt(source);
+      expect((await to.poll())?.request_id).toBe("good");
+    },
+  );
 
   test("that does not get on with the last of it is helped by a second one, and what it tells late is not taken", async () => {
     begin();
@@ -625,6 +668,40 @@ describe("a transfer", () => {
       expect((await to.heartbeat()).revoked).toEqual([]);
     }
     // It costs the other no failure, and it goes on when its turn comes.
+    expect(await look("bulk")).toMatchObject({ failures: [], state: "PROGRESS" });
+  });
+
+  test("of the same priority that has nothing at a full worker is given a stream of one that holds several for long", async () => {
+    begin();
+    const { source, worker } = await makeWorkers(files(200, MIB));
+    const to = worker("dst-1");
+    await to.heartbeat();
+    const isFull = () => hub.ask("POST", "/workers/dst-1/assignment?wait=0", { free: 0 });
+    await submit("bulk");
+    await clock.advance(3000);
+    await listIt(source);
+    const streams = [need(await to.poll()), need(await to.poll()), need(await to.poll())];
+    await submit("other");
+    await clock.advance(1000);
+    for (let given = await source.poll(); given !== null; given = await source.poll()) await source.carryOut(given);
+    await isFull();
+    // What is quick makes room by itself.
+    expect((await to.heartbeat()).revoked).toEqual([]);
+    await clock.advance(4000);
+    await source.heartbeat();
+    await isFull();
+    const { revoked } = await to.heartbeat();
+    expect(revoked).toMatchObject([{ reason: "it makes room for other, which has nothing here" }]);
+    const gone = streams.find(({ lease_id }) => lease_id === revoked[0]?.lease_id);
+    await to.tell(failing(need(gone ?? null), "fenced"));
+    expect((await to.poll())?.request_id).toBe("other");
+    // Nobody has nothing any more.
+    for (let beat = 0; beat < 3; beat++) {
+      await clock.advance(6000);
+      await source.heartbeat();
+      await isFull();
+      expect((await to.heartbeat()).revoked).toEqual([]);
+    }
     expect(await look("bulk")).toMatchObject({ failures: [], state: "PROGRESS" });
   });
 

@@ -12,6 +12,7 @@ import type { PieceBook } from "./piece-book.ts";
 import type { SenderWatch } from "./sender-watch.ts";
 import type { ServeBook } from "./serve-book.ts";
 import type { TransferBook } from "./transfer-book.ts";
+import { createTransferRates, type TransferRates } from "./transfer-rates.ts";
 import type { Transfer } from "./transfer-record.ts";
 import { createWayBook, type WayBook } from "./way-book.ts";
 import type { WorkerBook } from "./worker-book.ts";
@@ -32,6 +33,7 @@ export interface TransferHall {
   readonly rests: Rests;
   readonly notes: Notes;
   readonly ways: WayBook;
+  readonly rates: TransferRates;
   readonly applied: AppliedResults;
   readonly routers: Pick<RouterBook, "choose" | "problem">;
   readonly inTurn: InTurn;
@@ -115,12 +117,15 @@ export function poolsOf(transfer: Transfer, { workers }: Pick<TransferHall, "wor
   return { sources: pool(transfer.source, source), destinations: pool(transfer.destination, destination) };
 }
 
-export function createHall(parts: Omit<TransferHall, "rests" | "notes" | "ways" | "applied" | "inTurn">): TransferHall {
+export function createHall(
+  parts: Omit<TransferHall, "rests" | "notes" | "ways" | "rates" | "applied" | "inTurn">,
+): TransferHall {
   return {
     ...parts,
     rests: createRests(parts),
     notes: createNotes(parts),
     ways: createWayBook(parts),
+    rates: createTransferRates(parts),
     applied: createAppliedResults(parts),
     inTurn: createTurns(),
   };

@@ -23,6 +23,7 @@ import {
   type TransferRecord,
 } from "./transfer-record.ts";
 import { type Totals, totalsOf } from "./transfer-totals.ts";
+import { movingBytes } from "./transfer-view.ts";
 import { WORKER_KIND } from "./worker-record.ts";
 
 /** Ended transfers are shown for so long, and never more of them. */
@@ -87,6 +88,8 @@ export function createTransferKeeper(
     await hall.workers.ready();
     // Of what is over only the end counts.
     const totals = isOver(transfer) ? NOTHING : totalsOf(transfer, await hall.pieces.summaries(transfer));
+    // Also while nobody watches: who asks then is told at once.
+    if (!isOver(transfer)) hall.rates.look(transfer.uid, totals.bytes + movingBytes(hall.watch.of(transfer.uid)));
     const deadlineMs = transfer.request.deadline === undefined ? undefined : Date.parse(transfer.request.deadline);
     const decision = decideTransfer(transfer, totals, {
       isLate: deadlineMs !== undefined && deadlineMs <= clock.wallMs(),
@@ -277,13 +280,14 @@ export function createTransferKeeper(
   };
 
   const trim = async () => {
-    const { book, pieces, watch, senders, workers, serves, ways, rests, notes, applied } = hallOf();
+    const { book, pieces, watch, senders, workers, serves, ways, rates, rests, notes, applied } = hallOf();
     watch.prune();
     rests.prune();
     notes.prune();
     applied.prune();
     senders.prune((lease) => watch.of(lease.split(":")[0] ?? "").some(({ id }) => id === lease));
     ways.prune();
+    rates.prune();
     await workers.trim();
     await serves.trim();
     await book.trimGraves();

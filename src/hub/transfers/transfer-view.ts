@@ -11,13 +11,14 @@ import { type Totals, totalsOf } from "./transfer-totals.ts";
 export type ViewTransfer = (transfer: Transfer) => Promise<SyncProgress>;
 
 export function createTransferView(hall: TransferHall): ViewTransfer {
-  const { pieces, watch, notes } = hall;
+  const { pieces, watch, notes, rates } = hall;
   return async (transfer) => {
     const leases = watch.of(transfer.uid);
     const totals = transfer.outcome === undefined ? totalsOf(transfer, await pieces.summaries(transfer)) : undefined;
     return viewOf(transfer, {
       totals,
       leases,
+      rate: totals === undefined ? undefined : rates.look(transfer.uid, totals.bytes + movingBytes(leases)),
       lack: leases.length === 0 ? lackOf(transfer, hall) : undefined,
       note: notes.of(transfer.id),
       givenUp: isOver(transfer) ? [] : givenUpOf(transfer, hall),
@@ -31,6 +32,8 @@ export function viewOf(
   now: {
     readonly totals: Totals | undefined;
     readonly leases: readonly SeenLease[];
+    /** Bytes a second, by what has come; `undefined`: by what workers say. */
+    readonly rate: number | undefined;
     readonly note: string | undefined;
     /** Why nobody works on it. */
     readonly lack: string | undefined;
@@ -39,12 +42,11 @@ export function viewOf(
 ): SyncProgress {
   const { id, request, list, outcome, startedMs, phase } = transfer;
   const leases = isOver(transfer) ? [] : now.leases;
-  const moving = leases.reduce((sum, { bytes }) => sum + bytes, 0);
   const done = outcome?.bytes ?? now.totals?.bytes ?? 0;
   // What is listed again after it has changed may be longer than what was counted.
   const total = Math.max(list.bytes, done);
-  const transferred = Math.min(total, done + moving);
-  const rate = leases.reduce((sum, lease) => sum + lease.rate, 0);
+  const transferred = Math.min(total, done + movingBytes(leases));
+  const rate = isOver(transfer) ? 0 : (now.rate ?? leases.reduce((sum, lease) => sum + lease.rate, 0));
   const failures = outcome?.failures ?? now.totals?.failures ?? [];
   const isListed = list.isDone || transfer.mode === "plain";
   const files = transfer.mode === "plain" ? (transfer.plain?.length ?? 0) : list.files;
@@ -77,6 +79,10 @@ export function viewOf(
     ...(outcome?.receipt === undefined ? {} : { receipt: outcome.receipt }),
     ...(outcome?.comparison === undefined ? {} : { comparison: outcome.comparison }),
   };
+}
+
+export function movingBytes(leases: readonly SeenLease[]): number {
+  return leases.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /** Of one that has begun: which side nobody can work on at present, and why. */

@@ -54,8 +54,9 @@ const pools = {
   sources: [SOURCE, OTHER_SOURCE, BOTH].map(member),
   destinations: [DESTINATION, BOTH].map(member),
 };
-const kindsOf = (of: Transfer, who: Worker, isHeld = false) =>
-  sharesOf(of, who, { pools, isHeld }).map(({ kind }) => kind);
+const copying = (count: number) => Array.from({ length: count }, (_, at) => ({ id: `uid-00000001:0.${at}:1` }));
+const kindsOf = (of: Transfer, who: Worker, held = 0) =>
+  sharesOf(of, who, { pools, held: copying(held) }).map(({ kind }) => kind);
 
 describe("of a transfer that goes on", () => {
   test("who has the source lists it, and who has the destination takes what is to be copied", () => {
@@ -69,7 +70,7 @@ describe("of a transfer that goes on", () => {
     const list = { ...transfer().list, pieces: 3, sourcePieces: 2 };
     const compared = transfer({ isComparison: true, list });
     const pieces = (who: Worker) =>
-      sharesOf(compared, who, { pools, isHeld: false }).flatMap((share) =>
+      sharesOf(compared, who, { pools, held: [] }).flatMap((share) =>
         share.kind === "units" ? [0, 1, 2].filter(share.mayTake) : [],
       );
     expect(kindsOf(compared, DESTINATION)).toEqual(["list", "units"]);
@@ -91,14 +92,31 @@ describe("of a transfer that goes on", () => {
     const plainSource = worker("source", true);
     expect(kindsOf(plain, plainSource)).toEqual(["plain"]);
     expect(kindsOf(plain, SOURCE)).toEqual([]);
-    expect(sharesOf(plain, plainSource, { pools: { ...pools, destinations: [] }, isHeld: false })).toEqual([]);
+    expect(sharesOf(plain, plainSource, { pools: { ...pools, destinations: [] }, held: [] })).toEqual([]);
   });
+});
+
+test("one that is held to a rate has as many leases as fill it, and one at least", () => {
+  const held = (mbps: number) =>
+    transfer({ request: { ...transfer().request, bandwidth_mbps: mbps } satisfies Transfer["request"] });
+  for (const [mbps, most] of [
+    [0.1, 1],
+    [50, 1],
+    [51, 2],
+    [300, 6],
+  ] as const) {
+    expect(kindsOf(held(mbps), DESTINATION, most - 1)).toEqual(["units"]);
+    expect(kindsOf(held(mbps), DESTINATION, most)).toEqual([]);
+  }
+  // Who lists it takes nothing of the rate.
+  const listing = [{ id: "uid-00000001:list:1" }];
+  expect(sharesOf(held(1), DESTINATION, { pools, held: listing })).toHaveLength(1);
 });
 
 test("one that is cancelled is discarded at its destination, once nobody has anything of it any more", () => {
   const cancelled = transfer({ phase: "cancelling", prefer: "both" });
   expect(kindsOf(cancelled, DESTINATION)).toEqual(["discard"]);
-  expect(kindsOf(cancelled, DESTINATION, true)).toEqual([]);
+  expect(kindsOf(cancelled, DESTINATION, 1)).toEqual([]);
   expect(kindsOf(cancelled, SOURCE)).toEqual([]);
 });
 

@@ -1,5 +1,6 @@
+import type { SeenLease } from "./lease-watch.ts";
 import type { Pools } from "./transfer-hall.ts";
-import { listedSide, type SideName, sideOfPiece, type Transfer } from "./transfer-record.ts";
+import { listedSide, parseLeaseId, type SideName, sideOfPiece, type Transfer } from "./transfer-record.ts";
 import { isPlain, type Worker } from "./worker-record.ts";
 
 /** A kind of work of a transfer. `units`: of the pieces that it may take. */
@@ -7,19 +8,22 @@ export type Share =
   | { readonly kind: "list" | "close" | "discard" | "plain" }
   | { readonly kind: "units"; readonly mayTake: (piece: number) => boolean };
 
+/** A lease of a request that is held to a rate: more of them at a time would gain it nothing, and take what others could use. */
+const STREAM_MBPS = 50;
+
 /**
  * What of a transfer a worker may be given by where it is and what the transfer is about, in the order in which it is given. Whether any of
- * it is free is another question. Pure; `isHeld`: something of the transfer is in somebody's hands.
+ * it is free is another question. Pure; `held`: what of the transfer is in somebody's hands.
  */
 export function sharesOf(
   transfer: Transfer,
   worker: Worker,
-  { pools, isHeld }: { readonly pools: Pools; readonly isHeld: boolean },
+  { pools, held }: { readonly pools: Pools; readonly held: readonly Pick<SeenLease, "id">[] },
 ): readonly Share[] {
   const members = { source: pools.sources, destination: pools.destinations };
   const isIn = (side: SideName) => members[side].some((member) => member.worker.id === worker.id);
   // Whoever still had something of it has stopped, or is not heard any more.
-  if (transfer.phase === "cancelling") return isIn("destination") && !isHeld ? [{ kind: "discard" }] : [];
+  if (transfer.phase === "cancelling") return isIn("destination") && held.length === 0 ? [{ kind: "discard" }] : [];
   if (transfer.phase === "closing") return isIn("destination") ? [{ kind: "close" }] : [];
   if (transfer.phase !== "active") return [];
   const isPreferred = (side: SideName) => {
@@ -34,9 +38,17 @@ export function sharesOf(
     return may.source && isPlain(worker) && members.destination.length > 0 ? [{ kind: "plain" }] : [];
   }
   const isComparison = transfer.request.mode === "verify";
+  const mayHaveUnits = (may.destination || (isComparison && may.source)) && hasRoomInRate(transfer, held);
   const mayTake = (piece: number) => may[isComparison ? sideOfPiece(transfer, piece) : "destination"];
   return [
     ...(may[listedSide(transfer)] ? [{ kind: "list" } as const] : []),
-    ...(may.destination || (isComparison && may.source) ? [{ kind: "units", mayTake } as const] : []),
+    ...(mayHaveUnits ? [{ kind: "units", mayTake } as const] : []),
   ];
+}
+
+function hasRoomInRate({ request }: Transfer, held: readonly Pick<SeenLease, "id">[]): boolean {
+  const { bandwidth_mbps: mbps } = request;
+  if (mbps === undefined) return true;
+  const copying = held.filter(({ id }) => parseLeaseId(id)?.unit.kind === "unit").length;
+  return copying < Math.ceil(mbps / STREAM_MBPS);
 }

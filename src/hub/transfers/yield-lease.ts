@@ -8,7 +8,10 @@ import { UnreadablePlan } from "./unreadable-plan.ts";
 import type { Worker } from "./worker-record.ts";
 import { sharesOf } from "./worker-shares.ts";
 
-/** A worker that has no stream free for something of higher priority gives one up: its journal keeps what it has. */
+/**
+ * A worker that has no stream free gives one up for something of higher priority, and for a request that has nothing here while
+ * another one holds several of its streams for long. Its journal keeps what it has.
+ */
 export interface Yielding {
   /** By what it asks for: 0 streams are free. */
   asked(worker: string, free: number): void;
@@ -19,8 +22,16 @@ export interface Yielding {
   ): Promise<{ readonly lease: LeaseProgress; readonly reason: string } | undefined>;
 }
 
+interface Held {
+  readonly lease: LeaseProgress;
+  readonly transfer: Transfer;
+  readonly rank: number;
+}
+
 /** A full worker asks at least so often for what others wait for. */
 const FULL_MS = 30_000;
+/** What is over sooner makes room by itself. */
+const LONG_MS = 5000;
 
 export function createYielding(hall: TransferHall): Yielding {
   const { book, pieces, watch, rests, clock } = hall;
@@ -35,7 +46,7 @@ export function createYielding(hall: TransferHall): Yielding {
   /** Whether it would be given something of this transfer now. */
   const hasWork = async (transfer: Transfer, worker: Worker): Promise<boolean> => {
     const pools = poolsOf(transfer, hall);
-    for (const share of sharesOf(transfer, worker, { pools, isHeld: watch.of(transfer.uid).length > 0 })) {
+    for (const share of sharesOf(transfer, worker, { pools, held: watch.of(transfer.uid) })) {
       if (share.kind === "units" && (await hasUnit(transfer, worker, share.mayTake))) return true;
       // A plain worker cannot let go of what it has.
       if (share.kind !== "units" && share.kind !== "plain" && isFree(transfer, share.kind, worker)) return true;
@@ -78,7 +89,7 @@ export function createYielding(hall: TransferHall): Yielding {
       const held = leases.flatMap((lease) => {
         const { uid, unit } = parseLeaseId(lease.lease_id) ?? {};
         const transfer = uid === undefined || unit?.kind !== "unit" ? undefined : book.ofUid(uid);
-        return transfer === undefined ? [] : [{ lease, rank: rankOf(transfer.request.priority) }];
+        return transfer === undefined ? [] : [{ lease, transfer, rank: rankOf(transfer.request.priority) }];
       });
       const [least] = held.sort(
         (one, other) => other.rank - one.rank || one.lease.transferred_bytes - other.lease.transferred_bytes,
@@ -91,9 +102,31 @@ export function createYielding(hall: TransferHall): Yielding {
         fullSinceMs.delete(worker.id);
         return { lease: least.lease, reason: `it makes room for ${transfer.id}, which is more urgent` };
       }
-      return undefined;
+      return chooseForEqual(worker, leases, held);
     },
   };
+
+  /** Of a request with several streams here, for one of the same priority that has nothing here. */
+  async function chooseForEqual(worker: Worker, leases: readonly LeaseProgress[], held: readonly Held[]) {
+    const present = new Set(leases.map(({ lease_id }) => parseLeaseId(lease_id)?.uid));
+    const many = held
+      .filter(({ lease, transfer }) => {
+        const grantedMs = watch.of(transfer.uid).find(({ id }) => id === lease.lease_id)?.grantedMs;
+        const isLong = grantedMs !== undefined && clock.monotonicMs() - grantedMs >= LONG_MS;
+        return isLong && held.filter((other) => other.transfer.uid === transfer.uid).length > 1;
+      })
+      .at(0);
+    if (many === undefined) return undefined;
+    // Whoever has least is served first: else the stream would go back to whose it was.
+    const left = watch.of(many.transfer.uid).length - 1;
+    for (const transfer of book.all()) {
+      const isPoorer = rankOf(transfer.request.priority) === many.rank && watch.of(transfer.uid).length < left;
+      if (isOver(transfer) || present.has(transfer.uid) || !isPoorer || !(await hasWork(transfer, worker))) continue;
+      fullSinceMs.delete(worker.id);
+      return { lease: many.lease, reason: `it makes room for ${transfer.id}, which has nothing here` };
+    }
+    return undefined;
+  }
 }
 
 /** What this hub cannot read it does not give out. */
