@@ -1,8 +1,9 @@
 import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { duplexPair, PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { createFakeClock } from "../base/clock.fake.ts";
+import { connectForBulk } from "./big-reads.ts";
 import { createDataLink } from "./data-link.ts";
 import {
   DATA_HEAD_BYTES,
@@ -72,9 +73,9 @@ it("a long frame that comes slowly over a socket is a peer that gets on", async 
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   const accepted: Promise<Socket[]> = once(server, "connection");
-  const peer = connect(port, "127.0.0.1");
-  const [socket] = await accepted;
-  if (socket === undefined) throw new TypeError("nobody came");
+  const socket = connectForBulk({ host: "127.0.0.1", port });
+  const [peer] = await accepted;
+  if (peer === undefined) throw new TypeError("nobody came");
   const link = createDataLink(socket, clock);
   const frame = Buffer.alloc(FRAME_HEAD_BYTES + DATA_HEAD_BYTES + PIECE_BYTES);
   writeDataHeads(frame, 0, {
