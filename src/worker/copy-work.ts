@@ -5,6 +5,7 @@ import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
 import { itemKeyOf } from "./item-hash.ts";
 import { copyInPlace } from "./local-copy.ts";
+import { bothPaces } from "./pace.ts";
 import { receiveItems } from "./receive-items.ts";
 import { NobodyCame } from "./routed-link.ts";
 import { stagingAttempt } from "./staging.ts";
@@ -25,12 +26,7 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
     await copyInPlace(task, outcome, { context, storage });
     return;
   }
-  const pace = {
-    take: async (bytes: number, stop: AbortSignal) => {
-      await task.pace.take(bytes, stop);
-      await context.receivePace.take(bytes, stop);
-    },
-  };
+  const pace = bothPaces(task.pace, context.receivePace);
   let moved = 0;
   for (let barren = 0, round = 0; ; round++) {
     const done = new Set(outcome.items.map(({ path, offset }) => `${offset} ${path}`));
@@ -58,6 +54,7 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
         outcome,
         {
           clock: context.clock,
+          bulkFiles: context.bulkFiles,
           runProgram: context.runProgram,
           pid: context.pid,
           root: storage.root,

@@ -116,8 +116,18 @@ async function stageWhole(item: CopyItem, file: SourceFile, { claim, task, conte
   const running = createItemHash({ length, key });
   await hashRange(file.fd, item, running, task.signal);
   const proved = { bytes: length, sha256: running.digest() };
-  const { clock } = context;
-  const staged = await openStagedFile({ place, offset: 0, length, key, proved, isSparse: true, isWhole: true, clock });
+  const { bulkFiles } = context;
+  const staged = await openStagedFile({
+    place,
+    offset: 0,
+    length,
+    key,
+    proved,
+    isSparse: true,
+    isWhole: true,
+    bulkFiles,
+    isElsewhere: () => false,
+  });
   if (staged.bytes() === item.length) return staged;
   await staged.close();
   throw fault("corrupt", `the system's copy of ${item.entry.path} differs from it`);
@@ -128,7 +138,7 @@ async function stageRange(item: CopyItem, file: SourceFile, { staging, task, con
   const place = { directory: staging.directory, name: staging.partialName(item) };
   const isSparse = task.work.preserve.includes("sparse");
   const key = itemKeyOf(task.assignment.lease_id);
-  const { clock } = context;
+  const { bulkFiles } = context;
   const staged = await openStagedFile({
     place,
     offset,
@@ -137,7 +147,8 @@ async function stageRange(item: CopyItem, file: SourceFile, { staging, task, con
     proved: undefined,
     isSparse,
     isWhole: false,
-    clock,
+    bulkFiles,
+    isElsewhere: () => false,
   });
   try {
     const buffer = Buffer.allocUnsafe(PIECE_BYTES);

@@ -95,7 +95,7 @@ describe("a source that changes while it is copied", () => {
       },
     });
     closers.push(relay.close);
-    const sources = [{ ...world.peer(items), endpoints: [{ address: `127.0.0.1:${relay.port}`, trusted: true }] }];
+    const sources = [{ ...world.peer(items), endpoints: [relay.endpoint] }];
     const outcome = await world.run(world.copyWork(items, { sources }));
     expect(isChanged).toBe(true);
     // Of the source: who copies has done nothing wrong.

@@ -15,6 +15,7 @@ const BLOCKED: readonly TransferFailureCode[] = ["no-space", "read-only", "no-st
 /** Takes what workers tell of their leases. Each is applied once: by one conditional write, of the present attempt only. */
 export function createResultIntake(hall: TransferHall): (result: TransferResult) => Promise<ResultAnswer> {
   const { book, pieces, watch, senders, wake, mark, workers, rests, notes, ways, applied, clock, inTurn } = hall;
+  const { resultDurability: durability } = hall;
 
   const take = async (result: TransferResult): Promise<ResultAnswer["status"]> => {
     const leaseId = result.lease_id;
@@ -73,7 +74,7 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
           const told = applyResult(piece, states, { unit: index, attempt, round: list.round, isVerify, result });
           return { states: told.states, answer: told };
         },
-        { isFresh },
+        { isFresh, durability },
       );
     let outcome = await apply(false);
     // What this hub holds may be older than the lease, which another one gave.
@@ -257,7 +258,8 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
   };
 
   return (result) =>
-    inTurn(result.request_id, async () => {
+    // Of different leases they go on beside each other, and are written together.
+    inTurn(`result/${result.request_id}/${result.lease_id ?? result.worker_id}`, async () => {
       const status = await take(result);
       if (status === "ack") {
         note(result);
