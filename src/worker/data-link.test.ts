@@ -42,13 +42,14 @@ it("a peer that has gone without a word is given up after 30 s, and not before",
 it("a frame that comes by bytes of which each is in time for itself takes too long all the same", async () => {
   const { clock, socket, link } = begin();
   const frame = jsonFrame(FRAME.same, { index: 0, sha256: "0".repeat(400) });
-  for (let at = 0; at < 6; at++) {
-    expect(link.isOpen()).toBe(true);
+  let at = 0;
+  for (; at < 8 && link.isOpen(); at++) {
     socket.write(frame.subarray(at, at + 1));
     await turns();
     await clock.advance(29_000);
   }
-  expect(link.isOpen()).toBe(false);
+  // After 2 min, or when that is looked at next.
+  expect([5, 6]).toContain(at);
 });
 
 it("a peer that takes what it is sent is there, and one that takes nothing is gone after 30 s", async () => {
