@@ -4,7 +4,7 @@ import type { SessionWorkload } from "../src/contract/workload.ts";
 import type { ContainerDaemon } from "./container-daemon.ts";
 import { LISTENER, smallSession } from "./container-engine-world.ts";
 import { createHubContainerWorld, type HubContainerWorld, readPort } from "./container-session-world.ts";
-import { freePorts } from "./tunnel-pair.ts";
+import { freePort } from "./free-port.ts";
 
 /** Says on port 8080 how often it was started with these files, and in this container. */
 const APPLICATION = [
@@ -90,7 +90,7 @@ async function expectFaultsTold(
   platform: "docker" | "podman",
   { daemon, world: { create, until, hub } }: { readonly daemon: ContainerDaemon; readonly world: HubContainerWorld },
 ): Promise<void> {
-  const [hostPort = 0] = await freePorts(1);
+  const hostPort = await freePort();
   const small = (id: string, wish: Partial<Parameters<typeof smallSession>[1]>) =>
     smallSession(id, { image: daemon.image, script: LISTENER, ...wish });
   const fixed = { ports: [{ port: 8080, hostPort }] };

@@ -6,9 +6,10 @@ import { AppError, messageOf } from "../src/base/errors.ts";
 import { enrolmentCreatedSchema } from "../src/contract/fleet/token.ts";
 import { type TunnelCreate, type TunnelView, tunnelViewSchema } from "../src/contract/fleet/tunnel.ts";
 import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
+import { freePortRange } from "./free-port.ts";
 import { type HubProcess, startHubProcess } from "./hub-process.ts";
 import { runSluice } from "./sluice-command.ts";
-import { freePorts, openEcho, startEcho } from "./tunnel-pair.ts";
+import { openEcho, startEcho } from "./tunnel-pair.ts";
 
 /** A real hub, two real boxes that are its own, and a source beside the one; tunnels between them are the test's. */
 export interface HubTunnelWorld extends AsyncDisposable {
@@ -62,8 +63,7 @@ export async function createHubTunnelWorld(given?: GivenHubs): Promise<HubTunnel
   const source = await startEcho();
   stack.defer(() => source.close());
   // Both boxes are this machine: their ranges must not meet.
-  const [first = 0] = await freePorts(1);
-  const base = 20_000 + (first % 100) * 100;
+  const base = await freePortRange(90);
   const world = async (from: number) => {
     const flags = ["--tunnels-address", "127.0.0.1", "--tunnels-ports", `${from}-${from + 39}`];
     const box = stack.use(await createAgentWorld({ goesToHub: true, agentArguments: flags, server: { rtmpPort: 0 } }));

@@ -21,6 +21,7 @@ import { createWindowLedger } from "../src/remote/receive-window.ts";
 import { createRemoteSession } from "../src/remote/remote-session.ts";
 import { createRouterDialler } from "../src/remote/router-dialler.ts";
 import { ROUTER_ID, startRouter, ticketFor } from "../src/router/router.fake.ts";
+import { freePorts } from "./free-port.ts";
 import {
   BOX_ID,
   buildPackage,
@@ -31,7 +32,7 @@ import {
 } from "./installed-agent.ts";
 import { createTestServer, type TestServer } from "./server.ts";
 import { createSystemdBox, type SystemdBox, systemdBoxProblem } from "./systemd-box.ts";
-import { freePorts, openEcho, startEcho } from "./tunnel-pair.ts";
+import { openEcho, startEcho } from "./tunnel-pair.ts";
 
 const problem = systemdBoxProblem();
 const isLong = process.env["SLUICE_TEST_LONG"] === "1";

@@ -13,9 +13,9 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { systemClock } from "../src/base/clock.ts";
 import { AppError } from "../src/base/errors.ts";
 import { startBalancer } from "./balancer.ts";
+import { freePort, freePorts } from "./free-port.ts";
 import { pty, sluiceOnTerminal } from "./on-terminal.ts";
 import { createRemoteWorld, type RemoteWorld, type Running, startRemoteRouter, until } from "./remote-world.ts";
-import { freePorts } from "./tunnel-pair.ts";
 
 /** Real programs through remote sessions that meet at two routers of their own. The last three tests stop and kill them. */
 
@@ -181,7 +181,7 @@ test.skipIf(findProgram("git") === undefined)(
     await git("init", "-q", repository);
     await git("-C", repository, "add", "film");
     await git("-C", repository, "commit", "-qm", "film");
-    const [gitPort = 0] = await freePorts(1);
+    const gitPort = await freePort();
     const daemon = spawn(
       "git",
       [

@@ -10,9 +10,9 @@ import { sessionViewSchema } from "../src/contract/fleet/session.ts";
 import { type ContainerDaemon, dockerRefusal, startDocker } from "./container-daemon.ts";
 import { LISTENER, smallSession } from "./container-engine-world.ts";
 import { createSessionWorld } from "./container-session-world.ts";
+import { freePort } from "./free-port.ts";
 import { openImageRegistry } from "./image-registry.ts";
 import { createRemoteWorld, until } from "./remote-world.ts";
-import { freePorts } from "./tunnel-pair.ts";
 
 const title =
   dockerRefusal === undefined ? "sessions on a real Docker Engine" : `sessions on Docker (skipped: ${dockerRefusal})`;
@@ -173,7 +173,7 @@ describe.skipIf(dockerRefusal !== undefined).concurrent(title, { timeout: 120_00
     if (daemon === undefined) return expect.unreachable();
     await using world = await createSessionWorld("docker", daemon);
     await world.startAgent();
-    const [hostPort = 0] = await freePorts(1);
+    const hostPort = await freePort();
     world.server.putStreams(
       sessionOf("loop", { script: ["/usr/bin/sh", "-c", "exit 3"] }),
       sessionOf("nowhere", { image: "localhost:1/nothing/here:1" }),

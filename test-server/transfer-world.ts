@@ -93,7 +93,8 @@ export async function createTransferWorld(
     dataDir,
     flags: hubFlags,
     ...store,
-    ...(hubPort === undefined ? {} : { port: hubPort }),
+    // Another begins there when this one is killed: nobody may have the port meanwhile.
+    port: hubPort ?? (await freePort()),
   });
   stack.defer(() => hub[Symbol.asyncDispose]());
   const names: readonly BoxName[] = ["from", "to", ...(hasTwin ? (["twin"] as const) : [])];

@@ -6,6 +6,7 @@ import type { TunnelLeg, TunnelRole, TunnelSecurity, TunnelSpec } from "../src/c
 import type { TunnelStatus } from "../src/contract/tunnel-status.ts";
 import type { TunnelWorkload } from "../src/contract/workload.ts";
 import { type AgentWorld, createAgentWorld } from "./agent-world.ts";
+import { freePorts } from "./free-port.ts";
 import type { ServerProcess } from "./server-process.ts";
 
 export interface TunnelPairOptions {
@@ -188,14 +189,6 @@ export async function openEcho(port: number): Promise<Echo> {
     isOpen: () => !socket.destroyed && socket.readable,
     close: () => socket.destroy(),
   };
-}
-
-/** Ports that were free a moment ago, all different. */
-export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(servers.map(listen));
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }
 
 async function listen(server: Server): Promise<number> {

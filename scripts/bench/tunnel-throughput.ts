@@ -9,6 +9,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { AppError, messageOf } from "../../src/base/errors.ts";
 import { createSpawner } from "../../src/base/spawn.ts";
 import { tunnelSpecSchema } from "../../src/contract/tunnel-spec.ts";
+import { freePorts } from "../../test-server/free-port.ts";
 import type { Lab } from "./lab.ts";
 import type { MeasureContext, Measurement, Row } from "./measurement.ts";
 import { median } from "./statistics.ts";
@@ -130,7 +131,7 @@ function receive(port: number): Promise<number> {
 
 async function startOurs(sourcePort: number, { lab, signal }: MeasureContext): Promise<number> {
   const { runProgram } = createSpawner({ ambient: lab.environment }, { clock: systemClock });
-  const [gateway, entry] = await freePorts();
+  const [gateway = 0, entry = 0] = await freePorts(2);
   const ends = [
     { role: "producer", listen: gateway, connect: sourcePort },
     { role: "consumer", listen: entry, connect: gateway },
@@ -156,7 +157,7 @@ async function startOurs(sourcePort: number, { lab, signal }: MeasureContext): P
 }
 
 async function startPlain(sourcePort: number, lab: Lab): Promise<number> {
-  const [gateway, entry] = await freePorts();
+  const [gateway = 0, entry = 0] = await freePorts(2);
   const at = (name: string) => join(lab.directory, `plain-${name}`);
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", at("key.pem")];
   await lab.run("openssl", ["req", "-x509", ...key, "-subj", "/CN=plain", "-days", "30", "-out", at("cert.pem")]);
@@ -177,7 +178,7 @@ interface SshWay extends Way {
 /** A server and a client of this user's own, with keys of their own, and the cipher that is fastest for it. */
 async function startSsh(sourcePort: number, { lab }: MeasureContext): Promise<SshWay> {
   if (!existsSync(SSHD)) throw new AppError("not-found", `there is no ${SSHD} here`);
-  const [serverPort, entry] = await freePorts();
+  const [serverPort = 0, entry = 0] = await freePorts(2);
   const at = (name: string) => join(lab.directory, `ssh-${name}`);
   for (const name of ["host", "user"]) await lab.run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", at(name)]);
   const config = [
@@ -235,14 +236,6 @@ async function untilOpen(port: number, lab: Lab): Promise<void> {
       socket.once("error", () => resolve(false));
     });
   await lab.until(isOpen, `port ${port} is open`, { timeoutMs: 10_000, pollMs: 20 });
-}
-
-async function freePorts(): Promise<readonly [number, number]> {
-  const servers = [createServer(), createServer()];
-  await Promise.all(servers.map((server) => new Promise<void>((done) => server.listen(0, "127.0.0.1", done))));
-  const [one = 0, other = 0] = servers.map(portOf);
-  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
-  return [one, other];
 }
 
 function portOf(server: Server): number {

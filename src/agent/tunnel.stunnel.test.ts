@@ -2,7 +2,8 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { createTunnelPair, freePorts, PAIR_SECRET, type TunnelPair } from "../../test-server/tunnel-pair.ts";
+import { freePort } from "../../test-server/free-port.ts";
+import { createTunnelPair, PAIR_SECRET, type TunnelPair } from "../../test-server/tunnel-pair.ts";
 import { systemClock } from "../base/clock.ts";
 import type { TunnelRole } from "../contract/tunnel-spec.ts";
 
@@ -169,7 +170,7 @@ test.concurrent("a busy port is named with who has it, and taken once it is free
 test.concurrent("an address that is not the box's own is named with those that are", async () => {
   await using pair = await createTunnelPair({ security: "psk" });
   await pair.consumer.startAgent();
-  const [port = 0] = await freePorts(1);
+  const port = await freePort();
   pair.consumer.server.putStreams(
     pair.workload("consumer", {
       legs: [{ listen: { address: "192.0.2.7", port }, connect: { host: "127.0.0.1", port: 9 } }],

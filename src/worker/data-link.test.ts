@@ -1,6 +1,9 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { duplexPair, PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { createFakeClock } from "../base/clock.fake.ts";
+import { connectForBulk } from "./big-reads.ts";
 import { createDataLink } from "./data-link.ts";
 import {
   DATA_HEAD_BYTES,
@@ -27,12 +30,71 @@ const begin = () => {
 const turns = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 it("a peer that has gone without a word is given up after 30 s, and not before", async () => {
-  const { clock, link, ended } = begin();
+  const { clock, socket, link, ended } = begin();
   await clock.advance(29_900);
   expect(link.isOpen()).toBe(true);
   await clock.advance(200);
   expect(link.isOpen()).toBe(false);
   expect(await ended).toBe("unreachable: the peer did not get on for 30 s");
+  expect(socket.destroyed).toBe(true);
+});
+
+it("a frame that comes by bytes of which each is in time for itself takes too long all the same", async () => {
+  const { clock, socket, link } = begin();
+  const frame = jsonFrame(FRAME.same, { index: 0, sha256: "0".repeat(400) });
+  let at = 0;
+  for (; at < 8 && link.isOpen(); at++) {
+    socket.write(frame.subarray(at, at + 1));
+    await turns();
+    await clock.advance(29_000);
+  }
+  // After 2 min, or when that is looked at next.
+  expect([5, 6]).toContain(at);
+});
+
+it("a peer that takes what it is sent is there, and one that takes nothing is gone after 30 s", async () => {
+  const clock = createFakeClock();
+  const [near, far] = duplexPair();
+  const link = createDataLink(near, clock);
+  far.resume();
+  for (let frame = 0; frame < 8; frame++) {
+    await link.send(emptyFrame(FRAME.end));
+    await clock.advance(25_000);
+    expect(link.isOpen()).toBe(true);
+  }
+  far.pause();
+  link.send(Buffer.alloc(8 * 1024 * 1024)).catch(() => undefined);
+  await clock.advance(61_000);
+  expect([link.isOpen(), near.destroyed]).toEqual([false, true]);
+});
+
+it("a long frame that comes slowly over a socket is a peer that gets on", async () => {
+  const clock = createFakeClock();
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const accepted: Promise<Socket[]> = once(server, "connection");
+  const socket = connectForBulk({ host: "127.0.0.1", port });
+  const [peer] = await accepted;
+  if (peer === undefined) throw new TypeError("nobody came");
+  const link = createDataLink(socket, clock);
+  const frame = Buffer.alloc(FRAME_HEAD_BYTES + DATA_HEAD_BYTES + PIECE_BYTES);
+  writeDataHeads(frame, 0, {
+    ...{ index: 0, at: 0, length: PIECE_BYTES, digest: Buffer.alloc(32) },
+    ...{ isZero: false, isPatch: false, isLast: true },
+  });
+  const whole = link.next();
+  const step = frame.length / 4;
+  for (let part = 1; part <= 4; part++) {
+    peer.write(frame.subarray(Math.floor(step * (part - 1)), Math.floor(step * part)));
+    await expect.poll(() => link.moved()).toBe(Math.floor(step * part));
+    await clock.advance(25_000);
+    expect(link.isOpen()).toBe(true);
+  }
+  expect((await whole)?.body.length).toBe(DATA_HEAD_BYTES + PIECE_BYTES);
+  link.close();
+  peer.destroy();
+  server.close();
 });
 
 it("a peer that sends a byte a second is cut: its frame takes too long", async () => {

@@ -4,7 +4,7 @@ import { userInfo } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../../src/base/clock.ts";
 import { AppError } from "../../../src/base/errors.ts";
-import { freePort } from "../free-port.ts";
+import { freePort } from "../../../test-server/free-port.ts";
 import { killQuietly, type Lab } from "../lab.ts";
 import type { Place } from "../remote/byte-program.ts";
 import { type Site, type SitePair, wordsInside } from "../remote/site-link.ts";

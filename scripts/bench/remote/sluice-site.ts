@@ -4,7 +4,7 @@ import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { AppError } from "../../../src/base/errors.ts";
 import { hashOfDirectory, runDirectoryCandidates } from "../../../src/base/run-directory.ts";
-import { freePort } from "../free-port.ts";
+import { freePort } from "../../../test-server/free-port.ts";
 import type { Lab } from "../lab.ts";
 import type { Place } from "./byte-program.ts";
 import { type Site, type SitePair, wordsInside } from "./site-link.ts";

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { AppError } from "../../../src/base/errors.ts";
-import { freePort } from "../free-port.ts";
+import { freePort } from "../../../test-server/free-port.ts";
 import type { Lab } from "../lab.ts";
 import { wordsInside } from "../remote/site-link.ts";
 import type { Mover, MoveSites } from "./mover.ts";

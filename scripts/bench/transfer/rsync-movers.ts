@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { freePort } from "../free-port.ts";
+import { freePort } from "../../../test-server/free-port.ts";
 import type { Lab } from "../lab.ts";
 import { startSshSite } from "../peers/ssh.ts";
 import { wordsInside } from "../remote/site-link.ts";

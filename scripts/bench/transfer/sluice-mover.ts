@@ -7,7 +7,7 @@ import { hashOfDirectory, runDirectoryCandidates } from "../../../src/base/run-d
 import { type SyncProgress, syncProgressSchema } from "../../../src/contract/transfer/sync-progress.ts";
 import type { SyncRequestInput } from "../../../src/contract/transfer/sync-request.ts";
 import { WORKER_COMMAND } from "../../../src/contract/transfer/worker-command.ts";
-import { freePort } from "../free-port.ts";
+import { freePort } from "../../../test-server/free-port.ts";
 import type { Lab } from "../lab.ts";
 import { type Site, wordsInside } from "../remote/site-link.ts";
 import type { Mover, MoveSites } from "./mover.ts";

@@ -405,6 +405,32 @@ describe("a worker", () => {
     expect((await holder.heartbeat()).revoked).toMatchObject([{ lease_id: first.lease_id }]);
   });
 
+  test("keeps its lease over a store that was away for longer than leases live, once the hub hears of the store again", async () => {
+    clock = createFakeClock(NOW);
+    store = createMemoryStore({ newId: () => `id-${++ids}` });
+    const listeners: Parameters<Store["onHint"]>[0][] = [];
+    const onHint: Store["onHint"] = (listener) => {
+      listeners.push(listener);
+      return store.onHint(listener);
+    };
+    hub = startTransferHub({ ...store, onHint }, clock);
+    const { source, worker } = await makeWorkers(files(1, MIB));
+    const [holder, other] = [worker("dst-1", ["dst-2"]), worker("dst-2", ["dst-1"])];
+    await holder.heartbeat();
+    await other.heartbeat();
+    await submit("r");
+    await listIt(source);
+    const given = need(await holder.poll());
+    await clock.advance(25_000);
+    for (const listener of listeners) listener({ kind: "all" });
+    await clock.advance(0);
+    await other.heartbeat();
+    await source.heartbeat();
+    expect(await other.poll()).toBeNull();
+    expect((await holder.heartbeat()).revoked).toEqual([]);
+    expect(await holder.tell((await holder.carryOut(given)) ?? {})).toBe("ack");
+  });
+
   test("that asks again without what it was given has never heard of it: it has it at once, through whichever hub, and others have not", async () => {
     begin();
     const { source, worker } = await makeWorkers(files(1, MIB));

@@ -2,11 +2,12 @@ import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "nod
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { test as base, describe, expect } from "vitest";
+import { freePort } from "../../../../test-server/free-port.ts";
 import { systemClock } from "../../../base/clock.ts";
 import { createMemoryLog } from "../../../base/log.ts";
 import { createRecordingPruner, pruneRecordings } from "./recording-pruner.ts";
 import { systemStreamDisk } from "./stream-disk.ts";
-import { createStreamWorld, eventually, freePort, SMALL_TEST, streamWorkload } from "./stream-world.fake.ts";
+import { createStreamWorld, eventually, SMALL_TEST, streamWorkload } from "./stream-world.fake.ts";
 
 type World = ReturnType<typeof createStreamWorld>;
 

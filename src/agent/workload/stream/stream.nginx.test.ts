@@ -1,8 +1,9 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { freePort } from "../../../../test-server/free-port.ts";
 import { systemClock } from "../../../base/clock.ts";
-import { createStreamWorld, eventually, freePort, SMALL_TEST } from "./stream-world.fake.ts";
+import { createStreamWorld, eventually, SMALL_TEST } from "./stream-world.fake.ts";
 
 let world: ReturnType<typeof createStreamWorld>;
 let port: number;

@@ -1,10 +1,11 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { freePort } from "../../../../test-server/free-port.ts";
 import type { TunnelAttack } from "../../../contract/tunnel-status.ts";
 import { NOBODY_CERTIFICATE } from "./nobody-certificate.ts";
 import { ownKeyPath } from "./tunnel-files.ts";
 import { loadAttackerKey } from "./tunnel-keys.ts";
-import { createTunnelWorld, freePorts, type TestEnd, type TunnelWish } from "./tunnel-world.fake.ts";
+import { createTunnelWorld, type TestEnd, type TunnelWish } from "./tunnel-world.fake.ts";
 
 let world: ReturnType<typeof createTunnelWorld>;
 let sourcePort: number;
@@ -71,7 +72,7 @@ describe("a tunnel as it is configured here", () => {
   });
 
   test("is not proved while its source turns everybody away, and says so", async () => {
-    const [closed = 0] = await freePorts(1);
+    const closed = await freePort();
     const tunnel = await world.createTunnel({ sourcePort: closed });
     await world.start(tunnel.producer);
     const consumer = await world.start(tunnel.consumer);

@@ -2,6 +2,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, realpathSync, rmSync, w
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePorts } from "../../../../test-server/free-port.ts";
 import { systemClock } from "../../../base/clock.ts";
 import { createSpawner, type DetachedChild } from "../../../base/spawn.ts";
 import {
@@ -164,15 +165,6 @@ export function createTunnelWorld() {
 function portOf(server: Server): number {
   const address = server.address();
   return typeof address === "object" && address !== null ? address.port : 0;
-}
-
-/** All different: each is held until the last is found. */
-export async function freePorts(wanted: number): Promise<number[]> {
-  const servers = Array.from({ length: wanted }, () => createServer());
-  await Promise.all(servers.map((server) => new Promise<void>((done) => server.listen(0, "127.0.0.1", done))));
-  const ports = servers.map(portOf);
-  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
-  return ports;
 }
 
 /** Waits until `check` gives a value, for at most `limitMs`. */

@@ -36,10 +36,10 @@ export function createSqliteEngine(db: DatabaseSync, path: string): Engine {
       throw verbError(path, thrown);
     }
   };
-  /** Takes effect outside a transaction only. */
+  /** Takes effect outside a transaction only, and while it is compiled: as a prepared statement it would do nothing when it is run. */
   const setDurability = (wanted: Durability) => {
     if (synchronous === wanted) return;
-    (wanted === "durable" ? sql.full : sql.normal).run();
+    db.exec(`PRAGMA synchronous = ${wanted === "durable" ? "FULL" : "NORMAL"}`);
     synchronous = wanted;
   };
   const loadOne = ({ collection, id }: DocumentKey<unknown>): unknown => {

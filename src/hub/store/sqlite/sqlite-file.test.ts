@@ -1,7 +1,7 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { copyFileSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -78,6 +78,27 @@ test("a hub that is killed at any write loses nothing that it had acknowledged, 
   }
   expect(last).toBeGreaterThan(40);
 });
+
+const tracesHere = spawnSync("strace", ["-f", "-o", "/dev/null", "true"], { stdio: "ignore" }).status === 0;
+test.skipIf(!tracesHere)(
+  "each write that was acknowledged had been synced to the disk: one more sync, at least, for each",
+  async () => {
+    const trace = join(directory, "trace");
+    const program = ["-f", "-y", "-e", "trace=fsync,fdatasync", "-o", trace, process.execPath, WRITING_HUB, path];
+    const child = spawn("strace", program, { stdio: ["ignore", "pipe", "ignore"] });
+    children.add(child);
+    let output = "";
+    child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
+    const lines = () => output.split("\n").slice(0, -1);
+    await expect.poll(() => lines().length, { timeout: 60_000, interval: 5 }).toBeGreaterThan(20);
+    const gone = once(child, "close");
+    // strace waits for what it traces, which is the process of the first line.
+    process.kill(Number(/^\d+/.exec(readFileSync(trace, "utf8"))?.[0]), "SIGKILL");
+    await gone;
+    const syncs = readFileSync(trace, "utf8").match(/sync\(\d+<[^>]*hub\.db-wal>\)/g) ?? [];
+    expect(syncs.length).toBeGreaterThanOrEqual(lines().length - 1);
+  },
+);
 
 test("a hub that is killed while it changes many boxes in one step has changed all of them, or none", async () => {
   const ids = Array.from({ length: 20 }, (_, n) => `m-${n}`);

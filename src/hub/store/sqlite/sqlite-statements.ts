@@ -52,7 +52,5 @@ export function prepareStatements(db: DatabaseSync) {
     before: db.prepare(
       "SELECT sequence, at_ms, body FROM entry WHERE log = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?",
     ),
-    full: db.prepare("PRAGMA synchronous = FULL"),
-    normal: db.prepare("PRAGMA synchronous = NORMAL"),
   };
 }
