@@ -3,34 +3,20 @@ import type { TransferPeer } from "../contract/transfer/assignment.ts";
 import { type DialledLink, helloFrame } from "./data-dial.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
-import { itemKeyOf } from "./item-hash.ts";
-import { copyInPlace } from "./local-copy.ts";
-import { receiveItems } from "./receive-items.ts";
+import { copyLocally } from "./local-copy.ts";
+import { receiveLease } from "./receive-lease.ts";
 import { NobodyCame } from "./routed-link.ts";
-import { stagingAttempt } from "./staging.ts";
 import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
 
 /** Of a connection that breaks while bytes come, for as long as each attempt brings some. */
 const MAX_BARREN = 3;
 const RETRY_MS = 500;
-/** Of what is still to come: before the source has sent it, the next lease is asked for, and the source asked for its bytes. */
-const AHEAD_BYTES = 8 * 1024 * 1024;
 
 /** Brings the items of a lease here, from whichever source answers. */
 export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context: TaskContext): Promise<void> {
-  const { work, assignment, signal } = task;
+  const { work, signal } = task;
+  if (work.local) return copyLocally(task, outcome, context);
   const storage = requireStorage(context, work.destination.storage_id, "write");
-  if (work.local) {
-    outcome.way = "local";
-    await copyInPlace(task, outcome, { context, storage });
-    return;
-  }
-  const pace = {
-    take: async (bytes: number, stop: AbortSignal) => {
-      await task.pace.take(bytes, stop);
-      await context.receivePace.take(bytes, stop);
-    },
-  };
   let moved = 0;
   for (let barren = 0, round = 0; ; round++) {
     const done = new Set(outcome.items.map(({ path, offset }) => `${offset} ${path}`));
@@ -39,45 +25,22 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
       work.items.filter(({ entry, offset }) => done.has(`${offset} ${entry.path}`) || failed.has(entry.path)),
     );
     const before = moved;
-    let left = work.items.reduce((sum, item) => sum + (skips.has(item) ? 0 : item.length), 0);
     const place: { opened: DialledLink | undefined } = { opened: undefined };
     try {
-      await receiveItems(
-        {
-          requestId: assignment.request_id,
-          unit: work.unit,
-          attempt: stagingAttempt(assignment),
-          place: work.destination.path,
-          // The ticket opens all of them together.
-          items: work.items,
-          skips,
-          verify: work.verify,
-          key: itemKeyOf(assignment.lease_id),
-          preserve: work.preserve,
+      await receiveLease(task, outcome, {
+        context,
+        root: storage.root,
+        skips,
+        open: async () => {
+          const opened = await openLink(task, context, outcome, round);
+          place.opened = opened;
+          return opened.link;
         },
-        outcome,
-        {
-          clock: context.clock,
-          runProgram: context.runProgram,
-          pid: context.pid,
-          root: storage.root,
-          open: async () => {
-            const opened = await openLink(task, context, outcome, round);
-            place.opened = opened;
-            return opened.link;
-          },
-          pace,
-          signal,
-          onBytes: (bytes) => {
-            moved += bytes;
-            left -= bytes;
-            task.onBytes(bytes);
-            if (left > AHEAD_BYTES) return;
-            place.opened?.lend();
-            task.onNearlyDone();
-          },
+        onBytes: (bytes) => {
+          moved += bytes;
         },
-      );
+        onNearlyDone: () => place.opened?.lend(),
+      });
       place.opened?.keep();
       return;
     } catch (thrown) {
