@@ -1,19 +1,24 @@
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import {
   chmodSync,
   closeSync,
   linkSync,
   mkdirSync,
+  mkdtempSync,
   openSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { messageOf } from "../base/errors.ts";
 import { digestTree } from "./digest-tree.fake.ts";
 import { freshOutcome, openWorkerWorld, type WorkerWorld } from "./worker-world.fake.ts";
 
@@ -169,3 +174,67 @@ describe("a copy between two storages of one worker", () => {
     expect(readFileSync(join(to, "other")).equals(readFileSync(join(from, "other")))).toBe(true);
   });
 });
+
+/** A file system that can give two files the same bytes, at both storages. */
+function mountShared(directory: string): (path: string, workerId: string) => () => void {
+  const [image, disk] = [join(directory, "image"), join(directory, "disk")];
+  mkdirSync(disk);
+  writeFileSync(image, "");
+  truncateSync(image, 160 * MIB);
+  execFileSync("mkfs.btrfs", ["-q", image], { stdio: "pipe" });
+  execFileSync("mount", ["-o", "loop", image, disk], { stdio: "pipe" });
+  return (path, workerId) => {
+    mkdirSync(join(disk, workerId));
+    execFileSync("mount", ["--bind", join(disk, workerId), path]);
+    return () => void execFileSync("umount", ["-l", path]);
+  };
+}
+
+function tryShared() {
+  const directory = mkdtempSync(join(tmpdir(), "sluice-shared-"));
+  const remove = () => {
+    try {
+      execFileSync("umount", ["-l", join(directory, "disk")], { stdio: "ignore" });
+    } catch {
+      // It was not mounted.
+    }
+    rmSync(directory, { recursive: true, force: true });
+  };
+  try {
+    return { prepare: mountShared(directory), remove };
+  } catch (thrown) {
+    remove();
+    return { refusal: messageOf(thrown).split("\n")[0] };
+  }
+}
+
+const probe = tryShared();
+probe.remove?.();
+const sharing = probe.refusal === undefined ? "" : ` (no btrfs can be mounted here: ${probe.refusal})`;
+it.skipIf(probe.refusal !== undefined)(
+  `a file is cloned where the file system can, and is proved${sharing}`,
+  async () => {
+    const { prepare, remove = () => undefined } = tryShared();
+    try {
+      open = await openWorkerWorld({ isOneBox: true, ...(prepare === undefined ? {} : { prepare }) });
+      const [from, to] = [join(open.directory, "source/tree"), join(open.directory, "destination/tree")];
+      mkdirSync(from);
+      // There is no room for a second one.
+      writeFileSync(join(from, "large"), randomBytes(60 * MIB), { mode: 0o440 });
+      writeFileSync(join(from, "short"), "short");
+      expect(await open.move({ chunkBytes: 64 * MIB, work: LOCAL })).toEqual([]);
+      expect(digestTree(to)).toEqual(digestTree(from));
+      appendTo(join(to, "large"));
+      expect(readFileSync(join(from, "large")).length).toBe(60 * MIB);
+    } finally {
+      open?.close();
+      open = undefined;
+      remove();
+    }
+  },
+);
+
+function appendTo(path: string): void {
+  chmodSync(path, 0o600);
+  edit(path, 60 * MIB, Buffer.from("own"));
+}
