@@ -89,3 +89,25 @@ it("a transfer that is cancelled moves nothing from then on, and leaves nothing"
   expect(world.movedBytes() - moved).toBeLessThan(MIB / 8);
   expect(goneMs).toBeLessThan(10_000);
 });
+
+it("what is urgent is done although all streams are taken for long by what is not", { timeout: 120_000 }, async () => {
+  await using world = await createTransferWorld({ agentArguments: ["--transfer-max-streams", "2"] });
+  const [tree, urgent] = [join(world.from, "tree"), join(world.from, "urgent")];
+  mkdirSync(tree);
+  for (const name of ["one", "two"]) writeFileSync(join(tree, name), randomBytes(BYTES));
+  writeFileSync(urgent, randomBytes(MIB));
+  // One piece of work for each stream, of which each takes half a minute.
+  const long = { source_path: tree, chunk_size_mb: 1024, bandwidth_mbps: 16, priority: "low" };
+  const bulk = await world.submit({ ...long, destination_path: join(world.to, "copy") });
+  await world.until(async () => (await world.progress(bulk)).transferred_bytes > MIB, "that it moves");
+  const id = await world.submit({ source_path: urgent, destination_path: join(world.to, "urgent"), priority: "high" });
+  await world.until(async () => (await world.progress(id)).state === "COMPLETED", "the urgent one's end");
+  const { state, transferred_bytes: moved, failures } = await world.progress(bulk);
+  expect([state, failures]).toEqual(["PROGRESS", []]);
+  expect(moved).toBeLessThan(BYTES);
+  // What made room goes on with what it has.
+  const before = world.movedBytes();
+  await world.until(async () => (await world.progress(bulk)).transferred_bytes > moved + MIB, "that it goes on");
+  expect(world.movedBytes() - before).toBeLessThan(BYTES);
+  await world.hub().call("DELETE", `/sync/${bulk}`);
+});

@@ -118,6 +118,50 @@ describe.skipIf(fullRefusal !== undefined)(titled("a real disk", fullRefusal), (
   });
 });
 
+/** One more name for a directory. Throws where that cannot be. */
+function bind(directory: string): { readonly place: string; readonly mount: () => void } {
+  const parent = mkdtempSync(join(tmpdir(), "sluice-bound-"));
+  const place = join(parent, "place");
+  mkdirSync(place);
+  undone.push(() => {
+    spawnSync("umount", ["-l", place], { stdio: "ignore" });
+    rmSync(parent, { recursive: true, force: true });
+  });
+  const mount = () => void execFileSync("mount", ["--bind", directory, place], { stdio: "pipe" });
+  mount();
+  return { place, mount };
+}
+
+describe.skipIf(fullRefusal !== undefined)(titled("two workers with one storage", fullRefusal), () => {
+  it("of which one has lost it in the middle: the other does all of it, and the first works again once it is back", {
+    timeout: LIMIT_MS,
+  }, async () => {
+    const to = mkdtempSync(join(tmpdir(), "sluice-shared-"));
+    undone.push(() => rmSync(to, { recursive: true, force: true }));
+    const { place, mount } = bind(to);
+    await using world = await createTransferWorld({ toStorage: to, hasTwin: true, twinStorage: place });
+    const tree = join(world.from, "tree");
+    mkdirSync(tree);
+    for (let at = 0; at < 60; at++) writeFileSync(join(tree, `f-${at}`), randomBytes(MIB));
+    const twin = world.workerId("twin");
+    const worksOn = async (id: string) => (await world.progress(id)).workers.some(({ worker_id: at }) => at === twin);
+    const copy = join(to, "copy");
+    const request = { source_path: tree, chunk_size_mb: 1 };
+    const id = await world.submit({ ...request, destination_path: copy, bandwidth_mbps: 48 });
+    await world.until(() => worksOn(id), "that both work on it");
+    execFileSync("umount", ["-l", place], { stdio: "pipe" });
+    const brokenMs = systemClock.monotonicMs();
+    expect(await ended(world, id)).toMatchObject({ state: "COMPLETED", failures: [] });
+    process.stderr.write(`one worker without its storage: ${Math.round(systemClock.monotonicMs() - brokenMs)} ms\n`);
+    expect(digestTree(copy)).toEqual(digestTree(tree));
+    // Nothing was written where its storage had been.
+    expect(readdirSync(place)).toEqual([]);
+    mount();
+    const next = await world.submit({ ...request, destination_path: join(to, "next"), bandwidth_mbps: 8 });
+    await world.until(() => worksOn(next), "that it works again");
+  });
+});
+
 /** By the programs alone. */
 const set = (path: string, name: string, value: string) =>
   execFileSync("setfattr", ["-n", name, "-v", value, "--", path], { stdio: "pipe" });

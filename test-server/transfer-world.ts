@@ -70,6 +70,8 @@ export async function createTransferWorld(
     readonly hasTwin?: boolean;
     /** `from` is the only box, and has both storages. */
     readonly isOneBox?: boolean;
+    /** Absolute: where the twin has the storage of `to`; there too unless given. */
+    readonly twinStorage?: string;
   } = {},
 ): Promise<TransferWorld> {
   const { isReachable = true, hasTwin = false, isOneBox = false } = options;
@@ -98,7 +100,8 @@ export async function createTransferWorld(
   stack.defer(() => hub[Symbol.asyncDispose]());
   const names: readonly BoxName[] = isOneBox ? ["from"] : ["from", "to", ...(hasTwin ? (["twin"] as const) : [])];
   const to = options.toStorage ?? join(directory, "to");
-  const storageOf = (name: BoxName) => (name === "from" ? join(directory, "from") : to);
+  const storageOf = (name: BoxName) =>
+    name === "from" ? join(directory, "from") : name === "twin" ? (options.twinStorage ?? to) : to;
   const storagesOf = (name: BoxName) => (isOneBox ? [storageOf(name), to] : [storageOf(name)]);
   const ports = { from: await freePort(), to: await freePort(), twin: await freePort() };
   const meters = {

@@ -175,7 +175,7 @@ export const HUB_OPTIONS = {
   "limits.workerPerSecond": option(
     countValue({ min: 1, max: 100_000 }),
     200,
-    "Requests a second of one box's transfer worker, beside those of its box; eight times as many at once. It has two or three for each piece that it moves, and pauses where it has none left.",
+    "Requests a second of one box's transfer worker that no new work brings with it, beside those of its box; eight times as many at once. Asking for a piece that nobody had yet, and telling of it, do not count: no speed needs more.",
   ),
   "limits.addressPerSecond": option(
     countValue({ min: 1, max: 100_000 }),

@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
+import { startRelay } from "./relay.fake.ts";
 import type { TaskOutcome } from "./task-context.ts";
 import { openWorkerWorld, type WorkerWorld } from "./worker-world.fake.ts";
 
@@ -19,33 +19,6 @@ afterEach(() => {
   open = undefined;
 });
 
-/** The way to the source, which counts who comes. */
-async function startRelay(target: number) {
-  const sockets: Socket[] = [];
-  let connections = 0;
-  const server = createServer((client) => {
-    connections++;
-    const peer = connect({ host: "127.0.0.1", port: target });
-    sockets.push(client, peer);
-    for (const [one, other] of [
-      [client, peer],
-      [peer, client],
-    ] as const) {
-      one.on("error", () => other.destroy());
-      one.once("close", () => other.destroy());
-      one.pipe(other);
-    }
-  });
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  closers.push(() => {
-    server.close();
-    for (const socket of sockets) socket.destroy();
-  });
-  const address = server.address();
-  const port = typeof address === "object" && address !== null ? address.port : 0;
-  return { endpoint: { address: `127.0.0.1:${port}`, trusted: true }, connections: () => connections };
-}
-
 /** Ranges of one file, each leased when the one before is nearly done, as a worker does. */
 async function begin() {
   const world = await openWorkerWorld();
@@ -56,6 +29,7 @@ async function begin() {
   const [entry] = (await world.list()).filter(({ type }) => type === "file");
   if (entry === undefined) throw new TypeError("nothing is listed");
   const relay = await startRelay(world.source.port);
+  closers.push(relay.close);
   const items: readonly CopyItem[] = Array.from({ length: RANGES }, (_, index) => ({
     entry,
     offset: index * RANGE_BYTES,

@@ -2,7 +2,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { createBulkFile } from "./bulk-file.ts";
+import { createBulkFiles } from "./bulk-file.ts";
 
 const MEMORY_MS = 0.3;
 const DISK_MS = 5;
@@ -22,8 +22,15 @@ function begin(flags = "w+") {
   open.push(() => closeSync(fd));
   let nowMs = 0;
   let stepMs = MEMORY_MS;
+  let looks = 0;
   // Looked at before and after each.
-  const bulk = createBulkFile(fd, { monotonicMs: () => (nowMs += stepMs) });
+  const monotonicMs = () => {
+    looks += 1;
+    nowMs += stepMs;
+    return nowMs;
+  };
+  const files = createBulkFiles({ monotonicMs });
+  const bulk = files.of(fd, () => false);
   const write = (ms: number) => {
     stepMs = ms;
     return bulk.write(Buffer.from("x"), 0);
@@ -34,7 +41,7 @@ function begin(flags = "w+") {
     for (; !bulk.isDirect(); count++) await write(ms);
     return count;
   };
-  return { path, bulk, write, countElsewhere };
+  return { looks: () => looks, path, fd, files, bulk, write, countElsewhere };
 }
 
 describe("a file whose pieces come from memory or go there", () => {
@@ -56,6 +63,68 @@ describe("a file whose pieces come from memory or go there", () => {
       await write(MEMORY_MS);
     }
     expect(bulk.isDirect()).toBe(true);
+  });
+
+  it("is left to other threads by whom this thread has enough to do for", async () => {
+    const { files, fd, write } = begin();
+    await write(MEMORY_MS);
+    let isBusy = true;
+    const busy = files.of(fd, () => isBusy);
+    await busy.write(Buffer.from("y"), 0);
+    expect(busy.isDirect()).toBe(false);
+    isBusy = false;
+    expect(busy.isDirect()).toBe(true);
+  });
+
+  it("is known to all who have it open, and no other file is", async () => {
+    const { path, files, bulk, write } = begin();
+    const openAgain = (at: string) => {
+      const fd = openSync(at, "w+");
+      open.push(() => closeSync(fd));
+      return files.of(fd, () => false);
+    };
+    await write(MEMORY_MS);
+    const same = openAgain(path);
+    expect([same.isDirect(), openAgain(`${path}-other`).isDirect()]).toEqual([true, false]);
+    await write(DISK_MS);
+    await write(DISK_MS);
+    expect([bulk.isDirect(), same.isDirect(), openAgain(path).isDirect()]).toEqual([false, false, false]);
+  });
+
+  it("is written by one at a time, and read by all", async () => {
+    const { looks, files, fd } = begin();
+    const [one, other] = [0, 1].map(() => files.of(fd, () => true));
+    const writes = [one?.write(Buffer.from("a"), 0), other?.write(Buffer.from("b"), 1)];
+    expect(looks()).toBe(1);
+    await Promise.all(writes);
+    expect(looks()).toBe(4);
+    const [first, second] = [Buffer.alloc(1), Buffer.alloc(1)];
+    const reads = [one?.read(first, 0), other?.read(second, 1)];
+    expect(looks()).toBe(6);
+    await Promise.all(reads);
+    expect(first.toString() + second.toString()).toBe("ab");
+  });
+
+  it("is written by the next although one failed", async () => {
+    const { path, files, fd } = begin();
+    const shut = openSync(path, "r");
+    open.push(() => closeSync(shut));
+    const failing = files.of(shut, () => true).write(Buffer.from("a"), 0);
+    const next = files.of(fd, () => true).write(Buffer.from("b"), 0);
+    await expect(failing).rejects.toThrow("EBADF");
+    await next;
+    expect(readFileSync(path, "utf8")).toBe("b");
+  });
+
+  it("is forgotten after many others", async () => {
+    const { path, files, fd, write } = begin();
+    await write(MEMORY_MS);
+    for (let index = 0; index < 256; index++) {
+      const other = openSync(`${path}-${index}`, "w");
+      files.of(other, () => false);
+      closeSync(other);
+    }
+    expect(files.of(fd, () => false).isDirect()).toBe(false);
   });
 
   it("lets everything else have its turn", async () => {

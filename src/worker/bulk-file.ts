@@ -1,11 +1,10 @@
-import { read, readSync, write, writeSync } from "node:fs";
+import { fstatSync, read, readSync, write, writeSync } from "node:fs";
 import { promisify } from "node:util";
 import type { Clock } from "../base/clock.ts";
 
 /**
  * Pieces of one file, read or written. Where the system answers from memory that is done at once: to hand a piece to another thread and to be
- * woken by it costs more than the copy, and threads that write to one file spin for its lock. Where a disk is waited for, other threads
- * wait.
+ * woken by it costs more than the copy. Where a disk is waited for, other threads wait.
  */
 export interface BulkFile {
   /** What comes next is done at once, and everything else waits: nothing is won by asking for it early. */
@@ -13,6 +12,22 @@ export interface BulkFile {
   /** Resolves with how many bytes there are: fewer than asked for only where the file ends. */
   read(into: Buffer, position: number): Promise<number>;
   write(bytes: Buffer, position: number): Promise<void>;
+}
+
+/** Of one worker: what is seen of a file by one who moves pieces of it is known to all who do. */
+export interface BulkFiles {
+  /** `isElsewhere`: this thread has the most to do, and what memory answers is left to others, too. */
+  of(fd: number, isElsewhere: () => boolean): BulkFile;
+}
+
+/** What all who move pieces of one file know of it. */
+interface Manner {
+  /** So many more are done elsewhere before one is tried here. */
+  elsewhere: number;
+  nextElsewhere: number;
+  slow: number;
+  /** The system lets one write to a file at a time, and threads that wait for that spin: they are not sent there. */
+  writing: Promise<unknown> | undefined;
 }
 
 /** A disk takes longer for a piece, memory does not. One that took longer may only have been kept from running: two on end have not. */
@@ -25,22 +40,43 @@ const MOST_ON_END = 16;
 /** So many are done elsewhere after those that were slow here; twice as many after each further time. */
 const LEAST_ELSEWHERE = 8;
 const MOST_ELSEWHERE = 256;
+/** Files of which the manner is known. */
+const MOST_KNOWN = 256;
 const readOnce = promisify(read);
 const writeOnce = promisify(write);
 
-export function createBulkFile(fd: number, clock: Pick<Clock, "monotonicMs">): BulkFile {
-  // Nobody knows yet what is behind it.
-  let elsewhere = 1;
-  let nextElsewhere = LEAST_ELSEWHERE;
+export function createBulkFiles(clock: Pick<Clock, "monotonicMs">): BulkFiles {
+  const known = new Map<string, Manner>();
+  const mannerOf = (fd: number): Manner => {
+    const { dev, ino } = fstatSync(fd, { bigint: true });
+    const id = `${dev}:${ino}`;
+    // Nobody knows yet what is behind a new one.
+    const manner = known.get(id) ?? { elsewhere: 1, nextElsewhere: LEAST_ELSEWHERE, slow: 0, writing: undefined };
+    known.delete(id);
+    known.set(id, manner);
+    const [oldest] = known.keys();
+    if (known.size > MOST_KNOWN && oldest !== undefined) known.delete(oldest);
+    return manner;
+  };
+  return { of: (fd, isElsewhere) => createBulkFile(fd, { clock, manner: mannerOf(fd), isElsewhere }) };
+}
+
+interface BulkFileOptions {
+  readonly clock: Pick<Clock, "monotonicMs">;
+  readonly manner: Manner;
+  readonly isElsewhere: () => boolean;
+}
+
+function createBulkFile(fd: number, { clock, manner, isElsewhere }: BulkFileOptions): BulkFile {
   let onEnd = 0;
-  let slow = 0;
+  const isHereNow = () => manner.elsewhere === 0 && !isElsewhere();
   const whole = async (
     length: number,
     step: (done: number) => number,
     stepElsewhere: (done: number) => Promise<number>,
   ): Promise<number> => {
-    const isHere = elsewhere === 0;
-    if (!isHere) elsewhere -= 1;
+    const isHere = isHereNow();
+    if (!isHere && manner.elsewhere > 0) manner.elsewhere -= 1;
     onEnd = isHere ? onEnd + 1 : 0;
     if (onEnd > MOST_ON_END) {
       onEnd = 1;
@@ -54,28 +90,43 @@ export function createBulkFile(fd: number, clock: Pick<Clock, "monotonicMs">): B
       done += count;
     }
     const tookMs = clock.monotonicMs() - begunMs;
-    if (isHere) slow = tookMs > QUICK_MS ? slow + 1 : 0;
-    if (slow === SLOW_ONES || (!isHere && elsewhere === 0 && tookMs > TRIED_MS)) {
-      elsewhere = nextElsewhere;
-      nextElsewhere = Math.min(2 * nextElsewhere, MOST_ELSEWHERE);
-      slow = 0;
-    } else if (isHere && slow === 0) nextElsewhere = LEAST_ELSEWHERE;
+    if (isHere) manner.slow = tookMs > QUICK_MS ? manner.slow + 1 : 0;
+    if (manner.slow === SLOW_ONES || (!isHere && manner.elsewhere === 0 && tookMs > TRIED_MS)) {
+      manner.elsewhere = manner.nextElsewhere;
+      manner.nextElsewhere = Math.min(2 * manner.nextElsewhere, MOST_ELSEWHERE);
+      manner.slow = 0;
+    } else if (isHere && manner.slow === 0) manner.nextElsewhere = LEAST_ELSEWHERE;
     return done;
   };
+  const inTurn = async <T>(one: () => Promise<T>): Promise<T> => {
+    while (manner.writing !== undefined) await manner.writing;
+    const done = one();
+    const settled = done.then(
+      () => undefined,
+      () => undefined,
+    );
+    manner.writing = settled;
+    try {
+      return await done;
+    } finally {
+      if (manner.writing === settled) manner.writing = undefined;
+    }
+  };
   return {
-    isDirect: () => elsewhere === 0,
+    isDirect: isHereNow,
     read: (into, position) =>
       whole(
         into.length,
         (done) => readSync(fd, into, done, into.length - done, position + done),
         async (done) => (await readOnce(fd, into, done, into.length - done, position + done)).bytesRead,
       ),
-    write: async (bytes, position) => {
-      await whole(
-        bytes.length,
-        (done) => writeSync(fd, bytes, done, bytes.length - done, position + done),
-        async (done) => (await writeOnce(fd, bytes, done, bytes.length - done, position + done)).bytesWritten,
-      );
-    },
+    write: (bytes, position) =>
+      inTurn(async () => {
+        await whole(
+          bytes.length,
+          (done) => writeSync(fd, bytes, done, bytes.length - done, position + done),
+          async (done) => (await writeOnce(fd, bytes, done, bytes.length - done, position + done)).bytesWritten,
+        );
+      }),
   };
 }

@@ -34,7 +34,7 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
         open: async () => {
           const opened = await openLink(task, context, outcome, round);
           place.opened = opened;
-          return opened.link;
+          return opened;
         },
         onBytes: (bytes) => {
           moved += bytes;
@@ -61,8 +61,8 @@ export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context
 }
 
 /** Of what serves once. */
-function onceOnly(link: DataLink): DialledLink {
-  return { link, lend: () => undefined, keep: () => link.close(), broke: () => undefined };
+function onceOnly(link: DataLink, worker: string): DialledLink {
+  return { link, worker, lend: () => undefined, keep: () => link.close(), broke: () => undefined };
 }
 
 async function openLink(
@@ -72,13 +72,13 @@ async function openLink(
   round: number,
 ): Promise<DialledLink> {
   outcome.way = work.dial;
+  const [source] = work.sources;
   if (work.dial === "router") {
     if (work.meeting === undefined) throw fault("denied", "the hub names no router");
-    const [source] = work.sources;
     try {
       const link = await context.routed.meet(work.meeting, "receiver", signal);
       link.send(helloFrame("pull", source?.ticket ?? "")).catch(() => undefined);
-      return onceOnly(link);
+      return onceOnly(link, source?.worker_id ?? "");
     } catch (thrown) {
       outcome.isDialFailed = !(thrown instanceof NobodyCame) && !signal.aborted;
       throw thrown;
@@ -86,7 +86,7 @@ async function openLink(
   }
   if (work.dial === "source") {
     const link: DataLink = await context.awaitPushed(assignment.lease_id, assignment.attempt, signal);
-    return onceOnly(link);
+    return onceOnly(link, source?.worker_id ?? "");
   }
   const problems: string[] = [];
   for (const peer of inTurn(work.sources, round)) {

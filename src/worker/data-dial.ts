@@ -26,11 +26,14 @@ export interface Dialler {
   dial(peer: TransferPeer, way: "pull" | "push", signal: AbortSignal): Promise<DialledLink>;
   /** To a worker and back, by the quickest connection of the last while; `undefined`: it was not dialled yet. */
   roundTripMs(worker: string): number | undefined;
+  /** Ends what is kept. Work that still has a connection, lent or not, ends with its own signal: its connection is not kept then. */
   close(): void;
 }
 
 export interface DialledLink {
   readonly link: DataLink;
+  /** Who is at its other end. */
+  readonly worker: string;
   /** What was asked for is nearly all here: the next lease with the same peer may ask on it. Again: nothing. */
   lend(): void;
   /** Everything on it has been answered: it may serve again. */
@@ -59,6 +62,7 @@ interface Lent extends Connection {
 export function createDialler(deps: DialDeps): Dialler {
   const kept: (Connection & { readonly key: string; readonly untilMs: number })[] = [];
   const lent: Lent[] = [];
+  let isClosed = false;
   const quickest = new Map<string, { readonly ms: number; readonly atMs: number }>();
   const measured = (worker: string, ms: number) => {
     const before = quickest.get(worker);
@@ -106,6 +110,7 @@ export function createDialler(deps: DialDeps): Dialler {
       let isLent = false;
       return {
         link: turn.link,
+        worker: peer.worker_id,
         broke: () => {
           if (turn.hasBegun()) use.over(true);
         },
@@ -117,7 +122,7 @@ export function createDialler(deps: DialDeps): Dialler {
         keep: () => {
           if (turn.hasFollower()) return;
           forget(turn);
-          if (!link.isOpen() || kept.length >= MAX_KEPT || way === "push") return link.close();
+          if (isClosed || !link.isOpen() || kept.length >= MAX_KEPT || way === "push") return link.close();
           link.rest();
           kept.push({ key, link, use, untilMs: deps.clock.monotonicMs() + KEPT_MS });
           deps.clock.timer(KEPT_MS + 100, sweep);
@@ -126,6 +131,7 @@ export function createDialler(deps: DialDeps): Dialler {
     },
     roundTripMs: (worker) => quickest.get(worker)?.ms,
     close: () => {
+      isClosed = true;
       for (const { link } of kept.splice(0)) link.close();
     },
   };

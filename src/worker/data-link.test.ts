@@ -65,6 +65,27 @@ it("a peer that says something now and then is kept, and one that nobody expects
   expect(link.isOpen()).toBe(false);
 });
 
+it("who holds things up itself is not given up, and gives nobody up, until it gets on", async () => {
+  const clock = createFakeClock();
+  const links = duplexPair().map((end) => createDataLink(end, clock));
+  for (const busy of links) {
+    const work = Promise.withResolvers<void>();
+    const waiting = busy.waitFor(work.promise);
+    for (let minutes = 0; minutes < 60; minutes++) {
+      await clock.advance(10_000);
+      await turns();
+    }
+    expect(links.map(({ isOpen }) => isOpen())).toEqual([true, true]);
+    work.resolve();
+    await waiting;
+  }
+  for (let times = 0; times < 5; times++) {
+    await clock.advance(10_000);
+    await turns();
+  }
+  expect(links.map(({ isOpen }) => isOpen())).toEqual([false, false]);
+});
+
 describe("of data no more goes than the peer has room for", () => {
   const LENGTH = FRAME_HEAD_BYTES + DATA_HEAD_BYTES + PIECE_BYTES;
   const piece = () => {
@@ -73,10 +94,11 @@ describe("of data no more goes than the peer has room for", () => {
     writeDataHeads(frame, 0, { index: 0, at: 0, length: PIECE_BYTES, digest: Buffer.alloc(32), ...flags });
     return frame;
   };
-  const pair = () => {
+  const pair = (asked = WINDOW_BYTES) => {
     const clock = createFakeClock();
     const [one, other] = duplexPair();
     const [sender, receiver] = [createDataLink(one, clock), createDataLink(other, clock)];
+    sender.hold(asked);
     let sent = 0;
     const sending = (async () => {
       const frame = piece();
@@ -87,35 +109,43 @@ describe("of data no more goes than the peer has room for", () => {
       }
     })();
     sending.catch(() => undefined);
-    return { sender, receiver, other, sending, sent: () => sent };
+    return { clock, sender, receiver, other, sending, sent: () => sent };
   };
 
-  it("however much of it lies in buffers: what it has not taken is never more than the window", async () => {
-    const { receiver, sending, sent } = pair();
+  it.each([
+    ["a frame, where the rate is slow", 1, 1],
+    ["two frames", 1.9 * LENGTH, 2],
+    ["all of the window, where nothing holds it", WINDOW_BYTES, 5],
+  ])("however much of it lies in buffers: what it has not taken is never more than %s", async (_, asked, frames) => {
+    const { clock, receiver, sending, sent } = pair(asked);
     let taken = 0;
+    let most = 0;
     for (let count = 0; count < 40; count++) {
       for (let turn = 0; turn < 20; turn++) await turns();
-      expect(sent() - taken).toBeLessThanOrEqual(WINDOW_BYTES);
+      most = Math.max(most, sent() - taken);
       const frame = await receiver.next();
       expect(frame?.body.length).toBe(LENGTH - FRAME_HEAD_BYTES);
       frame?.release();
       receiver.took(LENGTH);
       taken += LENGTH;
+      // Slower than any of these rates, so that it is that which is seen.
+      await clock.advance(5000);
     }
     await sending;
+    expect(most).toBe(frames * LENGTH);
     expect(sent()).toBe(40 * LENGTH);
   });
 
-  it("the peer hears of each MiB that was taken; of two at a time while they are taken within 20 ms", async () => {
+  it("the peer hears of each MiB that was taken; of two at a time while they are taken within 20 ms; of less after that time", async () => {
     const clock = createFakeClock();
     const [one, other] = duplexPair();
     const receiver = createDataLink(other, clock);
     const told: number[] = [];
     one.on("data", (frame: Buffer) => told.push(Number(frame.readBigUInt64BE(FRAME_HEAD_BYTES)) / LENGTH));
-    const take = async (count: number, waitMs: number) => {
+    const take = async (count: number, waitMs: number, bytes = LENGTH) => {
       for (let times = 0; times < count; times++) {
         await clock.advance(waitMs);
-        receiver.took(LENGTH);
+        receiver.took(bytes);
         await turns();
       }
     };
@@ -123,6 +153,13 @@ describe("of data no more goes than the peer has room for", () => {
     expect(told).toEqual([1, 3, 5]);
     await take(3, 20);
     expect(told).toEqual([1, 3, 5, 6, 7, 8]);
+    await take(5, 1, LENGTH / 10);
+    expect(told).toHaveLength(6);
+    await clock.advance(20);
+    await turns();
+    expect(told).toEqual([1, 3, 5, 6, 7, 8, 8.5]);
+    await clock.advance(1000);
+    expect(told).toHaveLength(7);
   });
 
   it("who waits for room hears that the connection ends", async () => {

@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import { TLSSocket } from "node:tls";
 import type { Clock, Timer } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import { type Reader, readInto } from "./big-reads.ts";
@@ -11,8 +12,8 @@ import {
   requireFrameHead,
   TAKEN_BYTES,
   takenFrame,
-  WINDOW_BYTES,
 } from "./frames.ts";
+import { createLinkWindow } from "./link-window.ts";
 
 export interface Frame {
   readonly type: number;
@@ -32,8 +33,12 @@ export interface DataLink {
    * at a time. Rejects when the connection ends.
    */
   room(bytes: number): Promise<void>;
+  /** For what goes from now on the peer asked for so much under way. */
+  hold(askedBytes: number): void;
   /** So many bytes of data frames need not come again whatever happens: the peer may send as many more. */
   took(bytes: number): void;
+  /** This side itself holds things up until then: neither side takes the other for gone meanwhile. */
+  waitFor(work: Promise<void>): Promise<void>;
   /** Both ways. */
   readonly moved: () => number;
   /** While nobody is expected to say anything. */
@@ -41,14 +46,18 @@ export interface DataLink {
   wake(): void;
   close(reason?: Error): void;
   readonly isOpen: () => boolean;
+  /** What is moved is encrypted and decrypted in this process, by its one thread. */
+  readonly isSealed: boolean;
 }
 
 /** Nothing moves for this long: the peer is gone, or does not read. */
 export const IDLE_MS = 30_000;
+/** So often that is looked at, and a side that holds things up says that it is here. */
+const LOOK_MS = IDLE_MS / 3;
 /** One frame takes longer: the peer sends by the drop. */
 const FRAME_MS = 120_000;
 const QUEUED_BYTES = 4 * 1024 * 1024;
-/** What is taken is told in steps of this, but at most so often; then in steps of twice as much. */
+/** What is taken is told in steps of this, but at most so often; then in steps of twice as much. Any less is told after that time. */
 const TOLD_BYTES = 1024 * 1024;
 const TOLD_MS = 20;
 const SMALL_BYTES = 64 * 1024;
@@ -73,28 +82,37 @@ export function createDataLink(
   let body: Buffer | undefined;
   let bodyBytes = 0;
   let begunMs = 0;
-  /** Of data frames: sent, and of them taken; taken here, and told of. */
-  const window = { sent: 0, taken: 0, took: 0, told: 0 };
+  const window = createLinkWindow();
+  /** Of data frames: taken here, and told of. */
+  const here = { took: 0, told: 0 };
   let toldMs = Number.NEGATIVE_INFINITY;
+  let telling: Timer | undefined;
+  let heldUp = 0;
   let roomFor: (PromiseWithResolvers<void> & { readonly bytes: number }) | undefined;
 
   const widen = (taken: number) => {
-    if (taken < window.taken || taken > window.sent) {
-      throw fault("corrupt", `the peer says that it has taken ${taken} of ${window.sent} bytes`);
-    }
-    window.taken = taken;
-    if (roomFor === undefined || !hasRoom(roomFor.bytes)) return;
+    window.taken(taken, clock.monotonicMs());
+    if (roomFor === undefined || !window.hasRoom(roomFor.bytes)) return;
     const { bytes, resolve } = roomFor;
     roomFor = undefined;
-    window.sent += bytes;
+    window.sent(bytes);
     resolve();
   };
-  const hasRoom = (bytes: number) => window.sent === window.taken || window.sent - window.taken + bytes <= WINDOW_BYTES;
+  const tell = () => {
+    telling?.clear();
+    telling = undefined;
+    if (over !== undefined) return;
+    toldMs = clock.monotonicMs();
+    here.told = here.took;
+    socket.write(takenFrame(here.took));
+  };
   const finish = (reason: Error | undefined) => {
     if (over !== undefined) return;
     over = { reason };
     timer?.clear();
     timer = undefined;
+    telling?.clear();
+    telling = undefined;
     roomFor?.reject(reason ?? broken());
     roomFor = undefined;
     const waiter = waiting;
@@ -162,17 +180,24 @@ export function createDataLink(
     widen(Number(whole.readBigUInt64BE()));
   };
 
-  let seen = 0;
+  let seen = { moved: 0, idleMs: 0 };
   let timer: Timer | undefined;
-  const watch = () => {
-    timer = clock.timer(IDLE_MS, () => {
+  const look = () => {
+    timer = clock.timer(LOOK_MS, () => {
       const isDripping = (body !== undefined || headBytes > 0) && clock.monotonicMs() - begunMs > FRAME_MS;
-      if (moved === seen || isDripping) {
+      const idleMs = moved === seen.moved && heldUp === 0 ? seen.idleMs + LOOK_MS : 0;
+      if (idleMs >= IDLE_MS || isDripping) {
         return fail(fault("unreachable", `the peer did not get on for ${IDLE_MS / 1000} s`));
       }
-      seen = moved;
-      watch();
+      seen = { moved, idleMs };
+      // To whoever sends the data it is no news, and whoever takes it has sent none.
+      if (heldUp > 0) tell();
+      look();
     });
+  };
+  const watch = () => {
+    seen = { moved, idleMs: 0 };
+    look();
   };
   watch();
 
@@ -231,24 +256,32 @@ export function createDataLink(
       }),
     room: (bytes) => {
       if (over !== undefined) return Promise.reject(over.reason ?? broken());
-      if (hasRoom(bytes)) {
-        window.sent += bytes;
+      if (window.hasRoom(bytes)) {
+        window.sent(bytes);
         return Promise.resolve();
       }
       const waiter = { ...Promise.withResolvers<void>(), bytes };
       roomFor = waiter;
       return waiter.promise;
     },
+    hold: (askedBytes) => window.hold(askedBytes, clock.monotonicMs()),
     took: (bytes) => {
-      window.took += bytes;
-      const untold = window.took - window.told;
-      if (over !== undefined || untold < TOLD_BYTES) return;
+      here.took += bytes;
+      if (over !== undefined) return;
       // Over a far link all of the window is needed, and each step of it is told. A near one is quicker than that, and each is a packet that wakes the peer.
-      const nowMs = clock.monotonicMs();
-      if (untold < 2 * TOLD_BYTES && nowMs - toldMs < TOLD_MS) return;
-      toldMs = nowMs;
-      window.told = window.took;
-      socket.write(takenFrame(window.took));
+      const untold = here.took - here.told;
+      const sinceMs = clock.monotonicMs() - toldMs;
+      if (untold >= 2 * TOLD_BYTES || (untold >= TOLD_BYTES && sinceMs >= TOLD_MS)) return tell();
+      // Nothing more may come before it is told.
+      telling ??= clock.timer(TOLD_MS, tell);
+    },
+    waitFor: async (work) => {
+      heldUp += 1;
+      try {
+        await work;
+      } finally {
+        heldUp -= 1;
+      }
     },
     moved: () => moved,
     rest: () => {
@@ -263,6 +296,7 @@ export function createDataLink(
       socket.destroy();
     },
     isOpen: () => over === undefined,
+    isSealed: socket instanceof TLSSocket,
   };
 }
 

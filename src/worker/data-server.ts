@@ -3,6 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { type ScopedItem, transferScope } from "../contract/transfer/transfer-ticket.ts";
+import type { BulkFiles } from "./bulk-file.ts";
 import type { TicketChecker } from "./check-ticket.ts";
 import { createDataLink, type DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
@@ -22,6 +23,7 @@ export interface DataServerOptions {
 
 export interface ServeDeps {
   readonly clock: Clock;
+  readonly bulkFiles: BulkFiles;
   readonly tickets: TicketChecker;
   readonly storageOf: (id: string) => Storage | undefined;
   readonly pace: Pace;
@@ -146,7 +148,7 @@ export async function serveItems(
   const letGo = storage.hold();
   try {
     await sendItems(items, want, {
-      clock: deps.clock,
+      bulkFiles: deps.bulkFiles,
       root: storage.root,
       place: claims.root,
       link,

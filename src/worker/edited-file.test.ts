@@ -112,7 +112,7 @@ it("who goes on with what was half put together compares the rest", async () => 
       return pieces > PIECES ? [] : [frame];
     }),
   });
-  const sources = [{ ...world.peer(item), endpoints: [{ address: `127.0.0.1:${relay.port}`, trusted: true }] }];
+  const sources = [{ ...world.peer(item), endpoints: [relay.endpoint] }];
   let came = 0;
   const cut = world.run(world.copyWork(item, { sources }), world.destination, {
     onBytes: (bytes) => {

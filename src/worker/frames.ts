@@ -4,7 +4,8 @@ import { fault } from "./fault.ts";
  * What two workers say to each other, over one connection, whoever dialled: frames of a type (1 byte), a length (4 bytes, big
  * endian) and a body. The dialling side begins with `hello`; then the receiver of the bytes says `items` and `want`, and the sender
  * answers each wanted item with `data`, `same` or `failed`, and all of them with `end`. Then the next `hello` may follow. Meanwhile the
- * receiver says how much of the data it has `taken`, and the sender never is further ahead of that than `WINDOW_BYTES`.
+ * receiver says how much of the data it has `taken`, and the sender never is further ahead of that than `WINDOW_BYTES`, or than the
+ * `window` of the want; either side says it again, though it is no news, while it holds things up itself.
  */
 export const FRAME = {
   /** JSON: `helloSchema`. */

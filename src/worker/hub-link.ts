@@ -1,6 +1,8 @@
 import type { Clock } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/errors.ts";
 import { createHttpFetch, type HttpFetch, type HttpResponse } from "../base/http-fetch.ts";
+import { createLineBudget } from "../base/line-budget.ts";
+import type { Log } from "../base/log.ts";
 import { withinLimit } from "../base/within-limit.ts";
 import { type Assignment, type AssignmentAsk, assignmentSchema } from "../contract/transfer/assignment.ts";
 import { type PlanPageInput, planPageViewSchema } from "../contract/transfer/plan-page.ts";
@@ -41,12 +43,15 @@ export interface HubLink {
 const ANSWER_MS = 15_000;
 const WAIT_SECONDS = 20;
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+const WAIT_LINES_PER_MINUTE = 1;
 
 export function createHubLink(
   workerId: string,
-  deps: { readonly clock: Clock; readonly credentials: () => WorkerCredentials },
+  deps: { readonly clock: Clock; readonly log: Log; readonly credentials: () => WorkerCredentials },
 ): HubLink {
-  const { clock } = deps;
+  const { clock, log } = deps;
+  /** Many requests are under way at a time, and each is asked again. */
+  const waits = createLineBudget(WAIT_LINES_PER_MINUTE, clock);
   let offsetMs = 0;
   let trust: { readonly of: WorkerCredentials; readonly fetch: HttpFetch } | undefined;
 
@@ -80,7 +85,11 @@ export function createHubLink(
       if (!Number.isNaN(date)) offsetMs = date - clock.monotonicMs();
       const text = await readText(response);
       if (response.ok || response.status === 410) return { status: response.status, value: parse(text) };
-      const isAway = response.status >= 500 || response.status === 429;
+      const isToWait = response.status === 429;
+      if (isToWait) {
+        waits.write(`The hub tells this worker to wait (429): ${problemOf(text)}. Attempts go on`, log.warn);
+      }
+      const isAway = response.status >= 500 || isToWait;
       const code = isAway ? "unavailable" : response.status === 401 ? "unauthorized" : "refused";
       throw new AppError(code, `HTTP ${response.status} of ${call.path}: ${problemOf(text)}`);
     };

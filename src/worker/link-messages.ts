@@ -56,6 +56,8 @@ export const wantSchema = z.object({
   sparse: z.boolean(),
   /** Of the marks that go with the pieces. */
   key: z.string().regex(/^[0-9a-f]{32}$/),
+  /** Of data frames, that the receiver's rate lets be under way; one of an earlier release says none. */
+  window: z.int().positive().optional(),
 });
 export type Want = z.output<typeof wantSchema>;
 /** With the hash that was asked about. */

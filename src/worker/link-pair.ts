@@ -74,12 +74,15 @@ export function createLinkPair(): readonly [DataLink, DataLink] {
     },
     send: (bytes) => sendTo(other, bytes),
     room: () => (over === undefined ? Promise.resolve() : Promise.reject(over)),
+    hold: () => undefined,
     took: () => undefined,
+    waitFor: (work) => work,
     moved: () => moved,
     rest: () => undefined,
     wake: () => undefined,
     close,
     isOpen: () => over === undefined,
+    isSealed: false,
   });
   const [one, other] = inboxes;
   return [endOf(one, other), endOf(other, one)];

@@ -78,6 +78,7 @@ describe("a copy between two storages of one worker", () => {
     let moved = 0;
     const { destination: side } = world;
     const receivePace = {
+      ...side.context.receivePace,
       take: async (bytes: number) => {
         moved += bytes;
       },

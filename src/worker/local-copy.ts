@@ -18,6 +18,7 @@ import {
   unlinkAt,
 } from "./jail.ts";
 import { createLinkPair } from "./link-pair.ts";
+import { createPace } from "./pace.ts";
 import { isWhole } from "./receive-items.ts";
 import { receiveLease } from "./receive-lease.ts";
 import { sendItems } from "./send-items.ts";
@@ -40,10 +41,11 @@ export async function copyLocally(task: Task<"copy">, outcome: TaskOutcome, cont
   let sending: Promise<void> | undefined;
   const send = async () => {
     const { items, want } = await readAsk(far);
-    const { clock } = context;
+    const { bulkFiles } = context;
     // What may move is counted where it lands.
-    const rest = { pace: { take: async () => undefined }, onBytes: () => undefined };
-    await sendItems(items, want, { clock, root: source.root, place: work.source.path, link: far, signal, ...rest });
+    const pace = createPace(() => undefined, context.clock);
+    const rest = { pace, onBytes: () => undefined };
+    await sendItems(items, want, { bulkFiles, root: source.root, place: work.source.path, link: far, signal, ...rest });
   };
   try {
     await receiveLease(task, outcome, {
@@ -52,7 +54,7 @@ export async function copyLocally(task: Task<"copy">, outcome: TaskOutcome, cont
       skips: new Set(),
       open: async () => {
         sending = send().catch((thrown: unknown) => far.close(toFault(thrown)));
-        return near;
+        return { link: near, worker: context.workerId };
       },
       onBytes: () => undefined,
       onNearlyDone: () => undefined,

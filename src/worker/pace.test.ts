@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { createFakeClock } from "../base/clock.fake.ts";
-import { createPace } from "./pace.ts";
+import { WINDOW_BYTES } from "./frames.ts";
+import { bothPaces, createPace } from "./pace.ts";
 
 const MIB = 1024 * 1024;
 const PIECE = 512 * 1024;
@@ -71,4 +72,43 @@ it("who gives up while it waits holds nobody up, and hears why", async () => {
   await clock.advance(5000);
   await Promise.all([first, third]);
   expect(order).toEqual(["enough", "first", "third"]);
+});
+
+it("each connection may have its share of half a second under way, by the rate and the number of them now", () => {
+  let rate: number | undefined = 4e6;
+  const pace = createPace(() => rate, createFakeClock());
+  const [first, second] = [pace.join(), pace.join()];
+  expect([first.windowBytes(), second.windowBytes()]).toEqual([1e6, 1e6]);
+  second.leave();
+  second.leave();
+  expect(first.windowBytes()).toBe(2e6);
+  rate = undefined;
+  expect(first.windowBytes()).toBe(WINDOW_BYTES);
+});
+
+it("where two rates hold, both are kept, and the narrower window of the two", async () => {
+  const clock = createFakeClock();
+  const [request, worker] = [4e6, 1e6].map((rate) => createPace(() => rate, clock));
+  if (request === undefined || worker === undefined) throw new TypeError("no paces");
+  const pace = bothPaces(request, worker);
+  const share = pace.join();
+  expect(share.windowBytes()).toBe(500_000);
+  const others = Array.from({ length: 9 }, () => request.join());
+  expect(share.windowBytes()).toBe(200_000);
+  for (const other of others) other.leave();
+  share.leave();
+  expect([request.join().windowBytes(), worker.join().windowBytes()]).toEqual([2e6, 500_000]);
+  let taken = 0;
+  const never = new AbortController().signal;
+  const taking = (async () => {
+    while (taken < 4e6) {
+      await pace.take(100_000, never);
+      taken += 100_000;
+    }
+  })();
+  await clock.advance(2000);
+  expect(taken).toBeGreaterThan(1.9e6);
+  expect(taken).toBeLessThan(2.3e6);
+  await clock.advance(3000);
+  await taking;
 });

@@ -5,7 +5,8 @@ import { pathBytes } from "../contract/transfer/path-text.ts";
 import type { Preserved } from "../contract/transfer/sync-request.ts";
 import type { ResultFailure, ResultItem } from "../contract/transfer/transfer-result.ts";
 import { createAbsentNames } from "./absent-names.ts";
-import type { DataLink } from "./data-link.ts";
+import type { BulkFiles } from "./bulk-file.ts";
+import type { DialledLink } from "./data-dial.ts";
 import { fault, toFault } from "./fault.ts";
 import { finishNamed } from "./finish-named.ts";
 import { DATA_HEAD_BYTES, FRAME, FRAME_HEAD_BYTES, jsonFrame, readDataHead } from "./frames.ts";
@@ -17,7 +18,8 @@ import type { Pace } from "./pace.ts";
 import { createPatcher } from "./patch-piece.ts";
 import { placeNonFile } from "./place-non-file.ts";
 import { findPresent, type PresentFile } from "./present-file.ts";
-import { failureOf, publishFiles, type WholeItem } from "./publish-files.ts";
+import { failureOf } from "./publish-files.ts";
+import { createPublishGroups } from "./publish-groups.ts";
 import { isPublished, syncNames } from "./published.ts";
 import { createPackReceiver } from "./receive-packs.ts";
 import { hashRange, openStagedFile, type Piece, type StagedFile, type StagedProof } from "./staged-file.ts";
@@ -45,10 +47,11 @@ export interface ReceiveTask {
 
 export interface ReceiveDeps extends VerifyDeps {
   readonly clock: Pick<Clock, "monotonicMs">;
+  readonly bulkFiles: BulkFiles;
   /** Root of the destination's storage, held open. */
   readonly root: number;
   /** Opens what brings the bytes. Called only when there are some to bring. */
-  readonly open: () => Promise<DataLink>;
+  readonly open: () => Promise<Pick<DialledLink, "link" | "worker">>;
   readonly pace: Pace;
   readonly signal: AbortSignal;
   /** That came over the network, or were proved to be there. */
@@ -78,10 +81,6 @@ interface Incoming {
   /** Of its range, which lies staged whole, but was marked with a key that this transfer has not. */
   restaged: string | undefined;
 }
-
-/** Files that get their names together: then one wait for the disk serves many. */
-const GROUP_FILES = 64;
-const GROUP_BYTES = 16 * 1024 * 1024;
 
 /**
  * Brings all items of one lease to the destination. Rejects with `fenced`, `unreachable` or the signal's reason when it cannot
@@ -123,41 +122,29 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
   const isSparse = preserve.includes("sparse");
   const incoming = new Map<number, Incoming>();
   const addPatched = createPatcher();
-  let group: WholeItem[] = [];
-  let groupBytes = 0;
-  let committing: Promise<void> = Promise.resolve();
-  let commitFailure: { readonly reason: unknown } | undefined;
+  /** Of the link, once there is one. */
+  let isSealed = false;
 
-  const fail = (item: CopyItem, thrown: unknown) => void outcome.failures.push(failureOf(item, thrown));
-  const commit = async () => {
-    await committing;
-    if (commitFailure !== undefined) throw commitFailure.reason;
-    const ready = group;
-    group = [];
-    groupBytes = 0;
-    if (ready.length === 0) return;
-    committing = publishFiles(ready, {
-      ...deps,
-      claim,
-      descent,
-      verify: task.verify,
-      key: task.key,
-      preserve,
-      done: (item) => void outcome.items.push(item),
-      failed: (failure) => void outcome.failures.push(failure),
-    }).catch((reason: unknown) => {
-      commitFailure = { reason };
+  const fail = (item: CopyItem, thrown: unknown, source?: string) =>
+    void outcome.failures.push({
+      ...failureOf(item, thrown),
+      ...(source === undefined ? {} : { source_worker: source }),
     });
-  };
-  const gather = (whole: WholeItem) => {
-    group.push(whole);
-    groupBytes += whole.item.length;
-  };
+  const groups = createPublishGroups({
+    ...deps,
+    claim,
+    descent,
+    verify: task.verify,
+    key: task.key,
+    preserve,
+    done: (item) => void outcome.items.push(item),
+    failed: (failure) => void outcome.failures.push(failure),
+  });
   const complete = async ({ item, target }: Pick<Incoming, "item" | "target">, staged: StagedFile) => {
     const key = itemKey(item);
     const record = { key, ino: staged.ino };
-    gather({ item, name: stagedName(key), record, staged, target: isWhole(item) ? target : undefined });
-    if (group.length >= GROUP_FILES || groupBytes >= GROUP_BYTES) await commit();
+    groups.gather({ item, name: stagedName(key), record, staged, target: isWhole(item) ? target : undefined });
+    await groups.publishFull();
   };
   const open = ({ item }: Incoming, proved: StagedProof | undefined = claim.journal.of(itemKey(item))) => {
     const whole = isWhole(item);
@@ -171,7 +158,8 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       proved,
       isSparse,
       isWhole: whole,
-      clock: deps.clock,
+      bulkFiles: deps.bulkFiles,
+      isElsewhere: () => isSealed,
     });
   };
 
@@ -264,7 +252,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       if (one === undefined) continue;
       incoming.delete(index);
       one.present?.close();
-      gather({ item: one.item, name, record: undefined, staged: file, target: one.target });
+      groups.gather({ item: one.item, name, record: undefined, staged: file, target: one.target });
       deps.onBytes(one.item.length);
     }
     for (const { index, thrown } of pack.broken) {
@@ -275,18 +263,18 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       const flags = { isZero: false, isPatch: false, isLast: true };
       await takeData({ index, at: 0, length: bytes.length, ...flags, digest: undefined, bytes });
     }
-    if (group.length >= GROUP_FILES || groupBytes >= GROUP_BYTES) await commit();
+    await groups.publishFull();
     // Packs that have come would all be taken before anything else of this process is heard: the next lease, too.
     await new Promise<void>((resolve) => setImmediate(resolve));
   };
-  const drop = async (index: number, one: Incoming, thrown: unknown) => {
+  const drop = async (index: number, one: Incoming, thrown: unknown, source?: string) => {
     incoming.delete(index);
     one.present?.close();
     await one.staged?.close();
     claim.requireHeld();
-    fail(one.item, thrown);
+    fail(one.item, thrown, source);
     // Nothing else would fit either: it need not come.
-    if (["no-space", "read-only"].includes(toFault(thrown).code)) throw thrown;
+    if (source === undefined && ["no-space", "read-only"].includes(toFault(thrown).code)) throw thrown;
   };
   const takeSame = async ({ index, sha256 }: z.output<typeof sameSchema>) => {
     const one = incoming.get(index);
@@ -334,25 +322,29 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       }
     }
     if (wants.length > 0) {
-      const link = await deps.open();
+      const { link, worker } = await deps.open();
+      isSealed = link.isSealed;
+      const share = deps.pace.join();
+      const paced = (bytes: number) => link.waitFor(deps.pace.take(bytes, signal));
       const onAbort = () => link.close(signal.reason);
       signal.addEventListener("abort", onAbort, { once: true });
       try {
         signal.throwIfAborted();
         link.send(jsonFrame(FRAME.items, itemsMessage(items))).catch(() => undefined);
-        link.send(jsonFrame(FRAME.want, { wants, sparse: isSparse, key: task.key })).catch(() => undefined);
+        const want: Want = { wants, sparse: isSparse, key: task.key, window: share.windowBytes() };
+        link.send(jsonFrame(FRAME.want, want)).catch(() => undefined);
         for (;;) {
           const frame = await link.next();
           if (frame === undefined) throw fault("unreachable", "the peer ended before it had sent everything");
           try {
             if (frame.type === FRAME.end) break;
             if (frame.type === FRAME.data) {
-              await deps.pace.take(frame.body.length, signal);
+              await paced(frame.body.length);
               await takeData(readDataHead(frame.body));
               // Holes are not waited for.
               if (frame.body.length > DATA_HEAD_BYTES) link.took(FRAME_HEAD_BYTES + frame.body.length);
             } else if (frame.type === FRAME.pack) {
-              await deps.pace.take(frame.body.length, signal);
+              await paced(frame.body.length);
               await takePack(frame.body);
               link.took(FRAME_HEAD_BYTES + frame.body.length);
             } else if (frame.type === FRAME.same) {
@@ -360,7 +352,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
             } else if (frame.type === FRAME.failed) {
               const { index, code, message } = parseBody(failedSchema, frame.body, "answer");
               const one = incoming.get(index);
-              if (one !== undefined) await drop(index, one, fault(code, message));
+              if (one !== undefined) await drop(index, one, fault(code, message), worker);
             } else if (frame.type === FRAME.refused) {
               const { code, message } = parseBody(refusalSchema, frame.body, "refusal");
               throw fault(code, message);
@@ -371,19 +363,19 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
         }
         for (const [index, one] of incoming) await drop(index, one, fault("corrupt", "the peer left it out"));
       } finally {
+        share.leave();
         signal.removeEventListener("abort", onAbort);
       }
     }
-    await commit();
+    await groups.publish();
   } finally {
-    await committing;
-    for (const { staged } of group) await staged.close();
+    await groups.close();
     for (const one of incoming.values()) {
       one.present?.close();
       await one.staged?.close();
     }
   }
-  if (commitFailure !== undefined) throw commitFailure.reason;
+  groups.throwIfFailed();
   claim.requireHeld();
 }
 

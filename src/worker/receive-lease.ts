@@ -1,7 +1,7 @@
 import type { CopyItem } from "../contract/transfer/assignment.ts";
-import type { DataLink } from "./data-link.ts";
 import { itemKeyOf } from "./item-hash.ts";
-import { receiveItems } from "./receive-items.ts";
+import { bothPaces } from "./pace.ts";
+import { type ReceiveDeps, receiveItems } from "./receive-items.ts";
 import { stagingAttempt } from "./staging.ts";
 import type { Task, TaskContext, TaskOutcome } from "./task-context.ts";
 
@@ -14,7 +14,7 @@ export interface ReceiveLeaseDeps {
   readonly root: number;
   /** Items that are settled. */
   readonly skips: ReadonlySet<CopyItem>;
-  readonly open: () => Promise<DataLink>;
+  readonly open: ReceiveDeps["open"];
   readonly onBytes: (bytes: number) => void;
   /** Again: nothing. */
   readonly onNearlyDone: () => void;
@@ -41,16 +41,12 @@ export async function receiveLease(task: Task<"copy">, outcome: TaskOutcome, dep
     outcome,
     {
       clock: context.clock,
+      bulkFiles: context.bulkFiles,
       runProgram: context.runProgram,
       pid: context.pid,
       root,
       open,
-      pace: {
-        take: async (bytes, stop) => {
-          await task.pace.take(bytes, stop);
-          await context.receivePace.take(bytes, stop);
-        },
-      },
+      pace: bothPaces(task.pace, context.receivePace),
       signal,
       onBytes: (bytes) => {
         left -= bytes;

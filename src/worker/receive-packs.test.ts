@@ -4,13 +4,14 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemClock } from "../base/clock.ts";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
-import type { DataLink, Frame } from "./data-link.ts";
-import { emptyFrame, FRAME, FRAME_HEAD_BYTES, PACK_BYTES } from "./frames.ts";
+import { createBulkFiles } from "./bulk-file.ts";
+import { FRAME, FRAME_HEAD_BYTES, PACK_BYTES } from "./frames.ts";
 import { itemKeyOf, tagKeyOf } from "./item-hash.ts";
 import { openRootDirectory } from "./jail.ts";
 import { createPace } from "./pace.ts";
 import { createPackWriter, MAX_PACKED } from "./pack.ts";
 import { type ReceiveOutcome, receiveItems } from "./receive-items.ts";
+import { createScriptedLink } from "./scripted-link.fake.ts";
 
 const PACKS = 6;
 const KEY = itemKeyOf("uid:1");
@@ -32,23 +33,21 @@ function itemsOf(count: number): readonly CopyItem[] {
   }));
 }
 
-function frameOf(bytes: Buffer): Frame {
-  return { type: bytes[0] ?? 0, body: bytes.subarray(FRAME_HEAD_BYTES), release: () => undefined };
-}
-
-function packOf(number: number): Frame {
+function packOf(number: number): Buffer {
   const pack = createPackWriter(Buffer.alloc(FRAME_HEAD_BYTES + PACK_BYTES));
   for (let index = 0; index < MAX_PACKED; index++) {
     pack.next(3).write("abc");
     pack.add(number * MAX_PACKED + index, 3);
   }
-  return frameOf(pack.finish({ key: tagKeyOf(KEY), number }));
+  return pack.finish({ key: tagKeyOf(KEY), number }).subarray(FRAME_HEAD_BYTES);
 }
 
 test("between two packs that have both come, whatever else waits for the event loop has its turn", async () => {
   const directory = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "sluice-packs-"));
   const root = openRootDirectory(directory);
-  const frames = [...Array.from({ length: PACKS }, (_, number) => packOf(number)), frameOf(emptyFrame(FRAME.end))];
+  const { link, come } = createScriptedLink();
+  for (let number = 0; number < PACKS; number++) come(FRAME.pack, packOf(number));
+  come(FRAME.end);
   let turns = 0;
   let isOver = false;
   const count = () => {
@@ -56,19 +55,9 @@ test("between two packs that have both come, whatever else waits for the event l
     if (!isOver) setImmediate(count);
   };
   const turnsAtFrame: number[] = [];
-  const link: DataLink = {
-    next: async () => {
-      turnsAtFrame.push(turns);
-      return frames.shift();
-    },
-    send: async () => undefined,
-    room: async () => undefined,
-    took: () => undefined,
-    moved: () => 0,
-    rest: () => undefined,
-    wake: () => undefined,
-    close: () => undefined,
-    isOpen: () => true,
+  const next = () => {
+    turnsAtFrame.push(turns);
+    return link.next();
   };
   const outcome: ReceiveOutcome = { items: [], failures: [] };
   setImmediate(count);
@@ -88,12 +77,13 @@ test("between two packs that have both come, whatever else waits for the event l
       outcome,
       {
         clock: systemClock,
+        bulkFiles: createBulkFiles(systemClock),
         runProgram: async () => {
           throw new TypeError("no program is needed for this");
         },
         pid: process.pid,
         root,
-        open: async () => link,
+        open: async () => ({ link: { ...link, next }, worker: "source" }),
         pace: createPace(() => undefined, systemClock),
         signal: new AbortController().signal,
         onBytes: () => undefined,

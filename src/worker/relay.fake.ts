@@ -6,18 +6,31 @@ export type OnTheWay = (bytes: Buffer, at: number) => Buffer | Promise<Buffer>;
 
 export interface Relay {
   readonly port: number;
+  /** As a peer's. */
+  readonly endpoint: { readonly address: string; readonly trusted: true };
   /** Of all connections, since the start. */
   moved(): { readonly asked: number; readonly answered: number };
+  /** That came, since the start. */
+  connections(): number;
+  /** Also what goes on. */
   close(): void;
 }
 
-/** Stands before a data server, in the clear. `ask`: towards it; `answer`: from it. Each counts its bytes over all connections. */
-export async function startRelay(
-  port: number,
-  way: { readonly ask?: OnTheWay; readonly answer?: OnTheWay },
-): Promise<Relay> {
+export interface RelayWay {
+  /** The address at which it listens. */
+  readonly host?: string;
+  /** Towards the data server. */
+  readonly ask?: OnTheWay;
+  /** From it. */
+  readonly answer?: OnTheWay;
+}
+
+/** Stands before a data server, in the clear. Each way counts its bytes over all connections. */
+export async function startRelay(port: number, way: RelayWay = {}): Promise<Relay> {
+  const host = way.host ?? "127.0.0.1";
   const sockets = new Set<Socket>();
   const moved = { asked: 0, answered: 0 };
+  let connections = 0;
   const carry = (from: Socket, to: Socket, name: keyof typeof moved, change: OnTheWay | undefined) => {
     let before = Promise.resolve();
     const end = (act: () => void) => {
@@ -36,6 +49,7 @@ export async function startRelay(
     from.once("close", () => end(() => to.destroy()));
   };
   const server = createServer((client) => {
+    connections += 1;
     const peer = connect({ host: "127.0.0.1", port });
     for (const socket of [client, peer]) {
       sockets.add(socket);
@@ -44,11 +58,14 @@ export async function startRelay(
     carry(client, peer, "asked", way.ask);
     carry(peer, client, "answered", way.answer);
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
   const address = server.address();
+  const at = typeof address === "object" && address !== null ? address.port : 0;
   return {
-    port: typeof address === "object" && address !== null ? address.port : 0,
+    port: at,
+    endpoint: { address: `${host}:${at}`, trusted: true },
     moved: () => ({ ...moved }),
+    connections: () => connections,
     close: () => {
       server.close();
       for (const socket of sockets) socket.destroy();

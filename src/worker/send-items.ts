@@ -1,9 +1,8 @@
-import type { Clock } from "../base/clock.ts";
 import { pathBytes } from "../contract/transfer/path-text.ts";
 import type { ScopedItem } from "../contract/transfer/transfer-ticket.ts";
 import { presentBlocks } from "./block-patch.ts";
 import { createBufferRing } from "./buffer-ring.ts";
-import { type BulkFile, createBulkFile } from "./bulk-file.ts";
+import type { BulkFile, BulkFiles } from "./bulk-file.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
 import {
@@ -15,6 +14,7 @@ import {
   jsonFrame,
   MAX_ZERO_BYTES,
   PIECE_BYTES,
+  WINDOW_BYTES,
   writeDataHeads,
 } from "./frames.ts";
 import { createItemHash, isPieceEnd, isTagged } from "./item-hash.ts";
@@ -28,7 +28,7 @@ import { requireUnreserved } from "./storage.ts";
 import { isZero } from "./zeros.ts";
 
 export interface SendDeps {
-  readonly clock: Pick<Clock, "monotonicMs">;
+  readonly bulkFiles: BulkFiles;
   /** Root of the storage, held open. */
   readonly root: number;
   /** Of the source within it, as path text. */
@@ -54,7 +54,7 @@ const BUFFERS = 4;
  */
 export async function sendItems(
   items: readonly ScopedItem[],
-  { wants, sparse, key }: Want,
+  { wants, sparse, key, window }: Want,
   deps: SendDeps,
 ): Promise<void> {
   const { link, signal } = deps;
@@ -65,7 +65,7 @@ export async function sendItems(
 
   const flush = async (buffer: Buffer, frame: Buffer) => {
     try {
-      await deps.pace.take(frame.length, signal);
+      await link.waitFor(deps.pace.take(frame.length, signal));
       await link.room(frame.length);
     } catch (thrown) {
       ring.release(buffer);
@@ -104,7 +104,7 @@ export async function sendItems(
     // Short ones are hashed from their begin, whatever is there.
     const begin = isTagged(length) ? from : 0;
     const running = createItemHash({ length, key, from: begin });
-    const bulk = createBulkFile(file.fd, deps.clock);
+    const bulk = deps.bulkFiles.of(file.fd, () => link.isSealed);
     const readPiece = async (start: number): Promise<ReadPiece> => {
       const end = Math.min(length, start < from ? from : Number.POSITIVE_INFINITY, start + PIECE_BYTES);
       const buffer = await takeBuffer();
@@ -172,7 +172,7 @@ export async function sendItems(
   const isSame = async ({ offset, length }: ScopedItem, file: SourceFile, theirs: string, tags?: string) => {
     const running = createItemHash({ length, key });
     const present = tags === undefined ? undefined : presentBlocks({ length, key }, tags, 0);
-    const bulk = createBulkFile(file.fd, deps.clock);
+    const bulk = deps.bulkFiles.of(file.fd, () => link.isSealed);
     const buffer = await takeBuffer();
     try {
       for (let at = 0; at < length; ) {
@@ -227,6 +227,7 @@ export async function sendItems(
     same: addSame,
     failed: tellFailed,
   });
+  link.hold(window ?? WINDOW_BYTES);
   try {
     for (let at = 0, turn = 0; at < wants.length; ) {
       signal.throwIfAborted();

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { systemClock } from "../base/clock.ts";
+import { createBulkFiles } from "./bulk-file.ts";
 import { PIECE_BYTES } from "./frames.ts";
 import { createItemHash, itemKeyOf } from "./item-hash.ts";
 import { openRootDirectory } from "./jail.ts";
@@ -34,7 +35,8 @@ async function stage(how: { readonly isSparse: boolean; readonly before: Buffer;
     proved: undefined,
     isSparse: how.isSparse,
     isWhole: false,
-    clock: systemClock,
+    bulkFiles: createBulkFiles(systemClock),
+    isElsewhere: () => false,
   });
   return { staged, path };
 }

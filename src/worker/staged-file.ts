@@ -1,7 +1,6 @@
 import { closeSync, fdatasync, fdatasyncSync, fstatSync, ftruncateSync, read, writeSync } from "node:fs";
 import { promisify } from "node:util";
-import type { Clock } from "../base/clock.ts";
-import { createBulkFile } from "./bulk-file.ts";
+import type { BulkFiles } from "./bulk-file.ts";
 import { fault } from "./fault.ts";
 import { PIECE_BYTES } from "./frames.ts";
 import { createItemHash, isPieceEnd } from "./item-hash.ts";
@@ -56,7 +55,9 @@ export interface StagedFileOptions {
   readonly isSparse: boolean;
   /** Nobody else writes to this file: what lies behind the proved part is nothing. */
   readonly isWhole: boolean;
-  readonly clock: Pick<Clock, "monotonicMs">;
+  readonly bulkFiles: BulkFiles;
+  /** As `BulkFiles` says. */
+  readonly isElsewhere: () => boolean;
 }
 
 /** Blocks of a file that is to have holes. */
@@ -76,7 +77,7 @@ export async function openStagedFile(options: StagedFileOptions): Promise<Staged
 
 async function open(
   fd: number,
-  { offset, length, key, proved, isSparse, isWhole, clock }: StagedFileOptions,
+  { offset, length, key, proved, isSparse, isWhole, bulkFiles, isElsewhere }: StagedFileOptions,
 ): Promise<StagedFile> {
   const facts = fstatSync(fd, { bigint: true });
   if (!facts.isFile()) throw fault("denied", "what lies in the staging directory is no file");
@@ -93,7 +94,7 @@ async function open(
   // What a crash left may not be on disk yet.
   let isDirty = bytes > 0;
 
-  const { write: writeAll } = createBulkFile(fd, clock);
+  const { write: writeAll } = bulkFiles.of(fd, isElsewhere);
   const put = async (data: Buffer, position: number) => {
     if (!isSparse) return writeAll(data, position);
     // Runs of blocks that hold something.

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { closeSync, fdatasyncSync, fstatSync, readFileSync, statfsSync, statSync, writeSync } from "node:fs";
+import { closeSync, constants, fdatasyncSync, openSync, readFileSync, statfsSync, writeSync } from "node:fs";
 import { AppError, errnoOf, messageOf } from "../base/errors.ts";
 import { storageIdSchema, type WorkerStorage } from "../contract/transfer/worker-heartbeat.ts";
 import { fault, toFault } from "./fault.ts";
@@ -9,6 +9,9 @@ import { createStorageMark } from "./storage-mark.ts";
 
 /** In the root of each storage: the same storage has the same id wherever it is mounted. */
 export const IDENTITY_NAME = ".sluice-storage";
+
+/** Of Linux; Node has no name for it. */
+const O_PATH = 0o10000000;
 
 export interface StorageOptions {
   /** Absolute. */
@@ -131,9 +134,18 @@ function openSame(path: string, id: string): number {
   throw fault("no-storage", `${path}: the storage ${id} is not there any more`);
 }
 
+/** Also of a directory that is bound to another place: that is on the device of what is around it. */
 function isMountRoot(root: number): boolean {
-  const above = statSync(`/proc/self/fd/${root}/..`, { bigint: true });
-  return fstatSync(root, { bigint: true }).dev !== above.dev;
+  const above = openSync(`/proc/self/fd/${root}/..`, O_PATH | constants.O_DIRECTORY);
+  try {
+    return mountOf(root) !== mountOf(above);
+  } finally {
+    closeSync(above);
+  }
+}
+
+function mountOf(fd: number): string | undefined {
+  return /^mnt_id:\s+(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))?.[1];
 }
 
 /** True for what is the storage's own, and no transfer may read or write. */

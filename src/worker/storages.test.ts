@@ -64,6 +64,12 @@ const isOpen = (fd: number, dev: number) => {
 };
 /** Of a disk that holds nothing. */
 const mount = () => spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", path]).status === 0;
+/** On the device of what is around it. */
+const bindOther = () => {
+  const other = join(directory, "other");
+  mkdirSync(other, { recursive: true });
+  return spawnSync("mount", ["--bind", other, path]).status === 0;
+};
 const mayMount = spawnSync("unshare", ["--mount", "true"]).status === 0;
 
 describe("a storage", () => {
@@ -90,9 +96,12 @@ describe("a storage", () => {
     again.giveBack();
   });
 
-  it.skipIf(!mayMount)(
-    "that was let go of can be unmounted, gets no identity where it was mounted, and is the same one when it is back",
-    async () => {
+  it.skipIf(!mayMount).each([
+    ["", mount],
+    [", a directory that is bound there,", bindOther],
+  ])(
+    "that was let go of%s can be unmounted, gets no identity where it was mounted, and is the same one when it is back",
+    async (_, mount) => {
       mount();
       begin();
       const [{ id = "" } = {}] = beat();

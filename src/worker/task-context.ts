@@ -4,6 +4,7 @@ import type { RunProgram } from "../base/spawn.ts";
 import type { Assignment, WorkKind, WorkOf } from "../contract/transfer/assignment.ts";
 import type { ResultFailure, ResultItem } from "../contract/transfer/transfer-result.ts";
 import type { TransferWay } from "../contract/transfer/worker-heartbeat.ts";
+import type { BulkFiles } from "./bulk-file.ts";
 import type { Dialler } from "./data-dial.ts";
 import type { DataLink } from "./data-link.ts";
 import type { ServeDeps } from "./data-server.ts";
@@ -16,6 +17,7 @@ import { requireMounted, type Storage } from "./storage.ts";
 /** What every kind of work may use. */
 export interface TaskContext {
   readonly clock: Clock;
+  readonly bulkFiles: BulkFiles;
   readonly log: Log;
   readonly pid: number;
   readonly runProgram: RunProgram;

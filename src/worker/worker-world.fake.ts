@@ -13,6 +13,7 @@ import { signTransferTicket, type TransferTicket, transferScope } from "../contr
 import type { Carrier } from "../remote/carrier.ts";
 import { type CarrierPair, createCarrierPair } from "../remote/carrier-pair.fake.ts";
 import type { RouterDialler } from "../remote/router-dialler.ts";
+import { createBulkFiles } from "./bulk-file.ts";
 import { createTicketChecker } from "./check-ticket.ts";
 import { createDialler } from "./data-dial.ts";
 import { startDataServer } from "./data-server.ts";
@@ -122,7 +123,14 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
     opened.push(storage);
     const storageOf = (id: string) => (isOneBox ? opened : [storage]).find((one) => one.id === id);
     const pushed = createPushedLinks(systemClock);
-    const serveDeps = { clock: systemClock, tickets, storageOf, pace: createPace(() => undefined, systemClock) };
+    const bulkFiles = createBulkFiles(systemClock);
+    const serveDeps = {
+      clock: systemClock,
+      bulkFiles,
+      tickets,
+      storageOf,
+      pace: createPace(() => undefined, systemClock),
+    };
     const server = await startDataServer(
       { host: "127.0.0.1", port: 0, allowsPlain: trusted },
       {
@@ -144,6 +152,7 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
       sha256: new X509Certificate(identity.cert).fingerprint256.replaceAll(":", "").toLowerCase(),
       context: {
         clock: systemClock,
+        bulkFiles,
         log: quiet,
         pid: process.pid,
         runProgram: spawner.runProgram,

@@ -9,6 +9,7 @@ import type { TransferResultInput } from "../contract/transfer/transfer-result.t
 import type { WorkerConfig, WorkerCredentials } from "../contract/transfer/worker-config.ts";
 import type { WorkerHeartbeatInput } from "../contract/transfer/worker-heartbeat.ts";
 import { createAbilities } from "./abilities.ts";
+import { createBulkFiles } from "./bulk-file.ts";
 import { createTicketChecker } from "./check-ticket.ts";
 import { createDialler } from "./data-dial.ts";
 import { startDataServer } from "./data-server.ts";
@@ -87,11 +88,13 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
   const sendPace = createPace(() => config.maxBytesPerSecond, clock);
   const pushed = createPushedLinks(clock);
   const paces = createRequestPaces(clock);
-  const serveDeps = { clock, tickets, storageOf: storages.of, pace: sendPace };
+  const bulkFiles = createBulkFiles(clock);
+  const serveDeps = { clock, bulkFiles, tickets, storageOf: storages.of, pace: sendPace };
   const running = new Map<string, Running>();
   const retry = createHubRetry(deps);
   const context: TaskContext = {
     clock,
+    bulkFiles,
     log,
     pid: deps.pid,
     runProgram: deps.runProgram,
@@ -213,15 +216,13 @@ export async function runWorker(config: WorkerConfig, deps: WorkerDeps, signal: 
     };
     try {
       const rate = assignment.work.kind === "copy" ? assignment.work.rate_bytes_s : undefined;
-      // More at a time would gain it nothing, and what each connection has under way goes beyond the rate.
-      const isHeldToARate = rate !== undefined || config.maxBytesPerSecond !== undefined;
       const pace = paces.granted({ id: assignment.lease_id, request: assignment.request_id, rate });
       await runWork(assignment, outcome, {
         context: { ...context, storageOf: borrowed.of },
         signal: stop,
         onBytes,
         onNearlyDone: () => {
-          if (one.isNearlyDone || isHeldToARate) return;
+          if (one.isNearlyDone) return;
           one.isNearlyDone = true;
           changes.ring();
         },

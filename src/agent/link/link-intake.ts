@@ -1,11 +1,11 @@
 import type { Clock } from "../../base/clock.ts";
 import { messageOf } from "../../base/errors.ts";
+import { createLineBudget } from "../../base/line-budget.ts";
 import type { Log } from "../../base/log.ts";
 import { parseWireEvent } from "../../contract/parse-wire-event.ts";
 import type { BadEventReason, WireEvent } from "../../contract/wire-event.ts";
 import { DEFAULT_JSON_LIMITS } from "../../contract/wire-event-json.ts";
 import type { Arrival } from "./attempt.ts";
-import { createLineBudget } from "./line-budget.ts";
 import { createReplayWindow, type Delivery } from "./replay-window.ts";
 import { createSerialQueue } from "./serial-queue.ts";
 

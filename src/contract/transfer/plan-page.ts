@@ -17,7 +17,7 @@ export const planPageSchema = z.object({
   entries: z.array(transferEntrySchema).max(MAX_PAGE_ENTRIES),
   /** What the walk could not list since the page before: it is not copied. `unsupported`: pipes, devices and the like. */
   skipped: z
-    .array(resultFailureSchema.omit({ blocks: true }))
+    .array(resultFailureSchema.omit({ blocks: true, source_worker: true }))
     .max(MAX_PAGE_ENTRIES)
     .default([]),
   is_last: z.boolean(),

@@ -25,6 +25,8 @@ export const resultFailureSchema = z.object({
     .array(z.object({ offset: z.int().min(0), length: z.int().min(0) }))
     .max(1024)
     .optional(),
+  /** Of a copy: it is this one's word, that was to send it. Who copies is not to blame, and asks another. */
+  source_worker: workerIdSchema.optional(),
 });
 export type ResultFailure = z.output<typeof resultFailureSchema>;
 

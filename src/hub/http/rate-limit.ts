@@ -6,6 +6,8 @@ import { type BucketLevel, type Rate, refill } from "../../base/token-bucket.ts"
 export interface RateLimiter {
   /** Throws `rate-limited` with the time after which one more is allowed. */
   take(name: string, rate: Rate): void;
+  /** What was taken, or will be, does not count. */
+  giveBack(name: string, rate: Rate, tokens: number): void;
 }
 
 /** More names than this at a time: those that were not seen for longest begin afresh. */
@@ -29,6 +31,10 @@ export function createRateLimiter({ clock }: { readonly clock: Clock }): RateLim
       throw new AppError("rate-limited", `too many requests; allowed: ${perSecond} a second, ${burst} at once`, {
         retryAfterMs,
       });
+    },
+    giveBack: (name, { burst }, tokens) => {
+      const level = buckets.get(name);
+      if (level !== undefined) buckets.set(name, { ...level, tokens: Math.min(burst, level.tokens + tokens) });
     },
   };
 }

@@ -28,6 +28,14 @@ export interface Route<Shape extends RouteShape = RouteShape> {
   readonly answer?: Shape["answer"];
   /** What `handle` gives was made for this answer alone, and there is much of it: it is not held against `answer` once more. */
   readonly isSentAsItIs?: true;
+  /**
+   * How many requests of its caller do not count against the caller's rate, by what was asked and answered: it was owed them, because
+   * without them what it has to do stands still. Nobody may be able to bring this about as often as they like. Left out: all count.
+   */
+  readonly owed?: (answered: {
+    readonly body: Parsed<Shape["body"]>;
+    readonly answer: z.input<NonNullable<Shape["answer"]>> | undefined;
+  }) => number;
   /** Of a success; 200 when left out, 204 without an answer. */
   readonly status?: number;
   /** Whether `If-Match` is honoured. Left out: a request that has one is refused, because ignoring it would be a lie. */

@@ -34,7 +34,7 @@ export interface ServeDeps {
 export interface CallRates {
   readonly operator: Rate;
   readonly box: Rate;
-  /** Of a box's transfer worker, which asks the oftener the quicker it is. What it asks takes nothing from its box. */
+  /** Of a box's transfer worker, but for what it is owed (`Route.owed`), of which it has the more the quicker it is. What it asks takes nothing from its box. */
   readonly worker: Rate;
   /** Of an address: public routes, and tokens that open nothing. */
   readonly address: Rate;
@@ -55,7 +55,8 @@ export function serveRoute(route: Route, deps: ServeDeps) {
       refuseTokenInUrl(request.raw.url ?? "");
       const token = readBearer(request.raw.rawHeaders);
       const caller = await identify(token, request.ip, deps);
-      deps.limiter.take(...rateOf(caller, route, request.ip, deps.rates));
+      const [name, rate] = rateOf(caller, route, request.ip, deps.rates);
+      deps.limiter.take(name, rate);
       requireAccess(route.access, caller, boxParameter(request));
       if (isForBoxes(route, caller)) deps.clientCertificates?.check(request.raw.socket, request.ip);
       const call = await readCall(route, { request, caller, signal: life.signal }, deps);
@@ -75,6 +76,8 @@ export function serveRoute(route: Route, deps: ServeDeps) {
         return;
       }
       const answer = await route.handle?.(call);
+      const owed = route.owed?.({ body: call.body, answer }) ?? 0;
+      if (owed > 0) deps.limiter.giveBack(name, rate, owed);
       send(reply, route, answer);
     } catch (thrown) {
       sendError(reply, request, { thrown, method: route.method, path: route.path }, deps);

@@ -42,8 +42,11 @@ export interface Engine {
 export interface Collection<Body> {
   readonly name: string;
   readonly body?: Body;
-  /** Of its documents only that they are there is asked: they are not parsed, and read as `true`. */
-  readonly isPresence?: boolean;
+  /**
+   * What of its documents is asked. `presence`: that they are there; they are not parsed, and read as `true`. `head`: what comes before
+   * their field `body`, which is the last one and may be long. Left out: all.
+   */
+  readonly part?: "presence" | "head";
 }
 
 export interface DocumentKey<Body> {
@@ -145,7 +148,22 @@ export function collection<Body>(name: string): Collection<Body> {
 
 /** The same documents, where it matters only whether one is there. */
 export function presenceIn({ name }: Collection<unknown>): Collection<true> {
-  return { name, isPresence: true };
+  return { name, part: "presence" };
+}
+
+/** The same documents without their `body`, where they are decided on whatever it is. It is written as their last field. */
+export function headsIn<Body extends { readonly body: unknown }>({
+  name,
+}: Collection<Body>): Collection<Omit<Body, "body">> {
+  return { name, part: "head" };
+}
+
+/** What of a document's JSON is asked. */
+export function parsePart({ part }: Collection<unknown>, json: string): unknown {
+  if (part === "presence") return true;
+  // Within a text a quote would have a backslash before it: it is the field.
+  const body = part === "head" ? json.indexOf(',"body":') : -1;
+  return JSON.parse(body === -1 ? json : `${json.slice(0, body)}}`);
 }
 
 export function topicOf(wake: Wake): string {

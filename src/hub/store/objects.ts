@@ -1,4 +1,4 @@
-import { collection, type Durability, type Engine, keyOf, putOf } from "./engine.ts";
+import { collection, type Durability, type Engine, headsIn, keyOf, putOf } from "./engine.ts";
 import { type Page, type PageRequest, readPage } from "./page.ts";
 import { requireRevision } from "./store-error.ts";
 import { change, isKnownRequest, type WriteContext } from "./write-context.ts";
@@ -47,6 +47,8 @@ export interface ObjectStore {
 export const REVISION_KEPT_MS = 7 * 24 * 3_600_000;
 
 const objects = collection<StoredObject>("object");
+/** Of those that are replaced or deleted nothing else is asked: transfers have long ones, which change all the time. */
+const heads = headsIn(objects);
 const graves = collection<{ readonly revision: number }>("object-grave");
 const TOPIC = "objects/";
 
@@ -55,7 +57,7 @@ export function kindOfTopic(topic: string): string | undefined {
 }
 
 export function createObjectStore(engine: Engine): ObjectStore {
-  const keysOf = (kind: string, id: string) => [keyOf(objects, kind, id), keyOf(graves, kind, id)] as const;
+  const keysOf = (kind: string, id: string) => [keyOf(heads, kind, id), keyOf(graves, kind, id)] as const;
   return {
     get: async (kind, id) => (await engine.read([keyOf(objects, kind, id)]))[0],
     put: ({ kind, id, body }, context) => {
@@ -68,11 +70,12 @@ export function createObjectStore(engine: Engine): ObjectStore {
           revision: (held?.revision ?? grave?.revision ?? 0) + 1,
           createdMs: held?.createdMs ?? context.nowMs,
           updatedMs: context.nowMs,
+          // The last: see `heads`.
           body,
         };
         return {
           answer: next,
-          puts: [putOf(keys[0], next)],
+          puts: [putOf(keyOf(objects, kind, id), next)],
           wakes: [`${TOPIC}${kind}`],
           ...durabilityOf(context),
         };
@@ -103,12 +106,13 @@ export function createObjectStore(engine: Engine): ObjectStore {
           revision: (grave?.revision ?? 0) + 1,
           createdMs: nowMs,
           updatedMs: nowMs,
+          // The last: see `heads`.
           body,
         };
         const gone = left === undefined ? [] : [putOf(keys[1], { revision: left.revision }, nowMs + REVISION_KEPT_MS)];
         return {
           answer: next,
-          puts: [putOf(keys[2], next), ...gone],
+          puts: [putOf(keyOf(objects, kind, id), next), ...gone],
           deletes: [keys[0]],
           wakes: [`${TOPIC}${from}`, `${TOPIC}${kind}`],
         };

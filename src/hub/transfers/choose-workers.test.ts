@@ -27,6 +27,11 @@ function worker(
   return { id, revision: 1, heardMs: 0, heartbeat };
 }
 
+function withStorage({ heartbeat, ...one }: Worker, storage: { readonly id: string; readonly path: string }): Worker {
+  const more = { ...storage, read: true, write: true, seen_marks: [] };
+  return { ...one, heartbeat: { ...heartbeat, storages: [...(heartbeat.storages ?? []), more] } };
+}
+
 function plainWorker(id: string, paths: readonly string[]): Worker {
   const heartbeat = workerHeartbeatSchema.parse({ worker_id: id, status: "IDLE", storage_paths: paths });
   return { id, revision: 1, heardMs: 0, heartbeat };
@@ -52,6 +57,12 @@ describe("the storage that a path means", () => {
     expect(choose([worker("a", { path: "/data2" }), worker("b")])).toEqual({
       side: { storage: "storage-1", path: "x", anchor: "b" },
     });
+    const inner = { id: "storage-9", path: "/data/x" };
+    for (const roots of [withStorage(worker("a"), inner), withStorage(worker("a", { path: "/" }), inner)]) {
+      expect(choose([roots], { path: "/data/x/y" })).toEqual({
+        side: { storage: "storage-9", path: "y", anchor: "a" },
+      });
+    }
     expect(choose([worker("a", { path: "/dat" })])).toMatchObject({
       problem: "no worker has a storage with the source /data/x",
     });
@@ -98,8 +109,35 @@ describe("the storage that a path means", () => {
       poolOf(side, workers, { access: "read", box, needs: [], isActive: () => true }).map((member) => member.worker.id);
     expect(pool(chain)).toEqual(["a", "b", "c"]);
     expect(pool(chain, "c")).toEqual(["c"]);
+    // Whichever of them left the mark, and whoever is first.
+    const back = [
+      worker("a", { mark: "mark-of-a" }),
+      worker("b", { mark: "mark-of-b", sees: ["mark-of-a"] }),
+      worker("c", { mark: "mark-of-c", sees: ["mark-of-b"] }),
+    ];
+    expect([choose(back), pool(back)]).toEqual([choose(chain), ["a", "b", "c"]]);
+    // Not what its worker may not read, and nothing else that a worker has.
+    const [first, second, third] = chain;
+    if (first === undefined || second === undefined || third === undefined) throw new TypeError("there are three");
+    const writes = poolOf(side, [first, worker("b", { mark: "mark-of-b", sees: ["mark-of-a"], write: false })], {
+      access: "write",
+      box: undefined,
+      needs: [],
+      isActive: () => true,
+    });
+    expect(writes.map((member) => member.worker.id)).toEqual(["a"]);
+    const more = withStorage(first, { id: "storage-9", path: "/other" });
+    expect(pool([more, second, third])).toEqual(["a", "b", "c"]);
     // The clone of the disk is never taken for it.
     expect(pool([...chain, worker("clone", { mark: "mark-of-clone" })])).toEqual(["a", "b", "c"]);
+  });
+
+  test.each([
+    ["another identity, though one sees a mark of the other", { storage: "storage-2", sees: ["mark-of-a"] }],
+    ["the same storage at another place, so that the path is another one", { path: "/", sees: ["mark-of-a"] }],
+  ])("is not one with %s", (_, other) => {
+    const both = [worker("a", { mark: "mark-of-a" }), worker("b", { mark: "mark-of-b", ...other })];
+    expect(choose(both)).toMatchObject({ problem: expect.stringContaining("are not known to be one") });
   });
 
   test("of a box is that of its workers, and of no box whose name goes on", () => {
@@ -131,7 +169,9 @@ test("a path is of a storage only where its names are, whatever is made of them"
     const path = absolutePathSchema.safeParse(
       random() < 0.1 ? text.replace("/x", "/../x") : text.replace("/x", "/./x"),
     );
+    expect(absolutePathSchema.safeParse(`${text}/../${text}`).success).toBe(false);
     if (!path.success) continue;
+    expect(path.data).not.toMatch(/\/(\/|\.\/|\.\.\/|\.?\.?$)/);
     const parts = path.data.split("/").slice(1);
     const isInside = root.every((name, at) => parts[at] === name.replace("%41", "A"));
     const chosen = choose([worker("a", { path: absolutePathSchema.parse(`/${root.join("/")}`) })], { path: path.data });

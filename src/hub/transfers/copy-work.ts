@@ -50,14 +50,18 @@ export async function copyWork(
     takes_hashes: true,
     ...(share === undefined ? {} : { rate_bytes_s: share }),
   };
-  const choice = chooseWay({
-    destination: worker,
-    sources: pools.sources,
-    holders: holdersOf(hall, { source, destination, pools }),
-    routerProblem: routers.problem(),
-    givenUp: ways.of(worker.id, source.storage),
-    nowMs: clock.monotonicMs(),
-  });
+  const holders = holdersOf(hall, { source, destination, pools });
+  const choose = (sources: readonly PoolMember[]) =>
+    chooseWay({
+      destination: worker,
+      sources,
+      holders,
+      routerProblem: routers.problem(),
+      givenUp: ways.of(worker.id, source.storage),
+      nowMs: clock.monotonicMs(),
+    });
+  const able = choose(pools.sources.filter((member) => !ways.isFailing(worker.id, member.worker.id)));
+  const choice = "problem" in able ? choose(pools.sources) : able;
   if ("way" in choice && choice.way === "local") {
     return {
       build: async ({ items }) => ({ ...base, items: [...items], sources: [], dial: "destination", local: true }),

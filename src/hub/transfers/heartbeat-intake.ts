@@ -2,6 +2,7 @@ import type { HeartbeatAnswer, LeaseProgress, WorkerHeartbeat } from "../../cont
 import { shareOf } from "./choose-workers.ts";
 import type { TransferHall } from "./transfer-hall.ts";
 import { type LeasedUnit, parseLeaseId, type Transfer } from "./transfer-record.ts";
+import { UnreadablePlan } from "./unreadable-plan.ts";
 import type { Yielding } from "./yield-lease.ts";
 
 /** Seconds: what a lease that is taken away costs at most is moved in this time. */
@@ -76,7 +77,10 @@ export function createHeartbeatIntake(
     const revoked: { lease_id: string; reason: string }[] = [];
     const kept: LeaseProgress[] = [];
     for (const lease of heartbeat.leases) {
-      const reason = heard === "replaced" ? "a later process of this worker is there" : await problemOf(worker, lease);
+      const reason =
+        heard === "replaced"
+          ? "a later process of this worker is there"
+          : await problemOf(worker, lease).catch(nothingOurs);
       if (reason === undefined) {
         watch.heard(worker, lease);
         kept.push(lease);
@@ -97,6 +101,11 @@ export function createHeartbeatIntake(
       ticket_keys: [...(await keys.list())],
     };
   };
+}
+
+/** A later hub has given it, and takes it back. */
+function nothingOurs(thrown: unknown): undefined {
+  if (!(thrown instanceof UnreadablePlan)) throw thrown;
 }
 
 function stepProblem(

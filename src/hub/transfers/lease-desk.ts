@@ -16,6 +16,7 @@ import {
   type TransferRecord,
 } from "./transfer-record.ts";
 import { isReady, leaseUnit, openItems, rangesOf, type UnitStates } from "./unit-states.ts";
+import { UnreadablePlan } from "./unreadable-plan.ts";
 import type { Worker } from "./worker-record.ts";
 import { type Share, sharesOf } from "./worker-shares.ts";
 
@@ -323,7 +324,7 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
           try {
             return await grant(transfer, worker);
           } catch (thrown) {
-            if (!(thrown instanceof NoWay)) throw thrown;
+            if (!(thrown instanceof NoWay || thrown instanceof UnreadablePlan)) throw thrown;
             notes.say(id, thrown.message);
             return undefined;
           }

@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { AppError } from "../../base/errors.ts";
-import { createTurns } from "../../base/turns.ts";
 import { TRANSFER_FAILURES } from "../../contract/transfer/failure-code.ts";
 import { packHashes, unpackHashes } from "../../contract/transfer/packed-hashes.ts";
 import { type TransferEntry, transferEntrySchema } from "../../contract/transfer/transfer-entry.ts";
 import type { HubContext } from "../hub-context.ts";
+import { createJoinedChanges, type DecideAll, type Manner } from "./joined-changes.ts";
 import { packEntries, unpackEntries } from "./packed-piece.ts";
 import { MIB, PLAN_SHAPES, type PlanShape, planHashing, planUnits } from "./plan-units.ts";
 import { isRace } from "./transfer-book.ts";
@@ -20,6 +20,7 @@ import {
   wholeUnits,
   withoutHashes,
 } from "./unit-states.ts";
+import { UnreadablePlan } from "./unreadable-plan.ts";
 
 /** Entries that a worker listed, in pieces of bounded size. */
 const PIECE_KIND = "transfer-piece";
@@ -58,14 +59,17 @@ export interface LoadedPiece {
 }
 
 export interface PieceBook {
-  /** Of a piece that the transfer counts. */
+  /** Of a piece that the transfer counts. Throws `UnreadablePlan`. */
   load(transfer: Transfer, index: number, how?: { readonly isFresh: boolean }): Promise<LoadedPiece>;
-  /** What is written is decided on what the store has. The same states: nothing is written, and `isFresh` says whether to trust that. */
+  /**
+   * What is written is decided on what the store has. The same states: nothing is written, and `isFresh` says whether to trust that.
+   * Changes of a piece that wait for one another are written together. `durability`: as the store has it.
+   */
   change<Answer>(
     transfer: Transfer,
     index: number,
     decide: (loaded: LoadedPiece) => { readonly states: UnitStates; readonly answer: Answer },
-    how?: { readonly isFresh: boolean },
+    how?: Partial<Manner>,
   ): Promise<Answer>;
   /**
    * Before the transfer counts it, which makes it durable. `stale`: a later walk has written it. The same piece of an earlier walk, which nobody counted,
@@ -109,7 +113,7 @@ interface Ledger {
 export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "clock">): PieceBook {
   const held = new Map<string, LoadedPiece>();
   const ledgers = new Map<string, Ledger>();
-  const inTurn = createTurns();
+  const joinChange = createJoinedChanges<LoadedPiece>();
 
   const hold = (key: string, loaded: LoadedPiece): LoadedPiece => {
     held.delete(key);
@@ -139,7 +143,9 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
   const readPiece = async (transfer: Transfer, index: number): Promise<Piece> => {
     const object = await store.objects.get(PIECE_KIND, keyOf(transfer.uid, index));
     if (object === undefined) throw new AppError("not-found", `piece ${index} of transfer ${transfer.id} is gone`);
-    const { packed, entries = [] } = pieceSchema.parse(object.body);
+    const stored = pieceSchema.safeParse(object.body);
+    if (!stored.success) throw new UnreadablePlan(transfer.id);
+    const { packed, entries = [] } = stored.data;
     if (packed === undefined) return pieceOf(transfer, entries, "even");
     const { shape, entries: text } = typeof packed === "string" ? { shape: "even" as const, entries: packed } : packed;
     return pieceOf(transfer, entriesSchema.parse(unpackEntries(text)), shape);
@@ -214,39 +220,61 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
     }
   };
 
-  const note = (transfer: Transfer, index: number, { piece, states, revision }: LoadedPiece) => {
-    const ledger = ledgers.get(transfer.uid);
+  const note = (
+    { uid }: Transfer,
+    index: number,
+    { summary, revision }: { readonly summary: PieceSummary; readonly revision: number },
+  ) => {
+    const ledger = ledgers.get(uid);
     if (ledger === undefined || (ledger.revisions[index] ?? 0) >= revision) return;
     while (ledger.summaries.length < index) ledger.summaries.push(FRESH);
-    ledger.summaries[index] = summarize(piece, states);
+    ledger.summaries[index] = summary;
     ledger.revisions[index] = revision;
+  };
+
+  const writeUnits = async (
+    transfer: Transfer,
+    index: number,
+    { decideAll, isFresh, durability }: Manner & { readonly decideAll: DecideAll<LoadedPiece> },
+  ): Promise<void> => {
+    const key = keyOf(transfer.uid, index);
+    for (let attempt = 1; ; attempt++) {
+      const loaded = await load(transfer, index, { isFresh: attempt > 1 || isFresh });
+      const decided = decideAll(loaded);
+      if (decided === loaded) return;
+      const states = await putHashesBeside(transfer, index, loaded, decided.states);
+      const summary = summarize(loaded.piece, states);
+      try {
+        const { revision } = await store.objects.put(
+          { kind: UNITS_KIND, id: key, body: { ...states, summary } },
+          { nowMs: clock.wallMs(), expectedRevision: loaded.revision, durability },
+        );
+        hold(key, { ...loaded, states, revision });
+        note(transfer, index, { summary, revision });
+        return;
+      } catch (thrown) {
+        // It may have been written all the same: what is there is read before anything else is decided.
+        held.delete(key);
+        if (!isRace(thrown) || attempt === ATTEMPTS) throw thrown;
+      }
+    }
   };
 
   return {
     load,
     change: (transfer, index, decide, how) =>
-      inTurn(keyOf(transfer.uid, index), async () => {
-        for (let attempt = 1; ; attempt++) {
-          const loaded = await load(transfer, index, { isFresh: attempt > 1 || how?.isFresh === true });
-          const { states: decided, answer } = decide(loaded);
-          if (decided === loaded.states) return answer;
-          const key = keyOf(transfer.uid, index);
-          const states = await putHashesBeside(transfer, index, loaded, decided);
-          const body = { ...states, summary: summarize(loaded.piece, states) };
-          try {
-            const { revision } = await store.objects.put(
-              { kind: UNITS_KIND, id: key, body },
-              { nowMs: clock.wallMs(), expectedRevision: loaded.revision },
-            );
-            note(transfer, index, hold(key, { ...loaded, states, revision }));
-            return answer;
-          } catch (thrown) {
-            // It may have been written all the same: what is there is read before anything else is decided.
-            held.delete(key);
-            if (!isRace(thrown) || attempt === ATTEMPTS) throw thrown;
-          }
-        }
-      }),
+      joinChange(
+        keyOf(transfer.uid, index),
+        {
+          isFresh: how?.isFresh === true,
+          durability: how?.durability ?? "durable",
+          decide: (loaded) => {
+            const { states, answer } = decide(loaded);
+            return { state: states === loaded.states ? loaded : { ...loaded, states }, answer };
+          },
+        },
+        (decideAll, manner) => writeUnits(transfer, index, { decideAll, ...manner }),
+      ),
     write: async (transfer, index, piece) => {
       const id = keyOf(transfer.uid, index);
       held.delete(id);

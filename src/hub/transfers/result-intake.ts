@@ -1,9 +1,9 @@
 import type { TransferFailureCode } from "../../contract/transfer/failure-code.ts";
 import type { ResultAnswer, TransferResult } from "../../contract/transfer/transfer-result.ts";
 import { requireTransfer } from "./find-transfer.ts";
-import type { TransferHall } from "./transfer-hall.ts";
+import { poolsOf, type TransferHall } from "./transfer-hall.ts";
 import { leaseIdOf, parseLeaseId, type Step, type Transfer, type TransferRecord } from "./transfer-record.ts";
-import { applyResult, MAX_FAILED, PASSING, type ResultOutcome } from "./unit-states.ts";
+import { applyResult, FINAL, MAX_FAILED, PASSING, type ResultOutcome } from "./unit-states.ts";
 
 /** What fails sooner than this after it was given out has not been tried: its worker's storage is gone, or the like. */
 const FAST_MS = 2000;
@@ -15,6 +15,7 @@ const BLOCKED: readonly TransferFailureCode[] = ["no-space", "read-only", "no-st
 /** Takes what workers tell of their leases. Each is applied once: by one conditional write, of the present attempt only. */
 export function createResultIntake(hall: TransferHall): (result: TransferResult) => Promise<ResultAnswer> {
   const { book, pieces, watch, senders, wake, mark, workers, rests, notes, ways, applied, clock, inTurn } = hall;
+  const { resultDurability: durability } = hall;
 
   const take = async (result: TransferResult): Promise<ResultAnswer["status"]> => {
     const leaseId = result.lease_id;
@@ -73,7 +74,7 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
           const told = applyResult(piece, states, { unit: index, attempt, round: list.round, isVerify, result });
           return { states: told.states, answer: told };
         },
-        { isFresh },
+        { isFresh, durability },
       );
     let outcome = await apply(false);
     // What this hub holds may be older than the lease, which another one gave.
@@ -115,21 +116,33 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     },
     result: TransferResult,
   ): Promise<void> => {
-    const { code, message } = what.problem;
+    const { code, message, source, isAll } = what.problem;
     if (result.dial_failed) giveUp(transfer, result.worker_id, result);
     if (code === "cancelled") return;
-    notes.say(transfer.id, `${result.worker_id}: ${code}${message === "" ? "" : `: ${message}`}`);
-    if (code === "no-space" || code === "read-only") {
+    notes.say(transfer.id, `${source ?? result.worker_id}: ${code}${message === "" ? "" : `: ${message}`}`);
+    if (source === undefined && (code === "no-space" || (code === "read-only" && isAlone(transfer, result)))) {
       // Nothing else would fit either.
       rests.rest(`${transfer.uid}:copy`, BLOCKED_REST_MS);
       return;
     }
     rests.rest(what.name, Math.min(REST_MS.most, REST_MS.first * 2 ** Math.min(10, what.attempt - 1)));
+    if (source !== undefined) {
+      if (!FINAL.includes(code)) ways.sourceFailed(result.worker_id, source);
+      return;
+    }
     // Of two that do not hear each other nobody knows whose fault it is.
     if (result.dial_failed || ["fenced", "source-changed", "unreachable"].includes(code)) return;
+    if (!isAll) {
+      await workers.succeeded(result.worker_id);
+      return;
+    }
     const isFast = what.grantedMs !== undefined && clock.monotonicMs() - what.grantedMs < FAST_MS;
     await workers.failed(result.worker_id, { text: `${code}: ${message}`, isFast });
   };
+
+  /** A storage that one worker may not write is a matter of that worker where another has it too. */
+  const isAlone = (transfer: Transfer, { worker_id: id }: TransferResult) =>
+    !poolsOf(transfer, hall).destinations.some(({ worker }) => worker.id !== id);
 
   const giveUp = (transfer: Transfer, destination: string, { way = "destination", message }: TransferResult) => {
     if (transfer.source === undefined || way === "local") return;
@@ -245,7 +258,8 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
   };
 
   return (result) =>
-    inTurn(result.request_id, async () => {
+    // Of different leases they go on beside each other, and are written together.
+    inTurn(`result/${result.request_id}/${result.lease_id ?? result.worker_id}`, async () => {
       const status = await take(result);
       if (status === "ack") {
         note(result);

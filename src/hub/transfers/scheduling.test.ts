@@ -25,6 +25,8 @@ afterEach(async () => {
   hub = undefined;
 });
 
+const MANY = Array.from({ length: 60 }, (_, at) => fileEntry(`f${String(at).padStart(2, "0")}`, MIB));
+
 interface World {
   readonly hub: TransferHub;
   readonly clock: FakeClock;
@@ -127,6 +129,34 @@ test("what takes long while nothing else is left is given to a second worker, an
   expect(await world.progress(id)).toMatchObject({ transferred_bytes: 10, files_done: 1 });
 });
 
+test("what takes long is not given out again while anything else is left, or is still to be listed, nor to who has it, and next after twice the time", async () => {
+  const world = await begin({ tree: [fileEntry("a", MIB), fileEntry("b", MIB)] });
+  const [slow, quick] = world.dst;
+  await world.submit();
+  const listing = await required(world.src.poll());
+  const page = { worker_id: "src-1", request_id: listing.request_id, lease_id: listing.lease_id, attempt: 1 };
+  const tell = (number: number, entries: readonly TransferEntry[], is_last: boolean) =>
+    world.hub.ask("POST", "/workers/plan", { ...page, page: number, entries, is_last });
+  await tell(0, [fileEntry("a", MIB), fileEntry("b", MIB)], false);
+  const first = await required(slow.poll());
+  const pathOf = ({ work }: Assignment) => (work.kind === "copy" ? work.items[0]?.entry.path : work.kind);
+  await world.pass(31);
+  const other = await required(quick.poll());
+  expect([pathOf(first), pathOf(other)]).toEqual(["a", "b"]);
+  expect(await quick.tell((await quick.carryOut(other)) ?? {})).toBe("ack");
+  expect(await quick.poll()).toBeNull();
+  await tell(1, [], true);
+  world.src.held.clear();
+  await world.clock.advance(100);
+  expect(await slow.poll()).toBeNull();
+  const second = await required(quick.poll());
+  expect([pathOf(second), second.attempt]).toEqual(["a", 2]);
+  await world.pass(59);
+  expect(await slow.poll()).toBeNull();
+  await world.pass(2);
+  expect((await required(slow.poll())).attempt).toBe(3);
+});
+
 test("a worker whose leases fail at once is kept apart with the cause, twice as long the next time, and others go on", async () => {
   const world = await begin();
   const [bad, good] = world.dst;
@@ -178,6 +208,86 @@ test("one that failed slowly, or for want of a way or of room, is not kept apart
     await world.pass(31);
   }
   expect(await worker.poll()).not.toBeNull();
+});
+
+test("one that fails now and then, or slowly, is not kept apart", async () => {
+  const world = await begin({ tree: MANY });
+  const [worker] = world.dst;
+  await world.submit();
+  await world.list();
+  const tellFast = async () => worker.tell(failed(await required(worker.poll())));
+  const tellSlow = async () => {
+    const assignment = await required(worker.poll());
+    await world.pass(3);
+    await worker.tell(failed(assignment));
+  };
+  for (let count = 0; count < 3; count++) await tellSlow();
+  const tellWell = async () => {
+    const assignment = await required(worker.poll());
+    expect(await worker.tell((await worker.carryOut(assignment)) ?? {})).toBe("ack");
+  };
+  // Never three at once in a row: one took long between, or one went well.
+  for (const between of [tellSlow, tellWell]) {
+    await tellFast();
+    await tellFast();
+    await between();
+    await tellFast();
+    await tellFast();
+    await tellWell();
+  }
+});
+
+test("one that may not write a storage that another may write is kept apart, and the transfer goes on meanwhile", async () => {
+  const world = await begin({ tree: MANY });
+  const [bad, good] = world.dst;
+  await world.submit();
+  await world.list();
+  for (let count = 0; count < 3; count++) {
+    const assignment = await required(bad.poll());
+    const path = assignment.work.kind === "copy" ? assignment.work.items[0]?.entry.path : "";
+    await bad.tell(failed(assignment, { failures: [{ path, code: "read-only", message: "EROFS" }] }));
+    expect(await good.tell((await good.carryOut(await required(good.poll()))) ?? {})).toBe("ack");
+  }
+  expect(await bad.poll()).toBeNull();
+  await required(good.poll());
+});
+
+test("one that does a part of what it is given is not kept apart", async () => {
+  const world = await begin({ tree: [fileEntry("a", 10), fileEntry("b", 10)] });
+  const [worker] = world.dst;
+  for (let count = 0; count < 4; count++) {
+    await world.submit();
+    await world.list();
+    const assignment = await required(worker.poll());
+    const { items, ...result } = (await worker.carryOut(assignment)) ?? {};
+    const told = (items as readonly { readonly path: string }[]).filter(({ path }) => path === "a");
+    const failures = [{ path: "b", code: "denied", message: "EACCES" }];
+    expect(await worker.tell({ ...result, success: false, items: told, failures })).toBe("ack");
+  }
+});
+
+test("one that fails at once again and again is let try every ten minutes, and after a success as for the first time", async () => {
+  const world = await begin({ tree: MANY });
+  const [bad] = world.dst;
+  await world.submit();
+  await world.list();
+  const failThree = async () => {
+    for (let count = 0; count < 3; count++) await bad.tell(failed(await required(bad.poll())));
+    expect(await bad.poll()).toBeNull();
+  };
+  const expectApart = async (seconds: number) => {
+    await world.pass(seconds - 1);
+    expect(await bad.poll()).toBeNull();
+    await world.pass(2);
+  };
+  for (const seconds of [30, 60, 120, 240, 480, 600, 600]) {
+    await failThree();
+    await expectApart(seconds);
+  }
+  expect(await bad.tell((await bad.carryOut(await required(bad.poll()))) ?? {})).toBe("ack");
+  await failThree();
+  await expectApart(30);
+  expect(await bad.poll()).not.toBeNull();
 });
 
 test("a higher priority is served first, and equals in turn", async () => {

@@ -4,6 +4,7 @@ import { createTurns, type InTurn } from "../../base/turns.ts";
 import type { Wake } from "../../base/wake.ts";
 import type { RouterBook } from "../remote/router-book.ts";
 import type { TicketKeys } from "../remote/ticket-keys.ts";
+import type { Durability } from "../store/engine.ts";
 import { type AppliedResults, createAppliedResults } from "./applied-results.ts";
 import { type PoolMember, poolOf, type SideWish, wishesOf } from "./choose-workers.ts";
 import type { LeaseWatch } from "./lease-watch.ts";
@@ -34,6 +35,11 @@ export interface TransferHall {
   readonly applied: AppliedResults;
   readonly routers: Pick<RouterBook, "choose" | "problem">;
   readonly inTurn: InTurn;
+  /**
+   * Of what becomes of units. `relaxed` only where this hub dies with what the store may lose: nobody waits for that again, so the units are
+   * given out once more, and what is there is found there. A hub that outlives it would go on by what it remembers.
+   */
+  readonly resultDurability: Durability;
   /** Looks at it soon. */
   readonly mark: (id: string) => void;
 }

@@ -58,6 +58,7 @@ export function createTransferParts(
       },
     }),
     wake: createWake(context),
+    resultDurability: options.manyHubs ? "durable" : "relaxed",
     mark: keeper.mark,
   });
   const view = createTransferView(hall);

@@ -69,6 +69,16 @@ describe("hashes that a worker packs", () => {
     expect(second.states.units[0]).toMatchObject({ state: "done", hashes: [hashFor("a"), hashFor("b"), hashFor("c")] });
   });
 
+  test("tell whose fault the rest is: that of who tells it before what it heard of the source, and of all or a part", () => {
+    const own = { path: "a", code: "io", message: "own" };
+    const heard = { path: "b", code: "io", message: "heard", source_worker: "src" };
+    const problemWith = (hashes: readonly string[], failures: readonly object[]) =>
+      tell(freshStates(batch), hashes, { success: false, failures }).problem;
+    expect(problemWith(["", "", hashFor("c")], [own, heard])).toEqual({ code: "io", message: "own", isAll: false });
+    expect(problemWith(["", "", hashFor("c")], [heard])).toMatchObject({ message: "heard", source: "src" });
+    expect(problemWith(["", "", ""], [own])?.isAll).toBe(true);
+  });
+
   test("are of no use where they are not as many as were given out", () => {
     for (const hashes of [[hashFor("a")], [hashFor("a"), hashFor("b"), hashFor("c"), hashFor("d")]]) {
       const { states, problem } = tell(freshStates(batch), hashes);

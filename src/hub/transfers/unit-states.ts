@@ -75,11 +75,20 @@ export function openItems(unit: Unit, state: UnitState | undefined): readonly nu
   return unit.items.flatMap((_, item) => (typeof state?.hashes?.[item] === "string" || failed.has(item) ? [] : [item]));
 }
 
+export interface Problem {
+  readonly code: TransferFailureCode;
+  readonly message: string;
+  /** Who was to send it, where it is that one's word. */
+  readonly source?: string | undefined;
+  /** Nothing of the lease was done. */
+  readonly isAll: boolean;
+}
+
 export interface ResultOutcome {
   readonly answer: "ack" | "duplicate" | "stale";
   readonly states: UnitStates;
-  /** Something is still to be done, and should not be tried at once again. */
-  readonly problem?: { readonly code: TransferFailureCode; readonly message: string } | undefined;
+  /** Something is still to be done and should not be tried at once again, or was tried for the last time. */
+  readonly problem?: Problem | undefined;
 }
 
 /** The destination has no room, or the way is barred: nothing is wrong with the file, and it goes on by itself when that ends. */
@@ -91,7 +100,8 @@ export const PASSING: readonly TransferFailureCode[] = [
   "cancelled",
   "fenced",
 ];
-const FINAL: readonly TransferFailureCode[] = ["not-found", "unsupported", "source-changed"];
+/** Another attempt would not change it. */
+export const FINAL: readonly TransferFailureCode[] = ["not-found", "unsupported", "source-changed"];
 
 /**
  * Pure. What a result makes of a piece. It counts only where it is of the present attempt and from who has it: each unit is
@@ -125,7 +135,8 @@ export function applyResult(
   const packed = packedOf(result, open.length);
   const failed = new Map(result.failures.map((failure) => [failure.path, failure]));
   const failures = [...(state.failures ?? [])];
-  let problem: ResultOutcome["problem"];
+  let problem: Omit<Problem, "isAll"> | undefined;
+  let hasOwn = false;
   let blocks: readonly { readonly offset: number; readonly length: number }[] | undefined;
   for (const [place, item] of open.entries()) {
     const { entry: index, offset, length } = unit.items[item] ?? { entry: -1, offset: 0, length: 0 };
@@ -134,7 +145,10 @@ export function applyResult(
     const failure = failed.get(entry.path);
     const hash = packed === undefined ? given.get(`${entry.path}\0${offset}\0${length}`) : packed[place];
     if (failure !== undefined) {
-      problem = { code: failure.code, message: failure.message };
+      // What went wrong at who tells this says more of it than what it heard.
+      const isOwn = failure.source_worker === undefined;
+      if (isOwn || !hasOwn) problem = { code: failure.code, message: failure.message, source: failure.source_worker };
+      hasOwn ||= isOwn;
       if (failure.code === "corrupt") blocks = failure.blocks ?? [];
       const isFinal = FINAL.includes(failure.code) || (told.isVerify === true && failure.code === "denied");
       if (isFinal) failures.push(itemFailure(item, failure, told.round));
@@ -151,6 +165,8 @@ export function applyResult(
     hashes,
     ...(failures.length === 0 ? {} : { failures }),
   };
+  const isAll = open.every((item) => typeof hashes[item] !== "string");
+  const toProblem = () => (problem === undefined ? undefined : { ...problem, isAll });
   const left = openItems(unit, next);
   if (left.length === 0) {
     const settled = withUnit(states, told.unit, () => ({ ...next, state: "done" }));
@@ -160,11 +176,15 @@ export function applyResult(
     const last = problem ?? { code: "io" as const, message: result.message };
     const all = [...failures, ...left.map((item) => itemFailure(item, last, told.round))];
     const settled = withUnit(states, told.unit, () => ({ ...next, state: "done", failures: all }));
-    return { answer: "ack", states: abandonFile(piece, settled, told.unit) };
+    return { answer: "ack", states: abandonFile(piece, settled, told.unit), problem: toProblem() };
   }
   const waiting = withUnit(states, told.unit, () => next);
   const isTorn = unit.kind === "finish" && blocks !== undefined;
-  return { answer: "ack", states: isTorn ? reopen(piece, waiting, told.unit, blocks ?? []) : waiting, problem };
+  return {
+    answer: "ack",
+    states: isTorn ? reopen(piece, waiting, told.unit, blocks ?? []) : waiting,
+    problem: toProblem(),
+  };
 }
 
 /** Of the items that were given out: those that are still open. What is told of another number of them is of something else. */

@@ -12,12 +12,17 @@ export interface WayBook {
   sent(worker: string, storage: string, router: string): void;
   /** Where they were when that failed last. */
   badRouter(worker: string, storage: string): string | undefined;
+  /** This worker was told by that source that something cannot be read. */
+  sourceFailed(worker: string, source: string): void;
+  /** Lately: another source is asked, if there is one. By nobody else's word than that of who asks. */
+  isFailing(worker: string, source: string): boolean;
   prune(): void;
 }
 
 const GIVEN_UP_MS = { first: 30_000, most: 10 * 60_000 } as const;
 /** After that, how often it failed before counts no more. */
 const FORGOTTEN_MS = 3_600_000;
+const SOURCE_REST_MS = 60_000;
 
 interface Pair {
   readonly ways: Map<Dial, GivenUp>;
@@ -27,6 +32,7 @@ interface Pair {
 
 export function createWayBook({ clock }: { readonly clock: Pick<Clock, "monotonicMs"> }): WayBook {
   const pairs = new Map<string, Pair>();
+  const failingUntil = new Map<string, number>();
   const find = (worker: string, storage: string) => pairs.get(`${worker}|${storage}`);
   const make = (worker: string, storage: string) => {
     const pair: Pair = find(worker, storage) ?? { ways: new Map() };
@@ -54,8 +60,12 @@ export function createWayBook({ clock }: { readonly clock: Pick<Clock, "monotoni
       make(worker, storage).router = router;
     },
     badRouter: (worker, storage) => find(worker, storage)?.badRouter,
+    sourceFailed: (worker, source) =>
+      void failingUntil.set(`${worker}|${source}`, clock.monotonicMs() + SOURCE_REST_MS),
+    isFailing: (worker, source) => clock.monotonicMs() < (failingUntil.get(`${worker}|${source}`) ?? 0),
     prune: () => {
       const nowMs = clock.monotonicMs();
+      for (const [key, untilMs] of failingUntil) if (nowMs >= untilMs) failingUntil.delete(key);
       for (const [key, { ways }] of pairs) {
         for (const [way, { untilMs }] of ways) if (nowMs - untilMs > FORGOTTEN_MS) ways.delete(way);
         if (ways.size === 0) pairs.delete(key);

@@ -20,6 +20,7 @@ import { type Caller, type Route, route } from "../http/route.ts";
 import { notFound } from "../store/store-error.ts";
 import { createHeartbeatIntake } from "./heartbeat-intake.ts";
 import type { LeaseDesk } from "./lease-desk.ts";
+import { owedFor, owedWith } from "./owed-requests.ts";
 import { createPlanIntake } from "./plan-intake.ts";
 import { createResultIntake } from "./result-intake.ts";
 import type { TransferHall } from "./transfer-hall.ts";
@@ -117,6 +118,7 @@ export function createWorkerRoutes({ hall, desk, view }: WorkerRoutesDeps): read
       body: assignmentAskSchema.default({ free: 1 }),
       answer: assignmentSchema.nullable(),
       isSentAsItIs: true,
+      owed: ({ answer }) => owedWith(answer ?? undefined),
       handle: async ({ params: { id }, query: { wait }, body, caller, signal }) => {
         requireOneself(caller, id);
         await ready();
@@ -203,6 +205,7 @@ export function createWorkerRoutes({ hall, desk, view }: WorkerRoutesDeps): read
       body: transferResultSchema,
       maxBodyBytes: MAX_RESULT_BYTES,
       answer: resultAnswerSchema,
+      owed: ({ body, answer }) => owedFor(body, answer?.status),
       handle: async ({ body, caller }) => {
         requireOneself(caller, body.worker_id);
         await ready();

@@ -4,6 +4,7 @@ import { copyWork, NoWay } from "./copy-work.ts";
 import { createLeaseStates, LOOKED_AT } from "./lease-states.ts";
 import { poolsOf, type TransferHall } from "./transfer-hall.ts";
 import { isOver, parseLeaseId, type Transfer } from "./transfer-record.ts";
+import { UnreadablePlan } from "./unreadable-plan.ts";
 import type { Worker } from "./worker-record.ts";
 import { sharesOf } from "./worker-shares.ts";
 
@@ -85,7 +86,7 @@ export function createYielding(hall: TransferHall): Yielding {
       if (least === undefined) return undefined;
       for (const transfer of book.all()) {
         if (isOver(transfer) || rankOf(transfer.request.priority) >= least.rank) continue;
-        if (!(await hasWork(transfer, worker))) continue;
+        if (!(await hasWork(transfer, worker).catch(isNoneOfOurs))) continue;
         // Once it has the stream and is full again, the next one goes.
         fullSinceMs.delete(worker.id);
         return { lease: least.lease, reason: `it makes room for ${transfer.id}, which is more urgent` };
@@ -93,4 +94,10 @@ export function createYielding(hall: TransferHall): Yielding {
       return undefined;
     },
   };
+}
+
+/** What this hub cannot read it does not give out. */
+function isNoneOfOurs(thrown: unknown): false {
+  if (thrown instanceof UnreadablePlan) return false;
+  throw thrown;
 }

@@ -1,4 +1,13 @@
-import type { Append, Bodies, DocumentKey, Engine, ListRange, LogEntry, Outcome } from "../engine.ts";
+import {
+  type Append,
+  type Bodies,
+  type DocumentKey,
+  type Engine,
+  type ListRange,
+  type LogEntry,
+  type Outcome,
+  parsePart,
+} from "../engine.ts";
 import { storeUnavailable } from "../store-error.ts";
 import { createWakeBus } from "../wake-bus.ts";
 
@@ -38,7 +47,7 @@ export function createMemoryEngine(): Engine {
     const bodies = keys.map(({ collection, id }) => {
       const held = documentsOf(collection.name).get(id);
       if (held === undefined) return undefined;
-      return collection.isPresence === true ? true : JSON.parse(held.json);
+      return parsePart(collection, held.json);
     });
     return bodies as unknown as Bodies<Keys>;
   };

@@ -1,5 +1,16 @@
 import { AppError } from "../../../base/errors.ts";
-import type { Bodies, Collection, DocumentKey, Engine, IdSlice, ListRange, Log, LogEntry, Outcome } from "../engine.ts";
+import {
+  type Bodies,
+  type Collection,
+  type DocumentKey,
+  type Engine,
+  type IdSlice,
+  type ListRange,
+  type Log,
+  type LogEntry,
+  type Outcome,
+  parsePart,
+} from "../engine.ts";
 import { storeUnavailable } from "../store-error.ts";
 import { createWakeBus } from "../wake-bus.ts";
 import { hasEffect, planCommit } from "./commit-plan.ts";
@@ -120,8 +131,7 @@ function parseDocument(
 ): { readonly token: string; readonly body: unknown } {
   if (typeof value !== "string") return { token: "", body: undefined };
   const bar = value.indexOf("|");
-  const body: unknown = collection.isPresence === true ? true : JSON.parse(value.slice(bar + 1));
-  return { token: value.slice(0, bar), body };
+  return { token: value.slice(0, bar), body: parsePart(collection, value.slice(bar + 1)) };
 }
 
 /** What lies under the prefix was written by this folder's verbs. */

@@ -1,5 +1,16 @@
 import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
-import type { Append, Bodies, Collection, DocumentKey, Durability, Engine, Log, LogEntry, Outcome } from "../engine.ts";
+import {
+  type Append,
+  type Bodies,
+  type Collection,
+  type DocumentKey,
+  type Durability,
+  type Engine,
+  type Log,
+  type LogEntry,
+  type Outcome,
+  parsePart,
+} from "../engine.ts";
 import { storeUnavailable } from "../store-error.ts";
 import { createWakeBus } from "../wake-bus.ts";
 import { createGroupCommit } from "./group-commit.ts";
@@ -31,9 +42,11 @@ export function createSqliteEngine(db: DatabaseSync, path: string): Engine {
     (wanted === "durable" ? sql.full : sql.normal).run();
     synchronous = wanted;
   };
-  const loadOne = ({ collection: { name, isPresence }, id }: DocumentKey<unknown>): unknown => {
-    if (isPresence === true) return sql.isThere.get(name, id) === undefined ? undefined : true;
-    return parseBody(sql.get.get(name, id));
+  const loadOne = ({ collection, id }: DocumentKey<unknown>): unknown => {
+    const { name, part } = collection;
+    if (part === "presence") return sql.isThere.get(name, id) === undefined ? undefined : true;
+    const row = sql.get.get(name, id);
+    return row === undefined ? undefined : parsePart(collection, String(row["body"]));
   };
   /** One question for each collection, not one for each document. */
   const loadMany = (keys: readonly DocumentKey<unknown>[]): readonly unknown[] => {
@@ -42,7 +55,7 @@ export function createSqliteEngine(db: DatabaseSync, path: string): Engine {
       const rows = sql.getMany.all(collection.name, JSON.stringify(some.map(({ id }) => id)));
       const bodies = rows.map((row): [string, unknown] => [
         String(row["id"]),
-        collection.isPresence === true || parseBody(row),
+        parsePart(collection, String(row["body"])),
       ]);
       found.set(collection, new Map(bodies));
     }

@@ -1,4 +1,4 @@
-import type { Clock } from "../../base/clock.ts";
+import type { Clock } from "./clock.ts";
 
 /** Lets a bounded number of lines a minute through, and says with the next one how many it left out. */
 export interface LineBudget {

@@ -1,0 +1,87 @@
+import { expect, test } from "vitest";
+import { createFakeClock } from "../../base/clock.fake.ts";
+import { messageOf } from "../../base/errors.ts";
+import type { Assignment } from "../../contract/transfer/assignment.ts";
+import { createMemoryStore } from "../store/memory/memory-store.ts";
+import { NOW } from "../store/store.fake.ts";
+import { createFakeStorage, createFakeWorker, fileEntry, startTransferHub } from "./transfer-world.fake.ts";
+
+const MIB = 1024 * 1024;
+const PIECE_KIND = "transfer-piece";
+let ids = 0;
+
+/** A transfer whose plan a later hub wrote in a form of its own, of which a worker has a lease, and one that this hub reads; by name. */
+async function besideALaterHub() {
+  const clock = createFakeClock(NOW);
+  const store = createMemoryStore({ newId: () => `id-${++ids}` });
+  let hub = startTransferHub(store, clock, { hubId: "later", manyHubs: true });
+  const worker = createFakeWorker("worker-1", {
+    ask: () => (method, path, body) => hub.ask(method, path, body),
+    storages: [
+      { id: "storage-in", path: "/in" },
+      { id: "storage-out", path: "/out" },
+    ],
+    source: [fileEntry("a", MIB), fileEntry("b", MIB)],
+    target: createFakeStorage(),
+  });
+  const take = async (request: string): Promise<Assignment> => {
+    for (let times = 0; times < 20; times++) {
+      const assignment = await worker.poll();
+      if (assignment?.request_id === request) return assignment;
+      expect(assignment).toBeNull();
+      // The hub has to look at what is new first.
+      await clock.advance(500);
+      await worker.heartbeat();
+    }
+    throw new Error(`nothing of ${request} was given out`);
+  };
+  const submit = (request: string, priority: "high" | "normal") =>
+    hub.ask("POST", "/sync", {
+      ...{ request_id: request, source_path: `/in/${request}`, destination_path: `/out/${request}` },
+      ...{ chunk_size_mb: 1, priority },
+    });
+  await worker.heartbeat();
+  await submit("theirs", "high");
+  await worker.tell((await worker.carryOut(await take("theirs"))) ?? {});
+  const lease = await take("theirs");
+  await submit("ours", "normal");
+  await hub.stop();
+  const { items } = await store.objects.list(PIECE_KIND, { limit: 10 });
+  for (const { id } of items) {
+    const body = { attempt: 1, packed: { shape: "of-a-later-version", entries: "?" } };
+    await store.objects.put({ kind: PIECE_KIND, id, body }, { nowMs: NOW });
+  }
+  expect(items).toHaveLength(1);
+  hub = startTransferHub(store, clock, { hubId: "earlier", manyHubs: true });
+  return { hub, worker, lease, take };
+}
+
+test("a hub that cannot read the plan of one transfer gives out the others, and says who has to give that one out", async () => {
+  const { hub, worker, take } = await besideALaterHub();
+  await worker.heartbeat();
+  const given = await take("ours");
+  expect(given.work.kind).toBe("list");
+  const { reason } = (await hub.ask("GET", "/sync/theirs")) as { readonly reason: string };
+  expect(reason).toContain("a later version of the hub, which has to give it out");
+  await hub.stop();
+});
+
+test("it takes no lease of such a transfer back, and its results have to be told again, elsewhere", async () => {
+  const { hub, worker, lease } = await besideALaterHub();
+  expect((await worker.heartbeat()).revoked).toEqual([]);
+  const refusal = worker.tell((await worker.carryOut(lease)) ?? {}).then(
+    (status) => ({ code: status }),
+    (thrown: unknown) => thrown,
+  );
+  expect(await refusal, messageOf(await refusal)).toMatchObject({ code: "unavailable" });
+  await hub.stop();
+});
+
+test("it can be cancelled there: its removal needs no plan", async () => {
+  const { hub, worker, take } = await besideALaterHub();
+  await worker.heartbeat();
+  await hub.ask("DELETE", "/sync/theirs");
+  worker.held.clear();
+  expect((await take("theirs")).work.kind).toBe("discard");
+  await hub.stop();
+});
