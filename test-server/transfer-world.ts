@@ -68,11 +68,13 @@ export async function createTransferWorld(
     /** False: no box listens. */
     readonly isReachable?: boolean;
     readonly hasTwin?: boolean;
+    /** `from` is the only box, and has both storages. */
+    readonly isOneBox?: boolean;
     /** Absolute: where the twin has the storage of `to`; there too unless given. */
     readonly twinStorage?: string;
   } = {},
 ): Promise<TransferWorld> {
-  const { isReachable = true, hasTwin = false } = options;
+  const { isReachable = true, hasTwin = false, isOneBox = false } = options;
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), "sluice-transfer-"));
   stack.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
@@ -97,10 +99,11 @@ export async function createTransferWorld(
     port: hubPort ?? (await freePort()),
   });
   stack.defer(() => hub[Symbol.asyncDispose]());
-  const names: readonly BoxName[] = ["from", "to", ...(hasTwin ? (["twin"] as const) : [])];
+  const names: readonly BoxName[] = isOneBox ? ["from"] : ["from", "to", ...(hasTwin ? (["twin"] as const) : [])];
   const to = options.toStorage ?? join(directory, "to");
   const storageOf = (name: BoxName) =>
     name === "from" ? join(directory, "from") : name === "twin" ? (options.twinStorage ?? to) : to;
+  const storagesOf = (name: BoxName) => (isOneBox ? [storageOf(name), to] : [storageOf(name)]);
   const ports = { from: await freePort(), to: await freePort(), twin: await freePort() };
   const meters = {
     from: stack.use(await startMeter(ports.from)),
@@ -109,11 +112,16 @@ export async function createTransferWorld(
   };
   const boxes: Partial<Record<BoxName, AgentWorld>> = {};
   for (const name of names) {
-    mkdirSync(storageOf(name), { recursive: true });
+    for (const storage of storagesOf(name)) mkdirSync(storage, { recursive: true });
     const box = stack.use(
       await createAgentWorld({
         agentArguments: [
-          ...["--transfer-storages", `${storageOf(name)}:rw`],
+          ...[
+            "--transfer-storages",
+            storagesOf(name)
+              .map((storage) => `${storage}:rw`)
+              .join(","),
+          ],
           ...(isReachable ? ["--transfer-listen", `127.0.0.1:${ports[name]}`] : []),
           ...(isReachable ? ["--transfer-endpoints", `127.0.0.1:${meters[name].port}`] : []),
           ...["--policy-file-roots", storageOf(name)],
@@ -128,8 +136,8 @@ export async function createTransferWorld(
     boxes[name] = box;
   }
   const until: TransferWorld["until"] = (predicate, what) => {
-    if (boxes.to === undefined) throw new AppError("internal", "there is no box");
-    return boxes.to.until(predicate, what, WAIT_MS);
+    if (boxes.from === undefined) throw new AppError("internal", "there is no box");
+    return boxes.from.until(predicate, what, WAIT_MS);
   };
   const workerOf = (name: BoxName) => findWorker(storageOf(name), isReachable ? ports[name] : undefined)?.pid;
   const untilAllWork = () =>

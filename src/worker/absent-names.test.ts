@@ -25,7 +25,7 @@ const begin = () => {
     for (let times = 0; times < 20; times++) absent.has(splitPath(Buffer.from(path)));
     return absent.has(splitPath(Buffer.from(path)));
   };
-  return { directory, ask };
+  return { directory, descent, ask };
 };
 
 it("is certain of what is not there, and never of what is", () => {
@@ -43,4 +43,15 @@ it("is certain of nothing behind a link, nor in a directory of very many names",
   for (let index = 0; index <= 2000; index++) writeFileSync(join(directory, `many/${index}`), "");
   symlinkSync("many", join(directory, "link"));
   expect(["link/none", "many/none"].map(ask)).toEqual([false, false]);
+});
+
+it("knows at once that a directory that was made here has nothing", () => {
+  const { directory, descent, ask } = begin();
+  mkdirSync(join(directory, "before"));
+  descent.make(splitPath(Buffer.from("before/new")));
+  const paths = ["before", "before/new"].map((path) => splitPath(Buffer.from(path)));
+  expect(paths.map(descent.isMade)).toEqual([false, true]);
+  const absent = createAbsentNames(descent);
+  expect(["before/a", "before/new/a"].map((path) => absent.has(splitPath(Buffer.from(path))))).toEqual([false, true]);
+  expect(ask("before/new/a")).toBe(true);
 });

@@ -18,12 +18,12 @@ interface Asked {
   names: Set<string> | undefined;
 }
 
-export function createAbsentNames(descent: Pick<Descent, "directory">): AbsentNames {
+export function createAbsentNames(descent: Pick<Descent, "directory" | "isMade">): AbsentNames {
   const asked = new Map<string, Asked>();
   let last: { readonly parent: readonly Buffer[]; readonly of: Asked } | undefined;
   const askedOf = (parent: readonly Buffer[]): Asked => {
     const key = parent.map((part) => part.toString("latin1")).join("/");
-    const known = asked.get(key) ?? { looks: 0, names: undefined };
+    const known = asked.get(key) ?? { looks: 0, names: descent.isMade(parent) ? new Set() : undefined };
     asked.set(key, known);
     return known;
   };
@@ -37,7 +37,7 @@ export function createAbsentNames(descent: Pick<Descent, "directory">): AbsentNa
       }
       const { parent, of: known } = last;
       known.looks += 1;
-      if (known.looks === LOOKS) known.names = namesIn(parent, descent);
+      if (known.looks === LOOKS) known.names ??= namesIn(parent, descent);
       if (known.names === undefined) return false;
       return known.names.size === 0 || !known.names.has(name.toString("latin1"));
     },

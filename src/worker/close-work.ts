@@ -7,9 +7,9 @@ import type { TransferEntry } from "../contract/transfer/transfer-entry.ts";
 import type { ResultFailure } from "../contract/transfer/transfer-result.ts";
 import { applyAllMetadata } from "./apply-metadata.ts";
 import { fault, toFault } from "./fault.ts";
-import { createDescent, type Descent, linkAt, lookAt, renameAt, splitPath, unlinkAt } from "./jail.ts";
+import { type Descent, linkAt, lookAt, renameAt, splitPath, unlinkAt } from "./jail.ts";
 import { untilAnswered } from "./list-work.ts";
-import { noteMade, removeEmptyMade } from "./made-directories.ts";
+import { createNotedDescent, removeEmptyMade } from "./made-directories.ts";
 import { openStaging, removeStaging, removeTree, scratchOf, stagingAttempt, type UnitClaim } from "./staging.ts";
 import { requireUnreserved, type Storage } from "./storage.ts";
 import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
@@ -39,7 +39,7 @@ export async function closeWork(task: Task<"close">, outcome: TaskOutcome, conte
   const place = splitPath(pathBytes(work.destination.path));
   requireUnreserved(place);
   const staging = openStaging(storage.root, assignment.request_id);
-  const descent = createDescent(storage.root, noteMade(staging.directory));
+  const descent = createNotedDescent(storage.root, staging.directory);
   let claim: UnitClaim | undefined;
   try {
     claim = staging.claim(work.unit, stagingAttempt(assignment));

@@ -3,102 +3,36 @@ import type { TransferPeer } from "../contract/transfer/assignment.ts";
 import { type DialledLink, helloFrame } from "./data-dial.ts";
 import type { DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
-import { itemKeyOf } from "./item-hash.ts";
-import { copyInPlace } from "./local-copy.ts";
-import { bothPaces } from "./pace.ts";
-import { type ReceiveDeps, receiveItems } from "./receive-items.ts";
+import { copyLocally } from "./local-copy.ts";
+import { receiveLease } from "./receive-lease.ts";
 import { NobodyCame } from "./routed-link.ts";
-import { stagingAttempt } from "./staging.ts";
-import type { Storage } from "./storage.ts";
 import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
 
 /** Of a connection that breaks while bytes come, for as long as each attempt brings some. */
 const MAX_BARREN = 3;
 const RETRY_MS = 500;
-/**
- * Of what is still to come: before the source has sent it, the next lease is asked for, and the source asked for its bytes. Where a rate
- * holds it, no more than two windows: what is asked for any earlier waits, and shares the rate with what could end.
- */
-const AHEAD_BYTES = 8 * 1024 * 1024;
 
 /** Brings the items of a lease here, from whichever source answers. */
 export async function copyWork(task: Task<"copy">, outcome: TaskOutcome, context: TaskContext): Promise<void> {
-  const { work } = task;
+  const { work, signal } = task;
+  if (work.local) return copyLocally(task, outcome, context);
   const storage = requireStorage(context, work.destination.storage_id, "write");
-  if (work.local) {
-    outcome.way = "local";
-    await copyInPlace(task, outcome, { context, storage });
-    return;
-  }
-  const pace = bothPaces(task.pace, context.receivePace);
-  const share = pace.join();
-  try {
-    await copyOver({ pace, windowBytes: share.windowBytes }, task, { outcome, context, storage });
-  } finally {
-    share.leave();
-  }
-}
-
-async function copyOver(
-  rate: Pick<ReceiveDeps, "pace" | "windowBytes">,
-  task: Task<"copy">,
-  { outcome, context, storage }: { outcome: TaskOutcome; context: TaskContext; storage: Storage },
-): Promise<void> {
-  const { work, assignment, signal } = task;
-  const all = work.items.reduce((sum, { length }) => sum + length, 0);
-  // What a round brings again after a break is told once.
-  let moved = 0;
+  const told = { bytes: 0 };
   for (let barren = 0, round = 0; ; round++) {
-    const done = new Set(outcome.items.map(({ path, offset }) => `${offset} ${path}`));
-    const failed = new Set(outcome.failures.map(({ path }) => path));
-    const skips = new Set(
-      work.items.filter(({ entry, offset }) => done.has(`${offset} ${entry.path}`) || failed.has(entry.path)),
-    );
-    const before = moved;
-    const lost = work.items.reduce((sum, { entry, length }) => sum + (failed.has(entry.path) ? length : 0), 0);
-    let left = work.items.reduce((sum, item) => sum + (skips.has(item) ? 0 : item.length), 0);
+    const before = told.bytes;
     const place: { opened: DialledLink | undefined } = { opened: undefined };
     try {
-      await receiveItems(
-        {
-          requestId: assignment.request_id,
-          unit: work.unit,
-          attempt: stagingAttempt(assignment),
-          place: work.destination.path,
-          // The ticket opens all of them together.
-          items: work.items,
-          skips,
-          verify: work.verify,
-          key: itemKeyOf(assignment.lease_id),
-          preserve: work.preserve,
+      await receiveLease(task, outcome, {
+        context,
+        root: storage.root,
+        open: async () => {
+          const opened = await openLink(task, context, outcome, round);
+          place.opened = opened;
+          return opened;
         },
-        outcome,
-        {
-          clock: context.clock,
-          bulkFiles: context.bulkFiles,
-          runProgram: context.runProgram,
-          pid: context.pid,
-          root: storage.root,
-          open: async () => {
-            const opened = await openLink(task, context, outcome, round);
-            place.opened = opened;
-            return opened;
-          },
-          ...rate,
-          signal,
-          onBytes: (bytes) => {
-            left -= bytes;
-            const more = all - lost - left - moved;
-            if (more > 0) {
-              moved += more;
-              task.onBytes(more);
-            }
-            if (left > Math.min(AHEAD_BYTES, 2 * rate.windowBytes())) return;
-            place.opened?.lend();
-            task.onNearlyDone();
-          },
-        },
-      );
+        told,
+        onNearlyDone: () => place.opened?.lend(),
+      });
       place.opened?.keep();
       return;
     } catch (thrown) {
@@ -106,7 +40,7 @@ async function copyOver(
       signal.throwIfAborted();
       const error = toFault(thrown);
       if (error.code === "unreachable") place.opened?.broke();
-      barren = moved > before ? 0 : barren + 1;
+      barren = told.bytes > before ? 0 : barren + 1;
       // Nothing comes this way, or who was sent to dial has gone.
       const isUseless =
         barren >= MAX_BARREN || (work.dial === "router" && barren > 0 && !(thrown instanceof NobodyCame));

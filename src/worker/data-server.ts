@@ -2,13 +2,13 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import { transferScope } from "../contract/transfer/transfer-ticket.ts";
+import { type ScopedItem, transferScope } from "../contract/transfer/transfer-ticket.ts";
 import type { BulkFiles } from "./bulk-file.ts";
 import type { TicketChecker } from "./check-ticket.ts";
 import { createDataLink, type DataLink } from "./data-link.ts";
 import { fault, toFault } from "./fault.ts";
 import { FRAME, jsonFrame } from "./frames.ts";
-import { helloSchema, itemsSchema, parseBody, wantSchema } from "./link-messages.ts";
+import { helloSchema, itemsSchema, parseBody, type Want, wantSchema } from "./link-messages.ts";
 import type { Pace } from "./pace.ts";
 import { sendItems } from "./send-items.ts";
 import { requireMounted, type Storage } from "./storage.ts";
@@ -134,9 +134,8 @@ export async function serveItems(
   deps: ServeDeps,
 ): Promise<void> {
   const claims = deps.tickets.check(ticket, "src", certificate);
-  const items = parseBody(itemsSchema, await bodyOf(link, FRAME.items), "items");
+  const { items, want } = await readAsk(link);
   if (transferScope(items) !== claims.scope) throw fault("denied", "the ticket does not open these items");
-  const want = parseBody(wantSchema, await bodyOf(link, FRAME.want), "wants");
   const storage = deps.storageOf(claims.storage);
   if (storage === undefined) throw fault("unreachable", "the storage of the ticket is not here");
   if (!storage.read) throw fault("denied", `${storage.path} may not be read by transfers`);
@@ -160,6 +159,12 @@ export async function serveItems(
   } finally {
     letGo();
   }
+}
+
+/** What a receiver says first. */
+export async function readAsk(link: DataLink): Promise<{ readonly items: readonly ScopedItem[]; readonly want: Want }> {
+  const items = parseBody(itemsSchema, await bodyOf(link, FRAME.items), "items");
+  return { items, want: parseBody(wantSchema, await bodyOf(link, FRAME.want), "wants") };
 }
 
 async function bodyOf(link: DataLink, type: number): Promise<Buffer> {

@@ -5,8 +5,8 @@ import { pathBytes } from "../contract/transfer/path-text.ts";
 import { applyAllMetadata } from "./apply-metadata.ts";
 import { fault } from "./fault.ts";
 import { createItemHash, itemKeyOf } from "./item-hash.ts";
-import { createDescent, type Descent, lookAt, openFileAt, openStagedAt, renameAt, splitPath } from "./jail.ts";
-import { noteMade } from "./made-directories.ts";
+import { type Descent, lookAt, openFileAt, openStagedAt, renameAt, splitPath } from "./jail.ts";
+import { createNotedDescent } from "./made-directories.ts";
 import { isPublished, syncNames } from "./published.ts";
 import { hashRange } from "./staged-file.ts";
 import { itemKey, openStaging, type Staging, scratchOf, stagingAttempt, type UnitClaim } from "./staging.ts";
@@ -24,7 +24,7 @@ export async function finishWork(task: Task<"finish">, outcome: TaskOutcome, con
   const target = [...splitPath(pathBytes(work.destination.path)), ...splitPath(pathBytes(work.entry.path))];
   requireUnreserved(target);
   const staging = openStaging(storage.root, assignment.request_id);
-  const descent = createDescent(storage.root, noteMade(staging.directory));
+  const descent = createNotedDescent(storage.root, staging.directory);
   let claim: UnitClaim | undefined;
   try {
     claim = staging.claim(work.unit, stagingAttempt(assignment));

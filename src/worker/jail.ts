@@ -242,6 +242,8 @@ export interface Descent {
   place(parts: readonly Buffer[]): Place;
   /** The same; directories on the way are made, and the one that holds the name is synced by the next `sync`. */
   target(parts: readonly Buffer[]): Place;
+  /** It was not there before, and was made here: what lies in it by now has come since. */
+  isMade(parts: readonly Buffer[]): boolean;
   /** So that every name that was made since outlives a loss of power. */
   sync(): void;
   close(): void;
@@ -257,6 +259,7 @@ export function createDescent(
 ): Descent {
   const held = new Map<string, number>();
   const changed = new Map<string, readonly Buffer[]>();
+  const made = new Set<string>();
 
   /** That the last place was in. Whoever asks with the same buffers asks for the same directory, without a look at their bytes. */
   let last: { readonly parent: readonly Buffer[]; readonly directory: number; isChanged: boolean } | undefined;
@@ -269,17 +272,22 @@ export function createDescent(
       held.delete(key);
     }
   };
-  const step = (place: Place, makes: boolean, parent: readonly Buffer[]): number => {
-    try {
-      return openDirectoryAt(place);
-    } catch (thrown) {
-      if (!makes || errnoOf(thrown) !== "ENOENT") throw thrown;
-      const isMade = makeDirectoryAt(place);
-      if (isMade) changed.set(keyOf(parent, parent.length), parent);
-      const directory = openDirectoryAt(place);
-      if (isMade) onMade([...parent, place.name], directory);
-      return directory;
+  /** The component at `index`. */
+  const step = (
+    place: Place,
+    makes: boolean,
+    { parts, index }: { readonly parts: readonly Buffer[]; readonly index: number },
+  ) => {
+    // Looked at before, because an error takes longer to be made than all of these calls together.
+    const isMissing = makes && (made.has(keyOf(parts, index)) || lookAt(place) === undefined);
+    const isMade = isMissing && makeDirectoryAt(place);
+    if (isMade) {
+      changed.set(keyOf(parts, index), parts.slice(0, index));
+      made.add(keyOf(parts, index + 1));
     }
+    const directory = openDirectoryAt(place);
+    if (isMade) onMade(parts.slice(0, index + 1), directory);
+    return directory;
   };
   const walk = (parts: readonly Buffer[], makes: boolean): number => {
     if (parts.length === 0) return root;
@@ -294,10 +302,14 @@ export function createDescent(
     try {
       for (const [index, name] of parts.entries()) {
         if (index < depth) continue;
-        const next = step({ directory, name }, makes, parts.slice(0, index));
+        const next = step({ directory, name }, makes, { parts, index });
         if (passing !== undefined) closeSync(passing);
         passing = next;
         directory = next;
+        // Its neighbours are in the same one.
+        if (index !== parts.length - 2) continue;
+        held.set(keyOf(parts, index + 1), next);
+        passing = undefined;
       }
     } catch (thrown) {
       if (passing !== undefined) closeSync(passing);
@@ -324,6 +336,7 @@ export function createDescent(
     make: (parts) => walk(parts, true),
     place: (parts) => placeIn(parts, false),
     target: (parts) => placeIn(parts, true),
+    isMade: (parts) => made.has(keyOf(parts, parts.length)),
     sync: () => {
       for (const parts of changed.values()) syncHeldDirectory(walk(parts, false));
       changed.clear();

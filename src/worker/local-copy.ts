@@ -1,168 +1,157 @@
-import { constants, copyFile } from "node:fs";
+import { constants, copyFile, fstatSync } from "node:fs";
 import { promisify } from "node:util";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
 import { pathBytes } from "../contract/transfer/path-text.ts";
-import { fault } from "./fault.ts";
-import { PIECE_BYTES } from "./frames.ts";
-import { createItemHash, itemKeyOf } from "./item-hash.ts";
-import { createDescent, type Descent, lookAt, pathOf, splitPath, unlinkAt } from "./jail.ts";
-import { noteMade } from "./made-directories.ts";
-import { placeNonFile } from "./place-non-file.ts";
-import { failureOf, publishFiles } from "./publish-files.ts";
-import { syncNames } from "./published.ts";
+import { readAsk } from "./data-server.ts";
+import { toFault } from "./fault.ts";
+import { createItemHash, isTagged, itemKeyOf } from "./item-hash.ts";
+import {
+  closeHeld,
+  createDescent,
+  type Descent,
+  lookAt,
+  openFileAt,
+  type Place,
+  pathOf,
+  setMode,
+  splitPath,
+  unlinkAt,
+} from "./jail.ts";
+import { createLinkPair } from "./link-pair.ts";
+import { createPace } from "./pace.ts";
 import { isWhole } from "./receive-items.ts";
+import { receiveLease } from "./receive-lease.ts";
+import { sendItems } from "./send-items.ts";
 import { openSourceFile, type SourceFile } from "./source-file.ts";
-import { hashRange, openStagedFile, readPiece, type StagedFile } from "./staged-file.ts";
-import { itemKey, openStaging, type Staging, stagedName, stagingAttempt, type UnitClaim } from "./staging.ts";
-import { requireUnreserved, type Storage } from "./storage.ts";
+import { hashRange } from "./staged-file.ts";
+import { itemKey, openStaging, stagedName, stagingAttempt, type UnitClaim } from "./staging.ts";
+import { isReserved, type Storage } from "./storage.ts";
 import { requireStorage, type Task, type TaskContext, type TaskOutcome } from "./task-context.ts";
 
 const copyOnce = promisify(copyFile);
 
-interface Copying {
-  readonly task: Task<"copy">;
-  readonly outcome: TaskOutcome;
-  readonly context: TaskContext;
-  readonly staging: Staging;
-  readonly claim: UnitClaim;
-  readonly from: Descent;
-  readonly descent: Descent;
+/** This worker has both sides, as one storage or as two: it is the source of its own copy, and both are joined within the process. */
+export async function copyLocally(task: Task<"copy">, outcome: TaskOutcome, context: TaskContext): Promise<void> {
+  const { work, signal } = task;
+  const source = requireStorage(context, work.source.storage_id, "read");
+  const destination = requireStorage(context, work.destination.storage_id, "write");
+  outcome.way = "local";
+  await cloneWhole(task, { source, destination });
+  const [near, far] = createLinkPair();
+  let sending: Promise<void> | undefined;
+  const send = async () => {
+    const { items, want } = await readAsk(far);
+    const { bulkFiles } = context;
+    // What may move is counted where it lands.
+    const pace = createPace(() => undefined, context.clock);
+    const rest = { pace, onBytes: () => undefined };
+    await sendItems(items, want, { bulkFiles, root: source.root, place: work.source.path, link: far, signal, ...rest });
+  };
+  try {
+    await receiveLease(task, outcome, {
+      context,
+      root: destination.root,
+      open: async () => {
+        sending = send().catch((thrown: unknown) => far.close(toFault(thrown)));
+        return { link: near, worker: context.workerId };
+      },
+      told: { bytes: 0 },
+      onNearlyDone: () => undefined,
+    });
+  } finally {
+    near.close();
+    // It reads from the source's storage, which may be let go of then.
+    await sending;
+  }
 }
 
 /**
- * Source and destination are one storage, which is proved file by file: the one that was listed is the one that is found here, by
- * its inode and times. Whole files are cloned where the file system can, else the system copies them.
+ * Where the file system can give two files the same bytes, whole files of which nothing is here yet are staged so, as if an earlier attempt had
+ * brought them: the copy is then proved against the source as that would be. Whatever is in the way is left to the copy, which tells it.
  */
-export async function copyInPlace(
+async function cloneWhole(
   task: Task<"copy">,
-  outcome: TaskOutcome,
-  { context, storage }: { readonly context: TaskContext; readonly storage: Storage },
+  { source, destination }: { readonly source: Storage; readonly destination: Storage },
 ): Promise<void> {
   const { work, assignment, signal } = task;
-  const source = requireStorage(context, work.source.storage_id, "read");
-  const staging = openStaging(storage.root, assignment.request_id);
-  const from = createDescent(source.root);
-  const descent = createDescent(storage.root, noteMade(staging.directory));
-  let claim: UnitClaim | undefined;
+  const items = work.items.filter((item) => item.entry.type === "file" && isTagged(item.length) && isWhole(item));
+  if (items.length === 0) return;
+  const staging = openStaging(destination.root, assignment.request_id);
+  const [from, to] = [createDescent(source.root), createDescent(destination.root)];
   try {
-    claim = staging.claim(work.unit, stagingAttempt(assignment));
-    for (const item of work.items) {
-      signal.throwIfAborted();
-      try {
-        await copyOne(item, { task, outcome, context, staging, claim, from, descent });
-        task.onBytes(item.length);
-      } catch (thrown) {
-        outcome.failures.push(failureOf(item, thrown));
+    const claim = staging.claim(work.unit, stagingAttempt(assignment));
+    try {
+      for (const item of items) {
+        signal.throwIfAborted();
+        if (!(await cloneOne(item, { task, claim, from, to }))) return;
       }
+    } finally {
+      claim.close();
     }
-    claim.requireHeld();
-    syncNames(descent, outcome, 0);
   } finally {
-    claim?.close();
+    to.close();
     from.close();
-    descent.close();
     staging.close();
   }
 }
 
-async function copyOne(item: CopyItem, parts: Copying): Promise<void> {
-  const { task, outcome, context, claim, from, descent } = parts;
-  const { preserve, verify, source, destination } = task.work;
-  const below = splitPath(pathBytes(item.entry.path));
-  const target = [...splitPath(pathBytes(destination.path)), ...below];
-  requireUnreserved(target);
-  if (item.entry.type !== "file") {
-    const sha256 = placeNonFile(item.entry, target, { claim, descent, preserve });
-    outcome.items.push({ path: item.entry.path, offset: 0, length: 0, sha256 });
-    return;
-  }
-  const origin = [...splitPath(pathBytes(source.path)), ...below];
-  requireUnreserved(origin);
-  const file = openSourceFile(from, origin, item.entry);
+interface Cloning {
+  readonly task: Task<"copy">;
+  readonly claim: UnitClaim;
+  readonly from: Descent;
+  readonly to: Descent;
+}
+
+/** False: the others need not be tried. */
+async function cloneOne(item: CopyItem, { task, claim, from, to }: Cloning): Promise<boolean> {
+  const { work, assignment, signal } = task;
+  const { entry, length } = item;
+  const key = itemKey(item);
+  const below = splitPath(pathBytes(entry.path));
+  const [origin, target] = [work.source, work.destination].map(({ path }) => [...splitPath(pathBytes(path)), ...below]);
+  if (origin === undefined || target === undefined || isReserved(origin) || claim.journal.of(key) !== undefined)
+    return true;
+  if (isThere(target, to)) return true;
+  let file: SourceFile | undefined;
   try {
-    const staged = isWhole(item) ? await stageWhole(item, file, parts) : await stageRange(item, file, parts);
-    try {
-      file.requireUnchanged();
-    } catch (thrown) {
-      await staged.close();
-      throw thrown;
-    }
-    const key = itemKey(item);
-    const whole = { item, name: stagedName(key), record: { key, ino: staged.ino }, staged };
-    await publishFiles([{ ...whole, target: isWhole(item) ? target : undefined }], {
-      clock: context.clock,
-      claim,
-      descent,
-      verify,
-      key: itemKeyOf(task.assignment.lease_id),
-      preserve,
-      runProgram: context.runProgram,
-      pid: context.pid,
-      done: (done) => void outcome.items.push(done),
-      failed: (failure) => void outcome.failures.push(failure),
-    });
+    file = openSourceFile(from, origin, entry);
+    const place = { directory: claim.directory, name: stagedName(key) };
+    // Of an attempt that ended before it was proved.
+    if (lookAt(place) !== undefined) unlinkAt(place);
+    await copyOnce(
+      `/proc/self/fd/${file.fd}`,
+      pathOf(place),
+      constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL,
+    );
+    const running = createItemHash({ length, key: itemKeyOf(assignment.lease_id) });
+    if (!(await hashRange(file.fd, { offset: 0, length }, running, signal))) return true;
+    file.requireUnchanged();
+    const ino = ownAlone(place);
+    claim.journal.append([{ key, bytes: length, sha256: running.digest(), ino }]);
+    return true;
+  } catch {
+    return false;
   } finally {
-    file.close();
+    file?.close();
   }
 }
 
-async function stageWhole(item: CopyItem, file: SourceFile, { claim, task, context }: Copying): Promise<StagedFile> {
-  const place = { directory: claim.directory, name: stagedName(itemKey(item)) };
-  if (lookAt(place) !== undefined) unlinkAt(place);
-  const mode = constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL;
-  await copyOnce(`/proc/self/fd/${file.fd}`, pathOf(place), mode);
-  const { length } = item;
-  const key = itemKeyOf(task.assignment.lease_id);
-  const running = createItemHash({ length, key });
-  await hashRange(file.fd, item, running, task.signal);
-  const proved = { bytes: length, sha256: running.digest() };
-  const { bulkFiles } = context;
-  const staged = await openStagedFile({
-    place,
-    offset: 0,
-    length,
-    key,
-    proved,
-    isSparse: true,
-    isWhole: true,
-    bulkFiles,
-    isElsewhere: () => false,
-  });
-  if (staged.bytes() === item.length) return staged;
-  await staged.close();
-  throw fault("corrupt", `the system's copy of ${item.entry.path} differs from it`);
+/** A clone has the mode of its source, which may be one that its owner cannot write to. */
+function ownAlone(place: Place): string {
+  const fd = openFileAt(place);
+  try {
+    setMode(fd, 0o600);
+    return String(fstatSync(fd, { bigint: true }).ino);
+  } finally {
+    closeHeld(fd);
+  }
 }
 
-async function stageRange(item: CopyItem, file: SourceFile, { staging, task, context }: Copying): Promise<StagedFile> {
-  const { offset, length } = item;
-  const place = { directory: staging.directory, name: staging.partialName(item) };
-  const isSparse = task.work.preserve.includes("sparse");
-  const key = itemKeyOf(task.assignment.lease_id);
-  const { bulkFiles } = context;
-  const staged = await openStagedFile({
-    place,
-    offset,
-    length,
-    key,
-    proved: undefined,
-    isSparse,
-    isWhole: false,
-    bulkFiles,
-    isElsewhere: () => false,
-  });
+/** Then it is compared, and not copied at all where it is the same. */
+function isThere(target: readonly Buffer[], to: Descent): boolean {
   try {
-    const buffer = Buffer.allocUnsafe(PIECE_BYTES);
-    while (staged.bytes() < length) {
-      task.signal.throwIfAborted();
-      const at = staged.bytes();
-      const bytes = buffer.subarray(0, Math.min(buffer.length, length - at));
-      if (!(await readPiece(file.fd, bytes, offset + at)))
-        throw fault("source-changed", `${item.entry.path} became shorter`);
-      await staged.add({ at, length: bytes.length, isZero: false, digest: undefined, bytes });
-    }
-    return staged;
-  } catch (thrown) {
-    await staged.close();
-    throw thrown;
+    return lookAt(to.place(target)) !== undefined;
+  } catch {
+    return false;
   }
 }

@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, readSync, writeSync } from "node:fs";
 import {
   createDescent,
+  type Descent,
   lookAt,
   openFileAt,
   openForAppendingAt,
@@ -18,21 +19,26 @@ export const MADE_NAME = Buffer.from("made");
 /** What is read of it: a hundred thousand of them. Further ones stay. */
 const MAX_BYTES = 16 * 1024 * 1024;
 
-/** For a descent: `request` is where the request stages. */
-export function noteMade(request: number): (parts: readonly Buffer[], directory: number) => void {
-  return (parts, directory) => {
+/** A descent that notes what it makes. `request` is where the request stages, and stays open meanwhile. */
+export function createNotedDescent(root: number, request: number): Descent {
+  let fd: number | undefined;
+  const descent = createDescent(root, (parts, directory) => {
     try {
-      const fd = openForAppendingAt({ directory: request, name: MADE_NAME });
-      try {
-        const path = Buffer.concat(parts.flatMap((part, at) => (at === 0 ? [part] : [SLASH, part])));
-        const { ino } = fstatSync(directory, { bigint: true });
-        writeSync(fd, `${ino} ${path.toString("base64")}\n`);
-      } finally {
-        closeSync(fd);
-      }
+      fd ??= openForAppendingAt({ directory: request, name: MADE_NAME });
+      const path = Buffer.concat(parts.flatMap((part, at) => (at === 0 ? [part] : [SLASH, part])));
+      const { ino } = fstatSync(directory, { bigint: true });
+      writeSync(fd, `${ino} ${path.toString("base64")}\n`);
     } catch {
       // It stays when the request is cancelled: no reason to copy nothing into it.
     }
+  });
+  return {
+    ...descent,
+    close: () => {
+      descent.close();
+      if (fd !== undefined) closeSync(fd);
+      fd = undefined;
+    },
   };
 }
 

@@ -189,7 +189,7 @@ describe("a tree that is moved", () => {
     },
   );
 
-  it("is copied in place within one storage", async () => {
+  it("is copied within one storage over no connection", async () => {
     const { world, from } = await begin();
     makeTree(from);
     const entries = (await world.list()).filter(({ type }) => type !== "hardlink");

@@ -11,9 +11,9 @@ import { fault, toFault } from "./fault.ts";
 import { finishNamed } from "./finish-named.ts";
 import { DATA_HEAD_BYTES, FRAME, FRAME_HEAD_BYTES, jsonFrame, readDataHead } from "./frames.ts";
 import { createItemHash, isTagged } from "./item-hash.ts";
-import { createDescent, type Descent, splitPath } from "./jail.ts";
+import { type Descent, splitPath } from "./jail.ts";
 import { failedSchema, itemsMessage, parseBody, refusalSchema, sameSchema, type Want } from "./link-messages.ts";
-import { noteMade } from "./made-directories.ts";
+import { createNotedDescent } from "./made-directories.ts";
 import type { Pace } from "./pace.ts";
 import { createPatcher } from "./patch-piece.ts";
 import { placeNonFile } from "./place-non-file.ts";
@@ -92,7 +92,7 @@ export async function receiveItems(task: ReceiveTask, outcome: ReceiveOutcome, d
   const staging = openStaging(deps.root, task.requestId);
   try {
     const claim = staging.claim(task.unit, task.attempt);
-    const descent = createDescent(deps.root, noteMade(staging.directory));
+    const descent = createNotedDescent(deps.root, staging.directory);
     const told = outcome.items.length;
     try {
       try {

@@ -90,12 +90,14 @@ export interface WorldOptions {
   readonly diallerFor?: (side: "source" | "destination") => RouterDialler;
   /** Is given each storage's root before it is opened: to mount something there. What it did is undone by the answer. */
   readonly prepare?: (path: string, workerId: string) => undefined | (() => void);
+  /** The worker of the destination has the source's storage too. */
+  readonly isOneBox?: boolean;
   /** Of the plan, that its hub answers at the most; an earlier one: 1. */
   readonly pagesAtOnce?: number;
 }
 
 export async function openWorkerWorld(options: WorldOptions = {}): Promise<WorkerWorld> {
-  const { trusted = true, prepare, pagesAtOnce = MAX_PAGES_AT_ONCE } = options;
+  const { trusted = true, prepare, isOneBox = false, pagesAtOnce = MAX_PAGES_AT_ONCE } = options;
   // In memory where there is room: nothing here is about the disk, and each file is synced.
   const directory = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "sluice-worker-"));
   const stop = new AbortController();
@@ -105,6 +107,7 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
   const skipped: ResultFailure[] = [];
   const pages: TransferEntry[][] = [];
   const undone: (() => void)[] = [];
+  const opened: Storage[] = [];
   const meetings: Meetings = { pairs: [], bend: undefined, waiting: undefined };
   let sent = 0;
 
@@ -117,7 +120,8 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
     const identity = await makeIdentity(directory, workerId);
     const tickets = createTicketChecker({ workerId, nowSeconds: () => Math.floor(systemClock.wallMs() / 1000) });
     tickets.keys([{ kty: "OKP", crv: "Ed25519", x, kid: key.id, use: "sig", alg: "EdDSA" }]);
-    const storageOf = (id: string) => (id === storage.id ? storage : undefined);
+    opened.push(storage);
+    const storageOf = (id: string) => (isOneBox ? opened : [storage]).find((one) => one.id === id);
     const pushed = createPushedLinks(systemClock);
     const bulkFiles = createBulkFiles(systemClock);
     const serveDeps = {

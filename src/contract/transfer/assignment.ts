@@ -75,7 +75,7 @@ const copyWorkSchema = z.object({
   sources: z.array(peerSchema),
   dial: z.enum(DIALS),
   meeting: meetingSchema.optional(),
-  /** Both are one storage that this worker has: copied in place, without any source. */
+  /** This worker has both, as one storage or as two: it copies between them itself, without any source. */
   local: z.boolean(),
   verify: z.enum(VERIFY_LEVELS),
   preserve: preserveSchema,

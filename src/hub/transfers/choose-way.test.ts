@@ -26,17 +26,24 @@ const STORAGE = { id: "storage-1", path: "/data", read: true, write: true, seen_
 const choose = (
   to: Given,
   from: Given | readonly Given[],
-  more: { readonly router?: string; readonly givenUp?: readonly GivenUp[]; readonly nowMs?: number } = {},
+  more: {
+    readonly router?: string;
+    readonly givenUp?: readonly GivenUp[];
+    readonly nowMs?: number;
+    readonly holders?: readonly string[];
+  } = {},
 ) => {
   const all = Array.isArray(from) ? (from as readonly Given[]) : [from as Given];
   const choice = chooseWay({
     destination: worker("to", to),
     sources: all.map((given, index) => ({ worker: worker(`from-${index}`, given), storage: STORAGE })),
+    holders: (more.holders ?? []).map((id) => ({ worker: worker(id), storage: STORAGE })),
     routerProblem: more.router,
     givenUp: more.givenUp ?? [],
     nowMs: more.nowMs ?? 0,
   });
-  return "problem" in choice ? choice.problem : [choice.way, ...choice.sources.map((member) => member.worker.id)];
+  if ("problem" in choice) return choice.problem;
+  return [choice.way, ...(choice.way === "local" ? [] : choice.sources.map((member) => member.worker.id))];
 };
 const given = (way: GivenUp["way"], atMs: number): GivenUp => ({ way, reason: "", atMs, untilMs: 1000, times: 1 });
 
@@ -45,6 +52,13 @@ test("the destination dials, else the source, else both meet in a router", () =>
   expect(choose({ listens: true }, {})).toEqual(["source", "from-0"]);
   expect(choose({}, {})).toEqual(["router", "from-0"]);
   expect(choose({}, [{}, { listens: true }])).toEqual(["destination", "from-1"]);
+});
+
+test("who has the source itself needs neither another worker nor a way, whatever was given up", () => {
+  expect(choose({}, [], { holders: ["other", "to"] })).toEqual(["local"]);
+  const givenUp = [given("destination", 1)];
+  expect(choose({ listens: true }, { listens: true }, { holders: ["to"], givenUp })).toEqual(["local"]);
+  expect(choose({ listens: true }, { listens: true }, { holders: ["other"] })).toEqual(["destination", "from-0"]);
 });
 
 test("what was given up comes last, in the order in which it was given up, and first again when its time is over", () => {

@@ -15,20 +15,26 @@ export interface GivenUp {
 export interface WayFacts {
   readonly destination: Worker;
   readonly sources: readonly PoolMember[];
+  /** Who has the source as what it can copy from without any other worker. */
+  readonly holders: readonly PoolMember[];
   /** Why the hub has no router for it; nothing: it has. */
   readonly routerProblem: string | undefined;
   readonly givenUp: readonly GivenUp[];
   readonly nowMs: number;
 }
 
-export type WayChoice = { readonly way: Dial; readonly sources: readonly PoolMember[] } | { readonly problem: string };
+export type WayChoice =
+  | { readonly way: "local" }
+  | { readonly way: Dial; readonly sources: readonly PoolMember[] }
+  | { readonly problem: string };
 
 /**
- * Pure. The destination dials, else the source, else both meet in a router; what was given up lately comes last, and of that what
- * was given up first. `sources`: those to which this way may lead.
+ * Pure. Who has both sides copies between them, over no network; else the destination dials, else the source, else both meet in a
+ * router. What was given up lately comes last, and of that what was given up first. `sources`: those to which this way may lead.
  */
-export function chooseWay({ destination, sources, routerProblem, givenUp, nowMs }: WayFacts): WayChoice {
+export function chooseWay({ destination, sources, holders, routerProblem, givenUp, nowMs }: WayFacts): WayChoice {
   const { heartbeat: own } = destination;
+  if (holders.some(({ worker }) => worker.id === destination.id)) return { way: "local" };
   const mayDial = own.ways.includes("direct");
   const direct = sources.filter(({ worker }) => worker.heartbeat.ways.includes("direct"));
   const listening = direct.filter(({ worker }) => worker.heartbeat.data_plane_endpoints.length > 0);

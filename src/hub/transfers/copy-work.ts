@@ -5,7 +5,7 @@ import { signTransferTicket, transferScope } from "../../contract/transfer/trans
 import { chooseWay } from "./choose-way.ts";
 import { type PoolMember, poolOf, shareOf } from "./choose-workers.ts";
 import type { Pools, TransferHall } from "./transfer-hall.ts";
-import { leaseIdOf, type Transfer } from "./transfer-record.ts";
+import { leaseIdOf, type Side, type Transfer } from "./transfer-record.ts";
 import type { Worker } from "./worker-record.ts";
 
 /** Nothing is wrong with who asks: the transfer itself cannot go on at the moment, and this says why. */
@@ -50,30 +50,24 @@ export async function copyWork(
     takes_hashes: true,
     ...(share === undefined ? {} : { rate_bytes_s: share }),
   };
-  // Whichever box was named: it has the very same storage, and may read it.
-  const holders = poolOf(source, hall.workers.all(), {
-    access: "read",
-    box: undefined,
-    needs: [],
-    isActive: hall.workers.mayWork,
-  });
-  const isLocal = source.storage === destination.storage && holders.some((member) => member.worker.id === worker.id);
-  if (isLocal) {
-    return {
-      build: async ({ items }) => ({ ...base, items: [...items], sources: [], dial: "destination", local: true }),
-    };
-  }
-  if (pools.sources.length === 0) throw new NoWay(`no worker that has the source ${request.source_path} is heard`);
+  const holders = holdersOf(hall, { source, destination, pools });
   const choose = (sources: readonly PoolMember[]) =>
     chooseWay({
       destination: worker,
       sources,
+      holders,
       routerProblem: routers.problem(),
       givenUp: ways.of(worker.id, source.storage),
       nowMs: clock.monotonicMs(),
     });
   const able = choose(pools.sources.filter((member) => !ways.isFailing(worker.id, member.worker.id)));
   const choice = "problem" in able ? choose(pools.sources) : able;
+  if ("way" in choice && choice.way === "local") {
+    return {
+      build: async ({ items }) => ({ ...base, items: [...items], sources: [], dial: "destination", local: true }),
+    };
+  }
+  if (pools.sources.length === 0) throw new NoWay(`no worker that has the source ${request.source_path} is heard`);
   if ("problem" in choice) throw new NoWay(choice.problem);
   const { way: dial } = choice;
   const members = leastBusyFirst(choice.sources, hall).slice(0, dial === "destination" ? MAX_SOURCES : 1);
@@ -128,6 +122,20 @@ export async function copyWork(
       return { ...work, meeting: meetings.destination };
     },
   };
+}
+
+/** Within one storage whoever has it, whichever box was named. Of two the one that is read may be a mount of what another box has for itself: who was named brings it. */
+function holdersOf(
+  hall: TransferHall,
+  { source, destination, pools }: { readonly source: Side; readonly destination: Side; readonly pools: Pools },
+): readonly PoolMember[] {
+  if (source.storage !== destination.storage) return pools.sources;
+  return poolOf(source, hall.workers.all(), {
+    access: "read",
+    box: undefined,
+    needs: [],
+    isActive: hall.workers.mayWork,
+  });
 }
 
 function isCopy({ id }: { readonly id: string }): boolean {

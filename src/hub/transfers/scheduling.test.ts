@@ -365,6 +365,42 @@ test.each([
   },
 );
 
+describe("a worker that has both sides", () => {
+  const both = async (tells: object, seen: readonly string[] = []) => {
+    const world = await begin({ tells: BARRED });
+    const storages = [
+      { id: "storage-in", path: "/mount", seen_marks: seen },
+      { id: "storage-here", path: "/here" },
+    ];
+    const shared = { ask: () => world.hub.ask, source: [fileEntry("", 10)], target: createFakeStorage() };
+    const worker = createFakeWorker("both", { ...shared, storages, tells });
+    await worker.heartbeat();
+    return { world, worker };
+  };
+  const here = { source_path: "/mount/x", destination_path: "/here/x" };
+
+  test("copies between them without any way to anybody, and is paced like any", async () => {
+    const { world, worker } = await both(BARRED);
+    const id = await world.submit({ ...here, bandwidth_mbps: 8 });
+    const listing = await required(worker.poll());
+    await worker.tell((await worker.carryOut(listing)) ?? {});
+    await world.clock.advance(100);
+    const { work } = await required(worker.poll());
+    expect(work).toMatchObject({ kind: "copy", local: true, sources: [], rate_bytes_s: 1_000_000 });
+    expect(await world.progress(id)).toMatchObject({ state: "PROGRESS", reason: "it is being copied" });
+  });
+
+  test.each([
+    [{}, { local: true }],
+    [{ source_box: "src-1" }, { local: false, dial: "source" }],
+  ])("of which one is another box's too reads it itself, unless that box is named: %o", async (named, expected) => {
+    const { world, worker } = await both({ ...BARRED, data_plane_endpoints: ["both:1"] }, ["mark-src-1"]);
+    await world.submit({ ...here, source_path: "/in/x", ...named });
+    await world.list();
+    expect((await required(worker.poll())).work).toMatchObject({ kind: "copy", ...expected });
+  });
+});
+
 describe("two workers of which neither listens", () => {
   const copyOf = ({ work }: Assignment): WorkOf<"copy"> => {
     if (work.kind !== "copy") throw new TypeError(`it is ${work.kind}`);
