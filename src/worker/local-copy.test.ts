@@ -18,8 +18,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
+import { systemClock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { digestTree } from "./digest-tree.fake.ts";
+import { createPace } from "./pace.ts";
 import { freshOutcome, openWorkerWorld, type WorkerWorld } from "./worker-world.fake.ts";
 
 const KIB = 1024;
@@ -173,6 +175,46 @@ describe("a copy between two storages of one worker", () => {
       ["short", "source-changed"],
     ]);
     expect(readFileSync(join(to, "other")).equals(readFileSync(join(from, "other")))).toBe(true);
+  });
+});
+
+describe("a copy within one storage", () => {
+  it("is the system's for whole files, and proved; not for holes, ranges, and what is held to a rate", async () => {
+    const { world, from } = await begin();
+    writeFileSync(join(from, "whole"), randomBytes(3 * MIB + 5), { mode: 0o640 });
+    writeFileSync(join(from, "holes"), randomBytes(MIB));
+    truncateSync(join(from, "holes"), 4 * MIB);
+    const entries = new Map((await world.list()).map((entry) => [entry.path, entry]));
+    const { destination: side, source } = world;
+    const copy = async (name: string, how: { readonly isHeld: boolean; readonly isRange: boolean }) => {
+      const entry = entries.get(name);
+      if (entry === undefined) throw new TypeError(`${name} was not listed`);
+      let moved = 0;
+      const pace = createPace(() => (how.isHeld ? 1e12 : undefined), systemClock);
+      const take = (bytes: number, signal: AbortSignal) => {
+        moved += bytes;
+        return pace.take(bytes, signal);
+      };
+      const context = { ...side.context, receivePace: { ...pace, take } };
+      const work = {
+        ...LOCAL,
+        unit: `${name} ${how.isHeld} ${how.isRange}`,
+        source: { storage_id: source.storage.id, path: "tree" },
+        destination: { storage_id: source.storage.id, path: `copy ${how.isHeld} ${how.isRange}` },
+      };
+      const length = how.isRange ? MIB : entry.size;
+      const outcome = await world.run(world.copyWork([{ entry, offset: 0, length }], work), { ...side, context });
+      expect(outcome).toMatchObject({ failures: [], way: "local", items: [{ path: name, length }] });
+      return moved;
+    };
+    expect(await copy("whole", { isHeld: false, isRange: false })).toBe(0);
+    const there = join(world.directory, "source/copy false false");
+    expect(readFileSync(join(there, "whole")).equals(readFileSync(join(from, "whole")))).toBe(true);
+    expect(statSync(join(there, "whole")).mode & 0o777).toBe(0o640);
+    expect(await copy("whole", { isHeld: true, isRange: false })).toBeGreaterThan(3 * MIB);
+    expect(await copy("whole", { isHeld: false, isRange: true })).toBeGreaterThan(MIB - 1);
+    expect(await copy("holes", { isHeld: false, isRange: false })).toBeGreaterThan(MIB - 1);
+    expect(statSync(join(there, "holes")).blocks * 512).toBeLessThan(2 * MIB);
   });
 });
 

@@ -18,7 +18,7 @@ import {
   unlinkAt,
 } from "./jail.ts";
 import { createLinkPair } from "./link-pair.ts";
-import { createPace } from "./pace.ts";
+import { bothPaces, createPace } from "./pace.ts";
 import { isWhole } from "./receive-items.ts";
 import { receiveLease } from "./receive-lease.ts";
 import { sendItems } from "./send-items.ts";
@@ -36,7 +36,7 @@ export async function copyLocally(task: Task<"copy">, outcome: TaskOutcome, cont
   const source = requireStorage(context, work.source.storage_id, "read");
   const destination = requireStorage(context, work.destination.storage_id, "write");
   outcome.way = "local";
-  await cloneWhole(task, { source, destination });
+  await stageBySystem(task, context, { source, destination });
   const [near, far] = createLinkPair();
   let sending: Promise<void> | undefined;
   const send = async () => {
@@ -66,16 +66,19 @@ export async function copyLocally(task: Task<"copy">, outcome: TaskOutcome, cont
 }
 
 /**
- * Where the file system can give two files the same bytes, whole files of which nothing is here yet are staged so, as if an earlier attempt had
- * brought them: the copy is then proved against the source as that would be. Whatever is in the way is left to the copy, which tells it.
+ * Whole files of which nothing is here yet are staged by the system, as if an earlier attempt had brought them: the copy is then proved against
+ * the source as that would be. Whatever is in the way is left to the copy, which tells it.
  */
-async function cloneWhole(
+async function stageBySystem(
   task: Task<"copy">,
+  { receivePace }: TaskContext,
   { source, destination }: { readonly source: Storage; readonly destination: Storage },
 ): Promise<void> {
   const { work, assignment, signal } = task;
   const items = work.items.filter((item) => item.entry.type === "file" && isTagged(item.length) && isWhole(item));
   if (items.length === 0) return;
+  // The system copies as fast as it can.
+  const mayCopy = source.id === destination.id && !bothPaces(task.pace, receivePace).isHeld();
   const staging = openStaging(destination.root, assignment.request_id);
   const [from, to] = [createDescent(source.root), createDescent(destination.root)];
   try {
@@ -83,7 +86,7 @@ async function cloneWhole(
     try {
       for (const item of items) {
         signal.throwIfAborted();
-        if (!(await cloneOne(item, { task, claim, from, to }))) return;
+        if (!(await stageOne(item, { task, claim, from, to, mayCopy }))) return;
       }
     } finally {
       claim.close();
@@ -95,15 +98,17 @@ async function cloneWhole(
   }
 }
 
-interface Cloning {
+interface SystemCopy {
   readonly task: Task<"copy">;
   readonly claim: UnitClaim;
   readonly from: Descent;
   readonly to: Descent;
+  /** Not only where two files can have the same bytes (reflink): a storage on a network is then copied by its server. */
+  readonly mayCopy: boolean;
 }
 
 /** False: the others need not be tried. */
-async function cloneOne(item: CopyItem, { task, claim, from, to }: Cloning): Promise<boolean> {
+async function stageOne(item: CopyItem, { task, claim, from, to, mayCopy }: SystemCopy): Promise<boolean> {
   const { work, assignment, signal } = task;
   const { entry, length } = item;
   const key = itemKey(item);
@@ -118,11 +123,10 @@ async function cloneOne(item: CopyItem, { task, claim, from, to }: Cloning): Pro
     const place = { directory: claim.directory, name: stagedName(key) };
     // Of an attempt that ended before it was proved.
     if (lookAt(place) !== undefined) unlinkAt(place);
-    await copyOnce(
-      `/proc/self/fd/${file.fd}`,
-      pathOf(place),
-      constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL,
-    );
+    // The system's copy has no holes.
+    const hasHoles = entry.allocated !== undefined;
+    const clone = mayCopy && !hasHoles ? constants.COPYFILE_FICLONE : constants.COPYFILE_FICLONE_FORCE;
+    await copyOnce(`/proc/self/fd/${file.fd}`, pathOf(place), clone | constants.COPYFILE_EXCL);
     const running = createItemHash({ length, key: itemKeyOf(assignment.lease_id) });
     if (!(await hashRange(file.fd, { offset: 0, length }, running, signal))) return true;
     file.requireUnchanged();

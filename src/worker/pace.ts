@@ -8,6 +8,8 @@ export interface Pace {
   take(bytes: number, signal: AbortSignal): Promise<void>;
   /** One connection more shares the rate, until it leaves. */
   join(): PaceShare;
+  /** There is a rate now. */
+  isHeld(): boolean;
 }
 
 export interface PaceShare {
@@ -45,6 +47,7 @@ export function createPace(rate: () => number | undefined, clock: Clock): RatePa
   const line: PromiseWithResolvers<void>[] = [];
   let connections = 0;
   return {
+    isHeld: () => rate() !== undefined,
     isRested: () => left()?.isFull !== false,
     join: () => {
       connections += 1;
@@ -81,6 +84,7 @@ export function createPace(rate: () => number | undefined, clock: Clock): RatePa
 /** Both hold what takes from it. */
 export function bothPaces(first: Pace, second: Pace): Pace {
   return {
+    isHeld: () => first.isHeld() || second.isHeld(),
     take: async (bytes, signal) => {
       await first.take(bytes, signal);
       await second.take(bytes, signal);
