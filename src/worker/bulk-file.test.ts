@@ -93,24 +93,32 @@ describe("a file whose pieces come from memory or go there", () => {
 
   it("is written by one at a time, and read by all", async () => {
     const { looks, files, fd } = begin();
-    const [one, other] = [0, 1].map(() => files.of(fd, () => true));
+    const [one, other] = [0, 1].map(() => files.of(fd, () => false));
     const writes = [one?.write(Buffer.from("a"), 0), other?.write(Buffer.from("b"), 1)];
     expect(looks()).toBe(1);
     await Promise.all(writes);
     expect(looks()).toBe(4);
+    const [third, fourth] = [0, 1].map(() => files.of(fd, () => true));
     const [first, second] = [Buffer.alloc(1), Buffer.alloc(1)];
-    const reads = [one?.read(first, 0), other?.read(second, 1)];
+    const reads = [third?.read(first, 0), fourth?.read(second, 1)];
     expect(looks()).toBe(6);
     await Promise.all(reads);
     expect(first.toString() + second.toString()).toBe("ab");
+  });
+
+  it("is written by all at a time where this thread is busy, which would give the turns", async () => {
+    const { looks, files, fd } = begin();
+    const writes = [0, 1].map((at) => files.of(fd, () => true).write(Buffer.from("a"), at));
+    expect(looks()).toBe(2);
+    await Promise.all(writes);
   });
 
   it("is written by the next although one failed", async () => {
     const { path, files, fd } = begin();
     const shut = openSync(path, "r");
     open.push(() => closeSync(shut));
-    const failing = files.of(shut, () => true).write(Buffer.from("a"), 0);
-    const next = files.of(fd, () => true).write(Buffer.from("b"), 0);
+    const failing = files.of(shut, () => false).write(Buffer.from("a"), 0);
+    const next = files.of(fd, () => false).write(Buffer.from("b"), 0);
     await expect(failing).rejects.toThrow("EBADF");
     await next;
     expect(readFileSync(path, "utf8")).toBe("b");

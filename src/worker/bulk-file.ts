@@ -26,7 +26,7 @@ interface Manner {
   elsewhere: number;
   nextElsewhere: number;
   slow: number;
-  /** The system lets one write to a file at a time, and threads that wait for that spin: they are not sent there. */
+  /** The system lets one write to a file at a time, and threads that wait for that spin, this one with them: they write in turn. */
   writing: Promise<unknown> | undefined;
 }
 
@@ -120,13 +120,16 @@ function createBulkFile(fd: number, { clock, manner, isElsewhere }: BulkFileOpti
         (done) => readSync(fd, into, done, into.length - done, position + done),
         async (done) => (await readOnce(fd, into, done, into.length - done, position + done)).bytesRead,
       ),
-    write: (bytes, position) =>
-      inTurn(async () => {
+    write: (bytes, position) => {
+      const one = async () => {
         await whole(
           bytes.length,
           (done) => writeSync(fd, bytes, done, bytes.length - done, position + done),
           async (done) => (await writeOnce(fd, bytes, done, bytes.length - done, position + done)).bytesWritten,
         );
-      }),
+      };
+      // Each turn is given by this thread: one that is busy would give them late.
+      return isElsewhere() ? one() : inTurn(one);
+    },
   };
 }
