@@ -124,13 +124,8 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
     const storageOf = (id: string) => (isOneBox ? opened : [storage]).find((one) => one.id === id);
     const pushed = createPushedLinks(systemClock);
     const bulkFiles = createBulkFiles(systemClock);
-    const serveDeps = {
-      clock: systemClock,
-      bulkFiles,
-      tickets,
-      storageOf,
-      pace: createPace(() => undefined, systemClock),
-    };
+    const pace = createPace(() => undefined, systemClock);
+    const serveDeps = { clock: systemClock, bulkFiles, tickets, storageOf, pace };
     const server = await startDataServer(
       { host: "127.0.0.1", port: 0, allowsPlain: trusted },
       {

@@ -11,7 +11,7 @@ const PIECE_KIND = "transfer-piece";
 let ids = 0;
 
 /** A transfer whose plan a later hub wrote in a form of its own, of which a worker has a lease, and one that this hub reads; by name. */
-async function besideALaterHub() {
+async function besideALaterHub(priority: "high" | "normal" = "high") {
   const clock = createFakeClock(NOW);
   const store = createMemoryStore({ newId: () => `id-${++ids}` });
   let hub = startTransferHub(store, clock, { hubId: "later", manyHubs: true });
@@ -41,7 +41,7 @@ async function besideALaterHub() {
       ...{ chunk_size_mb: 1, priority },
     });
   await worker.heartbeat();
-  await submit("theirs", "high");
+  await submit("theirs", priority);
   await worker.tell((await worker.carryOut(await take("theirs"))) ?? {});
   const lease = await take("theirs");
   await submit("ours", "normal");
@@ -53,7 +53,7 @@ async function besideALaterHub() {
   }
   expect(items).toHaveLength(1);
   hub = startTransferHub(store, clock, { hubId: "earlier", manyHubs: true });
-  return { hub, worker, lease, take };
+  return { hub, clock, worker, lease, take };
 }
 
 test("a hub that cannot read the plan of one transfer gives out the others, and says who has to give that one out", async () => {
@@ -74,6 +74,21 @@ test("it takes no lease of such a transfer back, and its results have to be told
     (thrown: unknown) => thrown,
   );
   expect(await refusal, messageOf(await refusal)).toMatchObject({ code: "unavailable" });
+  await hub.stop();
+});
+
+test("a worker that is full of other work keeps it: nobody here can say what of that transfer it would have", async () => {
+  const { hub, clock, worker, take } = await besideALaterHub("normal");
+  worker.held.clear();
+  await worker.heartbeat();
+  await worker.tell((await worker.carryOut(await take("ours"))) ?? {});
+  const held = [await take("ours"), await take("ours")];
+  expect(held.map(({ work }) => work.kind)).toEqual(["copy", "copy"]);
+  for (let second = 0; second < 10; second++) {
+    await hub.ask("POST", "/workers/worker-1/assignment?wait=0", { free: 0 });
+    await clock.advance(1000);
+    expect((await worker.heartbeat()).revoked).toEqual([]);
+  }
   await hub.stop();
 });
 

@@ -43,8 +43,14 @@ export function createYielding(hall: TransferHall): Yielding {
     return sinceMs !== undefined && clock.monotonicMs() - sinceMs <= FULL_MS;
   };
 
-  /** Whether it would be given something of this transfer now. */
-  const hasWork = async (transfer: Transfer, worker: Worker): Promise<boolean> => {
+  /** Whether it would be given something of this transfer now, by this hub. */
+  const hasWork = (transfer: Transfer, worker: Worker): Promise<boolean> =>
+    lookForWork(transfer, worker).catch((thrown: unknown) => {
+      if (thrown instanceof UnreadablePlan) return false;
+      throw thrown;
+    });
+
+  const lookForWork = async (transfer: Transfer, worker: Worker): Promise<boolean> => {
     const pools = poolsOf(transfer, hall);
     for (const share of sharesOf(transfer, worker, { pools, held: watch.of(transfer.uid) })) {
       if (share.kind === "units" && (await hasUnit(transfer, worker, share.mayTake))) return true;
@@ -97,7 +103,7 @@ export function createYielding(hall: TransferHall): Yielding {
       if (least === undefined) return undefined;
       for (const transfer of book.all()) {
         if (isOver(transfer) || rankOf(transfer.request.priority) >= least.rank) continue;
-        if (!(await hasWork(transfer, worker).catch(isNoneOfOurs))) continue;
+        if (!(await hasWork(transfer, worker))) continue;
         // Once it has the stream and is full again, the next one goes.
         fullSinceMs.delete(worker.id);
         return { lease: least.lease, reason: `it makes room for ${transfer.id}, which is more urgent` };
@@ -109,13 +115,11 @@ export function createYielding(hall: TransferHall): Yielding {
   /** Of a request with several streams here, for one of the same priority that has nothing here. */
   async function chooseForEqual(worker: Worker, leases: readonly LeaseProgress[], held: readonly Held[]) {
     const present = new Set(leases.map(({ lease_id }) => parseLeaseId(lease_id)?.uid));
-    const many = held
-      .filter(({ lease, transfer }) => {
-        const grantedMs = watch.of(transfer.uid).find(({ id }) => id === lease.lease_id)?.grantedMs;
-        const isLong = grantedMs !== undefined && clock.monotonicMs() - grantedMs >= LONG_MS;
-        return isLong && held.filter((other) => other.transfer.uid === transfer.uid).length > 1;
-      })
-      .at(0);
+    const many = held.find(({ lease, transfer }) => {
+      const grantedMs = watch.of(transfer.uid).find(({ id }) => id === lease.lease_id)?.grantedMs;
+      const isLong = grantedMs !== undefined && clock.monotonicMs() - grantedMs >= LONG_MS;
+      return isLong && held.filter((other) => other.transfer.uid === transfer.uid).length > 1;
+    });
     if (many === undefined) return undefined;
     // Whoever has least is served first: else the stream would go back to whose it was.
     const left = watch.of(many.transfer.uid).length - 1;
@@ -127,10 +131,4 @@ export function createYielding(hall: TransferHall): Yielding {
     }
     return undefined;
   }
-}
-
-/** What this hub cannot read it does not give out. */
-function isNoneOfOurs(thrown: unknown): false {
-  if (thrown instanceof UnreadablePlan) return false;
-  throw thrown;
 }
