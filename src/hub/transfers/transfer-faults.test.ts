@@ -317,6 +317,36 @@ describe("a worker", () => {
     expect((await hole.poll())?.request_id).toBe("next");
   });
 
+  test("that fails everything it holds at once is kept apart for once, and for longer when it fails again after that", async () => {
+    begin();
+    const { source, worker } = await makeWorkers(files(40, MIB));
+    const [bad, good] = [worker("dst-1", ["dst-2"]), worker("dst-2", ["dst-1"])];
+    await bad.heartbeat();
+    await good.heartbeat();
+    await submit("r");
+    await listIt(source);
+    const takeAndFail = async () => {
+      const given: Assignment[] = [];
+      for (let next = await bad.poll(); next !== null && given.length < 12; next = await bad.poll()) given.push(next);
+      expect(given.length).toBeGreaterThanOrEqual(9);
+      for (const one of given) await bad.tell(failing(one, "no-storage", "it is gone"));
+      const { active } = (await hub.ask("GET", "/workers")) as {
+        active: readonly { worker_id: string; kept_apart?: { until: string } }[];
+      };
+      const until = active.find(({ worker_id: id }) => id === "dst-1")?.kept_apart?.until;
+      return Date.parse(until ?? "") - clock.wallMs();
+    };
+    const pass = async (seconds: number) => {
+      for (let second = 0; second < seconds; second++) {
+        await clock.advance(1000);
+        for (const each of [source, bad, good]) await each.heartbeat();
+      }
+    };
+    expect(await takeAndFail()).toBe(30_000);
+    await pass(31);
+    expect(await takeAndFail()).toBe(60_000);
+  });
+
   test.each(["denied", "not-found", "unsupported"])(
     "that meets %s is not kept apart: that is said of what was asked for, and others go on",
     async (code) => {
