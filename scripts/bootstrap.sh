@@ -100,6 +100,7 @@ debian_purpose() {
     redis-server) echo "the store of several hubs, which tests freeze and kill" ;;
     openssl) echo "makes certificates for tests" ;;
     git | tmux | vim-tiny) echo "programs that tests run on boxes far away" ;;
+    btrfs-progs) echo "a file system whose copies share their bytes, for a test of them" ;;
     curl) echo "asks the agent's socket in tests" ;;
     dpkg) echo "writes the Debian package" ;;
     chromium) echo "a real browser for the tests of the pages" ;;
@@ -122,6 +123,7 @@ debian_has() {
     supervisor) command -v supervisord >/dev/null && return 0 ;;
     docker.io) [ -x /usr/sbin/dockerd ] || command -v dockerd >/dev/null && return 0 ;;
     runc) [ -x /usr/sbin/runc ] && return 0 ;;
+    btrfs-progs) [ -x /sbin/mkfs.btrfs ] || [ -x /usr/sbin/mkfs.btrfs ] && return 0 ;;
     vim-tiny) command -v vim >/dev/null && return 0 ;;
     *) command -v "$1" >/dev/null && return 0 ;;
   esac

@@ -21,7 +21,7 @@ export interface BulkFiles {
 }
 
 /** What all who move pieces of one file know of it. */
-interface Manner {
+interface SharedFileState {
   /** So many more are done elsewhere before one is tried here. */
   elsewhere: number;
   nextElsewhere: number;
@@ -40,43 +40,43 @@ const MOST_ON_END = 16;
 /** So many are done elsewhere after those that were slow here; twice as many after each further time. */
 const LEAST_ELSEWHERE = 8;
 const MOST_ELSEWHERE = 256;
-/** Files of which the manner is known. */
+/** Files that are remembered. */
 const MOST_KNOWN = 256;
 const readOnce = promisify(read);
 const writeOnce = promisify(write);
 
 export function createBulkFiles(clock: Pick<Clock, "monotonicMs">): BulkFiles {
-  const known = new Map<string, Manner>();
-  const mannerOf = (fd: number): Manner => {
+  const known = new Map<string, SharedFileState>();
+  const sharedStateOf = (fd: number): SharedFileState => {
     const { dev, ino } = fstatSync(fd, { bigint: true });
     const id = `${dev}:${ino}`;
     // Nobody knows yet what is behind a new one.
-    const manner = known.get(id) ?? { elsewhere: 1, nextElsewhere: LEAST_ELSEWHERE, slow: 0, writing: undefined };
+    const shared = known.get(id) ?? { elsewhere: 1, nextElsewhere: LEAST_ELSEWHERE, slow: 0, writing: undefined };
     known.delete(id);
-    known.set(id, manner);
+    known.set(id, shared);
     const [oldest] = known.keys();
     if (known.size > MOST_KNOWN && oldest !== undefined) known.delete(oldest);
-    return manner;
+    return shared;
   };
-  return { of: (fd, isElsewhere) => createBulkFile(fd, { clock, manner: mannerOf(fd), isElsewhere }) };
+  return { of: (fd, isElsewhere) => createBulkFile(fd, { clock, shared: sharedStateOf(fd), isElsewhere }) };
 }
 
 interface BulkFileOptions {
   readonly clock: Pick<Clock, "monotonicMs">;
-  readonly manner: Manner;
+  readonly shared: SharedFileState;
   readonly isElsewhere: () => boolean;
 }
 
-function createBulkFile(fd: number, { clock, manner, isElsewhere }: BulkFileOptions): BulkFile {
+function createBulkFile(fd: number, { clock, shared, isElsewhere }: BulkFileOptions): BulkFile {
   let onEnd = 0;
-  const isHereNow = () => manner.elsewhere === 0 && !isElsewhere();
+  const isHereNow = () => shared.elsewhere === 0 && !isElsewhere();
   const whole = async (
     length: number,
     step: (done: number) => number,
     stepElsewhere: (done: number) => Promise<number>,
   ): Promise<number> => {
     const isHere = isHereNow();
-    if (!isHere && manner.elsewhere > 0) manner.elsewhere -= 1;
+    if (!isHere && shared.elsewhere > 0) shared.elsewhere -= 1;
     onEnd = isHere ? onEnd + 1 : 0;
     if (onEnd > MOST_ON_END) {
       onEnd = 1;
@@ -90,26 +90,26 @@ function createBulkFile(fd: number, { clock, manner, isElsewhere }: BulkFileOpti
       done += count;
     }
     const tookMs = clock.monotonicMs() - begunMs;
-    if (isHere) manner.slow = tookMs > QUICK_MS ? manner.slow + 1 : 0;
-    if (manner.slow === SLOW_ONES || (!isHere && manner.elsewhere === 0 && tookMs > TRIED_MS)) {
-      manner.elsewhere = manner.nextElsewhere;
-      manner.nextElsewhere = Math.min(2 * manner.nextElsewhere, MOST_ELSEWHERE);
-      manner.slow = 0;
-    } else if (isHere && manner.slow === 0) manner.nextElsewhere = LEAST_ELSEWHERE;
+    if (isHere) shared.slow = tookMs > QUICK_MS ? shared.slow + 1 : 0;
+    if (shared.slow === SLOW_ONES || (!isHere && shared.elsewhere === 0 && tookMs > TRIED_MS)) {
+      shared.elsewhere = shared.nextElsewhere;
+      shared.nextElsewhere = Math.min(2 * shared.nextElsewhere, MOST_ELSEWHERE);
+      shared.slow = 0;
+    } else if (isHere && shared.slow === 0) shared.nextElsewhere = LEAST_ELSEWHERE;
     return done;
   };
   const inTurn = async <T>(one: () => Promise<T>): Promise<T> => {
-    while (manner.writing !== undefined) await manner.writing;
+    while (shared.writing !== undefined) await shared.writing;
     const done = one();
     const settled = done.then(
       () => undefined,
       () => undefined,
     );
-    manner.writing = settled;
+    shared.writing = settled;
     try {
       return await done;
     } finally {
-      if (manner.writing === settled) manner.writing = undefined;
+      if (shared.writing === settled) shared.writing = undefined;
     }
   };
   return {

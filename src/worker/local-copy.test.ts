@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import {
   chmodSync,
   closeSync,
+  existsSync,
   linkSync,
   mkdirSync,
   mkdtempSync,
@@ -218,26 +219,35 @@ describe("a copy within one storage", () => {
   });
 });
 
+const IMAGE_BYTES = 24 * MIB;
+/** There is no room for a second one. */
+const CLONED_BYTES = 12 * MIB;
+/** What takes as long hangs. */
+const PROGRAM_MS = 20_000;
+const runProgram = (file: string, ...words: readonly string[]) =>
+  void execFileSync(file, words, { stdio: "pipe", timeout: PROGRAM_MS, killSignal: "SIGKILL" });
+
 /** A file system that can give two files the same bytes, at both storages. */
 function mountShared(directory: string): (path: string, workerId: string) => () => void {
   const [image, disk] = [join(directory, "image"), join(directory, "disk")];
   mkdirSync(disk);
   writeFileSync(image, "");
-  truncateSync(image, 160 * MIB);
-  execFileSync("mkfs.btrfs", ["-q", image], { stdio: "pipe" });
-  execFileSync("mount", ["-o", "loop", image, disk], { stdio: "pipe" });
+  truncateSync(image, IMAGE_BYTES);
+  runProgram("mkfs.btrfs", "--quiet", "--mixed", image);
+  runProgram("mount", "-o", "loop", image, disk);
   return (path, workerId) => {
     mkdirSync(join(disk, workerId));
-    execFileSync("mount", ["--bind", join(disk, workerId), path]);
-    return () => void execFileSync("umount", ["-l", path]);
+    runProgram("mount", "--bind", join(disk, workerId), path);
+    return () => runProgram("umount", "-l", path);
   };
 }
 
 function tryShared() {
-  const directory = mkdtempSync(join(tmpdir(), "sluice-shared-"));
+  // In memory where it can be: what is written to the image would else wait for a disk that others keep busy.
+  const directory = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "sluice-shared-"));
   const remove = () => {
     try {
-      execFileSync("umount", ["-l", join(directory, "disk")], { stdio: "ignore" });
+      runProgram("umount", "-l", join(directory, "disk"));
     } catch {
       // It was not mounted.
     }
@@ -262,13 +272,12 @@ it.skipIf(probe.refusal !== undefined)(
       open = await openWorkerWorld({ isOneBox: true, ...(prepare === undefined ? {} : { prepare }) });
       const [from, to] = [join(open.directory, "source/tree"), join(open.directory, "destination/tree")];
       mkdirSync(from);
-      // There is no room for a second one.
-      writeFileSync(join(from, "large"), randomBytes(60 * MIB), { mode: 0o440 });
+      writeFileSync(join(from, "large"), randomBytes(CLONED_BYTES), { mode: 0o440 });
       writeFileSync(join(from, "short"), "short");
-      expect(await open.move({ chunkBytes: 64 * MIB, work: LOCAL })).toEqual([]);
+      expect(await open.move({ chunkBytes: 16 * MIB, work: LOCAL })).toEqual([]);
       expect(digestTree(to)).toEqual(digestTree(from));
       appendTo(join(to, "large"));
-      expect(readFileSync(join(from, "large")).length).toBe(60 * MIB);
+      expect(readFileSync(join(from, "large")).length).toBe(CLONED_BYTES);
     } finally {
       open?.close();
       open = undefined;
@@ -279,5 +288,5 @@ it.skipIf(probe.refusal !== undefined)(
 
 function appendTo(path: string): void {
   chmodSync(path, 0o600);
-  edit(path, 60 * MIB, Buffer.from("own"));
+  edit(path, CLONED_BYTES, Buffer.from("own"));
 }

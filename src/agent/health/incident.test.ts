@@ -113,6 +113,33 @@ describe("an incident", () => {
     expect(world.kinds()).toEqual([]);
   });
 
+  test("of names is not taken for the uplink's because connections were ended before names were asked for again", () => {
+    const world = createWorld();
+    const link = { ...LOST, reason: "getaddrinfo EAI_AGAIN hub.example" };
+    for (const id of ["a", "b", "c"]) world.fail(id, "network", "av_interleaved_write_frame(): Broken pipe");
+    world.observe({ link });
+    expect(world.kinds()).toEqual([]);
+    world.fail("a", "network", UNRESOLVED);
+    world.observe({ link });
+    expect(world.kinds()).toEqual(["dns-lost"]);
+  });
+
+  test.each(["Broken pipe", "Connection reset by peer", "End of file"])(
+    "does not open when a server hangs up on all (%s), and opens when nothing answers their next attempts",
+    (evidence) => {
+      const world = createWorld();
+      for (const id of ["a", "b"]) world.fail(id, "network", `[out#0/flv] Error writing trailer: ${evidence}`);
+      world.observe();
+      expect(world.kinds()).toEqual([]);
+      world.fail("a", "connecting-timeout");
+      world.observe();
+      expect(world.kinds()).toEqual([]);
+      world.fail("b", "network", "Connection timed out");
+      world.observe();
+      expect(world.kinds()).toEqual(["uplink-lost"]);
+    },
+  );
+
   test("is the uplink's when names and addresses fail alike", () => {
     const world = createWorld();
     world.fail("a", "network", UNRESOLVED);

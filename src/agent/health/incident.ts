@@ -4,6 +4,7 @@
  * Invariants:
  * - one incident of a kind at a time, and never `dns-lost` beside `uplink-lost`;
  * - one workload that fails alone opens none; one that works closes what only the network can explain;
+ * - connections that the other end has ended witness nothing: their next attempts do;
  * - connections that stand or are used again say nothing about names: only a workload that failed for want of one and works
  *   again closes `dns-lost`;
  * - wall time decides only what is about the wall clock.
@@ -72,6 +73,11 @@ const NETWORK_CLASSES: ReadonlySet<string> = new Set([
   "source-stalled",
   "peer-stalled",
 ]);
+/**
+ * The other end answered, by hanging up: a server that restarts does it to all at once. What comes of the next attempt says more: with the
+ * uplink gone that gets no answer.
+ */
+const HUNG_UP = /Connection reset|Broken pipe|End of file/i;
 const RESOLVER_FAILURE = /Temporary failure in name resolution|EAI_AGAIN/;
 const DISK_REASON = /ENOSPC|EDQUOT|EROFS/;
 
@@ -125,7 +131,10 @@ function causesNow(state: IncidentState, facts: IncidentFacts): readonly Cause[]
 function networkCause({ failures, hadDefaultRoute }: IncidentState, facts: IncidentFacts): Cause | undefined {
   const { link, hasDefaultRoute, healthy } = facts;
   const isUplinkProved = isLinkHeard(facts) || healthy.length > 0;
-  const failing = failures.filter(({ id, class: kind }) => NETWORK_CLASSES.has(kind) && !healthy.includes(id));
+  const failing = failures.filter(
+    ({ id, class: kind, evidence = "" }) =>
+      NETWORK_CLASSES.has(kind) && !healthy.includes(id) && !HUNG_UP.test(evidence),
+  );
   const unresolved = failing.filter(({ evidence }) => isUnresolved(evidence));
   // Where nothing gets through, names cannot be resolved either: that alone is the uplink's fault.
   const isLinkUnresolved = !link.isLive && isUnresolved(link.reason);

@@ -1,24 +1,18 @@
-import { afterEach, expect, test } from "vitest";
-import { createFakeClock, type FakeClock } from "../../base/clock.fake.ts";
+import { expect, test } from "vitest";
+import type { FakeClock } from "../../base/clock.fake.ts";
 import { AppError } from "../../base/errors.ts";
 import type { Assignment } from "../../contract/transfer/assignment.ts";
 import type { SyncProgress } from "../../contract/transfer/sync-progress.ts";
-import { createMemoryStore } from "../store/memory/memory-store.ts";
+import { openTransferHub } from "./open-transfer-hub.fake.ts";
 import {
   createFakeStorage,
   createFakeWorker,
   type FakeWorker,
   fileEntry,
-  startTransferHub,
   type TransferHub,
 } from "./transfer-world.fake.ts";
 
 const MIB = 1024 * 1024;
-let hub: TransferHub | undefined;
-afterEach(async () => {
-  await hub?.stop();
-  hub = undefined;
-});
 
 interface World {
   readonly clock: FakeClock;
@@ -32,12 +26,9 @@ interface World {
 }
 
 async function begin(tells: object = {}): Promise<World> {
-  const clock = createFakeClock();
-  let ids = 0;
-  const running = startTransferHub(createMemoryStore({ newId: () => `id-${++ids}` }), clock);
-  hub = running;
+  const { hub, clock } = openTransferHub();
   const shared = {
-    ask: () => running.ask,
+    ask: () => hub.ask,
     source: [
       fileEntry("", 0, { type: "directory" }),
       ...Array.from({ length: 9 }, (_, at) => fileEntry(`f${at}`, MIB)),
@@ -61,14 +52,14 @@ async function begin(tells: object = {}): Promise<World> {
   await pass(1);
   return {
     clock,
-    hub: running,
+    hub,
     sources,
     to,
     pass,
     submit: async (id, request = {}) => {
       const isBack = "destination_box" in request;
       const paths = { source_path: "/in/x", destination_path: `/out/${id}` };
-      await running.ask("POST", "/sync", { request_id: id, ...paths, chunk_size_mb: 1, ...request });
+      await hub.ask("POST", "/sync", { request_id: id, ...paths, chunk_size_mb: 1, ...request });
       await pass(3);
       for (const worker of isBack ? [to] : sources) {
         const given = await worker.poll();
@@ -76,7 +67,7 @@ async function begin(tells: object = {}): Promise<World> {
       }
       await pass(1);
     },
-    look: async (id) => (await running.ask("GET", `/sync/${id}`)) as SyncProgress,
+    look: async (id) => (await hub.ask("GET", `/sync/${id}`)) as SyncProgress,
   };
 }
 
@@ -150,7 +141,7 @@ test("what a source says of room is not the destination's: the others come witho
 });
 
 test("a worker that is kept apart brings nothing to others either", async () => {
-  const { clock, hub: running, sources, to, submit } = await begin({ data_plane_endpoints: [] });
+  const { clock, hub, sources, to, submit } = await begin({ data_plane_endpoints: [] });
   const [bad, good] = sources;
   const back = { source_path: "/out/x", destination_path: "/in/copy", destination_box: "src-1" };
   await submit("in", { ...back, priority: "low" });
@@ -160,7 +151,7 @@ test("a worker that is kept apart brings nothing to others either", async () => 
   expect(sourcesOf(await need(to.poll()))).toEqual(["src-1"]);
   for (const one of given) expect(await bad.tell(failed(one, "io"))).toBe("ack");
   await clock.advance(0);
-  expect(JSON.stringify(await running.ask("GET", "/workers"))).toContain("io: EIO, read");
+  expect(JSON.stringify(await hub.ask("GET", "/workers"))).toContain("io: EIO, read");
   expect(await bad.poll()).toBeNull();
   await submit("next");
   expect(sourcesOf(await need(to.poll()))).toEqual(["src-2"]);

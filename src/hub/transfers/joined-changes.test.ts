@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
-import { createJoinedChanges, type DecideAll, type Manner } from "./joined-changes.ts";
+import { createJoinedChanges, type DecideAll, type WriteTerms } from "./joined-changes.ts";
 
 interface Write {
   readonly decideAll: DecideAll<string>;
-  readonly manner: Manner;
+  readonly terms: WriteTerms;
   readonly done: PromiseWithResolvers<void>;
 }
 
@@ -11,18 +11,18 @@ interface Write {
 function openChanges() {
   const writes: Write[] = [];
   const join = createJoinedChanges<string>();
-  const append = (text: string, manner: Partial<Manner> = {}) =>
+  const append = (text: string, terms: Partial<WriteTerms> = {}) =>
     join(
       "document",
       {
         isFresh: false,
         durability: "durable",
-        ...manner,
+        ...terms,
         decide: (state) => ({ state: state + text, answer: `told ${text}` }),
       },
       (decideAll, of) => {
         const done = Promise.withResolvers<void>();
-        writes.push({ decideAll, manner: of, done });
+        writes.push({ decideAll, terms: of, done });
         return done.promise;
       },
     );
@@ -125,12 +125,12 @@ test("one that must be durable, or decided on what the store has, makes those wi
   const { append, writeOf } = openChanges();
   const all = [append("a", { durability: "relaxed" })];
   const begun = await writeOf(0);
-  expect(begun.manner).toEqual({ isFresh: false, durability: "relaxed" });
+  expect(begun.terms).toEqual({ isFresh: false, durability: "relaxed" });
   all.push(append("b", { durability: "relaxed" }), append("c", { isFresh: true }));
   begun.decideAll("");
   begun.done.resolve();
   const next = await writeOf(1);
-  expect(next.manner).toEqual({ isFresh: true, durability: "durable" });
+  expect(next.terms).toEqual({ isFresh: true, durability: "durable" });
   next.decideAll("a");
   next.done.resolve();
   await Promise.all(all);

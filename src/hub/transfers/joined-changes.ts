@@ -12,8 +12,8 @@ export interface Change<State, Answer> {
   readonly durability: Durability;
 }
 
-/** Of all that are written together. */
-export type Manner = Pick<Change<never, never>, "isFresh" | "durability">;
+/** What a write has to keep to: the strictest of all changes that are written together. */
+export type WriteTerms = Pick<Change<never, never>, "isFresh" | "durability">;
 
 /**
  * Those that come while the document is written are written together, by the next: however many wait, none waits for more than two
@@ -22,10 +22,10 @@ export type Manner = Pick<Change<never, never>, "isFresh" | "durability">;
 export type JoinChange<State> = <Answer>(
   id: string,
   change: Change<State, Answer>,
-  write: (decideAll: DecideAll<State>, manner: Manner) => Promise<void>,
+  write: (decideAll: DecideAll<State>, terms: WriteTerms) => Promise<void>,
 ) => Promise<Answer>;
 
-interface Waiting<State> extends Manner {
+interface Waiting<State> extends WriteTerms {
   /** Gives the next state, and holds what is then to be told. */
   readonly decide: (state: State) => { readonly state: State; readonly tell: () => void };
   readonly reject: (reason: unknown) => void;

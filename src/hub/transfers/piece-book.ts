@@ -4,7 +4,7 @@ import { TRANSFER_FAILURES } from "../../contract/transfer/failure-code.ts";
 import { packHashes, unpackHashes } from "../../contract/transfer/packed-hashes.ts";
 import { type TransferEntry, transferEntrySchema } from "../../contract/transfer/transfer-entry.ts";
 import type { HubContext } from "../hub-context.ts";
-import { createJoinedChanges, type DecideAll, type Manner } from "./joined-changes.ts";
+import { createJoinedChanges, type DecideAll, type WriteTerms } from "./joined-changes.ts";
 import { packEntries, unpackEntries } from "./packed-piece.ts";
 import { MIB, PLAN_SHAPES, type PlanShape, planHashing, planUnits } from "./plan-units.ts";
 import { isRace } from "./transfer-book.ts";
@@ -69,7 +69,7 @@ export interface PieceBook {
     transfer: Transfer,
     index: number,
     decide: (loaded: LoadedPiece) => { readonly states: UnitStates; readonly answer: Answer },
-    how?: Partial<Manner>,
+    how?: Partial<WriteTerms>,
   ): Promise<Answer>;
   /**
    * Before the transfer counts it, which makes it durable. `stale`: a later walk has written it. The same piece of an earlier walk, which nobody counted,
@@ -235,7 +235,7 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
   const writeUnits = async (
     transfer: Transfer,
     index: number,
-    { decideAll, isFresh, durability }: Manner & { readonly decideAll: DecideAll<LoadedPiece> },
+    { decideAll, isFresh, durability }: WriteTerms & { readonly decideAll: DecideAll<LoadedPiece> },
   ): Promise<void> => {
     const key = keyOf(transfer.uid, index);
     for (let attempt = 1; ; attempt++) {
@@ -273,7 +273,7 @@ export function createPieceBook({ store, clock }: Pick<HubContext, "store" | "cl
             return { state: states === loaded.states ? loaded : { ...loaded, states }, answer };
           },
         },
-        (decideAll, manner) => writeUnits(transfer, index, { decideAll, ...manner }),
+        (decideAll, terms) => writeUnits(transfer, index, { decideAll, ...terms }),
       ),
     write: async (transfer, index, piece) => {
       const id = keyOf(transfer.uid, index);

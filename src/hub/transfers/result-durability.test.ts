@@ -1,23 +1,20 @@
 import { expect, test } from "vitest";
-import { createFakeClock } from "../../base/clock.fake.ts";
-import { createMemoryStore } from "../store/memory/memory-store.ts";
 import type { Store } from "../store/store.ts";
+import { newCountedStore, openTransferHub } from "./open-transfer-hub.fake.ts";
 import { UNITS_KIND } from "./piece-book.ts";
-import { createFakeStorage, createFakeWorker, fileEntry, startTransferHub } from "./transfer-world.fake.ts";
+import { createFakeStorage, createFakeWorker, fileEntry } from "./transfer-world.fake.ts";
 
 const MIB = 1024 * 1024;
-let ids = 0;
 
 /** What is waited for when a unit is given out, and when its result is taken; in this order. */
 async function waitsOf(manyHubs: boolean): Promise<readonly string[]> {
-  const clock = createFakeClock();
-  const memory = createMemoryStore({ newId: () => `id-${++ids}` });
+  const memory = newCountedStore();
   const waits: string[] = [];
   const put: Store["objects"]["put"] = (object, context) => {
     if (object.kind === UNITS_KIND) waits.push(context.durability ?? "durable");
     return memory.objects.put(object, context);
   };
-  const hub = startTransferHub({ ...memory, objects: { ...memory.objects, put } }, clock, { manyHubs });
+  const { hub, clock } = openTransferHub({ store: { ...memory, objects: { ...memory.objects, put } }, manyHubs });
   const worker = createFakeWorker("worker-1", {
     ask: () => hub.ask,
     storages: [
@@ -35,7 +32,6 @@ async function waitsOf(manyHubs: boolean): Promise<readonly string[]> {
     await clock.advance(500);
     await worker.heartbeat();
   }
-  await hub.stop();
   return waits.slice(0, 2);
 }
 

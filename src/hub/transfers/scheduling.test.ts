@@ -1,15 +1,14 @@
-import { afterEach, describe, expect, test } from "vitest";
-import { createFakeClock, type FakeClock } from "../../base/clock.fake.ts";
+import { describe, expect, test } from "vitest";
+import type { FakeClock } from "../../base/clock.fake.ts";
 import type { Assignment, WorkOf } from "../../contract/transfer/assignment.ts";
 import type { SyncProgress } from "../../contract/transfer/sync-progress.ts";
 import type { TransferEntry } from "../../contract/transfer/transfer-entry.ts";
-import { createMemoryStore } from "../store/memory/memory-store.ts";
+import { openTransferHub } from "./open-transfer-hub.fake.ts";
 import {
   createFakeStorage,
   createFakeWorker,
   type FakeWorker,
   fileEntry,
-  startTransferHub,
   type TransferHub,
 } from "./transfer-world.fake.ts";
 
@@ -17,13 +16,8 @@ const MIB = 1024 * 1024;
 const BARRED = { data_plane_endpoints: [] };
 const ROUTED = { ...BARRED, ways: ["direct", "router"], certificate_sha256: "0".repeat(64) };
 
-let hub: TransferHub | undefined;
 /** No two to one place: they would wait for each other. */
 let submitted = 0;
-afterEach(async () => {
-  await hub?.stop();
-  hub = undefined;
-});
 
 const MANY = Array.from({ length: 60 }, (_, at) => fileEntry(`f${String(at).padStart(2, "0")}`, MIB));
 
@@ -44,13 +38,9 @@ interface World {
 async function begin(
   given: { readonly tree?: readonly TransferEntry[]; readonly tells?: object; readonly hasRouter?: boolean } = {},
 ): Promise<World> {
-  const clock = createFakeClock();
-  let ids = 0;
-  const store = createMemoryStore({ newId: () => `id-${++ids}` });
-  const running = startTransferHub(store, clock, { hasRouter: given.hasRouter ?? false });
-  hub = running;
+  const { hub, clock } = openTransferHub({ hasRouter: given.hasRouter ?? false });
   const shared = {
-    ask: () => running.ask,
+    ask: () => hub.ask,
     source: given.tree ?? [fileEntry("", 10)],
     target: createFakeStorage(),
     tells: given.tells ?? {},
@@ -64,7 +54,7 @@ async function begin(
   const out = { id: "storage-out", path: "/out" };
   const dst = [make("dst-1", out, "dst-2"), make("dst-2", out, "dst-1")] as const;
   const world: World = {
-    hub: running,
+    hub,
     clock,
     src,
     dst,
@@ -76,11 +66,11 @@ async function begin(
     },
     submit: async (request = {}) => {
       const body = { source_path: "/in/x", destination_path: `/out/${++submitted}`, chunk_size_mb: 1, ...request };
-      const answer = (await running.ask("POST", "/sync", body)) as { readonly request_id: string };
+      const answer = (await hub.ask("POST", "/sync", body)) as { readonly request_id: string };
       await clock.advance(100);
       return answer.request_id;
     },
-    progress: async (id) => (await running.ask("GET", `/sync/${id}`)) as SyncProgress,
+    progress: async (id) => (await hub.ask("GET", `/sync/${id}`)) as SyncProgress,
     list: async () => {
       const assignment = await src.poll();
       if (assignment?.work.kind !== "list") throw new TypeError("nothing is to be listed");
@@ -423,7 +413,6 @@ describe("two workers of which neither listens", () => {
       expect((await world.progress(id)).reason).toMatch(
         new RegExp(`neither dst-1 nor src-1 can dial the other .*, and ${why}`),
       );
-      await world.hub.stop();
     }
   });
 

@@ -1,26 +1,11 @@
-import { afterEach, expect, test } from "vitest";
-import { createFakeClock, type FakeClock } from "../../base/clock.fake.ts";
+import { expect, test } from "vitest";
+import type { FakeClock } from "../../base/clock.fake.ts";
 import type { SyncProgress } from "../../contract/transfer/sync-progress.ts";
 import type { TransferEntry } from "../../contract/transfer/transfer-entry.ts";
-import { createMemoryStore } from "../store/memory/memory-store.ts";
-import { NOW } from "../store/store.fake.ts";
-import {
-  createFakeStorage,
-  createFakeWorker,
-  type FakeWorker,
-  fileEntry,
-  hashFor,
-  startTransferHub,
-  type TransferHub,
-} from "./transfer-world.fake.ts";
+import { openTransferHub } from "./open-transfer-hub.fake.ts";
+import { createFakeStorage, createFakeWorker, type FakeWorker, fileEntry, hashFor } from "./transfer-world.fake.ts";
 
 const DIRECTORY = fileEntry("", 0, { type: "directory" });
-let ids = 0;
-let hub: TransferHub | undefined;
-afterEach(async () => {
-  await hub?.stop();
-  hub = undefined;
-});
 
 interface Side {
   readonly entries: readonly TransferEntry[];
@@ -29,13 +14,12 @@ interface Side {
 }
 
 function begin(one: Side, other: Side) {
-  const clock = createFakeClock(NOW);
-  const store = createMemoryStore({ newId: () => `id-${++ids}` });
-  hub = startTransferHub(store, clock);
+  const { hub, clock, store } = openTransferHub();
+  const { ask } = hub;
   const target = createFakeStorage();
   const worker = (id: string, storage: { readonly id: string; readonly path: string }, { entries, ...side }: Side) =>
     createFakeWorker(id, {
-      ask: () => (method, path, body) => (hub as TransferHub).ask(method, path, body),
+      ask: () => ask,
       storages: [storage],
       source: entries,
       target,
@@ -46,7 +30,6 @@ function begin(one: Side, other: Side) {
     worker("src-1", { id: "storage-in", path: "/in" }, one),
     worker("dst-1", { id: "storage-out", path: "/out" }, other),
   ];
-  const ask = (method: string, path: string, body?: unknown) => (hub as TransferHub).ask(method, path, body);
   return {
     clock,
     ask,

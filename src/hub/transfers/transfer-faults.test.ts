@@ -1,12 +1,11 @@
-import { afterEach, describe, expect, test } from "vitest";
-import { createFakeClock, type FakeClock } from "../../base/clock.fake.ts";
+import { describe, expect, test } from "vitest";
+import type { FakeClock } from "../../base/clock.fake.ts";
 import { AppError } from "../../base/errors.ts";
 import type { Assignment } from "../../contract/transfer/assignment.ts";
 import type { SyncProgress } from "../../contract/transfer/sync-progress.ts";
 import type { TransferEntry } from "../../contract/transfer/transfer-entry.ts";
-import { createMemoryStore } from "../store/memory/memory-store.ts";
-import { NOW } from "../store/store.fake.ts";
 import type { Store } from "../store/store.ts";
+import { newCountedStore, openTransferHub } from "./open-transfer-hub.fake.ts";
 import { TRANSFER_KIND } from "./transfer-record.ts";
 import {
   createFakeStorage,
@@ -14,22 +13,17 @@ import {
   type FakeStorage,
   type FakeWorker,
   fileEntry,
-  startTransferHub,
   type TransferHub,
 } from "./transfer-world.fake.ts";
 
 const MIB = 1024 * 1024;
 const DAY_MS = 86_400_000;
-let ids = 0;
 let hub: TransferHub;
 let clock: FakeClock;
 let store: Store;
-afterEach(() => hub.stop());
 
-const begin = () => {
-  clock = createFakeClock(NOW);
-  store = createMemoryStore({ newId: () => `id-${++ids}` });
-  hub = startTransferHub(store, clock);
+const begin = (given: Parameters<typeof openTransferHub>[0] = {}) => {
+  ({ hub, clock, store } = openTransferHub(given));
 };
 const files = (count: number, bytes = 10): TransferEntry[] => [
   fileEntry("", 0, { type: "directory" }),
@@ -183,7 +177,7 @@ describe("what is told more than once", () => {
     expect(await look("r")).toEqual(done);
     // A hub that was begun anew knows what the store says.
     await hub.stop();
-    hub = startTransferHub(store, clock, { hubId: "hub-2" });
+    begin({ store, clock, hubId: "hub-2" });
     expect([await to.tell(closed), await to.tell(copied)]).toEqual(["duplicate", "stale"]);
     expect(await look("r")).toEqual(done);
 
@@ -323,6 +317,36 @@ describe("a worker", () => {
     expect((await hole.poll())?.request_id).toBe("next");
   });
 
+  test("that fails everything it holds at once is kept apart for once, and for longer when it fails again after that", async () => {
+    begin();
+    const { source, worker } = await makeWorkers(files(40, MIB));
+    const [bad, good] = [worker("dst-1", ["dst-2"]), worker("dst-2", ["dst-1"])];
+    await bad.heartbeat();
+    await good.heartbeat();
+    await submit("r");
+    await listIt(source);
+    const takeAndFail = async () => {
+      const given: Assignment[] = [];
+      for (let next = await bad.poll(); next !== null && given.length < 12; next = await bad.poll()) given.push(next);
+      expect(given.length).toBeGreaterThanOrEqual(9);
+      for (const one of given) await bad.tell(failing(one, "no-storage", "it is gone"));
+      const { active } = (await hub.ask("GET", "/workers")) as {
+        active: readonly { worker_id: string; kept_apart?: { until: string } }[];
+      };
+      const until = active.find(({ worker_id: id }) => id === "dst-1")?.kept_apart?.until;
+      return Date.parse(until ?? "") - clock.wallMs();
+    };
+    const pass = async (seconds: number) => {
+      for (let second = 0; second < seconds; second++) {
+        await clock.advance(1000);
+        for (const each of [source, bad, good]) await each.heartbeat();
+      }
+    };
+    expect(await takeAndFail()).toBe(30_000);
+    await pass(31);
+    expect(await takeAndFail()).toBe(60_000);
+  });
+
   test.each(["denied", "not-found", "unsupported"])(
     "that meets %s is not kept apart: that is said of what was asked for, and others go on",
     async (code) => {
@@ -406,14 +430,13 @@ describe("a worker", () => {
   });
 
   test("keeps its lease over a store that was away for longer than leases live, once the hub hears of the store again", async () => {
-    clock = createFakeClock(NOW);
-    store = createMemoryStore({ newId: () => `id-${++ids}` });
+    const heard = newCountedStore();
     const listeners: Parameters<Store["onHint"]>[0][] = [];
     const onHint: Store["onHint"] = (listener) => {
       listeners.push(listener);
-      return store.onHint(listener);
+      return heard.onHint(listener);
     };
-    hub = startTransferHub({ ...store, onHint }, clock);
+    begin({ store: { ...heard, onHint } });
     const { source, worker } = await makeWorkers(files(1, MIB));
     const [holder, other] = [worker("dst-1", ["dst-2"]), worker("dst-2", ["dst-1"])];
     await holder.heartbeat();
@@ -445,7 +468,7 @@ describe("a worker", () => {
     // Its answer may still be on its way, as far as others are concerned.
     expect(await other.poll()).toBeNull();
     await hub.stop();
-    hub = startTransferHub(store, clock, { hubId: "hub-2" });
+    begin({ store, clock, hubId: "hub-2" });
     await other.heartbeat();
     await holder.heartbeat();
     expect(await other.poll()).toBeNull();
@@ -466,38 +489,34 @@ describe("a worker", () => {
     const to = worker("dst-1");
     await to.heartbeat();
     await submit("r");
-    const other = startTransferHub(store, clock, { hubId: "hub-2" });
-    try {
-      for (const round of ["first", "second"]) {
-        await other.ask("GET", "/sync");
-        if (round === "second") {
-          await hub.ask("DELETE", "/sync/r");
-          await work(to);
-          await clock.advance(10_000);
-          await work(to);
-          await submit("r", { source_path: "/in/second" });
-        }
-        await clock.advance(3000);
-        await source.heartbeat();
-        const { lease_id, attempt } = need(await source.poll());
-        const tell = (through: TransferHub, page: number) =>
-          through.ask("POST", "/workers/plan", {
-            worker_id: "src-1",
-            request_id: "r",
-            lease_id,
-            attempt,
-            page,
-            entries: [fileEntry(`f${page}`, 1)],
-            is_last: page === 3,
-          });
-        for (const [page, through] of [hub, other, hub, other].entries()) {
-          expect([round, page, await tell(through, page)]).toEqual([round, page, { status: "ack" }]);
-        }
-        source.held.clear();
-        expect(await other.ask("GET", "/sync/r")).toMatchObject({ files_total: 4, is_listed: true });
+    const { hub: other } = openTransferHub({ store, clock, hubId: "hub-2" });
+    for (const round of ["first", "second"]) {
+      await other.ask("GET", "/sync");
+      if (round === "second") {
+        await hub.ask("DELETE", "/sync/r");
+        await work(to);
+        await clock.advance(10_000);
+        await work(to);
+        await submit("r", { source_path: "/in/second" });
       }
-    } finally {
-      await other.stop();
+      await clock.advance(3000);
+      await source.heartbeat();
+      const { lease_id, attempt } = need(await source.poll());
+      const tell = (through: TransferHub, page: number) =>
+        through.ask("POST", "/workers/plan", {
+          worker_id: "src-1",
+          request_id: "r",
+          lease_id,
+          attempt,
+          page,
+          entries: [fileEntry(`f${page}`, 1)],
+          is_last: page === 3,
+        });
+      for (const [page, through] of [hub, other, hub, other].entries()) {
+        expect([round, page, await tell(through, page)]).toEqual([round, page, { status: "ack" }]);
+      }
+      source.held.clear();
+      expect(await other.ask("GET", "/sync/r")).toMatchObject({ files_total: 4, is_listed: true });
     }
   });
 
@@ -508,22 +527,18 @@ describe("a worker", () => {
     await to.heartbeat();
     await submit("r");
     // It knows the request, and little of its plan.
-    const other = startTransferHub(store, clock, { hubId: "hub-2" });
+    const { hub: other } = openTransferHub({ store, clock, hubId: "hub-2" });
     await other.ask("GET", "/sync");
-    try {
-      await listIt(source);
-      await to.tell((await to.carryOut(need(await to.poll()))) ?? {});
-      await clock.advance(3000);
-      await to.heartbeat();
-      expect(need(await to.poll()).work).toMatchObject({ kind: "close", pages: 1 });
-      const page = await other.askAs("dst-1")("GET", "/workers/plan/r?page=0");
-      expect(page).toMatchObject({ entries: { length: 4 } });
-      for (const box of ["src-1", "dst-2"]) {
-        const asked = other.askAs(box)("GET", "/workers/plan/r?page=0");
-        await expect(asked).rejects.toMatchObject({ code: "refused" });
-      }
-    } finally {
-      await other.stop();
+    await listIt(source);
+    await to.tell((await to.carryOut(need(await to.poll()))) ?? {});
+    await clock.advance(3000);
+    await to.heartbeat();
+    expect(need(await to.poll()).work).toMatchObject({ kind: "close", pages: 1 });
+    const page = await other.askAs("dst-1")("GET", "/workers/plan/r?page=0");
+    expect(page).toMatchObject({ entries: { length: 4 } });
+    for (const box of ["src-1", "dst-2"]) {
+      const asked = other.askAs(box)("GET", "/workers/plan/r?page=0");
+      await expect(asked).rejects.toMatchObject({ code: "refused" });
     }
   });
 
@@ -609,21 +624,20 @@ describe("a transfer", () => {
   });
 
   test("that is over and is forgotten while the hub still writes of its end is gone all the same", async () => {
-    clock = createFakeClock(NOW);
-    const store = createMemoryStore({ newId: () => `id-${++ids}` });
+    const plain = newCountedStore();
     let races = 0;
-    const racing: typeof store.objects = {
-      ...store.objects,
+    const racing: typeof plain.objects = {
+      ...plain.objects,
       delete: async (kind, id, context) => {
-        const held = kind === TRANSFER_KIND && races < 2 ? await store.objects.get(kind, id) : undefined;
+        const held = kind === TRANSFER_KIND && races < 2 ? await plain.objects.get(kind, id) : undefined;
         if (held !== undefined) {
           races++;
-          await store.objects.put({ kind, id, body: held.body }, { nowMs: clock.wallMs() });
+          await plain.objects.put({ kind, id, body: held.body }, { nowMs: clock.wallMs() });
         }
-        return store.objects.delete(kind, id, context);
+        return plain.objects.delete(kind, id, context);
       },
     };
-    hub = startTransferHub({ ...store, objects: racing }, clock);
+    begin({ store: { ...plain, objects: racing } });
     const { source, worker } = await makeWorkers(files(1));
     await submit("r");
     await work(source, worker("dst-1"));

@@ -4,11 +4,11 @@ import { AppError } from "../../base/errors.ts";
 import { seededRandom } from "../../base/random.ts";
 import type { Assignment } from "../../contract/transfer/assignment.ts";
 import type { TransferEntry } from "../../contract/transfer/transfer-entry.ts";
-import { createMemoryStore } from "../store/memory/memory-store.ts";
 import { createMortalStore } from "../store/mortal-store.fake.ts";
 import { everyItem } from "../store/page.ts";
 import { NOW } from "../store/store.fake.ts";
 import type { Store } from "../store/store.ts";
+import { newCountedStore, openTransferHub } from "./open-transfer-hub.fake.ts";
 import { TRANSFER_KIND, toTransfer } from "./transfer-record.ts";
 import {
   type Ask,
@@ -25,8 +25,6 @@ const MIB = 1024 * 1024;
 const isLong = process.env["SLUICE_TEST_LONG"] === "1";
 const MAX_HELD_PIECES = 32;
 const REQUEST = { request_id: "r", source_path: "/in/x", destination_path: "/out/x", chunk_size_mb: 1 };
-let ids = 0;
-const newStore = () => createMemoryStore({ newId: () => `id-${++ids}` });
 
 const tree = (): readonly TransferEntry[] => [
   fileEntry("", 0, { type: "directory" }),
@@ -121,7 +119,7 @@ test.each(KINDS)(
     // Each run is as long as all that it writes: of the second form every third write is enough every day.
     for (let diesAt = 1; diesAt < 500; diesAt += request === REQUEST || isLong ? 1 : 3) {
       const clock = createFakeClock(NOW);
-      const shared = newStore();
+      const shared = newCountedStore();
       const mortal = createMortalStore(shared, diesAt);
       const w = world(shared, startTransferHub(mortal.store, clock), clock);
       let hasDied = false;
@@ -205,7 +203,7 @@ async function simulate(seed: number, turns: number, { request, expectEnd }: typ
   const random = seededRandom(seed);
   const below = (limit: number) => Math.floor(random() * limit);
   const clock = createFakeClock(NOW);
-  const store = newStore();
+  const store = newCountedStore();
   const hubs: TransferHub[] = [];
   const startHub = () => {
     const hub = startTransferHub(store, clock, { hubId: `hub-${hubs.length}`, manyHubs: true });
@@ -297,8 +295,7 @@ test(
 test(
   "a million files are planned as a stream: what the hub keeps of a piece that it is not at is its sum",
   async () => {
-    const clock = createFakeClock(NOW);
-    const store = newStore();
+    const store = newCountedStore();
     const reads: string[] = [];
     const { objects } = store;
     const counted: Store = {
@@ -311,7 +308,7 @@ test(
         },
       },
     };
-    const hub = startTransferHub(counted, clock);
+    const { hub, clock } = openTransferHub({ store: counted });
     const perPage = isLong ? 1000 : 100;
     const files = isLong ? 1_000_000 : 20_000;
     const target = createFakeStorage();
@@ -368,7 +365,6 @@ test(
       pages: 3,
       entries: [],
     });
-    await hub.stop();
   },
   isLong ? 900_000 : 60_000,
 );

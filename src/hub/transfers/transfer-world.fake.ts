@@ -21,12 +21,14 @@ export interface TransferHub {
 
 const { privateKey } = generateKeyPairSync("ed25519");
 
+export interface TransferHubWish {
+  readonly hubId?: string;
+  readonly manyHubs?: boolean;
+  readonly hasRouter?: boolean;
+}
+
 /** The part of a hub that does transfers, on a store. */
-export function startTransferHub(
-  store: Store,
-  clock: Clock,
-  wish: { readonly hubId?: string; readonly manyHubs?: boolean; readonly hasRouter?: boolean } = {},
-): TransferHub {
+export function startTransferHub(store: Store, clock: Clock, wish: TransferHubWish = {}): TransferHub {
   const life = new AbortController();
   const hubId = wish.hubId ?? "hub-1";
   const context = testHubContext({ store, clock, life: life.signal, hubId });

@@ -1,22 +1,19 @@
 import { expect, test } from "vitest";
-import { createFakeClock } from "../../base/clock.fake.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { Assignment } from "../../contract/transfer/assignment.ts";
-import { createMemoryStore } from "../store/memory/memory-store.ts";
 import { NOW } from "../store/store.fake.ts";
-import { createFakeStorage, createFakeWorker, fileEntry, startTransferHub } from "./transfer-world.fake.ts";
+import { openTransferHub } from "./open-transfer-hub.fake.ts";
+import { createFakeStorage, createFakeWorker, fileEntry } from "./transfer-world.fake.ts";
 
 const MIB = 1024 * 1024;
 const PIECE_KIND = "transfer-piece";
-let ids = 0;
 
 /** A transfer whose plan a later hub wrote in a form of its own, of which a worker has a lease, and one that this hub reads; by name. */
 async function besideALaterHub(priority: "high" | "normal" = "high") {
-  const clock = createFakeClock(NOW);
-  const store = createMemoryStore({ newId: () => `id-${++ids}` });
-  let hub = startTransferHub(store, clock, { hubId: "later", manyHubs: true });
+  const { hub: later, clock, store } = openTransferHub({ hubId: "later", manyHubs: true });
+  let hub = later;
   const worker = createFakeWorker("worker-1", {
-    ask: () => (method, path, body) => hub.ask(method, path, body),
+    ask: () => hub.ask,
     storages: [
       { id: "storage-in", path: "/in" },
       { id: "storage-out", path: "/out" },
@@ -52,7 +49,7 @@ async function besideALaterHub(priority: "high" | "normal" = "high") {
     await store.objects.put({ kind: PIECE_KIND, id, body }, { nowMs: NOW });
   }
   expect(items).toHaveLength(1);
-  hub = startTransferHub(store, clock, { hubId: "earlier", manyHubs: true });
+  hub = openTransferHub({ store, clock, hubId: "earlier", manyHubs: true }).hub;
   return { hub, clock, worker, lease, take };
 }
 
@@ -63,18 +60,16 @@ test("a hub that cannot read the plan of one transfer gives out the others, and 
   expect(given.work.kind).toBe("list");
   const { reason } = (await hub.ask("GET", "/sync/theirs")) as { readonly reason: string };
   expect(reason).toContain("a later version of the hub, which has to give it out");
-  await hub.stop();
 });
 
 test("it takes no lease of such a transfer back, and its results have to be told again, elsewhere", async () => {
-  const { hub, worker, lease } = await besideALaterHub();
+  const { worker, lease } = await besideALaterHub();
   expect((await worker.heartbeat()).revoked).toEqual([]);
   const refusal = worker.tell((await worker.carryOut(lease)) ?? {}).then(
     (status) => ({ code: status }),
     (thrown: unknown) => thrown,
   );
   expect(await refusal, messageOf(await refusal)).toMatchObject({ code: "unavailable" });
-  await hub.stop();
 });
 
 test("a worker that is full of other work keeps it: nobody here can say what of that transfer it would have", async () => {
@@ -89,7 +84,6 @@ test("a worker that is full of other work keeps it: nobody here can say what of 
     await clock.advance(1000);
     expect((await worker.heartbeat()).revoked).toEqual([]);
   }
-  await hub.stop();
 });
 
 test("it can be cancelled there: its removal needs no plan", async () => {
@@ -98,5 +92,4 @@ test("it can be cancelled there: its removal needs no plan", async () => {
   await hub.ask("DELETE", "/sync/theirs");
   worker.held.clear();
   expect((await take("theirs")).work.kind).toBe("discard");
-  await hub.stop();
 });

@@ -90,13 +90,15 @@ export function createWorkerBook({ store, clock }: Pick<HubContext, "store" | "c
     return heardMs !== undefined && clock.monotonicMs() - heardMs <= silentMs && worker.heartbeat.status !== "ERROR";
   };
 
+  const isApart = (worker: Worker | undefined) =>
+    worker?.quarantine !== undefined && !isServed(worker.quarantine.untilMs - clock.wallMs());
+
   return {
     ready: doneOnce(refresh),
     all: () => [...known.values()],
     get: (id) => known.get(id),
     isActive,
-    mayWork: (worker) =>
-      isActive(worker) && (worker.quarantine === undefined || isServed(worker.quarantine.untilMs - clock.wallMs())),
+    mayWork: (worker) => isActive(worker) && !isApart(worker),
     heard: async (heartbeat) => {
       const id = heartbeat.worker_id;
       const before = known.get(id);
@@ -121,12 +123,14 @@ export function createWorkerBook({ store, clock }: Pick<HubContext, "store" | "c
       return "news";
     },
     failed: async (id, { text, isFast }) => {
+      // It was given this before: however much it held when its disk went, it is kept apart for that once.
+      if (isApart(known.get(id))) return;
       const count = isFast ? (failures.get(id) ?? 0) + 1 : 0;
       failures.set(id, count);
       if (count < FAILURES_IN_A_ROW) return;
       failures.set(id, 0);
       await edit(id, (held) => {
-        if (held === undefined) return undefined;
+        if (held === undefined || isApart(held)) return undefined;
         const times = (held.quarantine?.times ?? 0) + 1;
         const untilMs = clock.wallMs() + Math.min(QUARANTINE_MS.most, QUARANTINE_MS.first * 2 ** (times - 1));
         const { heartbeat, heardMs } = held;

@@ -1,24 +1,11 @@
-import { afterEach, expect, test } from "vitest";
-import { createFakeClock, type FakeClock } from "../../base/clock.fake.ts";
+import { expect, test } from "vitest";
+import type { FakeClock } from "../../base/clock.fake.ts";
 import { AppError } from "../../base/errors.ts";
 import type { Assignment } from "../../contract/transfer/assignment.ts";
-import { createMemoryStore } from "../store/memory/memory-store.ts";
-import {
-  type Ask,
-  createFakeStorage,
-  createFakeWorker,
-  type FakeWorker,
-  fileEntry,
-  startTransferHub,
-  type TransferHub,
-} from "./transfer-world.fake.ts";
+import { openTransferHub } from "./open-transfer-hub.fake.ts";
+import { type Ask, createFakeStorage, createFakeWorker, type FakeWorker, fileEntry } from "./transfer-world.fake.ts";
 
 const MIB = 1024 * 1024;
-let hub: TransferHub | undefined;
-afterEach(async () => {
-  await hub?.stop();
-  hub = undefined;
-});
 
 interface World {
   readonly clock: FakeClock;
@@ -30,17 +17,14 @@ interface World {
 }
 
 function begin(): World {
-  const clock = createFakeClock();
-  let ids = 0;
-  const running = startTransferHub(createMemoryStore({ newId: () => `id-${++ids}` }), clock);
-  hub = running;
+  const { hub, clock } = openTransferHub();
   const source = Array.from({ length: 40 }, (_, at) => fileEntry(`f${at}`, MIB));
   return {
     clock,
-    ask: running.ask,
+    ask: hub.ask,
     worker: (id, storages, tells = {}) =>
       createFakeWorker(id, {
-        ask: () => running.ask,
+        ask: () => hub.ask,
         source,
         target: createFakeStorage(),
         tells,
@@ -48,7 +32,7 @@ function begin(): World {
       }),
     submit: async (id, request) => {
       const body = { request_id: id, source_path: "/in/x", destination_path: `/out/${id}`, chunk_size_mb: 1 };
-      await running.ask("POST", "/sync", { ...body, ...request });
+      await hub.ask("POST", "/sync", { ...body, ...request });
       await clock.advance(1000);
     },
     list: async (worker) => {
