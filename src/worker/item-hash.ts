@@ -83,10 +83,10 @@ export function tagKeyOf(key: string): KeyObject {
   return createSecretKey(key, "hex");
 }
 
-const KINDS = { piece: 0, zeros: 1, block: 2, pack: 3 } as const;
+const KINDS = { piece: 0, zeros: 1, block: 2, pack: 3, head: 4, same: 5 } as const;
 const NOTHING = Buffer.alloc(0);
 
-/** Bound to its place among the pieces of an item, among its blocks, or among packs. 16 bytes. `length`: of the bytes unless given. */
+/** Bound to its place among the pieces of an item, among its blocks, among packs, or among items. 16 bytes. `length`: of the bytes unless given. */
 export function tagOf(
   bytes: Buffer,
   key: KeyObject,

@@ -58,10 +58,16 @@ export const wantSchema = z.object({
   key: z.string().regex(/^[0-9a-f]{32}$/),
   /** Of data frames, that the receiver's rate lets be under way; one of an earlier release says none. */
   window: z.int().positive().optional(),
+  /** Answers are to be bound to their items, as `bound-answer.ts` says; one of an earlier release does not ask for it. */
+  binds: z.boolean().optional(),
 });
 export type Want = z.output<typeof wantSchema>;
-/** With the hash that was asked about. */
-export const sameSchema = z.object({ index: z.int().min(0), sha256: z.string().length(64) });
+/** With the hash that was asked about, and, where that is asked for, its `bondOfSame`. */
+export const sameSchema = z.object({
+  index: z.int().min(0),
+  sha256: z.string().length(64),
+  bond: z.string().length(32).optional(),
+});
 export const failedSchema = z.object({
   index: z.int().min(0),
   code: z.enum(TRANSFER_FAILURES),

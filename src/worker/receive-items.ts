@@ -5,12 +5,13 @@ import { pathBytes } from "../contract/transfer/path-text.ts";
 import type { Preserved } from "../contract/transfer/sync-request.ts";
 import type { ResultFailure, ResultItem } from "../contract/transfer/transfer-result.ts";
 import { createAbsentNames } from "./absent-names.ts";
+import { bondOfSame, unbindDataHead } from "./bound-answer.ts";
 import type { BulkFiles } from "./bulk-file.ts";
 import type { DialledLink } from "./data-dial.ts";
 import { fault, toFault } from "./fault.ts";
 import { finishNamed } from "./finish-named.ts";
 import { DATA_HEAD_BYTES, FRAME, FRAME_HEAD_BYTES, jsonFrame, readDataHead } from "./frames.ts";
-import { createItemHash, isTagged } from "./item-hash.ts";
+import { createItemHash, isTagged, tagKeyOf } from "./item-hash.ts";
 import { type Descent, splitPath } from "./jail.ts";
 import { failedSchema, itemsMessage, parseBody, refusalSchema, sameSchema, type Want } from "./link-messages.ts";
 import { createNotedDescent } from "./made-directories.ts";
@@ -219,12 +220,14 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     return tags === undefined ? [index, from, digest] : [index, from, digest, tags.toString("base64")];
   };
 
-  const takeData = async (head: DataPiece) => {
+  const bindKey = tagKeyOf(task.key);
+  const takeData = async (head: DataPiece, body?: Buffer) => {
     const one = incoming.get(head.index);
     // Its failure has been told: the rest of it is of no use.
     if (one === undefined) return;
     try {
       claim.requireHeld();
+      if (body !== undefined && isTagged(one.item.length)) unbindDataHead(body, bindKey);
       one.staged ??= await open(one);
       await (head.isPatch ? addPatched(one, one.staged, head) : one.staged.add(head));
       deps.onBytes(head.length);
@@ -278,10 +281,11 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
     // Nothing else would fit either: it need not come.
     if (source === undefined && ["no-space", "read-only"].includes(toFault(thrown).code)) throw thrown;
   };
-  const takeSame = async ({ index, sha256 }: z.output<typeof sameSchema>) => {
+  const takeSame = async ({ index, sha256, bond }: z.output<typeof sameSchema>) => {
     const one = incoming.get(index);
-    // A number alone could become another on its way.
-    if (one === undefined || (one.present?.digest ?? one.restaged) !== sha256)
+    // A number alone could become another on its way; and what is there as well may be there under several names.
+    const isBound = bond === undefined || bond === bondOfSame({ index, sha256 }, bindKey);
+    if (one === undefined || !isBound || (one.present?.digest ?? one.restaged) !== sha256)
       throw fault("corrupt", "the peer says that something is the same that was not asked");
     const { item, present } = one;
     incoming.delete(index);
@@ -332,7 +336,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
       try {
         signal.throwIfAborted();
         link.send(jsonFrame(FRAME.items, itemsMessage(items))).catch(() => undefined);
-        const want: Want = { wants, sparse: isSparse, key: task.key, window: deps.windowBytes() };
+        const want: Want = { wants, sparse: isSparse, key: task.key, window: deps.windowBytes(), binds: true };
         link.send(jsonFrame(FRAME.want, want)).catch(() => undefined);
         for (;;) {
           const frame = await link.next();
@@ -341,7 +345,7 @@ async function receive(task: ReceiveTask, outcome: ReceiveOutcome, deps: Receive
             if (frame.type === FRAME.end) break;
             if (frame.type === FRAME.data) {
               await paced(frame.body.length);
-              await takeData(readDataHead(frame.body));
+              await takeData(readDataHead(frame.body), frame.body);
               // Holes are not waited for.
               if (frame.body.length > DATA_HEAD_BYTES) link.took(FRAME_HEAD_BYTES + frame.body.length);
             } else if (frame.type === FRAME.pack) {

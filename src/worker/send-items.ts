@@ -1,6 +1,7 @@
 import { pathBytes } from "../contract/transfer/path-text.ts";
 import type { ScopedItem } from "../contract/transfer/transfer-ticket.ts";
 import { presentBlocks } from "./block-patch.ts";
+import { bindDataHead, bondOfSame } from "./bound-answer.ts";
 import { createBufferRing } from "./buffer-ring.ts";
 import type { BulkFile, BulkFiles } from "./bulk-file.ts";
 import type { DataLink } from "./data-link.ts";
@@ -17,7 +18,7 @@ import {
   WINDOW_BYTES,
   writeDataHeads,
 } from "./frames.ts";
-import { createItemHash, isPieceEnd, isTagged } from "./item-hash.ts";
+import { createItemHash, isPieceEnd, isTagged, tagKeyOf } from "./item-hash.ts";
 import { createDescent, splitPath } from "./jail.ts";
 import type { Want } from "./link-messages.ts";
 import type { Pace } from "./pace.ts";
@@ -54,13 +55,14 @@ const BUFFERS = 4;
  */
 export async function sendItems(
   items: readonly ScopedItem[],
-  { wants, sparse, key, window }: Want,
+  { wants, sparse, key, window, binds = false }: Want,
   deps: SendDeps,
 ): Promise<void> {
   const { link, signal } = deps;
   const descent = createDescent(deps.root);
   const ring = createBufferRing(BUFFERS, HEADS + PIECE_BYTES);
   const place = splitPath(pathBytes(deps.place));
+  const bindKey = binds ? tagKeyOf(key) : undefined;
   let broken: unknown;
 
   const flush = async (buffer: Buffer, frame: Buffer) => {
@@ -81,7 +83,10 @@ export async function sendItems(
     );
   };
   let sames: Buffer[] = [];
-  const addSame = (index: number, sha256: string) => void sames.push(jsonFrame(FRAME.same, { index, sha256 }));
+  const addSame = (index: number, sha256: string) => {
+    const bond = bindKey === undefined ? {} : { bond: bondOfSame({ index, sha256 }, bindKey) };
+    sames.push(jsonFrame(FRAME.same, { index, sha256, ...bond }));
+  };
   const flushSames = async () => {
     const told = sames;
     sames = [];
@@ -104,6 +109,10 @@ export async function sendItems(
     // Short ones are hashed from their begin, whatever is there.
     const begin = isTagged(length) ? from : 0;
     const running = createItemHash({ length, key, from: begin });
+    const writeHeads: typeof writeDataHeads = (into, at, head, bytes) => {
+      writeDataHeads(into, at, head, bytes);
+      if (bindKey !== undefined && isTagged(length)) bindDataHead(into, bindKey);
+    };
     const bulk = deps.bulkFiles.of(file.fd, () => link.isSealed);
     const readPiece = async (start: number): Promise<ReadPiece> => {
       const end = Math.min(length, start < from ? from : Number.POSITIVE_INFINITY, start + PIECE_BYTES);
@@ -124,7 +133,7 @@ export async function sendItems(
       const head = { index, ...hole, isZero: true, isPatch: false, isLast: hole.at + hole.length === length };
       hole = undefined;
       const frame = Buffer.alloc(HEADS);
-      writeDataHeads(frame, 0, head);
+      writeHeads(frame, 0, head);
       deps.onBytes(frame.length);
       link.send(frame).catch((error: unknown) => {
         broken ??= error;
@@ -152,7 +161,7 @@ export async function sendItems(
               const patch = present?.pack(bytes, at);
               const sent = patch ?? bytes.length;
               const flags = { isZero: false, isPatch: patch !== undefined, isLast: end === length };
-              writeDataHeads(buffer, 0, { index, at, length: bytes.length, digest, ...flags }, sent);
+              writeHeads(buffer, 0, { index, at, length: bytes.length, digest, ...flags }, sent);
               isSent = true;
               await flush(buffer, buffer.subarray(0, HEADS + sent));
             }

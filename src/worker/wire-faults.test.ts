@@ -7,7 +7,7 @@ import { seededRandom } from "../base/random.ts";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
 import { FRAME, FRAME_HEAD_BYTES, jsonFrame, PIECE_BYTES, writeDataHeads } from "./frames.ts";
 import { byFrame, type OnTheWay, startRelay } from "./relay.fake.ts";
-import { openWorkerWorld, type WorkerWorld } from "./worker-world.fake.ts";
+import { freshOutcome, openWorkerWorld, type WorkerWorld } from "./worker-world.fake.ts";
 
 const isLong = process.env["SLUICE_TEST_LONG"] === "1";
 const closers: (() => void)[] = [];
@@ -137,6 +137,61 @@ describe("bytes that change on their way", () => {
       expect(readFileSync(join(to, "file")).equals(data)).toBe(true);
     },
   );
+
+  it.each([
+    ["bytes", randomBytes(300_000)],
+    ["a hole", Buffer.alloc(300_000)],
+  ])("in the number of the file that %s came for, give nothing to another that is as long", async (_, bytes) => {
+    const { world, from, to } = await begin();
+    const other = randomBytes(bytes.length);
+    writeFileSync(join(from, "a"), bytes);
+    writeFileSync(join(from, "b"), other);
+    const items = await itemsOf(world);
+    let isChanged = false;
+    const relay = await startRelay(world.source.port, {
+      answer: byFrame((frame) => {
+        if (frame[0] === FRAME.data && !isChanged) {
+          isChanged = true;
+          frame.writeUInt32BE(1, FRAME_HEAD_BYTES);
+        }
+        return [frame];
+      }),
+    });
+    closers.push(relay.close);
+    expect(await copyBy(world, items, { port: relay.port, attempt: 1 })).toEqual(["corrupt", "corrupt"]);
+    expect([isChanged, existsSync(to)]).toEqual([true, false]);
+    expect(await copyBy(world, items, { port: world.source.port, attempt: 2 })).toEqual([]);
+    expect(readFileSync(join(to, "a")).equals(bytes)).toBe(true);
+    expect(readFileSync(join(to, "b")).equals(other)).toBe(true);
+  });
+
+  it("in the number of a file that is the same, do not make another of it that was the same", async () => {
+    const { world, from, to } = await begin();
+    mkdirSync(to);
+    const was = randomBytes(100);
+    const names = Array.from({ length: 71 }, (_, index) => `f${String(index).padStart(2, "0")}`);
+    for (const name of names) {
+      writeFileSync(join(from, name), was);
+      writeFileSync(join(to, name), was);
+    }
+    writeFileSync(join(from, "f70"), randomBytes(100));
+    const changed = readFileSync(join(from, "f70"));
+    const items = await itemsOf(world);
+    const relay = await startRelay(world.source.port, {
+      answer: byFrame((frame) => [
+        Buffer.from(frame.toString("latin1").replace('"index":60,', '"index":70,'), "latin1"),
+      ]),
+    });
+    closers.push(relay.close);
+    const outcome = freshOutcome();
+    const sources = [{ ...world.peer(items), endpoints: [relay.endpoint] }];
+    const run = world.run(world.copyWork(items, { sources }), undefined, { outcome });
+    await expect(run).rejects.toMatchObject({ code: "corrupt" });
+    // What is told to be done is not asked for again.
+    expect(outcome.items.map(({ path }) => path).sort()).toEqual(names.slice(0, 60));
+    expect(await copyBy(world, items, { port: world.source.port, attempt: 2 })).toEqual([]);
+    expect(readFileSync(join(to, "f70")).equals(changed)).toBe(true);
+  });
 });
 
 describe("a peer that lies", () => {
