@@ -16,7 +16,7 @@ const STEP_FAILURES = 3;
 const BLOCKED: readonly TransferFailureCode[] = ["no-space", "read-only", "no-storage"];
 /** Takes what workers tell of their leases. Each is applied once: by one conditional write, of the present attempt only. */
 export function createResultIntake(hall: TransferHall): (result: TransferResult) => Promise<ResultAnswer> {
-  const { book, pieces, watch, senders, wake, mark, workers, rests, notes, ways, applied, clock, inTurn } = hall;
+  const { book, pieces, watch, told, senders, wake, mark, workers, rests, notes, ways, applied, clock, inTurn } = hall;
   const { resultDurability: durability } = hall;
 
   const take = async (result: TransferResult): Promise<ResultAnswer["status"]> => {
@@ -84,6 +84,7 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     if (outcome.answer !== "ack") return outcome.answer;
     watch.over(lease.leaseId);
     senders.over(lease.leaseId);
+    if (outcome.states.units[lease.index]?.state === "done") told.forget(transfer.uid, { kind: "unit", ...lease });
     const name = `${transfer.uid}:${lease.piece}.${lease.index}`;
     await noteWay(transfer, result);
     if (outcome.problem === undefined) await workers.succeeded(result.worker_id);

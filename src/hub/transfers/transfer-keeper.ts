@@ -280,11 +280,12 @@ export function createTransferKeeper(
   };
 
   const trim = async () => {
-    const { book, pieces, watch, senders, workers, serves, ways, rates, rests, notes, applied } = hallOf();
+    const { book, pieces, watch, senders, workers, serves, ways, rates, rests, notes, told, applied } = hallOf();
     watch.prune();
     rests.prune();
     notes.prune();
     applied.prune();
+    told.prune();
     senders.prune((lease) => watch.of(lease.split(":")[0] ?? "").some(({ id }) => id === lease));
     ways.prune();
     rates.prune();
