@@ -64,6 +64,12 @@ test("what a worker that is away had told still counts, and who goes on with it 
   expect(await mebibytes()).toBe(10);
   await tell(second, 4);
   expect(await mebibytes()).toBe(10);
+  // What is only found again where it lies is no speed.
+  await tell(second, 0);
+  await shown();
+  await clock.advance(3000);
+  await tell(second, 10);
+  expect(await shown()).toMatchObject({ transferred_bytes: 10 * MIB, rate_bytes_s: 0 });
   await tell(second, 12);
   expect(await mebibytes()).toBe(12);
   await destination.tell((await destination.carryOut(second)) ?? {});

@@ -16,11 +16,12 @@ export function createTransferView(hall: TransferHall): ViewTransfer {
   return async (transfer) => {
     const leases = watch.of(transfer.uid);
     const totals = transfer.outcome === undefined ? totalsOf(transfer, await pieces.summaries(transfer)) : undefined;
+    const kept = totals === undefined ? 0 : await keptBytes(transfer, hall, leases);
     return viewOf(transfer, {
       totals,
       leases,
-      kept: totals === undefined ? 0 : await keptBytes(transfer, hall, leases),
-      rate: totals === undefined ? undefined : rates.look(transfer.uid, totals.bytes + movingBytes(leases)),
+      kept,
+      rate: totals === undefined ? undefined : rates.look(transfer.uid, totals.bytes + kept + movingBytes(leases)),
       lack: leases.length === 0 ? lackOf(transfer, hall) : undefined,
       note: notes.of(transfer.id),
       givenUp: isOver(transfer) ? [] : givenUpOf(transfer, hall),
