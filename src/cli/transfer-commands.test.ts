@@ -78,7 +78,7 @@ test("what is no place, no box and another request under the same id is told bef
   expect((await world.run("sync", "start", "south:/srv", "/archive")).err).toContain('no box is called "south"');
   await start();
   const other = await world.run("sync", "start", "/srv/day-2", "/archive/day-1", "--id", "day-1");
-  expect(other.exitCode).toBe(75);
+  expect(other.exitCode).toBe(64);
   expect(JSON.parse((await world.run("sync", "ls", "--json")).out).items).toHaveLength(1);
 });
 
@@ -139,6 +139,10 @@ test("a comparison that cannot be asked for is trouble, and says why", async () 
   expect(wrong).toMatchObject({ exitCode: 2, err: expect.stringContaining("SOURCE: given") });
   const receipt = await world.run("sync", "verify", "/srv/a", "/archive/a", "--receipt", "/nowhere/receipt");
   expect(receipt).toMatchObject({ exitCode: 2, err: expect.stringContaining("--receipt: /nowhere/receipt") });
+  const text = await world.run("sync", "verify", "/srv/a", "/archive/a", "--receipt", import.meta.filename);
+  const said =
+    "the receipt is none: three parts are expected; allowed: what sluice sync show TRANSFER --json has as receipt";
+  expect(text).toMatchObject({ exitCode: 2, err: `sluice: --receipt: given ${import.meta.filename}: ${said}\n` });
   const queued = await world.run("sync", "verify", "/srv/a", "/archive/a", "--id", "later", "--no-wait");
   expect(queued).toMatchObject({ exitCode: 0, out: expect.stringContaining("comparison later is queued") });
 });

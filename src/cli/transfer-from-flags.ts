@@ -94,14 +94,18 @@ export function refuseByFlag(error: unknown): never {
   throw inWordsOfFlags(error);
 }
 
-function inWordsOfFlags(error: unknown): unknown {
-  if (!(error instanceof AppError) || error.field === undefined) return error;
-  const field = WRITTEN[error.field.replace(/\[\d+\]$/, "")];
-  const prefix = `${error.field}: `;
+/** What is in the way of a field, and stays there, is wrong with the command: whoever gives it again is refused again. */
+function inWordsOfFlags(thrown: unknown): unknown {
+  if (!(thrown instanceof AppError) || thrown.field === undefined) return thrown;
+  const isLasting = thrown.code === "conflict" && thrown.retryAfterMs === undefined;
+  const error = isLasting ? new AppError("invalid", thrown.message, { field: thrown.field, cause: thrown }) : thrown;
+  const field = WRITTEN[thrown.field.replace(/\[\d+\]$/, "")];
+  const prefix = `${thrown.field}: `;
   if (field === undefined || !error.message.startsWith(prefix)) return error;
+  const { code, retryAfterMs } = error;
   let said = error.message.slice(prefix.length);
   for (const [hubs, ours] of NAMED) said = said.replace(hubs, ours);
-  return new AppError(error.code, `${field}: ${said}`, { field });
+  return new AppError(code, `${field}: ${said}`, { field, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
 }
 
 function parseMbit(text: string): number {

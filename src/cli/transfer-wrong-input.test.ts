@@ -55,10 +55,16 @@ test.each([
   ],
   [[...PLACES, "--include", ""], USAGE, '--include: given ""; allowed: at least 1 character'],
   [[...PLACES, "--exclude", "a", "--exclude", ""], USAGE, '--exclude: given ""; allowed: at least 1 character'],
+  [
+    [...PLACES, "--include", "*.mp4", "--include", "clip[1.mp4"],
+    USAGE,
+    '--include: given "clip[1.mp4"; allowed: a [ that is closed by ], and [[] for [ itself',
+  ],
+  [[...PLACES, "--exclude", "./tmp"], USAGE, '--exclude: given "./tmp"; allowed: a pattern without . or .. as a name'],
   [[...PLACES, "--id", "a b"], USAGE, `--id: given "a b"; allowed: ${NAMES}`],
   [
     [...PLACES, "--id", "there-before"],
-    75,
+    USAGE,
     "--id: there-before was asked for with another body; give each request an id of its own",
   ],
   [
@@ -86,6 +92,7 @@ test.each([
   [[...PLACES, "--include", ""], '--include: given ""; allowed: at least 1 character'],
   [[...PLACES, "--id", "-x"], `--id: given "-x"; allowed: ${NAMES}`],
   [[...PLACES, "--no-wait", "--receipt", "r"], "--receipt: given with --no-wait; allowed: one of them"],
+  [[...PLACES, "--receipt-keys", "k"], "--receipt-keys: given without --receipt; allowed: both of them"],
 ] as const)("sluice sync verify %j is trouble", async (args, message) => {
   const { exitCode, out, err } = await world.run("sync", "verify", ...args);
   expect({ exitCode, out, said: err.split("\n")[0] }).toEqual({ exitCode: 2, out: "", said: `sluice: ${message}` });
@@ -96,7 +103,7 @@ test.each([
   [["show", "a b"], MISSING, 'no transfer is called "a b"; sluice sync ls shows all'],
   [["show"], USAGE, "missing required argument 'transfer'"],
   [["cancel", "there-before", "nothing"], MISSING, 'no transfer is called "nothing"; sluice sync ls shows all'],
-  [["retry", "there-before"], 75, "request there-before is queued; allowed: one that has FAILED"],
+  [["retry", "there-before"], USAGE, "request there-before is queued; allowed: one that has FAILED"],
   [
     ["ls", "--state", "done"],
     USAGE,

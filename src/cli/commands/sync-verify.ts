@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { AppError } from "../../base/errors.ts";
+import { AppError, messageOf } from "../../base/errors.ts";
 import type { HubClient } from "../../client/hub-client.ts";
 import { toAppError } from "../../contract/error-code.ts";
 import { ticketKeysSchema } from "../../contract/fleet/router.ts";
@@ -82,6 +82,11 @@ async function verify(given: GivenPlaces, flags: VerifyFlags, context: CommandCo
   if (!flags.wait && flags.receipt !== undefined) {
     throw new AppError("invalid", "--receipt: given with --no-wait; allowed: one of them", { field: "--receipt" });
   }
+  if (flags.receiptKeys !== undefined && flags.receipt === undefined) {
+    throw new AppError("invalid", "--receipt-keys: given without --receipt; allowed: both of them", {
+      field: "--receipt-keys",
+    });
+  }
   const { hub, places } = await openPlaces(given, flags, context);
   const receipt = flags.receipt === undefined ? undefined : await readReceipt(flags.receipt, flags, { hub, context });
   const { compare, readback } = flags;
@@ -127,23 +132,31 @@ function tell(
   return isEqual(comparison) && isReceived ? EXIT.equal : EXIT.differs;
 }
 
-/** Throws `unauthorized` for one that no hub has signed, as far as is known. */
+/** Throws `invalid` for one that no hub has signed, as far as is known. */
 async function readReceipt(
   path: string,
   { receiptKeys }: Pick<VerifyFlags, "receiptKeys">,
   { hub, context }: { readonly hub: HubClient; readonly context: CommandContext },
 ): Promise<TransferReceipt> {
-  const { text } = await readGivenFile(path, "--receipt", context);
+  const { path: given, text } = await readGivenFile(path, "--receipt", context);
   const { keys } =
     receiptKeys === undefined ? await hub.transfers.keys(context.signal) : await readKeys(receiptKeys, context);
-  return readTimelessToken(text.trim(), transferReceiptSchema, {
-    reader: "hub",
-    what: "receipt",
-    keyOf: (id) => {
-      const key = keys.find(({ kid }) => kid === id);
-      return key === undefined ? undefined : toVerifyKey(key);
-    },
-  });
+  try {
+    return readTimelessToken(text.trim(), transferReceiptSchema, {
+      reader: "hub",
+      what: "receipt",
+      keyOf: (id) => {
+        const key = keys.find(({ kid }) => kid === id);
+        return key === undefined ? undefined : toVerifyKey(key);
+      },
+    });
+  } catch (cause) {
+    const allowed = "what sluice sync show TRANSFER --json has as receipt";
+    throw new AppError("invalid", `--receipt: given ${given}: ${messageOf(cause)}; allowed: ${allowed}`, {
+      field: "--receipt",
+      cause,
+    });
+  }
 }
 
 async function readKeys(path: string, context: CommandContext) {

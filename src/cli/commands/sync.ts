@@ -173,7 +173,7 @@ export async function runSyncRetry(given: string, flags: WatchFlags, context: Co
   const { io, signal } = context;
   const hub = await openHub(flags, context);
   const { request_id: id } = await findTransfer(hub, given, signal);
-  const accepted = await hub.transfers.retry(id, signal);
+  const accepted = await hub.transfers.retry(id, signal).catch(refuseByFlag);
   if (flags.watch === true) return follow(id, flags, { hub, context });
   if (flags.json === true) printJson(io, accepted);
   else io.write(`transfer ${id} goes on\n`);

@@ -43,6 +43,7 @@ async function begin() {
     },
     view: async (transfer) =>
       viewOf(transfer, {
+        kept: 0,
         totals: undefined,
         leases: [],
         rate: undefined,

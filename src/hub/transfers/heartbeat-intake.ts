@@ -13,7 +13,7 @@ export function createHeartbeatIntake(
   hall: TransferHall,
   yielding: Pick<Yielding, "choose">,
 ): (heartbeat: WorkerHeartbeat) => Promise<HeartbeatAnswer> {
-  const { book, pieces, watch, senders, workers, keys, wake } = hall;
+  const { book, pieces, watch, told, senders, workers, keys, wake } = hall;
 
   /** Why it is not the worker's; nothing: it is. */
   const problemOf = async (worker: string, { lease_id, attempt }: LeaseProgress): Promise<string | undefined> => {
@@ -83,6 +83,7 @@ export function createHeartbeatIntake(
           : await problemOf(worker, lease).catch(nothingOurs);
       if (reason === undefined) {
         watch.heard(worker, lease);
+        told.note(lease.lease_id, lease.transferred_bytes);
         kept.push(lease);
       } else revoked.push({ lease_id: lease.lease_id, reason });
     }

@@ -18,7 +18,7 @@ import {
 import { isReady, leaseUnit, openItems, rangesOf, type UnitStates } from "./unit-states.ts";
 import { UnreadablePlan } from "./unreadable-plan.ts";
 import type { Worker } from "./worker-record.ts";
-import { type Share, sharesOf } from "./worker-shares.ts";
+import { barOf, type Share, sharesOf } from "./worker-shares.ts";
 
 /** Gives work to who asks. Every lease is in the store before anybody hears of it. */
 export interface LeaseDesk {
@@ -295,7 +295,8 @@ export function createLeaseDesk(hall: TransferHall): LeaseDesk {
 
   const grant = async (transfer: Transfer, worker: AskingWorker): Promise<Assignment | undefined> => {
     const pools = poolsOf(transfer, hall);
-    for (const share of sharesOf(transfer, worker, { pools, held: watch.of(transfer.uid) })) {
+    const isBarred = !rests.isOver(barOf(transfer, worker.id));
+    for (const share of sharesOf(transfer, worker, { pools, held: watch.of(transfer.uid), isBarred })) {
       const given = await give(share, { transfer, worker, pools });
       if (given !== undefined) return given;
     }

@@ -4,16 +4,19 @@ import { requireTransfer } from "./find-transfer.ts";
 import { poolsOf, type TransferHall } from "./transfer-hall.ts";
 import { leaseIdOf, parseLeaseId, type Step, type Transfer, type TransferRecord } from "./transfer-record.ts";
 import { applyResult, FINAL, MAX_FAILED, PASSING, type ResultOutcome } from "./unit-states.ts";
+import { barOf } from "./worker-shares.ts";
 
 /** What fails sooner than this after it was given out has not been tried: its worker's storage is gone, or the like. */
 const FAST_MS = 2000;
 const BLOCKED_REST_MS = 5000;
+/** Of who may not write where another one may: that one does it. */
+const BARRED_REST_MS = 30_000;
 const REST_MS = { first: 500, most: 30_000 } as const;
 const STEP_FAILURES = 3;
 const BLOCKED: readonly TransferFailureCode[] = ["no-space", "read-only", "no-storage"];
 /** Takes what workers tell of their leases. Each is applied once: by one conditional write, of the present attempt only. */
 export function createResultIntake(hall: TransferHall): (result: TransferResult) => Promise<ResultAnswer> {
-  const { book, pieces, watch, senders, wake, mark, workers, rests, notes, ways, applied, clock, inTurn } = hall;
+  const { book, pieces, watch, told, senders, wake, mark, workers, rests, notes, ways, applied, clock, inTurn } = hall;
   const { resultDurability: durability } = hall;
 
   const take = async (result: TransferResult): Promise<ResultAnswer["status"]> => {
@@ -81,6 +84,7 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     if (outcome.answer !== "ack") return outcome.answer;
     watch.over(lease.leaseId);
     senders.over(lease.leaseId);
+    if (outcome.states.units[lease.index]?.state === "done") told.forget(transfer.uid, { kind: "unit", ...lease });
     const name = `${transfer.uid}:${lease.piece}.${lease.index}`;
     await noteWay(transfer, result);
     if (outcome.problem === undefined) await workers.succeeded(result.worker_id);
@@ -132,7 +136,12 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     // Of two that do not hear each other nobody knows whose fault it is.
     if (result.dial_failed || ["fenced", "source-changed", "unreachable"].includes(code)) return;
     // What anybody would meet there is said of what was asked for: a name that is gone or taken, and what the only one may not.
-    if (FINAL.includes(code) || (code === "denied" && isAlone(transfer, result))) return;
+    if (FINAL.includes(code)) return;
+    if (code === "denied") {
+      const isCopy = transfer.request.mode !== "verify";
+      if (isAll && isCopy && !isAlone(transfer, result)) rests.rest(barOf(transfer, result.worker_id), BARRED_REST_MS);
+      return;
+    }
     if (!isAll) {
       await workers.succeeded(result.worker_id);
       return;
@@ -141,9 +150,11 @@ export function createResultIntake(hall: TransferHall): (result: TransferResult)
     await workers.failed(result.worker_id, { text: `${code}: ${message}`, isFast });
   };
 
-  /** A storage that one worker may not write is a matter of that worker where another has it too. */
+  /** A storage that one worker may not write is a matter of that worker where another has it too, and may. */
   const isAlone = (transfer: Transfer, { worker_id: id }: TransferResult) =>
-    !poolsOf(transfer, hall).destinations.some(({ worker }) => worker.id !== id);
+    !poolsOf(transfer, hall).destinations.some(
+      ({ worker }) => worker.id !== id && rests.isOver(barOf(transfer, worker.id)),
+    );
 
   const giveUp = (transfer: Transfer, destination: string, { way = "destination", message }: TransferResult) => {
     if (transfer.source === undefined || way === "local") return;

@@ -242,6 +242,37 @@ test("one that may not write a storage that another may write is kept apart, and
   await required(good.poll());
 });
 
+test("one that may not write one place, which another may write, leaves that transfer to it and works on for others", async () => {
+  const world = await begin({ tree: MANY });
+  const [bad, good] = world.dst;
+  const barred = await world.submit();
+  await world.list();
+  const deny = async (worker: FakeWorker) => {
+    const assignment = await required(worker.poll());
+    const items = assignment.work.kind === "copy" ? assignment.work.items : [];
+    const failures = items.map(({ entry }) => ({ path: entry.path, code: "denied", message: "EACCES" }));
+    await worker.tell(failed(assignment, { failures }));
+    return assignment.request_id;
+  };
+  expect(await deny(bad)).toBe(barred);
+  expect(await bad.poll()).toBeNull();
+  const other = await world.submit();
+  await world.list();
+  // However often, for that is said of this place alone.
+  for (let count = 0; count < 4; count++) {
+    const assignment = await required(bad.poll());
+    expect(assignment.request_id).toBe(other);
+    expect(await bad.tell((await bad.carryOut(assignment)) ?? {})).toBe("ack");
+  }
+  // Where the other one may not either, nobody is spared: the failure is the transfer's.
+  await world.hub.ask("DELETE", `/sync/${other}`);
+  await deny(good);
+  await world.pass(1);
+  expect(await deny(good)).toBe(barred);
+  await world.pass(30);
+  expect(await deny(bad)).toBe(barred);
+});
+
 test("one that does a part of what it is given is not kept apart", async () => {
   const world = await begin({ tree: [fileEntry("a", 10), fileEntry("b", 10)] });
   const [worker] = world.dst;

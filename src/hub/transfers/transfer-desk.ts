@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { AppError } from "../../base/errors.ts";
+import { patternProblem } from "../../contract/transfer/pattern-problem.ts";
 import type { SyncRequest } from "../../contract/transfer/sync-request.ts";
 import { actorOf, writeOf } from "../fleet/write-of.ts";
 import type { Call } from "../http/route.ts";
@@ -15,6 +16,8 @@ import { storageWith } from "./worker-record.ts";
 
 /** Of a removal that something else was quicker than each time. */
 const CANCEL_ATTEMPTS = 16;
+/** When who asks under the id of one that is being cancelled may ask again. */
+const ENDING_MS = 2000;
 
 type Asker = Pick<Call, "caller" | "request" | "address">;
 
@@ -150,6 +153,8 @@ export function createTransferDesk(hall: TransferHall): TransferDesk {
           field: "destination_path",
         });
       }
+      const wrong = wrongPattern(request);
+      if (wrong !== undefined && (await book.get(id)) === undefined) throw wrong;
       const record: TransferRecord = {
         uid: newUid(),
         request: { ...request, request_id: id },
@@ -172,9 +177,11 @@ export function createTransferDesk(hall: TransferHall): TransferDesk {
         const held = thrown instanceof AppError && thrown.code === "conflict" ? await book.get(id) : undefined;
         if (held === undefined) throw thrown;
         if (held.bodyHash !== bodyHash || held.phase === "cancelling") {
-          const why = held.phase === "cancelling" ? "is being cancelled" : "was asked for with another body";
+          const isEnding = held.phase === "cancelling";
+          const why = isEnding ? "is being cancelled" : "was asked for with another body";
           throw new AppError("conflict", `request_id: ${id} ${why}; give each request an id of its own`, {
             field: "request_id",
+            ...(isEnding ? { retryAfterMs: ENDING_MS } : {}),
           });
         }
         return { id };
@@ -251,12 +258,25 @@ export function createTransferDesk(hall: TransferHall): TransferDesk {
   };
 }
 
+/** Pure. The first of them by which nothing could be found. */
+function wrongPattern(request: SyncRequest): AppError | undefined {
+  for (const name of ["include", "exclude"] as const) {
+    for (const [index, pattern] of (request[name] ?? []).entries()) {
+      const allowed = patternProblem(pattern);
+      const field = `${name}[${index}]`;
+      if (allowed !== undefined)
+        return new AppError("invalid", `${field}: given ${JSON.stringify(pattern)}; allowed: ${allowed}`, { field });
+    }
+  }
+  return undefined;
+}
+
 function changedMeanwhile(id: string): AppError {
   return new AppError("conflict", `request ${id} changed meanwhile; look at it again`);
 }
 
 function notRetryable({ id, phase }: Transfer, allowed: string): AppError {
-  return new AppError("conflict", `request ${id} is ${phase}; allowed: ${allowed}`);
+  return new AppError("conflict", `request ${id} is ${phase}; allowed: ${allowed}`, { field: "id" });
 }
 
 const UNLISTED = { ...NO_STEP, pages: 0, pieces: 0, round: 0, bytes: 0, files: 0, hardlinks: 0 };

@@ -11,6 +11,7 @@ import type { LeaseWatch } from "./lease-watch.ts";
 import type { PieceBook } from "./piece-book.ts";
 import type { SenderWatch } from "./sender-watch.ts";
 import type { ServeBook } from "./serve-book.ts";
+import { createToldBytes, type ToldBytes } from "./told-bytes.ts";
 import type { TransferBook } from "./transfer-book.ts";
 import { createTransferRates, type TransferRates } from "./transfer-rates.ts";
 import type { Transfer } from "./transfer-record.ts";
@@ -34,6 +35,7 @@ export interface TransferHall {
   readonly notes: Notes;
   readonly ways: WayBook;
   readonly rates: TransferRates;
+  readonly told: ToldBytes;
   readonly applied: AppliedResults;
   readonly routers: Pick<RouterBook, "choose" | "problem">;
   readonly inTurn: InTurn;
@@ -118,7 +120,7 @@ export function poolsOf(transfer: Transfer, { workers }: Pick<TransferHall, "wor
 }
 
 export function createHall(
-  parts: Omit<TransferHall, "rests" | "notes" | "ways" | "rates" | "applied" | "inTurn">,
+  parts: Omit<TransferHall, "rests" | "notes" | "ways" | "rates" | "told" | "applied" | "inTurn">,
 ): TransferHall {
   return {
     ...parts,
@@ -126,6 +128,7 @@ export function createHall(
     notes: createNotes(parts),
     ways: createWayBook(parts),
     rates: createTransferRates(parts),
+    told: createToldBytes(parts),
     applied: createAppliedResults(parts),
     inTurn: createTurns(),
   };

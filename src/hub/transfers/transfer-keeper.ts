@@ -8,6 +8,7 @@ import { chooseSide, poolOf, whyNotBegun, wishesOf } from "./choose-workers.ts";
 import { compareTrees } from "./compare-trees.ts";
 import { decideTransfer, failureReason, type TransferDecision } from "./decide-transfer.ts";
 import { hashedEntries } from "./hashed-entries.ts";
+import { keptBytes } from "./kept-bytes.ts";
 import { isHashAsked, UNITS_KIND } from "./piece-book.ts";
 import { rootHashOf } from "./root-hash.ts";
 import { isOverlapping, writerOf } from "./same-target.ts";
@@ -89,7 +90,11 @@ export function createTransferKeeper(
     // Of what is over only the end counts.
     const totals = isOver(transfer) ? NOTHING : totalsOf(transfer, await hall.pieces.summaries(transfer));
     // Also while nobody watches: who asks then is told at once.
-    if (!isOver(transfer)) hall.rates.look(transfer.uid, totals.bytes + movingBytes(hall.watch.of(transfer.uid)));
+    if (!isOver(transfer)) {
+      const leases = hall.watch.of(transfer.uid);
+      const kept = await keptBytes(transfer, hall, leases);
+      hall.rates.look(transfer.uid, totals.bytes + kept + movingBytes(leases));
+    }
     const deadlineMs = transfer.request.deadline === undefined ? undefined : Date.parse(transfer.request.deadline);
     const decision = decideTransfer(transfer, totals, {
       isLate: deadlineMs !== undefined && deadlineMs <= clock.wallMs(),
@@ -280,11 +285,12 @@ export function createTransferKeeper(
   };
 
   const trim = async () => {
-    const { book, pieces, watch, senders, workers, serves, ways, rates, rests, notes, applied } = hallOf();
+    const { book, pieces, watch, senders, workers, serves, ways, rates, rests, notes, told, applied } = hallOf();
     watch.prune();
     rests.prune();
     notes.prune();
     applied.prune();
+    told.prune();
     senders.prune((lease) => watch.of(lease.split(":")[0] ?? "").some(({ id }) => id === lease));
     ways.prune();
     rates.prune();

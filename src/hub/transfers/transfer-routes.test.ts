@@ -346,6 +346,13 @@ describe("workers that know the protocol", () => {
     const deleted = await hub.ask("DELETE", "/sync/stop", asOperator());
     expect(deleted.body).toEqual({ status: "deleted", request_id: "stop", is_confirmed: false });
     expect((await get("/sync/stop")).body.state).toBe("CANCELLED");
+    // Whoever asks again later is told no such thing: of its id there is nothing then.
+    const taken = await post("/sync", {
+      request_id: "stop",
+      source_path: "/nowhere/a",
+      destination_path: "/nowhere/b",
+    });
+    expect(taken).toMatchObject({ status: 409, body: { error: { field: "request_id", retryAfter: 2 } } });
     expect((await destination.heartbeat()).revoked).toEqual([
       { lease_id: copying.lease_id, reason: "its request was cancelled" },
     ]);

@@ -3,6 +3,7 @@ import type { SyncMode } from "../../contract/transfer/sync-request.ts";
 import type { TransferWay } from "../../contract/transfer/worker-heartbeat.ts";
 import { isoOf } from "../fleet/write-of.ts";
 import { chooseSide, wishesOf } from "./choose-workers.ts";
+import { keptBytes } from "./kept-bytes.ts";
 import type { SeenLease } from "./lease-watch.ts";
 import { poolsOf, type TransferHall } from "./transfer-hall.ts";
 import { isOver, parseLeaseId, type Transfer, type TransferPhase } from "./transfer-record.ts";
@@ -15,10 +16,12 @@ export function createTransferView(hall: TransferHall): ViewTransfer {
   return async (transfer) => {
     const leases = watch.of(transfer.uid);
     const totals = transfer.outcome === undefined ? totalsOf(transfer, await pieces.summaries(transfer)) : undefined;
+    const kept = totals === undefined ? 0 : await keptBytes(transfer, hall, leases);
     return viewOf(transfer, {
       totals,
       leases,
-      rate: totals === undefined ? undefined : rates.look(transfer.uid, totals.bytes + movingBytes(leases)),
+      kept,
+      rate: totals === undefined ? undefined : rates.look(transfer.uid, totals.bytes + kept + movingBytes(leases)),
       lack: leases.length === 0 ? lackOf(transfer, hall) : undefined,
       note: notes.of(transfer.id),
       givenUp: isOver(transfer) ? [] : givenUpOf(transfer, hall),
@@ -32,6 +35,8 @@ export function viewOf(
   now: {
     readonly totals: Totals | undefined;
     readonly leases: readonly SeenLease[];
+    /** Bytes that lie staged, of what nobody moves at present. */
+    readonly kept: number;
     /** Bytes a second, by what has come; `undefined`: by what workers say. */
     readonly rate: number | undefined;
     readonly note: string | undefined;
@@ -45,7 +50,7 @@ export function viewOf(
   const done = outcome?.bytes ?? now.totals?.bytes ?? 0;
   // What is listed again after it has changed may be longer than what was counted.
   const total = Math.max(list.bytes, done);
-  const transferred = Math.min(total, done + movingBytes(leases));
+  const transferred = Math.min(total, done + (isOver(transfer) ? 0 : now.kept) + movingBytes(leases));
   const rate = isOver(transfer) ? 0 : (now.rate ?? leases.reduce((sum, lease) => sum + lease.rate, 0));
   const failures = outcome?.failures ?? now.totals?.failures ?? [];
   const isListed = list.isDone || transfer.mode === "plain";

@@ -58,6 +58,14 @@ const copying = (count: number) => Array.from({ length: count }, (_, at) => ({ i
 const kindsOf = (of: Transfer, who: Worker, held = 0) =>
   sharesOf(of, who, { pools, held: copying(held) }).map(({ kind }) => kind);
 
+test("one that may not write there copies nothing, and lists all the same", () => {
+  const one = { worker: worker("w-1"), storage };
+  const pools = { sources: [one], destinations: [one] };
+  const kindsOf = (isBarred: boolean) =>
+    sharesOf(transfer(), one.worker, { pools, held: [], isBarred }).map(({ kind }) => kind);
+  expect([kindsOf(false), kindsOf(true)]).toEqual([["list", "units"], ["list"]]);
+});
+
 describe("of a transfer that goes on", () => {
   test("who has the source lists it, and who has the destination takes what is to be copied", () => {
     expect(kindsOf(transfer(), SOURCE)).toEqual(["list"]);

@@ -18,7 +18,16 @@ const STREAM_MBPS = 50;
 export function sharesOf(
   transfer: Transfer,
   worker: Worker,
-  { pools, held }: { readonly pools: Pools; readonly held: readonly Pick<SeenLease, "id">[] },
+  {
+    pools,
+    held,
+    isBarred = false,
+  }: {
+    readonly pools: Pools;
+    readonly held: readonly Pick<SeenLease, "id">[];
+    /** It may not do there what another one may (`barOf`). */
+    readonly isBarred?: boolean;
+  },
 ): readonly Share[] {
   const members = { source: pools.sources, destination: pools.destinations };
   const isIn = (side: SideName) => members[side].some((member) => member.worker.id === worker.id);
@@ -38,12 +47,17 @@ export function sharesOf(
     return may.source && isPlain(worker) && members.destination.length > 0 ? [{ kind: "plain" }] : [];
   }
   const isComparison = transfer.request.mode === "verify";
-  const mayHaveUnits = (may.destination || (isComparison && may.source)) && hasRoomInRate(transfer, held);
+  const mayHaveUnits = !isBarred && (may.destination || (isComparison && may.source)) && hasRoomInRate(transfer, held);
   const mayTake = (piece: number) => may[isComparison ? sideOfPiece(transfer, piece) : "destination"];
   return [
     ...(may[listedSide(transfer)] ? [{ kind: "list" } as const] : []),
     ...(mayHaveUnits ? [{ kind: "units", mayTake } as const] : []),
   ];
+}
+
+/** Under which name a worker rests from copying in one transfer: what it may not do there it may elsewhere. */
+export function barOf({ uid }: Pick<Transfer, "uid">, worker: string): string {
+  return `${uid}:bar:${worker}`;
 }
 
 function hasRoomInRate({ request }: Transfer, held: readonly Pick<SeenLease, "id">[]): boolean {

@@ -58,6 +58,16 @@ test.each([
     'file_list[1]: given "/b"; allowed: a path with a name between every two /, and none at its ends',
   ],
   ["include[0]", { ...PLACES, include: [""] }, 'include[0]: given ""; allowed: at least 1 character'],
+  [
+    "include[1]",
+    { ...PLACES, include: ["*.mp4", "[a-"] },
+    'include[1]: given "[a-"; allowed: a [ that is closed by ], and [[] for [ itself',
+  ],
+  [
+    "exclude[0]",
+    { ...PLACES, exclude: ["../x"] },
+    'exclude[0]: given "../x"; allowed: a pattern without . or .. as a name',
+  ],
   ["exclude[0]", { ...PLACES, exclude: [5] }, "exclude[0]: given 5; allowed: a text"],
   ["chunk_size_mb", { ...PLACES, chunk_size_mb: 0 }, "chunk_size_mb: given 0; allowed: at least 1"],
   ["chunk_size_mb", { ...PLACES, chunk_size_mb: 1025 }, "chunk_size_mb: given 1025; allowed: at most 1024"],

@@ -6,7 +6,7 @@ import { poolsOf, type TransferHall } from "./transfer-hall.ts";
 import { isOver, parseLeaseId, type Transfer } from "./transfer-record.ts";
 import { UnreadablePlan } from "./unreadable-plan.ts";
 import type { Worker } from "./worker-record.ts";
-import { sharesOf } from "./worker-shares.ts";
+import { barOf, sharesOf } from "./worker-shares.ts";
 
 /**
  * A worker that has no stream free gives one up for something of higher priority, and for a request that has nothing here while
@@ -52,7 +52,8 @@ export function createYielding(hall: TransferHall): Yielding {
 
   const lookForWork = async (transfer: Transfer, worker: Worker): Promise<boolean> => {
     const pools = poolsOf(transfer, hall);
-    for (const share of sharesOf(transfer, worker, { pools, held: watch.of(transfer.uid) })) {
+    const isBarred = !rests.isOver(barOf(transfer, worker.id));
+    for (const share of sharesOf(transfer, worker, { pools, held: watch.of(transfer.uid), isBarred })) {
       if (share.kind === "units" && (await hasUnit(transfer, worker, share.mayTake))) return true;
       // A plain worker cannot let go of what it has.
       if (share.kind !== "units" && share.kind !== "plain" && isFree(transfer, share.kind, worker)) return true;
