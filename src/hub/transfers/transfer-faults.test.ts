@@ -501,6 +501,69 @@ describe("a worker", () => {
     }
   });
 
+  test("that tells a hub of a lease which another one has given keeps it, also where that hub knows of no such request, piece or attempt", async () => {
+    begin();
+    await hub.stop();
+    hub = startTransferHub(store, clock, { manyHubs: true });
+    const { source, worker } = await makeWorkers(files(1));
+    const to = worker("dst-1");
+    await to.heartbeat();
+    // It does not hear of what others write.
+    const other = startTransferHub(store, clock, { hubId: "hub-2" });
+    const own = hub;
+    const revokedBy = async (at: TransferHub, holder: FakeWorker) => {
+      hub = at;
+      const { revoked } = await holder.heartbeat().finally(() => {
+        hub = own;
+      });
+      return revoked;
+    };
+    const fail = async (given: Assignment) => {
+      await to.tell(failing(given, "fenced"));
+      await clock.advance(1000);
+    };
+    try {
+      for (const request of ["first", "second"]) {
+        await other.ask("GET", "/sync");
+        await submit(request);
+        // Whichever of them begins it.
+        await clock.advance(10_000);
+        const late = startTransferHub(store, clock, { hubId: `late-${request}` });
+        await late.ask("GET", "/sync");
+        // Of the second it has heard before there was a lease.
+        if (request === "second") expect(await revokedBy(other, source)).toEqual([]);
+        const listing = need(await source.poll());
+        expect(await revokedBy(other, source)).toEqual([]);
+        await source.tell({ ...failing(listing, "io"), failures: [{ path: "", code: "io", message: "" }] });
+        await clock.advance(3000);
+        need(await source.poll());
+        expect([request, await revokedBy(other, source)]).toEqual([request, []]);
+        await source.carryOut(need([...source.held.values()][0] ?? null));
+        source.held.clear();
+        for (let attempt = 1; attempt <= 2; attempt++) {
+          await to.heartbeat();
+          const copying = need(await to.poll());
+          expect([copying.work.kind, copying.attempt]).toEqual(["copy", attempt]);
+          expect([request, attempt, await revokedBy(other, to)]).toEqual([request, attempt, []]);
+          await fail(copying);
+        }
+        // Nor is a result lost on one that has heard of no page.
+        const copied = await to.carryOut(need(await to.poll()));
+        hub = late;
+        expect(await to.tell(copied ?? {})).toBe("ack");
+        hub = own;
+        await late.stop();
+        // Whichever of them ends it.
+        await clock.advance(10_000);
+        await work(source, to);
+        expect(await look(request)).toMatchObject({ state: "COMPLETED" });
+      }
+    } finally {
+      hub = own;
+      await other.stop();
+    }
+  });
+
   test("that closes is given the plan by whichever hub, also by one that has heard nothing of its lease, and others are not", async () => {
     begin();
     const { source, worker } = await makeWorkers(files(3));
