@@ -236,6 +236,12 @@ describe("who asks for bytes", () => {
     expect(await ask(world.ticket(shorter))).toBe("denied");
     const shifted = items.map((item) => ({ ...item, offset: 1 }));
     expect(await ask(world.ticket(shifted))).toBe("denied");
+    // Of the same names other files.
+    const [first, ...rest] = items;
+    if (first === undefined) throw new TypeError("nothing was listed");
+    for (const other of [{ generation: "another" }, { type: "directory" as const }, { path: "c" }]) {
+      expect(await ask(world.ticket([{ ...first, entry: { ...first.entry, ...other } }, ...rest]))).toBe("denied");
+    }
     expect(await ask(world.ticket(items, { src: "other" }))).toBe("denied");
     expect(await ask(world.ticket(items, { iat: 1, exp: 2 }))).toBe("denied");
     // Such a storage may come back: it waits.

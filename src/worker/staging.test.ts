@@ -91,6 +91,19 @@ describe("two attempts at one unit", () => {
     expect(readdirSync(directory)).toEqual([]);
     expect(removeStaging(root, "r1")).toBe(false);
   });
+
+  it("can give nothing a name any more when what the request made beside its staging is looked at", () => {
+    const one = claim(1);
+    writeSync(createFileAt({ directory: one.directory, name: stagedName("a1") }), "bytes");
+    const target = { directory: root, name: Buffer.from("named") };
+    let looks = 0;
+    removeStaging(root, "r1", () => {
+      looks += 1;
+      expect(() => one.requireHeld()).toThrow(expect.objectContaining({ code: "fenced" }));
+      expect(() => renameAt({ directory: one.directory, name: stagedName("a1") }, target)).toThrow(/ENOENT/);
+    });
+    expect([looks, readdirSync(directory)]).toEqual([1, []]);
+  });
 });
 
 describe("a journal", () => {

@@ -206,7 +206,7 @@ export function createTransferDesk(hall: TransferHall): TransferDesk {
           wake.ring();
           return { isGone: true };
         }
-        await book.change(
+        const left = await book.change(
           id,
           (fresh) => {
             if (fresh.uid !== transfer.uid || fresh.phase === "cancelling" || fresh.phase === "completed")
@@ -217,6 +217,8 @@ export function createTransferDesk(hall: TransferHall): TransferDesk {
           },
           audited(id, by, "transfer.cancel"),
         );
+        // It was done just now: nobody would remove it.
+        if (left?.uid === transfer.uid && left.phase === "completed") continue;
         changed(id);
         return { isGone: false };
       }

@@ -520,6 +520,123 @@ describe("a worker", () => {
     }
   });
 
+  test("that tells a hub of a lease which another one has given keeps it, also where that hub knows of no such request, piece or attempt", async () => {
+    begin();
+    await hub.stop();
+    hub = startTransferHub(store, clock, { manyHubs: true });
+    const { source, worker } = await makeWorkers(files(1));
+    const to = worker("dst-1");
+    await to.heartbeat();
+    // It does not hear of what others write.
+    const other = startTransferHub(store, clock, { hubId: "hub-2" });
+    const own = hub;
+    const revokedBy = async (at: TransferHub, holder: FakeWorker) => {
+      hub = at;
+      const { revoked } = await holder.heartbeat().finally(() => {
+        hub = own;
+      });
+      return revoked;
+    };
+    const fail = async (given: Assignment) => {
+      await to.tell(failing(given, "fenced"));
+      await clock.advance(1000);
+    };
+    try {
+      for (const request of ["first", "second"]) {
+        await other.ask("GET", "/sync");
+        await submit(request);
+        // Whichever of them begins it.
+        await clock.advance(10_000);
+        const late = startTransferHub(store, clock, { hubId: `late-${request}` });
+        await late.ask("GET", "/sync");
+        // Of the second it has heard before there was a lease.
+        if (request === "second") expect(await revokedBy(other, source)).toEqual([]);
+        const listing = need(await source.poll());
+        expect(await revokedBy(other, source)).toEqual([]);
+        await source.tell({ ...failing(listing, "io"), failures: [{ path: "", code: "io", message: "" }] });
+        await clock.advance(3000);
+        need(await source.poll());
+        expect([request, await revokedBy(other, source)]).toEqual([request, []]);
+        await source.carryOut(need([...source.held.values()][0] ?? null));
+        source.held.clear();
+        for (let attempt = 1; attempt <= 2; attempt++) {
+          await to.heartbeat();
+          const copying = need(await to.poll());
+          expect([copying.work.kind, copying.attempt]).toEqual(["copy", attempt]);
+          expect([request, attempt, await revokedBy(other, to)]).toEqual([request, attempt, []]);
+          await fail(copying);
+        }
+        // Nor is a result lost on one that has heard of no page.
+        const copied = await to.carryOut(need(await to.poll()));
+        hub = late;
+        expect(await to.tell(copied ?? {})).toBe("ack");
+        hub = own;
+        await late.stop();
+        // Whichever of them ends it.
+        await clock.advance(10_000);
+        await work(source, to);
+        expect(await look(request)).toMatchObject({ state: "COMPLETED" });
+      }
+    } finally {
+      hub = own;
+      await other.stop();
+    }
+  });
+
+  test("that asks two hubs at once, or of which two ask at once, is given each piece of work by one of them", async () => {
+    begin();
+    await hub.stop();
+    hub = startTransferHub(store, clock, { manyHubs: true });
+    const other = startTransferHub(store, clock, { hubId: "hub-2", manyHubs: true });
+    const target = createFakeStorage();
+    const unreachable = { data_plane_endpoints: [] };
+    const shared = { ask: () => hub.ask, source: files(3, MIB), target };
+    const from = { ...shared, storages: [{ id: "storage-in", path: "/in" }] };
+    const source = createFakeWorker("src-1", { ...from, tells: unreachable });
+    const to = createFakeWorker("dst-1", { ...shared, storages: [{ id: "storage-out", path: "/out" }] });
+    const ask = async (at: TransferHub, holder: FakeWorker, more: object = {}): Promise<Assignment[]> => {
+      const asked = { free: 1, boot_id: "b", ...more };
+      const given = await at.ask("POST", `/workers/${holder.id}/assignment?wait=0`, asked);
+      return given === null ? [] : [given as Assignment];
+    };
+    const askBoth = async (holder: FakeWorker, more: object = {}) =>
+      (await Promise.all([ask(hub, holder, more), ask(other, holder, more)])).flat();
+    try {
+      await source.heartbeat();
+      await to.heartbeat();
+      await submit("r");
+      await clock.advance(10_000);
+      await source.heartbeat();
+      await to.heartbeat();
+      // Both have read all that there is: neither is later than the other.
+      for (const one of [hub, other]) expect(await ask(one, to)).toEqual([]);
+      const [listing, ...others] = await askBoth(source);
+      expect([listing?.work.kind, others]).toEqual(["list", []]);
+      await source.carryOut(need(listing ?? null));
+      await clock.advance(0);
+      // The source cannot be reached: it is told to come, by whichever hub it asks.
+      for (const round of ["one hub", "both"]) {
+        const [copying] = await ask(hub, to);
+        expect(copying?.work).toMatchObject({ kind: "copy", dial: "source" });
+        await clock.advance(0);
+        const only = { free: 0 };
+        const serves = round === "both" ? await askBoth(source, only) : await ask(other, source, only);
+        expect([round, serves.map(({ work: { kind } }) => kind)]).toEqual([round, ["serve"]]);
+      }
+      const last = await askBoth(to);
+      expect(new Set(last.map(({ lease_id: id }) => id)).size).toBe(last.length);
+      expect(last.map(({ work: { kind } }) => kind)).toEqual(["copy"]);
+      // What was told to one of them the other shows.
+      const shown = async (at: TransferHub) => (await at.ask("GET", "/sync/r")) as SyncProgress;
+      expect(await shown(other)).toMatchObject({ files_done: 0 });
+      expect(await to.tell((await to.carryOut(need(last[0] ?? null))) ?? {})).toBe("ack");
+      await clock.advance(0);
+      for (const one of [hub, other]) expect(await shown(one)).toMatchObject({ files_done: 1 });
+    } finally {
+      await other.stop();
+    }
+  });
+
   test("that closes is given the plan by whichever hub, also by one that has heard nothing of its lease, and others are not", async () => {
     begin();
     const { source, worker } = await makeWorkers(files(3));
@@ -599,27 +716,48 @@ describe("a transfer", () => {
   test("that is cancelled is left with the next heartbeat; late results are gone, then its staging, then itself", async () => {
     begin();
     const { source, worker, target } = await makeWorkers(files(2, MIB));
-    const to = worker("dst-1");
+    const [to, other] = [worker("dst-1", ["dst-2"]), worker("dst-2", ["dst-1"])];
     await to.heartbeat();
     await submit("r");
     await listIt(source);
     const given = need(await to.poll());
     const late = (await to.carryOut(given)) ?? {};
+    // Whoever has something asks each second: no later does it hear.
+    expect(await to.heartbeat()).toMatchObject({ revoked: [], heartbeat_seconds: 1 });
+    // What nobody has begun is gone at once.
+    await submit("waits", { source_path: "/elsewhere/x" });
+    expect(await hub.ask("DELETE", "/sync/waits")).toMatchObject({ is_confirmed: true });
     await hub.ask("DELETE", "/sync/r");
     expect(await look("r")).toMatchObject({ state: "CANCELLED" });
+    // Who asks for the same now would be told of what is about to go.
+    await expect(submit("r")).rejects.toMatchObject({ code: "conflict" });
     // Nothing is removed beneath a worker that still writes.
     expect(await to.poll()).toBeNull();
     expect((await to.heartbeat()).revoked).toMatchObject([
       { lease_id: given.lease_id, reason: "its request was cancelled" },
     ]);
     await expect(to.tell(late)).rejects.toMatchObject({ code: "gone" });
-    // It has said that it let go: at once, and not when its lease would have run out.
-    const discard = need(await to.poll());
+    // It has said that it let go: at once, and not when its lease would have run out, also for who has not heard it.
+    await other.heartbeat();
+    let discard = need(await other.poll());
+    // What cannot be removed is not forgotten, however often that fails.
+    for (let times = 0; times < 6; times++) {
+      await other.tell(failing(discard, "io"));
+      for (let turn = 0; turn < 4; turn++) {
+        await clock.advance(10_000);
+        await other.heartbeat();
+      }
+      expect(await look("r")).toMatchObject({ state: "CANCELLED" });
+      discard = need(await other.poll());
+    }
     expect(discard.work.kind).toBe("discard");
-    await to.tell((await to.carryOut(discard)) ?? {});
+    await other.tell((await other.carryOut(discard)) ?? {});
     await clock.advance(0);
     expect(target.isDiscarded).toBe(true);
     await expect(look("r")).rejects.toMatchObject({ code: "not-found" });
+    for (const kind of ["transfer-piece", "transfer-units", "transfer-hashes"]) {
+      expect([kind, (await store.objects.list(kind, { limit: 10 })).items]).toEqual([kind, []]);
+    }
     await expect(to.tell(late)).rejects.toMatchObject({ code: "gone" });
   });
 
@@ -644,6 +782,31 @@ describe("a transfer", () => {
     expect(await look("r")).toMatchObject({ state: "COMPLETED" });
     expect(await hub.ask("DELETE", "/sync/r")).toMatchObject({ is_confirmed: true });
     expect(races).toBe(2);
+    await expect(look("r")).rejects.toMatchObject({ code: "not-found" });
+  });
+
+  test("that ends in the moment in which it is cancelled is gone at once", async () => {
+    clock = createFakeClock(NOW);
+    const store = createMemoryStore({ newId: () => `id-${++ids}` });
+    let reads = Number.NaN;
+    const racing: typeof store.objects = {
+      ...store.objects,
+      get: async (kind, id) => {
+        const held = await store.objects.get(kind, id);
+        // Behind the first look of who cancels it the hub writes of its end.
+        if (kind !== TRANSFER_KIND || held === undefined || reads++ !== 0) return held;
+        await store.objects.put({ kind, id, body: { ...Object(held.body), phase: "completed" } }, { nowMs: NOW });
+        return held;
+      },
+    };
+    hub = startTransferHub({ ...store, objects: racing }, clock);
+    const { source, worker } = await makeWorkers(files(1));
+    await worker("dst-1").heartbeat();
+    await submit("r");
+    await listIt(source);
+    reads = 0;
+    expect(await hub.ask("DELETE", "/sync/r")).toMatchObject({ is_confirmed: true });
+    expect(reads).toBeGreaterThan(1);
     await expect(look("r")).rejects.toMatchObject({ code: "not-found" });
   });
 

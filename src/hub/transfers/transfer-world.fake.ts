@@ -3,6 +3,7 @@ import type { Clock } from "../../base/clock.ts";
 import { AppError } from "../../base/errors.ts";
 import type { Assignment } from "../../contract/transfer/assignment.ts";
 import type { TransferEntry } from "../../contract/transfer/transfer-entry.ts";
+import type { HeartbeatAnswer } from "../../contract/transfer/worker-heartbeat.ts";
 import { parseInput } from "../http/parse-input.ts";
 import type { Call, Caller, Route, Wire } from "../http/route.ts";
 import { testHubContext } from "../hub-context.fake.ts";
@@ -118,7 +119,7 @@ export function createFakeStorage(): FakeStorage {
 
 export interface FakeWorker {
   readonly id: string;
-  heartbeat(): Promise<{ readonly revoked: readonly { readonly lease_id: string }[] }>;
+  heartbeat(): Promise<HeartbeatAnswer>;
   poll(): Promise<Assignment | null>;
   /** Does it, and gives the result that is then to be told. `undefined`: it was refused at the fence. */
   carryOut(assignment: Assignment): Promise<Record<string, unknown> | undefined>;
@@ -235,9 +236,9 @@ export function createFakeWorker(
         sequence: ++sequence,
         leases,
       });
-      const { revoked } = answer as { readonly revoked: readonly { readonly lease_id: string }[] };
-      for (const { lease_id } of revoked) held.delete(lease_id);
-      return { revoked };
+      const told = answer as HeartbeatAnswer;
+      for (const { lease_id } of told.revoked) held.delete(lease_id);
+      return told;
     },
     poll: async () => {
       const assignment = (await world.ask()("POST", `/workers/${id}/assignment?wait=0`, {
