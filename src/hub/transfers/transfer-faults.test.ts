@@ -521,14 +521,12 @@ describe("a worker", () => {
   });
 
   test("that tells a hub of a lease which another one has given keeps it, also where that hub knows of no such request, piece or attempt", async () => {
-    begin();
-    await hub.stop();
-    hub = startTransferHub(store, clock, { manyHubs: true });
+    begin({ manyHubs: true });
     const { source, worker } = await makeWorkers(files(1));
     const to = worker("dst-1");
     await to.heartbeat();
     // It does not hear of what others write.
-    const other = startTransferHub(store, clock, { hubId: "hub-2" });
+    const { hub: other } = openTransferHub({ clock, store, hubId: "hub-2" });
     const own = hub;
     const revokedBy = async (at: TransferHub, holder: FakeWorker) => {
       hub = at;
@@ -547,7 +545,7 @@ describe("a worker", () => {
         await submit(request);
         // Whichever of them begins it.
         await clock.advance(10_000);
-        const late = startTransferHub(store, clock, { hubId: `late-${request}` });
+        const { hub: late } = openTransferHub({ clock, store, hubId: `late-${request}` });
         await late.ask("GET", "/sync");
         // Of the second it has heard before there was a lease.
         if (request === "second") expect(await revokedBy(other, source)).toEqual([]);
@@ -584,10 +582,8 @@ describe("a worker", () => {
   });
 
   test("that asks two hubs at once, or of which two ask at once, is given each piece of work by one of them", async () => {
-    begin();
-    await hub.stop();
-    hub = startTransferHub(store, clock, { manyHubs: true });
-    const other = startTransferHub(store, clock, { hubId: "hub-2", manyHubs: true });
+    begin({ manyHubs: true });
+    const { hub: other } = openTransferHub({ clock, store, hubId: "hub-2", manyHubs: true });
     const target = createFakeStorage();
     const unreachable = { data_plane_endpoints: [] };
     const shared = { ask: () => hub.ask, source: files(3, MIB), target };
@@ -786,20 +782,20 @@ describe("a transfer", () => {
   });
 
   test("that ends in the moment in which it is cancelled is gone at once", async () => {
-    clock = createFakeClock(NOW);
-    const store = createMemoryStore({ newId: () => `id-${++ids}` });
+    const plain = newCountedStore();
     let reads = Number.NaN;
-    const racing: typeof store.objects = {
-      ...store.objects,
+    const racing: typeof plain.objects = {
+      ...plain.objects,
       get: async (kind, id) => {
-        const held = await store.objects.get(kind, id);
+        const held = await plain.objects.get(kind, id);
         // Behind the first look of who cancels it the hub writes of its end.
         if (kind !== TRANSFER_KIND || held === undefined || reads++ !== 0) return held;
-        await store.objects.put({ kind, id, body: { ...Object(held.body), phase: "completed" } }, { nowMs: NOW });
+        const body = { ...Object(held.body), phase: "completed" };
+        await plain.objects.put({ kind, id, body }, { nowMs: clock.wallMs() });
         return held;
       },
     };
-    hub = startTransferHub({ ...store, objects: racing }, clock);
+    begin({ store: { ...plain, objects: racing } });
     const { source, worker } = await makeWorkers(files(1));
     await worker("dst-1").heartbeat();
     await submit("r");
