@@ -10,7 +10,7 @@ import { decideTransfer, failureReason, type TransferDecision } from "./decide-t
 import { hashedEntries } from "./hashed-entries.ts";
 import { isHashAsked, UNITS_KIND } from "./piece-book.ts";
 import { rootHashOf } from "./root-hash.ts";
-import { isOverlapping, writerOf } from "./same-target.ts";
+import { BEGIN_TURN, isOverlapping, writerOf } from "./same-target.ts";
 import { SERVE_KIND } from "./serve-book.ts";
 import type { TransferHall } from "./transfer-hall.ts";
 import {
@@ -103,7 +103,7 @@ export function createTransferKeeper(
     const { book, pieces } = hallOf();
     switch (decision.kind) {
       case "begin":
-        return begin(transfer);
+        return hallOf().inTurn(BEGIN_TURN, () => begin(transfer));
       case "relist": {
         const { last: _, ...list } = transfer.list;
         const next = {
