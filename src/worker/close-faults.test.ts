@@ -113,27 +113,38 @@ describe("directories of every page of the plan have the times of the source", (
 });
 
 describe("two who close one tree", () => {
-  it("are told apart: the earlier does nothing once the later has begun, or is done", async () => {
-    const { from, to } = await begin();
-    writeFileSync(join(from, "a"), "of a");
-    linkSync(join(from, "a"), join(from, "b"));
-    await world.list();
-    fill(to, 1, "too much ");
-    writeFileSync(join(to, "a"), "of a");
-    let isLaterDone = false;
-    const { hub } = world.destination.context;
-    const pages = hub.pages;
-    // The earlier is stopped while it reads the plan, and wakes when another has done its work.
-    hub.pages = async (...asked) => {
-      if (!isLaterDone) {
-        isLaterDone = true;
-        expect((await close({}, 2)).failures).toEqual([]);
-        writeFileSync(join(to, "later"), "written since");
-        rmSync(join(to, "b"));
-      }
-      return pages(...asked);
-    };
-    await expect(close({}, 1)).rejects.toMatchObject({ code: "fenced" });
-    expect(readdirSync(to).sort()).toEqual(["a", "later"]);
-  });
+  it.each([
+    ["the further names", "hardlink"],
+    ["what is too much", undefined],
+    ["the directories", "directory"],
+  ] as const)(
+    "are told apart: the earlier, at %s, does nothing once the later has begun, or is done",
+    async (_, at) => {
+      const { from, to } = await begin();
+      writeFileSync(join(from, "a"), "of a");
+      linkSync(join(from, "a"), join(from, "b"));
+      mkdirSync(join(from, "c"));
+      mkdirSync(join(to, "c"));
+      await world.list();
+      fill(to, 1, "too much ");
+      writeFileSync(join(to, "a"), "of a");
+      let isLaterDone = false;
+      const { hub } = world.destination.context;
+      const pages = hub.pages;
+      // The earlier is stopped while it reads the plan, and wakes when another has done its work.
+      hub.pages = async (id, wanted, signal) => {
+        if (!isLaterDone && wanted.only === at) {
+          isLaterDone = true;
+          expect((await close({}, 2)).failures).toEqual([]);
+          writeFileSync(join(to, "later"), "written since");
+          rmSync(join(to, "b"));
+          utimesSync(join(to, "c"), 7, 7);
+        }
+        return pages(id, wanted, signal);
+      };
+      await expect(close({}, 1)).rejects.toMatchObject({ code: "fenced" });
+      expect(readdirSync(to).sort()).toEqual(["a", "c", "later"]);
+      expect(statSync(join(to, "c")).mtimeMs).toBe(7000);
+    },
+  );
 });

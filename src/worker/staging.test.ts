@@ -43,10 +43,10 @@ const unitsLeft = () => readdirSync(join(directory, ".sluice-transfer/r1"));
 
 describe("two attempts at one unit", () => {
   it("leave the later one with everything, and the earlier with nothing it could publish", () => {
-    const early = claim(1);
+    const early = claim(9);
     early.journal.append([record("a1")]);
     writeSync(createFileAt({ directory: early.directory, name: stagedName("a1") }), "bytes");
-    const late = claim(3);
+    const late = claim(11);
     expect([...late.journal.all()]).toEqual([record("a1")]);
     expect(readdirSync(join(directory, ".sluice-transfer/r1", unitsLeft()[0] ?? ""))).toEqual(["f-a1", "journal"]);
     expect(unitsLeft()).toHaveLength(1);
@@ -57,7 +57,7 @@ describe("two attempts at one unit", () => {
     // What it still notes reaches nobody.
     early.journal.append([record("a2")]);
     late.requireHeld();
-    expect(() => claim(2)).toThrow(expect.objectContaining({ code: "fenced" }));
+    expect(() => claim(10)).toThrow(expect.objectContaining({ code: "fenced" }));
     expect(unitsLeft()).toHaveLength(1);
     renameAt({ directory: late.directory, name: stagedName("a1") }, target);
     expect(readFileSync(join(directory, "named"), "utf8")).toBe("bytes");

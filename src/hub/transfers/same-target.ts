@@ -1,6 +1,9 @@
 import type { SyncRequest } from "../../contract/transfer/sync-request.ts";
 import type { Side, Transfer } from "./transfer-record.ts";
 
+/** What begins to write has its turn under this name, which is no id: who else writes there is looked at, and what begins is written, before the next. */
+export const BEGIN_TURN = "begin/";
+
 /** Pure. Whether one of both is the other, or lies in it. Storages that lie in each other are two: nobody can know. */
 export function isOverlapping(one: Side, other: Side): boolean {
   return one.storage === other.storage && (isIn(one.path, other.path) || isIn(other.path, one.path));

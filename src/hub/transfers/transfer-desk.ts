@@ -6,7 +6,7 @@ import { actorOf, writeOf } from "../fleet/write-of.ts";
 import type { Call } from "../http/route.ts";
 import { notFound } from "../store/store-error.ts";
 import { leavesNothing } from "./decide-transfer.ts";
-import { isOntoItself, writerOf } from "./same-target.ts";
+import { BEGIN_TURN, isOntoItself, writerOf } from "./same-target.ts";
 import { relistUnread } from "./skip-things.ts";
 import { isRace } from "./transfer-book.ts";
 import type { TransferHall } from "./transfer-hall.ts";
@@ -34,7 +34,7 @@ export interface TransferDesk {
 }
 
 export function createTransferDesk(hall: TransferHall): TransferDesk {
-  const { book, pieces, workers, clock, newSecret, mark, wake, watch } = hall;
+  const { book, pieces, workers, clock, newSecret, mark, wake, watch, inTurn } = hall;
 
   const require = async (id: string): Promise<Transfer> => {
     const transfer = await book.get(id);
@@ -84,6 +84,15 @@ export function createTransferDesk(hall: TransferHall): TransferDesk {
     changed(transfer.id);
   };
 
+  const requireAlone = (transfer: Transfer) => {
+    const writer = transfer.destination && writerOf(transfer.destination, transfer, book.all());
+    if (writer === undefined) return;
+    throw new AppError(
+      "conflict",
+      `request ${transfer.id} writes where ${writer} does now; allowed: when that is over`,
+    );
+  };
+
   const again = async (transfer: Transfer, by: Asker, how: Again) => {
     // It would fail once more at once.
     if (isPast(transfer.request.deadline)) {
@@ -93,13 +102,7 @@ export function createTransferDesk(hall: TransferHall): TransferDesk {
       );
     }
     if (transfer.request.mode === "verify") return compareAgain(transfer, by, how);
-    const writer = transfer.destination && writerOf(transfer.destination, transfer, book.all());
-    if (writer !== undefined) {
-      throw new AppError(
-        "conflict",
-        `request ${transfer.id} writes where ${writer} does now; allowed: when that is over`,
-      );
-    }
+    requireAlone(transfer);
     // Before it goes on: while it has failed, nobody leases anything of it.
     for (let index = 0; index < transfer.list.pieces; index++) {
       await pieces.change(transfer, index, ({ piece, states }) => {
@@ -108,27 +111,31 @@ export function createTransferDesk(hall: TransferHall): TransferDesk {
         return { states: isSame ? states : next, answer: undefined };
       });
     }
-    await book.change(
-      transfer.id,
-      (fresh) => {
-        if (fresh.revision !== transfer.revision) throw changedMeanwhile(transfer.id);
-        const { outcome: _o, endedMs: _e, prefer: _p, ...rest } = fresh;
-        const hadListed = fresh.failures.length === 0 || fresh.close.attempt > 0;
-        const again: Transfer = {
-          ...rest,
-          phase: fresh.source === undefined || fresh.destination === undefined ? "queued" : "active",
-          reason: "",
-          failures: [],
-          list: listAgain({ ...fresh.list, failed: 0, isDone: fresh.list.isDone && hadListed }),
-          close: { ...fresh.close, isDone: false, failed: 0 },
-          ...(how.prefer === undefined ? {} : { prefer: how.prefer }),
-        };
-        const plain = again.plain?.map((step) =>
-          step.failed > 0 ? { ...step, isDone: false, failed: 0, worker: undefined } : step,
-        );
-        return recordOf({ ...again, ...(plain === undefined ? {} : { plain }) });
-      },
-      audited(transfer.id, by, how.action, how.prefer),
+    await inTurn(BEGIN_TURN, () =>
+      book.change(
+        transfer.id,
+        (fresh) => {
+          if (fresh.revision !== transfer.revision) throw changedMeanwhile(transfer.id);
+          // Another may have begun while the pieces were written.
+          requireAlone(fresh);
+          const { outcome: _o, endedMs: _e, prefer: _p, ...rest } = fresh;
+          const hadListed = fresh.failures.length === 0 || fresh.close.attempt > 0;
+          const again: Transfer = {
+            ...rest,
+            phase: fresh.source === undefined || fresh.destination === undefined ? "queued" : "active",
+            reason: "",
+            failures: [],
+            list: listAgain({ ...fresh.list, failed: 0, isDone: fresh.list.isDone && hadListed }),
+            close: { ...fresh.close, isDone: false, failed: 0 },
+            ...(how.prefer === undefined ? {} : { prefer: how.prefer }),
+          };
+          const plain = again.plain?.map((step) =>
+            step.failed > 0 ? { ...step, isDone: false, failed: 0, worker: undefined } : step,
+          );
+          return recordOf({ ...again, ...(plain === undefined ? {} : { plain }) });
+        },
+        audited(transfer.id, by, how.action, how.prefer),
+      ),
     );
     changed(transfer.id);
   };

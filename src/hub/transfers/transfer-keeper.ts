@@ -11,7 +11,7 @@ import { hashedEntries } from "./hashed-entries.ts";
 import { keptBytes } from "./kept-bytes.ts";
 import { isHashAsked, UNITS_KIND } from "./piece-book.ts";
 import { rootHashOf } from "./root-hash.ts";
-import { isOverlapping, writerOf } from "./same-target.ts";
+import { BEGIN_TURN, isOverlapping, writerOf } from "./same-target.ts";
 import { SERVE_KIND } from "./serve-book.ts";
 import type { TransferHall } from "./transfer-hall.ts";
 import {
@@ -108,7 +108,7 @@ export function createTransferKeeper(
     const { book, pieces } = hallOf();
     switch (decision.kind) {
       case "begin":
-        return begin(transfer);
+        return hallOf().inTurn(BEGIN_TURN, () => begin(transfer));
       case "relist": {
         const { last: _, ...list } = transfer.list;
         const next = {
