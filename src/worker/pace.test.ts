@@ -111,6 +111,19 @@ it("where two rates hold, both are kept, and the narrower window of the two", as
   expect(taken).toBeLessThan(2.3e6);
   await clock.advance(3000);
   await taking;
+  // Whichever of them is the slower one.
+  const [slow, fast] = [createPace(() => 1e6, clock), createPace(() => 4e6, clock)];
+  let passed = 0;
+  const passing = (async () => {
+    while (passed < 2e6) {
+      await bothPaces(slow, fast).take(100_000, never);
+      passed += 100_000;
+    }
+  })();
+  await clock.advance(1000);
+  expect(passed).toBeLessThan(1.3e6);
+  await clock.advance(2000);
+  await passing;
 });
 
 it("a rate that changes forgives nothing that was taken before, and gives nothing at once", async () => {

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -11,6 +11,7 @@ import { openRootDirectory } from "./jail.ts";
 import { createPace } from "./pace.ts";
 import { createPackWriter, MAX_PACKED } from "./pack.ts";
 import { type ReceiveOutcome, receiveItems } from "./receive-items.ts";
+import { createPackReceiver } from "./receive-packs.ts";
 import { createScriptedLink } from "./scripted-link.fake.ts";
 
 const PACKS = 6;
@@ -98,5 +99,37 @@ test("between two packs that have both come, whatever else waits for the event l
     isOver = true;
     closeSync(root);
     rmSync(directory, { recursive: true });
+  }
+});
+
+test("of a pack nothing is staged that is not the whole of its file, comes a second time, or was not asked for", () => {
+  const directory = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "sluice-packs-"));
+  const root = openRootDirectory(directory);
+  const items = itemsOf(3);
+  const pack = createPackWriter(Buffer.alloc(FRAME_HEAD_BYTES + PACK_BYTES));
+  for (const [index, text] of [
+    [0, "abc"],
+    [0, "xyz"],
+    [1, "abcd"],
+    [2, "ab"],
+    [9, "abc"],
+  ] as const) {
+    pack.next(text.length).write(text);
+    pack.add(index, text.length);
+  }
+  const body = pack.finish({ key: tagKeyOf(KEY), number: 0 }).subarray(FRAME_HEAD_BYTES);
+  try {
+    const stage = createPackReceiver({ claim: { directory: root }, key: KEY, verify: "full", preserve: [] });
+    const { staged, others, broken } = stage(body, (index) => items[index]);
+    expect([staged.map(({ index }) => index), others.map(({ index }) => index), broken]).toEqual([
+      [0],
+      [0, 1, 2, 9],
+      [],
+    ]);
+    expect(readdirSync(directory).map((name) => readFileSync(join(directory, name), "utf8"))).toEqual(["abc"]);
+    for (const { file } of staged) void file.close();
+  } finally {
+    closeSync(root);
+    rmSync(directory, { recursive: true, force: true });
   }
 });
