@@ -1,5 +1,6 @@
-import { connect, type Socket } from "node:net";
+import { connect, type OnReadOpts, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { type ConnectionOptions, connect as connectTls } from "node:tls";
 
 /** Where the next bytes of a connection go, and who hears that they are there. */
 export interface Reader {
@@ -14,22 +15,23 @@ const readers = new WeakMap<Duplex, { reader: Reader | undefined }>();
 const FIRST_BYTES = 1024;
 
 /**
- * A connection that reads into memory of ours, so that bulk costs neither a copy nor garbage. It is given to `readInto` in the turn
- * in which it is connected.
+ * A connection, with `tls` an encrypted one, that reads into memory of ours, so that bulk costs neither a copy nor garbage: of TLS each
+ * record of 16 KiB would be an event with a buffer of its own. It is given to `readInto` in the turn in which it is connected.
  */
-export function connectForBulk(place: { readonly host: string; readonly port: number }): Socket {
+export function connectForBulk(
+  place: { readonly host: string; readonly port: number },
+  tls: ConnectionOptions | undefined,
+): Socket {
   const held: { reader: Reader | undefined } = { reader: undefined };
-  const socket = connect({
-    ...place,
-    noDelay: true,
-    onread: {
-      buffer: () => held.reader?.target() ?? Buffer.alloc(FIRST_BYTES),
-      callback: (bytes, into) => {
-        held.reader?.taken(bytes, into);
-        return true;
-      },
+  const onread: OnReadOpts = {
+    buffer: () => held.reader?.target() ?? Buffer.alloc(FIRST_BYTES),
+    callback: (bytes, into) => {
+      held.reader?.taken(bytes, into);
+      return true;
     },
-  });
+  };
+  const options = { ...place, noDelay: true, onread };
+  const socket = tls === undefined ? connect(options) : connectTls({ ...tls, ...options });
   readers.set(socket, held);
   return socket;
 }

@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { connect as connectTls, type TLSSocket } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { TransferPeer } from "../contract/transfer/assignment.ts";
@@ -178,9 +178,7 @@ function connectOne(
     throw fault("unreachable", `${worker} shows no certificate, and its endpoint is not trusted`);
   }
   return new Promise((resolve, reject) => {
-    const socket: Socket | TLSSocket = trusted
-      ? connectForBulk(place)
-      : connectTls({ ...place, ...clientOptions(identity()) });
+    const socket = connectForBulk(place, trusted ? undefined : clientOptions(identity()));
     let begunMs = clock.monotonicMs();
     // Whoever knows the name may be elsewhere.
     socket.once("lookup", () => {
@@ -209,7 +207,6 @@ function connectOne(
       }
       end();
       socket.on("error", () => undefined);
-      socket.setNoDelay(true);
       resolve(socket);
     });
   });

@@ -74,7 +74,7 @@ it("a long frame that comes slowly over a socket is a peer that gets on", async 
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   const accepted: Promise<Socket[]> = once(server, "connection");
-  const socket = connectForBulk({ host: "127.0.0.1", port });
+  const socket = connectForBulk({ host: "127.0.0.1", port }, undefined);
   const [peer] = await accepted;
   if (peer === undefined) throw new TypeError("nobody came");
   const link = createDataLink(socket, clock);

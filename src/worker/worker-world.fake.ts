@@ -1,5 +1,5 @@
-import { generateKeyPairSync, randomBytes, X509Certificate } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { generateKeyPairSync, X509Certificate } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import type { Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,6 +24,7 @@ import { createRoutedLinks } from "./routed-link.ts";
 import { runWork } from "./run-work.ts";
 import { openStorage, type Storage } from "./storage.ts";
 import type { TaskContext, TaskOutcome } from "./task-context.ts";
+import { makeWorkerIdentity } from "./worker-identity.fake.ts";
 
 const spawner = createSpawner({ ambient: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" } }, { clock: systemClock });
 const quiet = { error: () => undefined, warn: () => undefined, info: () => undefined, debug: () => undefined };
@@ -117,7 +118,7 @@ export async function openWorkerWorld(options: WorldOptions = {}): Promise<Worke
     const undo = prepare?.(path, workerId);
     if (undo !== undefined) undone.push(undo);
     const storage = openStorage({ path, read: true, write: true });
-    const identity = await makeIdentity(directory, workerId);
+    const identity = await makeWorkerIdentity(directory, workerId, spawner);
     const tickets = createTicketChecker({ workerId, nowSeconds: () => Math.floor(systemClock.wallMs() / 1000) });
     tickets.keys([{ kty: "OKP", crv: "Ed25519", x, kid: key.id, use: "sig", alg: "EdDSA" }]);
     opened.push(storage);
@@ -375,22 +376,4 @@ function diallerOf(meetings: Meetings): RouterDialler {
     prepare: () => undefined,
     close: () => undefined,
   };
-}
-
-async function makeIdentity(directory: string, name: string) {
-  const [keyPath, certPath] = [join(directory, `${name}.key`), join(directory, `${name}.pem`)];
-  const { code, stderr } = await spawner.runProgram(
-    "openssl",
-    ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"].concat([
-      "-subj",
-      `/CN=${name}-${randomBytes(3).toString("hex")}`,
-      "-keyout",
-      keyPath,
-      "-out",
-      certPath,
-    ]),
-    { timeoutMs: 30_000, maxOutputBytes: 10_000 },
-  );
-  if (code !== 0) throw new TypeError(`openssl: ${stderr}`);
-  return { cert: readFileSync(certPath, "utf8"), key: readFileSync(keyPath, "utf8") };
 }
