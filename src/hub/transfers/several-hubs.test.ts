@@ -6,6 +6,7 @@ import type { TransferEntry } from "../../contract/transfer/transfer-entry.ts";
 import { createMemoryStore } from "../store/memory/memory-store.ts";
 import { NOW } from "../store/store.fake.ts";
 import type { Store } from "../store/store.ts";
+import { TRANSFER_KIND } from "./transfer-record.ts";
 import {
   createFakeStorage,
   createFakeWorker,
