@@ -15,4 +15,6 @@ test("time is padded", () => {
 
 test("a message from outside can neither forge a line nor drive a terminal", () => {
   expect(oneLine("a\nb\r\n[ERROR] c\u001b[31m\u0007\u2028d")).toBe("a b  [ERROR] c\\x1b[31m\\x07\\x2028d");
+  // Of eight bits each: some terminals take the second for an escape of its own.
+  expect(oneLine("\u007f\u009b2J\u0085")).toBe("\\x7f\\x9b2J\\x85");
 });

@@ -3,7 +3,13 @@ import { AppError } from "../base/errors.ts";
 import type { SyncProgress } from "../contract/transfer/sync-progress.ts";
 import { createPaint } from "./paint.ts";
 import { parseTransferPlace, transferFromFlags } from "./transfer-from-flags.ts";
-import { inListOrder, renderTransfer, renderTransferProgress, renderTransfers } from "./transfer-views.ts";
+import {
+  inListOrder,
+  renderComparison,
+  renderTransfer,
+  renderTransferProgress,
+  renderTransfers,
+} from "./transfer-views.ts";
 
 const NOW_MS = Date.parse("2026-01-15T10:00:00.000Z");
 const VIEW = { paint: createPaint(false), columns: undefined, nowMs: NOW_MS };
@@ -110,6 +116,28 @@ test("all of one transfer is told, and nothing of it drives the terminal", () =>
   expect(text).toContain("way        direct, the destination dials; through a router\n");
   expect(text).toContain("given up   archive: direct, the source dials: 10.0.0.5:8470: no answer within 5 s\n");
   expect(text).toContain("north-1:/srv/day-1");
+  const odd = "x\u001b[2J\u009by";
+  const difference = { path: odd, differs: ["content" as const], message: odd };
+  const told: SyncProgress = {
+    ...failed,
+    reason: odd,
+    detail: { archive: odd },
+    ways_given_up: [{ worker_id: "archive", way: "source", reason: odd, at: "2026-01-15T10:30:45Z" }],
+  };
+  expect(renderTransfer(told, VIEW).split("x\\x1b[2J\\x9by")).toHaveLength(4);
+  const compared = {
+    equal: 1,
+    differing: 1,
+    only_in_source: 0,
+    only_in_destination: 0,
+    differences: [difference],
+    source_root_hash: "",
+    destination_root_hash: "",
+  };
+  const alone = renderTransferProgress({ ...told, workers: [] }, 80).join("\n");
+  for (const shown of [renderTransfer(told, VIEW), renderComparison(compared), alone]) {
+    for (const control of ["\u001b", "\u009b"]) expect(shown).not.toContain(control);
+  }
   expect(renderTransfers([], VIEW)).toBe("no transfer\n");
   expect(renderTransfers([failed], VIEW)).toMatch(/day-1 +failed +25 %/);
 });

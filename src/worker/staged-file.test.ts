@@ -106,3 +106,20 @@ describe("zeros of many pieces that are told of at once", () => {
     await staged.close();
   });
 });
+
+describe("zeros within a piece that has data", () => {
+  it.each([
+    ["stay a hole where nothing lies", NOTHING],
+    ["are written over what an attempt left", randomBytes(PIECE_BYTES)],
+  ])("%s", async (_, before) => {
+    const { staged, path } = await stage({ isSparse: true, before });
+    const bytes = Buffer.alloc(PIECE_BYTES);
+    randomBytes(100).copy(bytes, PIECE_BYTES / 2);
+    const digest = createItemHash({ length: LENGTH, key: KEY }).update(bytes);
+    await staged.add({ at: 0, length: PIECE_BYTES, isZero: false, digest, bytes });
+    await staged.sync();
+    await staged.close();
+    expect(readFileSync(path).equals(bytes)).toBe(true);
+    if (before.length === 0) expect(statSync(path).blocks * 512).toBeLessThan(PIECE_BYTES / 2);
+  });
+});
