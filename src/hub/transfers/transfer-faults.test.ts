@@ -499,6 +499,8 @@ describe("a worker", () => {
         await work(to);
         await submit("r", { source_path: "/in/second" });
       }
+      // It begins once both its workers are heard.
+      await source.heartbeat();
       await clock.advance(3000);
       await source.heartbeat();
       const { lease_id, attempt } = need(await source.poll());
