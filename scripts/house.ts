@@ -10,6 +10,15 @@ export interface FolderRule {
   readonly neverNode?: readonly string[];
 }
 
+/** Both ends of a transfer stand on these, and not on each other. */
+const WORKER_FLOORS = [
+  "src/base",
+  "src/contract",
+  "src/worker/storage",
+  "src/worker/wire",
+  "src/worker/fault.ts",
+] as const;
+
 /** First match wins. */
 export const FOLDERS: readonly FolderRule[] = [
   { folder: "src/base", mayImport: [] },
@@ -39,6 +48,10 @@ export const FOLDERS: readonly FolderRule[] = [
   { folder: "src/remote", mayImport: ["src/base", "src/contract"] },
   { folder: "src/router", mayImport: ["src/base", "src/contract", "src/client"], mayImportTypesOf: ["src/config"] },
   { folder: "src/holder", mayImport: ["src/base", "src/contract", "src/remote"] },
+  { folder: "src/worker/storage", mayImport: ["src/base", "src/contract", "src/worker/fault.ts"] },
+  { folder: "src/worker/wire", mayImport: ["src/base", "src/contract", "src/remote", "src/worker/fault.ts"] },
+  { folder: "src/worker/send", mayImport: [...WORKER_FLOORS] },
+  { folder: "src/worker/receive", mayImport: [...WORKER_FLOORS] },
   { folder: "src/worker", mayImport: ["src/base", "src/contract", "src/remote"] },
   {
     folder: "src/cli",

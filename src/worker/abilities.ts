@@ -1,7 +1,7 @@
 import { userInfo } from "node:os";
 import type { Clock } from "../base/clock.ts";
 import type { WorkerAbility } from "../contract/transfer/worker-ability.ts";
-import { hasXattrTools, type XattrDeps } from "./xattrs.ts";
+import { hasXattrTools, type XattrDeps } from "./storage/xattrs.ts";
 
 /** A package may be installed, or go, while the worker runs. */
 const LOOK_MS = 60_000;

@@ -3,8 +3,8 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
-import { FRAME, PIECE_BYTES } from "./frames.ts";
-import { byFrame, startRelay } from "./relay.fake.ts";
+import { FRAME, PIECE_BYTES } from "./wire/frames.ts";
+import { byFrame, startRelay } from "./wire/relay.fake.ts";
 import { openWorkerWorld, type WorkerWorld } from "./worker-world.fake.ts";
 
 /** Of the file, and of them those that come before the connection breaks. */

@@ -3,8 +3,8 @@ import { closeSync, mkdirSync, openSync, readFileSync, rmSync, symlinkSync, writ
 import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
-import { FRAME, FRAME_HEAD_BYTES, PIECE_BYTES } from "./frames.ts";
-import { byFrame, startRelay } from "./relay.fake.ts";
+import { FRAME, FRAME_HEAD_BYTES, PIECE_BYTES } from "./wire/frames.ts";
+import { byFrame, startRelay } from "./wire/relay.fake.ts";
 import { openWorkerWorld, type WorkerWorld } from "./worker-world.fake.ts";
 
 const MIB = 1024 * 1024;

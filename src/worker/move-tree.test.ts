@@ -16,8 +16,8 @@ import {
 import { join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { digestTree } from "./digest-tree.fake.ts";
-import { PIECE_BYTES } from "./frames.ts";
-import { createItemHash, itemKeyOf } from "./item-hash.ts";
+import { PIECE_BYTES } from "./wire/frames.ts";
+import { createItemHash, itemKeyOf } from "./wire/item-hash.ts";
 import { openWorkerWorld, type WorkerWorld } from "./worker-world.fake.ts";
 
 let open: WorkerWorld | undefined;

@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import type { HeartbeatAnswer } from "../contract/transfer/worker-heartbeat.ts";
-import { createPace, type Pace, type RatePace } from "./pace.ts";
+import { createPace, type Pace, type RatePace } from "./wire/pace.ts";
 
 /**
  * What the hub lets a request take, shared by all that this worker has of it: one lease that is over, or that waits for its peer, leaves

@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
-import { FRAME_HEAD_BYTES, PACK_BYTES } from "./frames.ts";
-import { startRelay } from "./relay.fake.ts";
+import { FRAME_HEAD_BYTES, PACK_BYTES } from "./wire/frames.ts";
+import { startRelay } from "./wire/relay.fake.ts";
 import { openWorkerWorld, type WorkerWorld } from "./worker-world.fake.ts";
 
 const MIB = 1024 * 1024;

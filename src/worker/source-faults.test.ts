@@ -25,7 +25,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
 import { planPageSchema } from "../contract/transfer/plan-page.ts";
 import { digestTree } from "./digest-tree.fake.ts";
-import { startRelay } from "./relay.fake.ts";
+import { startRelay } from "./wire/relay.fake.ts";
 import { openWorkerWorld, type WorkerWorld } from "./worker-world.fake.ts";
 
 const MIB = 1024 * 1024;

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, it, vi } from "vitest";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
-import { startRelay } from "./relay.fake.ts";
+import { startRelay } from "./wire/relay.fake.ts";
 import { openWorkerWorld, type WorkerWorld } from "./worker-world.fake.ts";
 
 const MIB = 1024 * 1024;

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { seededRandom } from "../base/random.ts";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
-import { FRAME, FRAME_HEAD_BYTES, jsonFrame, PIECE_BYTES, writeDataHeads } from "./frames.ts";
-import { byFrame, type OnTheWay, startRelay } from "./relay.fake.ts";
+import { FRAME, FRAME_HEAD_BYTES, jsonFrame, PIECE_BYTES, writeDataHeads } from "./wire/frames.ts";
+import { byFrame, type OnTheWay, startRelay } from "./wire/relay.fake.ts";
 import { freshOutcome, openWorkerWorld, type WorkerWorld } from "./worker-world.fake.ts";
 
 const isLong = process.env["SLUICE_TEST_LONG"] === "1";

@@ -14,8 +14,8 @@ import {
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import type { CopyItem, WorkOf } from "../contract/transfer/assignment.ts";
-import { startRelay } from "./relay.fake.ts";
-import { openStaging, stagingAttempt, type UnitClaim } from "./staging.ts";
+import { openStaging, stagingAttempt, type UnitClaim } from "./storage/staging.ts";
+import { startRelay } from "./wire/relay.fake.ts";
 import { freshOutcome, openWorkerWorld, type WorkerSide, type WorkerWorld } from "./worker-world.fake.ts";
 
 const MIB = 1024 * 1024;

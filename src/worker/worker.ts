@@ -9,23 +9,23 @@ import type { TransferResultInput } from "../contract/transfer/transfer-result.t
 import type { WorkerConfig, WorkerCredentials } from "../contract/transfer/worker-config.ts";
 import type { WorkerHeartbeatInput } from "../contract/transfer/worker-heartbeat.ts";
 import { createAbilities } from "./abilities.ts";
-import { createBulkFiles } from "./bulk-file.ts";
-import { createTicketChecker } from "./check-ticket.ts";
-import { createDialler } from "./data-dial.ts";
-import { startDataServer } from "./data-server.ts";
-import { createEndpointTurns } from "./endpoint-turns.ts";
 import { fault, toFault } from "./fault.ts";
 import { createHubLink } from "./hub-link.ts";
 import { createHubRetry } from "./hub-retry.ts";
-import { createPace } from "./pace.ts";
 import { packItemHashes } from "./pack-hashes.ts";
-import { createPushedLinks } from "./pushed-links.ts";
 import { createRequestPaces } from "./request-paces.ts";
-import { createRoutedLinks } from "./routed-link.ts";
-import { runWork } from "./run-work.ts";
-import { createStorages } from "./storages.ts";
+import { startDataServer } from "./send/data-server.ts";
+import { createBulkFiles } from "./storage/bulk-file.ts";
+import { createStorages } from "./storage/storages.ts";
 import { streamsFor } from "./stream-count.ts";
-import type { TaskContext, TaskOutcome } from "./task-context.ts";
+import { createTicketChecker } from "./wire/check-ticket.ts";
+import { createDialler } from "./wire/data-dial.ts";
+import { createEndpointTurns } from "./wire/endpoint-turns.ts";
+import { createPace } from "./wire/pace.ts";
+import { createPushedLinks } from "./wire/pushed-links.ts";
+import { createRoutedLinks } from "./wire/routed-link.ts";
+import { runWork } from "./work/run-work.ts";
+import type { TaskContext, TaskOutcome } from "./work/task-context.ts";
 
 export interface WorkerDeps {
   readonly clock: Clock;
