@@ -16,6 +16,8 @@ const DEFAULT_MIB = 4096;
 const LINK_MIB = 1024;
 const SMALL = { count: 20_000, bytes: 16 * 1024 } as const;
 const ROUNDS = 3;
+/** All programs are cold in the first one, and the bars are for those that run. */
+const BAR_ROUNDS = 5;
 const BITS = 1e9;
 /** Large packets, so that the program that stands in for the link keeps up. */
 const MTU = 9000;
@@ -145,8 +147,7 @@ function loopbackStages(sizeMiB: number, context: MeasureContext): readonly Stag
       },
       unit: "MB/s",
       amount: bytes / 1e6,
-      // All programs are cold in the first one, and the bars are for those that run.
-      rounds: 5,
+      rounds: BAR_ROUNDS,
       bars: [
         { mover: "Sluice, plain, transit", peer: "rsync daemon", atLeast: 1.1 },
         { mover: "Sluice, TLS, transit", peer: "rsync over ssh", atLeast: 1.5 },
@@ -154,6 +155,7 @@ function loopbackStages(sizeMiB: number, context: MeasureContext): readonly Stag
     },
     {
       ...smallFiles(),
+      rounds: BAR_ROUNDS,
       bars: [{ mover: "Sluice, plain, transit", peer: "rsync daemon", atLeast: 1.2 }],
     },
     { what: "a mixed tree", make: makeMixedTree, unit: "ms", amount: 1 },
