@@ -3,8 +3,8 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
 import type { CopyItem } from "../contract/transfer/assignment.ts";
+import type { TaskOutcome } from "./tasks/task-context.ts";
 import { startRelay } from "./wire/relay.fake.ts";
-import type { TaskOutcome } from "./work/task-context.ts";
 import { openWorkerWorld, type WorkerWorld } from "./worker-world.fake.ts";
 
 const MIB = 1024 * 1024;

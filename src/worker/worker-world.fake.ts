@@ -16,6 +16,8 @@ import type { RouterDialler } from "../remote/router-dialler.ts";
 import { startDataServer } from "./send/data-server.ts";
 import { createBulkFiles } from "./storage/bulk-file.ts";
 import { openStorage, type Storage } from "./storage/storage.ts";
+import { runWork } from "./tasks/run-work.ts";
+import type { TaskContext, TaskOutcome } from "./tasks/task-context.ts";
 import { createTicketChecker } from "./wire/check-ticket.ts";
 import { createDialler } from "./wire/data-dial.ts";
 import { createEndpointTurns } from "./wire/endpoint-turns.ts";
@@ -23,8 +25,6 @@ import { createPace } from "./wire/pace.ts";
 import { createPushedLinks } from "./wire/pushed-links.ts";
 import { createRoutedLinks } from "./wire/routed-link.ts";
 import { makeWorkerIdentity } from "./wire/worker-identity.fake.ts";
-import { runWork } from "./work/run-work.ts";
-import type { TaskContext, TaskOutcome } from "./work/task-context.ts";
 
 const spawner = createSpawner({ ambient: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" } }, { clock: systemClock });
 const quiet = { error: () => undefined, warn: () => undefined, info: () => undefined, debug: () => undefined };

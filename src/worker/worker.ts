@@ -18,14 +18,14 @@ import { startDataServer } from "./send/data-server.ts";
 import { createBulkFiles } from "./storage/bulk-file.ts";
 import { createStorages } from "./storage/storages.ts";
 import { streamsFor } from "./stream-count.ts";
+import { runWork } from "./tasks/run-work.ts";
+import type { TaskContext, TaskOutcome } from "./tasks/task-context.ts";
 import { createTicketChecker } from "./wire/check-ticket.ts";
 import { createDialler } from "./wire/data-dial.ts";
 import { createEndpointTurns } from "./wire/endpoint-turns.ts";
 import { createPace } from "./wire/pace.ts";
 import { createPushedLinks } from "./wire/pushed-links.ts";
 import { createRoutedLinks } from "./wire/routed-link.ts";
-import { runWork } from "./work/run-work.ts";
-import type { TaskContext, TaskOutcome } from "./work/task-context.ts";
 
 export interface WorkerDeps {
   readonly clock: Clock;
