@@ -5,6 +5,7 @@ import type { SyncProgress } from "../../contract/transfer/sync-progress.ts";
 import type { TransferEntry } from "../../contract/transfer/transfer-entry.ts";
 import type { Store } from "../store/store.ts";
 import { newCountedStore, openTransferHub } from "./open-transfer-hub.fake.ts";
+import { failing, need, playTransfers } from "./play-transfers.fake.ts";
 import { TRANSFER_KIND } from "./transfer-record.ts";
 import {
   createFakeStorage,
@@ -39,33 +40,7 @@ const workersOf = (entries: readonly TransferEntry[], tells: object = {}) => {
   const to = createFakeWorker("dst-1", { ...shared, storages: [{ id: "storage-out", path: "/out" }] });
   return { source, to };
 };
-/** What is given out is done, until nothing is. */
-async function work(...workers: readonly FakeWorker[]): Promise<void> {
-  for (let idle = 0; idle < 3; idle++) {
-    for (const worker of workers) {
-      await worker.heartbeat();
-      for (let given = await worker.poll(); given !== null; given = await worker.poll()) {
-        idle = 0;
-        await worker.tell((await worker.carryOut(given)) ?? {});
-        await clock.advance(0);
-      }
-    }
-    await clock.advance(1000);
-  }
-}
-const need = (assignment: Assignment | null): Assignment => {
-  expect(assignment).not.toBeNull();
-  if (assignment === null) throw new TypeError("nothing was given");
-  return assignment;
-};
-const failing = ({ work: given, ...lease }: Assignment, code: string) => ({
-  request_id: lease.request_id,
-  worker_id: lease.worker_id,
-  lease_id: lease.lease_id,
-  attempt: lease.attempt,
-  success: false,
-  failures: given.kind === "copy" ? given.items.map(({ entry }) => ({ path: entry.path, code, message: "" })) : [],
-});
+const { work } = playTransfers(() => ({ hub, clock }));
 
 test("a worker that tells a hub of a lease which another one has given keeps it, also where that hub knows of no such request, piece or attempt", async () => {
   begin();

@@ -1,121 +1,23 @@
-import { afterEach, describe, expect, test } from "vitest";
-import { createFakeClock, type FakeClock } from "../../base/clock.fake.ts";
-import { AppError } from "../../base/errors.ts";
-import type { Assignment } from "../../contract/transfer/assignment.ts";
-import type { SyncProgress } from "../../contract/transfer/sync-progress.ts";
-import type { TransferEntry } from "../../contract/transfer/transfer-entry.ts";
-import { createMemoryStore } from "../store/memory/memory-store.ts";
-import { NOW } from "../store/store.fake.ts";
+import { describe, expect, test } from "vitest";
+import type { FakeClock } from "../../base/clock.fake.ts";
+import type { AppError } from "../../base/errors.ts";
 import type { Store } from "../store/store.ts";
-import {
-  createFakeStorage,
-  createFakeWorker,
-  type FakeStorage,
-  type FakeWorker,
-  fileEntry,
-  startTransferHub,
-  type TransferHub,
-} from "./transfer-world.fake.ts";
+import { newCountedStore, openTransferHub } from "./open-transfer-hub.fake.ts";
+import { failing, filesOf, need, playTransfers } from "./play-transfers.fake.ts";
+import { createFakeStorage, createFakeWorker, type TransferHub } from "./transfer-world.fake.ts";
 
-let ids = 0;
 let hub: TransferHub;
 let clock: FakeClock;
-let store: Store;
-afterEach(() => hub.stop());
 
-const begin = () => {
-  clock = createFakeClock(NOW);
-  store = createMemoryStore({ newId: () => `id-${++ids}` });
-  hub = startTransferHub(store, clock);
+const begin = (given: Parameters<typeof openTransferHub>[0] = {}) => {
+  ({ hub, clock } = openTransferHub(given));
 };
-const files = (count: number, bytes = 10): TransferEntry[] => [
-  fileEntry("", 0, { type: "directory" }),
-  ...Array.from({ length: count }, (_, at) => fileEntry(`f${String(at).padStart(3, "0")}`, bytes)),
-];
-const submit = (id: string, more: object = {}) =>
-  hub.ask("POST", "/sync", {
-    request_id: id,
-    source_path: `/in/${id}`,
-    destination_path: `/out/${id}`,
-    chunk_size_mb: 1,
-    ...more,
-  });
-const look = async (id: string): Promise<SyncProgress> => {
-  const all = (await hub.ask("GET", "/sync")) as readonly SyncProgress[];
-  const found = all.find(({ request_id }) => request_id === id);
-  if (found === undefined) throw new AppError("not-found", id);
-  return found;
-};
-
-interface Made {
-  readonly source: FakeWorker;
-  readonly target: FakeStorage;
-  worker(id: string, others?: readonly string[], tells?: object): FakeWorker;
-}
-
-/** One worker with the source; those of the destination share its storage. */
-async function makeWorkers(entries: readonly TransferEntry[]): Promise<Made> {
-  const target = createFakeStorage();
-  const shared = { ask: () => hub.ask, source: entries, target };
-  const source = createFakeWorker("src-1", { ...shared, storages: [{ id: "storage-in", path: "/in" }] });
-  await source.heartbeat();
-  return {
-    source,
-    target,
-    worker: (id, others = [], tells = {}) =>
-      createFakeWorker(id, {
-        ...shared,
-        tells,
-        storages: [{ id: "storage-out", path: "/out", seen_marks: others.map((other) => `mark-${other}`) }],
-      }),
-  };
-}
-
-/** Everything that is given out is done, until nothing is. What was given, in order. */
-async function work(...workers: readonly FakeWorker[]): Promise<Assignment[]> {
-  const given: Assignment[] = [];
-  for (let idle = 0; idle < 3; idle++) {
-    for (const worker of workers) {
-      await worker.heartbeat();
-      for (let assignment = await worker.poll(); assignment !== null; assignment = await worker.poll()) {
-        idle = 0;
-        given.push(assignment);
-        const result = await worker.carryOut(assignment);
-        if (result !== undefined) await worker.tell(result);
-        await clock.advance(0);
-      }
-    }
-    await clock.advance(1000);
-  }
-  return given;
-}
-const listIt = async (source: FakeWorker) => {
-  await clock.advance(3000);
-  const assignment = await source.poll();
-  expect(assignment?.work.kind).toBe("list");
-  if (assignment !== null) await source.carryOut(assignment);
-  source.held.clear();
-  await clock.advance(0);
-};
-const need = (assignment: Assignment | null): Assignment => {
-  expect(assignment).not.toBeNull();
-  if (assignment === null) throw new TypeError("nothing was given");
-  return assignment;
-};
-const failing = ({ work: given, ...lease }: Assignment, code: string, message = "") => ({
-  request_id: lease.request_id,
-  worker_id: lease.worker_id,
-  lease_id: lease.lease_id,
-  attempt: lease.attempt,
-  success: false,
-  message,
-  failures: given.kind === "copy" ? given.items.map(({ entry }) => ({ path: entry.path, code, message })) : [],
-});
+const { submit, look, makeWorkers, work, listIt } = playTransfers(() => ({ hub, clock }));
 
 describe("a destination", () => {
   test("that another transfer writes to is free at once when that one is over, or was cancelled and has left nothing", async () => {
     begin();
-    const { source, worker } = await makeWorkers(files(2));
+    const { source, worker } = await makeWorkers(filesOf(2));
     const to = worker("dst-1");
     await to.heartbeat();
     for (const id of ["first", "second", "third"]) {
@@ -145,7 +47,7 @@ describe("a destination", () => {
 
   test("that a comparison reads is nobody's, and a comparison waits for none that writes", async () => {
     begin();
-    const { worker } = await makeWorkers(files(2));
+    const { worker } = await makeWorkers(filesOf(2));
     await worker("dst-1").heartbeat();
     await submit("compares", { destination_path: "/out/tree", mode: "verify" });
     await clock.advance(3000);
@@ -159,12 +61,12 @@ describe("a destination", () => {
   });
 
   test("that another one has begun to write to is not tried again meanwhile, whichever of both was sooner", async () => {
-    begin();
-    const { objects } = store;
+    const plain = newCountedStore();
+    const { objects } = plain;
     let isHeld = false;
     const held = Promise.withResolvers<void>();
     const slow: Store = {
-      ...store,
+      ...plain,
       objects: {
         ...objects,
         put: async (object, context) => {
@@ -173,9 +75,8 @@ describe("a destination", () => {
         },
       },
     };
-    await hub.stop();
-    hub = startTransferHub(slow, clock);
-    const { source, worker } = await makeWorkers(files(2));
+    begin({ store: slow });
+    const { source, worker } = await makeWorkers(filesOf(2));
     const to = worker("dst-1");
     await to.heartbeat();
     await submit("first", { destination_path: "/out/tree" });
@@ -210,7 +111,7 @@ describe("a destination", () => {
 
   test("on a cloned disk is another one, whatever its id says", async () => {
     begin();
-    const shared = { ask: () => hub.ask, source: files(2), target: createFakeStorage() };
+    const shared = { ask: () => hub.ask, source: filesOf(2), target: createFakeStorage() };
     const both = ["a.1", "b.1"].map((id) =>
       createFakeWorker(id, { ...shared, storages: [{ id: "storage-1", path: "/disk" }] }),
     );

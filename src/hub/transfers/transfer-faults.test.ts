@@ -1,20 +1,12 @@
 import { describe, expect, test } from "vitest";
 import type { FakeClock } from "../../base/clock.fake.ts";
-import { AppError } from "../../base/errors.ts";
 import type { Assignment } from "../../contract/transfer/assignment.ts";
 import type { SyncProgress } from "../../contract/transfer/sync-progress.ts";
-import type { TransferEntry } from "../../contract/transfer/transfer-entry.ts";
 import type { Store } from "../store/store.ts";
 import { newCountedStore, openTransferHub } from "./open-transfer-hub.fake.ts";
+import { failing, filesOf, need, playTransfers } from "./play-transfers.fake.ts";
 import { TRANSFER_KIND } from "./transfer-record.ts";
-import {
-  createFakeStorage,
-  createFakeWorker,
-  type FakeStorage,
-  type FakeWorker,
-  fileEntry,
-  type TransferHub,
-} from "./transfer-world.fake.ts";
+import { type FakeWorker, fileEntry, type TransferHub } from "./transfer-world.fake.ts";
 
 const MIB = 1024 * 1024;
 const DAY_MS = 86_400_000;
@@ -25,93 +17,11 @@ let store: Store;
 const begin = (given: Parameters<typeof openTransferHub>[0] = {}) => {
   ({ hub, clock, store } = openTransferHub(given));
 };
-const files = (count: number, bytes = 10): TransferEntry[] => [
-  fileEntry("", 0, { type: "directory" }),
-  ...Array.from({ length: count }, (_, at) => fileEntry(`f${String(at).padStart(3, "0")}`, bytes)),
-];
-const submit = (id: string, more: object = {}) =>
-  hub.ask("POST", "/sync", {
-    request_id: id,
-    source_path: `/in/${id}`,
-    destination_path: `/out/${id}`,
-    chunk_size_mb: 1,
-    ...more,
-  });
-const look = async (id: string): Promise<SyncProgress> => {
-  const all = (await hub.ask("GET", "/sync")) as readonly SyncProgress[];
-  const found = all.find(({ request_id }) => request_id === id);
-  if (found === undefined) throw new AppError("not-found", id);
-  return found;
-};
-
-interface Made {
-  readonly source: FakeWorker;
-  readonly target: FakeStorage;
-  worker(id: string, others?: readonly string[], tells?: object): FakeWorker;
-}
-
-/** One worker with the source; those of the destination share its storage. */
-async function makeWorkers(entries: readonly TransferEntry[]): Promise<Made> {
-  const target = createFakeStorage();
-  const shared = { ask: () => hub.ask, source: entries, target };
-  const source = createFakeWorker("src-1", { ...shared, storages: [{ id: "storage-in", path: "/in" }] });
-  await source.heartbeat();
-  return {
-    source,
-    target,
-    worker: (id, others = [], tells = {}) =>
-      createFakeWorker(id, {
-        ...shared,
-        tells,
-        storages: [{ id: "storage-out", path: "/out", seen_marks: others.map((other) => `mark-${other}`) }],
-      }),
-  };
-}
-
-/** Everything that is given out is done, until nothing is. What was given, in order. */
-async function work(...workers: readonly FakeWorker[]): Promise<Assignment[]> {
-  const given: Assignment[] = [];
-  for (let idle = 0; idle < 3; idle++) {
-    for (const worker of workers) {
-      await worker.heartbeat();
-      for (let assignment = await worker.poll(); assignment !== null; assignment = await worker.poll()) {
-        idle = 0;
-        given.push(assignment);
-        const result = await worker.carryOut(assignment);
-        if (result !== undefined) await worker.tell(result);
-        await clock.advance(0);
-      }
-    }
-    await clock.advance(1000);
-  }
-  return given;
-}
-const listIt = async (source: FakeWorker) => {
-  await clock.advance(3000);
-  const assignment = await source.poll();
-  expect(assignment?.work.kind).toBe("list");
-  if (assignment !== null) await source.carryOut(assignment);
-  source.held.clear();
-  await clock.advance(0);
-};
-const need = (assignment: Assignment | null): Assignment => {
-  expect(assignment).not.toBeNull();
-  if (assignment === null) throw new TypeError("nothing was given");
-  return assignment;
-};
-const failing = ({ work: given, ...lease }: Assignment, code: string, message = "") => ({
-  request_id: lease.request_id,
-  worker_id: lease.worker_id,
-  lease_id: lease.lease_id,
-  attempt: lease.attempt,
-  success: false,
-  message,
-  failures: given.kind === "copy" ? given.items.map(({ entry }) => ({ path: entry.path, code, message })) : [],
-});
+const { submit, look, makeWorkers, work, listIt } = playTransfers(() => ({ hub, clock }));
 
 test("who asks for what is recent has what goes on first, however it is called, and then what ended last", async () => {
   begin();
-  await makeWorkers(files(1));
+  await makeWorkers(filesOf(1));
   for (const id of ["a-first", "m-then", "z-last"]) {
     await submit(id, { deadline: new Date(clock.wallMs() + 60_000).toISOString() });
     await clock.advance(10_000);
@@ -132,7 +42,7 @@ test("who asks for what is recent has what goes on first, however it is called, 
 describe("what is told more than once", () => {
   test("because its answer was lost counts once: the others are duplicates, and nothing changes with them", async () => {
     begin();
-    const { source, worker } = await makeWorkers(files(3));
+    const { source, worker } = await makeWorkers(filesOf(3));
     const to = worker("dst-1");
     await to.heartbeat();
     await submit("r");
@@ -148,7 +58,7 @@ describe("what is told more than once", () => {
 
   test("is a duplicate also when its unit has gone on since, and when its request is over or deleted; what was never taken is not", async () => {
     begin();
-    const { source, worker } = await makeWorkers(files(3));
+    const { source, worker } = await makeWorkers(filesOf(3));
     const to = worker("dst-1");
     await to.heartbeat();
     await submit("r");
@@ -207,7 +117,7 @@ describe("a destination", () => {
     "that says %s is waited for with the reason, however long, and it goes on by itself",
     async (code) => {
       begin();
-      const { source, worker } = await makeWorkers(files(2));
+      const { source, worker } = await makeWorkers(filesOf(2));
       const to = worker("dst-1");
       await to.heartbeat();
       await submit("r");
@@ -234,7 +144,7 @@ describe("a destination", () => {
 
   test("that another transfer writes to is waited for, and what lies beside it is not", async () => {
     begin();
-    const { source, worker } = await makeWorkers(files(2));
+    const { source, worker } = await makeWorkers(filesOf(2));
     const to = worker("dst-1");
     await to.heartbeat();
     await submit("first", { destination_path: "/out/tree" });
@@ -268,7 +178,7 @@ describe("a destination", () => {
 
   test("within its own source is refused: it would copy its own copy", async () => {
     begin();
-    const { worker } = await makeWorkers(files(2));
+    const { worker } = await makeWorkers(filesOf(2));
     await worker("dst-1").heartbeat();
     await submit("r", { source_path: "/out/tree", destination_path: "/out/tree/copy" });
     await clock.advance(3000);
@@ -282,7 +192,7 @@ describe("a destination", () => {
 describe("a worker", () => {
   test("that fails at once with everything is kept apart with the cause, and the other does all of it", async () => {
     begin();
-    const { source, worker, target } = await makeWorkers(files(20, MIB));
+    const { source, worker, target } = await makeWorkers(filesOf(20, MIB));
     const [hole, good] = [worker("dst-1", ["dst-2"]), worker("dst-2", ["dst-1"])];
     await hole.heartbeat();
     await good.heartbeat();
@@ -319,7 +229,7 @@ describe("a worker", () => {
 
   test("that fails everything it holds at once is kept apart for once, and for longer when it fails again after that", async () => {
     begin();
-    const { source, worker } = await makeWorkers(files(40, MIB));
+    const { source, worker } = await makeWorkers(filesOf(40, MIB));
     const [bad, good] = [worker("dst-1", ["dst-2"]), worker("dst-2", ["dst-1"])];
     await bad.heartbeat();
     await good.heartbeat();
@@ -351,7 +261,7 @@ describe("a worker", () => {
     "that meets %s is not kept apart: that is said of what was asked for, and others go on",
     async (code) => {
       begin();
-      const { source, worker } = await makeWorkers(files(1));
+      const { source, worker } = await makeWorkers(filesOf(1));
       const to = worker("dst-1");
       await to.heartbeat();
       await submit("bad");
@@ -372,7 +282,7 @@ describe("a worker", () => {
 
   test("that does not get on with the last of it is helped by a second one, and what it tells late is not taken", async () => {
     begin();
-    const { source, worker } = await makeWorkers(files(1, MIB));
+    const { source, worker } = await makeWorkers(filesOf(1, MIB));
     const [slow, quick] = [worker("dst-1", ["dst-2"]), worker("dst-2", ["dst-1"])];
     await slow.heartbeat();
     await quick.heartbeat();
@@ -400,7 +310,7 @@ describe("a worker", () => {
 
   test("keeps its lease whatever clocks on the wall do, and loses it ten seconds after its last word", async () => {
     begin();
-    const { source, worker } = await makeWorkers(files(1, MIB));
+    const { source, worker } = await makeWorkers(filesOf(1, MIB));
     const [holder, other] = [worker("dst-1", ["dst-2"]), worker("dst-2", ["dst-1"])];
     await holder.heartbeat();
     await other.heartbeat();
@@ -437,7 +347,7 @@ describe("a worker", () => {
       return heard.onHint(listener);
     };
     begin({ store: { ...heard, onHint } });
-    const { source, worker } = await makeWorkers(files(1, MIB));
+    const { source, worker } = await makeWorkers(filesOf(1, MIB));
     const [holder, other] = [worker("dst-1", ["dst-2"]), worker("dst-2", ["dst-1"])];
     await holder.heartbeat();
     await other.heartbeat();
@@ -456,7 +366,7 @@ describe("a worker", () => {
 
   test("that asks again without what it was given has never heard of it: it has it at once, through whichever hub, and others have not", async () => {
     begin();
-    const { source, worker } = await makeWorkers(files(1, MIB));
+    const { source, worker } = await makeWorkers(filesOf(1, MIB));
     const [holder, other] = [worker("dst-1", ["dst-2"]), worker("dst-2", ["dst-1"])];
     await holder.heartbeat();
     await other.heartbeat();
@@ -485,7 +395,7 @@ describe("a worker", () => {
 
   test("that lists may tell each page to another hub, also to one that has heard of no page, and of an earlier request of that name", async () => {
     begin();
-    const { source, worker } = await makeWorkers(files(3));
+    const { source, worker } = await makeWorkers(filesOf(3));
     const to = worker("dst-1");
     await to.heartbeat();
     await submit("r");
@@ -524,7 +434,7 @@ describe("a worker", () => {
 
   test("that closes is given the plan by whichever hub, also by one that has heard nothing of its lease, and others are not", async () => {
     begin();
-    const { source, worker } = await makeWorkers(files(3));
+    const { source, worker } = await makeWorkers(filesOf(3));
     const to = worker("dst-1");
     await to.heartbeat();
     await submit("r");
@@ -546,7 +456,7 @@ describe("a worker", () => {
 
   test("that was killed has what it held again with the first heartbeat of its next process, and not when the lease runs out", async () => {
     begin();
-    const { source, worker } = await makeWorkers(files(1, MIB));
+    const { source, worker } = await makeWorkers(filesOf(1, MIB));
     const old = worker("dst-1", [], { boot_id: "first" });
     await old.heartbeat();
     await submit("r", { bandwidth_mbps: 8 });
@@ -578,7 +488,7 @@ describe("a worker", () => {
 describe("a transfer", () => {
   test("that nobody can go on with says whose worker is not heard, also while it is being cancelled", async () => {
     begin();
-    const { source, worker } = await makeWorkers(files(1, MIB));
+    const { source, worker } = await makeWorkers(filesOf(1, MIB));
     const to = worker("dst-1");
     await to.heartbeat();
     await submit("r");
@@ -600,7 +510,7 @@ describe("a transfer", () => {
 
   test("that is cancelled is left with the next heartbeat; late results are gone, then its staging, then itself", async () => {
     begin();
-    const { source, worker, target } = await makeWorkers(files(2, MIB));
+    const { source, worker, target } = await makeWorkers(filesOf(2, MIB));
     const [to, other] = [worker("dst-1", ["dst-2"]), worker("dst-2", ["dst-1"])];
     await to.heartbeat();
     await submit("r");
@@ -661,7 +571,7 @@ describe("a transfer", () => {
       },
     };
     begin({ store: { ...plain, objects: racing } });
-    const { source, worker } = await makeWorkers(files(1));
+    const { source, worker } = await makeWorkers(filesOf(1));
     await submit("r");
     await work(source, worker("dst-1"));
     expect(await look("r")).toMatchObject({ state: "COMPLETED" });
@@ -672,7 +582,7 @@ describe("a transfer", () => {
 
   test("of high priority is next, however much of a low one is left, and a normal one comes between", async () => {
     begin();
-    const { source, worker } = await makeWorkers(files(200, MIB));
+    const { source, worker } = await makeWorkers(filesOf(200, MIB));
     const to = worker("dst-1");
     await to.heartbeat();
     for (const [id, priority] of [
@@ -692,7 +602,7 @@ describe("a transfer", () => {
 
   test("of higher priority is made room for at once by a worker that is full, and by nobody for one that could do nothing", async () => {
     begin();
-    const { source, worker } = await makeWorkers(files(200, MIB));
+    const { source, worker } = await makeWorkers(filesOf(200, MIB));
     const to = worker("dst-1");
     await to.heartbeat();
     const isFull = () => hub.ask("POST", "/workers/dst-1/assignment?wait=0", { free: 0 });
@@ -736,7 +646,7 @@ describe("a transfer", () => {
 
   test("of the same priority that has nothing at a full worker is given a stream of one that holds several for long", async () => {
     begin();
-    const { source, worker } = await makeWorkers(files(200, MIB));
+    const { source, worker } = await makeWorkers(filesOf(200, MIB));
     const to = worker("dst-1");
     await to.heartbeat();
     const isFull = () => hub.ask("POST", "/workers/dst-1/assignment?wait=0", { free: 0 });
@@ -770,7 +680,7 @@ describe("a transfer", () => {
 
   test("of a source that comes without its listing page, or with a page too many, is refused", async () => {
     begin();
-    const { source, worker } = await makeWorkers(files(2));
+    const { source, worker } = await makeWorkers(filesOf(2));
     await worker("dst-1").heartbeat();
     await submit("r");
     await clock.advance(3000);
