@@ -68,7 +68,8 @@ need_build() {
 # memory: one heap of the C library for all threads, its larger blocks given back as soon as they are free, a young generation
 # of 1 MB, an old one that grows by a third between collections, and no second compiler. Together that saves it 30 MB. (test-server/agent-runtime.ts runs agents the same way.)
 # A hub holds thousands of connections, each a few kilobytes that live long: a larger young generation would only be kept beside
-# them, and an old one that grew to several times what lives would be most of its memory. Routers and commands move bytes (and holders,
+# them, and an old one that grew to several times what lives would be most of its memory; below 64 MB all of it is looked through too
+# often for that to be worth it (a sixteenth of the time of a transfer of many files). Routers and commands move bytes (and holders,
 # src/agent/remote/holders.ts): their garbage is buffers, which a small young generation frees before V8 looks through the whole heap for
 # them (it counts buffers to the heap, which may grow to three times its size before), and one thread with less work in all than several
 # that wake each other for it. A command sets how its heap may grow only once it moves bytes (src/main.ts): with that flag, as with
@@ -77,7 +78,7 @@ write_launcher() {
   mkdir -p "$(dirname "$1")"
   cat >"$1" <<LAUNCHER
 #!/bin/sh
-[ "\${1:-}" != hub ] || exec $2 --max-semi-space-size=8 --heap-growing-percent=20 $3 "\$@"
+[ "\${1:-}" != hub ] || exec $2 --max-semi-space-size=8 --initial-old-space-size=64 --heap-growing-percent=20 $3 "\$@"
 [ "\${1:-}" != router ] || exec $2 --single-threaded-gc --max-semi-space-size=1 --heap-growing-percent=200 $3 "\$@"
 [ "\${1:-}" = agent ] || exec $2 --single-threaded-gc --max-semi-space-size=1 $3 "\$@"
 export MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=32768

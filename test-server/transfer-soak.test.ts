@@ -15,7 +15,7 @@ const WARM_PART = 0.3;
 const AT_ONCE = 3;
 const TREES = 4;
 /** As the hub's launcher has it: else memory tells when V8 came round to collecting, and no more. */
-const LAUNCHED = ["--max-semi-space-size=8", "--heap-growing-percent=20"];
+const LAUNCHED = ["--max-semi-space-size=8", "--initial-old-space-size=64", "--heap-growing-percent=20"];
 const LOOK_MS = 1000;
 /** What may come of a garbage collector's moods: everything else adds up over thousands of transfers. */
 const SLACK = { mib: isLong ? 40 : 80, descriptors: 12, diskMib: 8 };

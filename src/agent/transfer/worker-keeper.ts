@@ -32,8 +32,17 @@ const END_MS = 5000;
 const AGENTS_OWN = "MALLOC_MMAP_THRESHOLD_";
 /** Reads and writes wait for disks: each thread for one. */
 const THREADS = "8";
-/** What is garbage in a worker dies young, and is little: threads that help with it cost more than they save. */
-const NODE_OPTIONS = ["--single-threaded-gc"] as const;
+/**
+ * What is garbage in a worker dies young, and is little: threads that help with it cost more than they save, and a young generation that may
+ * grow is larger than all that lives. V8 begins with a few MB for the old one, and would look through all of it three times while the
+ * first lease comes.
+ */
+const NODE_OPTIONS = [
+  "--single-threaded-gc",
+  "--min-semi-space-size=4",
+  "--max-semi-space-size=4",
+  "--initial-old-space-size=64",
+] as const;
 
 /** Keeps one transfer worker up, and tells it a changed key. It ends with its input, so that none outlives the agent. */
 export function createWorkerKeeper(

@@ -55,7 +55,8 @@ export function* walkTree(options: WalkOptions): Generator<Walked> {
     const facts = lookAt(where);
     if (facts === undefined) throw fault("not-found", "there is nothing at this path");
     if (!facts.isDirectory()) {
-      yield* walkLeaf(walk, where, facts, BEGIN);
+      const leaf = leafOf(walk, where, facts, BEGIN);
+      if (leaf !== undefined) yield leaf;
       return;
     }
     const fd = openDirectoryAt(where);
@@ -130,7 +131,10 @@ function* walkDirectory(walk: Walk, fd: number, here: Trail, only: Only | undefi
         }
         const place = { directory: fd, name: inner.name };
         if (!facts.isDirectory()) {
-          yield* walkLeaf(walk, place, facts, inner);
+          const leaf = leafOf(walk, place, facts, inner);
+          if (leaf === undefined) continue;
+          if ("entry" in leaf && walk.pending.length > 0) yield* tellPending(walk);
+          yield leaf;
           continue;
         }
         const child = openDirectoryAt(place);
@@ -163,36 +167,24 @@ function lookAtAll(
   return names.length < WITHIN_FROM ? names.map(look) : within(directory, () => names.map(look));
 }
 
-function* walkLeaf(walk: Walk, place: Place, facts: BigIntStats, here: Trail): Generator<Walked> {
+/** `undefined`: it is not asked for. */
+function leafOf(walk: Walk, place: Place, facts: BigIntStats, here: Trail): Walked | undefined {
   const { text, texts } = here;
-  if (walk.include.length > 0 && !walk.include.some((glob) => isMatched(glob, texts))) return;
+  if (walk.include.length > 0 && !walk.include.some((glob) => isMatched(glob, texts))) return undefined;
   if (facts.isSymbolicLink()) {
-    if (!walk.preserve.includes("symlinks")) {
-      yield skipped(text, "a symlink, and symlinks are not asked for");
-      return;
-    }
-    yield* tellPending(walk);
-    yield { entry: { ...entryOf(facts, here, "symlink"), target: pathText(readLinkAt(place)) } };
-    return;
+    if (!walk.preserve.includes("symlinks")) return skipped(text, "a symlink, and symlinks are not asked for");
+    return { entry: { ...entryOf(facts, here, "symlink"), target: pathText(readLinkAt(place)) } };
   }
-  if (!facts.isFile()) {
-    yield skipped(text, `a ${kindOf(facts)}, which cannot be copied`);
-    return;
-  }
-  yield* tellPending(walk);
-  const entry = { ...entryOf(facts, here, "file"), ...allocatedOf(facts, walk) };
-  if (facts.nlink < 2n || !walk.preserve.includes("hardlinks")) {
-    yield { entry };
-    return;
-  }
+  if (!facts.isFile()) return skipped(text, `a ${kindOf(facts)}, which cannot be copied`);
+  const plain = entryOf(facts, here, "file");
+  const allocated = allocatedOf(facts, walk);
+  const entry = allocated === undefined ? plain : { ...plain, allocated };
+  if (facts.nlink < 2n || !walk.preserve.includes("hardlinks")) return { entry };
   const group = `${facts.dev}:${facts.ino}`;
   const first = walk.links.get(group);
-  if (first === undefined) {
-    walk.links.set(group, text);
-    yield { entry: { ...entry, link_group: group } };
-  } else {
-    yield { entry: { ...entry, type: "hardlink", size: 0, target: first, link_group: group } };
-  }
+  if (first !== undefined) return { entry: { ...entry, type: "hardlink", size: 0, target: first, link_group: group } };
+  walk.links.set(group, text);
+  return { entry: { ...entry, link_group: group } };
 }
 
 /** A pattern for a directory takes all below it along. */
@@ -221,9 +213,10 @@ function entryOf(facts: BigIntStats, { text }: Trail, type: TransferEntry["type"
   };
 }
 
-function allocatedOf({ blocks, size }: BigIntStats, { preserve }: Walk): Pick<TransferEntry, "allocated"> {
+/** Bytes; `undefined` where all of it is. */
+function allocatedOf({ blocks, size }: BigIntStats, { preserve }: Walk): number | undefined {
   const bytes = blocks * BLOCK_BYTES;
-  return bytes < size && preserve.includes("sparse") ? { allocated: Number(bytes) } : {};
+  return bytes < size && preserve.includes("sparse") ? Number(bytes) : undefined;
 }
 
 /** Where the walk is, below its place. */
