@@ -16,7 +16,7 @@ const DEFAULT_MIB = 4096;
 const LINK_MIB = 1024;
 const SMALL = { count: 20_000, bytes: 16 * 1024 } as const;
 const ROUNDS = 3;
-/** All programs are cold in the first one, and the bars are for those that run. */
+/** After one in which all programs are cold: the bars are for those that run. */
 const BAR_ROUNDS = 5;
 const BITS = 1e9;
 /** Large packets, so that the program that stands in for the link keeps up. */
@@ -107,7 +107,7 @@ async function measureOver(roundTripMs: number | undefined, context: MeasureCont
   for (const stage of stages) {
     const source = join(roots.from, "tree");
     stage.make(source);
-    const rounds = (stage.rounds ?? ROUNDS) * (isLong ? 3 : 1);
+    const rounds = (stage.rounds ?? ROUNDS) * (isLong ? 3 : 1) + coldRounds(stage);
     const figures = new Map<string, Moved[]>();
     for (let round = 0; round < rounds; round++) {
       for (const mover of round % 2 === 0 ? movers : movers.toReversed()) {
@@ -242,7 +242,17 @@ function bytesOfDevice(text: string): number {
   return Number(fields[0]) + Number(fields[8]);
 }
 
-function rowsOf(place: string, stage: Stage, figures: ReadonlyMap<string, readonly Moved[]>): readonly Row[] {
+/** Of those that a stage begins with: they are told by themselves. */
+function coldRounds({ bars }: Stage): number {
+  return bars === undefined ? 0 : 1;
+}
+
+function rowsOf(place: string, stage: Stage, all: ReadonlyMap<string, readonly Moved[]>): readonly Row[] {
+  // Who moved it once was cold, and is told nevertheless.
+  const cold = [...all].map(([name, moved]) => [name, moved.slice(0, coldRounds(stage))] as const);
+  const figures = new Map(
+    [...all].map(([name, moved]) => [name, moved.length > 1 ? moved.slice(coldRounds(stage)) : moved]),
+  );
   const figureOf = ({ tookMs }: Moved) => (stage.unit === "ms" ? tookMs : (stage.amount * 1000) / tookMs);
   const ours = [...figures].filter(([name]) => name.startsWith("Sluice"));
   const peers = [...figures].filter(([name]) => !name.startsWith("Sluice"));
@@ -255,6 +265,16 @@ function rowsOf(place: string, stage: Stage, figures: ReadonlyMap<string, readon
       samples: moved.map(figureOf),
       peers: peers.map(([peer, theirs]) => ({ name: peer, samples: theirs.map(figureOf) })),
     });
+    const first = cold.find(([mover]) => mover === name)?.[1] ?? [];
+    if (first.length > 0) {
+      const others = cold.filter(([mover]) => !mover.startsWith("Sluice"));
+      rows.push({
+        what: "… the first, all programs cold",
+        unit: stage.unit,
+        samples: first.map(figureOf),
+        peers: others.map(([peer, theirs]) => ({ name: peer, samples: theirs.map(figureOf) })),
+      });
+    }
     const figureRow = (what: string, unit: Row["unit"], read: (one: Moved) => number | undefined) => {
       const values = (all: readonly Moved[]) => all.map(read).filter((value) => value !== undefined);
       if (values(moved).length === 0) return;
